@@ -1,0 +1,40 @@
+//! The vocabulary: plain types with no I/O and no clock, used by every other module.
+//!
+//! Reading order: [`image`] and [`workload`] (what the user asked for), [`replica`] and [`snapshot`]
+//! (what runs), [`facts`] (what a policy is shown and answers, the contract in `wit/` as Rust types),
+//! [`verdict`] (its answer, or why there is none), [`history`] and [`plan`] (what the host makes of it).
+
+pub mod facts;
+pub mod history;
+pub mod image;
+pub mod plan;
+pub mod quantity;
+pub mod replica;
+pub mod settings;
+pub mod snapshot;
+pub mod time;
+pub mod verdict;
+pub mod workload;
+
+pub use history::{History, SlotHistory};
+pub use image::ImageRef;
+pub use plan::{Plan, Step};
+pub use replica::{ContainerId, Phase, PortBinding, Replica, Slot};
+pub use snapshot::Snapshot;
+pub use time::{DurationMs, Timestamp};
+pub use verdict::{FailureKind, PolicyFailure, PolicyIdentity, PolicyOutcome, Verdict};
+pub use workload::{Bounds, Workload, WorkloadKey};
+
+/// A text that was refused when it was parsed into one of the types here.
+///
+/// The message says what would have been right; the caller knows which field it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(pub String);
+
+impl Invalid {
+    /// A refusal with this message.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}

@@ -1,0 +1,26 @@
+//! What the host remembers of a workload from one pass to the next.
+
+use super::{Slot, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Restart counters of one slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SlotHistory {
+    /// How many times its process was started again, by a restart or a replacement, since it was last
+    /// healthy for long enough.
+    pub restarts: u32,
+    /// When that last happened.
+    pub last_restart: Option<Timestamp>,
+}
+
+/// What `decide` needs beside the snapshot; stored, so that a restart of the host forgets no backoff.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct History {
+    /// One for each slot that was ever filled and not scaled away.
+    pub slots: BTreeMap<Slot, SlotHistory>,
+    /// Bytes the scaling policy returned last time.
+    pub scaling_memory: Vec<u8>,
+    /// Bytes the health policy returned last time.
+    pub health_memory: Vec<u8>,
+}

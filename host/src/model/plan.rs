@@ -1,0 +1,78 @@
+//! What a pass will do, and why.
+
+use super::{ContainerId, History, Slot};
+use serde::Serialize;
+use std::time::Duration;
+
+/// One thing to do; `act` makes no choices about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+pub enum Step {
+    /// Create a replica in this slot; start it unless the workload is desired stopped.
+    Create {
+        /// Its place.
+        slot: Slot,
+        /// Whether its process is started too.
+        start: bool,
+        /// One sentence.
+        reason: String,
+    },
+    /// Start the process of a replica that was created and never ran.
+    Start {
+        /// Which.
+        replica: ContainerId,
+        /// One sentence.
+        reason: String,
+    },
+    /// Stop and remove a replica that is not wanted any more.
+    Remove {
+        /// Which.
+        replica: ContainerId,
+        /// One sentence.
+        reason: String,
+    },
+    /// Stop a replica's process and start it again.
+    Restart {
+        /// Which.
+        replica: ContainerId,
+        /// One sentence.
+        reason: String,
+    },
+    /// Remove a replica and create another in its slot.
+    Replace {
+        /// Which.
+        replica: ContainerId,
+        /// Its place.
+        slot: Slot,
+        /// One sentence.
+        reason: String,
+    },
+}
+
+impl Step {
+    /// Why it is done.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Create { reason, .. }
+            | Self::Start { reason, .. }
+            | Self::Remove { reason, .. }
+            | Self::Restart { reason, .. }
+            | Self::Replace { reason, .. } => reason,
+        }
+    }
+}
+
+/// What a pass will do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The count the workload is steered to from now on; within its bounds.
+    pub target: u32,
+    /// Why it is that count: one sentence.
+    pub reason: String,
+    /// In no order: they may run side by side.
+    pub steps: Vec<Step>,
+    /// What is remembered if the steps are taken.
+    pub history: History,
+    /// Look again after this time even if nothing happens; none: at the usual interval.
+    pub look_again: Option<Duration>,
+}

@@ -1,0 +1,94 @@
+//! What runs: one container of a workload, as the engine last showed it.
+
+use super::facts::Usage;
+use super::workload::ContainerPort;
+use super::{Timestamp, WorkloadKey};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+pub use super::facts::Phase;
+
+/// The engine's own identifier of a replica, the same for all its life.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ContainerId(pub String);
+
+impl ContainerId {
+    /// The identifier as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The place of a replica in its workload. A replacement takes the slot of the one it replaces, so that
+/// restart counters and backoff outlive the container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Slot(pub u32);
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Where a port of a replica is published on the engine's host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortBinding {
+    /// Address on the host, `0.0.0.0` for every one.
+    pub host_ip: String,
+    /// Port on the host.
+    pub host_port: u16,
+}
+
+/// One container of a workload, as the engine showed it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replica {
+    /// The engine's identifier.
+    pub id: ContainerId,
+    /// Its name, for people.
+    pub name: String,
+    /// The workload it belongs to.
+    pub workload: WorkloadKey,
+    /// The image it was created from, as its label says.
+    pub image: String,
+    /// Its place in the workload.
+    pub slot: Slot,
+    /// Where it is in its life. The runtime never says [`Phase::Held`]: that is known to the host alone.
+    pub phase: Phase,
+    /// The engine's own word for its state: `running`, `exited`, `created`…
+    pub status: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When its process last started; none: it never did.
+    pub started_at: Option<Timestamp>,
+    /// When its process last ended; none: it never did.
+    pub finished_at: Option<Timestamp>,
+    /// Exit code of the last process to end.
+    pub exit_code: Option<i32>,
+    /// The kernel killed the last process for memory.
+    pub out_of_memory: bool,
+    /// What the engine said when it could not start it; empty if nothing.
+    pub error: String,
+    /// Where its ports are published; empty unless it runs.
+    pub ports: BTreeMap<ContainerPort, Vec<PortBinding>>,
+    /// Where the host reaches it directly; none when it has no such address or is not running.
+    pub address: Option<IpAddr>,
+    /// Its last resource use; none: no sample yet.
+    pub usage: Option<Usage>,
+}
+
+impl Replica {
+    /// Its process runs (or is being stopped).
+    pub fn is_alive(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Stopping)
+    }
+}

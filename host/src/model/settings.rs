@@ -1,0 +1,199 @@
+//! Checked settings of each part, with their defaults; `config` fills them from `windlass.toml`,
+//! flags and environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Limits of one policy call, and of compiling a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyLimits {
+    /// Wall time of one decision or evaluation. Default 250 ms; up to 5 s.
+    pub decision_time: Duration,
+    /// Wall time of `describe` and `configure` together. Default 1 s; up to 10 s.
+    pub manifest_time: Duration,
+    /// Linear memory in bytes, summed over the store of one call. Default 64 MiB; up to 256 MiB.
+    pub memory_bytes: u64,
+    /// Linear memories in one store. Default 4.
+    pub memories: u32,
+    /// Core instances in one store. Default 64.
+    pub core_instances: u32,
+    /// Tables in one store. Default 20.
+    pub tables: u32,
+    /// Elements of one table. Default 100 000.
+    pub table_elements: u32,
+    /// Bytes the host may allocate for what a component hands it in one call. Default 1 MiB; up to 8 MiB.
+    pub hostcall_bytes: u64,
+    /// Resource handles alive at once. Default 1 000.
+    pub handles: u32,
+    /// Stack of the guest in bytes. Default 512 KiB.
+    pub stack_bytes: u64,
+    /// Random bytes handed out in one call. Default 64 KiB.
+    pub random_bytes: u64,
+    /// Log lines kept of one call. Default 32.
+    pub log_lines: u32,
+    /// Bytes kept of one log line. Default 1 KiB.
+    pub log_line_bytes: u64,
+    /// Bytes kept of stdout and stderr together. Default 16 KiB.
+    pub output_bytes: u64,
+    /// Bytes of memory a policy may hand back. Default 64 KiB.
+    pub returned_memory_bytes: u64,
+    /// Bytes of one reason. Default 1 KiB.
+    pub reason_bytes: u64,
+    /// Size of a component in bytes. Default 40 MiB.
+    pub component_bytes: u64,
+    /// Calls in flight at once; more wait. Default 8.
+    pub concurrent_calls: u32,
+    /// Wall time of compiling one component. Default 30 s.
+    pub compile_time: Duration,
+    /// Address space of the compiling process in bytes. Default 2 GiB.
+    pub compile_memory_bytes: u64,
+}
+
+impl Default for PolicyLimits {
+    fn default() -> Self {
+        Self {
+            decision_time: Duration::from_millis(250),
+            manifest_time: Duration::from_secs(1),
+            memory_bytes: 64 << 20,
+            memories: 4,
+            core_instances: 64,
+            tables: 20,
+            table_elements: 100_000,
+            hostcall_bytes: 1 << 20,
+            handles: 1_000,
+            stack_bytes: 512 << 10,
+            random_bytes: 64 << 10,
+            log_lines: 32,
+            log_line_bytes: 1 << 10,
+            output_bytes: 16 << 10,
+            returned_memory_bytes: 64 << 10,
+            reason_bytes: 1 << 10,
+            component_bytes: 40 << 20,
+            concurrent_calls: 8,
+            compile_time: Duration::from_secs(30),
+            compile_memory_bytes: 2 << 30,
+        }
+    }
+}
+
+/// How the engine is reached and treated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// Name of this Windlass on the engine: only containers that bear it are touched. Default `default`.
+    pub instance: String,
+    /// Where the engine listens: a socket path or a `unix://`, `tcp://`, `http://`, `https://` address.
+    /// None: `DOCKER_HOST`, else the default socket.
+    pub host: Option<String>,
+    /// Time limit of a short call (list, inspect, create). Default 30 s.
+    pub call_timeout: Duration,
+    /// Time limit of fetching an image. Default 10 min.
+    pub pull_timeout: Duration,
+    /// Creates, starts and stops in flight at once. Default 4: an engine starts about that many a second
+    /// however many are asked for.
+    pub concurrent_actions: u32,
+    /// Time between two samples of resource use. Default 5 s.
+    pub sample_interval: Duration,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            instance: "default".to_owned(),
+            host: None,
+            call_timeout: Duration::from_secs(30),
+            pull_timeout: Duration::from_secs(600),
+            concurrent_actions: 4,
+            sample_interval: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Guardrails and pace of the control loop.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ControlSettings {
+    /// Time from one pass of a workload to the next when nothing wakes it. Default 15 s.
+    pub interval: Duration,
+    /// Time a replica's process has to end before it is killed. Default 10 s.
+    pub stop_grace: Duration,
+    /// Wait before the second restart of a slot in a row; the first is at once. Default 10 s.
+    pub backoff_base: Duration,
+    /// The wait doubles up to this. Default 5 min.
+    pub backoff_max: Duration,
+    /// A slot healthy for this long starts again without backoff. Default 10 min.
+    pub backoff_reset: Duration,
+    /// Share of a workload's replicas healed in one pass, at least one. Default a third; above 0, at most 1.
+    pub heal_share: f64,
+    /// Probe results kept of a replica. Default 10.
+    pub probes_kept: usize,
+    /// Decisions kept of a workload. Default 1 000.
+    pub decisions_kept: u32,
+    /// Configuration of the default scaling policy, JSON text. Default `{}`.
+    pub scaling_config: String,
+    /// Configuration of the default health policy, JSON text. Default `{}`.
+    pub health_config: String,
+}
+
+impl Default for ControlSettings {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(15),
+            stop_grace: Duration::from_secs(10),
+            backoff_base: Duration::from_secs(10),
+            backoff_max: Duration::from_secs(300),
+            backoff_reset: Duration::from_secs(600),
+            heal_share: 1.0 / 3.0,
+            probes_kept: 10,
+            decisions_kept: 1_000,
+            scaling_config: "{}".to_owned(),
+            health_config: "{}".to_owned(),
+        }
+    }
+}
+
+/// How the API is served.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiSettings {
+    /// Where it listens. Default `127.0.0.1:8000`.
+    pub listen: SocketAddr,
+    /// What a caller must bear; none: anyone may call.
+    pub token: Option<String>,
+    /// Size of a request's body in bytes. Default 1 MiB.
+    pub body_bytes: usize,
+    /// Time the headers of a request may take. Default 10 s.
+    pub header_timeout: Duration,
+    /// Requests served at once; more are answered 503. Default 256.
+    pub concurrent_requests: usize,
+    /// Connections open at once; more wait. Default 1 024.
+    pub connections: usize,
+    /// Time requests in hand have to end at shutdown. Default 30 s.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for ApiSettings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            token: None,
+            body_bytes: 1 << 20,
+            header_timeout: Duration::from_secs(10),
+            concurrent_requests: 256,
+            connections: 1_024,
+            shutdown_grace: Duration::from_secs(30),
+        }
+    }
+}
+
+impl std::fmt::Debug for ApiSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The token stays out of logs.
+        f.debug_struct("ApiSettings").field("listen", &self.listen).finish_non_exhaustive()
+    }
+}
+
+/// Where things are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// The data directory: the database and compiled policies. Made with mode 0700 if it is missing.
+    pub data_dir: PathBuf,
+}

@@ -1,0 +1,36 @@
+//! Points in time and lengths of time, in the unit of the contract: milliseconds.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::Duration;
+
+/// A length of time in milliseconds.
+pub type DurationMs = u64;
+
+/// Milliseconds since the Unix epoch, by the host's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// The time from `earlier` to this; zero if `earlier` is later (clocks step back).
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// This point in time, `duration` later; saturates at the end of time.
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(millis(duration)))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A duration in whole milliseconds; saturates at `u64::MAX`.
+pub fn millis(duration: Duration) -> DurationMs {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,87 @@
+//! What the policies answered, or why one did not.
+
+use super::facts::{HealthReport, ScalingDecision};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Which policy answered: its described name and version, and what was compiled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyIdentity {
+    /// Name it is registered under.
+    pub name: String,
+    /// Version it describes itself with.
+    pub version: String,
+    /// `sha256:` and the digest of the component, in hexadecimal.
+    pub digest: String,
+}
+
+/// What kind of thing went wrong in a call of a policy; each is counted apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureKind {
+    /// The component trapped: unreachable code, a division by zero, an access out of bounds, too deep a stack.
+    Trap,
+    /// It ran longer than it may.
+    Time,
+    /// It asked for more memory, tables or instances than it may.
+    Memory,
+    /// It answered with something the contract forbids: too much, or about what it was not shown.
+    Output,
+    /// It needs what the host does not offer, or lacks what the host calls.
+    Link,
+    /// It answered with an error of its own, or refused its configuration.
+    Refused,
+}
+
+impl FailureKind {
+    /// Every kind, for counters and tables.
+    pub const ALL: [Self; 6] = [Self::Trap, Self::Time, Self::Memory, Self::Output, Self::Link, Self::Refused];
+}
+
+impl fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Trap => "trap",
+            Self::Time => "time",
+            Self::Memory => "memory",
+            Self::Output => "output",
+            Self::Link => "link",
+            Self::Refused => "refused",
+        })
+    }
+}
+
+/// Why a call of a policy gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{kind}: {reason}")]
+pub struct PolicyFailure {
+    /// The kind that is counted.
+    pub kind: FailureKind,
+    /// One sentence an author can act on.
+    pub reason: String,
+}
+
+impl PolicyFailure {
+    /// A failure of this kind.
+    pub fn new(kind: FailureKind, reason: impl Into<String>) -> Self {
+        Self { kind, reason: reason.into() }
+    }
+}
+
+/// A policy's answer, or why there is none ("unavailable").
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PolicyOutcome<T> {
+    /// Who was asked.
+    pub policy: PolicyIdentity,
+    /// What came back.
+    pub answer: Result<T, PolicyFailure>,
+}
+
+/// What both policies of a workload made of one snapshot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// Who is well and what to do about it.
+    pub health: PolicyOutcome<HealthReport>,
+    /// How many there should be.
+    pub scaling: PolicyOutcome<ScalingDecision>,
+}

@@ -1,0 +1,278 @@
+//! What the user asked for: the desired state of one workload.
+
+use super::quantity::{Cpu, Memory};
+use super::{ImageRef, Invalid};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// What a workload is addressed by: its image reference, or the name its body gave it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WorkloadKey(String);
+
+impl WorkloadKey {
+    /// The key of a workload that was given a name.
+    ///
+    /// # Errors
+    /// When `name` is not 1 to 63 lower-case letters, digits and hyphens, beginning and ending with a
+    /// letter or digit.
+    pub fn named(name: &str) -> Result<Self, Invalid> {
+        let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+        let valid = name.len() <= 63
+            && edge(name.chars().next())
+            && edge(name.chars().last())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if valid {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err(Invalid::new(format!(
+                "`{}` is not a workload name; expected 1 to 63 lower-case letters, digits and hyphens, \
+                 beginning and ending with a letter or digit",
+                name.escape_debug()
+            )))
+        }
+    }
+
+    /// A key read back from where it was stored, or taken from a path to be looked up: unchecked.
+    pub fn stored(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&ImageRef> for WorkloadKey {
+    fn from(image: &ImageRef) -> Self {
+        Self(image.as_str().to_owned())
+    }
+}
+
+impl fmt::Display for WorkloadKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How many replicas a workload may have. `min` ≤ `max`, `max` ≥ 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    min: u32,
+    max: u32,
+}
+
+impl Bounds {
+    /// The most replicas a workload may ask for: one engine has held 500; a bridge network ends at about 1 000.
+    pub const LIMIT: u32 = 1_000;
+
+    /// Checked bounds.
+    ///
+    /// # Errors
+    /// When `max` is 0 or above [`Bounds::LIMIT`], or `min` above `max`; the message names the field.
+    pub fn new(min: u32, max: u32) -> Result<Self, Invalid> {
+        if max == 0 || max > Self::LIMIT {
+            return Err(Invalid::new(format!("`max_replicas` is {max}; expected 1 to {}", Self::LIMIT)));
+        }
+        if min > max {
+            return Err(Invalid::new(format!("`min_replicas` ({min}) is above `max_replicas` ({max})")));
+        }
+        Ok(Self { min, max })
+    }
+
+    /// The fewest replicas.
+    pub fn min(self) -> u32 {
+        self.min
+    }
+
+    /// The most replicas.
+    pub fn max(self) -> u32 {
+        self.max
+    }
+
+    /// `count`, moved into the bounds.
+    pub fn clamp(self, count: u32) -> u32 {
+        count.clamp(self.min, self.max)
+    }
+}
+
+/// The transport of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+}
+
+/// A port inside a replica, written `80/tcp`; a bare `80` is TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ContainerPort {
+    /// 1 to 65535.
+    pub number: u16,
+    /// Its transport.
+    pub protocol: Protocol,
+}
+
+impl FromStr for ContainerPort {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        let protocol = match protocol {
+            "tcp" => Some(Protocol::Tcp),
+            "udp" => Some(Protocol::Udp),
+            "sctp" => Some(Protocol::Sctp),
+            _ => None,
+        };
+        let plain = number.bytes().all(|b| b.is_ascii_digit());
+        match (number.parse::<u16>(), protocol) {
+            (Ok(number), Some(protocol)) if number > 0 && plain => Ok(Self { number, protocol }),
+            _ => Err(Invalid::new(format!(
+                "`{}` is not a port; expected `80/tcp`: 1 to 65535, then `/tcp`, `/udp` or `/sctp`",
+                text.escape_debug()
+            ))),
+        }
+    }
+}
+
+impl TryFrom<String> for ContainerPort {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        text.parse()
+    }
+}
+
+impl From<ContainerPort> for String {
+    fn from(port: ContainerPort) -> Self {
+        port.to_string()
+    }
+}
+
+impl fmt::Display for ContainerPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocol = match self.protocol {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+            Protocol::Sctp => "sctp",
+        };
+        write!(f, "{}/{protocol}", self.number)
+    }
+}
+
+/// Whether a workload is meant to run at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DesiredStatus {
+    /// Keep the wanted number of replicas alive.
+    #[default]
+    Running,
+    /// Keep one replica, created and never started, until an operator starts it.
+    Stopped,
+}
+
+/// What each replica may use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Share of processors.
+    pub cpu: Cpu,
+    /// Memory limit.
+    pub memory: Memory,
+    /// Whether the workload runs.
+    pub status: DesiredStatus,
+}
+
+/// What a probe asks of a replica.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProbeTarget {
+    /// `GET path` on this port; 200 to 399 is success.
+    Http {
+        /// Port inside the replica.
+        port: u16,
+        /// Begins with `/`.
+        path: String,
+    },
+    /// A TCP connection to this port is success.
+    Tcp {
+        /// Port inside the replica.
+        port: u16,
+    },
+}
+
+/// A question asked of every running replica again and again; the health policy sees the answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// What is asked.
+    pub target: ProbeTarget,
+    /// Time from one question to the next; 1 s to 1 h.
+    pub interval: Duration,
+    /// Time an answer may take; 10 ms up to `interval`.
+    pub timeout: Duration,
+}
+
+/// The desired state of one workload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Workload {
+    /// What it is addressed by.
+    pub key: WorkloadKey,
+    /// What its replicas run.
+    pub image: ImageRef,
+    /// How many replicas it may have.
+    pub bounds: Bounds,
+    /// The count the host now steers to; always within `bounds`.
+    pub target: u32,
+    /// Environment of each replica.
+    pub env: BTreeMap<String, String>,
+    /// Port inside → port on the engine's host, 0 for any free one.
+    pub ports: BTreeMap<ContainerPort, u16>,
+    /// What each replica may use.
+    pub resources: Resources,
+    /// The user's labels, put on each replica and shown to policies.
+    pub labels: BTreeMap<String, String>,
+    /// Networks each replica joins, the first at creation; empty: the engine's default.
+    pub networks: Vec<String>,
+    /// How the host asks whether a replica answers; none: it does not.
+    pub probe: Option<Probe>,
+    /// Replaces the image's command.
+    pub command: Option<Vec<String>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_that_contradict_themselves_are_refused() {
+        assert!(Bounds::new(0, 1).is_ok());
+        assert!(Bounds::new(3, 3).is_ok());
+        for (min, max) in [(2, 1), (0, 0), (0, Bounds::LIMIT + 1), (1, u32::MAX)] {
+            assert!(Bounds::new(min, max).is_err(), "{min} {max}");
+        }
+    }
+
+    #[test]
+    fn ports_are_written_with_their_protocol() {
+        assert_eq!("80".parse::<ContainerPort>().map(|port| port.to_string()), Ok("80/tcp".to_owned()));
+        assert_eq!("53/udp".parse::<ContainerPort>().map(|port| port.to_string()), Ok("53/udp".to_owned()));
+        for wrong in ["", "0/tcp", "65536/tcp", "80/http", "+80/tcp", "80/tcp/", "/tcp"] {
+            assert!(wrong.parse::<ContainerPort>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_fit_for_container_names_and_labels() {
+        assert!(WorkloadKey::named("web-2").is_ok());
+        for wrong in ["", "-a", "a-", "A", "a/b", "a b", &"a".repeat(64)] {
+            assert!(WorkloadKey::named(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

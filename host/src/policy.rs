@@ -1,0 +1,41 @@
+//! What the control loop asks of policies, and the WebAssembly engine that serves it.
+//!
+//! [`ScalingPolicy`] and [`HealthPolicy`] are all the loop knows. Behind them: [`engine`] (compiles and
+//! holds wasmtime's engine), [`component`] (loads, checks, calls), [`store`] (the limits of one call),
+//! [`convert`] (model ↔ WIT), [`registry`] (names → policies).
+
+pub mod component;
+pub mod convert;
+pub mod engine;
+pub mod registry;
+pub mod store;
+
+use crate::model::facts::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
+use crate::model::{PolicyFailure, PolicyIdentity};
+use async_trait::async_trait;
+
+/// Says how many replicas there should be.
+#[async_trait]
+pub trait ScalingPolicy: Send + Sync + 'static {
+    /// Who is asked.
+    fn identity(&self) -> &PolicyIdentity;
+
+    /// One decision. `config` is JSON text.
+    ///
+    /// # Errors
+    /// Whatever the policy did wrong, as a value: the caller keeps the replicas as they are.
+    async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure>;
+}
+
+/// Says which replicas are well and what to do about those that are not.
+#[async_trait]
+pub trait HealthPolicy: Send + Sync + 'static {
+    /// Who is asked.
+    fn identity(&self) -> &PolicyIdentity;
+
+    /// One evaluation. `config` is JSON text.
+    ///
+    /// # Errors
+    /// Whatever the policy did wrong, as a value: the caller keeps the replicas as they are.
+    async fn evaluate(&self, config: &str, observation: &HealthObservation) -> Result<HealthReport, PolicyFailure>;
+}
