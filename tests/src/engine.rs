@@ -1,6 +1,7 @@
 //! The engine behind Windlass's back: what a test sees of it and does to it.
 
 use crate::images::{self, Fixture};
+use crate::wait::until;
 use anyhow::Context;
 use bollard::Docker;
 use bollard::models::{ContainerCreateBody, ContainerSummary, HostConfig};
@@ -10,6 +11,7 @@ use bollard::query_parameters::{
 };
 use futures_util::{StreamExt, TryStreamExt};
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// The label that names the image, kept from the system Windlass is compatible with.
 pub const IMAGE_LABEL: &str = "orchestrator.image";
@@ -139,11 +141,19 @@ impl Engine {
         drop(self.docker.remove_container(id, Some(options)).await);
     }
 
-    /// Removes every container of this Windlass.
+    /// Removes every container of a Windlass that has ended; also those that the engine still makes because
+    /// it was asked just before.
     pub async fn remove_all(&self, instance: &str) {
-        let containers = self.containers(instance).await.unwrap_or_default();
-        let removals = containers.iter().filter_map(|container| container.id.as_deref()).map(|id| self.remove(id));
-        futures_util::future::join_all(removals).await;
+        let mut empty_looks = 0;
+        let gone = until("the containers to go", Duration::from_secs(60), async || {
+            let containers = self.containers(instance).await.map_err(|error| error.to_string())?;
+            empty_looks = if containers.is_empty() { empty_looks + 1 } else { 0 };
+            let removals = containers.iter().filter_map(|container| container.id.as_deref()).map(|id| self.remove(id));
+            futures_util::future::join_all(removals).await;
+            if empty_looks >= 5 { Ok(()) } else { Err(format!("{} were there", containers.len())) }
+        });
+        // It is called where a failure can be told to nobody; the containers bear the instance's name.
+        drop(gone.await);
     }
 
     /// How often something (`create`, `die`, …) happened to this Windlass's containers between two moments in

@@ -7,12 +7,11 @@ use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value, json};
 use std::fmt;
-use std::io::{BufRead, BufReader};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -47,6 +46,8 @@ pub struct Site {
     folder: TempDir,
     settings: Vec<(&'static str, String)>,
     environment: Vec<(&'static str, String)>,
+    detached: bool,
+    runs: AtomicU32,
 }
 
 impl Site {
@@ -66,7 +67,8 @@ impl Site {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let instance = format!("{name}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = tempfile::Builder::new().prefix("windlass-test-").tempdir()?;
-        Ok(Self { engine, instance, folder, settings: Vec::new(), environment: Vec::new() })
+        let (settings, environment) = (Vec::new(), Vec::new());
+        Ok(Self { engine, instance, folder, settings, environment, detached: false, runs: AtomicU32::new(0) })
     }
 
     /// Adds a setting: `control.interval`, and its value as TOML writes it.
@@ -78,6 +80,12 @@ impl Site {
     /// Adds an environment variable of the process.
     pub fn environment(mut self, name: &'static str, value: &str) -> Self {
         self.environment.push((name, value.to_owned()));
+        self
+    }
+
+    /// Keeps the process out of this program's group, so that an interrupt from the keyboard does not reach it.
+    pub fn detached(mut self) -> Self {
+        self.detached = true;
         self
     }
 
@@ -109,11 +117,7 @@ impl Site {
     /// # Errors
     /// When it ends before it listens; with what it logged.
     pub async fn start_with(&self, arguments: &[&str]) -> anyhow::Result<Windlass> {
-        let mut command = self.command(arguments)?;
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut process = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
-        let log = Log::of(&mut process)?;
-        let mut windlass = Windlass { process, log, address: String::new(), token: None };
+        let mut windlass = self.spawn(arguments)?;
         let announced = until("windlass to listen", PROCESS_LIMIT, async || match windlass.process.try_wait() {
             Ok(None) => windlass.log.address().map(Ok).ok_or("it does not say so yet".to_owned()),
             Ok(Some(status)) => Ok(Err(status)),
@@ -121,7 +125,7 @@ impl Site {
         });
         match announced.await {
             Ok(Ok(address)) => windlass.address = address,
-            Ok(Err(status)) => bail!("windlass ended with {}\n{}", ending(status), windlass.log.complete().await?),
+            Ok(Err(status)) => bail!("windlass ended with {}\n{}", ending(status), windlass.log.text()),
             Err(error) => bail!("{error:#}\n{}", windlass.log.text()),
         }
         Ok(windlass)
@@ -132,13 +136,28 @@ impl Site {
     /// # Errors
     /// When it does not end by itself.
     pub async fn refuse(&self, arguments: &[&str]) -> anyhow::Result<(ExitStatus, String)> {
-        let mut command = self.command(arguments)?;
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut process = command.spawn()?;
-        let log = Log::of(&mut process)?;
-        let mut windlass = Windlass { process, log, address: String::new(), token: None };
+        let mut windlass = self.spawn(arguments)?;
         let status = windlass.ended().await?;
-        Ok((status, windlass.log.complete().await?))
+        Ok((status, windlass.log.text()))
+    }
+
+    /// Lets Windlass, its containers and its folder stay when this program ends, and says where the folder is.
+    pub fn leave(self, windlass: Windlass) -> PathBuf {
+        let folder = self.folder().to_owned();
+        std::mem::forget(windlass);
+        std::mem::forget(self);
+        folder
+    }
+
+    fn spawn(&self, arguments: &[&str]) -> anyhow::Result<Windlass> {
+        let log = self.folder().join(format!("log.{}", self.runs.fetch_add(1, Ordering::Relaxed)));
+        let mut command = self.command(arguments)?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(&log)?);
+        if self.detached {
+            command.process_group(0);
+        }
+        let process = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
+        Ok(Windlass { process, log: Log(log), address: String::new(), token: None })
     }
 
     /// `windlass serve` with this site's configuration and these arguments.
@@ -261,13 +280,7 @@ impl Windlass {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        let response = request.send().await?;
-        let status = response.status().as_u16();
-        let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
-        let content_type = content_type.unwrap_or_default().to_owned();
-        let text = response.text().await?;
-        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Ok(Response { status, content_type, body })
+        Response::read(request.send().await?).await
     }
 
     /// Kills it, as `kill -9` does, and waits until it is gone.
@@ -314,43 +327,17 @@ impl Drop for Windlass {
     }
 }
 
-/// What a process wrote on standard error, line by line, gathered on a thread of its own.
-struct Log {
-    lines: Arc<Mutex<Vec<String>>>,
-    reader: std::thread::JoinHandle<()>,
-}
+/// What a process writes on standard error: a file, so that it can go on when this program has ended.
+struct Log(PathBuf);
 
 impl Log {
-    fn of(process: &mut Child) -> anyhow::Result<Self> {
-        let stream = process.stderr.take().context("standard error is piped")?;
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let written = Arc::clone(&lines);
-        let reader = std::thread::spawn(move || {
-            for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
-                let line = String::from_utf8_lossy(&line).into_owned();
-                written.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-            }
-        });
-        Ok(Self { lines, reader })
-    }
-
     fn text(&self) -> String {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
-    }
-
-    /// The whole of it, once the process has ended.
-    async fn complete(&self) -> anyhow::Result<String> {
-        let read = until("the log to end", PROCESS_LIMIT, async || {
-            if self.reader.is_finished() { Ok(()) } else { Err("it is still open".to_owned()) }
-        });
-        read.await?;
-        Ok(self.text())
+        std::fs::read(&self.0).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
     /// The field `address` of the line `listening`.
     fn address(&self) -> Option<String> {
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().find_map(|line| {
+        self.text().lines().find_map(|line| {
             let line: Value = serde_json::from_str(line).ok()?;
             // With and without `flatten_event` the fields stand in another place.
             let fields = line.get("fields").unwrap_or(&line);
@@ -371,6 +358,23 @@ pub struct Response {
 }
 
 impl Response {
+    /// The answer to a `GET` of any address.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn of(url: &str) -> anyhow::Result<Self> {
+        Self::read(client().get(url).send().await?).await
+    }
+
+    async fn read(response: reqwest::Response) -> anyhow::Result<Self> {
+        let status = response.status().as_u16();
+        let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
+        let content_type = content_type.unwrap_or_default().to_owned();
+        let text = response.text().await?;
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Ok(Self { status, content_type, body })
+    }
+
     /// Its body, if it is a 200.
     ///
     /// # Panics
