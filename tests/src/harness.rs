@@ -427,7 +427,8 @@ pub fn redacted(value: &Value) -> Value {
             let shown = keys.into_iter().map(|key| (key.clone(), redacted_field(key, &fields[key])));
             Value::Object(shown.collect::<Map<_, _>>())
         }
-        Value::Array(values) => values.iter().map(redacted).collect(),
+        // Machines with and without IPv6 publish a port twice and once.
+        Value::Array(values) => values.iter().filter(|value| value["HostIp"] != "::").map(redacted).collect(),
         other => other.clone(),
     }
 }
