@@ -49,8 +49,10 @@ impl PrivateEngine {
     /// When it does not come up; with its last lines.
     pub async fn resume(&mut self) -> anyhow::Result<()> {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log"))?;
-        // No bridge and no firewall rules: the machine's network is the other engine's.
-        let process = Command::new("dockerd")
+        // No bridge and no firewall rules, and a network namespace of its own: an engine told to have no bridge
+        // removes `docker0` where it finds it, and that one is the other engine's. `unshare` becomes dockerd.
+        let process = Command::new("unshare")
+            .args(["--net", "dockerd"])
             .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-masq=false"])
             .args(["--data-root", &self.path("data"), "--exec-root", &self.path("exec")])
             .args(["--pidfile", &self.path("pid"), "--host", &self.host()])
@@ -58,7 +60,7 @@ impl PrivateEngine {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
-            .context("cannot run dockerd, which `make setup` installs")?;
+            .context("cannot run unshare (of util-linux) and dockerd")?;
         self.process = Some(process);
         let answered = until("the private engine to answer", LIMIT, async || {
             self.engine().await.map(drop).map_err(|error| format!("{error:#}"))
