@@ -1,0 +1,161 @@
+//! What the loop keeps of one workload, and how it is woken and waited for.
+
+use super::observe::Known;
+use super::probe::ProbeLog;
+use super::report::{PassReport, WorkloadView};
+use crate::model::{ContainerId, History, Phase, Replica, Snapshot, Workload, WorkloadKey};
+use crate::store::StoredWorkload;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+
+/// Everything known of a workload between two passes.
+#[derive(Debug)]
+pub(super) struct CellState {
+    pub(super) workload: Workload,
+    pub(super) history: History,
+    pub(super) held: BTreeSet<ContainerId>,
+    /// As last seen; its phases already tell held replicas.
+    pub(super) snapshot: Snapshot,
+    pub(super) health_reasons: BTreeMap<ContainerId, String>,
+    pub(super) last_pass: Option<Arc<PassReport>>,
+    /// What the newest recorded decision came to, so that a repetition is not recorded again.
+    pub(super) last_recorded: Option<String>,
+    /// When the loop looks again by itself.
+    pub(super) look_again: Duration,
+}
+
+impl CellState {
+    /// Puts what the engine just answered about one replica into the view, so that the next read shows it.
+    pub(super) fn show(&mut self, mut replica: Replica) {
+        if self.held.contains(&replica.id) && !replica.is_alive() {
+            replica.phase = Phase::Held;
+        }
+        match self.snapshot.replicas.iter_mut().find(|shown| shown.id == replica.id) {
+            Some(shown) => *shown = replica,
+            None => self.snapshot.replicas.push(replica),
+        }
+    }
+
+    /// How many replicas count towards the target, as last seen.
+    pub(super) fn counted(&self) -> u32 {
+        u32::try_from(self.snapshot.counted().count()).unwrap_or(u32::MAX)
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct Done {
+    covers: u64,
+    report: Option<Arc<PassReport>>,
+    closed: bool,
+}
+
+/// One workload under the loop's care.
+#[derive(Debug)]
+pub(super) struct Cell {
+    pub(super) key: WorkloadKey,
+    /// Held for a pass, and for an operator's act on a replica: at most one hand at a workload.
+    pub(super) gate: tokio::sync::Mutex<()>,
+    pub(super) probes: ProbeLog,
+    pub(super) probe_now: Notify,
+    state: Mutex<CellState>,
+    requested: AtomicU64,
+    wake: Notify,
+    done: watch::Sender<Done>,
+}
+
+/// A promise that a pass which begins after the wake will have been made.
+#[derive(Debug)]
+pub(super) struct Ticket(u64);
+
+impl Cell {
+    pub(super) fn new(stored: StoredWorkload, probes_kept: usize, interval: Duration) -> Self {
+        Self {
+            key: stored.workload.key.clone(),
+            gate: tokio::sync::Mutex::default(),
+            probes: ProbeLog::new(probes_kept),
+            probe_now: Notify::new(),
+            state: Mutex::new(CellState {
+                workload: stored.workload,
+                history: stored.history,
+                held: stored.held.into_iter().collect(),
+                snapshot: Snapshot::default(),
+                health_reasons: BTreeMap::new(),
+                last_pass: None,
+                last_recorded: None,
+                look_again: interval,
+            }),
+            requested: AtomicU64::new(0),
+            wake: Notify::new(),
+            done: watch::Sender::default(),
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, CellState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for a pass. Never lost, never queued twice: ten wakes before the next pass are one pass.
+    pub(super) fn wake(&self) -> Ticket {
+        let ticket = self.requested.fetch_add(1, Ordering::SeqCst) + 1;
+        self.wake.notify_one();
+        Ticket(ticket)
+    }
+
+    /// Returns when somebody has asked for a pass since the last return.
+    pub(super) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Waits for a pass that began after the ticket's wake. None: there will be none.
+    pub(super) async fn report(&self, ticket: Ticket) -> Option<PassReport> {
+        let mut done = self.done.subscribe();
+        let done = done.wait_for(|done| done.closed || done.covers >= ticket.0).await.ok()?;
+        (done.covers >= ticket.0).then(|| done.report.as_deref().cloned()).flatten()
+    }
+
+    /// Which wakes a pass that begins now answers. Called with the gate held.
+    pub(super) fn covers(&self) -> u64 {
+        self.requested.load(Ordering::SeqCst)
+    }
+
+    /// Publishes a pass and answers those who wait for it.
+    pub(super) fn finish(&self, covers: u64, report: PassReport) {
+        let report = Arc::new(report);
+        self.state().last_pass = Some(Arc::clone(&report));
+        self.done.send_modify(|done| {
+            done.covers = covers;
+            done.report = Some(report);
+        });
+    }
+
+    /// No pass will be made any more: those who wait are told, the loop ends.
+    pub(super) fn close(&self) {
+        self.done.send_modify(|done| done.closed = true);
+        self.wake.notify_one();
+        self.probe_now.notify_one();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.done.borrow().closed
+    }
+
+    pub(super) fn known(&self) -> Known {
+        let state = self.state();
+        Known { held: state.held.clone(), health: state.snapshot.health.clone() }
+    }
+
+    pub(super) fn view(&self) -> WorkloadView {
+        let state = self.state();
+        WorkloadView {
+            workload: state.workload.clone(),
+            replicas: state.snapshot.replicas.clone(),
+            health: state.snapshot.health.clone(),
+            health_reasons: state.health_reasons.clone(),
+            held: state.held.clone(),
+            last_pass: state.last_pass.as_deref().cloned(),
+        }
+    }
+}
