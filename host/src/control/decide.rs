@@ -301,3 +301,6 @@ impl Worth {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
