@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::broadcast;
@@ -244,7 +244,8 @@ impl Runtime for SimRuntime {
             out_of_memory: false,
             error: String::new(),
             ports,
-            address: Some([127, 0, 0, 1].into()),
+            // One address each, so that a test can break the probes of one replica.
+            address: Some(Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(number).unwrap_or(0)).into()),
             usage: None,
         };
         engine.insert(replica.clone());
