@@ -1,5 +1,11 @@
 //! Values that several benchmarks measure with.
-#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, reason = "each benchmark is its own program and uses some of these")]
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each benchmark is its own program and uses some of these"
+)]
 
 use windlass::model::facts::{Limits, ReplicaFacts, ScalingObservation, Usage, WorkloadFacts};
 use windlass::model::workload::{Bounds, DesiredStatus, Resources};

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot};
 
 /// Everything known of a workload between two passes.
 #[derive(Debug)]
@@ -33,6 +33,9 @@ impl CellState {
         if self.held.contains(&replica.id) && !replica.is_alive() {
             replica.phase = Phase::Held;
         }
+        // What was said of it was said of what it did before.
+        self.snapshot.health.remove(&replica.id);
+        self.health_reasons.remove(&replica.id);
         match self.snapshot.replicas.iter_mut().find(|shown| shown.id == replica.id) {
             Some(shown) => *shown = replica,
             None => self.snapshot.replicas.push(replica),
@@ -45,10 +48,10 @@ impl CellState {
     }
 }
 
-#[derive(Debug, Clone, Default)]
-struct Done {
-    covers: u64,
-    report: Option<Arc<PassReport>>,
+/// Those who wait for a pass, or the end of all passes.
+#[derive(Debug, Default)]
+struct Waiters {
+    waiting: Vec<(u64, oneshot::Sender<PassReport>)>,
     closed: bool,
 }
 
@@ -63,12 +66,8 @@ pub(super) struct Cell {
     state: Mutex<CellState>,
     requested: AtomicU64,
     wake: Notify,
-    done: watch::Sender<Done>,
+    waiters: Mutex<Waiters>,
 }
-
-/// A promise that a pass which begins after the wake will have been made.
-#[derive(Debug)]
-pub(super) struct Ticket(u64);
 
 impl Cell {
     pub(super) fn new(stored: StoredWorkload, probes_kept: usize, interval: Duration) -> Self {
@@ -89,7 +88,7 @@ impl Cell {
             }),
             requested: AtomicU64::new(0),
             wake: Notify::new(),
-            done: watch::Sender::default(),
+            waiters: Mutex::default(),
         }
     }
 
@@ -98,10 +97,25 @@ impl Cell {
     }
 
     /// Asks for a pass. Never lost, never queued twice: ten wakes before the next pass are one pass.
-    pub(super) fn wake(&self) -> Ticket {
-        let ticket = self.requested.fetch_add(1, Ordering::SeqCst) + 1;
+    pub(super) fn wake(&self) {
+        self.requested.fetch_add(1, Ordering::SeqCst);
         self.wake.notify_one();
-        Ticket(ticket)
+    }
+
+    /// Asks for a pass and waits for the report of the first that begins after this call. None: there
+    /// will be none.
+    pub(super) async fn wake_and_wait(&self) -> Option<PassReport> {
+        let (sender, receiver) = oneshot::channel();
+        {
+            let mut waiters = self.waiters();
+            if waiters.closed {
+                return None;
+            }
+            let ticket = self.requested.fetch_add(1, Ordering::SeqCst) + 1;
+            waiters.waiting.push((ticket, sender));
+        }
+        self.wake.notify_one();
+        receiver.await.ok()
     }
 
     /// Returns when somebody has asked for a pass since the last return.
@@ -109,37 +123,40 @@ impl Cell {
         self.wake.notified().await;
     }
 
-    /// Waits for a pass that began after the ticket's wake. None: there will be none.
-    pub(super) async fn report(&self, ticket: Ticket) -> Option<PassReport> {
-        let mut done = self.done.subscribe();
-        let done = done.wait_for(|done| done.closed || done.covers >= ticket.0).await.ok()?;
-        (done.covers >= ticket.0).then(|| done.report.as_deref().cloned()).flatten()
-    }
-
     /// Which wakes a pass that begins now answers. Called with the gate held.
     pub(super) fn covers(&self) -> u64 {
         self.requested.load(Ordering::SeqCst)
     }
 
-    /// Publishes a pass and answers those who wait for it.
+    /// Publishes a pass and answers those whose wake it covers.
     pub(super) fn finish(&self, covers: u64, report: PassReport) {
-        let report = Arc::new(report);
-        self.state().last_pass = Some(Arc::clone(&report));
-        self.done.send_modify(|done| {
-            done.covers = covers;
-            done.report = Some(report);
-        });
+        let waiting = std::mem::take(&mut self.waiters().waiting);
+        let (answered, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(ticket, _)| *ticket <= covers);
+        self.waiters().waiting.extend(later);
+        self.state().last_pass = Some(Arc::new(report.clone()));
+        for (_, sender) in answered {
+            // One who went away meanwhile needs no answer.
+            let _ = sender.send(report.clone());
+        }
     }
 
     /// No pass will be made any more: those who wait are told, the loop ends.
     pub(super) fn close(&self) {
-        self.done.send_modify(|done| done.closed = true);
+        {
+            let mut waiters = self.waiters();
+            waiters.closed = true;
+            waiters.waiting.clear();
+        }
         self.wake.notify_one();
         self.probe_now.notify_one();
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.done.borrow().closed
+        self.waiters().closed
+    }
+
+    fn waiters(&self) -> MutexGuard<'_, Waiters> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn known(&self) -> Known {

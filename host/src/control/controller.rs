@@ -283,8 +283,7 @@ impl Controller {
     }
 
     async fn woken_pass(&self, cell: &Cell) -> Result<PassReport, ControlError> {
-        let ticket = cell.wake();
-        match cell.report(ticket).await {
+        match cell.wake_and_wait().await {
             Some(report) => Ok(report),
             None if *self.shared.shutdown.borrow() => Err(ControlError::ShuttingDown),
             None => Err(ControlError::NoSuchWorkload(cell.key.to_string())),

@@ -135,7 +135,7 @@ impl Planner<'_> {
             self.steps.push(Step::Remove {
                 replica: victim.id.clone(),
                 reason: format!(
-                    "{} replicas run and {target} are wanted: {}",
+                    "{target} of {} replicas are wanted; {}",
                     counted.len(),
                     Worth::of(victim, snapshot).why()
                 ),
@@ -227,7 +227,7 @@ impl Planner<'_> {
         for slot in wanted {
             let Some(entry) = history.slots.get_mut(&slot) else {
                 history.slots.insert(slot, SlotHistory::default());
-                self.create(slot, format!("{} replicas run and {target} are wanted", counted.len()));
+                self.create(slot, format!("{} of {target} wanted replicas are there", counted.len()));
                 continue;
             };
             let entry_now = *entry;
@@ -240,7 +240,10 @@ impl Planner<'_> {
                 last_restart: Some(self.now),
                 process_restarts: 0,
             };
-            self.create(slot, format!("the replica in slot {slot} is gone; {target} are wanted"));
+            self.create(
+                slot,
+                format!("slot {slot} is empty again; {} of {target} wanted replicas are there", counted.len()),
+            );
         }
     }
 
