@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let component = ComponentEncoder::default()
             .validate(true)
             .module(&module)
-            .and_then(|mut encoder| encoder.encode())
+            .and_then(|encoder| encoder.encode())
             .map_err(|error| format!("cannot make a component of `{policy}`: {error:#}"))?;
         fs::write(out_dir.join(format!("{policy}.wasm")), component)?;
     }
