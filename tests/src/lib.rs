@@ -1,1 +1,12 @@
-//! x
+//! What the black-box tests, the demo and the engine bench stand on.
+//!
+//! [`wait`] polls on a value with a bound; [`images`] makes small images without a registry; [`engine`]
+//! looks at the engine behind Windlass's back, [`private_engine`] is an engine a test may stop;
+//! [`harness`] runs the binary; [`callback`] is a server that notes what is posted to it.
+
+pub mod callback;
+pub mod engine;
+pub mod harness;
+pub mod images;
+pub mod private_engine;
+pub mod wait;

@@ -1,0 +1,244 @@
+//! `make demo`: Windlass keeps a web server alive on the Docker engine of this machine, and says what it does.
+//!
+//! Every step is checked: the program fails if one did not happen. It removes what it made, also when it is
+//! interrupted; `--keep` leaves it running.
+
+use anyhow::{Context, bail, ensure};
+use bollard::query_parameters::{BuildImageOptionsBuilder, RemoveImageOptionsBuilder};
+use futures_util::TryStreamExt;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
+use windlass_tests::engine::{Engine, INSTANCE_LABEL};
+use windlass_tests::harness::{Response, Site, Windlass};
+use windlass_tests::images::{Entry, archive, busybox};
+use windlass_tests::wait::until;
+
+const IMAGE: &str = "windlass-demo/web:1";
+
+/// How long any step may take before the demo gives up. Far more than it needs, even on a busy machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A line for the person who watches.
+#[expect(clippy::print_stdout, reason = "a program for people speaks on standard output")]
+fn say(text: impl AsRef<str>) {
+    println!("{}", text.as_ref());
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let keep = std::env::args().any(|argument| argument == "--keep");
+    let outcome = tokio::select! {
+        outcome = demo(keep) => outcome,
+        // The future of the demo is dropped then, and with it everything it made.
+        () = interrupted() => Err(anyhow::anyhow!("interrupted")),
+    };
+    if !(keep && outcome.is_ok()) {
+        remove_image().await;
+    }
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(format!("\nThe demo failed: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn interrupted() {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+async fn demo(keep: bool) -> anyhow::Result<()> {
+    let engine = Engine::of_this_machine().await?;
+    let version = engine.docker().version().await?.version.unwrap_or_default();
+    say(format!("Windlass keeps a web server alive on this machine's Docker engine ({version}).\n"));
+
+    say("1. An image to run");
+    build_image(&engine).await?;
+    say(format!("   built {IMAGE} from examples/web, here and without a registry\n"));
+
+    say("2. Windlass");
+    let site = Site::on(engine.clone(), "demo")?.detached();
+    let windlass = site.start().await?;
+    until("windlass to be ready", LIMIT, async || match windlass.get("/ready").await {
+        ready if ready.status == 200 => Ok(()),
+        other => Err(other.to_string()),
+    })
+    .await?;
+    say(format!("   windlass serve: http://{}\n", windlass.address()));
+
+    show(&site, &windlass).await.with_context(|| {
+        let log = windlass.log();
+        let lines: Vec<&str> = log.lines().rev().take(15).collect();
+        format!("windlass logged last:\n{}\n", lines.into_iter().rev().collect::<Vec<_>>().join("\n"))
+    })?;
+
+    if keep {
+        return leave(site, windlass);
+    }
+    let removed = windlass.delete(&format!("/images/{IMAGE}")).await;
+    ensure!(removed.status == 200, "the workload was not removed: {removed}");
+    ensure!(engine.containers(site.instance()).await?.is_empty(), "containers are left after the workload was removed");
+    say("\n7. Everything away: the containers, the image, the process, its data.");
+    say("   (`make demo KEEP=1` leaves it running, for you to try.)");
+    Ok(())
+}
+
+/// What there is to see, once Windlass runs.
+async fn show(site: &Site, windlass: &Windlass) -> anyhow::Result<()> {
+    say("3. Start a workload");
+    let body = json!({
+        "image": IMAGE,
+        "min_replicas": 1,
+        "max_replicas": 5,
+        "ports": {"80/tcp": 0},
+        "resources": {"cpu": "0.5", "memory": "64m"},
+        "probe": {"http": {"path": "/", "port": 80}, "interval": "1s", "timeout": "500ms"},
+    });
+    say(format!("   POST /start/container  {body}"));
+    let began = Instant::now();
+    let started = windlass.post("/start/container", body).await;
+    ensure!(started.status == 200, "it was not started: {started}");
+    let greeting = answer_of(&started.body).await?;
+    say(format!("   {} answers after {:.1} s: \"{greeting}\"\n", name_of(&started.body), seconds(began)));
+
+    say("4. Scale it");
+    let body = json!({"min_replicas": 3, "max_replicas": 5});
+    say(format!("   POST /images/{IMAGE}/scale  {body}"));
+    let began = Instant::now();
+    let scaled = windlass.post(&format!("/images/{IMAGE}/scale"), body).await;
+    ensure!(scaled.status == 200, "it was not scaled: {scaled}");
+    let three = replicas(windlass, 3, None).await?;
+    say(format!("   three containers answer after {:.1} s:", seconds(began)));
+    for (replica, greeting) in &three {
+        say(format!("     {:<28} \"{greeting}\"", name_of(replica)));
+    }
+
+    say("\n5. Kill one behind its back");
+    let (victim, _) = &three[1];
+    let identifier = victim["container_id"].as_str().context("a replica has an identifier")?;
+    say(format!("   docker kill {}", name_of(victim)));
+    let began = Instant::now();
+    site.engine().kill(identifier).await?;
+    let healed = replicas(windlass, 3, Some(identifier)).await?;
+    let took = seconds(began);
+    let new =
+        healed.iter().find(|(replica, _)| three.iter().all(|(old, _)| old["container_id"] != replica["container_id"]));
+    let (new, greeting) = new.context("no new container took its place")?;
+    say(format!("   {} took its place after {took:.1} s: \"{greeting}\"", name_of(new)));
+
+    say("\n6. Why it did what it did");
+    say(format!("   GET /images/{IMAGE}/decisions?limit=20"));
+    let decisions = windlass.get(&format!("/images/{IMAGE}/decisions?limit=20")).await;
+    ensure!(decisions.status == 200, "there is no record of decisions: {decisions}");
+    let mut reasons = Vec::new();
+    // The newest comes first; a story is told from its beginning.
+    for decision in decisions.list("/decisions").iter().rev() {
+        gather_reasons(decision, &mut reasons);
+    }
+    ensure!(!reasons.is_empty(), "the record of decisions holds no reason: {decisions}");
+    reasons.iter().for_each(|reason| say(format!("     - {reason}")));
+    Ok(())
+}
+
+/// Waits until so many containers run and answer, `without` none among them; each with what it answered.
+async fn replicas(windlass: &Windlass, count: usize, without: Option<&str>) -> anyhow::Result<Vec<(Value, String)>> {
+    let what = format!("{count} containers to answer");
+    until(&what, LIMIT, async || {
+        let listed = windlass.get(&format!("/images/{IMAGE}/containers")).await;
+        let containers = listed.body["containers"].as_array().cloned().unwrap_or_default();
+        let running: Vec<Value> = containers
+            .into_iter()
+            .filter(|container| container["status"] == "running" && container["container_id"].as_str() != without)
+            .collect();
+        if running.len() != count {
+            return Err(listed.to_string());
+        }
+        let answers = futures_util::future::try_join_all(running.iter().map(ask)).await?;
+        Ok(running.into_iter().zip(answers).collect())
+    })
+    .await
+}
+
+/// What a container's web server says, once it does.
+async fn answer_of(container: &Value) -> anyhow::Result<String> {
+    until("the web server to answer", LIMIT, async || ask(container).await).await
+}
+
+async fn ask(container: &Value) -> Result<String, String> {
+    let port = container["ports"]["80/tcp"][0]["HostPort"].as_str().ok_or("port 80 is not published yet")?;
+    let answer = Response::of(&format!("http://127.0.0.1:{port}/")).await.map_err(|error| format!("{error:#}"))?;
+    match (answer.status, answer.body.as_str()) {
+        (200, Some(text)) => Ok(text.trim().to_owned()),
+        _ => Err(answer.to_string()),
+    }
+}
+
+fn name_of(container: &Value) -> &str {
+    container["name"].as_str().unwrap_or("a container without a name")
+}
+
+fn seconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64()
+}
+
+/// Every reason in a decision: why the count is what it is, and why each step was taken. Each once.
+fn gather_reasons(value: &Value, reasons: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(key, value)| match value {
+            Value::String(reason) if key == "reason" && !reasons.contains(reason) => reasons.push(reason.clone()),
+            value => gather_reasons(value, reasons),
+        }),
+        Value::Array(values) => values.iter().for_each(|value| gather_reasons(value, reasons)),
+        _ => {}
+    }
+}
+
+/// Builds examples/web through the engine's API, with the machine's static busybox.
+async fn build_image(engine: &Engine) -> anyhow::Result<()> {
+    let context = archive(&[
+        ("Dockerfile", Entry::File(include_bytes!("../web/Dockerfile").to_vec(), false)),
+        ("serve", Entry::File(include_bytes!("../web/serve").to_vec(), true)),
+        ("busybox", Entry::File(std::fs::read(busybox()?)?, true)),
+    ])?;
+    let options = BuildImageOptionsBuilder::new().dockerfile("Dockerfile").t(IMAGE).rm(true).build();
+    let said = engine.docker().build_image(options, None, Some(bollard::body_full(context.into())));
+    let said: Vec<_> = said.try_collect().await?;
+    if let Some(error) = said.into_iter().find_map(|line| line.error_detail) {
+        bail!("the engine did not build {IMAGE}: {}", error.message.unwrap_or_default());
+    }
+    Ok(())
+}
+
+async fn remove_image() {
+    if let Ok(engine) = Engine::of_this_machine().await {
+        let options = RemoveImageOptionsBuilder::new().force(true).build();
+        // It may not have been built.
+        drop(engine.docker().remove_image(IMAGE, Some(options), None).await);
+    }
+}
+
+fn leave(site: Site, windlass: Windlass) -> anyhow::Result<()> {
+    let (address, pid, instance) = (windlass.address().to_owned(), windlass.pid(), site.instance().to_owned());
+    let folder = site.leave(windlass);
+    say(format!("\nWindlass keeps running (process {pid}, its data and log in {}).", folder.display()));
+    say("Look at it:");
+    say(format!("  curl http://{address}/containers"));
+    say(format!("  curl http://{address}/images/{IMAGE}"));
+    say(format!("  docker ps --filter label={INSTANCE_LABEL}={instance}"));
+    say(format!("  a page to try every endpoint: http://{address}/docs"));
+    say("Stop it, and leave nothing behind:");
+    say(format!("  curl -X DELETE http://{address}/images/{IMAGE}"));
+    say(format!("  kill {pid}; docker rmi {IMAGE}; rm -r {}", folder.display()));
+    Ok(())
+}

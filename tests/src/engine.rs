@@ -1,0 +1,174 @@
+//! The engine behind Windlass's back: what a test sees of it and does to it.
+
+use crate::images::{self, Fixture};
+use crate::wait::until;
+use anyhow::Context;
+use bollard::Docker;
+use bollard::models::{ContainerCreateBody, ContainerSummary, HostConfig};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder,
+    RemoveContainerOptionsBuilder,
+};
+use futures_util::{StreamExt, TryStreamExt};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// The label that names the image, kept from the system Windlass is compatible with.
+pub const IMAGE_LABEL: &str = "orchestrator.image";
+
+/// The label that says which Windlass a container belongs to.
+pub const INSTANCE_LABEL: &str = "windlass.instance";
+
+/// A Docker engine.
+#[derive(Clone)]
+pub struct Engine {
+    docker: Docker,
+    host: String,
+}
+
+impl Engine {
+    /// The engine of this machine: `DOCKER_HOST`, else the default socket.
+    ///
+    /// # Errors
+    /// When none answers; the text says what to do.
+    pub async fn of_this_machine() -> anyhow::Result<Self> {
+        let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
+        Self::at(&host).await.with_context(|| {
+            format!(
+                "no Docker engine answers at `{host}`; these tests need one: `make setup` starts it \
+                 (a user without access to it needs sudo, or the group `docker`)"
+            )
+        })
+    }
+
+    /// The engine that listens here.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn at(host: &str) -> anyhow::Result<Self> {
+        let docker = Docker::connect_with_host(host)?;
+        docker.ping().await?;
+        Ok(Self { docker, host: host.to_owned() })
+    }
+
+    /// Where it listens.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The client itself.
+    pub fn docker(&self) -> &Docker {
+        &self.docker
+    }
+
+    /// Makes the image of a fixture unless it is there, and returns its reference.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn prepare(&self, fixture: Fixture) -> anyhow::Result<&'static str> {
+        let reference = fixture.reference();
+        let command = fixture.command();
+        let present = self.docker.inspect_image(reference).await.ok().and_then(|image| image.config?.cmd);
+        if present.as_ref() == Some(&command) {
+            return Ok(reference);
+        }
+        let (repository, tag) = reference.split_once(':').context("a fixture's reference has a tag")?;
+        let options = CreateImageOptionsBuilder::new()
+            .from_src("-")
+            .repo(repository)
+            .tag(tag)
+            .changes(vec![format!("CMD {}", serde_json::to_string(&command)?)])
+            .build();
+        let body = bollard::body_full(images::root_file_system()?.into());
+        self.docker.create_image(Some(options), Some(body), None).try_collect::<Vec<_>>().await?;
+        Ok(reference)
+    }
+
+    /// Every container of this Windlass, running or not.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn containers(&self, instance: &str) -> anyhow::Result<Vec<ContainerSummary>> {
+        let filters = HashMap::from([("label", vec![format!("{INSTANCE_LABEL}={instance}")])]);
+        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+        Ok(self.docker.list_containers(Some(options)).await?)
+    }
+
+    /// The full identifiers of the running ones among them, sorted.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn running(&self, instance: &str) -> anyhow::Result<Vec<String>> {
+        use bollard::models::ContainerSummaryStateEnum as State;
+        let containers = self.containers(instance).await?;
+        let running = containers.into_iter().filter(|container| container.state == Some(State::RUNNING));
+        let mut identifiers: Vec<String> = running.filter_map(|container| container.id).collect();
+        identifiers.sort();
+        Ok(identifiers)
+    }
+
+    /// Kills a container's process, as someone else would.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub async fn kill(&self, id: &str) -> anyhow::Result<()> {
+        Ok(self.docker.kill_container(id, None::<bollard::query_parameters::KillContainerOptions>).await?)
+    }
+
+    /// Creates and starts a container that no Windlass made, with these labels; returns its identifier.
+    /// [`Engine::remove`] it in the end.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn run(&self, name: &str, image: &str, labels: &[(&str, &str)]) -> anyhow::Result<String> {
+        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let body = ContainerCreateBody {
+            image: Some(image.to_owned()),
+            labels: Some(labels),
+            host_config: Some(HostConfig { publish_all_ports: Some(false), ..HostConfig::default() }),
+            ..ContainerCreateBody::default()
+        };
+        let options = CreateContainerOptionsBuilder::new().name(name).build();
+        let created = self.docker.create_container(Some(options), body).await?;
+        self.docker.start_container(&created.id, None).await?;
+        Ok(created.id)
+    }
+
+    /// Removes a container, running or not; one that is gone is fine.
+    pub async fn remove(&self, id: &str) {
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        // Whatever is the matter, the next listing shows it; cleaning up must not hide a test's own failure.
+        drop(self.docker.remove_container(id, Some(options)).await);
+    }
+
+    /// Removes every container of a Windlass that has ended; also those that the engine still makes because
+    /// it was asked just before.
+    pub async fn remove_all(&self, instance: &str) {
+        let mut empty_looks = 0;
+        let gone = until("the containers to go", Duration::from_secs(60), async || {
+            let containers = self.containers(instance).await.map_err(|error| error.to_string())?;
+            empty_looks = if containers.is_empty() { empty_looks + 1 } else { 0 };
+            let removals = containers.iter().filter_map(|container| container.id.as_deref()).map(|id| self.remove(id));
+            futures_util::future::join_all(removals).await;
+            if empty_looks >= 5 { Ok(()) } else { Err(format!("{} were there", containers.len())) }
+        });
+        // It is called where a failure can be told to nobody; the containers bear the instance's name.
+        drop(gone.await);
+    }
+
+    /// How often something (`create`, `die`, …) happened to this Windlass's containers between two moments in
+    /// seconds since the epoch.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn count_events(&self, instance: &str, action: &str, since: u64, until: u64) -> anyhow::Result<usize> {
+        let filters = HashMap::from([
+            ("label", vec![format!("{INSTANCE_LABEL}={instance}")]),
+            ("event", vec![action.to_owned()]),
+            ("type", vec!["container".to_owned()]),
+        ]);
+        let options =
+            EventsOptionsBuilder::new().since(&since.to_string()).until(&until.to_string()).filters(&filters).build();
+        Ok(self.docker.events(Some(options)).filter(|event| std::future::ready(event.is_ok())).count().await)
+    }
+}

@@ -1,0 +1,482 @@
+//! Runs the binary: a place of its own for each test, the process in it, requests to it.
+
+use crate::engine::Engine;
+use crate::wait::until;
+use anyhow::{Context, bail};
+use reqwest::Method;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Map, Value, json};
+use std::fmt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// How long Windlass may take to listen, or to end. Two busy cores may be compiling beside it.
+const PROCESS_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long a request may take: a start fetches nothing, yet engines start but a few containers a second.
+const REQUEST_LIMIT: Duration = Duration::from_secs(120);
+
+/// The binary under test: `WINDLASS_BIN`, else the one built beside this program.
+///
+/// # Errors
+/// When it is not there, with what to do.
+pub fn binary() -> anyhow::Result<PathBuf> {
+    if let Some(named) = std::env::var_os("WINDLASS_BIN") {
+        return Ok(named.into());
+    }
+    let this = std::env::current_exe()?;
+    // target/<profile>/demo or target/<profile>/deps/<test>: the binary is in one of the folders above.
+    let found = this.ancestors().skip(1).take(2).map(|folder| folder.join("windlass")).find(|path| path.is_file());
+    found.with_context(|| {
+        format!("no windlass beside `{}`: `make test` builds it, or `cargo build --workspace --bins`", this.display())
+    })
+}
+
+/// A data directory, an instance name and a configuration: where a Windlass runs, stops and runs again.
+///
+/// Its containers and its folder go with it.
+pub struct Site {
+    engine: Engine,
+    instance: String,
+    folder: TempDir,
+    settings: Vec<(&'static str, String)>,
+    environment: Vec<(&'static str, String)>,
+    detached: bool,
+    runs: AtomicU32,
+}
+
+impl Site {
+    /// A site on the engine of this machine.
+    ///
+    /// # Errors
+    /// When no engine answers.
+    pub async fn new(name: &str) -> anyhow::Result<Self> {
+        Self::on(Engine::of_this_machine().await?, name)
+    }
+
+    /// A site on this engine.
+    ///
+    /// # Errors
+    /// When its folder cannot be made.
+    pub fn on(engine: Engine, name: &str) -> anyhow::Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let instance = format!("{name}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let folder = tempfile::Builder::new().prefix("windlass-test-").tempdir()?;
+        let (settings, environment) = (Vec::new(), Vec::new());
+        Ok(Self { engine, instance, folder, settings, environment, detached: false, runs: AtomicU32::new(0) })
+    }
+
+    /// Adds a setting: `control.interval`, and its value as TOML writes it.
+    pub fn set(mut self, key: &'static str, value: &str) -> Self {
+        self.settings.push((key, value.to_owned()));
+        self
+    }
+
+    /// Adds an environment variable of the process.
+    pub fn environment(mut self, name: &'static str, value: &str) -> Self {
+        self.environment.push((name, value.to_owned()));
+        self
+    }
+
+    /// Keeps the process out of this program's group, so that an interrupt from the keyboard does not reach it.
+    pub fn detached(mut self) -> Self {
+        self.detached = true;
+        self
+    }
+
+    /// The engine it runs on.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The name its containers bear.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// A folder that goes with the site.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts Windlass here and waits until it listens.
+    ///
+    /// # Errors
+    /// When it ends before; with what it logged.
+    pub async fn start(&self) -> anyhow::Result<Windlass> {
+        self.start_with(&["--listen", "127.0.0.1:0"]).await
+    }
+
+    /// [`Site::start`] with other arguments after `serve`.
+    ///
+    /// # Errors
+    /// When it ends before it listens; with what it logged.
+    pub async fn start_with(&self, arguments: &[&str]) -> anyhow::Result<Windlass> {
+        let mut windlass = self.spawn(arguments)?;
+        let announced = until("windlass to listen", PROCESS_LIMIT, async || match windlass.process.try_wait() {
+            Ok(None) => windlass.log.address().map(Ok).ok_or("it does not say so yet".to_owned()),
+            Ok(Some(status)) => Ok(Err(status)),
+            Err(error) => Err(error.to_string()),
+        });
+        match announced.await {
+            Ok(Ok(address)) => windlass.address = address,
+            Ok(Err(status)) => bail!("windlass ended with {}\n{}", ending(status), windlass.log.text()),
+            Err(error) => bail!("{error:#}\n{}", windlass.log.text()),
+        }
+        Ok(windlass)
+    }
+
+    /// Runs Windlass here for one that is to refuse: its status and what it said on standard error.
+    ///
+    /// # Errors
+    /// When it does not end by itself.
+    pub async fn refuse(&self, arguments: &[&str]) -> anyhow::Result<(ExitStatus, String)> {
+        let mut windlass = self.spawn(arguments)?;
+        let status = windlass.ended().await?;
+        Ok((status, windlass.log.text()))
+    }
+
+    /// Lets Windlass, its containers and its folder stay when this program ends, and says where the folder is.
+    pub fn leave(self, windlass: Windlass) -> PathBuf {
+        let folder = self.folder().to_owned();
+        std::mem::forget(windlass);
+        std::mem::forget(self);
+        folder
+    }
+
+    fn spawn(&self, arguments: &[&str]) -> anyhow::Result<Windlass> {
+        let log = self.folder().join(format!("log.{}", self.runs.fetch_add(1, Ordering::Relaxed)));
+        let mut command = self.command(arguments)?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(&log)?);
+        if self.detached {
+            command.process_group(0);
+        }
+        let process = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
+        Ok(Windlass { process, log: Log(log), address: String::new(), token: None })
+    }
+
+    /// `windlass serve` with this site's configuration and these arguments.
+    fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
+        let configuration = self.folder().join("windlass.toml");
+        std::fs::write(&configuration, self.configuration())?;
+        let mut command = Command::new(binary()?);
+        // What the person who runs the tests has set is not to reach the process.
+        let inherited = std::env::vars_os().map(|(name, _)| name);
+        for name in inherited.filter(|name| name.to_string_lossy().starts_with("WINDLASS_")) {
+            command.env_remove(name);
+        }
+        command.arg("serve").arg("--config").arg(&configuration).args(arguments);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        Ok(command)
+    }
+
+    /// The configuration file, one dotted key a line.
+    fn configuration(&self) -> String {
+        let own = [
+            ("store.data_dir", json!(self.folder().join("data")).to_string()),
+            ("engine.instance", json!(self.instance).to_string()),
+            ("engine.host", json!(self.engine.host()).to_string()),
+        ];
+        let settings = own.into_iter().chain(self.settings.iter().cloned());
+        settings.map(|(key, value)| format!("{key} = {value}\n")).collect()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let (host, instance) = (self.engine.host().to_owned(), self.instance.clone());
+        // A test's own runtime cannot be waited on from here; one on another thread can.
+        let cleaner = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let engine = Engine::at(&host).await?;
+                engine.remove_all(&instance).await;
+                anyhow::Ok(())
+            })
+        });
+        // An engine that is gone has no containers left to remove.
+        drop(cleaner.join());
+    }
+}
+
+/// A running Windlass. It is killed with its value; its containers stay until its [`Site`] goes.
+pub struct Windlass {
+    process: Child,
+    log: Log,
+    address: String,
+    token: Option<String>,
+}
+
+impl Windlass {
+    /// Where it listens: `127.0.0.1:43210`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Everything it logged so far.
+    pub fn log(&self) -> String {
+        self.log.text()
+    }
+
+    /// Sends this token with every request from now on.
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        self
+    }
+
+    /// `GET path`.
+    ///
+    /// # Panics
+    /// When there is no answer, as the other requests do.
+    pub async fn get(&self, path: &str) -> Response {
+        self.request(Method::GET, path, None).await
+    }
+
+    /// `POST path` with a JSON body.
+    pub async fn post(&self, path: &str, body: Value) -> Response {
+        self.request(Method::POST, path, Some(body.to_string())).await
+    }
+
+    /// `PATCH path` with a JSON body.
+    pub async fn patch(&self, path: &str, body: Value) -> Response {
+        self.request(Method::PATCH, path, Some(body.to_string())).await
+    }
+
+    /// `DELETE path`.
+    pub async fn delete(&self, path: &str) -> Response {
+        self.request(Method::DELETE, path, None).await
+    }
+
+    /// One request, its body sent as JSON whether it is or not.
+    ///
+    /// # Panics
+    /// When there is no answer, with what Windlass logged.
+    pub async fn request(&self, method: Method, path: &str, body: Option<String>) -> Response {
+        match self.try_request(method.clone(), path, body).await {
+            Ok(response) => response,
+            Err(error) => panic!("{method} {path}: {error:#}\n{}", self.log.text()),
+        }
+    }
+
+    /// [`Windlass::request`] for one that may get no answer.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn try_request(&self, method: Method, path: &str, body: Option<String>) -> anyhow::Result<Response> {
+        let mut request = client().request(method, format!("http://{}{path}", self.address));
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body);
+        }
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        Response::read(request.send().await?).await
+    }
+
+    /// Kills it, as `kill -9` does, and waits until it is gone.
+    ///
+    /// # Errors
+    /// When it cannot be.
+    pub fn kill(mut self) -> anyhow::Result<()> {
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(())
+    }
+
+    /// Asks it to end, and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn terminate(&mut self) -> anyhow::Result<ExitStatus> {
+        kill_process(Pid::from_child(&self.process), Signal::TERM)?;
+        self.ended().await
+    }
+
+    async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
+        let process = &mut self.process;
+        let ended = until("windlass to end", PROCESS_LIMIT, async || match process.try_wait() {
+            Ok(Some(status)) => Ok(status),
+            other => Err(format!("{other:?}")),
+        });
+        ended.await.with_context(|| self.log.text())
+    }
+}
+
+impl Drop for Windlass {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The one place where the log of a failed test can be seen.
+            let log = self.log.text();
+            #[expect(clippy::print_stderr, reason = "the test harness shows it with the failure")]
+            {
+                eprintln!("windlass logged:\n{log}");
+            }
+        }
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+/// What a process writes on standard error: a file, so that it can go on when this program has ended.
+struct Log(PathBuf);
+
+impl Log {
+    fn text(&self) -> String {
+        std::fs::read(&self.0).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    /// The field `address` of the line `listening`.
+    fn address(&self) -> Option<String> {
+        self.text().lines().find_map(|line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            // With and without `flatten_event` the fields stand in another place.
+            let fields = line.get("fields").unwrap_or(&line);
+            (fields["message"] == "listening").then(|| fields["address"].as_str().map(str::to_owned))?
+        })
+    }
+}
+
+/// An answer. Shown as its status and type, then its body with what differs from run to run replaced.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// Its status.
+    pub status: u16,
+    /// Its media type.
+    pub content_type: String,
+    /// Its body; a string where it is not JSON.
+    pub body: Value,
+}
+
+impl Response {
+    /// The answer to a `GET` of any address.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn of(url: &str) -> anyhow::Result<Self> {
+        Self::read(client().get(url).send().await?).await
+    }
+
+    async fn read(response: reqwest::Response) -> anyhow::Result<Self> {
+        let status = response.status().as_u16();
+        let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
+        let content_type = content_type.unwrap_or_default().to_owned();
+        let text = response.text().await?;
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Ok(Self { status, content_type, body })
+    }
+
+    /// Its body, if it is a 200.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn ok(self) -> Value {
+        assert_eq!(self.status, 200, "{self}");
+        self.body
+    }
+
+    /// A text of its body.
+    ///
+    /// # Panics
+    /// When there is none at this JSON pointer.
+    pub fn text(&self, pointer: &str) -> String {
+        match self.body.pointer(pointer).and_then(Value::as_str) {
+            Some(text) => text.to_owned(),
+            None => panic!("no text at {pointer}: {self}"),
+        }
+    }
+
+    /// A list of its body.
+    ///
+    /// # Panics
+    /// When there is none at this JSON pointer.
+    pub fn list(&self, pointer: &str) -> &[Value] {
+        match self.body.pointer(pointer).and_then(Value::as_array) {
+            Some(list) => list,
+            None => panic!("no list at {pointer}: {self}"),
+        }
+    }
+}
+
+impl fmt::Display for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} {}", self.status, self.content_type)?;
+        match &self.body {
+            Value::String(text) => f.write_str(text),
+            body => write!(f, "{:#}", redacted(body)),
+        }
+    }
+}
+
+/// The same value, its keys sorted, with identifiers, names, free ports, times and measurements replaced
+/// by their kind.
+pub fn redacted(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let mut keys: Vec<&String> = fields.keys().collect();
+            keys.sort();
+            let shown = keys.into_iter().map(|key| (key.clone(), redacted_field(key, &fields[key])));
+            Value::Object(shown.collect::<Map<_, _>>())
+        }
+        Value::Array(values) => values.iter().map(redacted).collect(),
+        other => other.clone(),
+    }
+}
+
+fn redacted_field(key: &str, value: &Value) -> Value {
+    let kind = match (key, value) {
+        ("container_id" | "id" | "digest" | "decision", Value::String(_) | Value::Number(_)) => key,
+        ("name", Value::String(name)) if is_container_name(name) => "name",
+        ("HostPort", Value::String(port)) if port != "0" => "port",
+        ("cpu_percent" | "mem_percent" | "fs_free_bytes" | "memory_bytes" | "cpu_cores", Value::Number(_)) => "number",
+        // A sample may or may not have been taken by now.
+        ("cpu_percent" | "mem_percent", Value::Null) => "number",
+        (key, Value::Number(_)) if key.ends_with("_ms") || key.ends_with("_seconds") => "time",
+        (key, Value::String(_) | Value::Number(_)) if key == "at" || key.ends_with("_at") => "time",
+        _ => return redacted(value),
+    };
+    Value::String(format!("[{kind}]"))
+}
+
+/// Windlass names containers after their image, with something of its own behind.
+fn is_container_name(name: &str) -> bool {
+    name.contains('-') && name.chars().any(|character| character.is_ascii_digit())
+}
+
+/// One client for all requests.
+fn client() -> &'static reqwest::Client {
+    static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
+    CLIENT.get_or_init(|| {
+        // Installed once for the process; a second one is refused, which is as well.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let builder = reqwest::Client::builder().timeout(REQUEST_LIMIT).pool_max_idle_per_host(0).no_proxy();
+        builder.build().expect("a client without certificates of its own can always be made")
+    })
+}
+
+/// The body of a start for this image, with small limits.
+pub fn start_body(image: &str, min_replicas: u32, max_replicas: u32) -> Value {
+    json!({
+        "image": image,
+        "min_replicas": min_replicas,
+        "max_replicas": max_replicas,
+        "resources": {"cpu": "0.5", "memory": "64m"},
+    })
+}
+
+/// How a process ended: its code, or the signal that killed it.
+pub fn ending(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("code {code}"),
+        (None, signal) => format!("signal {}", signal.unwrap_or_default()),
+    }
+}

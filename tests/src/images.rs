@@ -1,0 +1,132 @@
+//! Small images made in this process from a static busybox: no registry and no docker command is needed.
+
+use anyhow::{Context, bail};
+use std::path::{Path, PathBuf};
+
+/// Images the tests run. Each is one static busybox with another command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fixture {
+    /// Serves its host name on port 80; ends with 0 when asked to.
+    Web,
+    /// Ends with 1 at once.
+    Crash,
+    /// Serves port 80 after `DELAY` seconds (default 3).
+    SlowStart,
+    /// Does nothing when asked to end: only a kill ends it.
+    Stubborn,
+    /// Runs, and serves no port.
+    Deaf,
+}
+
+impl Fixture {
+    /// The reference the image has on the engine. It has a slash on purpose.
+    pub fn reference(self) -> &'static str {
+        match self {
+            Self::Web => "windlass-tests/web:1",
+            Self::Crash => "windlass-tests/crash:1",
+            Self::SlowStart => "windlass-tests/slow-start:1",
+            Self::Stubborn => "windlass-tests/stubborn:1",
+            Self::Deaf => "windlass-tests/deaf:1",
+        }
+    }
+
+    /// What its first process runs.
+    pub fn command(self) -> Vec<String> {
+        // The first process of a container gets no signal it does not ask for, hence the traps.
+        let script = match self {
+            Self::Web => "trap 'exit 0' TERM; hostname > /www/index.html; httpd -f -p 80 -h /www & wait",
+            Self::Crash => "exit 1",
+            Self::SlowStart => {
+                "trap 'exit 0' TERM; sleep ${DELAY:-3} & wait; hostname > /www/index.html; httpd -f -p 80 -h /www & wait"
+            }
+            Self::Stubborn => "trap : TERM; while :; do sleep 1; done",
+            Self::Deaf => "trap 'exit 0' TERM; sleep 1000000 & wait",
+        };
+        vec!["/bin/sh".to_owned(), "-c".to_owned(), script.to_owned()]
+    }
+}
+
+/// One entry of an archive.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// A folder.
+    Folder,
+    /// A file and whether it may be run.
+    File(Vec<u8>, bool),
+    /// A symbolic link to this target.
+    Link(&'static str),
+}
+
+/// The file system of every fixture: busybox, the names it is called by, an empty `/www` and `/tmp`.
+///
+/// # Errors
+/// When there is no static busybox, with what to do about it.
+pub fn root_file_system() -> anyhow::Result<Vec<u8>> {
+    let busybox = std::fs::read(busybox()?).context("cannot read busybox")?;
+    let mut entries = vec![
+        ("bin", Entry::Folder),
+        ("tmp", Entry::Folder),
+        ("www", Entry::Folder),
+        ("bin/busybox", Entry::File(busybox, true)),
+    ];
+    let names = ["bin/sh", "bin/httpd", "bin/sleep", "bin/hostname", "bin/cat", "bin/nc", "bin/mkdir"];
+    entries.extend(names.map(|name| (name, Entry::Link("busybox"))));
+    archive(&entries)
+}
+
+/// A static busybox: the machine's own, or the one `make setup` fetched.
+///
+/// # Errors
+/// When there is none.
+pub fn busybox() -> anyhow::Result<PathBuf> {
+    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/busybox");
+    let candidates = [fetched, "/bin/busybox".into(), "/usr/bin/busybox".into()];
+    for candidate in candidates {
+        // A dynamic one names its loader; it could not start in an image that holds nothing else.
+        if std::fs::read(&candidate).is_ok_and(|bytes| !holds(&bytes, b"/ld-linux") && !holds(&bytes, b"/ld-musl")) {
+            return Ok(candidate);
+        }
+    }
+    bail!("no static busybox to make images from: run `make setup`, or install Debian's `busybox-static`")
+}
+
+fn holds(bytes: &[u8], part: &[u8]) -> bool {
+    // The loader's path stands at the front of the file; the rest need not be read.
+    bytes[..bytes.len().min(8 << 10)].windows(part.len()).any(|window| window == part)
+}
+
+/// A tar archive (ustar) of these entries, owned by root.
+///
+/// # Errors
+/// When a path is longer than the 100 bytes the format has for it.
+pub fn archive(entries: &[(&str, Entry)]) -> anyhow::Result<Vec<u8>> {
+    let mut archive = Vec::new();
+    for (path, entry) in entries {
+        let (kind, mode, content, target) = match entry {
+            Entry::Folder => (b'5', 0o755, &[][..], ""),
+            Entry::File(content, runs) => (b'0', if *runs { 0o755 } else { 0o644 }, content.as_slice(), ""),
+            Entry::Link(target) => (b'2', 0o777, &[][..], *target),
+        };
+        if path.len() > 100 || target.len() > 100 {
+            bail!("`{path}` is too long for an archive");
+        }
+        let mut header = [0_u8; 512];
+        header[..path.len()].copy_from_slice(path.as_bytes());
+        header[100..107].copy_from_slice(format!("{mode:07o}").as_bytes());
+        header[108..115].copy_from_slice(b"0000000");
+        header[116..123].copy_from_slice(b"0000000");
+        header[124..135].copy_from_slice(format!("{:011o}", content.len()).as_bytes());
+        header[136..147].copy_from_slice(b"00000000000");
+        header[148..156].copy_from_slice(b"        ");
+        header[156] = kind;
+        header[157..157 + target.len()].copy_from_slice(target.as_bytes());
+        header[257..265].copy_from_slice(b"ustar\x0000");
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        archive.extend_from_slice(&header);
+        archive.extend_from_slice(content);
+        archive.resize(archive.len().next_multiple_of(512), 0);
+    }
+    archive.resize(archive.len() + 1024, 0);
+    Ok(archive)
+}
