@@ -43,6 +43,7 @@ async fn steer(shared: Arc<Shared>, cell: Arc<Cell>) {
         // Not part of the select: a pass that began is finished, whatever happens.
         pass(&shared, &cell).await;
     }
+    cell.abandon();
 }
 
 /// Asks a workload's replicas at its probe's interval, and at once those a pass has just found.

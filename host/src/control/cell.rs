@@ -129,7 +129,7 @@ impl Cell {
     }
 
     /// Publishes a pass and answers those whose wake it covers.
-    pub(super) fn finish(&self, covers: u64, report: PassReport) {
+    pub(super) fn finish(&self, covers: u64, report: &PassReport) {
         let waiting = std::mem::take(&mut self.waiters().waiting);
         let (answered, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(ticket, _)| *ticket <= covers);
         self.waiters().waiting.extend(later);
@@ -140,15 +140,16 @@ impl Cell {
         }
     }
 
-    /// No pass will be made any more: those who wait are told, the loop ends.
+    /// No pass will begin any more; the loop ends after the one in hand.
     pub(super) fn close(&self) {
-        {
-            let mut waiters = self.waiters();
-            waiters.closed = true;
-            waiters.waiting.clear();
-        }
+        self.waiters().closed = true;
         self.wake.notify_one();
         self.probe_now.notify_one();
+    }
+
+    /// Tells those who still wait that there will be no pass. Called when the loop has ended.
+    pub(super) fn abandon(&self) {
+        self.waiters().waiting.clear();
     }
 
     pub(super) fn is_closed(&self) -> bool {

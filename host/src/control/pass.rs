@@ -27,7 +27,7 @@ pub(super) async fn pass(shared: &Arc<Shared>, cell: &Arc<Cell>) {
         Ok(snapshot) => Box::pin(steer(shared, cell, snapshot)).await,
         Err(error) => blind(shared, cell, at, &error),
     };
-    cell.finish(covers, report);
+    cell.finish(covers, &report);
 }
 
 /// The engine could not be looked at: nothing is known, so nothing is done.
