@@ -1,1 +1,90 @@
-//! x
+//! The composition root: the only file that names the adapters. Starts the loop and the server, and ends
+//! them in order.
+
+use crate::api::views::PolicyView;
+use crate::api::{self, ApiState};
+use crate::config::Config;
+use crate::control::clock::Clock;
+use crate::control::evaluate::Policies;
+use crate::control::{Controller, Parts};
+use crate::net::client::NetClient;
+use crate::policy::cache::Cache;
+use crate::policy::compile::Compiler;
+use crate::policy::registry::{DEFAULT_HEALTH, DEFAULT_SCALING, PolicyInfo, PolicyRegistry};
+use crate::runtime::docker::DockerRuntime;
+use crate::store::sqlite::SqliteStore;
+use anyhow::Context;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Serves until SIGTERM or SIGINT; then finishes the passes and requests in hand. Containers run on.
+///
+/// # Errors
+/// What kept it from starting, or from serving on.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let Config { api: api_settings, engine, control, policy, store, .. } = config;
+    let data_dir = &store.data_dir;
+    let store = SqliteStore::open(data_dir, control.decisions_kept)?;
+    let listener = TcpListener::bind(api_settings.listen)
+        .await
+        .with_context(|| format!("cannot listen on `{}`", api_settings.listen))?;
+    let address = listener.local_addr().context("the socket has no address")?;
+    let compiler = Compiler::this_program().with_cache(Cache::open(data_dir)?);
+    let registry = Arc::new(PolicyRegistry::open(policy, &compiler).await?);
+    let clock = Clock::System;
+    for (name, text) in [(DEFAULT_SCALING, &control.scaling_config), (DEFAULT_HEALTH, &control.health_config)] {
+        registry.check_config(name, text, clock.now()).await?;
+    }
+    let controller = Controller::begin(Parts {
+        runtime: DockerRuntime::connect(&engine).await?,
+        store: Arc::new(store),
+        policies: Policies {
+            scaling: registry.default_scaling(),
+            scaling_config: control.scaling_config.clone(),
+            health: registry.default_health(),
+            health_config: control.health_config.clone(),
+        },
+        net: NetClient::new()?,
+        host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        settings: control,
+        clock,
+    })?;
+    let state = ApiState {
+        controller: controller.clone(),
+        policies: Arc::new(move || registry.list().into_iter().map(policy_view).collect()),
+        settings: Arc::new(api_settings.clone()),
+    };
+    let (ending, mut ended) = watch::channel(false);
+    let until_ended = async move {
+        // A sender that is gone means the end as well.
+        let _ = ended.wait_for(|ended| *ended).await;
+    };
+    let mut ends = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+    let end = async {
+        let [terminate, interrupt] = &mut ends;
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::info!("shutting down: the passes in hand are finished, the containers run on");
+        ending.send_replace(true);
+        controller.shut_down().await;
+    };
+    tracing::info!(%address, instance = engine.instance, data_dir = %data_dir.display(), "listening");
+    let (served, ()) = tokio::join!(api::serve(listener, api::router(state), &api_settings, until_ended), end);
+    served.context("the server failed")
+}
+
+fn policy_view(info: PolicyInfo) -> PolicyView {
+    PolicyView {
+        name: info.name,
+        kind: info.kind.to_string(),
+        version: info.version,
+        summary: info.summary,
+        digest: info.digest,
+        size_bytes: info.size_bytes as u64,
+        config_schema: info.config_schema,
+        imports: info.imports,
+        source: info.source.to_owned(),
+        failures: info.failures,
+    }
+}

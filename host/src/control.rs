@@ -6,12 +6,19 @@
 //! reports, never the loop's internals.
 
 pub mod act;
+mod background;
+pub mod callback;
+mod cell;
+pub mod clock;
 pub mod controller;
 pub mod decide;
 pub mod evaluate;
 pub mod observe;
+mod operator;
+mod pass;
 pub mod probe;
 pub mod report;
+mod shared;
 
-pub use controller::{ControlError, Controller};
+pub use controller::{ControlError, Controller, Parts, Started};
 pub use report::{Action, ActionKind, PassReport, Readiness, WorkloadView};

@@ -23,6 +23,7 @@
 
 pub mod model;
 
+pub mod net;
 pub mod policy;
 pub mod runtime;
 pub mod store;

@@ -5,6 +5,8 @@
 //! [`verdict`] (its answer, or why there is none), [`history`] and [`plan`] (what the host makes of it).
 
 pub mod facts;
+#[cfg(test)]
+pub mod fixtures;
 pub mod history;
 pub mod image;
 pub mod plan;

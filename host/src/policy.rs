@@ -4,9 +4,12 @@
 //! holds wasmtime's engine), [`component`] (loads, checks, calls), [`store`] (the limits of one call),
 //! [`convert`] (model ↔ WIT), [`registry`] (names → policies).
 
+pub mod cache;
+pub mod compile;
 pub mod component;
 pub mod convert;
 pub mod engine;
+pub mod link;
 pub mod registry;
 pub mod store;
 

@@ -8,5 +8,6 @@ pub mod callback;
 pub mod engine;
 pub mod harness;
 pub mod images;
+pub mod policies;
 pub mod private_engine;
 pub mod wait;

@@ -1,1 +1,156 @@
-//! x
+//! Carries a plan out: [`Plan`] → engine. Makes no choices; a step that fails is reported and left to the
+//! next pass.
+
+use super::callback::Callbacks;
+use super::report::{Action, ActionKind};
+use crate::model::{ContainerId, Plan, Replica, Slot, Snapshot, Step, Workload};
+use crate::runtime::{Runtime, RuntimeError};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::time::Duration;
+
+/// What became of a plan.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What was done, in the order it ended.
+    pub actions: Vec<Action>,
+    /// Slots that should have been filled and were not.
+    pub failed_slots: Vec<Slot>,
+}
+
+/// Takes every step, side by side; the runtime bounds how many at once.
+pub async fn act(
+    plan: &Plan,
+    workload: &Workload,
+    snapshot: &Snapshot,
+    runtime: &dyn Runtime,
+    callbacks: &Callbacks,
+    stop_grace: Duration,
+) -> Outcome {
+    let hands = Hands { workload, snapshot, runtime, callbacks, stop_grace };
+    let mut steps: FuturesUnordered<_> = plan.steps.iter().map(|step| hands.take(step)).collect();
+    let mut outcome = Outcome::default();
+    while let Some((actions, failed_slot)) = steps.next().await {
+        outcome.actions.extend(actions);
+        outcome.failed_slots.extend(failed_slot);
+    }
+    outcome
+}
+
+struct Hands<'a> {
+    workload: &'a Workload,
+    snapshot: &'a Snapshot,
+    runtime: &'a dyn Runtime,
+    callbacks: &'a Callbacks,
+    stop_grace: Duration,
+}
+
+impl Hands<'_> {
+    async fn take(&self, step: &Step) -> (Vec<Action>, Option<Slot>) {
+        match step {
+            Step::Create { slot, start, reason } => {
+                let action = self.create(*slot, *start, reason).await;
+                let failed = action.error.is_some().then_some(*slot);
+                (vec![action], failed)
+            }
+            Step::Remove { replica, reason } => (vec![self.remove(replica, reason).await], None),
+            Step::Replace { replica, slot, reason } => {
+                let removed = self.remove(replica, reason).await;
+                if removed.error.is_some() {
+                    return (vec![removed], None);
+                }
+                let created = self.create(*slot, true, reason).await;
+                let failed = created.error.is_some().then_some(*slot);
+                (vec![removed, created], failed)
+            }
+            Step::Restart { replica, reason } => {
+                let restarted = self.runtime.restart(replica, self.stop_grace).await;
+                (vec![self.started(ActionKind::Restart, replica, reason, restarted)], None)
+            }
+            Step::Start { replica, reason } => {
+                let started = self.runtime.start(replica).await;
+                let slot = self.snapshot.replica(replica).map(|replica| replica.slot);
+                let action = self.started(ActionKind::Start, replica, reason, started);
+                if action.error.is_some() {
+                    // One that cannot be started is of no use; its slot is filled anew, with backoff.
+                    let _ = self.runtime.remove(replica, true).await;
+                    return (vec![action], slot);
+                }
+                (vec![action], None)
+            }
+        }
+    }
+
+    /// Creates and starts; one that cannot be started is removed again, so that nothing is left half done.
+    async fn create(&self, slot: Slot, start: bool, reason: &str) -> Action {
+        let mut action = Action {
+            kind: ActionKind::Create,
+            reason: reason.to_owned(),
+            container: None,
+            name: String::new(),
+            error: None,
+        };
+        let mut replica = match self.runtime.create(self.workload, slot).await {
+            Ok(replica) => replica,
+            Err(error) => return failed(action, &error),
+        };
+        if start {
+            replica = match self.runtime.start(&replica.id).await {
+                Ok(started) => started,
+                Err(error) => {
+                    if let Err(left) = self.runtime.remove(&replica.id, true).await {
+                        tracing::warn!(container = %replica.id, error = %left, "a replica that did not start could not be removed");
+                    }
+                    return failed(action, &error);
+                }
+            };
+        }
+        self.callbacks.notify(self.workload, &replica, "create");
+        action.container = Some(replica.id);
+        action.name = replica.name;
+        action
+    }
+
+    async fn remove(&self, id: &ContainerId, reason: &str) -> Action {
+        let action = self.action(ActionKind::Remove, id, reason);
+        let alive = self.snapshot.replica(id).is_none_or(Replica::is_alive);
+        if alive {
+            match self.runtime.stop(id, self.stop_grace).await {
+                Ok(stopped) => self.callbacks.notify(self.workload, &stopped, "stop"),
+                Err(RuntimeError::NotFound(_)) => return action,
+                Err(error) => return failed(action, &error),
+            }
+        }
+        match self.runtime.remove(id, true).await {
+            Ok(()) | Err(RuntimeError::NotFound(_)) => action,
+            Err(error) => failed(action, &error),
+        }
+    }
+
+    fn started(
+        &self,
+        kind: ActionKind,
+        id: &ContainerId,
+        reason: &str,
+        result: Result<Replica, RuntimeError>,
+    ) -> Action {
+        let action = self.action(kind, id, reason);
+        match result {
+            Ok(replica) => {
+                self.callbacks.notify(self.workload, &replica, "start");
+                action
+            }
+            Err(error) => failed(action, &error),
+        }
+    }
+
+    fn action(&self, kind: ActionKind, id: &ContainerId, reason: &str) -> Action {
+        let name = self.snapshot.replica(id).map(|replica| replica.name.clone()).unwrap_or_default();
+        Action { kind, reason: reason.to_owned(), container: Some(id.clone()), name, error: None }
+    }
+}
+
+fn failed(mut action: Action, error: &RuntimeError) -> Action {
+    action.error = Some(error.to_string());
+    action
+}

@@ -1,10 +1,19 @@
 //! Wakes workloads, one pass at a time for each, many side by side.
 
-use super::report::{PassReport, Readiness, WorkloadView};
-use crate::model::workload::Bounds;
+use super::background;
+use super::callback::Callbacks;
+use super::cell::Cell;
+use super::clock::Clock;
+use super::evaluate::Policies;
+use super::report::{ActionKind, PassReport, Readiness, WorkloadView};
+use super::shared::Shared;
+use crate::model::settings::ControlSettings;
+use crate::model::workload::{Bounds, DesiredStatus};
 use crate::model::{Replica, Workload, WorkloadKey};
-use crate::store::DecisionRecord;
-use std::sync::Arc;
+use crate::net::Net;
+use crate::runtime::{Runtime, RuntimeError};
+use crate::store::{DecisionRecord, Store, StoredWorkload};
+use std::sync::{Arc, PoisonError};
 
 /// Why an operator's wish was not met. Each maps to one status of the API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,72 +55,255 @@ pub struct Started {
     pub pass: PassReport,
 }
 
+/// What the loop works with.
+pub struct Parts {
+    /// The engine.
+    pub runtime: Arc<dyn Runtime>,
+    /// What outlives the process.
+    pub store: Arc<dyn Store>,
+    /// Who decides.
+    pub policies: Policies,
+    /// For probes and callbacks.
+    pub net: Arc<dyn Net>,
+    /// Name of this machine, told to callbacks.
+    pub host_name: String,
+    /// Guardrails and pace.
+    pub settings: ControlSettings,
+    /// What time it is.
+    pub clock: Clock,
+}
+
 /// The control loop, as the API sees it. Cheap to clone.
 #[derive(Clone)]
 pub struct Controller {
-    inner: Arc<()>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Controller {
-    /// Stores the desired state (bounds, env… of an existing workload are replaced; its target moves
-    /// into the new bounds) and answers after the pass it woke.
-    pub async fn start(&self, workload: Workload) -> Result<Started, ControlError> {
-        todo!()
+    /// Takes up every stored workload and begins to look after them. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn begin(parts: Parts) -> Result<Self, crate::store::StoreError> {
+        let stored = parts.store.load()?;
+        let callbacks = Callbacks::new(Arc::clone(&parts.net), parts.host_name);
+        let shared = Arc::new(Shared::new(
+            parts.runtime,
+            parts.store,
+            parts.policies,
+            parts.net,
+            callbacks,
+            parts.settings,
+            parts.clock,
+        ));
+        let controller = Self { shared };
+        background::begin(&controller.shared);
+        for mut workload in stored {
+            let bounds = workload.workload.bounds;
+            workload.workload.target = bounds.clamp(workload.workload.target);
+            controller.take_up(workload).wake();
+        }
+        Ok(controller)
+    }
+
+    /// Finishes the passes in hand, leaves every container as it is, and answers those who wait.
+    pub async fn shut_down(&self) {
+        self.shared.shutdown.send_replace(true);
+        for cell in self.shared.cells() {
+            cell.close();
+        }
+        let mut tasks = std::mem::take(&mut *self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Stores the desired state (of an existing workload everything but its target is replaced; that
+    /// moves into the new bounds) and answers after the pass it woke.
+    ///
+    /// A container that is there is kept: where none runs and the workload is to run, the oldest is started.
+    pub async fn start(&self, mut workload: Workload) -> Result<Started, ControlError> {
+        if *self.shared.shutdown.borrow() {
+            return Err(ControlError::ShuttingDown);
+        }
+        let existing = self.shared.cell(&workload.key);
+        if let Some(cell) = &existing {
+            let state = cell.state();
+            if state.workload.image != workload.image {
+                return Err(ControlError::Conflict(format!(
+                    "workload `{}` runs image `{}`; give this one another `name`, or delete that one first",
+                    workload.key, state.workload.image
+                )));
+            }
+            workload.target = workload.bounds.clamp(state.workload.target);
+        }
+        let stored = workload.clone();
+        self.shared.store(move |store| store.save_workload(&stored)).await?;
+        let wanted = workload.resources.status;
+        let cell = if let Some(cell) = existing {
+            cell.state().workload = workload;
+            {
+                let _gate = cell.gate.lock().await;
+                match wanted {
+                    DesiredStatus::Running => self.wake_stopped(&cell).await?,
+                    DesiredStatus::Stopped => self.hold_all(&cell).await?,
+                }
+            }
+            cell
+        } else {
+            self.take_up(StoredWorkload { workload, history: crate::model::History::default(), held: Vec::new() })
+        };
+        let pass = self.woken_pass(&cell).await?;
+        let created = pass.actions.iter().find(|action| action.kind == ActionKind::Create && action.error.is_none());
+        let view = cell.view();
+        let shown = match created.and_then(|action| action.container.as_ref()) {
+            Some(id) => view.replicas.iter().find(|replica| replica.id == *id),
+            None => view.replicas.iter().find(|replica| replica.is_alive()).or(view.replicas.first()),
+        };
+        if let Some(replica) = shown {
+            return Ok(Started { created: created.is_some(), replica: replica.clone(), pass });
+        }
+        if let Some(error) = &pass.error {
+            return Err(ControlError::EngineUnavailable(error.clone()));
+        }
+        if let Some(error) = pass.actions.iter().find_map(|action| action.error.clone()) {
+            return Err(ControlError::StartFailed(error));
+        }
+        Err(ControlError::StartFailed(format!("no replica runs: {}", pass.reason)))
     }
 
     /// Changes the bounds and answers with the pass it woke.
     pub async fn scale(&self, key: &WorkloadKey, bounds: Bounds) -> Result<PassReport, ControlError> {
-        todo!()
+        let cell = self.cell(key)?;
+        let mut workload = cell.state().workload.clone();
+        workload.bounds = bounds;
+        workload.target = bounds.clamp(workload.target);
+        let stored = workload.clone();
+        self.shared.store(move |store| store.save_workload(&stored)).await?;
+        {
+            let mut state = cell.state();
+            state.workload.bounds = bounds;
+            state.workload.target = workload.target;
+        }
+        self.woken_pass(&cell).await
     }
 
     /// Answers with the pass it woke.
     pub async fn reconcile(&self, key: &WorkloadKey) -> Result<PassReport, ControlError> {
-        todo!()
+        let cell = self.cell(key)?;
+        self.woken_pass(&cell).await
     }
 
-    /// Stops and removes every replica of the workload, then forgets it. Returns what was removed.
+    /// Stops and removes every replica of the workload, then forgets it. Returns what was removed. Where
+    /// a replica could not be removed, the workload stays and is looked after as before.
     pub async fn delete(&self, key: &WorkloadKey) -> Result<Vec<Replica>, ControlError> {
-        todo!()
-    }
-
-    /// Stops a container and holds it: it is neither counted nor restarted until it is released.
-    /// `name_or_id`: its name, its identifier, or 12 and more characters the identifier begins with.
-    pub async fn hold(&self, name_or_id: &str) -> Result<Replica, ControlError> {
-        todo!()
-    }
-
-    /// Starts a container again and counts it: the target rises by one within the bounds.
-    pub async fn release(&self, name_or_id: &str) -> Result<Replica, ControlError> {
-        todo!()
-    }
-
-    /// Removes a container; one that runs only with `force`. The next pass replaces it if it counted.
-    pub async fn remove(&self, name_or_id: &str, force: bool) -> Result<Replica, ControlError> {
-        todo!()
+        let cell = self.cell(key)?;
+        let _gate = cell.gate.lock().await;
+        let (runtime, grace) = (&self.shared.runtime, self.shared.settings.stop_grace);
+        let replicas = runtime.list(Some(key)).await.map_err(|error| self.refusal(error))?;
+        let workload = cell.state().workload.clone();
+        let removals = replicas.iter().map(|replica| async {
+            if replica.is_alive() {
+                let stopped = runtime.stop(&replica.id, grace).await?;
+                self.shared.callbacks.notify(&workload, &stopped, "stop");
+            }
+            runtime.remove(&replica.id, true).await
+        });
+        for result in futures_util::future::join_all(removals).await {
+            match result {
+                Ok(()) | Err(RuntimeError::NotFound(_)) => {}
+                Err(error) => {
+                    cell.wake();
+                    return Err(self.refusal(error));
+                }
+            }
+        }
+        let stored = key.clone();
+        self.shared.store(move |store| store.delete_workload(&stored)).await?;
+        self.shared.cells.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+        cell.close();
+        Ok(replicas)
     }
 
     /// Every workload as it is known now, in the order of keys.
     pub fn views(&self) -> Vec<WorkloadView> {
-        todo!()
+        self.shared.cells().iter().map(|cell| self.with_usage(cell.view())).collect()
     }
 
     /// One workload as it is known now.
     pub fn view(&self, key: &WorkloadKey) -> Option<WorkloadView> {
-        todo!()
+        Some(self.with_usage(self.shared.cell(key)?.view()))
     }
 
     /// Replicas of this instance whose workload is not known (its data directory was lost).
     pub fn orphans(&self) -> Vec<Replica> {
-        todo!()
+        self.shared.orphans().clone()
     }
 
     /// The newest decisions of a workload, newest first.
     pub async fn decisions(&self, key: &WorkloadKey, limit: u32) -> Result<Vec<DecisionRecord>, ControlError> {
-        todo!()
+        self.cell(key)?;
+        let key = key.clone();
+        self.shared.store(move |store| store.decisions(&key, limit)).await
     }
 
     /// Whether Windlass can do its work.
     pub fn readiness(&self) -> Readiness {
-        todo!()
+        let now = self.shared.clock.now();
+        let patience = self.shared.settings.interval * 4;
+        let is_late = |cell: &Arc<Cell>| {
+            // A pass in hand may take long (an image is fetched): that is not being late.
+            let idle = cell.gate.try_lock().is_ok();
+            idle && cell.state().last_pass.as_ref().is_some_and(|pass| now.since(pass.finished_at) > patience)
+        };
+        let late = self.shared.cells().iter().filter(|cell| is_late(cell)).map(|cell| cell.key.to_string()).collect();
+        Readiness { engine: self.shared.engine_trouble(), late }
+    }
+
+    /// Milliseconds since the Unix epoch, by the loop's clock.
+    pub fn now_ms(&self) -> u64 {
+        self.shared.clock.now().0
+    }
+
+    fn take_up(&self, stored: StoredWorkload) -> Arc<Cell> {
+        let settings = &self.shared.settings;
+        let cell = Arc::new(Cell::new(stored, settings.probes_kept, settings.interval));
+        let mut cells = self.shared.cells.write().unwrap_or_else(PoisonError::into_inner);
+        // Two starts of one new workload at once: the first to get here wins, both wait for its passes.
+        let kept = Arc::clone(cells.entry(cell.key.clone()).or_insert_with(|| Arc::clone(&cell)));
+        drop(cells);
+        if Arc::ptr_eq(&kept, &cell) {
+            background::look_after(&self.shared, &cell);
+        } else {
+            kept.state().workload = cell.state().workload.clone();
+        }
+        kept
+    }
+
+    pub(super) fn cell(&self, key: &WorkloadKey) -> Result<Arc<Cell>, ControlError> {
+        self.shared.cell(key).ok_or_else(|| ControlError::NoSuchWorkload(key.to_string()))
+    }
+
+    async fn woken_pass(&self, cell: &Cell) -> Result<PassReport, ControlError> {
+        match cell.wake_and_wait().await {
+            Some(report) => Ok(report),
+            None if *self.shared.shutdown.borrow() => Err(ControlError::ShuttingDown),
+            None => Err(ControlError::NoSuchWorkload(cell.key.to_string())),
+        }
+    }
+
+    fn with_usage(&self, mut view: WorkloadView) -> WorkloadView {
+        for replica in &mut view.replicas {
+            replica.usage = self.shared.runtime.usage(&replica.id).or(replica.usage).filter(|_| replica.is_alive());
+        }
+        view
+    }
+
+    /// What a caller is told of an engine's error; notes whether the engine is there at all.
+    pub(super) fn refusal(&self, error: RuntimeError) -> ControlError {
+        self.shared.note_engine(Some(&error));
+        match error {
+            RuntimeError::NotFound(id) => ControlError::NoSuchContainer(id),
+            RuntimeError::Refused(why) => ControlError::Refused(why),
+            unavailable => ControlError::EngineUnavailable(unavailable.to_string()),
+        }
     }
 }

@@ -1,1 +1,309 @@
-//! x
+//! The guardrails: what the host makes of a verdict. Pure: no clock, no I/O, the same values in always
+//! give the same plan out.
+//!
+//! In this order: bounds; hold where a policy is unavailable; scale-down victims; healing with backoff
+//! and a cap; creation of what is missing. What a policy proposes can only ever move the count within
+//! the bounds, and only a health policy that answered can cause a replica to be healed.
+
+use crate::model::facts::{Assessment, HealthStatus, Remedy};
+use crate::model::settings::ControlSettings;
+use crate::model::workload::DesiredStatus;
+use crate::model::{
+    ContainerId, History, Phase, Plan, Replica, Slot, SlotHistory, Snapshot, Step, Timestamp, Verdict, Workload,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Healing that the cap put off is looked at again after this time.
+const AFTER_CAP: Duration = Duration::from_secs(1);
+
+/// The shortest time after which a policy may ask to be evaluated again.
+const SHORTEST_EVALUATE_AFTER: Duration = Duration::from_secs(1);
+
+/// Makes the plan of one pass.
+pub fn decide(
+    desired: &Workload,
+    snapshot: &Snapshot,
+    verdict: &Verdict,
+    history: &History,
+    settings: &ControlSettings,
+    now: Timestamp,
+) -> Plan {
+    let mut history = History {
+        scaling_memory: match &verdict.scaling.answer {
+            Ok(decision) => decision.memory.clone(),
+            Err(_) => history.scaling_memory.clone(),
+        },
+        health_memory: match &verdict.health.answer {
+            Ok(report) => report.memory.clone(),
+            Err(_) => history.health_memory.clone(),
+        },
+        slots: history.slots.clone(),
+    };
+    if desired.resources.status == DesiredStatus::Stopped {
+        return stopped(desired, snapshot, history);
+    }
+    let (target, reason) = bounded_target(desired, verdict);
+    let mut planner = Planner { settings, now, look_again: None, steps: Vec::new() };
+
+    let mut counted: Vec<&Replica> = snapshot.counted().collect();
+    planner.scale_down(&mut counted, target, snapshot, &mut history);
+    planner.forgive(&counted, snapshot, &mut history);
+    planner.heal(&counted, verdict, snapshot, &mut history);
+    planner.create_missing(&counted, target, snapshot, &mut history);
+
+    if let Ok(decision) = &verdict.scaling.answer
+        && let Some(after) = decision.evaluate_after
+    {
+        planner.look_again_after(Duration::from_millis(after).max(SHORTEST_EVALUATE_AFTER));
+    }
+    Plan { target, reason, steps: planner.steps, history, look_again: planner.look_again }
+}
+
+/// Corrects what is remembered after steps that failed: a slot that could not be filled is tried again
+/// with backoff, as one that crashed.
+pub fn remember_failures(history: &mut History, failed: &[Slot], now: Timestamp) {
+    for slot in failed {
+        let entry = history.slots.entry(*slot).or_default();
+        if entry.last_restart.is_none() {
+            entry.restarts += 1;
+            entry.last_restart = Some(now);
+        }
+    }
+}
+
+/// A workload that is desired stopped keeps one replica, never started, and is otherwise left alone.
+fn stopped(desired: &Workload, snapshot: &Snapshot, history: History) -> Plan {
+    let mut steps = Vec::new();
+    let reason = "the workload is desired stopped: nothing is started until an operator does".to_owned();
+    if snapshot.replicas.is_empty() {
+        steps.push(Step::Create { slot: Slot(1), start: false, reason: reason.clone() });
+    }
+    Plan { target: desired.target, reason, steps, history, look_again: None }
+}
+
+/// The count to steer to, and why.
+fn bounded_target(desired: &Workload, verdict: &Verdict) -> (u32, String) {
+    let bounds = desired.bounds;
+    let policy = &verdict.scaling.policy.name;
+    match &verdict.scaling.answer {
+        Ok(decision) => {
+            let target = bounds.clamp(decision.replicas);
+            let reason = if target == decision.replicas {
+                decision.reason.clone()
+            } else {
+                format!(
+                    "`{policy}` proposed {}, bounded to {target} (min {}, max {}): {}",
+                    decision.replicas,
+                    bounds.min(),
+                    bounds.max(),
+                    decision.reason
+                )
+            };
+            (target, reason)
+        }
+        Err(failure) => {
+            let target = bounds.clamp(desired.target);
+            (target, format!("held at {target}: scaling policy `{policy}` is unavailable ({failure})"))
+        }
+    }
+}
+
+struct Planner<'a> {
+    settings: &'a ControlSettings,
+    now: Timestamp,
+    look_again: Option<Duration>,
+    steps: Vec<Step>,
+}
+
+impl Planner<'_> {
+    fn look_again_after(&mut self, wait: Duration) {
+        self.look_again = Some(self.look_again.map_or(wait, |earlier| earlier.min(wait)));
+    }
+
+    /// Removes replicas above the target from `counted`: unhealthy first, then starting, then oldest.
+    fn scale_down(&mut self, counted: &mut Vec<&Replica>, target: u32, snapshot: &Snapshot, history: &mut History) {
+        let target = usize::try_from(target).unwrap_or(usize::MAX);
+        let Some(excess) = counted.len().checked_sub(target).filter(|excess| *excess > 0) else {
+            return;
+        };
+        let mut victims = counted.clone();
+        victims.sort_by_key(|replica| (Worth::of(replica, snapshot), replica.created_at, replica.id.clone()));
+        victims.truncate(excess);
+        for victim in &victims {
+            history.slots.remove(&victim.slot);
+            self.steps.push(Step::Remove {
+                replica: victim.id.clone(),
+                reason: format!(
+                    "{target} of {} replicas are wanted; {}",
+                    counted.len(),
+                    Worth::of(victim, snapshot).why()
+                ),
+            });
+        }
+        let gone: BTreeSet<&ContainerId> = victims.iter().map(|victim| &victim.id).collect();
+        counted.retain(|replica| !gone.contains(&replica.id));
+    }
+
+    /// Forgets the restarts of slots that have been healthy for long enough.
+    fn forgive(&self, counted: &[&Replica], snapshot: &Snapshot, history: &mut History) {
+        for replica in counted {
+            let well = snapshot.health_of(&replica.id) == HealthStatus::Healthy && replica.phase == Phase::Running;
+            let long_enough =
+                replica.started_at.is_some_and(|started| self.now.since(started) >= self.settings.backoff_reset);
+            if well
+                && long_enough
+                && let Some(slot) = history.slots.get_mut(&replica.slot)
+            {
+                slot.restarts = 0;
+                slot.last_restart = None;
+            }
+        }
+    }
+
+    /// Restarts and replaces what the health policy says is ill, within backoff and the cap; starts what
+    /// was created and never ran.
+    fn heal(&mut self, counted: &[&Replica], verdict: &Verdict, snapshot: &Snapshot, history: &mut History) {
+        let assessments: BTreeMap<&str, &Assessment> = match &verdict.health.answer {
+            Ok(report) => report.assessments.iter().map(|said| (said.replica_id.as_str(), said)).collect(),
+            Err(_) => BTreeMap::new(),
+        };
+        let mut ill: Vec<(&Replica, &Assessment)> = Vec::new();
+        for &replica in counted {
+            let slot = history.slots.entry(replica.slot).or_default();
+            if replica.phase == Phase::Starting && replica.started_at.is_none() {
+                // Left behind by a host that ended between creating and starting; or being started right now
+                // by nobody else, since a workload has one pass at a time.
+                if let Some(wait) = self.backoff(*slot) {
+                    self.look_again_after(wait);
+                } else {
+                    self.steps.push(Step::Start {
+                        replica: replica.id.clone(),
+                        reason: "it was created and never started".to_owned(),
+                    });
+                }
+            } else if let Some(assessment) = assessments.get(replica.id.as_str())
+                && assessment.remedy != Remedy::None
+            {
+                ill.push((replica, assessment));
+            }
+        }
+        ill.sort_by_key(|(replica, _)| (Worth::of(replica, snapshot), replica.created_at, replica.id.clone()));
+        let cap = heal_cap(counted.len(), self.settings.heal_share);
+        let mut healed = 0;
+        for (replica, assessment) in ill {
+            let slot = history.slots.entry(replica.slot).or_default();
+            if let Some(wait) = self.backoff(*slot) {
+                self.look_again_after(wait);
+                continue;
+            }
+            if healed == cap {
+                self.look_again_after(AFTER_CAP);
+                continue;
+            }
+            healed += 1;
+            slot.restarts = slot.restarts.saturating_add(1);
+            slot.last_restart = Some(self.now);
+            let reason = assessment.reason.clone();
+            let replica_id = replica.id.clone();
+            if assessment.remedy == Remedy::Restart {
+                slot.process_restarts = slot.process_restarts.saturating_add(1);
+                self.steps.push(Step::Restart { replica: replica_id, reason });
+            } else {
+                slot.process_restarts = 0;
+                self.steps.push(Step::Replace { replica: replica_id, slot: replica.slot, reason });
+            }
+        }
+    }
+
+    /// Fills free slots up to the target. A slot that was filled and is empty now lost its container
+    /// behind the host's back: that counts as a restart.
+    fn create_missing(&mut self, counted: &[&Replica], target: u32, snapshot: &Snapshot, history: &mut History) {
+        let missing = usize::try_from(target).unwrap_or(usize::MAX).saturating_sub(counted.len());
+        let taken: BTreeSet<Slot> = snapshot.replicas.iter().map(|replica| replica.slot).collect();
+        let wanted: Vec<Slot> = (1..).map(Slot).filter(|slot| !taken.contains(slot)).take(missing).collect();
+        // What nobody fills any more is forgotten.
+        history.slots.retain(|slot, _| taken.contains(slot) || wanted.contains(slot));
+        for slot in wanted {
+            let Some(entry) = history.slots.get_mut(&slot) else {
+                history.slots.insert(slot, SlotHistory::default());
+                self.create(slot, format!("{} of {target} wanted replicas are there", counted.len()));
+                continue;
+            };
+            let entry_now = *entry;
+            if let Some(wait) = self.backoff(entry_now) {
+                self.look_again_after(wait);
+                continue;
+            }
+            *entry = SlotHistory {
+                restarts: entry_now.restarts.saturating_add(1),
+                last_restart: Some(self.now),
+                process_restarts: 0,
+            };
+            self.create(
+                slot,
+                format!("slot {slot} is empty again; {} of {target} wanted replicas are there", counted.len()),
+            );
+        }
+    }
+
+    fn create(&mut self, slot: Slot, reason: String) {
+        self.steps.push(Step::Create { slot, start: true, reason });
+    }
+
+    /// How long a slot has still to wait before it is healed again; none: it is due.
+    ///
+    /// The first restart is at once; the n-th after it waits `base` × 2^(n−1), at most `max`, from the
+    /// one before.
+    fn backoff(&self, slot: SlotHistory) -> Option<Duration> {
+        let last = slot.last_restart?;
+        let exponent = slot.restarts.checked_sub(1)?;
+        let factor = 1u32.checked_shl(exponent).filter(|factor| *factor > 0).unwrap_or(u32::MAX);
+        let wait = self.settings.backoff_base.saturating_mul(factor).min(self.settings.backoff_max);
+        wait.checked_sub(self.now.since(last)).filter(|left| !left.is_zero())
+    }
+}
+
+/// How many of `count` replicas one pass may heal: the share, rounded down, at least one.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts are at most a thousand and the share lies in 0..=1"
+)]
+fn heal_cap(count: usize, share: f64) -> usize {
+    // A third of three is one, whatever the binary fraction of a third makes of it.
+    ((count as f64 * share + 1e-9).floor() as usize).max(1)
+}
+
+/// The order in which replicas are given up: the least worth first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Worth {
+    Exited,
+    Unhealthy,
+    Starting,
+    Serving,
+}
+
+impl Worth {
+    fn of(replica: &Replica, snapshot: &Snapshot) -> Self {
+        match (replica.phase, snapshot.health_of(&replica.id)) {
+            (Phase::Exited, _) => Self::Exited,
+            (_, HealthStatus::Unhealthy) => Self::Unhealthy,
+            (Phase::Starting, _) | (_, HealthStatus::Starting) => Self::Starting,
+            _ => Self::Serving,
+        }
+    }
+
+    fn why(self) -> &'static str {
+        match self {
+            Self::Exited => "its process has ended",
+            Self::Unhealthy => "it is unhealthy",
+            Self::Starting => "it is still starting",
+            Self::Serving => "it is the oldest",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,131 @@
-//! x
+//! Asks the policies: [`Snapshot`] → [`Verdict`]. The health policy first, since the scaling policy is
+//! shown what it said.
+
+use crate::model::facts::{HealthObservation, Limits, ProbedReplica, ReplicaFacts, ScalingObservation, WorkloadFacts};
+use crate::model::{History, PolicyOutcome, Replica, Snapshot, Timestamp, Verdict, Workload};
+use crate::policy::{HealthPolicy, ScalingPolicy};
+use serde_json::json;
+use std::sync::Arc;
+
+/// The policies of a workload with their configuration.
+#[derive(Clone)]
+pub struct Policies {
+    /// Says how many.
+    pub scaling: Arc<dyn ScalingPolicy>,
+    /// Its configuration, JSON text.
+    pub scaling_config: String,
+    /// Says who is well.
+    pub health: Arc<dyn HealthPolicy>,
+    /// Its configuration, JSON text.
+    pub health_config: String,
+}
+
+/// What the policies were shown and what they answered.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// Their answers.
+    pub verdict: Verdict,
+    /// What the health policy was shown.
+    pub health_observation: HealthObservation,
+    /// What the scaling policy was shown.
+    pub scaling_observation: ScalingObservation,
+}
+
+impl Evaluation {
+    /// Both calls as JSON, enough to make them again: policy, configuration, observation, answer.
+    pub fn record(&self, policies: &Policies) -> serde_json::Value {
+        let call = |policy, config: &str, observation, answer: serde_json::Value| json!({ "policy": policy, "config": config, "observation": observation, "answer": answer });
+        fn answer<T: serde::Serialize>(outcome: &PolicyOutcome<T>) -> serde_json::Value {
+            match &outcome.answer {
+                Ok(answer) => json!(answer),
+                Err(failure) => json!({ "unavailable": failure }),
+            }
+        }
+        json!({
+            "health": call(
+                json!(self.verdict.health.policy),
+                &policies.health_config,
+                json!(self.health_observation),
+                answer(&self.verdict.health),
+            ),
+            "scaling": call(
+                json!(self.verdict.scaling.policy),
+                &policies.scaling_config,
+                json!(self.scaling_observation),
+                answer(&self.verdict.scaling),
+            ),
+        })
+    }
+}
+
+/// Asks both policies about a snapshot and takes over into it what the health policy said.
+pub async fn evaluate(
+    desired: &Workload,
+    snapshot: &mut Snapshot,
+    history: &History,
+    policies: &Policies,
+    now: Timestamp,
+) -> Evaluation {
+    let workload = workload_facts(desired);
+    let health_observation = HealthObservation {
+        now,
+        workload: workload.clone(),
+        replicas: snapshot
+            .replicas
+            .iter()
+            .map(|replica| ProbedReplica {
+                replica: replica_facts(replica, snapshot, history),
+                probes: snapshot.probes.get(&replica.id).cloned().unwrap_or_default(),
+            })
+            .collect(),
+        memory: history.health_memory.clone(),
+    };
+    let health = PolicyOutcome {
+        policy: policies.health.identity().clone(),
+        answer: policies.health.evaluate(&policies.health_config, &health_observation).await,
+    };
+    if let Ok(report) = &health.answer {
+        snapshot.assess(report);
+    }
+    let scaling_observation = ScalingObservation {
+        now,
+        workload,
+        current_replicas: desired.target,
+        replicas: snapshot.replicas.iter().map(|replica| replica_facts(replica, snapshot, history)).collect(),
+        metrics: Vec::new(),
+        memory: history.scaling_memory.clone(),
+    };
+    let scaling = PolicyOutcome {
+        policy: policies.scaling.identity().clone(),
+        answer: policies.scaling.decide(&policies.scaling_config, &scaling_observation).await,
+    };
+    Evaluation { verdict: Verdict { health, scaling }, health_observation, scaling_observation }
+}
+
+fn workload_facts(desired: &Workload) -> WorkloadFacts {
+    WorkloadFacts {
+        name: desired.key.to_string(),
+        image: desired.image.to_string(),
+        min_replicas: desired.bounds.min(),
+        max_replicas: desired.bounds.max(),
+        limits: Limits {
+            cpu_cores: Some(desired.resources.cpu.cores()),
+            memory_bytes: Some(desired.resources.memory.bytes()),
+        },
+        labels: desired.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+    }
+}
+
+fn replica_facts(replica: &Replica, snapshot: &Snapshot, history: &History) -> ReplicaFacts {
+    ReplicaFacts {
+        id: replica.id.as_str().to_owned(),
+        phase: replica.phase,
+        health: snapshot.health_of(&replica.id),
+        created_at: replica.created_at,
+        started_at: replica.started_at,
+        restarts: history.slots.get(&replica.slot).map_or(0, |slot| slot.process_restarts),
+        exit_code: replica.exit_code,
+        out_of_memory: replica.out_of_memory,
+        usage: replica.usage,
+    }
+}

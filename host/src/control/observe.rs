@@ -1,1 +1,46 @@
-//! x
+//! One look: engine and host records → [`Snapshot`].
+
+use super::probe::ProbeLog;
+use crate::model::facts::HealthStatus;
+use crate::model::{ContainerId, Phase, Snapshot, Timestamp, WorkloadKey};
+use crate::runtime::{Runtime, RuntimeError};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the host itself knows of a workload's replicas before it looks.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Replicas an operator stopped.
+    pub held: BTreeSet<ContainerId>,
+    /// What the health policy last said.
+    pub health: BTreeMap<ContainerId, HealthStatus>,
+}
+
+/// Looks at one workload. What is known of replicas that are gone is left out of the snapshot.
+///
+/// A held replica whose process runs again was started by somebody outside: its hold is over.
+///
+/// # Errors
+/// When the engine cannot be asked; nothing is known then.
+pub async fn observe(
+    runtime: &dyn Runtime,
+    key: &WorkloadKey,
+    known: &Known,
+    probes: &ProbeLog,
+    now: Timestamp,
+) -> Result<Snapshot, RuntimeError> {
+    let mut replicas = runtime.list(Some(key)).await?;
+    let mut snapshot = Snapshot { at: now, ..Snapshot::default() };
+    for replica in &mut replicas {
+        if known.held.contains(&replica.id) && !replica.is_alive() {
+            replica.phase = Phase::Held;
+            snapshot.held.insert(replica.id.clone());
+        }
+        replica.usage = runtime.usage(&replica.id);
+        if let Some(status) = known.health.get(&replica.id) {
+            snapshot.health.insert(replica.id.clone(), *status);
+        }
+    }
+    snapshot.probes = probes.of(replicas.iter().map(|replica| &replica.id));
+    snapshot.replicas = replicas;
+    Ok(snapshot)
+}

@@ -12,6 +12,8 @@ pub struct SlotHistory {
     pub restarts: u32,
     /// When that last happened.
     pub last_restart: Option<Timestamp>,
+    /// How many times the process of the container now in the slot was started again.
+    pub process_restarts: u32,
 }
 
 /// What `decide` needs beside the snapshot; stored, so that a restart of the host forgets no backoff.

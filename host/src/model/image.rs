@@ -76,7 +76,8 @@ impl FromStr for ImageRef {
         if components.len() > 1 {
             let first = components[0];
             if first == "localhost" || first.contains(['.', ':']) {
-                let valid = !first.is_empty()
+                let valid = first.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
+                    && first.ends_with(|c: char| c.is_ascii_alphanumeric() || c == ']')
                     && first
                         .bytes()
                         .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']'));
@@ -150,7 +151,8 @@ mod tests {
             ("nginx:-a", "tag"),
             ("a//b", "lower-case"),
             ("a b", "lower-case"),
-            ("../etc", "lower-case"),
+            ("../etc", "registry"),
+            ("a.b./etc", "registry"),
             ("app@sha256:12", "digest"),
             ("app\n", "lower-case"),
         ] {

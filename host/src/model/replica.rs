@@ -4,6 +4,7 @@ use super::facts::Usage;
 use super::workload::ContainerPort;
 use super::{Timestamp, WorkloadKey};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -87,6 +88,18 @@ pub struct Replica {
 }
 
 impl Replica {
+    /// Its ports as the API and the callbacks show them:
+    /// `{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"32769"}]}`.
+    pub fn docker_ports(&self) -> serde_json::Value {
+        let bindings = |bindings: &Vec<PortBinding>| {
+            bindings
+                .iter()
+                .map(|binding| json!({ "HostIp": binding.host_ip, "HostPort": binding.host_port.to_string() }))
+                .collect::<Vec<_>>()
+        };
+        self.ports.iter().map(|(port, bound)| (port.to_string(), json!(bindings(bound)))).collect()
+    }
+
     /// Its process runs (or is being stopped).
     pub fn is_alive(&self) -> bool {
         matches!(self.phase, Phase::Running | Phase::Stopping)

@@ -1,7 +1,7 @@
 //! What one look at the engine and the host's own records showed of a workload.
 
-use super::facts::{HealthStatus, ProbeResult};
-use super::{ContainerId, Replica, Timestamp};
+use super::facts::{HealthReport, HealthStatus, ProbeResult};
+use super::{ContainerId, Phase, Replica, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A workload as one pass saw it.
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Snapshot {
     /// When the look was taken.
     pub at: Timestamp,
-    /// Its replicas, oldest first; held ones bear [`super::Phase::Held`].
+    /// Its replicas, oldest first; held ones bear [`Phase::Held`].
     pub replicas: Vec<Replica>,
     /// What the health policy last said of each; absent: nothing yet.
     pub health: BTreeMap<ContainerId, HealthStatus>,
@@ -20,6 +20,21 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Takes over what the health policy said of the replicas; those it left out keep their old status.
+    pub fn assess(&mut self, report: &HealthReport) {
+        for assessment in &report.assessments {
+            let id = ContainerId(assessment.replica_id.clone());
+            if self.replica(&id).is_some() {
+                self.health.insert(id, assessment.status);
+            }
+        }
+    }
+
+    /// The replicas that count towards the workload's target: neither held nor on their way out.
+    pub fn counted(&self) -> impl Iterator<Item = &Replica> {
+        self.replicas.iter().filter(|replica| !matches!(replica.phase, Phase::Held | Phase::Stopping))
+    }
+
     /// The replica with this identifier.
     pub fn replica(&self, id: &ContainerId) -> Option<&Replica> {
         self.replicas.iter().find(|replica| replica.id == *id)

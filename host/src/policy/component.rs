@@ -1,1 +1,486 @@
-//! x
+//! One policy: its bytes checked, compiled and linked at load; each call in a store of its own.
+
+use super::compile::{CompileError, Compiler};
+use super::convert;
+use super::convert::{wit_health, wit_manifest, wit_scaling};
+use super::engine::PolicyEngine;
+use super::link::{self, LinkProblem, Links, PolicyKind};
+use super::store::{CallLog, CallState, Randomness, failure, time_exceeded};
+use super::{HealthPolicy, ScalingPolicy};
+use crate::model::facts::{
+    Description, HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation,
+};
+use crate::model::settings::PolicyLimits;
+use crate::model::{FailureKind, PolicyFailure, PolicyIdentity, Timestamp};
+use async_trait::async_trait;
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use wasmtime::component::{Component, Instance, InstancePre};
+use wasmtime::{Engine, Store};
+
+/// A file is no policy, and why. The sentences are for its author.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", sentences(.problems))]
+pub struct LoadError {
+    /// Everything found wrong; never empty.
+    pub problems: Vec<LoadProblem>,
+}
+
+fn sentences(problems: &[LoadProblem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// One thing that keeps a file from being a policy.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadProblem {
+    /// No bytes.
+    #[error("the file is empty; expected a WebAssembly component")]
+    Empty,
+    /// More bytes than allowed.
+    #[error("the file has {size} bytes; a component may have at most {limit}")]
+    TooLarge {
+        /// Its size.
+        size: usize,
+        /// The limit.
+        limit: u64,
+    },
+    /// WebAssembly's text format, or any other text.
+    #[error(
+        "the file is text, not a WebAssembly component; if it is WAT, make a binary of it first: `wasm-tools parse FILE -o FILE.wasm`"
+    )]
+    Text,
+    /// A core module.
+    #[error(
+        "the file is a core WebAssembly module, not a component; make one of it with \
+         `wasm-tools component new FILE -o FILE.component.wasm`"
+    )]
+    CoreModule,
+    /// Code compiled ahead of time, which nobody may hand us.
+    #[error("the file is machine code that a WebAssembly engine compiled; hand in the component it was made from")]
+    Precompiled,
+    /// Anything else.
+    #[error("the file is not WebAssembly: it does not begin with the bytes `\\0asm`")]
+    NotWasm,
+    /// It cannot be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// It needs more than any call may have.
+    #[error("it needs more than a policy may have: {0}")]
+    Demand(String),
+    /// It does not fit the contract.
+    #[error(transparent)]
+    Link(#[from] LinkProblem),
+    /// Its `describe` gave no answer.
+    #[error("its function `describe` failed: {0}")]
+    Manifest(PolicyFailure),
+    /// Its description is not as the contract says.
+    #[error("its description is wrong: {0}")]
+    Description(String),
+}
+
+/// What a call gave, and what the policy wrote meanwhile.
+#[derive(Debug)]
+pub struct Called<T> {
+    /// The answer, or why there is none.
+    pub answer: Result<T, PolicyFailure>,
+    /// What it wrote.
+    pub log: CallLog,
+}
+
+/// How often calls of a policy failed since it was loaded, by kind.
+#[derive(Debug, Default)]
+pub struct FailureCounts([AtomicU64; FailureKind::ALL.len()]);
+
+impl FailureCounts {
+    /// Failures of this kind.
+    pub fn get(&self, kind: FailureKind) -> u64 {
+        self.0[Self::index(kind)].load(Ordering::Relaxed)
+    }
+
+    fn add(&self, kind: FailureKind) {
+        self.0[Self::index(kind)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn index(kind: FailureKind) -> usize {
+        FailureKind::ALL.iter().position(|other| *other == kind).expect("ALL holds every kind")
+    }
+}
+
+/// A loaded policy.
+pub struct PolicyComponent {
+    engine: Arc<PolicyEngine>,
+    pre: InstancePre<CallState>,
+    links: Links,
+    identity: PolicyIdentity,
+    description: Description,
+    imports: Vec<String>,
+    exports: Vec<String>,
+    size_bytes: usize,
+    /// It imports random numbers, whose seed costs a hash of the observation.
+    draws_random: bool,
+    failures: FailureCounts,
+}
+
+impl PolicyComponent {
+    /// Checks, compiles and links a component, and asks it to describe itself. It is registered as `name`,
+    /// or under the name it gives itself.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, in sentences for its author.
+    pub async fn load(
+        engine: &Arc<PolicyEngine>,
+        compiler: &Compiler,
+        name: Option<&str>,
+        bytes: Arc<[u8]>,
+    ) -> Result<Self, LoadError> {
+        let limits = engine.limits();
+        check_file(&bytes, limits).map_err(one)?;
+        let size_bytes = bytes.len();
+        let digest = {
+            let bytes = Arc::clone(&bytes);
+            let hashed = tokio::task::spawn_blocking(move || hexadecimal(&Sha256::digest(&bytes))).await;
+            hashed.map_err(|error| one(LoadProblem::Compile(CompileError::Child(error.to_string()))))?
+        };
+        let code = compiler.compile(engine, &bytes, &digest).await.map_err(|error| one(error.into()))?;
+        let component = deserialize(engine.wasmtime(), &code).map_err(|error| one(demand(&error)))?;
+        drop((bytes, code));
+        let links = link::check(engine.wasmtime(), &component)
+            .map_err(|problems| LoadError { problems: problems.into_iter().map(LoadProblem::from).collect() })?;
+        let pre = engine.linker().instantiate_pre(&component).map_err(|error| {
+            // Names were compared; what is left is a function of WASI that this host's version has not.
+            one(LoadProblem::Demand(convert::excerpt(&format!("{error:#}"))))
+        })?;
+        let (imports, exports) = link::names(engine.wasmtime(), &component);
+        let mut policy = Self {
+            engine: Arc::clone(engine),
+            pre,
+            links,
+            identity: PolicyIdentity {
+                name: String::new(),
+                version: String::new(),
+                digest: format!("sha256:{digest}"),
+            },
+            description: Description {
+                name: String::new(),
+                version: String::new(),
+                summary: String::new(),
+                config_schema: String::new(),
+            },
+            draws_random: imports.iter().any(|import| import.starts_with("wasi:random/")),
+            imports,
+            exports,
+            size_bytes,
+            failures: FailureCounts::default(),
+        };
+        let described = policy.describe().await;
+        described.log.trace(name.unwrap_or("a policy being loaded"));
+        let description = described.answer.map_err(|failure| one(LoadProblem::Manifest(failure)))?;
+        let problems = check_description(&description);
+        if !problems.is_empty() {
+            return Err(LoadError { problems });
+        }
+        policy.identity.name = name.unwrap_or(&description.name).to_owned();
+        policy.identity.version.clone_from(&description.version);
+        policy.description = description;
+        Ok(policy)
+    }
+
+    /// Who it is.
+    pub fn identity(&self) -> &PolicyIdentity {
+        &self.identity
+    }
+
+    /// What it says of itself.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// What it decides.
+    pub fn kind(&self) -> PolicyKind {
+        self.links.kind
+    }
+
+    /// What it imports, by name.
+    pub fn imports(&self) -> &[String] {
+        &self.imports
+    }
+
+    /// What it exports, by name.
+    pub fn exports(&self) -> &[String] {
+        &self.exports
+    }
+
+    /// Size of the component in bytes.
+    pub fn size_bytes(&self) -> usize {
+        self.size_bytes
+    }
+
+    /// How often its calls failed since it was loaded.
+    pub fn failures(&self) -> &FailureCounts {
+        &self.failures
+    }
+
+    /// Asks it to check a configuration and to say what it needs under it. `now` is what its clocks show.
+    pub async fn configure(&self, config: &str, now: Timestamp) -> Called<Vec<MetricRequest>> {
+        let limits = self.engine.limits();
+        let called = self
+            .call(limits.manifest_time, now, self.randomness(&[config.as_bytes()]), async |store, instance| {
+                let configure = instance.get_typed_func::<link::ConfigureArguments<'_>, link::ConfigureAnswer>(
+                    &mut *store,
+                    &self.links.configure,
+                )?;
+                configure.call_async(store, (config,)).await
+            })
+            .await;
+        self.counted(called, |(answer,)| match answer {
+            Ok(requirements) => Ok(convert::metric_requests(requirements)),
+            Err(error) => Err(convert::refusal(&error)),
+        })
+    }
+
+    /// One decision of a scaling policy.
+    pub async fn decide(&self, config: &str, observation: &ScalingObservation) -> Called<ScalingDecision> {
+        if self.kind() != PolicyKind::Scaling {
+            return self.wrong_kind(PolicyKind::Scaling);
+        }
+        let limits = self.engine.limits();
+        let randomness = self.randomness_of(config, observation);
+        let labels = convert::labels(&observation.workload);
+        let replicas = convert::replicas(&observation.replicas);
+        let samples = convert::samples(observation);
+        let metrics = convert::metrics(observation, &samples);
+        let shown = wit_scaling::Observation {
+            now: observation.now.0,
+            workload: convert::workload(&observation.workload, &labels),
+            current_replicas: observation.current_replicas,
+            replicas: &replicas,
+            metrics: &metrics,
+            memory: &observation.memory,
+        };
+        let called = self
+            .call(limits.decision_time, observation.now, randomness, async |store, instance| {
+                let decide = instance
+                    .get_typed_func::<link::DecideArguments<'_>, link::DecideAnswer>(&mut *store, &self.links.decide)?;
+                decide.call_async(store, (config, shown)).await
+            })
+            .await;
+        self.counted(called, |(answer,)| match answer {
+            Ok(decision) => convert::decision(decision, limits),
+            Err(error) => Err(convert::refusal(&error)),
+        })
+    }
+
+    /// One evaluation of a health policy.
+    pub async fn evaluate(&self, config: &str, observation: &HealthObservation) -> Called<HealthReport> {
+        if self.kind() != PolicyKind::Health {
+            return self.wrong_kind(PolicyKind::Health);
+        }
+        let limits = self.engine.limits();
+        let randomness = self.randomness_of(config, observation);
+        let labels = convert::labels(&observation.workload);
+        let probes = convert::probes(observation);
+        let replicas = convert::probed_replicas(observation, &probes);
+        let shown = wit_health::Observation {
+            now: observation.now.0,
+            workload: convert::workload(&observation.workload, &labels),
+            replicas: &replicas,
+            memory: &observation.memory,
+        };
+        let called = self
+            .call(limits.decision_time, observation.now, randomness, async |store, instance| {
+                let evaluate = instance.get_typed_func::<link::EvaluateArguments<'_>, link::EvaluateAnswer>(
+                    &mut *store,
+                    &self.links.decide,
+                )?;
+                evaluate.call_async(store, (config, shown)).await
+            })
+            .await;
+        self.counted(called, |(answer,)| match answer {
+            Ok(report) => convert::report(report, observation, limits),
+            Err(error) => Err(convert::refusal(&error)),
+        })
+    }
+
+    async fn describe(&self) -> Called<Description> {
+        let limits = self.engine.limits();
+        let called = self
+            .call(limits.manifest_time, Timestamp::default(), self.randomness(&[]), async |store, instance| {
+                let describe =
+                    instance.get_typed_func::<(), (wit_manifest::Description,)>(&mut *store, &self.links.describe)?;
+                describe.call_async(store, ()).await
+            })
+            .await;
+        self.counted(called, |(description,)| Ok(convert::description(&description)))
+    }
+
+    /// A fresh store with every limit, an instance in it, and one call, all within `time`. The store is
+    /// dropped whatever happened: after a trap, or a call given up, the instance is dead.
+    async fn call<T>(
+        &self,
+        time: Duration,
+        now: Timestamp,
+        randomness: Randomness,
+        run: impl AsyncFnOnce(&mut Store<CallState>, &Instance) -> wasmtime::Result<T>,
+    ) -> Called<T> {
+        let limits = self.engine.limits();
+        // Held until the store is gone: the pool has as many slots as there are places.
+        let _place = match self.engine.place().await {
+            Ok(place) => place,
+            Err(failure) => return Called { answer: Err(failure), log: CallLog::default() },
+        };
+        let mut store = CallState::new(limits, now, randomness).into_store(self.engine.wasmtime(), time);
+        let called = tokio::time::timeout(time, async {
+            let instance = self.pre.instantiate_async(&mut store).await?;
+            run(&mut store, &instance).await
+        })
+        .await;
+        let answer = match called {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(failure(&error, limits)),
+            Err(_) => Err(time_exceeded(time)),
+        };
+        Called { answer, log: store.into_data().into_log() }
+    }
+
+    /// Checks an answer and counts it if it is none.
+    fn counted<T, U>(&self, called: Called<T>, check: impl FnOnce(T) -> Result<U, PolicyFailure>) -> Called<U> {
+        let answer = called.answer.and_then(check);
+        if let Err(failure) = &answer {
+            self.failures.add(failure.kind);
+        }
+        Called { answer, log: called.log }
+    }
+
+    fn wrong_kind<T>(&self, wanted: PolicyKind) -> Called<T> {
+        self.failures.add(FailureKind::Link);
+        let reason = format!("it is a {} policy and was asked as a {wanted} policy", self.kind());
+        Called { answer: Err(PolicyFailure::new(FailureKind::Link, reason)), log: CallLog::default() }
+    }
+
+    fn randomness(&self, seed: &[&[u8]]) -> Randomness {
+        if self.draws_random { Randomness::seeded(seed, self.engine.limits()) } else { Randomness::none() }
+    }
+
+    fn randomness_of(&self, config: &str, observation: &impl serde::Serialize) -> Randomness {
+        if !self.draws_random {
+            return Randomness::none();
+        }
+        // An observation with a number JSON cannot hold still gives a seed, from the configuration alone.
+        let observation = serde_json::to_vec(observation).unwrap_or_default();
+        self.randomness(&[config.as_bytes(), &observation])
+    }
+}
+
+impl std::fmt::Debug for PolicyComponent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PolicyComponent").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl ScalingPolicy for PolicyComponent {
+    fn identity(&self) -> &PolicyIdentity {
+        &self.identity
+    }
+
+    async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
+        let called = PolicyComponent::decide(self, config, observation).await;
+        called.log.trace(&self.identity.name);
+        called.answer
+    }
+}
+
+#[async_trait]
+impl HealthPolicy for PolicyComponent {
+    fn identity(&self) -> &PolicyIdentity {
+        &self.identity
+    }
+
+    async fn evaluate(&self, config: &str, observation: &HealthObservation) -> Result<HealthReport, PolicyFailure> {
+        let called = PolicyComponent::evaluate(self, config, observation).await;
+        called.log.trace(&self.identity.name);
+        called.answer
+    }
+}
+
+fn one(problem: LoadProblem) -> LoadError {
+    LoadError { problems: vec![problem] }
+}
+
+/// What can be told from a file's first bytes.
+fn check_file(bytes: &[u8], limits: &PolicyLimits) -> Result<(), LoadProblem> {
+    if bytes.is_empty() {
+        return Err(LoadProblem::Empty);
+    }
+    if bytes.len() as u64 > limits.component_bytes {
+        return Err(LoadProblem::TooLarge { size: bytes.len(), limit: limits.component_bytes });
+    }
+    if Engine::detect_precompiled(bytes).is_some() {
+        return Err(LoadProblem::Precompiled);
+    }
+    if !bytes.starts_with(b"\0asm") {
+        let beginning = &bytes[..bytes.len().min(1_024)];
+        let is_text = beginning.iter().all(|byte| *byte >= 0x20 || matches!(byte, b'\n' | b'\r' | b'\t'));
+        return Err(if is_text { LoadProblem::Text } else { LoadProblem::NotWasm });
+    }
+    // The two bytes after the version tell a module (0) from a component (1).
+    if bytes.get(6..8) == Some(&[0, 0]) {
+        return Err(LoadProblem::CoreModule);
+    }
+    Ok(())
+}
+
+fn demand(error: &wasmtime::Error) -> LoadProblem {
+    LoadProblem::Demand(convert::excerpt(&format!("{error:#}")))
+}
+
+/// Loads machine code that our own compiler wrote.
+fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    #[expect(unsafe_code, reason = "the library cannot check machine code; we check where it comes from")]
+    // SAFETY: `code` was written by `Engine::precompile_component`, either just now, by this process or by
+    // its child over a pipe that nobody else holds, or earlier, and then its authentication code proved that
+    // nobody changed it since (see `cache`). It is memory of ours, not a file that could change meanwhile.
+    unsafe {
+        Component::deserialize(engine, code)
+    }
+}
+
+fn check_description(description: &Description) -> Vec<LoadProblem> {
+    let mut problems = Vec::new();
+    let mut wrong = |why: String| problems.push(LoadProblem::Description(why));
+    let Description { name, version, summary, config_schema } = description;
+    let name_is_plain = !name.is_empty()
+        && name.len() <= 63
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if !name_is_plain {
+        wrong(format!(
+            "`name` is `{}`; expected 1 to 63 lower-case letters, digits and hyphens",
+            convert::excerpt(name)
+        ));
+    }
+    let core = version.split(['-', '+']).next().unwrap_or_default();
+    let numbers: Vec<&str> = core.split('.').collect();
+    let is_number = |text: &&str| text.parse::<u64>().is_ok() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if numbers.len() != 3 || !numbers.iter().all(is_number) || version.len() > 64 {
+        wrong(format!("`version` is `{}`; expected a semantic version such as `1.0.0`", convert::excerpt(version)));
+    }
+    if summary.len() > 1_024 {
+        wrong(format!("`summary` has {} bytes; expected one line of at most 1024", summary.len()));
+    }
+    match serde_json::from_str::<serde_json::Value>(config_schema) {
+        Ok(serde_json::Value::Object(_) | serde_json::Value::Bool(_)) => {}
+        Ok(_) => wrong("`config-schema` is not a JSON Schema: expected a JSON object".to_owned()),
+        Err(error) => wrong(format!("`config-schema` is not JSON: {error}")),
+    }
+    problems
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string takes everything");
+        text
+    })
+}

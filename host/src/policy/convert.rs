@@ -1,1 +1,290 @@
-//! x
+//! Model ↔ WIT: the contract's generated types, and how facts become them and answers come back.
+//!
+//! Facts are lent, not copied: the generated records borrow their texts from the observation. Answers are
+//! checked on their way back: what the contract forbids is a failure of kind `output`.
+
+use crate::model::facts::{self, HealthObservation, HealthReport, ReplicaFacts, ScalingDecision, ScalingObservation};
+use crate::model::settings::PolicyLimits;
+use crate::model::{FailureKind, PolicyFailure};
+use std::collections::HashSet;
+
+/// The generated types of a scaling policy, and those that both kinds share.
+pub(super) mod scaling_world {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "scaling-policy",
+        exports: { default: async },
+        ownership: Borrowing { duplicate_if_necessary: true },
+    });
+}
+
+/// The generated types of a health policy.
+pub(super) mod health_world {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "health-policy",
+        exports: { default: async },
+        ownership: Borrowing { duplicate_if_necessary: true },
+        with: {
+            "windlass:policy/types": super::scaling_world::windlass::policy::types,
+            "windlass:policy/log": super::scaling_world::windlass::policy::log,
+        },
+    });
+}
+
+pub(super) use health_world::exports::windlass::policy::health as wit_health;
+pub(super) use scaling_world::exports::windlass::policy::{manifest as wit_manifest, scaling as wit_scaling};
+pub(super) use scaling_world::windlass::policy::{log as wit_log, types as wit_types};
+
+/// Lends the replicas of an observation.
+pub(super) fn replicas(replicas: &[ReplicaFacts]) -> Vec<wit_types::Replica<'_>> {
+    replicas.iter().map(replica).collect()
+}
+
+/// Lends the metrics of an observation; the samples, which are plain numbers, are held by the caller.
+pub(super) fn samples(observation: &ScalingObservation) -> Vec<Vec<wit_types::Sample>> {
+    let sample = |sample: &facts::Sample| wit_types::Sample { at: sample.at.0, value: sample.value };
+    observation.metrics.iter().map(|series| series.samples.iter().map(sample).collect()).collect()
+}
+
+/// Lends the metrics of an observation with their samples.
+pub(super) fn metrics<'a>(
+    observation: &'a ScalingObservation,
+    samples: &'a [Vec<wit_types::Sample>],
+) -> Vec<wit_types::Series<'a>> {
+    let series = |(series, samples): (&'a facts::Series, &'a Vec<wit_types::Sample>)| wit_types::Series {
+        name: &series.name,
+        replica: series.replica.as_deref(),
+        samples,
+        failure: series.failure.as_deref(),
+    };
+    observation.metrics.iter().zip(samples).map(series).collect()
+}
+
+/// Lends a workload's labels.
+pub(super) fn labels(workload: &facts::WorkloadFacts) -> Vec<(&str, &str)> {
+    workload.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+/// Lends a workload with its labels.
+pub(super) fn workload<'a>(
+    workload: &'a facts::WorkloadFacts,
+    labels: &'a [(&'a str, &'a str)],
+) -> wit_types::Workload<'a> {
+    wit_types::Workload {
+        name: &workload.name,
+        image: &workload.image,
+        min_replicas: workload.min_replicas,
+        max_replicas: workload.max_replicas,
+        limits: wit_types::Limits { cpu_cores: workload.limits.cpu_cores, memory_bytes: workload.limits.memory_bytes },
+        labels,
+    }
+}
+
+/// Lends the probes of each replica.
+pub(super) fn probes(observation: &HealthObservation) -> Vec<Vec<wit_health::ProbeResult<'_>>> {
+    observation.replicas.iter().map(|replica| replica.probes.iter().map(probe).collect()).collect()
+}
+
+/// Lends the replicas of an observation with their probes.
+pub(super) fn probed_replicas<'a>(
+    observation: &'a HealthObservation,
+    probes: &'a [Vec<wit_health::ProbeResult<'a>>],
+) -> Vec<wit_health::ProbedReplica<'a>> {
+    let probed = |(probed, probes): (&'a facts::ProbedReplica, &'a Vec<wit_health::ProbeResult<'a>>)| {
+        wit_health::ProbedReplica { replica: replica(&probed.replica), probes }
+    };
+    observation.replicas.iter().zip(probes).map(probed).collect()
+}
+
+fn replica(replica: &ReplicaFacts) -> wit_types::Replica<'_> {
+    wit_types::Replica {
+        id: &replica.id,
+        phase: match replica.phase {
+            facts::Phase::Starting => wit_types::Phase::Starting,
+            facts::Phase::Running => wit_types::Phase::Running,
+            facts::Phase::Stopping => wit_types::Phase::Stopping,
+            facts::Phase::Exited => wit_types::Phase::Exited,
+            facts::Phase::Held => wit_types::Phase::Held,
+        },
+        health: match replica.health {
+            facts::HealthStatus::Unknown => wit_types::HealthStatus::Unknown,
+            facts::HealthStatus::Starting => wit_types::HealthStatus::Starting,
+            facts::HealthStatus::Healthy => wit_types::HealthStatus::Healthy,
+            facts::HealthStatus::Degraded => wit_types::HealthStatus::Degraded,
+            facts::HealthStatus::Unhealthy => wit_types::HealthStatus::Unhealthy,
+        },
+        created_at: replica.created_at.0,
+        started_at: replica.started_at.map(|at| at.0),
+        restarts: replica.restarts,
+        exit_code: replica.exit_code,
+        out_of_memory: replica.out_of_memory,
+        usage: replica.usage.map(|usage| wit_types::Usage {
+            at: usage.at.0,
+            cpu_cores: usage.cpu_cores,
+            memory_bytes: usage.memory_bytes,
+            network_receive_rate: usage.network_receive_rate,
+            network_transmit_rate: usage.network_transmit_rate,
+        }),
+    }
+}
+
+fn probe(probe: &facts::ProbeResult) -> wit_health::ProbeResult<'_> {
+    wit_health::ProbeResult {
+        at: probe.at.0,
+        outcome: match &probe.outcome {
+            facts::ProbeOutcome::Success(took) => wit_health::ProbeOutcome::Success(*took),
+            facts::ProbeOutcome::Failure(why) => wit_health::ProbeOutcome::Failure(why),
+            facts::ProbeOutcome::Timeout => wit_health::ProbeOutcome::Timeout,
+        },
+    }
+}
+
+/// A decision as the model has it.
+///
+/// # Errors
+/// A failure of kind `output` if a reason or the memory is longer than it may be.
+pub(super) fn decision(
+    decision: wit_scaling::Decision,
+    limits: &PolicyLimits,
+) -> Result<ScalingDecision, PolicyFailure> {
+    check_memory(&decision.memory, limits)?;
+    Ok(ScalingDecision {
+        replicas: decision.replicas,
+        reason: reason(&decision.reason, limits)?,
+        memory: decision.memory,
+        evaluate_after: decision.evaluate_after,
+    })
+}
+
+/// A report as the model has it.
+///
+/// # Errors
+/// A failure of kind `output` if it speaks of a replica that was not shown, or twice of one, or if a
+/// reason or the memory is longer than it may be.
+pub(super) fn report(
+    report: wit_health::Report,
+    observation: &HealthObservation,
+    limits: &PolicyLimits,
+) -> Result<HealthReport, PolicyFailure> {
+    check_memory(&report.memory, limits)?;
+    let (shown, assessed) = (observation.replicas.len(), report.assessments.len());
+    if assessed > shown {
+        return Err(output(format!("it returned {assessed} assessments and was shown {shown} replicas")));
+    }
+    // Those shown and not yet assessed.
+    let mut open: HashSet<&str> = observation.replicas.iter().map(|probed| probed.replica.id.as_str()).collect();
+    let mut assessments = Vec::with_capacity(assessed);
+    for assessment in report.assessments {
+        if !open.remove(assessment.replica_id.as_str()) {
+            let id = excerpt(&assessment.replica_id);
+            let known = observation.replicas.iter().any(|probed| probed.replica.id == assessment.replica_id);
+            return Err(output(if known {
+                format!("it returned two assessments of the replica `{id}`")
+            } else {
+                format!("it returned an assessment of the replica `{id}`, which it was not shown")
+            }));
+        }
+        assessments.push(facts::Assessment {
+            replica_id: assessment.replica_id,
+            status: match assessment.status {
+                wit_types::HealthStatus::Unknown => facts::HealthStatus::Unknown,
+                wit_types::HealthStatus::Starting => facts::HealthStatus::Starting,
+                wit_types::HealthStatus::Healthy => facts::HealthStatus::Healthy,
+                wit_types::HealthStatus::Degraded => facts::HealthStatus::Degraded,
+                wit_types::HealthStatus::Unhealthy => facts::HealthStatus::Unhealthy,
+            },
+            remedy: match assessment.remedy {
+                wit_health::Remedy::None => facts::Remedy::None,
+                wit_health::Remedy::Restart => facts::Remedy::Restart,
+                wit_health::Remedy::Replace => facts::Remedy::Replace,
+            },
+            reason: reason(&assessment.reason, limits)?,
+        });
+    }
+    Ok(HealthReport { assessments, memory: report.memory })
+}
+
+/// The description a policy gives of itself, stripped of control characters.
+pub(super) fn description(description: &wit_manifest::Description) -> facts::Description {
+    facts::Description {
+        name: plain(&description.name),
+        version: plain(&description.version),
+        summary: plain(&description.summary),
+        config_schema: description.config_schema.clone(),
+    }
+}
+
+/// What a policy needs under its configuration.
+pub(super) fn metric_requests(requirements: wit_manifest::Requirements) -> Vec<facts::MetricRequest> {
+    let request = |request: wit_manifest::MetricRequest| facts::MetricRequest {
+        name: plain(&request.name),
+        window: request.window,
+    };
+    requirements.metrics.into_iter().map(request).collect()
+}
+
+/// A policy's own error as a failure of kind `refused`.
+pub(super) fn refusal(error: &wit_types::PolicyError) -> PolicyFailure {
+    let reason = match error {
+        wit_types::PolicyError::InvalidConfig(why) => format!("its configuration is wrong: {}", excerpt(why)),
+        wit_types::PolicyError::InsufficientData(why) => format!("not enough facts to decide: {}", excerpt(why)),
+        wit_types::PolicyError::Failed(why) => format!("it failed: {}", excerpt(why)),
+    };
+    PolicyFailure::new(FailureKind::Refused, reason)
+}
+
+fn check_memory(memory: &[u8], limits: &PolicyLimits) -> Result<(), PolicyFailure> {
+    if memory.len() as u64 <= limits.returned_memory_bytes {
+        return Ok(());
+    }
+    let limit = limits.returned_memory_bytes;
+    Err(output(format!("it returned {} bytes of memory; at most {limit} are kept", memory.len())))
+}
+
+fn reason(text: &str, limits: &PolicyLimits) -> Result<String, PolicyFailure> {
+    if text.len() as u64 > limits.reason_bytes {
+        let limit = limits.reason_bytes;
+        return Err(output(format!("it returned a reason of {} bytes; at most {limit} are allowed", text.len())));
+    }
+    Ok(plain(text))
+}
+
+fn output(reason: String) -> PolicyFailure {
+    PolicyFailure::new(FailureKind::Output, reason)
+}
+
+/// A text without control characters: it may end up on a terminal. A line break becomes a space.
+pub(super) fn plain(text: &str) -> String {
+    let visible = |c: char| match c {
+        '\n' | '\r' | '\t' => Some(' '),
+        // Besides control characters, those that turn the direction of what follows or hide.
+        '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => None,
+        c if c.is_control() => None,
+        c => Some(c),
+    };
+    text.chars().filter_map(visible).collect()
+}
+
+/// The beginning of a hostile text, fit for a message.
+pub(super) fn excerpt(text: &str) -> String {
+    const LIMIT: usize = 512;
+    plain(cut(text, LIMIT))
+}
+
+/// At most `limit` bytes of a text, cut between characters.
+pub(super) fn cut(text: &str, limit: usize) -> &str {
+    &text[..text.floor_char_boundary(limit)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_lose_what_could_steer_a_terminal() {
+        assert_eq!(plain("up\x1b[2J\x07 to\r\n3\u{202e}\u{0}\u{9b}31m é"), "up[2J to  331m é");
+        assert_eq!(cut("éé", 3), "é");
+        assert_eq!(excerpt(&"a".repeat(5_000)).len(), 512);
+    }
+}

@@ -1,1 +1,255 @@
-//! x
+//! wasmtime's engine, set up for policies: what is switched on, how instances are pooled, what ticks.
+
+use super::convert::scaling_world::windlass::policy as wit;
+use super::store::{CallState, TICK, add_to_linker};
+use crate::model::settings::PolicyLimits;
+use crate::model::{FailureKind, PolicyFailure};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// How long a call may wait for a free place before it fails.
+const WAIT_FOR_PLACE: Duration = Duration::from_secs(1);
+
+/// Bytes of a linear memory and of a table that stay mapped between two calls. A Rust guest keeps its data
+/// past its 1 MiB of stack, so less would cost a page fault for each page of it.
+const MEMORY_KEPT: usize = 2 << 20;
+const TABLE_KEPT: usize = 64 << 10;
+
+/// Address space of the host's own part of a call's stack.
+const HOST_STACK: usize = 1 << 20;
+
+/// The engine cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// wasmtime refused its configuration, or the machine cannot run it.
+    #[error("cannot set up the WebAssembly engine: {0}")]
+    Setup(String),
+    /// The thread that moves the epoch did not start.
+    #[error("cannot start the thread that keeps the policies' time")]
+    Ticker(#[source] std::io::Error),
+}
+
+/// The engine that runs policies, with the limits of each call and the places for calls at once.
+pub struct PolicyEngine {
+    engine: Engine,
+    linker: Linker<CallState>,
+    limits: Arc<PolicyLimits>,
+    places: Semaphore,
+    pooled: bool,
+}
+
+impl PolicyEngine {
+    /// An engine with these limits. Instances come from a pool, whose address space is reserved now, or are
+    /// allocated one by one where that much address space cannot be had.
+    ///
+    /// # Errors
+    /// When the machine cannot run WebAssembly, or no thread can be started.
+    pub fn new(limits: PolicyLimits) -> Result<Self, EngineError> {
+        Self::with_pool(limits, true)
+    }
+
+    /// As [`PolicyEngine::new`], with instances allocated one by one: for a single call, where reserving a
+    /// pool is not worth it.
+    ///
+    /// # Errors
+    /// As [`PolicyEngine::new`].
+    pub fn without_pool(limits: PolicyLimits) -> Result<Self, EngineError> {
+        Self::with_pool(limits, false)
+    }
+
+    fn with_pool(limits: PolicyLimits, pool: bool) -> Result<Self, EngineError> {
+        let setup = |error: wasmtime::Error| EngineError::Setup(format!("{error:#}"));
+        let pooled = if pool { Engine::new(&running(&limits, Some(pooling(&limits)))).ok() } else { None };
+        let (engine, pooled) = match pooled {
+            Some(engine) => (engine, true),
+            None => {
+                if pool {
+                    tracing::info!("not enough address space for a pool: policy instances are allocated one by one");
+                }
+                (Engine::new(&running(&limits, None)).map_err(setup)?, false)
+            }
+        };
+        let mut linker = Linker::new(&engine);
+        wit::log::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut CallState| state).map_err(setup)?;
+        add_to_linker(&mut linker).map_err(setup)?;
+        let ticker = engine.weak();
+        std::thread::Builder::new()
+            .name("policy-epoch".to_owned())
+            .spawn(move || tick(&ticker))
+            .map_err(EngineError::Ticker)?;
+        let places = Semaphore::new(limits.concurrent_calls.max(1) as usize);
+        Ok(Self { engine, linker, limits: Arc::new(limits), places, pooled })
+    }
+
+    /// The limits of every call.
+    pub fn limits(&self) -> &Arc<PolicyLimits> {
+        &self.limits
+    }
+
+    /// Whether instances come from a pool.
+    pub fn is_pooled(&self) -> bool {
+        self.pooled
+    }
+
+    /// What compiled code must have been made for to run here: wasmtime's version, its settings and the
+    /// processor, hashed.
+    pub(super) fn compatibility(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.engine.precompile_compatibility_hash().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    pub(super) fn wasmtime(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(super) fn linker(&self) -> &Linker<CallState> {
+        &self.linker
+    }
+
+    /// A place among the calls in flight. The wait is not the policy's time.
+    ///
+    /// # Errors
+    /// A failure of kind `time` after one second without a place.
+    pub(super) async fn place(&self) -> Result<SemaphorePermit<'_>, PolicyFailure> {
+        let busy = || {
+            let reason = format!(
+                "{} other policy calls were in flight for {} ms",
+                self.limits.concurrent_calls,
+                WAIT_FOR_PLACE.as_millis()
+            );
+            PolicyFailure::new(FailureKind::Time, reason)
+        };
+        if let Ok(place) = self.places.try_acquire() {
+            return Ok(place);
+        }
+        match tokio::time::timeout(WAIT_FOR_PLACE, self.places.acquire()).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => Err(busy()),
+        }
+    }
+}
+
+impl std::fmt::Debug for PolicyEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PolicyEngine").field("pooled", &self.pooled).finish_non_exhaustive()
+    }
+}
+
+/// An engine that compiles and runs nothing: for the compiling process, which has little address space.
+///
+/// # Errors
+/// When the machine cannot run WebAssembly.
+pub(super) fn compiling() -> Result<Engine, EngineError> {
+    Engine::new(&common()).map_err(|error| EngineError::Setup(format!("{error:#}")))
+}
+
+/// What decides how code is compiled; the same for the compiling process and the running one.
+fn common() -> Config {
+    let mut config = Config::new();
+    config
+        // Off, a call costs half, and a class of past vulnerabilities is gone; policies need none of it.
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        // The same arguments must give the same answer, to the last bit of a NaN.
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        .wasm_memory64(false)
+        .memory_init_cow(true);
+    config
+}
+
+fn running(limits: &PolicyLimits, pool: Option<PoolingAllocationConfig>) -> Config {
+    let stack = usize::try_from(limits.stack_bytes).unwrap_or(usize::MAX);
+    let mut config = common();
+    config
+        .max_wasm_stack(stack)
+        .async_stack_size(stack.saturating_add(HOST_STACK))
+        .async_stack_zeroing(true)
+        .wasm_backtrace_max_frames(NonZeroUsize::new(8))
+        .allocation_strategy(match pool {
+            Some(pool) => InstanceAllocationStrategy::Pooling(pool),
+            None => InstanceAllocationStrategy::OnDemand,
+        });
+    config
+}
+
+/// Room for every place's call at its limits.
+fn pooling(limits: &PolicyLimits) -> PoolingAllocationConfig {
+    let calls = limits.concurrent_calls.max(1);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(calls)
+        .total_core_instances(calls.saturating_mul(limits.core_instances))
+        .total_memories(calls.saturating_mul(limits.memories))
+        .total_tables(calls.saturating_mul(limits.tables))
+        .total_stacks(calls)
+        .max_core_instances_per_component(limits.core_instances)
+        .max_memories_per_component(limits.memories)
+        .max_tables_per_component(limits.tables)
+        .max_memories_per_module(limits.memories)
+        .max_tables_per_module(limits.tables)
+        .max_component_instance_size(1 << 20)
+        .max_core_instance_size(10 << 20)
+        .max_memory_size(usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX))
+        .table_elements(limits.table_elements as usize)
+        .linear_memory_keep_resident(MEMORY_KEPT)
+        .table_keep_resident(TABLE_KEPT)
+        // Few slots stay warm: the host idles in little memory.
+        .max_unused_warm_slots(calls)
+        .pagemap_scan(Enabled::Auto);
+    pool
+}
+
+/// Moves the epoch until the engine is gone.
+fn tick(engine: &EngineWeak) {
+    while let Some(engine) = engine.upgrade() {
+        engine.increment_epoch();
+        drop(engine);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a thread of its own, which must tick whatever the runtime does"
+        )]
+        std::thread::sleep(TICK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_the_address_space_for_a_pool_instances_are_allocated_one_by_one() {
+        // More memories than 47 bits of address space hold.
+        let limits = PolicyLimits { concurrent_calls: 20_000, ..PolicyLimits::default() };
+        let engine = PolicyEngine::new(limits).expect("an engine all the same");
+        assert!(!engine.is_pooled());
+    }
+
+    #[test]
+    fn both_allocators_and_the_compiling_process_agree_on_what_code_fits() {
+        let pooled = PolicyEngine::new(PolicyLimits::default()).expect("an engine");
+        let single = PolicyEngine::without_pool(PolicyLimits::default()).expect("an engine");
+        assert!(pooled.is_pooled() && !single.is_pooled());
+        assert_eq!(pooled.compatibility(), single.compatibility());
+        let mut hasher = DefaultHasher::new();
+        compiling().expect("an engine").precompile_compatibility_hash().hash(&mut hasher);
+        assert_eq!(hasher.finish(), single.compatibility());
+    }
+
+    #[test]
+    fn the_ticker_ends_with_its_engine() {
+        let engine = PolicyEngine::without_pool(PolicyLimits::default()).expect("an engine");
+        let weak = engine.wasmtime().weak();
+        drop(engine);
+        // With nothing to hold it, `tick` returns at once instead of ticking for ever.
+        while weak.upgrade().is_some() {
+            std::thread::yield_now();
+        }
+        tick(&weak);
+    }
+}

@@ -1,1 +1,317 @@
-//! x
+//! A simulated engine: time is tokio's (paused in tests), start-up delay, load and faults are set by hand.
+//! For logic, time and scale; what only a real engine can show is tested on one.
+
+use super::{Runtime, RuntimeError, RuntimeEvent};
+use crate::model::facts::{Phase, Usage};
+use crate::model::workload::{ContainerPort, Workload};
+use crate::model::{ContainerId, PortBinding, Replica, Slot, Timestamp, WorkloadKey};
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::broadcast;
+use tokio_stream::wrappers::BroadcastStream;
+
+/// Calls that can be made to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// [`Runtime::create`].
+    Create,
+    /// [`Runtime::start`].
+    Start,
+    /// [`Runtime::stop`].
+    Stop,
+    /// [`Runtime::restart`].
+    Restart,
+    /// [`Runtime::remove`].
+    Remove,
+}
+
+#[derive(Debug, Default)]
+struct Engine {
+    // By workload, so that a look at one of many costs nothing for the others.
+    replicas: BTreeMap<WorkloadKey, BTreeMap<ContainerId, Replica>>,
+    homes: HashMap<ContainerId, WorkloadKey>,
+    created: u64,
+    down: Option<String>,
+    faults: HashMap<Call, Vec<RuntimeError>>,
+    crash_after: BTreeMap<WorkloadKey, Duration>,
+    load: BTreeMap<WorkloadKey, Usage>,
+    calls: HashMap<Call, u64>,
+}
+
+impl Engine {
+    fn find(&mut self, id: &ContainerId) -> Result<&mut Replica, RuntimeError> {
+        let home = self.homes.get(id);
+        home.and_then(|home| self.replicas.get_mut(home)?.get_mut(id))
+            .ok_or_else(|| RuntimeError::NotFound(id.to_string()))
+    }
+
+    fn insert(&mut self, replica: Replica) {
+        self.homes.insert(replica.id.clone(), replica.workload.clone());
+        self.replicas.entry(replica.workload.clone()).or_default().insert(replica.id.clone(), replica);
+    }
+
+    fn remove(&mut self, id: &ContainerId) -> Option<WorkloadKey> {
+        let home = self.homes.remove(id)?;
+        self.replicas.get_mut(&home)?.remove(id);
+        Some(home)
+    }
+}
+
+/// An engine in memory. Cheap to clone: all clones are one engine.
+#[derive(Clone)]
+pub struct SimRuntime {
+    engine: Arc<Mutex<Engine>>,
+    events: broadcast::Sender<RuntimeEvent>,
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    start_delay: Duration,
+}
+
+impl SimRuntime {
+    /// An empty engine that stamps by `now` and takes `start_delay` to start a process.
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static, start_delay: Duration) -> Self {
+        Self { engine: Arc::default(), events: broadcast::channel(4_096).0, now: Arc::new(now), start_delay }
+    }
+
+    /// The engine stops answering, and says why; or answers again.
+    pub fn set_down(&self, why: Option<&str>) {
+        self.lock().down = why.map(str::to_owned);
+        self.send(why.map_or(RuntimeEvent::Connected, |why| RuntimeEvent::Lost(why.to_owned())));
+    }
+
+    /// The next calls of this kind fail with these errors, in this order.
+    pub fn fail(&self, call: Call, errors: impl IntoIterator<Item = RuntimeError>) {
+        let mut errors: Vec<_> = errors.into_iter().collect();
+        errors.reverse();
+        self.lock().faults.insert(call, errors);
+    }
+
+    /// Processes of this workload end with code 1 this long after they start; none: they run on.
+    pub fn set_crash_after(&self, key: &WorkloadKey, after: Option<Duration>) {
+        let mut engine = self.lock();
+        match after {
+            Some(after) => engine.crash_after.insert(key.clone(), after),
+            None => engine.crash_after.remove(key),
+        };
+    }
+
+    /// What every replica of this workload uses from now on.
+    pub fn set_load(&self, key: &WorkloadKey, usage: Usage) {
+        self.lock().load.insert(key.clone(), usage);
+    }
+
+    /// A replica's process ends with this code, from outside.
+    pub fn kill(&self, id: &ContainerId, code: i32) {
+        let now = (self.now)();
+        let killed = self.lock().find(id).map(|replica| {
+            end(replica, code, now);
+            replica.workload.clone()
+        });
+        if let Ok(workload) = killed {
+            self.send(RuntimeEvent::Changed(workload));
+        }
+    }
+
+    /// A replica vanishes, behind the host's back.
+    pub fn vanish(&self, id: &ContainerId) {
+        let home = self.lock().remove(id);
+        if let Some(key) = home {
+            self.send(RuntimeEvent::Changed(key));
+        }
+    }
+
+    /// A container appears that the host did not create in this life: one it finds after a restart.
+    pub fn adopt(&self, replica: Replica) {
+        self.lock().insert(replica);
+    }
+
+    /// Every replica of a workload, oldest first.
+    pub fn replicas(&self, key: &WorkloadKey) -> Vec<Replica> {
+        sorted(self.lock().replicas.get(key).map(|replicas| replicas.values().cloned().collect()).unwrap_or_default())
+    }
+
+    /// How often a call was made, failed ones included.
+    pub fn calls(&self, call: Call) -> u64 {
+        self.lock().calls.get(&call).copied().unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Engine> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send(&self, event: RuntimeEvent) {
+        // Nobody listening is no failure.
+        let _ = self.events.send(event);
+    }
+
+    /// Counts a call, and fails it where it is meant to.
+    fn enter(&self, call: Option<Call>) -> Result<MutexGuard<'_, Engine>, RuntimeError> {
+        let mut engine = self.lock();
+        if let Some(why) = &engine.down {
+            return Err(RuntimeError::Unavailable(why.clone()));
+        }
+        if let Some(call) = call {
+            *engine.calls.entry(call).or_default() += 1;
+            if let Some(error) = engine.faults.get_mut(&call).and_then(Vec::pop) {
+                return Err(error);
+            }
+        }
+        Ok(engine)
+    }
+
+    fn begin(&self, engine: &mut Engine, id: &ContainerId) -> Result<Replica, RuntimeError> {
+        let now = (self.now)();
+        let replica = engine.find(id)?;
+        if replica.phase != Phase::Running {
+            replica.phase = Phase::Running;
+            "running".clone_into(&mut replica.status);
+            replica.started_at = Some(now);
+        }
+        let replica = replica.clone();
+        if let Some(after) = engine.crash_after.get(&replica.workload).copied() {
+            let (this, id, started) = (self.clone(), id.clone(), replica.started_at);
+            tokio::spawn(async move {
+                tokio::time::sleep(after).await;
+                let same = this.lock().find(&id).is_ok_and(|now| now.started_at == started && now.is_alive());
+                if same {
+                    this.kill(&id, 1);
+                }
+            });
+        }
+        self.send(RuntimeEvent::Changed(replica.workload.clone()));
+        Ok(replica)
+    }
+}
+
+fn end(replica: &mut Replica, code: i32, now: Timestamp) {
+    replica.phase = Phase::Exited;
+    "exited".clone_into(&mut replica.status);
+    replica.exit_code = Some(code);
+    replica.finished_at = Some(now);
+    replica.ports.clear();
+}
+
+fn sorted(mut replicas: Vec<Replica>) -> Vec<Replica> {
+    replicas.sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
+    replicas
+}
+
+#[async_trait]
+impl Runtime for SimRuntime {
+    async fn ping(&self) -> Result<(), RuntimeError> {
+        self.enter(None).map(drop)
+    }
+
+    async fn list(&self, workload: Option<&WorkloadKey>) -> Result<Vec<Replica>, RuntimeError> {
+        let engine = self.enter(None)?;
+        Ok(sorted(match workload {
+            Some(key) => {
+                engine.replicas.get(key).map(|replicas| replicas.values().cloned().collect()).unwrap_or_default()
+            }
+            None => engine.replicas.values().flat_map(BTreeMap::values).cloned().collect(),
+        }))
+    }
+
+    async fn create(&self, workload: &Workload, slot: Slot) -> Result<Replica, RuntimeError> {
+        let mut engine = self.enter(Some(Call::Create))?;
+        engine.created += 1;
+        let number = engine.created;
+        let free_port =
+            |wanted: u16| if wanted == 0 { 32_768 + u16::try_from(number % 20_000).unwrap_or(0) } else { wanted };
+        let ports: BTreeMap<ContainerPort, Vec<PortBinding>> = workload
+            .ports
+            .iter()
+            .map(|(port, host)| {
+                (*port, vec![PortBinding { host_ip: "0.0.0.0".to_owned(), host_port: free_port(*host) }])
+            })
+            .collect();
+        let replica = Replica {
+            id: ContainerId(format!("sim-{number:05}")),
+            name: format!("{}-{slot}-{number}", workload.image.short_name()),
+            workload: workload.key.clone(),
+            image: workload.image.to_string(),
+            slot,
+            phase: Phase::Starting,
+            status: "created".to_owned(),
+            created_at: (self.now)(),
+            started_at: None,
+            finished_at: None,
+            exit_code: None,
+            out_of_memory: false,
+            error: String::new(),
+            ports,
+            // One address each, so that a test can break the probes of one replica.
+            address: Some(Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(number).unwrap_or(0)).into()),
+            usage: None,
+        };
+        engine.insert(replica.clone());
+        Ok(replica)
+    }
+
+    async fn start(&self, id: &ContainerId) -> Result<Replica, RuntimeError> {
+        drop(self.enter(Some(Call::Start))?);
+        if !self.start_delay.is_zero() {
+            tokio::time::sleep(self.start_delay).await;
+        }
+        let mut engine = self.enter(None)?;
+        self.begin(&mut engine, id)
+    }
+
+    async fn stop(&self, id: &ContainerId, _grace: Duration) -> Result<Replica, RuntimeError> {
+        let mut engine = self.enter(Some(Call::Stop))?;
+        let now = (self.now)();
+        let replica = engine.find(id)?;
+        if replica.is_alive() {
+            end(replica, 0, now);
+        }
+        let replica = replica.clone();
+        self.send(RuntimeEvent::Changed(replica.workload.clone()));
+        Ok(replica)
+    }
+
+    async fn restart(&self, id: &ContainerId, _grace: Duration) -> Result<Replica, RuntimeError> {
+        let now = (self.now)();
+        end(self.enter(Some(Call::Restart))?.find(id)?, 0, now);
+        if !self.start_delay.is_zero() {
+            tokio::time::sleep(self.start_delay).await;
+        }
+        let mut engine = self.enter(None)?;
+        self.begin(&mut engine, id)
+    }
+
+    async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), RuntimeError> {
+        let mut engine = self.enter(Some(Call::Remove))?;
+        let Ok(replica) = engine.find(id) else {
+            return Ok(());
+        };
+        if replica.is_alive() && !force {
+            return Err(RuntimeError::Refused(format!("cannot remove `{id}`: it is running")));
+        }
+        if let Some(workload) = engine.remove(id) {
+            self.send(RuntimeEvent::Changed(workload));
+        }
+        Ok(())
+    }
+
+    fn events(&self) -> BoxStream<'static, RuntimeEvent> {
+        let connected = futures_util::stream::iter([RuntimeEvent::Connected]);
+        // One who fell behind has missed something: look at everything.
+        let later = BroadcastStream::new(self.events.subscribe()).map(|event| event.unwrap_or(RuntimeEvent::Connected));
+        connected.chain(later).boxed()
+    }
+
+    fn usage(&self, id: &ContainerId) -> Option<Usage> {
+        let mut engine = self.lock();
+        let workload = engine.find(id).ok().filter(|replica| replica.is_alive())?.workload.clone();
+        let usage = engine.load.get(&workload)?;
+        Some(Usage { at: (self.now)(), ..*usage })
+    }
+
+    fn endpoint(&self, replica: &Replica, port: u16) -> Option<SocketAddr> {
+        Some(SocketAddr::new(replica.address?, port))
+    }
+}

@@ -1,1 +1,313 @@
-//! x
+//! [`Store`] in one SQLite file (WAL) in the data directory, held by one Windlass at a time.
+
+use super::{DecisionRecord, Store, StoreError, StoredWorkload};
+use crate::model::{ContainerId, History, Timestamp, Workload, WorkloadKey};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The steps from an empty file to the newest schema; `user_version` counts how many were taken. A step
+/// that was released is never changed.
+const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE workloads (
+        key TEXT PRIMARY KEY,
+        desired TEXT NOT NULL,              -- model::Workload as JSON, its target apart
+        target INTEGER NOT NULL,
+        history TEXT NOT NULL DEFAULT '{\"slots\":{},\"scaling_memory\":[],\"health_memory\":[]}',
+        held TEXT NOT NULL DEFAULT '[]'
+    ) STRICT;
+    CREATE TABLE decisions (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        key TEXT NOT NULL REFERENCES workloads (key) ON DELETE CASCADE,
+        at INTEGER NOT NULL,
+        body TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX decisions_of_workload ON decisions (key, id);
+"];
+
+/// The store of one data directory. Dropping it lets the directory go.
+#[derive(Debug)]
+pub struct SqliteStore {
+    connection: Mutex<Connection>,
+    decisions_kept: u32,
+    /// Held for as long as the store is open; the system lets go of it even after kill -9.
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens the store of a data directory, which is made (mode 0700) if it is missing, and brings its
+    /// schema up to date.
+    ///
+    /// # Errors
+    /// When another Windlass holds the directory, when a newer one wrote it, when the disk fails.
+    pub fn open(directory: &Path, decisions_kept: u32) -> Result<Self, StoreError> {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed("make the data directory"))?;
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(directory.join("windlass.lock"))
+            .map_err(failed("open the lock of the data directory"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::InUse { directory: directory.display().to_string() });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed("lock the data directory")(error)),
+        }
+        let mut connection = Connection::open(directory.join("windlass.db")).map_err(failed("open the database"))?;
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")
+            .map_err(failed("set up the database"))?;
+        migrate(&mut connection)?;
+        Ok(Self { connection: Mutex::new(connection), decisions_kept, _lock: lock })
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        // A panic inside a transaction rolled it back: the connection is as good as before.
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn transaction<T>(
+        &self,
+        operation: &'static str,
+        body: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction().map_err(failed(operation))?;
+        let value = body(&transaction).map_err(failed(operation))?;
+        transaction.commit().map_err(failed(operation))?;
+        Ok(value)
+    }
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let found: i64 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(failed("read the version of the database"))?;
+    if found > known {
+        return Err(StoreError::TooNew { found, known });
+    }
+    for (step, sql) in (1i64..).zip(MIGRATIONS).filter(|(step, _)| *step > found) {
+        take_step(connection, step, sql).map_err(failed("bring the database up to date"))?;
+    }
+    Ok(())
+}
+
+fn take_step(connection: &mut Connection, step: i64, sql: &str) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(sql)?;
+    transaction.pragma_update(None, "user_version", step)?;
+    transaction.commit()
+}
+
+fn failed<E: Into<Box<dyn std::error::Error + Send + Sync>>>(operation: &'static str) -> impl FnOnce(E) -> StoreError {
+    move |source| StoreError::Failed { operation, source: source.into() }
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("these types have string keys and no failing serializer")
+}
+
+fn decision_of_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<(i64, i64, String)> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+}
+
+impl Store for SqliteStore {
+    fn load(&self) -> Result<Vec<StoredWorkload>, StoreError> {
+        const OPERATION: &str = "read the stored workloads";
+        let connection = self.connection();
+        let mut statement = connection
+            .prepare("SELECT desired, target, history, held FROM workloads ORDER BY key")
+            .map_err(failed(OPERATION))?;
+        let rows = statement
+            .query_map([], |row| {
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get::<_, u32>(1)?,
+                    row.get::<_, String>(2)?,
+                    row.get::<_, String>(3)?,
+                ))
+            })
+            .map_err(failed(OPERATION))?;
+        rows.map(|row| {
+            let (desired, target, history, held) = row.map_err(failed(OPERATION))?;
+            let mut workload: Workload = serde_json::from_str(&desired).map_err(failed(OPERATION))?;
+            workload.target = target;
+            Ok(StoredWorkload {
+                workload,
+                history: serde_json::from_str(&history).map_err(failed(OPERATION))?,
+                held: serde_json::from_str(&held).map_err(failed(OPERATION))?,
+            })
+        })
+        .collect()
+    }
+
+    fn save_workload(&self, workload: &Workload) -> Result<(), StoreError> {
+        self.transaction("store the desired state", |transaction| {
+            transaction
+                .prepare_cached(
+                    "INSERT INTO workloads (key, desired, target) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (key) DO UPDATE SET desired = excluded.desired, target = excluded.target",
+                )?
+                .execute(params![workload.key.as_str(), json(workload), workload.target])
+                .map(drop)
+        })
+    }
+
+    fn delete_workload(&self, key: &WorkloadKey) -> Result<(), StoreError> {
+        self.transaction("forget a workload", |transaction| {
+            transaction.execute("DELETE FROM workloads WHERE key = ?1", [key.as_str()]).map(drop)
+        })
+    }
+
+    fn save_held(&self, key: &WorkloadKey, held: &[ContainerId]) -> Result<(), StoreError> {
+        self.transaction("store the held replicas", |transaction| {
+            transaction
+                .execute("UPDATE workloads SET held = ?2 WHERE key = ?1", params![key.as_str(), json(&held)])
+                .map(drop)
+        })
+    }
+
+    fn save_pass(
+        &self,
+        key: &WorkloadKey,
+        target: u32,
+        history: &History,
+        decision: Option<&DecisionRecord>,
+    ) -> Result<Option<i64>, StoreError> {
+        self.transaction("store what a pass decided", |transaction| {
+            let changed = transaction
+                .prepare_cached("UPDATE workloads SET target = ?2, history = ?3 WHERE key = ?1")?
+                .execute(params![key.as_str(), target, json(history)])?;
+            let Some(decision) = decision.filter(|_| changed > 0) else {
+                return Ok(None);
+            };
+            transaction
+                .prepare_cached("INSERT INTO decisions (key, at, body) VALUES (?1, ?2, ?3)")?
+                .execute(params![key.as_str(), decision.at.0.cast_signed(), json(&decision.body)])?;
+            let id = transaction.last_insert_rowid();
+            let oldest_kept: Option<i64> = transaction
+                .prepare_cached("SELECT id FROM decisions WHERE key = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2")?
+                .query_row(params![key.as_str(), self.decisions_kept], |row| row.get(0))
+                .optional()?;
+            if let Some(last_dropped) = oldest_kept {
+                transaction
+                    .prepare_cached("DELETE FROM decisions WHERE key = ?1 AND id <= ?2")?
+                    .execute(params![key.as_str(), last_dropped])?;
+            }
+            Ok(Some(id))
+        })
+    }
+
+    fn decisions(&self, key: &WorkloadKey, limit: u32) -> Result<Vec<DecisionRecord>, StoreError> {
+        const OPERATION: &str = "read the decisions";
+        let connection = self.connection();
+        let mut statement = connection
+            .prepare_cached("SELECT id, at, body FROM decisions WHERE key = ?1 ORDER BY id DESC LIMIT ?2")
+            .map_err(failed(OPERATION))?;
+        let rows = statement.query_map(params![key.as_str(), limit], decision_of_row).map_err(failed(OPERATION))?;
+        rows.map(|row| {
+            let (id, at, body) = row.map_err(failed(OPERATION))?;
+            let body = serde_json::from_str(&body).map_err(failed(OPERATION))?;
+            Ok(DecisionRecord { id, at: Timestamp(at.cast_unsigned()), body })
+        })
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::fixtures::workload;
+    use crate::model::{Slot, SlotHistory};
+    use serde_json::json;
+
+    fn open(directory: &Path) -> SqliteStore {
+        SqliteStore::open(directory, 3).unwrap()
+    }
+
+    #[test]
+    fn everything_stored_is_there_after_reopening() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut web = workload("ghcr.io/org/web:1", 2, 5);
+        let held = vec![ContainerId("abc".into())];
+        let slot = SlotHistory { restarts: 2, last_restart: Some(Timestamp(5)), process_restarts: 1 };
+        let history = History { slots: [(Slot(1), slot)].into(), scaling_memory: vec![0, 255], health_memory: vec![1] };
+        {
+            let store = open(directory.path());
+            store.save_workload(&web).unwrap();
+            store.save_held(&web.key, &held).unwrap();
+            store.save_pass(&web.key, 4, &history, None).unwrap();
+        }
+        web.target = 4;
+        assert_eq!(open(directory.path()).load().unwrap(), [StoredWorkload { workload: web, history, held }]);
+    }
+
+    #[test]
+    fn a_changed_workload_keeps_its_history_and_holds() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path());
+        let mut web = workload("web", 1, 5);
+        store.save_workload(&web).unwrap();
+        let history = History { scaling_memory: vec![7], ..History::default() };
+        store.save_pass(&web.key, 1, &history, None).unwrap();
+        store.save_held(&web.key, &[ContainerId("abc".into())]).unwrap();
+        web.target = 3;
+        store.save_workload(&web).unwrap();
+        let stored = store.load().unwrap().remove(0);
+        assert_eq!((stored.workload.target, stored.history, stored.held.len()), (3, history, 1));
+    }
+
+    #[test]
+    fn a_second_store_on_the_same_directory_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = open(directory.path());
+        assert!(matches!(SqliteStore::open(directory.path(), 3), Err(StoreError::InUse { .. })));
+        drop(first);
+        open(directory.path());
+    }
+
+    #[test]
+    fn a_store_written_by_a_newer_windlass_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        open(directory.path()).connection().pragma_update(None, "user_version", 99).unwrap();
+        assert!(matches!(SqliteStore::open(directory.path(), 3), Err(StoreError::TooNew { found: 99, known: 1 })));
+    }
+
+    #[test]
+    fn the_newest_decisions_of_each_workload_are_kept_and_no_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path());
+        let (web, other) = (workload("web", 1, 5), workload("other", 1, 5));
+        store.save_workload(&web).unwrap();
+        store.save_workload(&other).unwrap();
+        for number in 0..5 {
+            for key in [&web.key, &other.key] {
+                let record = DecisionRecord { id: 0, at: Timestamp(number), body: json!({ "number": number }) };
+                assert!(store.save_pass(key, 1, &History::default(), Some(&record)).unwrap().is_some());
+            }
+        }
+        let numbers = |limit| -> Vec<u64> {
+            store.decisions(&web.key, limit).unwrap().iter().map(|decision| decision.at.0).collect()
+        };
+        assert_eq!(numbers(10), [4, 3, 2]);
+        assert_eq!(numbers(1), [4]);
+        store.delete_workload(&web.key).unwrap();
+        assert!(numbers(10).is_empty());
+        assert_eq!(store.decisions(&other.key, 10).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_pass_of_a_workload_that_was_deleted_meanwhile_stores_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path());
+        let record = DecisionRecord { id: 0, at: Timestamp(1), body: json!({}) };
+        let key = WorkloadKey::stored("gone");
+        assert_eq!(store.save_pass(&key, 1, &History::default(), Some(&record)).unwrap(), None);
+        assert!(store.load().unwrap().is_empty());
+    }
+}

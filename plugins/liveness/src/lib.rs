@@ -1,1 +1,54 @@
-//! x
+//! The WIT glue of the default health policy: the rule itself is in [`policy`].
+
+pub mod config;
+pub mod policy;
+
+/// What `wit/` says, as Rust types.
+#[expect(missing_docs, reason = "generated from wit/, documented there")]
+pub mod bindings {
+    wit_bindgen::generate!({
+        world: "health-policy",
+        path: "../../wit",
+    });
+}
+
+#[cfg(target_arch = "wasm32")]
+mod component {
+    //! The component's exports.
+    use crate::bindings::exports::windlass::policy::{health, manifest};
+    use crate::bindings::windlass::policy::types::PolicyError;
+    use crate::config::{self, Config};
+    use crate::policy;
+
+    struct Liveness;
+
+    impl manifest::Guest for Liveness {
+        fn describe() -> manifest::Description {
+            manifest::Description {
+                name: "liveness".to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                summary: "Replaces replicas that ended; restarts, then replaces those whose probes keep failing"
+                    .to_owned(),
+                config_schema: config::SCHEMA.to_owned(),
+            }
+        }
+
+        fn configure(config: String) -> Result<manifest::Requirements, PolicyError> {
+            Config::parse(&config).map_err(PolicyError::InvalidConfig)?;
+            Ok(manifest::Requirements { metrics: Vec::new() })
+        }
+    }
+
+    impl health::Guest for Liveness {
+        fn evaluate(config: String, observation: health::Observation) -> Result<health::Report, PolicyError> {
+            let config = Config::parse(&config).map_err(PolicyError::InvalidConfig)?;
+            Ok(policy::evaluate(&config, &observation))
+        }
+    }
+
+    #[expect(unsafe_code, reason = "the exported symbols are the component's ABI")]
+    mod export {
+        use super::Liveness;
+        crate::bindings::export!(Liveness with_types_in crate::bindings);
+    }
+}

@@ -1,0 +1,105 @@
+//! Values that several benchmarks measure with.
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each benchmark is its own program and uses some of these"
+)]
+
+use windlass::model::facts::{Limits, ReplicaFacts, ScalingObservation, Usage, WorkloadFacts};
+use windlass::model::workload::{Bounds, DesiredStatus, Resources};
+use windlass::model::{ContainerId, ImageRef, Phase, Replica, Slot, Timestamp, Workload, WorkloadKey};
+
+pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+/// A workload that is meant to run `count` replicas.
+pub fn workload(image: &str, count: u32) -> Workload {
+    let image: ImageRef = image.parse().unwrap();
+    Workload {
+        key: WorkloadKey::from(&image),
+        image,
+        bounds: Bounds::new(1, 1_000).unwrap(),
+        target: count,
+        env: [].into(),
+        ports: [].into(),
+        resources: Resources {
+            cpu: "0.5".parse().unwrap(),
+            memory: "256m".parse().unwrap(),
+            status: DesiredStatus::Running,
+        },
+        labels: [].into(),
+        networks: Vec::new(),
+        probe: None,
+        command: None,
+    }
+}
+
+/// Running replicas in slots 1 to `count`, with usage.
+pub fn replicas(workload: &Workload, count: u32) -> Vec<Replica> {
+    (1..=count)
+        .map(|slot| Replica {
+            // As long as an engine's identifiers are.
+            id: ContainerId(format!("{slot:064x}")),
+            name: format!("{}-{slot}", workload.image.short_name()),
+            workload: workload.key.clone(),
+            image: workload.image.to_string(),
+            slot: Slot(slot),
+            phase: Phase::Running,
+            status: "running".to_owned(),
+            created_at: Timestamp(NOW.0 - 600_000),
+            started_at: Some(Timestamp(NOW.0 - 599_000)),
+            finished_at: None,
+            exit_code: None,
+            out_of_memory: false,
+            error: String::new(),
+            ports: [].into(),
+            address: None,
+            usage: Some(usage()),
+        })
+        .collect()
+}
+
+/// What each replica uses.
+pub fn usage() -> Usage {
+    Usage {
+        at: NOW,
+        cpu_cores: 0.25,
+        memory_bytes: 64 << 20,
+        network_receive_rate: 1_000.0,
+        network_transmit_rate: 2_000.0,
+    }
+}
+
+/// What a scaling policy is shown of `count` replicas.
+pub fn scaling_observation(count: u32) -> ScalingObservation {
+    let workload = workload("registry.example/team/web:1.2.3", count);
+    ScalingObservation {
+        now: NOW,
+        current_replicas: count,
+        replicas: replicas(&workload, count)
+            .iter()
+            .map(|replica| ReplicaFacts {
+                id: replica.id.to_string(),
+                phase: replica.phase,
+                health: windlass::model::facts::HealthStatus::Healthy,
+                created_at: replica.created_at,
+                started_at: replica.started_at,
+                restarts: 0,
+                exit_code: None,
+                out_of_memory: false,
+                usage: replica.usage,
+            })
+            .collect(),
+        workload: WorkloadFacts {
+            name: workload.key.to_string(),
+            image: workload.image.to_string(),
+            min_replicas: 1,
+            max_replicas: 1_000,
+            limits: Limits { cpu_cores: Some(0.5), memory_bytes: Some(256 << 20) },
+            labels: Vec::new(),
+        },
+        metrics: Vec::new(),
+        memory: Vec::new(),
+    }
+}

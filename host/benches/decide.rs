@@ -1,0 +1,53 @@
+//! What does the pure decision cost, by the number of replicas?
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use std::hint::black_box;
+use windlass::control::decide::decide;
+use windlass::model::facts::{Assessment, HealthReport, HealthStatus, Remedy, ScalingDecision};
+use windlass::model::settings::ControlSettings;
+use windlass::model::{History, PolicyIdentity, PolicyOutcome, Snapshot, Verdict};
+
+#[path = "common/mod.rs"]
+mod common;
+
+fn bench(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("decide");
+    for count in [10, 100, 1_000] {
+        let desired = common::workload("web", count);
+        let snapshot = Snapshot { replicas: common::replicas(&desired, count), ..Snapshot::default() };
+        let identity = PolicyIdentity { name: "p".into(), version: "1.0.0".into(), digest: "sha256:0".into() };
+        let assessments = snapshot
+            .replicas
+            .iter()
+            .map(|replica| Assessment {
+                replica_id: replica.id.to_string(),
+                status: HealthStatus::Healthy,
+                remedy: Remedy::None,
+                reason: "its process runs".into(),
+            })
+            .collect();
+        let verdict = Verdict {
+            health: PolicyOutcome {
+                policy: identity.clone(),
+                answer: Ok(HealthReport { assessments, memory: Vec::new() }),
+            },
+            scaling: PolicyOutcome {
+                policy: identity,
+                answer: Ok(ScalingDecision {
+                    replicas: count / 2,
+                    reason: "half is enough".into(),
+                    memory: Vec::new(),
+                    evaluate_after: None,
+                }),
+            },
+        };
+        let (history, settings) = (History::default(), ControlSettings::default());
+        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+            bencher.iter(|| decide(black_box(&desired), &snapshot, &verdict, &history, &settings, common::NOW));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, bench);
+criterion_main!(benches);

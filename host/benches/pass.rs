@@ -1,0 +1,79 @@
+//! What does a whole pass over many workloads cost? 1 000 workloads of 10 replicas on the simulated engine,
+//! with the real default policies, the real store and every limit on, on one thread.
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use futures_util::future::join_all;
+use std::sync::Arc;
+use std::time::Duration;
+use windlass::control::clock::Clock;
+use windlass::control::evaluate::Policies;
+use windlass::control::{Controller, Parts};
+use windlass::model::WorkloadKey;
+use windlass::model::settings::{ControlSettings, PolicyLimits};
+use windlass::net::client::NetClient;
+use windlass::policy::compile::Compiler;
+use windlass::policy::registry::PolicyRegistry;
+use windlass::runtime::sim::SimRuntime;
+use windlass::store::Store;
+use windlass::store::sqlite::SqliteStore;
+
+#[path = "common/mod.rs"]
+mod common;
+
+const WORKLOADS: u32 = 1_000;
+const REPLICAS: u32 = 10;
+
+async fn controller(directory: &std::path::Path) -> Controller {
+    let engine = SimRuntime::new(|| common::NOW, Duration::ZERO);
+    let store = SqliteStore::open(directory, 1_000).expect("the store opens");
+    for number in 0..WORKLOADS {
+        let workload = common::workload(&format!("image-{number}"), REPLICAS);
+        store.save_workload(&workload).expect("the store takes it");
+        for mut replica in common::replicas(&workload, REPLICAS) {
+            replica.id.0 = format!("{number:032x}{}", &replica.id.0[32..]);
+            engine.adopt(replica);
+        }
+        engine.set_load(&workload.key, common::usage());
+    }
+    let limits = PolicyLimits::default();
+    let policies = PolicyRegistry::open(limits, &Compiler::in_process()).await.expect("the built-in policies load");
+    Controller::begin(Parts {
+        runtime: Arc::new(engine),
+        store: Arc::new(store),
+        policies: Policies {
+            scaling: policies.default_scaling(),
+            scaling_config: "{}".to_owned(),
+            health: policies.default_health(),
+            health_config: "{}".to_owned(),
+        },
+        net: NetClient::new().expect("TLS is set up"),
+        host_name: "bench".to_owned(),
+        // The benchmark wakes; the timer does not.
+        settings: ControlSettings { interval: Duration::from_secs(3_600), ..ControlSettings::default() },
+        clock: Clock::System,
+    })
+    .expect("the store is read")
+}
+
+fn bench(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let directory = tempfile::tempdir().expect("a folder");
+    let controller = runtime.block_on(controller(directory.path()));
+    let keys: Vec<WorkloadKey> = (0..WORKLOADS).map(|number| WorkloadKey::stored(format!("image-{number}"))).collect();
+    let all = || async {
+        for pass in join_all(keys.iter().map(|key| controller.reconcile(key))).await {
+            let pass = pass.expect("the workload is known");
+            assert!(pass.actions.is_empty() && pass.error.is_none(), "{pass:?}");
+        }
+    };
+    // The first pass writes a decision for each workload; what is measured is the steady state.
+    runtime.block_on(all());
+    let mut group = criterion.benchmark_group("pass");
+    group.sample_size(10);
+    group.bench_function("1000 workloads of 10 replicas", |bencher| bencher.iter(|| runtime.block_on(all())));
+    group.finish();
+    runtime.block_on(controller.shut_down());
+}
+
+criterion_group!(benches, bench);
+criterion_main!(benches);

@@ -1,0 +1,128 @@
+//! What does asking a policy cost? The default scaling policy with 10, 100 and 1 000 replicas in the
+//! observation: `fresh` as the host does it (new store, new instance, every limit on), `same instance` with
+//! none of that (one instance, made before), `native` the same rule in Rust with a copy of its input.
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use std::hint::black_box;
+use std::sync::Arc;
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::{Config, Engine, Store};
+use windlass::model::facts::{ReplicaFacts, ScalingObservation};
+use windlass::model::settings::PolicyLimits;
+use windlass::policy::compile::Compiler;
+use windlass::policy::component::PolicyComponent;
+use windlass::policy::engine::PolicyEngine;
+use windlass::policy::registry::MIN_MAX;
+
+#[path = "common/mod.rs"]
+mod common;
+
+mod wit {
+    //! Generated from `wit/`, documented there.
+    #![allow(missing_docs, unreachable_pub, reason = "generated")]
+    wasmtime::component::bindgen!({ path: "../wit", world: "scaling-policy", exports: { default: async } });
+}
+
+use wit::exports::windlass::policy::scaling::Observation;
+use wit::windlass::policy::{log, types};
+
+/// Takes log lines and forgets them.
+struct Deaf;
+
+impl log::Host for Deaf {
+    fn write(&mut self, _: log::Level, _: String) {}
+}
+
+impl types::Host for Deaf {}
+
+/// An instance that is made once and kept: what the host never does, since after a trap it is dead.
+async fn same_instance() -> (Store<Deaf>, wit::ScalingPolicy) {
+    let mut config = Config::new();
+    config.concurrency_support(false);
+    let engine = Engine::new(&config).expect("an engine");
+    let component = Component::from_binary(&engine, MIN_MAX).expect("it compiles");
+    let mut linker = Linker::new(&engine);
+    log::add_to_linker::<_, HasSelf<_>>(&mut linker, |deaf: &mut Deaf| deaf).expect("it links");
+    let mut store = Store::new(&engine, Deaf);
+    let policy = wit::ScalingPolicy::instantiate_async(&mut store, &component, &linker).await.expect("it starts");
+    (store, policy)
+}
+
+fn bench(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let engine = Arc::new(PolicyEngine::new(PolicyLimits::default()).expect("an engine"));
+    let compiler = Compiler::in_process();
+    let load = PolicyComponent::load(&engine, &compiler, None, Arc::from(MIN_MAX));
+    let fresh = runtime.block_on(load).expect("it loads");
+    let (mut store, kept) = runtime.block_on(same_instance());
+    let mut group = criterion.benchmark_group("policy_call");
+    for count in [10, 100, 1_000] {
+        let observation = common::scaling_observation(count);
+        group.bench_function(BenchmarkId::new("fresh", count), |bencher| {
+            bencher.iter(|| {
+                let decision = runtime.block_on(fresh.decide("{}", black_box(&observation))).answer.expect("it answers");
+                assert_eq!(decision.replicas, count);
+            });
+        });
+        group.bench_function(BenchmarkId::new("same instance", count), |bencher| {
+            let scaling = kept.windlass_policy_scaling();
+            bencher.iter(|| {
+                let shown = shown(black_box(&observation));
+                let answer = runtime.block_on(scaling.call_decide(&mut store, "{}", &shown));
+                assert_eq!(answer.expect("it does not trap").expect("it answers").replicas, count);
+            });
+        });
+        group.bench_function(BenchmarkId::new("native", count), |bencher| {
+            bencher.iter(|| {
+                let copy = black_box(&observation).clone();
+                let (min, max) = (copy.workload.min_replicas, copy.workload.max_replicas);
+                let replicas = copy.current_replicas.max(min).min(max);
+                black_box(format!("{replicas} is within {min} to {max}"));
+                black_box(copy);
+            });
+        });
+    }
+    group.finish();
+}
+
+fn shown(observation: &ScalingObservation) -> Observation {
+    let workload = &observation.workload;
+    Observation {
+        now: observation.now.0,
+        workload: types::Workload {
+            name: workload.name.clone(),
+            image: workload.image.clone(),
+            min_replicas: workload.min_replicas,
+            max_replicas: workload.max_replicas,
+            limits: types::Limits { cpu_cores: workload.limits.cpu_cores, memory_bytes: workload.limits.memory_bytes },
+            labels: workload.labels.clone(),
+        },
+        current_replicas: observation.current_replicas,
+        replicas: observation.replicas.iter().map(replica).collect(),
+        metrics: Vec::new(),
+        memory: observation.memory.clone(),
+    }
+}
+
+fn replica(facts: &ReplicaFacts) -> types::Replica {
+    types::Replica {
+        id: facts.id.clone(),
+        phase: types::Phase::Running,
+        health: types::HealthStatus::Healthy,
+        created_at: facts.created_at.0,
+        started_at: facts.started_at.map(|at| at.0),
+        restarts: facts.restarts,
+        exit_code: facts.exit_code,
+        out_of_memory: facts.out_of_memory,
+        usage: facts.usage.map(|usage| types::Usage {
+            at: usage.at.0,
+            cpu_cores: usage.cpu_cores,
+            memory_bytes: usage.memory_bytes,
+            network_receive_rate: usage.network_receive_rate,
+            network_transmit_rate: usage.network_transmit_rate,
+        }),
+    }
+}
+
+criterion_group!(benches, bench);
+criterion_main!(benches);

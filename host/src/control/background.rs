@@ -1,0 +1,166 @@
+//! The tasks behind the loop: one for each workload, one for its probes, one for the engine's events and
+//! one that looks at the whole engine now and then.
+
+use super::cell::Cell;
+use super::pass::pass;
+use super::probe::probe_all;
+use super::shared::Shared;
+use crate::runtime::RuntimeEvent;
+use futures_util::StreamExt;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+/// The engine is asked for containers of unknown workloads once in so many intervals.
+const INTERVALS_PER_SURVEY: u32 = 10;
+
+/// Begins what is not about one workload.
+pub(super) fn begin(shared: &Arc<Shared>) {
+    spawn(shared, follow_events(Arc::clone(shared)));
+    spawn(shared, watch_engine(Arc::clone(shared)));
+}
+
+/// Begins to look after a workload.
+pub(super) fn look_after(shared: &Arc<Shared>, cell: &Arc<Cell>) {
+    spawn(shared, steer(Arc::clone(shared), Arc::clone(cell)));
+    spawn(shared, probe(Arc::clone(shared), Arc::clone(cell)));
+}
+
+fn spawn(shared: &Shared, task: impl Future<Output = ()> + Send + 'static) {
+    let mut tasks = shared.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+    // Those of deleted workloads have ended: let go of what is left of them.
+    while tasks.try_join_next().is_some() {}
+    tasks.spawn(task);
+}
+
+/// Makes a pass whenever the workload is woken, and when it was quiet for too long.
+async fn steer(shared: Arc<Shared>, cell: Arc<Cell>) {
+    while !cell.is_closed() {
+        let wait = cell.state().look_again;
+        tokio::select! {
+            () = cell.woken() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+        // Not part of the select: a pass that began is finished, whatever happens.
+        pass(&shared, &cell).await;
+    }
+    cell.abandon();
+}
+
+/// Asks a workload's replicas at its probe's interval, and at once those a pass has just found.
+async fn probe(shared: Arc<Shared>, cell: Arc<Cell>) {
+    let mut last_round: Option<tokio::time::Instant> = None;
+    while !cell.is_closed() {
+        let (probe, replicas) = {
+            let state = cell.state();
+            (state.workload.probe.clone(), state.snapshot.replicas.clone())
+        };
+        let Some(probe) = probe else {
+            cell.probe_now.notified().await;
+            continue;
+        };
+        let due = last_round.map_or(Duration::ZERO, |last| probe.interval.saturating_sub(last.elapsed()));
+        let asked = cell.probes.of(replicas.iter().map(|replica| &replica.id));
+        let replicas = if due.is_zero() {
+            last_round = Some(tokio::time::Instant::now());
+            replicas
+        } else {
+            replicas.into_iter().filter(|replica| !asked.contains_key(&replica.id)).collect()
+        };
+        let now = || shared.clock.now();
+        if probe_all(&probe, &replicas, shared.runtime.as_ref(), shared.net.as_ref(), &cell.probes, now).await {
+            cell.wake();
+        }
+        let due = last_round.map_or(Duration::ZERO, |last| probe.interval.saturating_sub(last.elapsed()));
+        tokio::select! {
+            () = cell.probe_now.notified() => {}
+            () = tokio::time::sleep(due) => {}
+        }
+    }
+}
+
+/// Turns what happens on the engine into wakes.
+async fn follow_events(shared: Arc<Shared>) {
+    let mut events = shared.runtime.events();
+    let mut shutdown = shared.shutdown.subscribe();
+    loop {
+        let event = tokio::select! {
+            _ = shutdown.wait_for(|down| *down) => return,
+            event = events.next() => event,
+        };
+        match event {
+            Some(RuntimeEvent::Changed(key)) => {
+                if let Some(cell) = shared.cell(&key) {
+                    cell.wake();
+                }
+            }
+            Some(RuntimeEvent::Connected) => look_at_everything(&shared).await,
+            Some(RuntimeEvent::Lost(why)) => {
+                tracing::warn!(why, "the engine's events were lost");
+                // Perhaps only the stream broke: asking tells.
+                ask_engine(&shared).await;
+            }
+            None => return,
+        }
+    }
+}
+
+/// Notices an engine that went away or came back though no workload asks for it.
+async fn watch_engine(shared: Arc<Shared>) {
+    let mut shutdown = shared.shutdown.subscribe();
+    let mut rounds: u32 = 0;
+    loop {
+        rounds = rounds.wrapping_add(1);
+        if ask_engine(&shared).await && rounds.is_multiple_of(INTERVALS_PER_SURVEY) {
+            survey(&shared).await;
+        }
+        tokio::select! {
+            _ = shutdown.wait_for(|down| *down) => return,
+            () = tokio::time::sleep(shared.settings.interval) => {}
+        }
+    }
+}
+
+async fn ask_engine(shared: &Arc<Shared>) -> bool {
+    match shared.runtime.ping().await {
+        Ok(()) => {
+            if shared.note_engine(None) {
+                tracing::info!("the engine answers");
+                look_at_everything(shared).await;
+            }
+            true
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the engine does not answer");
+            shared.note_engine(Some(&error));
+            false
+        }
+    }
+}
+
+async fn look_at_everything(shared: &Arc<Shared>) {
+    for cell in shared.cells() {
+        cell.wake();
+    }
+    survey(shared).await;
+}
+
+/// Notes the containers of this instance that belong to no workload.
+async fn survey(shared: &Arc<Shared>) {
+    match shared.runtime.list(None).await {
+        Ok(replicas) => {
+            shared.note_engine(None);
+            let orphans: Vec<_> =
+                replicas.into_iter().filter(|replica| shared.cell(&replica.workload).is_none()).collect();
+            if !orphans.is_empty() && shared.orphans().is_empty() {
+                tracing::warn!(
+                    count = orphans.len(),
+                    "there are containers of this instance whose workload is unknown; they are listed and otherwise left alone"
+                );
+            }
+            *shared.orphans() = orphans;
+        }
+        Err(error) => {
+            shared.note_engine(Some(&error));
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What the loop keeps of one workload, and how it is woken and waited for.
+
+use super::observe::Known;
+use super::probe::ProbeLog;
+use super::report::{PassReport, WorkloadView};
+use crate::model::{ContainerId, History, Phase, Replica, Snapshot, Workload, WorkloadKey};
+use crate::store::StoredWorkload;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot};
+
+/// Everything known of a workload between two passes.
+#[derive(Debug)]
+pub(super) struct CellState {
+    pub(super) workload: Workload,
+    pub(super) history: History,
+    pub(super) held: BTreeSet<ContainerId>,
+    /// As last seen; its phases already tell held replicas.
+    pub(super) snapshot: Snapshot,
+    pub(super) health_reasons: BTreeMap<ContainerId, String>,
+    pub(super) last_pass: Option<Arc<PassReport>>,
+    /// What the newest recorded decision came to, so that a repetition is not recorded again.
+    pub(super) last_recorded: Option<String>,
+    /// When the loop looks again by itself.
+    pub(super) look_again: Duration,
+}
+
+impl CellState {
+    /// Puts what the engine just answered about one replica into the view, so that the next read shows it.
+    pub(super) fn show(&mut self, mut replica: Replica) {
+        if self.held.contains(&replica.id) && !replica.is_alive() {
+            replica.phase = Phase::Held;
+        }
+        // What was said of it was said of what it did before.
+        self.snapshot.health.remove(&replica.id);
+        self.health_reasons.remove(&replica.id);
+        match self.snapshot.replicas.iter_mut().find(|shown| shown.id == replica.id) {
+            Some(shown) => *shown = replica,
+            None => self.snapshot.replicas.push(replica),
+        }
+    }
+
+    /// How many replicas count towards the target, as last seen.
+    pub(super) fn counted(&self) -> u32 {
+        u32::try_from(self.snapshot.counted().count()).unwrap_or(u32::MAX)
+    }
+}
+
+/// Those who wait for a pass, or the end of all passes.
+#[derive(Debug, Default)]
+struct Waiters {
+    waiting: Vec<(u64, oneshot::Sender<PassReport>)>,
+    closed: bool,
+}
+
+/// One workload under the loop's care.
+#[derive(Debug)]
+pub(super) struct Cell {
+    pub(super) key: WorkloadKey,
+    /// Held for a pass, and for an operator's act on a replica: at most one hand at a workload.
+    pub(super) gate: tokio::sync::Mutex<()>,
+    pub(super) probes: ProbeLog,
+    pub(super) probe_now: Notify,
+    state: Mutex<CellState>,
+    requested: AtomicU64,
+    wake: Notify,
+    waiters: Mutex<Waiters>,
+}
+
+impl Cell {
+    pub(super) fn new(stored: StoredWorkload, probes_kept: usize, interval: Duration) -> Self {
+        Self {
+            key: stored.workload.key.clone(),
+            gate: tokio::sync::Mutex::default(),
+            probes: ProbeLog::new(probes_kept),
+            probe_now: Notify::new(),
+            state: Mutex::new(CellState {
+                workload: stored.workload,
+                history: stored.history,
+                held: stored.held.into_iter().collect(),
+                snapshot: Snapshot::default(),
+                health_reasons: BTreeMap::new(),
+                last_pass: None,
+                last_recorded: None,
+                look_again: interval,
+            }),
+            requested: AtomicU64::new(0),
+            wake: Notify::new(),
+            waiters: Mutex::default(),
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, CellState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for a pass. Never lost, never queued twice: ten wakes before the next pass are one pass.
+    pub(super) fn wake(&self) {
+        self.requested.fetch_add(1, Ordering::SeqCst);
+        self.wake.notify_one();
+    }
+
+    /// Asks for a pass and waits for the report of the first that begins after this call. None: there
+    /// will be none.
+    pub(super) async fn wake_and_wait(&self) -> Option<PassReport> {
+        let (sender, receiver) = oneshot::channel();
+        {
+            let mut waiters = self.waiters();
+            if waiters.closed {
+                return None;
+            }
+            let ticket = self.requested.fetch_add(1, Ordering::SeqCst) + 1;
+            waiters.waiting.push((ticket, sender));
+        }
+        self.wake.notify_one();
+        receiver.await.ok()
+    }
+
+    /// Returns when somebody has asked for a pass since the last return.
+    pub(super) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Which wakes a pass that begins now answers. Called with the gate held.
+    pub(super) fn covers(&self) -> u64 {
+        self.requested.load(Ordering::SeqCst)
+    }
+
+    /// Publishes a pass and answers those whose wake it covers.
+    pub(super) fn finish(&self, covers: u64, report: &PassReport) {
+        let waiting = std::mem::take(&mut self.waiters().waiting);
+        let (answered, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(ticket, _)| *ticket <= covers);
+        self.waiters().waiting.extend(later);
+        self.state().last_pass = Some(Arc::new(report.clone()));
+        for (_, sender) in answered {
+            // One who went away meanwhile needs no answer.
+            let _ = sender.send(report.clone());
+        }
+    }
+
+    /// No pass will begin any more; the loop ends after the one in hand.
+    pub(super) fn close(&self) {
+        self.waiters().closed = true;
+        self.wake.notify_one();
+        self.probe_now.notify_one();
+    }
+
+    /// Tells those who still wait that there will be no pass. Called when the loop has ended.
+    pub(super) fn abandon(&self) {
+        self.waiters().waiting.clear();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.waiters().closed
+    }
+
+    fn waiters(&self) -> MutexGuard<'_, Waiters> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn known(&self) -> Known {
+        let state = self.state();
+        Known { held: state.held.clone(), health: state.snapshot.health.clone() }
+    }
+
+    pub(super) fn view(&self) -> WorkloadView {
+        let state = self.state();
+        WorkloadView {
+            workload: state.workload.clone(),
+            replicas: state.snapshot.replicas.clone(),
+            health: state.snapshot.health.clone(),
+            health_reasons: state.health_reasons.clone(),
+            held: state.held.clone(),
+            last_pass: state.last_pass.as_deref().cloned(),
+        }
+    }
+}

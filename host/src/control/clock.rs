@@ -1,0 +1,38 @@
+//! What time it is: the machine's clock, or one that follows tokio's and can be paused in tests.
+
+use crate::model::Timestamp;
+use crate::model::time::millis;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
+
+/// A source of [`Timestamp`]s. Engines stamp replicas by the machine's clock, so the real one is that.
+#[derive(Debug, Clone, Copy)]
+pub enum Clock {
+    /// The machine's clock.
+    System,
+    /// Tokio's clock, counted from a fixed point in time; stands still while tokio's is paused.
+    Tokio {
+        /// What it showed at `started`.
+        base: Timestamp,
+        /// When it was made.
+        started: Instant,
+    },
+}
+
+impl Clock {
+    /// A clock that follows tokio's from `base` on.
+    pub fn simulated(base: Timestamp) -> Self {
+        Self::Tokio { base, started: Instant::now() }
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Self::System => {
+                // Before 1970 there are no containers; a clock set there is shown as 1970.
+                Timestamp(millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)))
+            }
+            Self::Tokio { base, started } => base.plus(started.elapsed()),
+        }
+    }
+}

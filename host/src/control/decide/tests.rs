@@ -1,0 +1,408 @@
+//! The guardrails, one rule a test.
+
+use super::*;
+use crate::model::facts::{HealthReport, ScalingDecision};
+use crate::model::fixtures::{exited, running, workload};
+use crate::model::{FailureKind, PolicyFailure, PolicyIdentity, PolicyOutcome, WorkloadKey};
+
+const NOW: Timestamp = Timestamp(1_000_000_000);
+
+fn identity(name: &str) -> PolicyIdentity {
+    PolicyIdentity { name: name.to_owned(), version: "1.0.0".to_owned(), digest: "sha256:00".to_owned() }
+}
+
+fn proposes(replicas: u32) -> Result<ScalingDecision, PolicyFailure> {
+    Ok(ScalingDecision { replicas, reason: "because".to_owned(), memory: vec![9], evaluate_after: None })
+}
+
+fn unavailable<T>() -> Result<T, PolicyFailure> {
+    Err(PolicyFailure::new(FailureKind::Trap, "it trapped"))
+}
+
+fn says(remedies: &[(&Replica, Remedy)]) -> Result<HealthReport, PolicyFailure> {
+    let assessments = remedies
+        .iter()
+        .map(|(replica, remedy)| Assessment {
+            replica_id: replica.id.to_string(),
+            status: HealthStatus::Unhealthy,
+            remedy: *remedy,
+            reason: "it is ill".to_owned(),
+        })
+        .collect();
+    Ok(HealthReport { assessments, memory: vec![8] })
+}
+
+/// One pass over these replicas.
+#[derive(Debug)]
+struct Pass {
+    desired: Workload,
+    snapshot: Snapshot,
+    history: History,
+    settings: ControlSettings,
+    scaling: Result<ScalingDecision, PolicyFailure>,
+    health: Result<HealthReport, PolicyFailure>,
+}
+
+impl Pass {
+    fn of(desired: &Workload, replicas: Vec<Replica>) -> Self {
+        let target = desired.target;
+        let mut history = History::default();
+        history.slots.extend(replicas.iter().map(|replica| (replica.slot, SlotHistory::default())));
+        Self {
+            desired: desired.clone(),
+            snapshot: Snapshot { at: NOW, replicas, ..Snapshot::default() },
+            history,
+            settings: ControlSettings::default(),
+            scaling: proposes(target),
+            health: says(&[]),
+        }
+    }
+
+    fn decide(&self) -> Plan {
+        let verdict = Verdict {
+            health: PolicyOutcome { policy: identity("liveness"), answer: self.health.clone() },
+            scaling: PolicyOutcome { policy: identity("min-max"), answer: self.scaling.clone() },
+        };
+        decide(&self.desired, &self.snapshot, &verdict, &self.history, &self.settings, NOW)
+    }
+
+    fn restarted(mut self, slot: u32, restarts: u32, ago: Duration) -> Self {
+        let last = Timestamp(NOW.0 - crate::model::time::millis(ago));
+        self.history.slots.insert(Slot(slot), SlotHistory { restarts, last_restart: Some(last), process_restarts: 0 });
+        self
+    }
+}
+
+fn removed(plan: &Plan) -> Vec<&str> {
+    plan.steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Remove { replica, .. } => Some(replica.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn created_slots(plan: &Plan) -> Vec<u32> {
+    plan.steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Create { slot, .. } => Some(slot.0),
+            _ => None,
+        })
+        .collect()
+}
+
+fn healed(plan: &Plan) -> usize {
+    plan.steps.iter().filter(|step| matches!(step, Step::Restart { .. } | Step::Replace { .. })).count()
+}
+
+fn replicas(desired: &Workload, count: u32) -> Vec<Replica> {
+    (1..=count).map(|slot| running(desired, slot, u64::from(slot) * 1_000)).collect()
+}
+
+#[test]
+fn what_is_missing_is_created_in_free_slots() {
+    let desired = workload("web", 3, 5);
+    let mut there = replicas(&desired, 2);
+    there.remove(0);
+    let mut pass = Pass::of(&desired, there);
+    pass.history.slots.remove(&Slot(1));
+    let plan = pass.decide();
+    assert_eq!(created_slots(&plan), [1, 3]);
+    assert_eq!((plan.target, plan.reason.as_str()), (3, "because"));
+}
+
+#[test]
+fn a_pass_over_what_is_already_right_does_nothing() {
+    let desired = workload("web", 3, 5);
+    let plan = Pass::of(&desired, replicas(&desired, 3)).decide();
+    assert_eq!((plan.steps, plan.look_again), (vec![], None));
+}
+
+#[test]
+fn a_proposal_outside_the_bounds_is_moved_into_them_and_said() {
+    let desired = workload("web", 2, 4);
+    let mut pass = Pass::of(&desired, replicas(&desired, 2));
+    pass.scaling = proposes(u32::MAX);
+    let plan = pass.decide();
+    assert_eq!(plan.target, 4);
+    assert_eq!(plan.reason, "`min-max` proposed 4294967295, bounded to 4 (min 2, max 4): because");
+    pass.scaling = proposes(0);
+    assert_eq!(pass.decide().target, 2);
+}
+
+#[test]
+fn an_unavailable_scaling_policy_holds_the_count() {
+    let mut desired = workload("web", 1, 5);
+    desired.target = 3;
+    let mut pass = Pass::of(&desired, replicas(&desired, 3));
+    pass.scaling = unavailable();
+    pass.history.scaling_memory = vec![1];
+    let plan = pass.decide();
+    assert_eq!((plan.target, plan.steps), (3, vec![]));
+    assert_eq!(plan.reason, "held at 3: scaling policy `min-max` is unavailable (trap: it trapped)");
+    assert_eq!(plan.history.scaling_memory, [1], "a failed call must not lose the policy's memory");
+}
+
+#[test]
+fn bounds_hold_even_while_the_scaling_policy_is_unavailable() {
+    let mut desired = workload("web", 1, 2);
+    desired.target = 5;
+    let mut pass = Pass::of(&desired, replicas(&desired, 5));
+    pass.scaling = unavailable();
+    let plan = pass.decide();
+    assert_eq!((plan.target, removed(&plan).len()), (2, 3));
+}
+
+#[test]
+fn an_unavailable_health_policy_heals_nobody() {
+    let desired = workload("web", 2, 2);
+    let mut there = replicas(&desired, 2);
+    there[0] = exited(there[0].clone(), 1);
+    let mut pass = Pass::of(&desired, there);
+    pass.health = unavailable();
+    let plan = pass.decide();
+    assert_eq!(plan.steps, []);
+}
+
+#[test]
+fn answers_hand_their_memory_on() {
+    let desired = workload("web", 1, 1);
+    let plan = Pass::of(&desired, replicas(&desired, 1)).decide();
+    assert_eq!((plan.history.scaling_memory, plan.history.health_memory), (vec![9], vec![8]));
+}
+
+#[test]
+fn scale_down_takes_the_exited_then_the_unhealthy_then_the_starting_then_the_oldest() {
+    let mut desired = workload("web", 1, 6);
+    desired.target = 6;
+    let mut there = replicas(&desired, 6);
+    there[5] = exited(there[5].clone(), 0);
+    let victims = |wanted| {
+        let mut pass = Pass::of(&desired, there.clone());
+        pass.scaling = proposes(wanted);
+        pass.snapshot.health.insert(there[4].id.clone(), HealthStatus::Unhealthy);
+        pass.snapshot.health.insert(there[3].id.clone(), HealthStatus::Starting);
+        pass.decide()
+    };
+    let ids = |indices: &[usize]| -> Vec<String> { indices.iter().map(|index| there[*index].id.to_string()).collect() };
+    assert_eq!(removed(&victims(5)), ids(&[5]));
+    assert_eq!(removed(&victims(3)), ids(&[5, 4, 3]));
+    assert_eq!(removed(&victims(2)), ids(&[5, 4, 3, 0]));
+    assert_eq!(removed(&victims(1)), ids(&[5, 4, 3, 0, 1]));
+}
+
+#[test]
+fn a_slot_that_was_scaled_away_is_forgotten() {
+    let mut desired = workload("web", 1, 2);
+    desired.target = 2;
+    let mut pass = Pass::of(&desired, replicas(&desired, 2)).restarted(1, 3, Duration::from_secs(1));
+    pass.scaling = proposes(1);
+    let plan = pass.decide();
+    assert_eq!(plan.history.slots.keys().collect::<Vec<_>>(), [&Slot(2)]);
+}
+
+#[test]
+fn held_replicas_are_neither_counted_nor_touched() {
+    let desired = workload("web", 1, 2);
+    let mut there = replicas(&desired, 2);
+    there[0].phase = Phase::Held;
+    let mut pass = Pass::of(&desired, there.clone());
+    pass.health = says(&[(&there[0], Remedy::Replace)]);
+    assert_eq!(pass.decide().steps, []);
+}
+
+#[test]
+fn the_first_heal_is_at_once_and_later_ones_wait_twice_as_long_up_to_the_cap() {
+    let desired = workload("web", 1, 1);
+    let one = exited(running(&desired, 1, 1_000), 1);
+    let seconds = Duration::from_secs;
+    let with = |restarts, ago| {
+        let mut pass = Pass::of(&desired, vec![one.clone()]).restarted(1, restarts, ago);
+        pass.health = says(&[(&one, Remedy::Replace)]);
+        pass.decide()
+    };
+    let mut first = Pass::of(&desired, vec![one.clone()]);
+    first.health = says(&[(&one, Remedy::Replace)]);
+    let first = first.decide();
+    assert_eq!(healed(&first), 1);
+    assert_eq!(
+        first.history.slots[&Slot(1)],
+        SlotHistory { restarts: 1, last_restart: Some(NOW), process_restarts: 0 }
+    );
+    for (restarts, wait) in [(1, 10), (2, 20), (3, 40), (4, 80), (5, 160), (6, 300), (7, 300), (200, 300)] {
+        let early = with(restarts, seconds(wait - 1));
+        assert_eq!((healed(&early), early.look_again), (0, Some(seconds(1))), "{restarts} restarts");
+        assert_eq!(healed(&with(restarts, seconds(wait))), 1, "{restarts} restarts");
+    }
+}
+
+#[test]
+fn ten_minutes_of_health_clear_the_backoff() {
+    let desired = workload("web", 1, 1);
+    let well_since = |since: u64| {
+        let one = running(&desired, 1, since);
+        let mut pass = Pass::of(&desired, vec![one.clone()]).restarted(1, 5, Duration::from_secs(700));
+        pass.snapshot.health.insert(one.id, HealthStatus::Healthy);
+        pass.decide().history.slots[&Slot(1)].restarts
+    };
+    assert_eq!(well_since(NOW.0 - 600_000), 0);
+    assert_eq!(well_since(NOW.0 - 599_999), 5);
+}
+
+#[test]
+fn one_pass_heals_a_third_and_at_least_one() {
+    for (count, cap) in [(1, 1), (2, 1), (3, 1), (5, 1), (6, 2), (9, 3), (10, 3)] {
+        let desired = workload("web", count, count);
+        let there: Vec<_> = replicas(&desired, count).into_iter().map(|replica| exited(replica, 1)).collect();
+        let mut pass = Pass::of(&desired, there.clone());
+        pass.health = says(&there.iter().map(|replica| (replica, Remedy::Replace)).collect::<Vec<_>>());
+        let plan = pass.decide();
+        assert_eq!(healed(&plan), cap, "{count} replicas");
+        assert_eq!(plan.look_again.is_some(), cap < there.len(), "{count} replicas");
+    }
+}
+
+#[test]
+fn a_remedy_is_taken_as_the_policy_says() {
+    let desired = workload("web", 1, 1);
+    let one = running(&desired, 1, 1_000);
+    let step = |remedy| {
+        let mut pass = Pass::of(&desired, vec![one.clone()]);
+        pass.health = says(&[(&one, remedy)]);
+        let plan = pass.decide();
+        (plan.steps.first().cloned(), plan.history.slots[&Slot(1)].process_restarts)
+    };
+    let reason = "it is ill".to_owned();
+    assert_eq!(step(Remedy::None), (None, 0));
+    assert_eq!(step(Remedy::Restart), (Some(Step::Restart { replica: one.id.clone(), reason: reason.clone() }), 1));
+    assert_eq!(step(Remedy::Replace), (Some(Step::Replace { replica: one.id.clone(), slot: Slot(1), reason }), 0));
+}
+
+#[test]
+fn a_replica_that_vanished_is_created_again_in_its_slot_with_backoff() {
+    let desired = workload("web", 2, 2);
+    let mut pass = Pass::of(&desired, replicas(&desired, 2));
+    pass.snapshot.replicas.remove(0);
+    let first = pass.decide();
+    assert_eq!(created_slots(&first), [1]);
+    assert_eq!(first.history.slots[&Slot(1)].restarts, 1);
+    let again = pass.restarted(1, 1, Duration::from_secs(3)).decide();
+    assert_eq!((created_slots(&again), again.look_again), (vec![], Some(Duration::from_secs(7))));
+}
+
+#[test]
+fn a_create_that_failed_is_tried_again_with_backoff() {
+    let mut history = History::default();
+    history.slots.insert(Slot(1), SlotHistory::default());
+    remember_failures(&mut history, &[Slot(1)], NOW);
+    assert_eq!(history.slots[&Slot(1)].restarts, 1);
+    // One that the plan counted already is not counted twice.
+    remember_failures(&mut history, &[Slot(1)], NOW);
+    assert_eq!(history.slots[&Slot(1)].restarts, 1);
+}
+
+#[test]
+fn what_was_created_and_never_started_is_started() {
+    let desired = workload("web", 1, 1);
+    let mut left = running(&desired, 1, 1_000);
+    left.phase = Phase::Starting;
+    left.started_at = None;
+    let plan = Pass::of(&desired, vec![left.clone()]).decide();
+    assert_eq!(plan.steps, [Step::Start { replica: left.id, reason: "it was created and never started".to_owned() }]);
+}
+
+#[test]
+fn a_stopped_workload_keeps_one_replica_that_never_starts() {
+    let mut desired = workload("web", 2, 5);
+    desired.resources.status = DesiredStatus::Stopped;
+    let plan = Pass::of(&desired, vec![]).decide();
+    assert!(matches!(plan.steps.as_slice(), [Step::Create { slot: Slot(1), start: false, .. }]));
+    let one = exited(running(&desired, 1, 1_000), 0);
+    assert_eq!(Pass::of(&desired, vec![one]).decide().steps, []);
+}
+
+#[test]
+fn a_policy_may_ask_to_be_evaluated_sooner_but_not_in_a_spin() {
+    let desired = workload("web", 1, 1);
+    let asked = |after| {
+        let mut pass = Pass::of(&desired, replicas(&desired, 1));
+        pass.scaling = proposes(1).map(|decision| ScalingDecision { evaluate_after: Some(after), ..decision });
+        pass.decide().look_again
+    };
+    assert_eq!(asked(3_000), Some(Duration::from_secs(3)));
+    assert_eq!(asked(0), Some(SHORTEST_EVALUATE_AFTER));
+}
+
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    prop_compose! {
+        fn passes()(
+            min in 0u32..6,
+            extra in 0u32..6,
+            target in 0u32..20,
+            proposal in prop_oneof![Just(None), (0u32..20).prop_map(Some)],
+            states in prop::collection::vec((0u8..4, 0u8..3), 0..12),
+        ) -> Pass {
+            let mut desired = workload("web", min, (min + extra).max(1));
+            desired.key = WorkloadKey::stored("web");
+            desired.target = target;
+            let there: Vec<Replica> = (1..).zip(&states).map(|(slot, (phase, _))| {
+                let mut replica = running(&desired, slot, u64::from(slot) * 1_000);
+                replica.phase = [Phase::Running, Phase::Exited, Phase::Held, Phase::Stopping][usize::from(*phase)];
+                replica
+            }).collect();
+            let remedies = [Remedy::None, Remedy::Restart, Remedy::Replace];
+            let said: Vec<_> = there.iter().zip(&states).map(|(replica, (_, remedy))| (replica, remedies[usize::from(*remedy)])).collect();
+            let health = says(&said);
+            let mut pass = Pass::of(&desired, there);
+            pass.health = health;
+            pass.scaling = proposal.map_or_else(unavailable, proposes);
+            pass
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_verdict_moves_the_count_out_of_its_bounds(pass in passes()) {
+            let plan = pass.decide();
+            prop_assert!(plan.target >= pass.desired.bounds.min() && plan.target <= pass.desired.bounds.max());
+            let counted = pass.snapshot.counted().count();
+            let after = counted + created_slots(&plan).len() - removed(&plan).len();
+            prop_assert!(after <= counted.max(plan.target as usize));
+            if counted > plan.target as usize {
+                prop_assert_eq!(after, plan.target as usize);
+            }
+        }
+
+        #[test]
+        fn no_replica_is_the_object_of_two_steps_and_no_slot_filled_twice(pass in passes()) {
+            let plan = pass.decide();
+            let mut objects = BTreeSet::new();
+            let mut slots: BTreeSet<Slot> =
+                pass.snapshot.replicas.iter().map(|replica| replica.slot).collect();
+            for step in &plan.steps {
+                match step {
+                    Step::Create { slot, .. } => prop_assert!(slots.insert(*slot)),
+                    Step::Start { replica, .. }
+                    | Step::Remove { replica, .. }
+                    | Step::Restart { replica, .. }
+                    | Step::Replace { replica, .. } => prop_assert!(objects.insert(replica.clone())),
+                }
+            }
+        }
+
+        #[test]
+        fn nobody_on_hold_is_touched(pass in passes()) {
+            let plan = pass.decide();
+            for step in &plan.steps {
+                let (Step::Start { replica, .. } | Step::Remove { replica, .. } | Step::Restart { replica, .. } | Step::Replace { replica, .. }) = step else { continue };
+                let phase = pass.snapshot.replica(replica).map(|replica| replica.phase);
+                prop_assert!(matches!(phase, Some(Phase::Running | Phase::Exited)));
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What an operator does to one container: hold, release, remove. Each holds the workload's gate, so that
+//! it never meets a pass, and ends by waking the workload.
+
+use super::cell::Cell;
+use super::controller::{ControlError, Controller};
+use crate::model::workload::DesiredStatus;
+use crate::model::{ContainerId, Replica, WorkloadKey};
+use std::sync::Arc;
+
+/// The fewest characters that stand for an identifier they begin.
+const SHORTEST_PREFIX: usize = 12;
+
+/// A container that was asked for by name or identifier, and the workload that looks after it.
+struct Found {
+    replica: Replica,
+    /// None: its workload is unknown; nothing counts or heals it.
+    cell: Option<Arc<Cell>>,
+}
+
+impl Controller {
+    /// Stops a container and holds it: it is neither counted nor restarted until it is released. The
+    /// target falls by one, down to the minimum; what the minimum still wants is created.
+    ///
+    /// `name_or_id`: its name, its identifier, or 12 and more characters the identifier begins with.
+    pub async fn hold(&self, name_or_id: &str) -> Result<Replica, ControlError> {
+        let found = self.find(name_or_id).await?;
+        let Some(cell) = found.cell else {
+            let grace = self.shared.settings.stop_grace;
+            return self.shared.runtime.stop(&found.replica.id, grace).await.map_err(|error| self.refusal(error));
+        };
+        let _gate = cell.gate.lock().await;
+        let held = self.hold_one(&cell, &found.replica.id).await?;
+        cell.wake();
+        Ok(held)
+    }
+
+    /// Starts a container again and counts it: the target rises to count it, within the bounds.
+    pub async fn release(&self, name_or_id: &str) -> Result<Replica, ControlError> {
+        let found = self.find(name_or_id).await?;
+        let Some(cell) = found.cell else {
+            return self.shared.runtime.start(&found.replica.id).await.map_err(|error| self.refusal(error));
+        };
+        let _gate = cell.gate.lock().await;
+        let released = self.release_one(&cell, &found.replica.id).await?;
+        cell.wake();
+        Ok(released)
+    }
+
+    /// Removes a container; one that runs only with `force`. The next pass replaces it if it counted.
+    pub async fn remove(&self, name_or_id: &str, force: bool) -> Result<Replica, ControlError> {
+        let found = self.find(name_or_id).await?;
+        let id = found.replica.id.clone();
+        let Some(cell) = found.cell else {
+            self.shared.runtime.remove(&id, force).await.map_err(|error| self.refusal(error))?;
+            self.shared.orphans().retain(|orphan| orphan.id != id);
+            return Ok(found.replica);
+        };
+        let _gate = cell.gate.lock().await;
+        self.shared.runtime.remove(&id, force).await.map_err(|error| self.refusal(error))?;
+        {
+            let mut state = cell.state();
+            // An operator's wish is no crash: the slot is filled again without backoff.
+            state.history.slots.remove(&found.replica.slot);
+            state.snapshot.replicas.retain(|replica| replica.id != id);
+        }
+        self.set_held(&cell, &id, false).await?;
+        cell.wake();
+        Ok(found.replica)
+    }
+
+    /// A start of a workload in which nothing runs: its oldest stopped container is kept and started.
+    /// One that does not start is left to the pass.
+    pub(super) async fn wake_stopped(&self, cell: &Arc<Cell>) -> Result<(), ControlError> {
+        let replicas = self.look(cell).await?;
+        if replicas.iter().any(Replica::is_alive) {
+            return Ok(());
+        }
+        if let Some(oldest) = replicas.first()
+            && let Err(error) = self.release_one(cell, &oldest.id).await
+        {
+            tracing::warn!(container = %oldest.id, %error, "the stopped container could not be started");
+            self.set_held(cell, &oldest.id, false).await?;
+        }
+        Ok(())
+    }
+
+    /// A workload that is desired stopped: every replica is stopped and held.
+    pub(super) async fn hold_all(&self, cell: &Arc<Cell>) -> Result<(), ControlError> {
+        let replicas = self.look(cell).await?;
+        let holds = replicas.iter().map(|replica| self.hold_one(cell, &replica.id));
+        futures_util::future::try_join_all(holds).await.map(drop)
+    }
+
+    async fn look(&self, cell: &Cell) -> Result<Vec<Replica>, ControlError> {
+        self.shared.runtime.list(Some(&cell.key)).await.map_err(|error| self.refusal(error))
+    }
+
+    /// With the gate held. The hold is stored first: a host that dies in between has not lost the wish,
+    /// and a container that still runs then is not held (see `observe`).
+    async fn hold_one(&self, cell: &Arc<Cell>, id: &ContainerId) -> Result<Replica, ControlError> {
+        let counted_before = cell.state().snapshot.counted().any(|replica| replica.id == *id);
+        self.set_held(cell, id, true).await?;
+        let stopped = match self.shared.runtime.stop(id, self.shared.settings.stop_grace).await {
+            Ok(stopped) => stopped,
+            Err(error) => {
+                self.set_held(cell, id, false).await?;
+                return Err(self.refusal(error));
+            }
+        };
+        let workload = {
+            let mut state = cell.state();
+            if counted_before {
+                let fewer = state.workload.target.saturating_sub(1);
+                state.workload.target = state.workload.bounds.clamp(fewer);
+            }
+            state.show(stopped.clone());
+            state.workload.clone()
+        };
+        self.shared.callbacks.notify(&workload, &stopped, "stop");
+        self.shared.store(move |store| store.save_workload(&workload)).await?;
+        Ok(stopped)
+    }
+
+    /// With the gate held.
+    async fn release_one(&self, cell: &Arc<Cell>, id: &ContainerId) -> Result<Replica, ControlError> {
+        {
+            let state = cell.state();
+            let counts_already = state.snapshot.counted().any(|replica| replica.id == *id);
+            let max = state.workload.bounds.max();
+            if !counts_already && state.counted() >= max {
+                return Err(ControlError::Conflict(format!(
+                    "`{}` already runs its maximum of {max}; raise `max_replicas` or stop another container first",
+                    cell.key
+                )));
+            }
+        }
+        let started = self.shared.runtime.start(id).await.map_err(|error| self.refusal(error))?;
+        self.set_held(cell, id, false).await?;
+        let workload = {
+            let mut state = cell.state();
+            state.show(started.clone());
+            state.workload.resources.status = DesiredStatus::Running;
+            let wanted = state.workload.target.max(state.counted());
+            state.workload.target = state.workload.bounds.clamp(wanted);
+            state.workload.clone()
+        };
+        self.shared.callbacks.notify(&workload, &started, "start");
+        self.shared.store(move |store| store.save_workload(&workload)).await?;
+        Ok(started)
+    }
+
+    async fn set_held(&self, cell: &Cell, id: &ContainerId, held: bool) -> Result<(), ControlError> {
+        let all: Vec<ContainerId> = {
+            let mut state = cell.state();
+            let changed = if held { state.held.insert(id.clone()) } else { state.held.remove(id) };
+            if !changed {
+                return Ok(());
+            }
+            state.held.iter().cloned().collect()
+        };
+        let key = cell.key.clone();
+        self.shared.store(move |store| store.save_held(&key, &all)).await
+    }
+
+    /// Looks in what is known, then asks the engine once: a container may be newer than the last look.
+    async fn find(&self, name_or_id: &str) -> Result<Found, ControlError> {
+        let matches = |replica: &Replica| {
+            let id = replica.id.as_str();
+            replica.name == name_or_id
+                || id == name_or_id
+                || (name_or_id.len() >= SHORTEST_PREFIX && id.starts_with(name_or_id))
+        };
+        for cell in self.shared.cells() {
+            let known = cell.state().snapshot.replicas.iter().find(|replica| matches(replica)).cloned();
+            if let Some(replica) = known {
+                return Ok(Found { replica, cell: Some(cell) });
+            }
+        }
+        let known = self.shared.orphans().iter().find(|replica| matches(replica)).cloned();
+        if let Some(replica) = known {
+            return Ok(Found { replica, cell: None });
+        }
+        let listed = self.shared.runtime.list(None).await.map_err(|error| self.refusal(error))?;
+        match listed.into_iter().find(|replica| matches(replica)) {
+            Some(replica) => {
+                let cell = self.shared.cell(&WorkloadKey::stored(replica.workload.as_str()));
+                Ok(Found { replica, cell })
+            }
+            None => Err(ControlError::NoSuchContainer(name_or_id.to_owned())),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! One pass: observe, evaluate, decide, act, and write down what came of it.
+
+use super::act::{Outcome, act};
+use super::cell::Cell;
+use super::decide::{decide, remember_failures};
+use super::evaluate::{Evaluation, evaluate};
+use super::observe::observe;
+use super::report::{PassReport, PolicyReport};
+use super::shared::Shared;
+use crate::model::{Plan, PolicyOutcome, Snapshot, Step, Timestamp, Workload};
+use crate::runtime::RuntimeError;
+use crate::store::DecisionRecord;
+use serde_json::json;
+use std::sync::Arc;
+
+/// Makes one pass of a workload and publishes its report. Retries nothing: the next pass is the retry.
+pub(super) async fn pass(shared: &Arc<Shared>, cell: &Arc<Cell>) {
+    let _gate = cell.gate.lock().await;
+    if cell.is_closed() {
+        return;
+    }
+    let covers = cell.covers();
+    let at = shared.clock.now();
+    let snapshot = observe(shared.runtime.as_ref(), &cell.key, &cell.known(), &cell.probes, at).await;
+    shared.note_engine(snapshot.as_ref().err());
+    let report = match snapshot {
+        Ok(snapshot) => Box::pin(steer(shared, cell, snapshot)).await,
+        Err(error) => blind(shared, cell, at, &error),
+    };
+    cell.finish(covers, &report);
+}
+
+/// The engine could not be looked at: nothing is known, so nothing is done.
+fn blind(shared: &Shared, cell: &Cell, at: Timestamp, error: &RuntimeError) -> PassReport {
+    tracing::warn!(workload = %cell.key, %error, "the pass could not look at the engine");
+    cell.state().look_again = shared.settings.interval;
+    PassReport {
+        at,
+        finished_at: shared.clock.now(),
+        decision: None,
+        reason: "the replicas are left as they are".to_owned(),
+        error: Some(error.to_string()),
+        health_policy: None,
+        scaling_policy: None,
+        actions: Vec::new(),
+    }
+}
+
+async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -> PassReport {
+    let now = snapshot.at;
+    let (desired, history) = {
+        let state = cell.state();
+        (state.workload.clone(), state.history.clone())
+    };
+    let evaluation = evaluate(&desired, &mut snapshot, &history, &shared.policies, now).await;
+    warn_unavailable(&desired, &evaluation.verdict.health);
+    warn_unavailable(&desired, &evaluation.verdict.scaling);
+    let mut plan = decide(&desired, &snapshot, &evaluation.verdict, &history, &shared.settings, now);
+    if !plan.steps.is_empty() {
+        // Before acting: a host that dies in the middle has not forgotten its backoff.
+        save(shared, cell, &plan, None).await;
+    }
+    let outcome =
+        act(&plan, &desired, &snapshot, shared.runtime.as_ref(), &shared.callbacks, shared.settings.stop_grace).await;
+    for action in &outcome.actions {
+        let container = action.container.as_ref().map(tracing::field::display);
+        let name = &action.name;
+        match &action.error {
+            None => tracing::info!(workload = %cell.key, container, name, reason = action.reason, "{:?}", action.kind),
+            Some(error) => {
+                tracing::warn!(workload = %cell.key, container, name, reason = action.reason, error, "{:?} failed", action.kind);
+            }
+        }
+    }
+    remember_failures(&mut plan.history, &outcome.failed_slots, shared.clock.now());
+    let created_stopped = hold_created_stopped(shared, cell, &plan, &outcome).await;
+    if !plan.steps.is_empty() || created_stopped {
+        // What is shown from now on is what is there now.
+        let known = cell.known();
+        match observe(shared.runtime.as_ref(), &cell.key, &known, &cell.probes, shared.clock.now()).await {
+            Ok(after) => snapshot = after,
+            Err(error) => tracing::warn!(workload = %cell.key, %error, "the look after the pass failed"),
+        }
+    }
+    end_holds(shared, cell, &snapshot).await;
+    let decision = record(shared, cell, &plan, &evaluation, &outcome).await;
+    publish(shared, cell, &plan, snapshot, &evaluation);
+    PassReport {
+        at: now,
+        finished_at: shared.clock.now(),
+        decision,
+        reason: plan.reason,
+        error: None,
+        health_policy: Some(policy_report(evaluation.verdict.health)),
+        scaling_policy: Some(policy_report(evaluation.verdict.scaling)),
+        actions: outcome.actions,
+    }
+}
+
+/// A replica that was created for a stopped workload is held from the beginning.
+async fn hold_created_stopped(shared: &Arc<Shared>, cell: &Arc<Cell>, plan: &Plan, outcome: &Outcome) -> bool {
+    if !plan.steps.iter().any(|step| matches!(step, Step::Create { start: false, .. })) {
+        return false;
+    }
+    let held: Vec<_> = {
+        let mut state = cell.state();
+        state.held.extend(
+            outcome
+                .actions
+                .iter()
+                .filter(|action| action.error.is_none())
+                .filter_map(|action| action.container.clone()),
+        );
+        state.held.iter().cloned().collect()
+    };
+    let key = cell.key.clone();
+    shared.store_or_log("hold a created replica", move |store| store.save_held(&key, &held)).await;
+    true
+}
+
+/// Holds end with their replica, or when somebody started it from outside.
+async fn end_holds(shared: &Arc<Shared>, cell: &Arc<Cell>, snapshot: &Snapshot) {
+    if cell.state().held == snapshot.held {
+        return;
+    }
+    cell.state().held = snapshot.held.clone();
+    let (key, held) = (cell.key.clone(), snapshot.held.iter().cloned().collect::<Vec<_>>());
+    shared.store_or_log("store the held replicas", move |store| store.save_held(&key, &held)).await;
+}
+
+/// Stores what the pass came to; writes the decision down unless it only repeats the one before.
+async fn record(
+    shared: &Arc<Shared>,
+    cell: &Arc<Cell>,
+    plan: &Plan,
+    evaluation: &Evaluation,
+    outcome: &Outcome,
+) -> Option<i64> {
+    let unavailable =
+        (evaluation.verdict.health.answer.as_ref().err(), evaluation.verdict.scaling.answer.as_ref().err());
+    let gist = format!("{} {} {unavailable:?}", plan.target, plan.reason);
+    let repeats = plan.steps.is_empty() && cell.state().last_recorded.as_ref() == Some(&gist);
+    if repeats {
+        if cell.state().history != plan.history || cell.state().workload.target != plan.target {
+            save(shared, cell, plan, None).await;
+        }
+        return None;
+    }
+    let actions: Vec<_> = outcome
+        .actions
+        .iter()
+        .map(|action| {
+            json!({
+                "action": action.kind,
+                "container_id": action.container,
+                "name": action.name,
+                "reason": action.reason,
+                "ok": action.error.is_none(),
+                "error": action.error,
+            })
+        })
+        .collect();
+    let mut body = evaluation.record(&shared.policies);
+    body["target"] = json!(plan.target);
+    body["reason"] = json!(plan.reason);
+    body["steps"] = json!(plan.steps);
+    body["actions"] = json!(actions);
+    let decision = DecisionRecord { id: 0, at: evaluation.scaling_observation.now, body };
+    cell.state().last_recorded = Some(gist);
+    save(shared, cell, plan, Some(decision)).await
+}
+
+async fn save(shared: &Arc<Shared>, cell: &Arc<Cell>, plan: &Plan, decision: Option<DecisionRecord>) -> Option<i64> {
+    let (key, target, history) = (cell.key.clone(), plan.target, plan.history.clone());
+    shared
+        .store_or_log("store a pass", move |store| store.save_pass(&key, target, &history, decision.as_ref()))
+        .await
+        .flatten()
+}
+
+fn publish(shared: &Shared, cell: &Cell, plan: &Plan, snapshot: Snapshot, evaluation: &Evaluation) {
+    cell.probes.keep_only(snapshot.replicas.iter().map(|replica| &replica.id));
+    let mut state = cell.state();
+    state.workload.target = plan.target;
+    state.history = plan.history.clone();
+    if let Ok(report) = &evaluation.verdict.health.answer {
+        for said in &report.assessments {
+            state.health_reasons.insert(crate::model::ContainerId(said.replica_id.clone()), said.reason.clone());
+        }
+    }
+    state.health_reasons.retain(|id, _| snapshot.replica(id).is_some());
+    state.look_again = plan.look_again.map_or(shared.settings.interval, |soon| soon.min(shared.settings.interval));
+    state.snapshot = snapshot;
+    drop(state);
+    cell.probe_now.notify_one();
+}
+
+fn policy_report<T>(outcome: PolicyOutcome<T>) -> PolicyReport {
+    PolicyReport { policy: outcome.policy, unavailable: outcome.answer.err() }
+}
+
+fn warn_unavailable<T>(desired: &Workload, outcome: &PolicyOutcome<T>) {
+    if let Err(failure) = &outcome.answer {
+        tracing::warn!(
+            workload = %desired.key,
+            policy = outcome.policy.name,
+            kind = %failure.kind,
+            reason = failure.reason,
+            "the policy is unavailable; the replicas stay as they are"
+        );
+    }
+}

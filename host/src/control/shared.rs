@@ -1,0 +1,127 @@
+//! What every workload's loop uses: the engine, the store, the policies, the clock.
+
+use super::callback::Callbacks;
+use super::cell::Cell;
+use super::clock::Clock;
+use super::controller::ControlError;
+use super::evaluate::Policies;
+use crate::model::settings::ControlSettings;
+use crate::model::{Replica, WorkloadKey};
+use crate::net::Net;
+use crate::runtime::{Runtime, RuntimeError};
+use crate::store::{Store, StoreError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use tokio::sync::watch;
+
+pub(super) struct Shared {
+    pub(super) runtime: Arc<dyn Runtime>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) policies: Policies,
+    pub(super) net: Arc<dyn Net>,
+    pub(super) callbacks: Callbacks,
+    pub(super) settings: ControlSettings,
+    pub(super) clock: Clock,
+    pub(super) cells: RwLock<BTreeMap<WorkloadKey, Arc<Cell>>>,
+    /// Replicas of this instance whose workload is unknown, as last seen.
+    pub(super) orphans: Mutex<Vec<Replica>>,
+    /// Why the engine cannot be used, as last seen; none: it can.
+    engine: Mutex<Option<String>>,
+    pub(super) shutdown: watch::Sender<bool>,
+    pub(super) tasks: Mutex<tokio::task::JoinSet<()>>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        runtime: Arc<dyn Runtime>,
+        store: Arc<dyn Store>,
+        policies: Policies,
+        net: Arc<dyn Net>,
+        callbacks: Callbacks,
+        settings: ControlSettings,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            runtime,
+            store,
+            policies,
+            net,
+            callbacks,
+            settings,
+            clock,
+            cells: RwLock::default(),
+            orphans: Mutex::default(),
+            engine: Mutex::new(Some("the engine was not asked yet".to_owned())),
+            shutdown: watch::Sender::new(false),
+            tasks: Mutex::default(),
+        }
+    }
+
+    pub(super) fn cells(&self) -> Vec<Arc<Cell>> {
+        self.cells.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub(super) fn cell(&self, key: &WorkloadKey) -> Option<Arc<Cell>> {
+        self.cells.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    pub(super) fn orphans(&self) -> MutexGuard<'_, Vec<Replica>> {
+        self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes whether the engine answered; other failures say nothing about that. True when it is back.
+    pub(super) fn note_engine(&self, error: Option<&RuntimeError>) -> bool {
+        let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        match error {
+            None => return engine.take().is_some(),
+            Some(error @ (RuntimeError::Unavailable(_) | RuntimeError::TimedOut { .. })) => {
+                *engine = Some(error.to_string());
+            }
+            Some(_) => {}
+        }
+        false
+    }
+
+    pub(super) fn engine_trouble(&self) -> Option<String> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Runs a blocking call of the store off the event loop.
+    pub(super) async fn store<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, ControlError> {
+        let store = Arc::clone(&self.store);
+        match tokio::task::spawn_blocking(move || call(store.as_ref())).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(ControlError::Store(with_causes(&error))),
+            Err(_) => Err(ControlError::Store("the call of the store panicked".to_owned())),
+        }
+    }
+
+    /// As [`Shared::store`], for calls whose failure must not keep a pass from its work.
+    pub(super) async fn store_or_log<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        call: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Option<T> {
+        match self.store(call).await {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let ControlError::Store(cause) = &error else { return None };
+                tracing::error!(operation, cause, "the store failed");
+                None
+            }
+        }
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}

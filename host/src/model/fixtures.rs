@@ -1,0 +1,58 @@
+//! Values for tests, named as a reader would say them.
+
+use super::quantity::{Cpu, Memory};
+use super::workload::{Bounds, DesiredStatus, Resources, Workload};
+use super::{ContainerId, ImageRef, Phase, Replica, Slot, Timestamp, WorkloadKey};
+
+/// A workload of an image, steered to its minimum (at least 1 where that is allowed).
+pub fn workload(image: &str, min: u32, max: u32) -> Workload {
+    let image: ImageRef = image.parse().expect("a fixture's image is well formed");
+    let bounds = Bounds::new(min, max).expect("a fixture's bounds are in order");
+    Workload {
+        key: WorkloadKey::from(&image),
+        image,
+        bounds,
+        target: bounds.clamp(min.max(1)),
+        env: [].into(),
+        ports: [].into(),
+        resources: Resources {
+            cpu: "0.1".parse::<Cpu>().expect("well formed"),
+            memory: "64m".parse::<Memory>().expect("well formed"),
+            status: DesiredStatus::Running,
+        },
+        labels: [].into(),
+        networks: Vec::new(),
+        probe: None,
+        command: None,
+    }
+}
+
+/// A replica of `workload` in a slot, running since `since`.
+pub fn running(workload: &Workload, slot: u32, since: u64) -> Replica {
+    Replica {
+        id: ContainerId(format!("id-{slot}-{since}")),
+        name: format!("{}-{slot}", workload.image.short_name()),
+        workload: workload.key.clone(),
+        image: workload.image.to_string(),
+        slot: Slot(slot),
+        phase: Phase::Running,
+        status: "running".to_owned(),
+        created_at: Timestamp(since),
+        started_at: Some(Timestamp(since)),
+        finished_at: None,
+        exit_code: None,
+        out_of_memory: false,
+        error: String::new(),
+        ports: [].into(),
+        address: None,
+        usage: None,
+    }
+}
+
+/// The same replica after its process ended with this code.
+pub fn exited(mut replica: Replica, code: i32) -> Replica {
+    replica.phase = Phase::Exited;
+    replica.status = "exited".to_owned();
+    replica.exit_code = Some(code);
+    replica
+}

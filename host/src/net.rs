@@ -1,0 +1,32 @@
+//! What Windlass asks of the network itself: probes of replicas, and notices to callbacks.
+
+pub mod client;
+
+use crate::model::DurationMs;
+use async_trait::async_trait;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Why a question over the network got no good answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NetError {
+    /// Nothing came within the time limit.
+    #[error("no answer within {} ms", .0.as_millis())]
+    TimedOut(Duration),
+    /// An answer came, or a refusal to connect, and it was not a good one.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// The network, as the control loop sees it. Every call ends within its `timeout`.
+#[async_trait]
+pub trait Net: Send + Sync + 'static {
+    /// `GET http://address path`; a status of 200 to 399 is good. Returns the milliseconds it took.
+    async fn http_get(&self, address: SocketAddr, path: &str, timeout: Duration) -> Result<DurationMs, NetError>;
+
+    /// Opens a TCP connection and closes it. Returns the milliseconds it took.
+    async fn tcp_connect(&self, address: SocketAddr, timeout: Duration) -> Result<DurationMs, NetError>;
+
+    /// `POST url` with a JSON body; a status of 200 to 299 is good.
+    async fn post_json(&self, url: &str, body: &serde_json::Value, timeout: Duration) -> Result<(), NetError>;
+}

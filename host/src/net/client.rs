@@ -1,0 +1,91 @@
+//! [`Net`] over reqwest: the only file that names it.
+
+use super::{Net, NetError};
+use crate::model::DurationMs;
+use crate::model::time::millis;
+use async_trait::async_trait;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The real network.
+#[derive(Debug, Clone)]
+pub struct NetClient {
+    probes: reqwest::Client,
+    callbacks: reqwest::Client,
+}
+
+impl NetClient {
+    /// A client that follows no redirect of a probe (the replica itself must answer) and keeps no
+    /// connection to replicas open.
+    ///
+    /// # Errors
+    /// When the TLS library cannot be set up.
+    pub fn new() -> Result<Arc<Self>, NetError> {
+        // Another part of the program may have chosen the same provider already: that is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let agent = concat!("windlass/", env!("CARGO_PKG_VERSION"));
+        let build = |builder: reqwest::ClientBuilder| {
+            builder.user_agent(agent).no_proxy().build().map_err(|error| NetError::Failed(chain(&error)))
+        };
+        Ok(Arc::new(Self {
+            probes: build(
+                reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).pool_max_idle_per_host(0),
+            )?,
+            callbacks: build(reqwest::Client::builder())?,
+        }))
+    }
+}
+
+#[async_trait]
+impl Net for NetClient {
+    async fn http_get(&self, address: SocketAddr, path: &str, timeout: Duration) -> Result<DurationMs, NetError> {
+        let started = Instant::now();
+        let request = self.probes.get(format!("http://{address}{path}")).send();
+        let response = limited(timeout, request).await?;
+        if response.status().as_u16() < 400 {
+            Ok(millis(started.elapsed()))
+        } else {
+            Err(NetError::Failed(format!("GET {path} on port {} answered {}", address.port(), response.status())))
+        }
+    }
+
+    async fn tcp_connect(&self, address: SocketAddr, timeout: Duration) -> Result<DurationMs, NetError> {
+        let started = Instant::now();
+        match tokio::time::timeout(timeout, tokio::net::TcpStream::connect(address)).await {
+            Err(_) => Err(NetError::TimedOut(timeout)),
+            Ok(Err(error)) => Err(NetError::Failed(format!("port {}: {error}", address.port()))),
+            Ok(Ok(_)) => Ok(millis(started.elapsed())),
+        }
+    }
+
+    async fn post_json(&self, url: &str, body: &serde_json::Value, timeout: Duration) -> Result<(), NetError> {
+        let response = limited(timeout, self.callbacks.post(url).json(body).send()).await?;
+        if response.status().is_success() {
+            Ok(())
+        } else {
+            Err(NetError::Failed(format!("it answered {}", response.status())))
+        }
+    }
+}
+
+async fn limited(
+    timeout: Duration,
+    request: impl Future<Output = Result<reqwest::Response, reqwest::Error>>,
+) -> Result<reqwest::Response, NetError> {
+    match tokio::time::timeout(timeout, request).await {
+        Err(_) => Err(NetError::TimedOut(timeout)),
+        Ok(Err(error)) => Err(NetError::Failed(chain(&error))),
+        Ok(Ok(response)) => Ok(response),
+    }
+}
+
+/// The last cause says most: `connection refused` rather than `error sending request`.
+fn chain(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,268 @@
+//! From a component's bytes to machine code: in a child process with limits, one at a time, kept on disk.
+//!
+//! Compiling is where a hostile file hurts most (1.4 MB can take 37 s and 500 MB) and it cannot be
+//! cancelled; a process can be killed.
+
+use super::cache::Cache;
+use super::convert::excerpt;
+use super::engine::{self, PolicyEngine};
+use crate::model::settings::PolicyLimits;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::{ExitCode, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
+use tokio::sync::Mutex;
+
+/// Name of the hidden command that [`run_child`] serves.
+pub const CHILD_COMMAND: &str = "compile-policy";
+
+/// Begins what the child reads; a person who starts it by hand is told so.
+const HEADER: [u8; 8] = *b"wlcomp1\n";
+
+/// Threads the child compiles with.
+const CHILD_THREADS: u64 = 2;
+
+/// A component that could not be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// The bytes are not a component that this host's WebAssembly engine accepts.
+    #[error("it is not a valid component: {0}")]
+    Invalid(String),
+    /// Compiling ran past its wall time.
+    #[error("compiling it took longer than {} s", .0.as_secs())]
+    Time(Duration),
+    /// The child ended as a process does that may have no more memory.
+    #[error("compiling it failed ({status}), most likely because it needs more than {memory_bytes} bytes of memory")]
+    Memory {
+        /// How the child ended.
+        status: String,
+        /// Its limit of address space.
+        memory_bytes: u64,
+    },
+    /// The child could not be run.
+    #[error("cannot run the compiling process: {0}")]
+    Child(String),
+}
+
+/// Compiles components.
+pub struct Compiler {
+    mode: Mode,
+    cache: Option<Cache>,
+    /// One at a time: several hostile files may not add up.
+    gate: Mutex<()>,
+}
+
+enum Mode {
+    Child { program: PathBuf },
+    InProcess,
+}
+
+impl Compiler {
+    /// Compiles in a child process of this program, which must be `windlass` itself.
+    pub fn this_program() -> Self {
+        // Not the path it was started from: there may be a newer program by now.
+        Self::child(PathBuf::from("/proc/self/exe"))
+    }
+
+    /// Compiles in a child process of `program`, which must be a `windlass` of the same build.
+    pub fn child(program: PathBuf) -> Self {
+        Self { mode: Mode::Child { program }, cache: None, gate: Mutex::new(()) }
+    }
+
+    /// Compiles here, without limits: for benches and tests with components of our own.
+    pub fn in_process() -> Self {
+        Self { mode: Mode::InProcess, cache: None, gate: Mutex::new(()) }
+    }
+
+    /// Keeps what was compiled.
+    #[must_use]
+    pub fn with_cache(self, cache: Cache) -> Self {
+        Self { cache: Some(cache), ..self }
+    }
+
+    /// Machine code for `engine`, from the cache or compiled now. `digest` is the component's, in
+    /// hexadecimal.
+    ///
+    /// # Errors
+    /// When the component is not valid or compiling it runs past a limit.
+    pub async fn compile(
+        &self,
+        engine: &PolicyEngine,
+        component: &Arc<[u8]>,
+        digest: &str,
+    ) -> Result<Vec<u8>, CompileError> {
+        let _one_at_a_time = self.gate.lock().await;
+        let name = format!("{digest}-{:016x}", engine.compatibility());
+        if let Some(cache) = &self.cache
+            && let Some(code) = cache.load(name.clone()).await
+        {
+            return Ok(code);
+        }
+        let code = match &self.mode {
+            Mode::Child { program } => compile_in_child(program, engine.limits(), component).await?,
+            Mode::InProcess => {
+                let component = Arc::clone(component);
+                let wasmtime = engine.wasmtime().clone();
+                let compiled = tokio::task::spawn_blocking(move || wasmtime.precompile_component(&component)).await;
+                compiled
+                    .map_err(|error| CompileError::Child(error.to_string()))?
+                    .map_err(|error| CompileError::Invalid(excerpt(&format!("{error:#}"))))?
+            }
+        };
+        if let Some(cache) = &self.cache {
+            return Ok(cache.save(name, code).await);
+        }
+        Ok(code)
+    }
+}
+
+impl std::fmt::Debug for Compiler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Compiler").field("cached", &self.cache.is_some()).finish_non_exhaustive()
+    }
+}
+
+async fn compile_in_child(
+    program: &PathBuf,
+    limits: &PolicyLimits,
+    component: &Arc<[u8]>,
+) -> Result<Vec<u8>, CompileError> {
+    let io = |error: std::io::Error| CompileError::Child(error.to_string());
+    let mut child = Command::new(program)
+        .arg(CHILD_COMMAND)
+        .env_clear()
+        .env("RAYON_NUM_THREADS", CHILD_THREADS.to_string())
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(io)?;
+    let mut stdin = child.stdin.take().ok_or_else(|| CompileError::Child("it has no standard input".to_owned()))?;
+    let stdout = child.stdout.take().ok_or_else(|| CompileError::Child("it has no standard output".to_owned()))?;
+    let stderr = child.stderr.take().ok_or_else(|| CompileError::Child("it has no standard error".to_owned()))?;
+
+    let write = async {
+        stdin.write_all(&HEADER).await?;
+        stdin.write_all(&limits.compile_memory_bytes.to_le_bytes()).await?;
+        stdin.write_all(&limits.compile_time.as_secs().max(1).to_le_bytes()).await?;
+        stdin.write_all(component).await?;
+        stdin.shutdown().await?;
+        drop(stdin);
+        std::io::Result::Ok(())
+    };
+    // The code comes out of the child's memory, so it is no larger than that.
+    let mut code = Vec::new();
+    let mut stdout = stdout.take(limits.compile_memory_bytes);
+    let read = stdout.read_to_end(&mut code);
+    let mut complaint = Vec::new();
+    let mut stderr = stderr.take(16 << 10);
+    let listen = stderr.read_to_end(&mut complaint);
+    let talk = async {
+        // A child that refuses its input stops reading it: how it ended says why.
+        let (_, read, listen) = futures_util::future::join3(write, read, listen).await;
+        read?;
+        listen?;
+        child.wait().await
+    };
+    let talked = tokio::time::timeout(limits.compile_time, talk).await;
+    match talked {
+        Ok(status) => {
+            let status = status.map_err(io)?;
+            if status.success() { Ok(code) } else { Err(child_failure(status, &complaint, limits)) }
+        }
+        Err(_) => {
+            if let Err(error) = child.kill().await {
+                tracing::warn!(error = %error, "cannot end the compiling process");
+            }
+            Err(CompileError::Time(limits.compile_time))
+        }
+    }
+}
+
+fn child_failure(status: ExitStatus, complaint: &[u8], limits: &PolicyLimits) -> CompileError {
+    use std::os::unix::process::ExitStatusExt;
+    let complaint = excerpt(String::from_utf8_lossy(complaint).trim());
+    match (status.code(), status.signal()) {
+        (Some(1), _) => CompileError::Invalid(complaint),
+        // Sent for the processor time used up, and then for good.
+        (_, Some(signal)) if signal == libc_signal::XCPU || signal == libc_signal::KILL => {
+            CompileError::Time(limits.compile_time)
+        }
+        (_, Some(_)) => CompileError::Memory { status: status.to_string(), memory_bytes: limits.compile_memory_bytes },
+        _ => CompileError::Child(format!("{status}: {complaint}")),
+    }
+}
+
+/// Numbers of the two signals that end a process out of processor time.
+mod libc_signal {
+    pub(super) const XCPU: i32 = rustix::process::Signal::XCPU.as_raw();
+    pub(super) const KILL: i32 = rustix::process::Signal::KILL.as_raw();
+}
+
+/// The child's side: reads limits and a component on standard input, bounds itself, writes machine code to
+/// standard output. Exits 1 with a sentence on standard error if the component is not valid.
+pub fn run_child() -> ExitCode {
+    match compile_standard_input() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(ChildError::Invalid(why)) => {
+            complain(&why);
+            ExitCode::from(1)
+        }
+        Err(ChildError::Other(why)) => {
+            complain(&why);
+            ExitCode::from(2)
+        }
+    }
+}
+
+enum ChildError {
+    Invalid(String),
+    Other(String),
+}
+
+fn complain(why: &str) {
+    // Nobody is left to tell if this fails.
+    let _unheard = writeln!(std::io::stderr(), "{why}");
+}
+
+fn compile_standard_input() -> Result<(), ChildError> {
+    let other = |error: &dyn std::fmt::Display| ChildError::Other(error.to_string());
+    let mut input = std::io::stdin().lock();
+    let mut header = [0; 24];
+    input.read_exact(&mut header).map_err(|_| ChildError::Other("`windlass` starts this command itself".to_owned()))?;
+    let (name, numbers) = header.split_at(HEADER.len());
+    if name != HEADER {
+        return Err(ChildError::Other("`windlass` starts this command itself".to_owned()));
+    }
+    let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    let (memory_bytes, seconds) = (number(&numbers[..8]), number(&numbers[8..]));
+    bound_this_process(memory_bytes, seconds).map_err(|error| other(&error))?;
+    let mut component = Vec::new();
+    input.read_to_end(&mut component).map_err(|error| other(&error))?;
+    let engine = engine::compiling().map_err(|error| other(&error))?;
+    let code = engine.precompile_component(&component).map_err(|error| ChildError::Invalid(format!("{error:#}")))?;
+    let mut output = std::io::stdout().lock();
+    output.write_all(&code).and_then(|()| output.flush()).map_err(|error| other(&error))
+}
+
+/// From here on this process can use so much memory and time, write to no file and leave no core behind.
+fn bound_this_process(memory_bytes: u64, seconds: u64) -> rustix::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let processor_seconds = seconds.saturating_mul(CHILD_THREADS);
+    let bounds = [
+        (Resource::As, memory_bytes),
+        (Resource::Cpu, processor_seconds),
+        (Resource::Fsize, 0),
+        (Resource::Core, 0),
+        (Resource::Nofile, 64),
+    ];
+    for (resource, bound) in bounds {
+        setrlimit(resource, Rlimit { current: Some(bound), maximum: Some(bound) })?;
+    }
+    Ok(())
+}

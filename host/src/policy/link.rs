@@ -1,0 +1,335 @@
+//! Our own comparison of a component's imports and exports with the contract: the library's messages on
+//! this mislead. It finds everything that is wrong, not only the first thing.
+
+use super::convert::{excerpt, plain, wit_health, wit_log, wit_manifest, wit_scaling, wit_types};
+use std::fmt;
+use wasmtime::Engine;
+use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
+use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, Lift, Lower};
+
+/// The package of the contract, without its version.
+const PACKAGE: &str = "windlass:policy";
+
+/// The version this host speaks; another patch of it is the same contract.
+const VERSION: &str = "0.1.0";
+
+/// WASI 0.2's interfaces, which the host offers with nothing behind them.
+pub(super) const WASI: [&str; 27] = [
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/wall-clock",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:random/random",
+    "wasi:sockets/instance-network",
+    "wasi:sockets/ip-name-lookup",
+    "wasi:sockets/network",
+    "wasi:sockets/tcp",
+    "wasi:sockets/tcp-create-socket",
+    "wasi:sockets/udp",
+    "wasi:sockets/udp-create-socket",
+];
+
+/// What a policy decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PolicyKind {
+    /// How many replicas there should be.
+    Scaling,
+    /// Which replicas are well.
+    Health,
+}
+
+impl PolicyKind {
+    /// The WIT world a component of this kind is compiled for.
+    pub fn world(self) -> &'static str {
+        match self {
+            Self::Scaling => "windlass:policy/scaling-policy@0.1.0",
+            Self::Health => "windlass:policy/health-policy@0.1.0",
+        }
+    }
+}
+
+impl fmt::Display for PolicyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scaling => "scaling",
+            Self::Health => "health",
+        })
+    }
+}
+
+/// One thing that keeps a component from being linked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LinkProblem {
+    /// It exports neither interface that would make it a policy.
+    #[error(
+        "it exports neither `windlass:policy/scaling@{VERSION}` nor `windlass:policy/health@{VERSION}`: a scaling policy \
+         exports `manifest` and `scaling` (world `windlass:policy/scaling-policy@{VERSION}`), a health policy `manifest` \
+         and `health` (world `windlass:policy/health-policy@{VERSION}`)"
+    )]
+    NotAPolicy,
+    /// It exports both.
+    #[error("it exports both `scaling` and `health`; a policy is one or the other, so make two components of it")]
+    TwoPolicies,
+    /// An interface that its world exports is missing.
+    #[error("it does not export `{PACKAGE}/{interface}@{VERSION}`, which the world `{world}` demands")]
+    MissingInterface {
+        /// Which interface.
+        interface: &'static str,
+        /// Of which world.
+        world: &'static str,
+    },
+    /// A function is missing from an interface it exports.
+    #[error("its export `{export}` lacks the function `{function}`")]
+    MissingFunction {
+        /// The interface.
+        export: String,
+        /// Which function.
+        function: &'static str,
+    },
+    /// A function has another type than in the contract.
+    #[error("the function `{function}` of `{interface}` has another type than in {PACKAGE}@{VERSION}: {why}")]
+    FunctionType {
+        /// The interface.
+        interface: String,
+        /// Which function.
+        function: String,
+        /// What differs.
+        why: String,
+    },
+    /// It was compiled against a version of the contract that the host does not speak.
+    #[error("it {verb} `{name}`; this host speaks {PACKAGE}@{VERSION}: compile it against that version of `wit/`")]
+    Version {
+        /// `imports` or `exports`.
+        verb: &'static str,
+        /// The interface with its version.
+        name: String,
+    },
+    /// It needs what the host does not offer.
+    #[error(
+        "it imports `{name}`, which the host does not offer: the world `{world}` imports `{PACKAGE}/log@{VERSION}` and \
+         nothing else (the imports of WASI 0.2 that languages bring along are there, with nothing behind them)"
+    )]
+    Import {
+        /// What it needs.
+        name: String,
+        /// The world it should be compiled for.
+        world: &'static str,
+    },
+}
+
+/// What a component was found to be.
+pub(super) struct Links {
+    pub(super) kind: PolicyKind,
+    pub(super) describe: ComponentExportIndex,
+    pub(super) configure: ComponentExportIndex,
+    /// `decide` or `evaluate`.
+    pub(super) decide: ComponentExportIndex,
+}
+
+/// `package/interface@version`, taken apart.
+struct Name<'a> {
+    path: &'a str,
+    version: &'a str,
+}
+
+impl<'a> Name<'a> {
+    fn parse(name: &'a str) -> Self {
+        let (path, version) = name.split_once('@').unwrap_or((name, ""));
+        Self { path, version }
+    }
+
+    /// Its interface, if it is of our package.
+    fn ours(&self) -> Option<&'a str> {
+        self.path.strip_prefix(PACKAGE)?.strip_prefix('/')
+    }
+
+    fn is_minor(&self, minor: &str) -> bool {
+        let patch = self.version.strip_prefix(minor).and_then(|rest| rest.strip_prefix('.'));
+        patch.is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit()))
+    }
+}
+
+/// Compares a component with the contract.
+pub(super) fn check(engine: &Engine, component: &Component) -> Result<Links, Vec<LinkProblem>> {
+    let mut problems = Vec::new();
+    let component_type = component.component_type();
+    let mut exported = Vec::new();
+    let mut of_other_version = false;
+    for (name, export) in component_type.exports(engine) {
+        let parsed = Name::parse(name);
+        let Some(interface @ ("manifest" | "scaling" | "health")) = parsed.ours() else { continue };
+        if !parsed.is_minor("0.1") {
+            of_other_version = true;
+            problems.push(LinkProblem::Version { verb: "exports", name: excerpt(name) });
+        } else if let ComponentItem::ComponentInstance(instance) = export.ty {
+            exported.push((interface, name.to_owned(), instance));
+        }
+    }
+    let exports = |wanted: &str| exported.iter().find(|(interface, ..)| *interface == wanted);
+    let kind = match (exports("scaling"), exports("health")) {
+        (Some(_), None) => Some(PolicyKind::Scaling),
+        (None, Some(_)) => Some(PolicyKind::Health),
+        (Some(_), Some(_)) => {
+            problems.push(LinkProblem::TwoPolicies);
+            None
+        }
+        (None, None) => {
+            if !of_other_version {
+                problems.push(LinkProblem::NotAPolicy);
+            }
+            None
+        }
+    };
+    let world = kind.unwrap_or(PolicyKind::Scaling).world();
+    if exports("manifest").is_none() && kind.is_some() && !of_other_version {
+        problems.push(LinkProblem::MissingInterface { interface: "manifest", world });
+    }
+
+    check_imports(engine, component, world, &mut problems);
+    let mut checker = Exports { engine, component, problems: &mut problems };
+    let manifest = exports("manifest");
+    let describe = manifest.and_then(|(_, name, instance)| {
+        checker.function::<(), (wit_manifest::Description,)>(name, instance, "describe")
+    });
+    let configure = manifest.and_then(|(_, name, instance)| {
+        checker.function::<ConfigureArguments<'_>, ConfigureAnswer>(name, instance, "configure")
+    });
+    let decide = match kind {
+        Some(PolicyKind::Scaling) => exports("scaling").and_then(|(_, name, instance)| {
+            checker.function::<DecideArguments<'_>, DecideAnswer>(name, instance, "decide")
+        }),
+        Some(PolicyKind::Health) => exports("health").and_then(|(_, name, instance)| {
+            checker.function::<EvaluateArguments<'_>, EvaluateAnswer>(name, instance, "evaluate")
+        }),
+        None => None,
+    };
+    match (kind, describe, configure, decide) {
+        (Some(kind), Some(describe), Some(configure), Some(decide)) if problems.is_empty() => {
+            Ok(Links { kind, describe, configure, decide })
+        }
+        _ => Err(problems),
+    }
+}
+
+/// What the functions of the contract take and give.
+pub(super) type ConfigureArguments<'a> = (&'a str,);
+pub(super) type ConfigureAnswer = (Result<wit_manifest::Requirements, wit_types::PolicyError>,);
+pub(super) type DecideArguments<'a> = (&'a str, wit_scaling::Observation<'a>);
+pub(super) type DecideAnswer = (Result<wit_scaling::Decision, wit_types::PolicyError>,);
+pub(super) type EvaluateArguments<'a> = (&'a str, wit_health::Observation<'a>);
+pub(super) type EvaluateAnswer = (Result<wit_health::Report, wit_types::PolicyError>,);
+
+struct Exports<'a> {
+    engine: &'a Engine,
+    component: &'a Component,
+    problems: &'a mut Vec<LinkProblem>,
+}
+
+impl Exports<'_> {
+    fn function<Arguments, Answer>(
+        &mut self,
+        export: &str,
+        instance: &ComponentInstance,
+        function: &'static str,
+    ) -> Option<ComponentExportIndex>
+    where
+        Arguments: ComponentNamedList + Lower,
+        Answer: ComponentNamedList + Lift,
+    {
+        let item = instance.get_export(self.engine, function).map(|item| item.ty);
+        let Some(ComponentItem::ComponentFunc(found)) = item else {
+            self.problems.push(LinkProblem::MissingFunction { export: excerpt(export), function });
+            return None;
+        };
+        if let Err(error) = found.typecheck::<Arguments, Answer>(&self.component.component_type().instance_type()) {
+            self.problems.push(wrong_type(export, function, &error));
+            return None;
+        }
+        let interface = self.component.get_export_index(None, export)?;
+        self.component.get_export_index(Some(&interface), function)
+    }
+}
+
+fn wrong_type(interface: &str, function: &str, error: &wasmtime::Error) -> LinkProblem {
+    // Here, unlike at imports, "expected" is the host's type and "found" the component's.
+    let why = excerpt(&format!("{error:#}"));
+    LinkProblem::FunctionType { interface: excerpt(interface), function: plain(function), why }
+}
+
+fn check_imports(engine: &Engine, component: &Component, world: &'static str, problems: &mut Vec<LinkProblem>) {
+    let component_type = component.component_type();
+    for (name, import) in component_type.imports(engine) {
+        let parsed = Name::parse(name);
+        let foreign = || LinkProblem::Import { name: excerpt(name), world };
+        match (parsed.ours(), import.ty) {
+            (Some("log" | "types" | "manifest" | "scaling" | "health"), _) if !parsed.is_minor("0.1") => {
+                problems.push(LinkProblem::Version { verb: "imports", name: excerpt(name) });
+            }
+            (Some("log"), ComponentItem::ComponentInstance(instance)) => {
+                check_log(engine, component, name, &instance, problems);
+            }
+            // Types are no needs: they come with any function that mentions them.
+            (Some("types"), ComponentItem::ComponentInstance(instance)) => {
+                let functions = instance.exports(engine).filter(|(_, item)| is_function(&item.ty));
+                problems.extend(functions.map(|_| foreign()));
+            }
+            (None, ComponentItem::ComponentInstance(_)) if WASI.contains(&parsed.path) && parsed.is_minor("0.2") => {}
+            _ => problems.push(foreign()),
+        }
+    }
+}
+
+fn check_log(
+    engine: &Engine,
+    component: &Component,
+    name: &str,
+    instance: &ComponentInstance,
+    problems: &mut Vec<LinkProblem>,
+) {
+    for (function, item) in instance.exports(engine) {
+        match item.ty {
+            ComponentItem::ComponentFunc(found) if function == "write" => {
+                if let Err(why) = log_write_fits(component, &found) {
+                    problems.push(wrong_type(name, function, &why));
+                }
+            }
+            item if is_function(&item) => {
+                let why = "the host's interface has no such function".to_owned();
+                problems.push(LinkProblem::FunctionType { interface: excerpt(name), function: excerpt(function), why });
+            }
+            _ => {}
+        }
+    }
+}
+
+fn log_write_fits(component: &Component, found: &ComponentFunc) -> wasmtime::Result<()> {
+    found.typecheck::<(wit_log::Level, &str), ()>(&component.component_type().instance_type())
+}
+
+fn is_function(item: &ComponentItem) -> bool {
+    matches!(item, ComponentItem::ComponentFunc(_) | ComponentItem::CoreFunc(_))
+}
+
+/// The imports and exports by name, in the component's order.
+pub(super) fn names(engine: &Engine, component: &Component) -> (Vec<String>, Vec<String>) {
+    let component_type = component.component_type();
+    let imports = component_type.imports(engine).map(|(name, _)| excerpt(name)).collect();
+    let exports = component_type.exports(engine).map(|(name, _)| excerpt(name)).collect();
+    (imports, exports)
+}

@@ -1,0 +1,179 @@
+//! The built-in policies as components, through the whole of the host's side.
+
+use super::*;
+use crate::model::facts::{
+    HealthObservation, HealthStatus, Limits, Phase, ProbeOutcome, ProbeResult, ProbedReplica, Remedy, ReplicaFacts,
+    ScalingObservation, WorkloadFacts,
+};
+
+const NOW: Timestamp = Timestamp(1_000_000);
+
+fn workload() -> WorkloadFacts {
+    WorkloadFacts {
+        name: "web".to_owned(),
+        image: "web:1".to_owned(),
+        min_replicas: 2,
+        max_replicas: 5,
+        limits: Limits::default(),
+        labels: vec![("team".to_owned(), "a".to_owned())],
+    }
+}
+
+fn replica(id: &str, phase: Phase) -> ReplicaFacts {
+    ReplicaFacts {
+        id: id.to_owned(),
+        phase,
+        health: HealthStatus::Unknown,
+        created_at: Timestamp(NOW.0 - 60_000),
+        started_at: Some(Timestamp(NOW.0 - 59_000)),
+        restarts: 0,
+        exit_code: if phase == Phase::Exited { Some(137) } else { None },
+        out_of_memory: phase == Phase::Exited,
+        usage: None,
+    }
+}
+
+async fn registry() -> PolicyRegistry {
+    PolicyRegistry::open(PolicyLimits::default(), &Compiler::in_process()).await.expect("the built-in policies load")
+}
+
+#[tokio::test]
+async fn the_built_in_policies_import_nothing_but_the_log() {
+    let registry = registry().await;
+    let listed = registry.list();
+    assert_eq!(listed.len(), 2);
+    for policy in &listed {
+        for import in &policy.imports {
+            // `types` holds no function: it is there for the names of the types in the exports.
+            assert!(
+                ["windlass:policy/log@0.1.0", "windlass:policy/types@0.1.0"].contains(&import.as_str()),
+                "{import}"
+            );
+        }
+        assert_eq!(policy.source, "built-in");
+        assert!(policy.config_schema["additionalProperties"] == false, "{}", policy.config_schema);
+        assert!(policy.digest.starts_with("sha256:") && policy.digest.len() == 71);
+        assert_eq!(policy.failures.len(), FailureKind::ALL.len());
+        assert!(policy.failures.values().all(|count| *count == 0));
+    }
+    assert_eq!((listed[0].name.as_str(), listed[0].kind), ("liveness", PolicyKind::Health));
+    assert_eq!((listed[1].name.as_str(), listed[1].kind), ("min-max", PolicyKind::Scaling));
+    assert!(registry.engine().is_pooled());
+}
+
+#[tokio::test]
+async fn the_component_of_min_max_decides_as_its_rule() {
+    let policy = registry().await.default_scaling();
+    let mut observation = ScalingObservation {
+        now: NOW,
+        workload: workload(),
+        current_replicas: 1,
+        replicas: vec![replica("a", Phase::Running)],
+        metrics: Vec::new(),
+        memory: Vec::new(),
+    };
+    for (current, wanted) in [(1, 2), (2, 2), (4, 4), (9, 5)] {
+        observation.current_replicas = current;
+        let decision = policy.decide("{}", &observation).await.expect("it decides");
+        assert_eq!(decision.replicas, wanted, "{}", decision.reason);
+        assert!(decision.memory.is_empty() && decision.evaluate_after.is_none() && !decision.reason.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_component_of_liveness_evaluates_as_its_rule() {
+    let policy = registry().await.default_health();
+    let probe = |ago, outcome| ProbeResult { at: Timestamp(NOW.0 - ago), outcome };
+    let failing = vec![
+        probe(3_000, ProbeOutcome::Failure("status 500".to_owned())),
+        probe(2_000, ProbeOutcome::Timeout),
+        probe(1_000, ProbeOutcome::Timeout),
+    ];
+    let observation = HealthObservation {
+        now: NOW,
+        workload: workload(),
+        replicas: vec![
+            ProbedReplica {
+                replica: replica("a", Phase::Running),
+                probes: vec![probe(1_000, ProbeOutcome::Success(3))],
+            },
+            ProbedReplica { replica: replica("b", Phase::Running), probes: failing },
+            ProbedReplica { replica: replica("c", Phase::Exited), probes: Vec::new() },
+            ProbedReplica { replica: replica("d", Phase::Held), probes: Vec::new() },
+        ],
+        memory: Vec::new(),
+    };
+    let report = policy.evaluate("{}", &observation).await.expect("it evaluates");
+    let told: Vec<_> = report
+        .assessments
+        .iter()
+        .map(|assessment| {
+            (assessment.replica_id.as_str(), assessment.status, assessment.remedy, assessment.reason.as_str())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("a", HealthStatus::Healthy, Remedy::None, "its probe succeeded in 3 ms"),
+            ("b", HealthStatus::Unhealthy, Remedy::Restart, "3 probes in a row failed: no answer in time"),
+            (
+                "c",
+                HealthStatus::Unhealthy,
+                Remedy::Replace,
+                "its process ended with exit code 137: the kernel killed it for memory"
+            ),
+            ("d", HealthStatus::Unknown, Remedy::None, "stopped by an operator"),
+        ]
+    );
+    assert!(!report.memory.is_empty());
+}
+
+#[tokio::test]
+async fn a_configuration_is_refused_with_the_field_and_the_reason() {
+    let registry = registry().await;
+    assert_eq!(registry.check_config("liveness", r#"{"failure-threshold": 2}"#, NOW).await, Ok(Vec::new()));
+    let refused = registry.check_config("liveness", r#"{"failure-threshold": 0}"#, NOW).await.expect_err("refused");
+    assert_eq!(
+        refused.to_string(),
+        "the policy `liveness` does not accept this configuration: its configuration is wrong: `failure-threshold` is 0; \
+         expected a whole number from 1 to 10"
+    );
+    assert!(registry.check_config("min-max", r#"{"x": 1}"#, NOW).await.is_err());
+    assert_eq!(registry.check_config("other", "{}", NOW).await, Err(ConfigError::Unknown("other".to_owned())));
+
+    let observation = HealthObservation { now: NOW, workload: workload(), replicas: Vec::new(), memory: Vec::new() };
+    let failure = registry.default_health().evaluate("[]", &observation).await.expect_err("refused");
+    assert_eq!(failure.kind, FailureKind::Refused);
+    let counted = registry.list();
+    assert_eq!(counted[0].failures["refused"], 2);
+}
+
+#[tokio::test]
+async fn a_policy_is_found_by_its_name_and_kind() {
+    let registry = registry().await;
+    assert!(registry.scaling("min-max").is_ok() && registry.health("liveness").is_ok());
+    let unknown = registry.scaling("liveness").err().expect("of the other kind");
+    assert_eq!(unknown.to_string(), "there is no scaling policy `liveness`; there are: `min-max`");
+}
+
+/// Slots of the pool, places and stores are all given back.
+#[tokio::test]
+async fn calls_one_after_another_and_at_once_leave_nothing_behind() {
+    let registry = registry().await;
+    let policy = registry.default_scaling();
+    let observation = ScalingObservation {
+        now: NOW,
+        workload: workload(),
+        current_replicas: 3,
+        replicas: (0..10).map(|number| replica(&format!("{number:064}"), Phase::Running)).collect(),
+        metrics: Vec::new(),
+        memory: Vec::new(),
+    };
+    for _ in 0..2_000 {
+        assert_eq!(policy.decide("{}", &observation).await.map(|decision| decision.replicas), Ok(3));
+    }
+    let calls = (0..64).map(|_| policy.decide("{}", &observation));
+    for answer in futures_util::future::join_all(calls).await {
+        assert_eq!(answer.map(|decision| decision.replicas), Ok(3));
+    }
+}

@@ -1,0 +1,225 @@
+//! WASI 0.2 with nothing behind it: clocks that show the observation's time, seeded random, text that is
+//! kept up to a limit and dropped past it; no files, environment, arguments or sockets.
+
+use super::{CallState, LimitExceeded};
+use crate::model::settings::PolicyLimits;
+use crate::model::{FailureKind, PolicyFailure, Timestamp};
+use sha2::{Digest, Sha256};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx};
+
+/// Adds all of WASI 0.2's command imports.
+pub(in crate::policy) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    // The library bounds the random bytes of one request; ours are bounded over the whole call, and seeded.
+    linker.allow_shadowing(true);
+    random::add_to_linker::<_, HasSelf<_>>(linker, |state: &mut CallState| &mut state.randomness)?;
+    insecure::add_to_linker::<_, HasSelf<_>>(linker, |state: &mut CallState| &mut state.randomness)?;
+    insecure_seed::add_to_linker::<_, HasSelf<_>>(linker, |state: &mut CallState| &mut state.randomness)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// The context of one call.
+pub(super) fn context(now: Timestamp, output: &Arc<Mutex<Output>>, limits: &PolicyLimits) -> WasiCtx {
+    let sink = Sink { output: Arc::clone(output), limit: usize::try_from(limits.output_bytes).unwrap_or(usize::MAX) };
+    let mut builder = WasiCtx::builder();
+    builder
+        .wall_clock(Still(now))
+        .monotonic_clock(Still(now))
+        .stdout(sink.clone())
+        .stderr(sink)
+        .max_random_size(limits.random_bytes)
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false);
+    builder.build()
+}
+
+/// A clock that stands still.
+struct Still(Timestamp);
+
+impl HostWallClock for Still {
+    fn resolution(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_millis(self.0.0)
+    }
+}
+
+impl HostMonotonicClock for Still {
+    fn resolution(&self) -> u64 {
+        1_000_000
+    }
+
+    fn now(&self) -> u64 {
+        self.0.0.saturating_mul(1_000_000)
+    }
+}
+
+/// Seeded random numbers (SplitMix64), of which one call may have a limited amount. The same arguments give
+/// the same numbers, so that a decision can be replayed; nothing secret may be made of them.
+#[derive(Debug)]
+pub(in crate::policy) struct Randomness {
+    state: u64,
+    left: u64,
+    limit: u64,
+}
+
+impl Randomness {
+    /// Numbers that follow from these texts.
+    pub(in crate::policy) fn seeded(texts: &[&[u8]], limits: &PolicyLimits) -> Self {
+        let mut hasher = Sha256::new();
+        for text in texts {
+            hasher.update((text.len() as u64).to_le_bytes());
+            hasher.update(text);
+        }
+        let digest = hasher.finalize();
+        let seed = digest.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte));
+        Self { state: seed, left: limits.random_bytes, limit: limits.random_bytes }
+    }
+
+    /// For components that import no random interface.
+    pub(in crate::policy) fn none() -> Self {
+        Self { state: 0, left: 0, limit: 0 }
+    }
+
+    fn take(&mut self, bytes: u64) -> wasmtime::Result<()> {
+        match self.left.checked_sub(bytes) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => {
+                let reason = format!("it asked for more than {} random bytes", self.limit);
+                Err(LimitExceeded(PolicyFailure::new(FailureKind::Memory, reason)).into())
+            }
+        }
+    }
+
+    fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn bytes(&mut self, count: u64) -> wasmtime::Result<Vec<u8>> {
+        self.take(count)?;
+        let count = usize::try_from(count)?;
+        let mut bytes = Vec::with_capacity(count.next_multiple_of(8));
+        while bytes.len() < count {
+            bytes.extend(self.next().to_le_bytes());
+        }
+        bytes.truncate(count);
+        Ok(bytes)
+    }
+
+    fn number(&mut self) -> wasmtime::Result<u64> {
+        self.take(8)?;
+        Ok(self.next())
+    }
+}
+
+impl random::Host for Randomness {
+    fn get_random_bytes(&mut self, count: u64) -> wasmtime::Result<Vec<u8>> {
+        self.bytes(count)
+    }
+
+    fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
+        self.number()
+    }
+}
+
+impl insecure::Host for Randomness {
+    fn get_insecure_random_bytes(&mut self, count: u64) -> wasmtime::Result<Vec<u8>> {
+        self.bytes(count)
+    }
+
+    fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
+        self.number()
+    }
+}
+
+impl insecure_seed::Host for Randomness {
+    fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
+        Ok((self.number()?, self.number()?))
+    }
+}
+
+/// What was written to standard output and standard error.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    pub(super) kept: Vec<u8>,
+    pub(super) dropped: u64,
+}
+
+/// A stream that takes everything and keeps its beginning: a flood neither blocks nor fails the policy.
+#[derive(Clone)]
+struct Sink {
+    output: Arc<Mutex<Output>>,
+    limit: usize,
+}
+
+impl IsTerminal for Sink {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Sink {
+    fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
+        // Only WASI 0.3 asks for this one, which is not linked.
+        Box::new(tokio::io::sink())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Sink {
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for Sink {
+    fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
+        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = self.limit.saturating_sub(output.kept.len()).min(bytes.len());
+        output.kept.extend_from_slice(&bytes[..room]);
+        output.dropped += (bytes.len() - room) as u64;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(64 << 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_numbers_follow_from_the_arguments_and_end_at_the_limit() {
+        let limits = PolicyLimits { random_bytes: 32, ..PolicyLimits::default() };
+        let draw = |texts: &[&[u8]]| Randomness::seeded(texts, &limits).bytes(16).expect("within the limit");
+        assert_eq!(draw(&[b"{}", b"a"]), draw(&[b"{}", b"a"]));
+        assert_ne!(draw(&[b"{}", b"a"]), draw(&[b"{}", b"b"]));
+        assert_ne!(draw(&[b"{}a", b""]), draw(&[b"{}", b"a"]));
+        let mut randomness = Randomness::seeded(&[], &limits);
+        assert!(randomness.bytes(24).is_ok() && randomness.number().is_ok() && randomness.number().is_err());
+    }
+}

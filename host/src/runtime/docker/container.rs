@@ -1,0 +1,302 @@
+//! Between a workload and the engine's words: the request that creates a replica, the replica an answer shows.
+
+use super::connect::Facts;
+use super::labels;
+use crate::model::replica::{PortBinding, Replica};
+use crate::model::settings::EngineSettings;
+use crate::model::workload::{ContainerPort, Workload};
+use crate::model::{ContainerId, Phase, Slot, Timestamp};
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, EndpointSettings,
+    HostConfig, NetworkSettings, NetworkingConfig, PortBinding as EnginePortBinding, RestartPolicy,
+    RestartPolicyNameEnum,
+};
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+/// Networks that are ways of the engine itself, not networks one joins.
+const NETWORK_MODES: [&str; 4] = ["host", "none", "bridge", "default"];
+
+/// Is this one of the engine's own network modes?
+pub(super) fn is_network_mode(network: &str) -> bool {
+    NETWORK_MODES.contains(&network)
+}
+
+/// The request that creates a replica of `workload`.
+pub(super) fn create_body(settings: &EngineSettings, workload: &Workload, slot: Slot) -> ContainerCreateBody {
+    let memory = i64::try_from(workload.resources.memory.bytes()).unwrap_or(i64::MAX);
+    let cpu = i64::try_from(workload.resources.cpu.nano_cores()).unwrap_or(i64::MAX);
+    let bindings = workload.ports.iter().map(|(inside, outside)| {
+        let binding = EnginePortBinding { host_ip: None, host_port: Some(outside.to_string()) };
+        (inside.to_string(), Some(vec![binding]))
+    });
+    let first_network = workload.networks.first();
+    ContainerCreateBody {
+        image: Some(workload.image.to_string()),
+        cmd: workload.command.clone(),
+        env: Some(workload.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
+        exposed_ports: Some(workload.ports.keys().map(ToString::to_string).collect()),
+        labels: Some(labels::of_replica(settings, workload, slot)),
+        host_config: Some(HostConfig {
+            nano_cpus: Some(cpu),
+            memory: Some(memory),
+            // Memory and swap together: without it as much again could be swapped, and the limit were none.
+            memory_swap: Some(memory),
+            port_bindings: Some(bindings.collect()),
+            // Who is started again, and when, is decided by Windlass.
+            restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
+            // `init` stays unset: whether a process is put above the image's own is the engine's default.
+            network_mode: first_network.cloned(),
+            ..HostConfig::default()
+        }),
+        networking_config: first_network.filter(|network| !is_network_mode(network)).map(|network| NetworkingConfig {
+            endpoints_config: Some(HashMap::from([(network.clone(), EndpointSettings::default())])),
+        }),
+        ..ContainerCreateBody::default()
+    }
+}
+
+/// A container of ours, as `inspect` shows it; none when its labels do not say that it is ours.
+///
+/// `seen`: its process was seen on this machine.
+pub(super) fn replica(
+    inspected: &ContainerInspectResponse,
+    instance: &str,
+    facts: Facts,
+    seen: bool,
+) -> Option<Replica> {
+    let identity = labels::identify(inspected.config.as_ref()?.labels.as_ref()?, instance)?;
+    let unknown = ContainerState::default();
+    let state = inspected.state.as_ref().unwrap_or(&unknown);
+    let phase = phase(state);
+    let running = runs(state);
+    let finished_at = state.finished_at.as_deref().and_then(timestamp);
+    let network = inspected.network_settings.as_ref();
+    Some(Replica {
+        id: ContainerId(inspected.id.clone()?),
+        name: inspected.name.as_deref().unwrap_or_default().trim_start_matches('/').to_owned(),
+        workload: identity.workload,
+        image: identity.image,
+        slot: identity.slot,
+        phase,
+        status: state.status.map(|status| status.to_string()).unwrap_or_default(),
+        created_at: inspected.created.as_deref().and_then(timestamp).unwrap_or_default(),
+        started_at: state.started_at.as_deref().and_then(timestamp),
+        finished_at,
+        // A start that failed leaves a code of the engine's own (127, 128) and no end of a process.
+        exit_code: if running || finished_at.is_none() { None } else { state.exit_code.map(exit_code) },
+        out_of_memory: !running && state.oom_killed.unwrap_or_default(),
+        error: state.error.clone().unwrap_or_default(),
+        ports: network.filter(|_| running).map(ports).unwrap_or_default(),
+        address: if running { address(inspected, network, facts, seen) } else { None },
+        usage: None,
+    })
+}
+
+/// Its process runs: paused and being stopped count.
+pub(super) fn runs(state: &ContainerState) -> bool {
+    matches!(phase(state), Phase::Running)
+        || (matches!(phase(state), Phase::Stopping) && state.running.unwrap_or_default())
+}
+
+fn phase(state: &ContainerState) -> Phase {
+    match state.status {
+        Some(ContainerStateStatusEnum::CREATED) => Phase::Starting,
+        Some(
+            ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::PAUSED | ContainerStateStatusEnum::RESTARTING,
+        ) => Phase::Running,
+        Some(ContainerStateStatusEnum::REMOVING | ContainerStateStatusEnum::STOPPING) => Phase::Stopping,
+        Some(ContainerStateStatusEnum::EXITED | ContainerStateStatusEnum::DEAD) => Phase::Exited,
+        Some(ContainerStateStatusEnum::EMPTY) | None => {
+            if state.running.unwrap_or_default() {
+                Phase::Running
+            } else {
+                Phase::Exited
+            }
+        }
+    }
+}
+
+fn exit_code(code: i64) -> i32 {
+    i32::try_from(code).unwrap_or(i32::MAX)
+}
+
+/// A time of the engine's; none for its "never", the year 1, and for what is no time.
+pub(super) fn timestamp(text: &str) -> Option<Timestamp> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    u64::try_from(time.as_millisecond()).ok().map(Timestamp)
+}
+
+/// The same port is listed once for each address family it is bound to.
+fn ports(network: &NetworkSettings) -> BTreeMap<ContainerPort, Vec<PortBinding>> {
+    let published = network.ports.iter().flatten().filter_map(|(inside, bindings)| {
+        let bindings: Vec<PortBinding> = bindings
+            .iter()
+            .flatten()
+            .filter_map(|binding| {
+                let host_port = binding.host_port.as_deref()?.parse().ok().filter(|port| *port > 0)?;
+                Some(PortBinding { host_ip: binding.host_ip.clone().unwrap_or_default(), host_port })
+            })
+            .collect();
+        Some((inside.parse().ok()?, bindings)).filter(|(_, bindings)| !bindings.is_empty())
+    });
+    published.collect()
+}
+
+/// Where the container itself listens: the engine's host, or an address in one of its networks.
+fn address(
+    inspected: &ContainerInspectResponse,
+    network: Option<&NetworkSettings>,
+    facts: Facts,
+    seen: bool,
+) -> Option<IpAddr> {
+    if uses_host_network(inspected) {
+        return facts.host(seen);
+    }
+    if !facts.reaches_networks(seen) {
+        return None;
+    }
+    // By name, so that the choice stays the same from one look to the next.
+    let networks: BTreeMap<_, _> = network?.networks.as_ref()?.iter().collect();
+    let mut addresses = networks.values().flat_map(|endpoint| [&endpoint.ip_address, &endpoint.global_ipv6_address]);
+    addresses.find_map(|address| address.as_deref()?.parse().ok())
+}
+
+/// It has no network of its own: what its interfaces count is the host's.
+pub(super) fn uses_host_network(inspected: &ContainerInspectResponse) -> bool {
+    inspected.host_config.as_ref().is_some_and(|config| config.network_mode.as_deref() == Some("host"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::WorkloadKey;
+    use crate::model::workload::{Bounds, DesiredStatus, Resources};
+    use std::net::Ipv4Addr;
+
+    const FACTS: Facts =
+        Facts { socket: true, rootless: false, in_container: false, host: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)) };
+
+    fn workload() -> Workload {
+        let image: crate::model::ImageRef = "ghcr.io/org/web:1".parse().unwrap();
+        Workload {
+            key: WorkloadKey::from(&image),
+            image,
+            bounds: Bounds::new(1, 3).unwrap(),
+            target: 1,
+            env: BTreeMap::from([("A".to_owned(), "1=2".to_owned())]),
+            ports: BTreeMap::from([("80/tcp".parse().unwrap(), 0), ("53/udp".parse().unwrap(), 5353)]),
+            resources: Resources {
+                cpu: "500m".parse().unwrap(),
+                memory: "64m".parse().unwrap(),
+                status: DesiredStatus::Running,
+            },
+            labels: BTreeMap::from([
+                ("team".to_owned(), "shop".to_owned()),
+                ("windlass.slot".to_owned(), "99".to_owned()),
+                ("orchestrator.image".to_owned(), "other".to_owned()),
+            ]),
+            networks: vec!["front".to_owned(), "back".to_owned()],
+            probe: None,
+            command: Some(vec!["httpd".to_owned()]),
+        }
+    }
+
+    fn inspected(state: serde_json::Value) -> ContainerInspectResponse {
+        serde_json::from_value(serde_json::json!({
+            "Id": "ab12", "Name": "/web-0-x", "Created": "2026-03-01T10:00:00.123456789Z", "State": state,
+            "HostConfig": {"NetworkMode": "front"},
+            "Config": {"Labels": {"orchestrator.image": "web:1", "windlass.instance": "i", "windlass.workload": "web",
+                                  "windlass.slot": "2"}},
+            "NetworkSettings": {
+                "Ports": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "32769"}, {"HostIp": "::", "HostPort": "32769"}],
+                          "443/tcp": null},
+                "Networks": {"front": {"IPAddress": "172.18.0.5"}, "back": {"IPAddress": "172.19.0.5"}}}
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_request_carries_the_limits_ports_networks_and_our_labels() {
+        let settings = EngineSettings { instance: "i".to_owned(), ..EngineSettings::default() };
+        let body = create_body(&settings, &workload(), Slot(4));
+        let host = body.host_config.unwrap();
+        assert_eq!(
+            (host.nano_cpus, host.memory, host.memory_swap),
+            (Some(500_000_000), Some(64 << 20), Some(64 << 20))
+        );
+        assert_eq!(host.restart_policy.unwrap().name, Some(RestartPolicyNameEnum::NO));
+        let port = |inside: &str| host.port_bindings.as_ref().unwrap()[inside].clone().unwrap()[0].host_port.clone();
+        assert_eq!((port("80/tcp"), port("53/udp")), (Some("0".to_owned()), Some("5353".to_owned())));
+        assert_eq!(host.network_mode.as_deref(), Some("front"));
+        let networks = body.networking_config.unwrap().endpoints_config.unwrap();
+        assert_eq!(networks.keys().collect::<Vec<_>>(), ["front"], "an engine of API 1.41 takes one at creation");
+        assert_eq!(body.env.unwrap(), ["A=1=2"]);
+        let labels = body.labels.unwrap();
+        assert_eq!((labels["team"].as_str(), labels.len()), ("shop", 5));
+        assert_eq!(labels["windlass.slot"], "4");
+        assert_eq!(labels["orchestrator.image"], "ghcr.io/org/web:1");
+    }
+
+    #[test]
+    fn a_running_container_shows_its_ports_and_its_address() {
+        let state = serde_json::json!({"Status": "running", "Running": true, "ExitCode": 0,
+            "StartedAt": "2026-03-01T10:00:01.5Z", "FinishedAt": "0001-01-01T00:00:00Z"});
+        let shown = replica(&inspected(state), "i", FACTS, true).unwrap();
+        assert_eq!((shown.phase, shown.status.as_str(), shown.name.as_str()), (Phase::Running, "running", "web-0-x"));
+        assert_eq!(shown.created_at, Timestamp(1_772_359_200_123));
+        assert_eq!(shown.started_at, Some(Timestamp(1_772_359_201_500)));
+        assert_eq!((shown.finished_at, shown.exit_code), (None, None));
+        assert_eq!(shown.ports.len(), 1);
+        assert_eq!(shown.ports[&"80/tcp".parse().unwrap()].len(), 2);
+        assert_eq!(shown.address, Some(IpAddr::from([172, 19, 0, 5])));
+    }
+
+    #[test]
+    fn a_stopped_container_shows_how_it_ended_and_no_ports() {
+        let state = serde_json::json!({"Status": "exited", "Running": false, "ExitCode": 137, "OOMKilled": true,
+            "StartedAt": "2026-03-01T10:00:01Z", "FinishedAt": "2026-03-01T10:00:09Z"});
+        let shown = replica(&inspected(state), "i", FACTS, true).unwrap();
+        assert_eq!((shown.phase, shown.exit_code, shown.out_of_memory), (Phase::Exited, Some(137), true));
+        assert!(shown.ports.is_empty() && shown.address.is_none() && shown.finished_at.is_some());
+    }
+
+    #[test]
+    fn a_container_that_could_not_start_never_started() {
+        let state = serde_json::json!({"Status": "created", "ExitCode": 128, "Error": "port is already allocated",
+            "StartedAt": "0001-01-01T00:00:00Z", "FinishedAt": "0001-01-01T00:00:00Z"});
+        let shown = replica(&inspected(state), "i", FACTS, true).unwrap();
+        assert_eq!((shown.phase, shown.exit_code, shown.started_at), (Phase::Starting, None, None));
+        assert_eq!(shown.error, "port is already allocated");
+    }
+
+    #[test]
+    fn each_word_of_the_engine_has_its_phase() {
+        for (status, expected) in [
+            ("created", Phase::Starting),
+            ("running", Phase::Running),
+            ("paused", Phase::Running),
+            ("restarting", Phase::Running),
+            ("removing", Phase::Stopping),
+            ("exited", Phase::Exited),
+            ("dead", Phase::Exited),
+        ] {
+            let state: ContainerState = serde_json::from_value(serde_json::json!({"Status": status})).unwrap();
+            assert_eq!(phase(&state), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn anothers_container_is_no_replica() {
+        let state = serde_json::json!({"Status": "running"});
+        assert!(replica(&inspected(state), "other", FACTS, true).is_none());
+    }
+
+    #[test]
+    fn times_have_nanoseconds_and_zones_and_a_never() {
+        assert_eq!(timestamp("1970-01-01T00:00:01.234567891Z"), Some(Timestamp(1_234)));
+        assert_eq!(timestamp("1970-01-01T02:00:01+02:00"), Some(Timestamp(1_000)));
+        assert_eq!(timestamp("0001-01-01T00:00:00Z"), None);
+        assert_eq!(timestamp("soon"), None);
+    }
+}

@@ -1,0 +1,263 @@
+//! Credentials for fetching images, from the user's Docker configuration (`config.json`) and its helpers.
+
+use super::failure::chain;
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use bollard::auth::DockerCredentials;
+use serde::Deserialize;
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+
+/// What Docker's own registry is called in the configuration.
+const DOCKER_HUB: &str = "https://index.docker.io/v1/";
+/// Time a credential helper may take.
+const HELPER_LIMIT: Duration = Duration::from_secs(10);
+/// As written by `docker login`; some tools leave the padding out.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Why credentials could not be had; without them a public image can still be fetched.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CredentialsError {
+    #[error("cannot read `{path}`")]
+    Read { path: String, source: std::io::Error },
+    #[error("`{path}` is not a Docker configuration")]
+    Parse { path: String, source: serde_json::Error },
+    #[error("the entry of `{registry}` is not `user:password` in base64")]
+    Entry { registry: String },
+    #[error("credential helper `{helper}`: {reason}")]
+    Helper { helper: String, reason: String },
+}
+
+/// The part of `config.json` that has to do with registries.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Configuration {
+    auths: HashMap<String, Entry>,
+    creds_store: Option<String>,
+    cred_helpers: HashMap<String, String>,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+struct Entry {
+    auth: Option<String>,
+    username: Option<String>,
+    password: Option<String>,
+    identitytoken: Option<String>,
+    registrytoken: Option<String>,
+}
+
+/// The registry an image comes from, as the configuration names it.
+pub(super) fn registry_of(image: &str) -> &str {
+    match image.split_once('/') {
+        Some((first, _)) if first == "localhost" || first.contains(['.', ':']) => match first {
+            "docker.io" | "index.docker.io" => DOCKER_HUB,
+            other => other,
+        },
+        _ => DOCKER_HUB,
+    }
+}
+
+/// The credentials for `image`'s registry; none: the configuration has none, or there is no configuration.
+///
+/// # Errors
+/// When the configuration cannot be read or a helper fails. Nothing secret is in the error.
+pub(super) async fn find(folder: Option<&Path>, image: &str) -> Result<Option<DockerCredentials>, CredentialsError> {
+    let Some(path) = folder.map(|folder| folder.join("config.json")) else { return Ok(None) };
+    let text = match tokio::fs::read(&path).await {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(CredentialsError::Read { path: path.display().to_string(), source }),
+    };
+    let configuration: Configuration = serde_json::from_slice(&text)
+        .map_err(|source| CredentialsError::Parse { path: path.display().to_string(), source })?;
+    let registry = registry_of(image);
+    let helper = configuration
+        .cred_helpers
+        .iter()
+        .find(|(name, _)| host_of(name) == host_of(registry))
+        .map(|(_, helper)| helper)
+        .or(configuration.creds_store.as_ref())
+        .filter(|helper| !helper.is_empty());
+    if let Some(helper) = helper
+        && let Some(credentials) = ask_helper(helper, registry).await?
+    {
+        return Ok(Some(credentials));
+    }
+    match entry(&configuration.auths, registry) {
+        Some(entry) => from_entry(entry, registry),
+        None => Ok(None),
+    }
+}
+
+/// An entry by its very name, else by its host: `https://r.example/v2/` is that of `r.example`.
+fn entry<'a>(auths: &'a HashMap<String, Entry>, registry: &str) -> Option<&'a Entry> {
+    auths.get(registry).or_else(|| {
+        let mut same_host: Vec<_> = auths.iter().filter(|(name, _)| host_of(name) == host_of(registry)).collect();
+        same_host.sort_by_key(|(name, _)| name.as_str());
+        same_host.first().map(|(_, entry)| *entry)
+    })
+}
+
+fn host_of(name: &str) -> &str {
+    let bare = name.trim_start_matches("https://").trim_start_matches("http://");
+    let host = bare.split('/').next().unwrap_or(bare);
+    match host {
+        "docker.io" | "registry-1.docker.io" => "index.docker.io",
+        other => other,
+    }
+}
+
+fn from_entry(entry: &Entry, registry: &str) -> Result<Option<DockerCredentials>, CredentialsError> {
+    let entry = entry.clone();
+    let filled = |value: Option<String>| value.filter(|value| !value.is_empty());
+    let mut credentials = DockerCredentials {
+        username: filled(entry.username),
+        password: filled(entry.password),
+        identitytoken: filled(entry.identitytoken),
+        registrytoken: filled(entry.registrytoken),
+        serveraddress: Some(registry.to_owned()),
+        ..DockerCredentials::default()
+    };
+    if let Some(auth) = filled(entry.auth) {
+        let refuse = || CredentialsError::Entry { registry: registry.to_owned() };
+        let decoded = BASE64.decode(auth.trim()).map_err(|_| refuse())?;
+        let decoded = String::from_utf8(decoded).map_err(|_| refuse())?;
+        let (username, password) = decoded.split_once(':').ok_or_else(refuse)?;
+        credentials.username = Some(username.to_owned());
+        credentials.password = Some(password.trim_end_matches('\0').to_owned());
+    }
+    let is_empty =
+        credentials.username.is_none() && credentials.identitytoken.is_none() && credentials.registrytoken.is_none();
+    Ok(if is_empty { None } else { Some(credentials) })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct HelperAnswer {
+    username: String,
+    secret: String,
+}
+
+/// Runs `docker-credential-<helper> get`, as the Docker client does.
+async fn ask_helper(helper: &str, registry: &str) -> Result<Option<DockerCredentials>, CredentialsError> {
+    let failed = |reason: String| CredentialsError::Helper { helper: helper.to_owned(), reason };
+    if !helper.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
+        return Err(failed("its name may hold letters, digits, `-`, `_` and `.`".to_owned()));
+    }
+    let mut child = tokio::process::Command::new(format!("docker-credential-{helper}"))
+        .arg("get")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| failed(chain(&error)))?;
+    let mut stdin = child.stdin.take();
+    let answered = tokio::time::timeout(HELPER_LIMIT, async move {
+        if let Some(stdin) = &mut stdin {
+            // A helper that does not read its input may still answer.
+            let _ = stdin.write_all(registry.as_bytes()).await;
+        }
+        drop(stdin);
+        child.wait_with_output().await
+    });
+    let output = match answered.await {
+        Ok(Ok(output)) => output,
+        Ok(Err(error)) => return Err(failed(chain(&error))),
+        Err(_) => return Err(failed(format!("no answer within {} s", HELPER_LIMIT.as_secs()))),
+    };
+    if !output.status.success() {
+        // A helper says on its output that it has nothing; nothing else tells that from a failure.
+        let said = String::from_utf8_lossy(&output.stdout);
+        return if said.contains("credentials not found") { Ok(None) } else { Err(failed(output.status.to_string())) };
+    }
+    let answer: HelperAnswer =
+        serde_json::from_slice(&output.stdout).map_err(|_| failed("its answer is not credentials".to_owned()))?;
+    let credentials = DockerCredentials { serveraddress: Some(registry.to_owned()), ..DockerCredentials::default() };
+    Ok(Some(if answer.username == "<token>" {
+        DockerCredentials { identitytoken: Some(answer.secret), ..credentials }
+    } else {
+        DockerCredentials { username: Some(answer.username), password: Some(answer.secret), ..credentials }
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn find_in(configuration: &str, image: &str) -> Result<Option<DockerCredentials>, CredentialsError> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config.json"), configuration).unwrap();
+        find(Some(folder.path()), image).await
+    }
+
+    #[test]
+    fn the_registry_is_the_first_part_when_it_looks_like_a_host() {
+        for (image, registry) in [
+            ("nginx", DOCKER_HUB),
+            ("org/app:1", DOCKER_HUB),
+            ("docker.io/org/app", DOCKER_HUB),
+            ("ghcr.io/org/app", "ghcr.io"),
+            ("localhost/app", "localhost"),
+            ("127.0.0.1:5000/app", "127.0.0.1:5000"),
+        ] {
+            assert_eq!(registry_of(image), registry, "{image}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_entry_is_found_by_its_host() {
+        // user:pa:ss and user2:x, the second without padding.
+        let configuration = r#"{"auths": {"https://r.example/v2/": {"auth": "dXNlcjpwYTpzcw=="},
+            "https://index.docker.io/v1/": {"auth": "dXNlcjI6eA"}}, "HttpHeaders": {"x": "y"}}"#;
+        let found = find_in(configuration, "r.example/app:1").await.unwrap().unwrap();
+        assert_eq!((found.username.as_deref(), found.password.as_deref()), (Some("user"), Some("pa:ss")));
+        assert_eq!(found.serveraddress.as_deref(), Some("r.example"));
+        let hub = find_in(configuration, "nginx").await.unwrap().unwrap();
+        assert_eq!((hub.username.as_deref(), hub.password.as_deref()), (Some("user2"), Some("x")));
+        assert!(find_in(configuration, "other.example/app").await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_token_needs_no_user() {
+        let found = find_in(r#"{"auths": {"r.example": {"identitytoken": "t"}}}"#, "r.example/a").await.unwrap();
+        assert_eq!(found.unwrap().identitytoken.as_deref(), Some("t"));
+        assert!(find_in(r#"{"auths": {"r.example": {}}}"#, "r.example/a").await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn no_configuration_means_no_credentials() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(find(Some(folder.path()), "nginx").await.unwrap().is_none());
+        assert!(find(None, "nginx").await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_said_without_secrets() {
+        assert!(matches!(find_in("{", "nginx").await, Err(CredentialsError::Parse { .. })));
+        for auth in ["c2VjcmV0", "!"] {
+            let configuration = format!(r#"{{"auths": {{"r.example": {{"auth": "{auth}"}}}}}}"#);
+            let refused = find_in(&configuration, "r.example/a").await.unwrap_err().to_string();
+            assert!(refused.contains("r.example") && !refused.contains("secret"), "{refused}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_helper_that_is_not_there_or_not_a_name_is_an_error() {
+        for helper in ["windlass-no-such-helper", "../../bin/sh"] {
+            let configuration = format!(r#"{{"credHelpers": {{"r.example": "{helper}"}}}}"#);
+            let refused = find_in(&configuration, "r.example/a").await.unwrap_err();
+            assert!(matches!(refused, CredentialsError::Helper { .. }), "{refused}");
+            assert!(find_in(&configuration, "nginx").await.unwrap().is_none());
+        }
+    }
+}

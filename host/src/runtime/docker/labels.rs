@@ -1,0 +1,157 @@
+//! The labels by which our containers are known, and the names they get.
+
+use crate::model::settings::EngineSettings;
+use crate::model::{Slot, Workload, WorkloadKey};
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+
+/// Image reference of the workload; the seed system's label.
+pub(super) const IMAGE: &str = "orchestrator.image";
+/// Name of the Windlass that created the container: two can share an engine.
+pub(super) const INSTANCE: &str = "windlass.instance";
+/// Key of the workload.
+pub(super) const WORKLOAD: &str = "windlass.workload";
+/// Slot in the workload, a decimal number.
+pub(super) const SLOT: &str = "windlass.slot";
+
+const RESERVED: [&str; 2] = ["windlass.", "orchestrator."];
+/// Longest part of a name taken from the workload; leaves room for slot and suffix in 63 bytes, so that the
+/// name is a host name too.
+const LONGEST_STEM: usize = 45;
+
+/// What the labels of one of our containers say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) workload: WorkloadKey,
+    pub(super) image: String,
+    pub(super) slot: Slot,
+}
+
+/// Reads the labels of a container; none: it is not this instance's, whatever else it is.
+pub(super) fn identify(labels: &HashMap<String, String>, instance: &str) -> Option<Identity> {
+    if labels.get(INSTANCE)? != instance {
+        return None;
+    }
+    Some(Identity {
+        workload: WorkloadKey::stored(labels.get(WORKLOAD)?),
+        image: labels.get(IMAGE)?.clone(),
+        slot: Slot(labels.get(SLOT)?.parse().ok()?),
+    })
+}
+
+/// The user's labels and ours. Ours win; theirs under a reserved prefix are dropped (the API refuses them).
+pub(super) fn of_replica(settings: &EngineSettings, workload: &Workload, slot: Slot) -> HashMap<String, String> {
+    let mut labels: HashMap<String, String> = workload
+        .labels
+        .iter()
+        .filter(|(name, _)| !RESERVED.iter().any(|prefix| name.starts_with(prefix)))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    labels.insert(IMAGE.to_owned(), workload.image.to_string());
+    labels.insert(INSTANCE.to_owned(), settings.instance.clone());
+    labels.insert(WORKLOAD.to_owned(), workload.key.to_string());
+    labels.insert(SLOT.to_owned(), slot.to_string());
+    labels
+}
+
+/// The engine's filter for containers of this instance, of one workload or of all.
+pub(super) fn filter(instance: &str, workload: Option<&WorkloadKey>) -> HashMap<String, Vec<String>> {
+    let mut labels = vec![IMAGE.to_owned(), format!("{INSTANCE}={instance}")];
+    labels.extend(workload.map(|key| format!("{WORKLOAD}={key}")));
+    HashMap::from([("label".to_owned(), labels)])
+}
+
+/// A name for a new container: what the workload is called, its slot, and six random characters, since the
+/// container it replaces may still be there.
+pub(super) fn container_name(workload: &Workload, slot: Slot) -> String {
+    format!("{}-{slot}-{}", stem(workload.key.as_str()), suffix())
+}
+
+/// The last part of a workload's key, as far as it may stand in a container's name.
+fn stem(key: &str) -> String {
+    let path = key.split('@').next().unwrap_or(key);
+    let last = path.rsplit('/').next().unwrap_or(path);
+    let bare = last.split(':').next().unwrap_or(last);
+    let clean: String = bare
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-') { c } else { '-' })
+        .skip_while(|c| !c.is_ascii_alphanumeric())
+        .take(LONGEST_STEM)
+        .collect();
+    if clean.is_empty() { "windlass".to_owned() } else { clean }
+}
+
+/// Six characters that differ from call to call; the standard library seeds each hasher anew, and nothing
+/// secret hangs on them.
+fn suffix() -> String {
+    const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+    let mut random = RandomState::new().hash_one(0_u8);
+    (0..6)
+        .map(|_| {
+            let character = char::from(ALPHABET[usize::try_from(random % 36).unwrap_or_default()]);
+            random /= 36;
+            character
+        })
+        .collect()
+}
+
+/// A name or identifier that can stand in a path of the engine's API: nothing that would lead elsewhere.
+pub(super) fn is_plain(name: &str) -> bool {
+    name.len() <= 255
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(pairs: &[(&str, &str)]) -> HashMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn only_containers_with_every_label_of_this_instance_are_ours() {
+        let ours = labels(&[(IMAGE, "web:1"), (INSTANCE, "a"), (WORKLOAD, "web"), (SLOT, "3")]);
+        let identity = identify(&ours, "a").unwrap();
+        assert_eq!((identity.workload.as_str(), identity.image.as_str(), identity.slot), ("web", "web:1", Slot(3)));
+        assert_eq!(identify(&ours, "b"), None);
+        for missing in [IMAGE, INSTANCE, WORKLOAD, SLOT] {
+            let mut fewer = ours.clone();
+            fewer.remove(missing);
+            assert_eq!(identify(&fewer, "a"), None, "{missing}");
+        }
+        assert_eq!(identify(&HashMap::new(), "a"), None);
+    }
+
+    #[test]
+    fn names_are_valid_whatever_the_key_holds() {
+        for (key, expected) in [
+            ("nginx:alpine", "nginx"),
+            ("ghcr.io/org/app_2:1.0", "app_2"),
+            ("127.0.0.1:5000/team/app@sha256:00", "app"),
+            ("shop-front", "shop-front"),
+            ("///", "windlass"),
+            ("é", "windlass"),
+        ] {
+            assert_eq!(stem(key), expected);
+        }
+        assert_eq!(stem(&"a".repeat(300)).len(), LONGEST_STEM);
+    }
+
+    #[test]
+    fn suffixes_differ() {
+        let some: std::collections::HashSet<String> = (0..200).map(|_| suffix()).collect();
+        assert!(some.len() > 195);
+        assert!(some.iter().all(|suffix| suffix.len() == 6 && is_plain(suffix)));
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_are_not_plain() {
+        assert!(is_plain("web-0-abc123") && is_plain(&"0a".repeat(32)));
+        for name in ["", "../images/x", "a/b", "a?force=1", "a%2f", ".a", "a b", "a\n"] {
+            assert!(!is_plain(name), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! What the liveness rule makes of every phase, of probes and of what it remembers.
+
+use super::*;
+use crate::bindings::exports::windlass::policy::health::ProbeResult;
+use crate::bindings::windlass::policy::types::{Limits, Workload};
+
+const NOW: u64 = 1_000_000;
+
+fn replica(id: &str, phase: Phase) -> Replica {
+    Replica {
+        id: id.to_owned(),
+        phase,
+        health: HealthStatus::Unknown,
+        created_at: NOW - 60_000,
+        started_at: Some(NOW - 59_000),
+        restarts: 0,
+        exit_code: None,
+        out_of_memory: false,
+        usage: None,
+    }
+}
+
+/// Probes one second apart, the last of them at `NOW`: `+` succeeded, `-` failed, `t` had no answer.
+fn probes(outcomes: &str) -> Vec<ProbeResult> {
+    let first = NOW - 1_000 * (outcomes.len() as u64).saturating_sub(1);
+    outcomes
+        .chars()
+        .enumerate()
+        .map(|(index, outcome)| ProbeResult {
+            at: first + 1_000 * index as u64,
+            outcome: match outcome {
+                '+' => ProbeOutcome::Success(4),
+                '-' => ProbeOutcome::Failure("status 500".to_owned()),
+                _ => ProbeOutcome::Timeout,
+            },
+        })
+        .collect()
+}
+
+fn observe(replicas: Vec<(Replica, &str)>, memory: Vec<u8>) -> Observation {
+    Observation {
+        now: NOW,
+        workload: Workload {
+            name: "web".to_owned(),
+            image: "web:1".to_owned(),
+            min_replicas: 1,
+            max_replicas: 5,
+            limits: Limits { cpu_cores: None, memory_bytes: None },
+            labels: Vec::new(),
+        },
+        replicas: replicas
+            .into_iter()
+            .map(|(replica, outcomes)| ProbedReplica { replica, probes: probes(outcomes) })
+            .collect(),
+        memory,
+    }
+}
+
+/// The assessment of one replica, and the memory afterwards.
+fn assess(config: &Config, replica: Replica, outcomes: &str, memory: Vec<u8>) -> (Assessment, Vec<u8>) {
+    let mut report = evaluate(config, &observe(vec![(replica, outcomes)], memory));
+    assert_eq!(report.assessments.len(), 1);
+    (report.assessments.remove(0), report.memory)
+}
+
+fn in_words(assessment: &Assessment) -> String {
+    format!("{:?}, {:?}: {}", assessment.status, assessment.remedy, assessment.reason)
+}
+
+fn say(config: &Config, replica: Replica, outcomes: &str) -> String {
+    in_words(&assess(config, replica, outcomes, Vec::new()).0)
+}
+
+#[test]
+fn each_phase_has_its_answer() {
+    let config = Config::default();
+    let young = |mut replica: Replica| {
+        replica.created_at = NOW - 500;
+        replica.started_at = None;
+        replica
+    };
+    let ended = |exit_code, out_of_memory| Replica { exit_code, out_of_memory, ..replica("a", Phase::Exited) };
+    for (replica, expected) in [
+        (replica("a", Phase::Running), "HealthStatus::Healthy, Remedy::None: its process runs"),
+        (replica("a", Phase::Held), "HealthStatus::Unknown, Remedy::None: stopped by an operator"),
+        (replica("a", Phase::Stopping), "HealthStatus::Unknown, Remedy::None: it is being stopped"),
+        (ended(None, false), "HealthStatus::Unhealthy, Remedy::Replace: its process ended"),
+        (ended(Some(0), false), "HealthStatus::Unhealthy, Remedy::Replace: its process ended with exit code 0"),
+        (
+            ended(Some(137), true),
+            "HealthStatus::Unhealthy, Remedy::Replace: its process ended with exit code 137: the kernel killed it for memory",
+        ),
+        (young(replica("a", Phase::Starting)), "HealthStatus::Starting, Remedy::None: its process has not started yet"),
+        (
+            Replica { started_at: None, ..replica("a", Phase::Starting) },
+            "HealthStatus::Unhealthy, Remedy::Restart: its process did not start within 60000 ms",
+        ),
+    ] {
+        assert_eq!(say(&config, replica, ""), expected);
+    }
+}
+
+#[test]
+fn probes_in_a_row_decide_after_the_start_period() {
+    let config = Config::default();
+    let was = |health| Replica { health, ..replica("a", Phase::Running) };
+    for (health, outcomes, expected) in [
+        (HealthStatus::Unknown, "+", "HealthStatus::Healthy, Remedy::None: its probe succeeded in 4 ms"),
+        (HealthStatus::Healthy, "+-", "HealthStatus::Healthy, Remedy::None: 1 of 3 probes in a row failed: status 500"),
+        (HealthStatus::Healthy, "--", "HealthStatus::Healthy, Remedy::None: 2 of 3 probes in a row failed: status 500"),
+        (
+            HealthStatus::Unknown,
+            "--",
+            "HealthStatus::Starting, Remedy::None: 2 of 3 probes in a row failed: status 500",
+        ),
+        (
+            HealthStatus::Healthy,
+            "+-t-t",
+            "HealthStatus::Unhealthy, Remedy::Restart: 4 probes in a row failed: no answer in time",
+        ),
+        (
+            HealthStatus::Healthy,
+            "---",
+            "HealthStatus::Unhealthy, Remedy::Restart: 3 probes in a row failed: status 500",
+        ),
+        (HealthStatus::Unhealthy, "---+", "HealthStatus::Healthy, Remedy::None: its probe succeeded in 4 ms"),
+        (
+            HealthStatus::Unhealthy,
+            "+--",
+            "HealthStatus::Unhealthy, Remedy::None: 2 of 3 probes in a row failed: status 500",
+        ),
+        (
+            HealthStatus::Healthy,
+            "--+--",
+            "HealthStatus::Healthy, Remedy::None: 2 of 3 probes in a row failed: status 500",
+        ),
+    ] {
+        assert_eq!(say(&config, was(health), outcomes), expected, "{outcomes}");
+    }
+}
+
+#[test]
+fn failures_do_not_count_before_the_first_success_or_the_end_of_the_start_period() {
+    let config = Config { start_period_ms: 120_000, ..Config::default() };
+    assert_eq!(
+        say(&config, replica("a", Phase::Running), "-----"),
+        "HealthStatus::Starting, Remedy::None: its probe has not succeeded yet: status 500"
+    );
+    assert_eq!(
+        say(&config, replica("a", Phase::Running), "+---"),
+        "HealthStatus::Unhealthy, Remedy::Restart: 3 probes in a row failed: status 500"
+    );
+}
+
+#[test]
+fn several_successes_may_be_asked_for() {
+    let config = Config { success_threshold: 2, ..Config::default() };
+    let was = |health| Replica { health, ..replica("a", Phase::Running) };
+    assert_eq!(
+        say(&config, was(HealthStatus::Unhealthy), "---+"),
+        "HealthStatus::Unhealthy, Remedy::None: 1 of 2 probes in a row succeeded"
+    );
+    assert_eq!(
+        say(&config, was(HealthStatus::Unknown), "+"),
+        "HealthStatus::Starting, Remedy::None: 1 of 2 probes in a row succeeded"
+    );
+    assert!(say(&config, was(HealthStatus::Unhealthy), "---++").starts_with("HealthStatus::Healthy"));
+    assert!(say(&config, was(HealthStatus::Healthy), "-+").starts_with("HealthStatus::Healthy"));
+}
+
+#[test]
+fn probes_of_the_process_before_this_one_do_not_count() {
+    let config = Config { start_period_ms: 5_000, ..Config::default() };
+    let started = |ago| Replica { started_at: Some(NOW - ago), ..replica("a", Phase::Running) };
+    assert_eq!(
+        say(&config, started(500), "----+---------"),
+        "HealthStatus::Starting, Remedy::None: its probe has not succeeded yet: status 500"
+    );
+    let restarted_later = Replica { started_at: Some(NOW + 1), ..replica("a", Phase::Running) };
+    assert_eq!(
+        say(&config, restarted_later, "---"),
+        "HealthStatus::Starting, Remedy::None: it runs and was not probed yet"
+    );
+}
+
+#[test]
+fn a_failing_replica_is_restarted_once_and_then_replaced() {
+    let config = Config::default();
+    let failing = |started_at| Replica { started_at: Some(started_at), ..replica("a", Phase::Running) };
+    let (first, memory) = assess(&config, failing(NOW - 50_000), "---", Vec::new());
+    assert_eq!(first.remedy, Remedy::Restart);
+    // The host has not carried it out yet: the same is asked, and nothing is counted.
+    let (again, memory) = assess(&config, failing(NOW - 50_000), "----", memory);
+    assert_eq!(again.remedy, Remedy::Restart);
+    // Restarted, within its start period: the count is kept.
+    let (starting, memory) = assess(&config, failing(NOW - 2_000), "-", memory);
+    assert_eq!((starting.status, starting.remedy), (HealthStatus::Starting, Remedy::None));
+    let (second, memory) = assess(&config, failing(NOW - 20_000), "---", memory);
+    assert_eq!(second.remedy, Remedy::Replace);
+    let (still, memory) = assess(&config, failing(NOW - 20_000), "----", memory);
+    assert_eq!(still.remedy, Remedy::Replace);
+    // A success wipes the slate.
+    let (_, memory) = assess(&config, failing(NOW - 20_000), "---+", memory);
+    let (fresh, _) = assess(&config, failing(NOW - 20_000), "+---", memory);
+    assert_eq!(fresh.remedy, Remedy::Restart);
+}
+
+#[test]
+fn the_number_of_restarts_is_a_setting() {
+    for allowed in 0..4 {
+        let config = Config { restarts_before_replace: allowed, ..Config::default() };
+        let mut memory = Vec::new();
+        for start in 0..=allowed {
+            let failing = Replica { started_at: Some(NOW - 40_000 + start), ..replica("a", Phase::Running) };
+            let (assessment, after) = assess(&config, failing, "---", memory);
+            let expected = if start < allowed { Remedy::Restart } else { Remedy::Replace };
+            assert_eq!(assessment.remedy, expected, "{start} of {allowed}");
+            memory = after;
+        }
+    }
+}
+
+#[test]
+fn a_replica_not_probed_yet_is_told_from_one_that_is_never_probed() {
+    let config = Config::default();
+    let young = |id| Replica { started_at: Some(NOW - 1_000), ..replica(id, Phase::Running) };
+    // No probe was ever seen: running is well.
+    let (assessment, memory) = assess(&config, young("a"), "", Vec::new());
+    assert_eq!((assessment.status, memory.len()), (HealthStatus::Healthy, 0));
+    // Another replica is probed: this one will be.
+    let report = evaluate(&config, &observe(vec![(young("a"), ""), (replica("b", Phase::Running), "+")], Vec::new()));
+    assert_eq!(report.assessments[0].status, HealthStatus::Starting);
+    // So it is remembered when it is alone,
+    let (assessment, memory) = assess(&config, young("c"), "", report.memory);
+    assert_eq!(assessment.status, HealthStatus::Starting);
+    // and forgotten when a replica has run for long with no probe.
+    let (assessment, memory) = assess(&config, replica("c", Phase::Running), "", memory);
+    assert_eq!((assessment.status, memory.len()), (HealthStatus::Healthy, 0));
+}
+
+#[test]
+fn memory_of_another_version_or_damaged_is_begun_anew() {
+    let config = Config::default();
+    let failing = || replica("a", Phase::Running);
+    let (_, memory) = assess(&config, failing(), "---", Vec::new());
+    assert_eq!(memory.len(), 2 + ASKED_BYTES);
+    assert_eq!(Memory::decode(&memory).encode(), memory);
+    for damaged in [vec![9, 1, 2, 3], vec![1], memory[..memory.len() - 1].to_vec(), [&[2], &memory[1..]].concat()] {
+        let moved = Replica { started_at: Some(NOW - 30_000), ..failing() };
+        assert_eq!(assess(&config, moved, "---", damaged).0.remedy, Remedy::Restart);
+    }
+}
+
+#[test]
+fn a_thousand_failing_replicas_fit_the_limits_of_an_answer() {
+    let why = "é".repeat(10_000);
+    let replicas = (0..1_000).map(|number| (replica(&format!("{number:064}"), Phase::Running), "")).collect();
+    let mut observation = observe(replicas, Vec::new());
+    for replica in &mut observation.replicas {
+        let failure = |at| ProbeResult { at, outcome: ProbeOutcome::Failure(why.clone()) };
+        replica.probes = vec![failure(NOW - 2), failure(NOW - 1), failure(NOW)];
+    }
+    let report = evaluate(&Config::default(), &observation);
+    assert!(report.memory.len() <= 20_000);
+    assert!(report.assessments.iter().all(|assessment| assessment.reason.len() <= 300));
+    assert_eq!(Memory::decode(&report.memory).asked.len(), 1_000);
+}
+
+/// Every phase, health, probe sequence and memory gives one assessment for each replica, no remedy for
+/// what is well, held or being stopped, and the same answer when asked again.
+#[test]
+fn the_rule_holds_for_every_combination() {
+    let config = Config { start_period_ms: 3_000, ..Config::default() };
+    let (_, failing_memory) = assess(&config, replica("a", Phase::Running), "---", Vec::new());
+    for phase in [Phase::Starting, Phase::Running, Phase::Stopping, Phase::Exited, Phase::Held] {
+        for health in [HealthStatus::Unknown, HealthStatus::Starting, HealthStatus::Healthy, HealthStatus::Unhealthy] {
+            for outcomes in ["", "+", "-", "t", "+-", "-+", "---", "+---", "---+", "ttt", "+t-t"] {
+                for started_at in [None, Some(0), Some(NOW - 1_000), Some(NOW - 59_000), Some(NOW + 5)] {
+                    for memory in [Vec::new(), failing_memory.clone()] {
+                        let shown = Replica { health, started_at, ..replica("a", phase) };
+                        let (assessment, after) = assess(&config, shown.clone(), outcomes, memory.clone());
+                        let case = format!("{shown:?} {outcomes} gave {}", in_words(&assessment));
+                        let unwell = assessment.status == HealthStatus::Unhealthy;
+                        assert!(assessment.remedy == Remedy::None || unwell, "{case}");
+                        if matches!(phase, Phase::Held | Phase::Stopping) {
+                            assert_eq!(assessment.remedy, Remedy::None, "{case}");
+                        }
+                        assert_eq!(
+                            assessment.remedy == Remedy::Replace,
+                            phase == Phase::Exited || { assessment.remedy == Remedy::Replace && !memory.is_empty() },
+                            "{case}"
+                        );
+                        let (same, _) = assess(&config, shown, outcomes, memory);
+                        assert_eq!(in_words(&same), in_words(&assessment));
+                        assert!(after.len() <= 2 + ASKED_BYTES, "{case}");
+                    }
+                }
+            }
+        }
+    }
+}
