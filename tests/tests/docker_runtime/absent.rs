@@ -52,7 +52,9 @@ async fn an_engine_may_come_and_go_and_come_back() {
     let runtime = connect(&socket, &Environment::default()).await;
     let mut events = runtime.events();
     let unavailable = |outcome: Result<(), RuntimeError>| matches!(outcome, Err(RuntimeError::Unavailable(_)));
-    assert!(unavailable(runtime.ping().await));
+    let absent = runtime.ping().await;
+    let told = format!("the engine is unavailable: unix://{}: no such socket", socket.display());
+    assert_eq!(absent.map_err(|error| error.to_string()), Err(told));
     assert!(matches!(runtime.list(None).await, Err(RuntimeError::Unavailable(_))));
     assert!(matches!(events.next().await, Some(RuntimeEvent::Lost(_))));
     for _ in 0..2 {

@@ -230,7 +230,10 @@ impl Engine {
         match tokio::time::timeout(limit, async { ask(self.client().await?).await }).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(Error::RequestTimeoutError)) | Err(_) => Err(timed_out()),
-            Ok(Err(error)) => Err(Failure::from(error)),
+            Ok(Err(error)) => Err(match Failure::from(error) {
+                Failure::Unavailable(reason) => Failure::Unavailable(format!("{}: {reason}", self.address())),
+                failure => failure,
+            }),
         }
     }
 
