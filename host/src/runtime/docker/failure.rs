@@ -52,10 +52,10 @@ impl From<Error> for Failure {
             }
             // Within a stream that began well, as a pull's.
             Error::DockerStreamError { error } => Self::Answered { status: 500, message: error.trim().to_owned() },
-            Error::SocketNotFoundError(path) => Self::Unavailable(format!("no socket at `{path}`")),
+            Error::SocketNotFoundError(_) => Self::Unavailable("no such socket".to_owned()),
+            Error::HyperLegacyError { err } => Self::Unavailable(chain(&err)),
             error @ (Error::IOError { .. }
             | Error::HyperResponseError { .. }
-            | Error::HyperLegacyError { .. }
             | Error::RequestTimeoutError
             | Error::CertPathError { .. }
             | Error::CertMultipleKeys { .. }
@@ -154,6 +154,6 @@ mod tests {
         let error = Error::IOError { err: std::io::Error::from(std::io::ErrorKind::ConnectionReset) };
         assert!(matches!(Failure::from(error), Failure::Unavailable(_)));
         let missing = Failure::from(Error::SocketNotFoundError("/x.sock".to_owned()));
-        assert_eq!(missing, Failure::Unavailable("no socket at `/x.sock`".to_owned()));
+        assert_eq!(missing, Failure::Unavailable("no such socket".to_owned()));
     }
 }
