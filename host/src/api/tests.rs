@@ -3,6 +3,7 @@
 use super::views::PolicyView;
 use super::*;
 use crate::api::openapi::OPERATIONS;
+use crate::control::fixtures::idle_controller;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -24,7 +25,7 @@ fn api(settings: ApiSettings) -> axum::Router {
         failures: BTreeMap::new(),
     };
     let state = ApiState {
-        controller: Controller::detached(),
+        controller: idle_controller(),
         policies: Arc::new(move || vec![policy.clone()]),
         settings: Arc::new(settings.clone()),
     };

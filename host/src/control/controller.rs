@@ -307,11 +307,3 @@ impl Controller {
         }
     }
 }
-
-#[cfg(test)]
-impl Controller {
-    /// A controller of nothing, for the API's tests that end before it is asked.
-    pub(crate) fn detached() -> Self {
-        Self { inner: Arc::new(()) }
-    }
-}

@@ -37,11 +37,6 @@ impl Failure {
     pub(super) fn lacks_image(&self) -> bool {
         matches!(self, Self::Answered { status: 404, message } if message.to_ascii_lowercase().contains("image"))
     }
-
-    /// The engine says that something is in the way.
-    pub(super) fn is_conflict(&self) -> bool {
-        matches!(self, Self::Answered { status: 409, .. })
-    }
 }
 
 impl From<Error> for Failure {
