@@ -1,1 +1,3 @@
-//! x
+//! Helpers of the black-box tests.
+
+pub mod hostile;
