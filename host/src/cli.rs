@@ -1,1 +1,110 @@
-//! x
+//! The command line: one file for each command.
+//!
+//! Each command makes the runtime it needs; `compile-policy` makes none, for its process is held to tight
+//! limits.
+
+pub mod compile_policy;
+pub mod config;
+pub mod logging;
+pub mod policy;
+pub mod serve;
+
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Keeps the right number of containers alive; WebAssembly components decide what right means.
+#[derive(Debug, Parser)]
+#[command(name = "windlass", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the control loop and the API until a signal.
+    Serve(serve::ServeArguments),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Look at a policy without a server or an engine.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// The process that compiles one policy under limits; started by windlass itself.
+    #[command(hide = true, disable_help_flag = true)]
+    CompilePolicy {
+        /// Read by the command itself.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        _arguments: Vec<OsString>,
+    },
+}
+
+/// Does what the arguments of the process say. Exits 0 when it was done, 1 when it failed, 2 when the
+/// arguments or the configuration are wrong.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(arguments) => serve::run(arguments),
+        Command::Config(command) => config::run(command),
+        Command::Policy(command) => policy(command),
+        Command::CompilePolicy { .. } => compile_policy::compile_policy(),
+    }
+}
+
+fn policy(command: policy::PolicyCommand) -> ExitCode {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(policy::run(command)),
+        Err(error) => fail(1, format!("cannot start the runtime: {error}")),
+    }
+}
+
+/// Says on standard error why a command ends, and ends it with this status.
+fn fail(status: u8, why: impl Display) -> ExitCode {
+    // When standard error is gone there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "windlass: {why}");
+    ExitCode::from(status)
+}
+
+/// An error with everything behind it, in one line each.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_commands_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_compiling_process_takes_any_arguments() {
+        assert!(Cli::try_parse_from(["windlass", "compile-policy", "--memory", "1", "-x", "a"]).is_ok());
+    }
+
+    #[test]
+    fn flags_become_overrides() {
+        let line = ["windlass", "serve", "--listen", "0.0.0.0:9000", "--insecure", "--interval", "5s"];
+        let Ok(Cli { command: Command::Serve(arguments) }) = Cli::try_parse_from(line) else {
+            panic!("not understood");
+        };
+        let overrides = crate::config::Overrides::from(arguments);
+        assert_eq!(overrides.listen.map(|listen| listen.port()), Some(9000));
+        assert_eq!(overrides.insecure, Some(true));
+        assert_eq!(overrides.interval, Some(std::time::Duration::from_secs(5)));
+        assert!(Cli::try_parse_from(["windlass", "serve", "--interval", "5"]).is_err());
+        assert!(Cli::try_parse_from(["windlass", "serve", "--token", "x"]).is_err(), "a token is no flag");
+    }
+}

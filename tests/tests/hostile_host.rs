@@ -150,16 +150,17 @@ async fn hold_harmless(host: &Host, which: &str, kind: FailureKind) -> anyhow::R
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_serving_host_holds_every_hostile_policy_harmless() {
     let engine = Arc::new(PolicyEngine::new(PolicyLimits::default()).expect("an engine"));
+    let compiler = Compiler::in_process();
     let (scaling, health) = built_in();
     let mut tried = 0;
     for hostile in hostile::all() {
-        let load = || PolicyComponent::load(&engine, &Compiler::in_process(), None, Arc::from(hostile.bytes.clone()));
         let (which, kind) = match hostile.expect {
             Expect::Scaling(kind, _) => ("scaling", kind),
             Expect::Health(kind, _) => ("health", kind),
             Expect::NotLoaded(_) | Expect::Harmless => continue,
         };
-        let policy = Arc::new(load().await.expect(hostile.name));
+        let load = PolicyComponent::load(&engine, &compiler, None, Arc::from(hostile.bytes));
+        let policy = Arc::new(load.await.expect(hostile.name));
         let host = match which {
             "scaling" => Host::begin(policy, Arc::clone(&health)).await,
             _ => Host::begin(Arc::clone(&scaling), policy).await,

@@ -1,8 +1,8 @@
 //! The one envelope of every error: `application/problem+json` (RFC 9457).
 
 use crate::control::ControlError;
+use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
-use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -24,13 +24,14 @@ pub struct Problem {
     detail: String,
     /// Members beside the standard ones.
     more: Map<String, Value>,
-    header: Option<(HeaderName, HeaderValue)>,
+    /// `WWW-Authenticate` of a 401.
+    challenge: Option<&'static str>,
 }
 
 impl Problem {
     /// A problem with this status and explanation.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), more: Map::new(), header: None }
+        Self { status, detail: detail.into(), more: Map::new(), challenge: None }
     }
 
     /// 422: everything that is wrong with a request, at once.
@@ -52,8 +53,7 @@ impl Problem {
 
     /// 401: no token, or a wrong one.
     pub fn unauthorized(detail: &'static str, challenge: &'static str) -> Self {
-        let header = Some((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)));
-        Self { header, ..Self::new(StatusCode::UNAUTHORIZED, detail) }
+        Self { challenge: Some(challenge), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
     }
 
     /// 500 about which the caller learns nothing; the log has the rest.
@@ -89,8 +89,8 @@ impl IntoResponse for Problem {
         body.extend(self.more);
         let text = Value::Object(body).to_string();
         let mut response = (self.status, [(CONTENT_TYPE, "application/problem+json")], text).into_response();
-        if let Some((name, value)) = self.header {
-            response.headers_mut().insert(name, value);
+        if let Some(challenge) = self.challenge {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use tower::ServiceExt;
 
-fn api(settings: ApiSettings) -> axum::Router {
+fn api(settings: &ApiSettings) -> axum::Router {
     let policy = PolicyView {
         name: "min-max".into(),
         kind: "scaling".into(),
@@ -29,7 +29,7 @@ fn api(settings: ApiSettings) -> axum::Router {
         policies: Arc::new(move || vec![policy.clone()]),
         settings: Arc::new(settings.clone()),
     };
-    server::bounded(router(state), &settings)
+    server::bounded(router(state), settings)
 }
 
 async fn send(method: &str, uri: &str, headers: &[(&str, &str)], body: &str) -> Response<Body> {
@@ -38,7 +38,7 @@ async fn send(method: &str, uri: &str, headers: &[(&str, &str)], body: &str) -> 
         request = request.header(*name, *value);
     }
     let request = request.body(Body::from(body.to_owned())).expect("a request");
-    let Ok(response) = api(ApiSettings::default()).oneshot(request).await;
+    let Ok(response) = api(&ApiSettings::default()).oneshot(request).await;
     response
 }
 
@@ -174,7 +174,7 @@ async fn a_body_past_the_limit_is_refused_whether_it_says_so_or_not() {
     let unsized_body = Body::from_stream(futures_util::stream::iter([Ok::<_, std::io::Error>(long.clone())]));
     for body in [Body::from(long), unsized_body] {
         let request = Request::post("/start/container").header("content-type", "application/json").body(body);
-        let Ok(response) = api(settings.clone()).oneshot(request.expect("a request")).await;
+        let Ok(response) = api(&settings).oneshot(request.expect("a request")).await;
         assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
         assert_eq!(response.headers()["content-type"], "application/problem+json");
     }
@@ -185,12 +185,12 @@ async fn strangers_are_told_how_to_come_in_and_nothing_else() {
     let settings = ApiSettings { token: Some("0123456789abcdef".into()), ..ApiSettings::default() };
     for uri in ["/images", "/nowhere", "/images/ghcr.io/a/b", "/policies"] {
         let request = Request::get(uri).body(Body::empty()).expect("a request");
-        let Ok(response) = api(settings.clone()).oneshot(request).await;
+        let Ok(response) = api(&settings).oneshot(request).await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{uri}");
         assert_eq!(response.headers()["www-authenticate"], "Bearer realm=\"windlass\"");
     }
     let request = Request::get("/policies").header("authorization", "Bearer 0123456789abcdef");
-    let Ok(response) = api(settings.clone()).oneshot(request.body(Body::empty()).expect("a request")).await;
+    let Ok(response) = api(&settings).oneshot(request.body(Body::empty()).expect("a request")).await;
     assert_eq!(response.status(), StatusCode::OK);
 }
 

@@ -1,8 +1,9 @@
 //! The answers, whole, from a workload of two replicas.
 
 use super::*;
+use crate::control::report::PolicyReport;
 use crate::model::facts::Usage;
-use crate::model::workload::{Bounds, Probe, Resources, WorkloadKey};
+use crate::model::workload::{Bounds, Probe, ProbeTarget, Resources, WorkloadKey};
 use crate::model::{ContainerId, FailureKind, Phase, PolicyFailure, PolicyIdentity, Slot, Timestamp};
 use std::collections::BTreeSet;
 use std::time::Duration;

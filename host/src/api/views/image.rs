@@ -1,0 +1,216 @@
+//! The answer of `GET /images/{image}`: one workload in full.
+
+use super::{ActionView, ContainerSummary, DesiredBounds, ImageSummary, ResourcesView};
+use crate::control::report::PolicyReport;
+use crate::control::{PassReport, WorkloadView};
+use crate::model::facts::HealthStatus;
+use crate::model::workload::{Probe, ProbeTarget};
+use crate::model::{Phase, Replica};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// A container as `GET /images/{image}` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ReplicaView {
+    /// The container.
+    #[serde(flatten)]
+    pub summary: ContainerSummary,
+    /// Where it is in its life: `starting`, `running`, `stopping`, `exited`, or `held` (stopped by an operator).
+    #[schema(value_type = String)]
+    pub phase: Phase,
+    /// What the health policy last said: `unknown`, `starting`, `healthy`, `degraded` or `unhealthy`.
+    #[schema(value_type = String)]
+    pub health: HealthStatus,
+    /// Why it said so.
+    pub health_reason: Option<String>,
+    /// When it was created.
+    pub created_at: u64,
+    /// When its process last started.
+    pub started_at: Option<u64>,
+    /// When its process last ended.
+    pub finished_at: Option<u64>,
+    /// Exit code of the last process to end.
+    pub exit_code: Option<i32>,
+    /// The kernel killed the last process for memory.
+    pub out_of_memory: bool,
+}
+
+/// How one policy answered in a pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PolicyAnswerView {
+    /// Name it is registered under.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Digest of what was compiled.
+    pub digest: String,
+    /// Why it gave no answer; null: it answered.
+    pub unavailable: Option<UnavailableView>,
+}
+
+/// Why a policy gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct UnavailableView {
+    /// `trap`, `time`, `memory`, `output`, `link` or `refused`.
+    pub kind: String,
+    /// One sentence.
+    pub reason: String,
+}
+
+impl From<&PolicyReport> for PolicyAnswerView {
+    fn from(report: &PolicyReport) -> Self {
+        Self {
+            name: report.policy.name.clone(),
+            version: report.policy.version.clone(),
+            digest: report.policy.digest.clone(),
+            unavailable: report
+                .unavailable
+                .as_ref()
+                .map(|failure| UnavailableView { kind: failure.kind.to_string(), reason: failure.reason.clone() }),
+        }
+    }
+}
+
+/// One pass.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct PassView {
+    /// When it looked.
+    pub at: u64,
+    /// When it was done.
+    pub finished_at: u64,
+    /// Why the count is what it is, or why the pass could not be made.
+    pub reason: String,
+    /// Why the engine could not be looked at; null: it was.
+    pub error: Option<String>,
+    /// Number of its decision in `GET /images/{image}/decisions`; null where none was made.
+    pub decision: Option<i64>,
+    /// How the health policy answered.
+    pub health_policy: Option<PolicyAnswerView>,
+    /// How the scaling policy answered.
+    pub scaling_policy: Option<PolicyAnswerView>,
+    /// What was done, in the order it ended.
+    pub actions: Vec<ActionView>,
+}
+
+impl PassView {
+    fn of(pass: &PassReport, replicas: &[Replica]) -> Self {
+        Self {
+            at: pass.at.0,
+            finished_at: pass.finished_at.0,
+            reason: pass.reason.clone(),
+            error: pass.error.clone(),
+            decision: pass.decision,
+            health_policy: pass.health_policy.as_ref().map(PolicyAnswerView::from),
+            scaling_policy: pass.scaling_policy.as_ref().map(PolicyAnswerView::from),
+            actions: pass.actions.iter().map(|action| ActionView::of(action, replicas)).collect(),
+        }
+    }
+}
+
+/// What was asked for, in `GET /images/{image}`.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct DesiredView {
+    /// How many replicas are wanted.
+    #[serde(flatten)]
+    pub bounds: DesiredBounds,
+    /// The count steered to now, within the bounds.
+    pub target: u32,
+    /// Environment of each replica.
+    pub env: BTreeMap<String, String>,
+    /// `80/tcp` → port on the host, 0 for any free one.
+    pub ports: BTreeMap<String, u16>,
+    /// What each replica may use.
+    pub resources: ResourcesView,
+    /// Labels of each replica.
+    pub labels: BTreeMap<String, String>,
+    /// Networks each replica joins; empty: the engine's default.
+    pub networks: Vec<String>,
+    /// How the host asks whether a replica answers, in the form of the start request; durations in seconds.
+    pub probe: Option<Value>,
+    /// Replaces the image's command.
+    pub command: Option<Vec<String>>,
+}
+
+/// What runs, in `GET /images/{image}`.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ObservedView {
+    /// Containers that count: all but the held ones.
+    pub replicas: usize,
+    /// Of those, how many run.
+    pub running: usize,
+    /// Containers stopped by an operator.
+    pub held: usize,
+    /// Every container, oldest first.
+    pub containers: Vec<ReplicaView>,
+}
+
+/// Answer of `GET /images/{image}`.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ImageView {
+    /// The image.
+    pub image: String,
+    /// The name it is addressed by, where its body gave it one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What was asked for.
+    pub desired: DesiredView,
+    /// What runs, as last seen.
+    pub observed: ObservedView,
+    /// The last pass; null before the first.
+    pub last_pass: Option<PassView>,
+}
+
+impl From<&WorkloadView> for ImageView {
+    fn from(view: &WorkloadView) -> Self {
+        let ImageSummary { image, name, bounds, env, ports, resources } = ImageSummary::from(&view.workload);
+        let workload = &view.workload;
+        let is_held = |replica: &Replica| view.held.contains(&replica.id);
+        let held = view.replicas.iter().filter(|replica| is_held(replica)).count();
+        let containers = view.replicas.iter().map(|replica| ReplicaView {
+            summary: replica.into(),
+            phase: replica.phase,
+            health: view.health.get(&replica.id).copied().unwrap_or_default(),
+            health_reason: view.health_reasons.get(&replica.id).cloned(),
+            created_at: replica.created_at.0,
+            started_at: replica.started_at.map(|at| at.0),
+            finished_at: replica.finished_at.map(|at| at.0),
+            exit_code: replica.exit_code,
+            out_of_memory: replica.out_of_memory,
+        });
+        Self {
+            image,
+            name,
+            desired: DesiredView {
+                bounds,
+                target: workload.target,
+                env,
+                ports,
+                resources,
+                labels: workload.labels.clone(),
+                networks: workload.networks.clone(),
+                probe: workload.probe.as_ref().map(probe),
+                command: workload.command.clone(),
+            },
+            observed: ObservedView {
+                replicas: view.replicas.len() - held,
+                running: view.replicas.iter().filter(|replica| !is_held(replica) && replica.is_alive()).count(),
+                held,
+                containers: containers.collect(),
+            },
+            last_pass: view.last_pass.as_ref().map(|pass| PassView::of(pass, &view.replicas)),
+        }
+    }
+}
+
+/// A probe in the form of the start request.
+fn probe(probe: &Probe) -> Value {
+    let mut shown = match &probe.target {
+        ProbeTarget::Http { port, path } => json!({"http": {"port": port, "path": path}}),
+        ProbeTarget::Tcp { port } => json!({"tcp": {"port": port}}),
+    };
+    shown["interval"] = json!(probe.interval.as_secs_f64());
+    shown["timeout"] = json!(probe.timeout.as_secs_f64());
+    shown
+}

@@ -1,0 +1,105 @@
+//! `windlass serve`: the control loop and the API until a signal.
+
+use super::{chain, fail, logging};
+use crate::config::{self, Config, ConfigError, LogFormat, Overrides, Surroundings};
+use crate::model::text::duration;
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// What is put over the file. The token is no flag, for flags can be read by others: it is in a file or in
+/// WINDLASS_TOKEN.
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// Configuration file [default: /etc/windlass/windlass.toml, if it exists]
+    #[arg(long, env = "WINDLASS_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address the API listens on [default: 127.0.0.1:8000]
+    #[arg(long, env = "WINDLASS_LISTEN", value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// File with the token that callers must bear; or put the token in WINDLASS_TOKEN
+    #[arg(long, env = "WINDLASS_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Listen beyond loopback without a token: anyone who reaches it can run containers
+    #[arg(
+        long,
+        env = "WINDLASS_INSECURE",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new()
+    )]
+    insecure: Option<bool>,
+    /// Where the database and compiled policies are kept [default: /var/lib/windlass for root, else
+    /// ~/.local/state/windlass]
+    #[arg(long, env = "WINDLASS_DATA_DIR", value_name = "DIRECTORY")]
+    data_dir: Option<PathBuf>,
+    /// Name of this windlass on the engine; only its own containers are touched [default: default]
+    #[arg(long, env = "WINDLASS_INSTANCE", value_name = "NAME")]
+    instance: Option<String>,
+    /// Socket or address of the engine [default: DOCKER_HOST, else the engine's own]
+    #[arg(long, env = "WINDLASS_ENGINE_HOST", value_name = "HOST")]
+    engine_host: Option<String>,
+    /// Time between passes of a workload that nothing wakes [default: 15s]
+    #[arg(long, env = "WINDLASS_INTERVAL", value_name = "DURATION", value_parser = duration)]
+    interval: Option<Duration>,
+    /// What is logged, by module: `info,windlass::api=debug` [default: info]
+    #[arg(long, env = "WINDLASS_LOG", value_name = "FILTER")]
+    log: Option<String>,
+    /// How it is logged [default: auto: for people on a terminal, JSON otherwise]
+    #[arg(long, env = "WINDLASS_LOG_FORMAT", value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+impl From<ServeArguments> for Overrides {
+    fn from(arguments: ServeArguments) -> Self {
+        Self {
+            file: arguments.config,
+            listen: arguments.listen,
+            token_file: arguments.token_file,
+            insecure: arguments.insecure,
+            data_dir: arguments.data_dir,
+            instance: arguments.instance,
+            engine_host: arguments.engine_host,
+            interval: arguments.interval,
+            log: arguments.log,
+            log_format: arguments.log_format,
+        }
+    }
+}
+
+/// The configuration that these arguments, the environment and the file make.
+///
+/// # Errors
+/// Whatever is wrong with it.
+pub fn configuration(arguments: ServeArguments) -> Result<Config, ConfigError> {
+    let surroundings =
+        Surroundings { variable: &|name| std::env::var_os(name), is_root: rustix::process::geteuid().is_root() };
+    config::load(&arguments.into(), &surroundings)
+}
+
+/// Runs until a signal. Exits 1 when it failed, 2 when the configuration is wrong.
+pub fn run(arguments: ServeArguments) -> ExitCode {
+    let config = match configuration(arguments) {
+        Ok(config) => config,
+        Err(error) => return fail(2, chain(&error)),
+    };
+    if let Err(error) = logging::init(&config.log) {
+        return fail(1, format_args!("cannot log: {error}"));
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, format_args!("cannot start: {error}")),
+    };
+    match runtime.block_on(crate::app::run(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "windlass ends");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The first stage: what `windlass.toml` may say, field by field, with the range of each.
+
+use super::LogFormat;
+use super::kinds::{Count, Share, Size, Span, Stands, kib, mib, ms, secs};
+use crate::model::settings::{ApiSettings, ControlSettings, EngineSettings, PolicyLimits};
+use crate::model::text::nearest;
+use serde::{Deserialize, Serialize};
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One section of the file: fields with a range, which become the fields of the same name of a settings
+/// type, and `more` that [`super::check`] deals with.
+macro_rules! section {
+    (
+        $(#[$doc:meta])*
+        $raw:ident $name:literal for $settings:ty {
+            $($field:ident: $kind:ty [$range:expr],)*
+        }
+        more { $($other:ident: $type:ty,)* }
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(missing_docs, reason = "the fields are documented where they are used: `model::settings`")]
+        pub struct $raw {
+            $(#[serde(skip_serializing_if = "Option::is_none")] pub $other: Option<$type>,)*
+            $(#[serde(skip_serializing_if = "Option::is_none")] pub $field: Option<$kind>,)*
+        }
+
+        impl $raw {
+            /// Puts what was said over the defaults; notes what is out of its range.
+            fn apply(&self, settings: &mut $settings, problems: &mut Vec<String>) {
+                $(if let Some(value) = self.$field
+                    && is_within(concat!($name, ".", stringify!($field)), value, &$range, problems)
+                {
+                    settings.$field = Stands::setting(value);
+                })*
+            }
+
+            /// Says every setting.
+            pub(super) fn showing(settings: &$settings) -> Self {
+                Self {
+                    $($other: None,)*
+                    $($field: Some(Stands::showing(&settings.$field)),)*
+                }
+            }
+        }
+    };
+}
+
+section! {
+    /// `[api]`: how the API is served.
+    RawApi "api" for ApiSettings {
+        body_bytes: Size [kib(1)..=mib(64)],
+        header_timeout: Span [ms(100)..=secs(300)],
+        concurrent_requests: Count [Count(1)..=Count(65_536)],
+        connections: Count [Count(1)..=Count(65_536)],
+        shutdown_grace: Span [ms(0)..=secs(3_600)],
+    }
+    more { listen: SocketAddr, token_file: PathBuf, insecure: bool, }
+}
+
+section! {
+    /// `[engine]`: how the engine is reached and treated.
+    RawEngine "engine" for EngineSettings {
+        call_timeout: Span [secs(1)..=secs(600)],
+        pull_timeout: Span [secs(1)..=secs(86_400)],
+        concurrent_actions: Count [Count(1)..=Count(256)],
+        sample_interval: Span [secs(1)..=secs(300)],
+    }
+    more { instance: String, host: String, }
+}
+
+section! {
+    /// `[control]`: guardrails and pace of the control loop.
+    RawControl "control" for ControlSettings {
+        interval: Span [secs(1)..=secs(3_600)],
+        stop_grace: Span [ms(0)..=secs(3_600)],
+        backoff_base: Span [ms(0)..=secs(3_600)],
+        backoff_max: Span [ms(0)..=secs(86_400)],
+        backoff_reset: Span [secs(1)..=secs(86_400)],
+        heal_share: Share [Share(0.001)..=Share(1.0)],
+        probes_kept: Count [Count(1)..=Count(1_000)],
+        decisions_kept: Count [Count(1)..=Count(1_000_000)],
+    }
+    more { scaling_config: toml::Table, health_config: toml::Table, }
+}
+
+section! {
+    /// `[policy]`: limits of one policy call, and of compiling a policy.
+    RawPolicy "policy" for PolicyLimits {
+        decision_time: Span [ms(1)..=secs(5)],
+        manifest_time: Span [ms(1)..=secs(10)],
+        memory_bytes: Size [mib(1)..=mib(256)],
+        memories: Count [Count(1)..=Count(64)],
+        core_instances: Count [Count(1)..=Count(1_000)],
+        tables: Count [Count(1)..=Count(1_000)],
+        table_elements: Count [Count(1)..=Count(10_000_000)],
+        hostcall_bytes: Size [kib(4)..=mib(8)],
+        handles: Count [Count(1)..=Count(1_000_000)],
+        stack_bytes: Size [kib(64)..=mib(1)],
+        random_bytes: Size [Size(1)..=mib(16)],
+        log_lines: Count [Count(0)..=Count(10_000)],
+        log_line_bytes: Size [Size(1)..=kib(64)],
+        output_bytes: Size [Size(1)..=mib(1)],
+        returned_memory_bytes: Size [Size(1)..=mib(4)],
+        reason_bytes: Size [Size(16)..=kib(64)],
+        component_bytes: Size [kib(4)..=mib(256)],
+        concurrent_calls: Count [Count(1)..=Count(1_000)],
+        compile_time: Span [secs(1)..=secs(600)],
+        compile_memory_bytes: Size [mib(256)..=mib(64 << 10)],
+    }
+    more {}
+}
+
+/// `[store]`: where things are kept.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawStore {
+    /// The data directory.
+    pub data_dir: Option<PathBuf>,
+}
+
+/// `[log]`: what is logged, and how.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawLog {
+    /// Levels by module.
+    pub filter: Option<String>,
+    /// `auto`, `human` or `json`.
+    pub format: Option<LogFormat>,
+}
+
+/// The whole file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawConfig {
+    /// How the API is served.
+    pub api: RawApi,
+    /// How the engine is reached and treated.
+    pub engine: RawEngine,
+    /// Guardrails and pace of the control loop.
+    pub control: RawControl,
+    /// Limits of policy calls.
+    pub policy: RawPolicy,
+    /// Where things are kept.
+    pub store: RawStore,
+    /// What is logged, and how.
+    pub log: RawLog,
+}
+
+/// What the sections with ranges came to.
+pub(super) struct Settings {
+    pub(super) api: ApiSettings,
+    pub(super) engine: EngineSettings,
+    pub(super) control: ControlSettings,
+    pub(super) policy: PolicyLimits,
+}
+
+impl RawConfig {
+    /// Defaults with what the file says over them; notes what is out of its range.
+    pub(super) fn settings(&self, problems: &mut Vec<String>) -> Settings {
+        let mut settings = Settings {
+            api: ApiSettings::default(),
+            engine: EngineSettings::default(),
+            control: ControlSettings::default(),
+            policy: PolicyLimits::default(),
+        };
+        self.api.apply(&mut settings.api, problems);
+        self.engine.apply(&mut settings.engine, problems);
+        self.control.apply(&mut settings.control, problems);
+        self.policy.apply(&mut settings.policy, problems);
+        let control = &mut settings.control;
+        for (name, table, config) in [
+            ("control.scaling_config", &self.control.scaling_config, &mut control.scaling_config),
+            ("control.health_config", &self.control.health_config, &mut control.health_config),
+        ] {
+            match table.as_ref().map(|table| json(&toml::Value::Table(table.clone()))) {
+                Some(Some(value)) => *config = value.to_string(),
+                Some(None) => problems.push(format!("`{name}` has a date or a number that JSON has no form for")),
+                None => {}
+            }
+        }
+        settings
+    }
+}
+
+/// Sets the interval as the file's own field would.
+pub(super) fn set_interval(interval: Duration, control: &mut ControlSettings, problems: &mut Vec<String>) {
+    RawControl { interval: Some(Span(interval)), ..RawControl::default() }.apply(control, problems);
+}
+
+fn is_within<T: PartialOrd + Display + Copy>(
+    name: &str,
+    value: T,
+    range: &RangeInclusive<T>,
+    problems: &mut Vec<String>,
+) -> bool {
+    let within = range.contains(&value);
+    if !within {
+        problems.push(format!("`{name}` is {value}; expected {} to {}", range.start(), range.end()));
+    }
+    within
+}
+
+/// A TOML value as JSON; none when it has no such form.
+fn json(value: &toml::Value) -> Option<serde_json::Value> {
+    Some(match value {
+        toml::Value::String(text) => text.clone().into(),
+        toml::Value::Integer(number) => (*number).into(),
+        toml::Value::Float(number) => serde_json::Number::from_f64(*number)?.into(),
+        toml::Value::Boolean(truth) => (*truth).into(),
+        toml::Value::Datetime(_) => return None,
+        toml::Value::Array(elements) => elements.iter().map(json).collect::<Option<Vec<_>>>()?.into(),
+        toml::Value::Table(table) => {
+            let entries: Option<serde_json::Map<_, _>> =
+                table.iter().map(|(name, value)| Some((name.clone(), json(value)?))).collect();
+            entries?.into()
+        }
+    })
+}
+
+/// What is wrong with a file, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Malformed {
+    pub(super) line: usize,
+    pub(super) column: usize,
+    pub(super) message: String,
+}
+
+/// Reads the text of a file.
+pub(super) fn parse(text: &str) -> Result<RawConfig, Malformed> {
+    let deserializer = toml::Deserializer::parse(text).map_err(|error| malformed(text, "", &error))?;
+    serde_path_to_error::deserialize(deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        malformed(text, path.trim_matches('.'), error.inner())
+    })
+}
+
+fn malformed(text: &str, path: &str, error: &toml::de::Error) -> Malformed {
+    let before = error.span().map_or("", |span| text.get(..span.start).unwrap_or(text));
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
+    Malformed { line, column, message: message(path, error.message().trim()) }
+}
+
+/// The library's message with the field it is about, and the nearest right name of an unknown one.
+fn message(path: &str, said: &str) -> String {
+    let said =
+        &said.replace("invalid socket address syntax", "expected an address and a port such as `127.0.0.1:8000`");
+    let Some((wrong, expected)) = said.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`')) else {
+        return if path.is_empty() { said.to_owned() } else { format!("`{path}`: {said}") };
+    };
+    // The path of an unknown field ends with its name or with its section, as the library likes.
+    let section = path.strip_suffix(wrong).unwrap_or(path).trim_end_matches('.');
+    let key = if section.is_empty() { wrong.to_owned() } else { format!("{section}.{wrong}") };
+    // Known names stand between backticks: every second piece.
+    let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+    match nearest(wrong, &known) {
+        Some(near) => format!("unknown key `{key}`; did you mean `{near}`?"),
+        None => format!("unknown key `{key}`; expected {}", known.join(", ")),
+    }
+}

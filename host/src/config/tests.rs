@@ -1,0 +1,322 @@
+//! What configurations come to, and what is said of wrong ones.
+
+use super::*;
+use crate::model::settings::PolicyLimits;
+use std::fs;
+
+/// Loads a file with this text, in this environment.
+fn load_text(text: &str, overrides: Overrides, environment: &[(&str, &str)]) -> Result<Config, String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("windlass.toml");
+    fs::write(&path, text).expect("written");
+    let variable =
+        |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
+    let surroundings = Surroundings { variable: &variable, is_root: false };
+    let overrides = Overrides { file: Some(path), ..overrides };
+    load(&overrides, &surroundings)
+        .map_err(|error| error.to_string().replace(&format!("{}/", folder.path().display()), ""))
+}
+
+const HOME: &[(&str, &str)] = &[("HOME", "/home/ann")];
+
+fn told(text: &str) -> String {
+    load_text(text, Overrides::default(), HOME).expect_err("refused")
+}
+
+fn of(text: &str) -> Config {
+    load_text(text, Overrides::default(), HOME).expect("a configuration")
+}
+
+#[test]
+fn an_empty_file_is_the_defaults() {
+    let config = of("");
+    assert_eq!(config.api, ApiSettings::default());
+    assert_eq!(config.engine, EngineSettings::default());
+    assert_eq!(config.control, ControlSettings::default());
+    assert_eq!(config.policy, PolicyLimits::default());
+    assert_eq!(config.store.data_dir, Path::new("/home/ann/.local/state/windlass"));
+    assert_eq!((config.log.filter.as_str(), config.log.format), ("info", LogFormat::Auto));
+}
+
+#[test]
+fn what_is_shown_says_everything_and_comes_to_the_same() {
+    let config = of("");
+    let shown = config.to_toml();
+    insta::assert_snapshot!(shown, @r#"
+    [api]
+    listen = "127.0.0.1:8000"
+    insecure = false
+    body_bytes = "1MiB"
+    header_timeout = "10s"
+    concurrent_requests = 256
+    connections = 1024
+    shutdown_grace = "30s"
+
+    [engine]
+    instance = "default"
+    call_timeout = "30s"
+    pull_timeout = "10m"
+    concurrent_actions = 4
+    sample_interval = "5s"
+
+    [control]
+    interval = "15s"
+    stop_grace = "10s"
+    backoff_base = "10s"
+    backoff_max = "5m"
+    backoff_reset = "10m"
+    heal_share = 0.3333333333333333
+    probes_kept = 10
+    decisions_kept = 1000
+
+    [control.scaling_config]
+
+    [control.health_config]
+
+    [policy]
+    decision_time = "250ms"
+    manifest_time = "1s"
+    memory_bytes = "64MiB"
+    memories = 4
+    core_instances = 64
+    tables = 20
+    table_elements = 100000
+    hostcall_bytes = "1MiB"
+    handles = 1000
+    stack_bytes = "512KiB"
+    random_bytes = "64KiB"
+    log_lines = 32
+    log_line_bytes = "1KiB"
+    output_bytes = "16KiB"
+    returned_memory_bytes = "64KiB"
+    reason_bytes = "1KiB"
+    component_bytes = "40MiB"
+    concurrent_calls = 8
+    compile_time = "30s"
+    compile_memory_bytes = "2GiB"
+
+    [store]
+    data_dir = "/home/ann/.local/state/windlass"
+
+    [log]
+    filter = "info"
+    format = "auto"
+    "#);
+    let again = of(&shown);
+    assert_eq!(Config { file: config.file.clone(), ..again }, config);
+}
+
+#[test]
+fn every_section_is_understood() {
+    let config = of(r#"
+        [api]
+        listen = "[::1]:9000"
+        body_bytes = "64KiB"
+        header_timeout = "250ms"
+        [engine]
+        instance = "blue"
+        host = "tcp://10.0.0.1:2375"
+        concurrent_actions = 8
+        [control]
+        heal_share = 0.5
+        backoff_max = "1m 30s"
+        [control.health_config]
+        failures = 3
+        grace = { seconds = 2.5 }
+        [policy]
+        memory_bytes = "128MiB"
+        [store]
+        data_dir = "/data"
+        [log]
+        filter = "warn,windlass=debug"
+        format = "json"
+    "#);
+    assert_eq!(config.api.listen.to_string(), "[::1]:9000");
+    assert_eq!((config.api.body_bytes, config.api.header_timeout), (64 << 10, Duration::from_millis(250)));
+    assert_eq!((config.engine.instance.as_str(), config.engine.concurrent_actions), ("blue", 8));
+    assert_eq!(config.engine.host.as_deref(), Some("tcp://10.0.0.1:2375"));
+    assert_eq!(config.control.heal_share, 0.5);
+    assert_eq!(config.control.backoff_max, Duration::from_secs(90));
+    assert_eq!(config.control.health_config, r#"{"failures":3,"grace":{"seconds":2.5}}"#);
+    assert_eq!(config.policy.memory_bytes, 128 << 20);
+    assert_eq!(config.store.data_dir, Path::new("/data"));
+    assert_eq!(config.log.format, LogFormat::Json);
+}
+
+#[test]
+fn flags_and_environment_are_over_the_file() {
+    let overrides = Overrides {
+        listen: "127.0.0.1:1".parse().ok(),
+        interval: Some(Duration::from_secs(3)),
+        instance: Some("green".into()),
+        log_format: Some(LogFormat::Human),
+        data_dir: Some("/elsewhere".into()),
+        ..Overrides::default()
+    };
+    let text = "api.listen = '127.0.0.1:2'\nengine.instance = 'blue'\ncontrol.interval = '9s'\nlog.format = 'json'";
+    let config = load_text(text, overrides, HOME).expect("a configuration");
+    assert_eq!(config.api.listen.port(), 1);
+    assert_eq!(config.engine.instance, "green");
+    assert_eq!(config.control.interval, Duration::from_secs(3));
+    assert_eq!(config.log.format, LogFormat::Human);
+    assert_eq!(config.store.data_dir, Path::new("/elsewhere"));
+    let short = Overrides { interval: Some(Duration::ZERO), ..Overrides::default() };
+    assert_eq!(load_text("", short, HOME), Err("`control.interval` is 0s; expected 1s to 1h".to_owned()));
+}
+
+#[test]
+fn unknown_keys_are_told_with_their_place_and_the_nearest_right_one() {
+    let said: Vec<String> = [
+        "[api]\nlisten = \"127.0.0.1:1\"\nlisen = 3\n",
+        "[apy]\n",
+        "[policy]\n  decision-time = \"1s\"\n",
+        "[log]\ncolour = true\n",
+        "api = { token = \"0123456789abcdef\" }\n",
+    ]
+    .map(told)
+    .to_vec();
+    insta::assert_snapshot!(said.join("\n"), @r"
+    windlass.toml:3:1: unknown key `api.lisen`; did you mean `listen`?
+    windlass.toml:1:2: unknown key `apy`; did you mean `api`?
+    windlass.toml:2:3: unknown key `policy.decision-time`; did you mean `decision_time`?
+    windlass.toml:2:1: unknown key `log.colour`; expected filter, format
+    windlass.toml:1:9: unknown key `api.token`; did you mean `token_file`?
+    ");
+}
+
+#[test]
+fn wrong_values_are_told_with_their_place_and_what_is_expected() {
+    let said: Vec<String> = [
+        "[api]\nheader_timeout = 15\n",
+        "[api]\nheader_timeout = \"15\"\n",
+        "[api]\nbody_bytes = \"many\"\n",
+        "[api]\nlisten = \"localhost\"\n",
+        "[engine]\nconcurrent_actions = -1\n",
+        "[engine]\nconcurrent_actions = \"four\"\n",
+        "[log]\nformat = \"xml\"\n",
+        "[api\n",
+        "[api]\nconnections = 1\nconnections = 2\n",
+    ]
+    .map(told)
+    .to_vec();
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    windlass.toml:2:18: `api.header_timeout`: invalid type: integer `15`, expected a length of time such as "250ms", "15s" or "5m"
+    windlass.toml:2:18: `api.header_timeout`: `15` is not a length of time; expected such as `250ms`, `15s` or `5m`
+    windlass.toml:2:14: `api.body_bytes`: `many` is not a size; expected such as `64KiB`, `1MiB` or `2GiB`
+    windlass.toml:2:10: `api.listen`: expected an address and a port such as `127.0.0.1:8000`
+    windlass.toml:2:22: `engine.concurrent_actions`: invalid value: integer `-1`, expected a whole number from 0
+    windlass.toml:2:22: `engine.concurrent_actions`: invalid type: string "four", expected a whole number from 0
+    windlass.toml:2:10: `log.format`: unknown variant `xml`, expected one of `auto`, `human`, `json`
+    windlass.toml:1:5: unclosed table, expected `]`
+    windlass.toml:3:1: duplicate key
+    "#);
+}
+
+#[test]
+fn values_out_of_range_are_told_all_at_once() {
+    let said = told(
+        r#"
+        [api]
+        body_bytes = "1GiB"
+        connections = 0
+        [engine]
+        instance = "two words"
+        [control]
+        interval = "10ms"
+        heal_share = 1.5
+        backoff_base = "30m"
+        [control.scaling_config]
+        since = 2024-01-01
+        [policy]
+        decision_time = "6s"
+        memory_bytes = "512MiB"
+        [log]
+        filter = "windlass=loud"
+    "#,
+    );
+    insta::assert_snapshot!(said, @r#"
+    `api.body_bytes` is 1GiB; expected 1KiB to 64MiB
+    `api.connections` is 0; expected 1 to 65536
+    `control.interval` is 10ms; expected 1s to 1h
+    `control.heal_share` is 1.5; expected 0.001 to 1
+    `policy.decision_time` is 6s; expected 1ms to 5s
+    `policy.memory_bytes` is 512MiB; expected 1MiB to 256MiB
+    `control.scaling_config` has a date or a number that JSON has no form for
+    `engine.instance` is `two words`; expected 1 to 63 letters, digits, `-`, `_` and `.`
+    `control.backoff_base` is above `control.backoff_max`
+    `log.filter` is `windlass=loud`; error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5
+    "#);
+    assert_eq!(told("control.heal_share = nan"), "`control.heal_share` is NaN; expected 0.001 to 1");
+}
+
+#[test]
+fn an_address_that_others_reach_needs_a_token_or_a_word() {
+    let open = "api.listen = \"0.0.0.0:8000\"\n";
+    insta::assert_snapshot!(told(open), @"`api.listen` is 0.0.0.0:8000, which others can reach, and there is no token; name a file with one (`--token-file`, `api.token_file`), put it in WINDLASS_TOKEN, or say `--insecure` to let anyone run containers here");
+    assert!(of(&format!("{open}api.insecure = true")).insecure);
+    let overrides = Overrides { insecure: Some(false), ..Overrides::default() };
+    assert!(load_text(&format!("{open}api.insecure = true"), overrides, HOME).is_err());
+    let environment = [("HOME", "/home/ann"), ("WINDLASS_TOKEN", " 0123456789abcdef\n")];
+    let config = load_text(open, Overrides::default(), &environment).expect("a configuration");
+    assert_eq!(config.api.token.as_deref(), Some("0123456789abcdef"));
+    assert!(!config.to_toml().contains("0123456789abcdef"));
+    assert!(!format!("{config:?}").contains("0123456789abcdef"));
+}
+
+#[test]
+fn tokens_come_from_one_place_and_are_good_enough() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [good, short] = ["good", "short"].map(|name| folder.path().join(name));
+    fs::write(&good, "fedcba9876543210\n").expect("written");
+    fs::write(&short, "fedcba\n").expect("written");
+    let flag = |path: &Path| Overrides { token_file: Some(path.to_owned()), ..Overrides::default() };
+    let environment = [("HOME", "/home/ann"), ("WINDLASS_TOKEN", "0123456789abcdef")];
+    let tell = |result: Result<Config, String>| {
+        result.expect_err("refused").replace(&folder.path().display().to_string(), "DIR")
+    };
+
+    let config = load_text("", flag(&good), HOME).expect("a configuration");
+    assert_eq!(config.api.token.as_deref(), Some("fedcba9876543210"));
+    // The environment is over the file's own.
+    let text = format!("api.token_file = {:?}", good.display().to_string());
+    let config = load_text(&text, Overrides::default(), &environment).expect("a configuration");
+    assert_eq!(config.api.token.as_deref(), Some("0123456789abcdef"));
+
+    let said = [
+        tell(load_text("", flag(&good), &environment)),
+        tell(load_text("", flag(&short), HOME)),
+        tell(load_text("", flag(&folder.path().join("none")), HOME)),
+        tell(load_text("", Overrides::default(), &[("HOME", "/home/ann"), ("WINDLASS_TOKEN", "")])),
+        tell(load_text("", Overrides::default(), &[("HOME", "/h"), ("WINDLASS_TOKEN", "0123456789 abcdef")])),
+    ];
+    insta::assert_snapshot!(said.join("\n"), @r"
+    there is both WINDLASS_TOKEN and a token file (`--token-file`); keep one
+    the token in `DIR/short` has 6 bytes; expected at least 16, visible ASCII without blanks (`openssl rand -hex 32` makes a good one)
+    cannot read the token from `DIR/none`
+    the token in WINDLASS_TOKEN has 0 bytes; expected at least 16, visible ASCII without blanks (`openssl rand -hex 32` makes a good one)
+    the token in WINDLASS_TOKEN has 17 bytes; expected at least 16, visible ASCII without blanks (`openssl rand -hex 32` makes a good one)
+    ");
+}
+
+#[test]
+fn the_data_directory_is_where_it_belongs() {
+    let at = |environment: &[(&str, &str)], is_root| {
+        let variable =
+            |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
+        default_data_dir(&Surroundings { variable: &variable, is_root }).map(|path| path.display().to_string())
+    };
+    assert_eq!(at(HOME, true).as_deref(), Some("/var/lib/windlass"));
+    assert_eq!(at(HOME, false).as_deref(), Some("/home/ann/.local/state/windlass"));
+    assert_eq!(at(&[("HOME", "/h"), ("XDG_STATE_HOME", "/state")], false).as_deref(), Some("/state/windlass"));
+    assert_eq!(at(&[("HOME", "/h"), ("XDG_STATE_HOME", "state")], false).as_deref(), Some("/h/.local/state/windlass"));
+    assert_eq!(at(&[], false), None);
+    assert!(load_text("", Overrides::default(), &[]).expect_err("refused").contains("--data-dir"));
+}
+
+#[test]
+fn a_file_that_was_named_must_be_there() {
+    let overrides = Overrides { file: Some("/nowhere/windlass.toml".into()), ..Overrides::default() };
+    let surroundings = Surroundings { variable: &|_| None, is_root: true };
+    let error = load(&overrides, &surroundings).expect_err("refused");
+    assert_eq!(error.to_string(), "cannot read the configuration `/nowhere/windlass.toml`");
+}
