@@ -121,11 +121,7 @@ fn crate_paths(code: &str) -> BTreeSet<String> {
 }
 
 /// Reads one path, or a group of them, and notes where each leads.
-fn take_path(
-    prefix: &str,
-    characters: &mut std::iter::Peekable<std::str::Chars<'_>>,
-    paths: &mut BTreeSet<String>,
-) {
+fn take_path(prefix: &str, characters: &mut std::iter::Peekable<std::str::Chars<'_>>, paths: &mut BTreeSet<String>) {
     let mut path = prefix.to_owned();
     while let Some(character) = characters.peek().copied() {
         match character {
@@ -274,12 +270,6 @@ fn f() -> crate::runtime::RuntimeError { g("crate::config::X", '"', crate::contr
 mod tests { use crate::app::run; }
 "#;
     let found = crate_paths(&code(source));
-    let expected = [
-        "control::Y",
-        "model::Replica",
-        "model::settings::Api",
-        "runtime::RuntimeError",
-        "store::Store",
-    ];
+    let expected = ["control::Y", "model::Replica", "model::settings::Api", "runtime::RuntimeError", "store::Store"];
     assert_eq!(found, expected.map(str::to_owned).into());
 }
