@@ -60,7 +60,8 @@ fn bench(criterion: &mut Criterion) {
         let observation = common::scaling_observation(count);
         group.bench_function(BenchmarkId::new("fresh", count), |bencher| {
             bencher.iter(|| {
-                let decision = runtime.block_on(fresh.decide("{}", black_box(&observation))).answer.expect("it answers");
+                let decision =
+                    runtime.block_on(fresh.decide("{}", black_box(&observation))).answer.expect("it answers");
                 assert_eq!(decision.replicas, count);
             });
         });

@@ -1,1 +1,43 @@
-//! x
+//! The REST API: reads what the control loop published, and passes wishes on to it.
+//!
+//! [`router`] has every route on one screen; each resource has a file ([`images`], [`containers`],
+//! [`start`], [`status`]). Requests are read strictly by [`request`] and [`fields`], answers are the
+//! types of [`views`], every error is a [`error::Problem`]. [`paths`] lets image references with
+//! slashes into paths, [`guard`] keeps strangers out, [`server`] bounds what one caller can take.
+
+pub mod containers;
+pub mod error;
+pub mod fields;
+pub mod guard;
+pub mod images;
+pub mod openapi;
+pub mod paths;
+pub mod request;
+pub mod router;
+pub mod server;
+pub mod start;
+pub mod status;
+pub mod views;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::Problem;
+pub use router::router;
+pub use server::serve;
+
+use crate::control::Controller;
+use crate::model::settings::ApiSettings;
+use std::sync::Arc;
+use views::PolicyView;
+
+/// What the handlers work with. Cheap to clone.
+#[derive(Clone)]
+pub struct ApiState {
+    /// The control loop.
+    pub controller: Controller,
+    /// The policies as they are registered now.
+    pub policies: Arc<dyn Fn() -> Vec<PolicyView> + Send + Sync>,
+    /// How the API is served.
+    pub settings: Arc<ApiSettings>,
+}

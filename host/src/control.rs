@@ -13,6 +13,8 @@ pub mod clock;
 pub mod controller;
 pub mod decide;
 pub mod evaluate;
+#[cfg(test)]
+pub mod fixtures;
 pub mod observe;
 mod operator;
 mod pass;

@@ -14,6 +14,7 @@ pub mod quantity;
 pub mod replica;
 pub mod settings;
 pub mod snapshot;
+pub mod text;
 pub mod time;
 pub mod verdict;
 pub mod workload;

@@ -58,7 +58,7 @@ impl DockerRuntime {
     pub async fn connect_in(settings: &EngineSettings, environment: &Environment) -> Result<Arc<Self>, RuntimeError> {
         let address = Address::find(settings, environment)?;
         let engine = Engine::new(address, settings.call_timeout);
-        let roots = match cgroup::Roots::of_machine() {
+        let roots = match cgroup::Roots::at(&environment.proc_folder) {
             Ok(roots) => Some(roots),
             Err(error) => {
                 tracing::info!(%error, "no control groups here; resource use is asked of the engine");

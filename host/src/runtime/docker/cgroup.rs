@@ -58,18 +58,10 @@ pub struct Counters {
 }
 
 impl Roots {
-    /// The files of this machine.
+    /// The files of the machine whose `/proc` is `proc`; its `self/mountinfo` says where the rest is.
     ///
     /// # Errors
-    /// When `/proc/self/mountinfo` cannot be read: this is no Linux, or `/proc` is hidden.
-    pub fn of_machine() -> io::Result<Self> {
-        Self::at(Path::new("/proc"))
-    }
-
-    /// As [`Roots::of_machine`], with another `/proc`, whose `self/mountinfo` says where the rest is.
-    ///
-    /// # Errors
-    /// When `self/mountinfo` cannot be read.
+    /// When `self/mountinfo` cannot be read: this is no Linux, or `/proc` is hidden.
     pub fn at(proc: &Path) -> io::Result<Self> {
         let mounts = std::fs::read_to_string(proc.join("self/mountinfo"))?;
         Ok(Self { proc: proc.to_owned(), hierarchies: mounts.lines().filter_map(hierarchy).collect() })

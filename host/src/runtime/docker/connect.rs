@@ -24,6 +24,8 @@ const OLDEST_API: ClientVersion = ClientVersion { major_version: 1, minor_versio
 const LIBRARY_TIMEOUT_SECONDS: u64 = 24 * 60 * 60;
 
 /// What is taken from the environment of the process, read once.
+///
+/// The default is an empty one: the default socket, no credentials, no files of the kernel.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
     /// `DOCKER_HOST`: where the engine listens unless the settings say it.
@@ -34,6 +36,8 @@ pub struct Environment {
     pub certificate_folder: Option<PathBuf>,
     /// Folder with `config.json`: `DOCKER_CONFIG`, else `~/.docker`.
     pub config_folder: Option<PathBuf>,
+    /// `/proc`, from which resource use is read; where there is none, the engine is asked.
+    pub proc_folder: PathBuf,
 }
 
 impl Environment {
@@ -48,6 +52,7 @@ impl Environment {
             tls: variable("DOCKER_TLS_VERIFY").is_some(),
             certificate_folder: variable("DOCKER_CERT_PATH").map(PathBuf::from).or_else(|| config_folder.clone()),
             config_folder,
+            proc_folder: PathBuf::from("/proc"),
         }
     }
 }
@@ -225,7 +230,10 @@ impl Engine {
         match tokio::time::timeout(limit, async { ask(self.client().await?).await }).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(Error::RequestTimeoutError)) | Err(_) => Err(timed_out()),
-            Ok(Err(error)) => Err(Failure::from(error)),
+            Ok(Err(error)) => Err(match Failure::from(error) {
+                Failure::Unavailable(reason) => Failure::Unavailable(format!("{}: {reason}", self.address())),
+                failure => failure,
+            }),
         }
     }
 

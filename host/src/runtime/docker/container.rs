@@ -202,7 +202,7 @@ mod tests {
         }
     }
 
-    fn inspected(state: serde_json::Value) -> ContainerInspectResponse {
+    fn inspected(state: &serde_json::Value) -> ContainerInspectResponse {
         serde_json::from_value(serde_json::json!({
             "Id": "ab12", "Name": "/web-0-x", "Created": "2026-03-01T10:00:00.123456789Z", "State": state,
             "HostConfig": {"NetworkMode": "front"},
@@ -242,7 +242,7 @@ mod tests {
     fn a_running_container_shows_its_ports_and_its_address() {
         let state = serde_json::json!({"Status": "running", "Running": true, "ExitCode": 0,
             "StartedAt": "2026-03-01T10:00:01.5Z", "FinishedAt": "0001-01-01T00:00:00Z"});
-        let shown = replica(&inspected(state), "i", FACTS, true).unwrap();
+        let shown = replica(&inspected(&state), "i", FACTS, true).unwrap();
         assert_eq!((shown.phase, shown.status.as_str(), shown.name.as_str()), (Phase::Running, "running", "web-0-x"));
         assert_eq!(shown.created_at, Timestamp(1_772_359_200_123));
         assert_eq!(shown.started_at, Some(Timestamp(1_772_359_201_500)));
@@ -256,7 +256,7 @@ mod tests {
     fn a_stopped_container_shows_how_it_ended_and_no_ports() {
         let state = serde_json::json!({"Status": "exited", "Running": false, "ExitCode": 137, "OOMKilled": true,
             "StartedAt": "2026-03-01T10:00:01Z", "FinishedAt": "2026-03-01T10:00:09Z"});
-        let shown = replica(&inspected(state), "i", FACTS, true).unwrap();
+        let shown = replica(&inspected(&state), "i", FACTS, true).unwrap();
         assert_eq!((shown.phase, shown.exit_code, shown.out_of_memory), (Phase::Exited, Some(137), true));
         assert!(shown.ports.is_empty() && shown.address.is_none() && shown.finished_at.is_some());
     }
@@ -265,7 +265,7 @@ mod tests {
     fn a_container_that_could_not_start_never_started() {
         let state = serde_json::json!({"Status": "created", "ExitCode": 128, "Error": "port is already allocated",
             "StartedAt": "0001-01-01T00:00:00Z", "FinishedAt": "0001-01-01T00:00:00Z"});
-        let shown = replica(&inspected(state), "i", FACTS, true).unwrap();
+        let shown = replica(&inspected(&state), "i", FACTS, true).unwrap();
         assert_eq!((shown.phase, shown.exit_code, shown.started_at), (Phase::Starting, None, None));
         assert_eq!(shown.error, "port is already allocated");
     }
@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn anothers_container_is_no_replica() {
         let state = serde_json::json!({"Status": "running"});
-        assert!(replica(&inspected(state), "other", FACTS, true).is_none());
+        assert!(replica(&inspected(&state), "other", FACTS, true).is_none());
     }
 
     #[test]

@@ -131,7 +131,7 @@ fn concerns(message: &EventMessage, instance: &str) -> Option<WorkloadKey> {
 mod tests {
     use super::*;
 
-    fn message(attributes: serde_json::Value) -> EventMessage {
+    fn message(attributes: &serde_json::Value) -> EventMessage {
         serde_json::from_value(serde_json::json!({
             "Type": "container", "Action": "die", "Actor": {"ID": "ab", "Attributes": attributes}
         }))
@@ -142,9 +142,9 @@ mod tests {
     fn a_message_concerns_the_workload_its_labels_name() {
         let ours = serde_json::json!({"orchestrator.image": "web:1", "windlass.instance": "i", "windlass.slot": "0",
             "windlass.workload": "web", "exitCode": "137", "name": "web-0-x"});
-        assert_eq!(concerns(&message(ours.clone()), "i").unwrap().as_str(), "web");
-        assert_eq!(concerns(&message(ours), "other"), None);
-        assert_eq!(concerns(&message(serde_json::json!({"name": "x"})), "i"), None);
+        assert_eq!(concerns(&message(&ours), "i").unwrap().as_str(), "web");
+        assert_eq!(concerns(&message(&ours), "other"), None);
+        assert_eq!(concerns(&message(&serde_json::json!({"name": "x"})), "i"), None);
         assert_eq!(concerns(&EventMessage::default(), "i"), None);
     }
 

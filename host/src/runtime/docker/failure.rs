@@ -37,11 +37,6 @@ impl Failure {
     pub(super) fn lacks_image(&self) -> bool {
         matches!(self, Self::Answered { status: 404, message } if message.to_ascii_lowercase().contains("image"))
     }
-
-    /// The engine says that something is in the way.
-    pub(super) fn is_conflict(&self) -> bool {
-        matches!(self, Self::Answered { status: 409, .. })
-    }
 }
 
 impl From<Error> for Failure {
@@ -52,10 +47,10 @@ impl From<Error> for Failure {
             }
             // Within a stream that began well, as a pull's.
             Error::DockerStreamError { error } => Self::Answered { status: 500, message: error.trim().to_owned() },
-            Error::SocketNotFoundError(path) => Self::Unavailable(format!("no socket at `{path}`")),
+            Error::SocketNotFoundError(_) => Self::Unavailable("no such socket".to_owned()),
+            Error::HyperLegacyError { err } => Self::Unavailable(chain(&err)),
             error @ (Error::IOError { .. }
             | Error::HyperResponseError { .. }
-            | Error::HyperLegacyError { .. }
             | Error::RequestTimeoutError
             | Error::CertPathError { .. }
             | Error::CertMultipleKeys { .. }
@@ -154,6 +149,6 @@ mod tests {
         let error = Error::IOError { err: std::io::Error::from(std::io::ErrorKind::ConnectionReset) };
         assert!(matches!(Failure::from(error), Failure::Unavailable(_)));
         let missing = Failure::from(Error::SocketNotFoundError("/x.sock".to_owned()));
-        assert_eq!(missing, Failure::Unavailable("no socket at `/x.sock`".to_owned()));
+        assert_eq!(missing, Failure::Unavailable("no such socket".to_owned()));
     }
 }

@@ -3,8 +3,7 @@
 use crate::model::settings::EngineSettings;
 use crate::model::{Slot, Workload, WorkloadKey};
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Image reference of the workload; the seed system's label.
 pub(super) const IMAGE: &str = "orchestrator.image";
@@ -16,7 +15,7 @@ pub(super) const WORKLOAD: &str = "windlass.workload";
 pub(super) const SLOT: &str = "windlass.slot";
 
 const RESERVED: [&str; 2] = ["windlass.", "orchestrator."];
-/// Longest part of a name taken from the workload; leaves room for slot and suffix in 63 bytes, so that the
+/// Longest part of a name taken from the workload; leaves room for what follows in 63 bytes, so that the
 /// name is a host name too.
 const LONGEST_STEM: usize = 45;
 
@@ -62,10 +61,15 @@ pub(super) fn filter(instance: &str, workload: Option<&WorkloadKey>) -> HashMap<
     HashMap::from([("label".to_owned(), labels)])
 }
 
-/// A name for a new container: what the workload is called, its slot, and six random characters, since the
-/// container it replaces may still be there.
-pub(super) fn container_name(workload: &Workload, slot: Slot) -> String {
-    format!("{}-{slot}-{}", stem(workload.key.as_str()), suffix())
+/// The name of the container in a slot: what the workload is called, six digits that tell apart workloads
+/// of one last name and instances that share an engine, the slot. Always the same for a slot, so that the
+/// engine itself refuses a second container in it, whoever asks: a host that was killed and the one
+/// started after it cannot both fill it.
+pub(super) fn container_name(settings: &EngineSettings, workload: &Workload, slot: Slot) -> String {
+    // Two releases of the standard library may hash differently: then a name is new, and nothing else is.
+    let mut hasher = DefaultHasher::new();
+    (&settings.instance, workload.key.as_str()).hash(&mut hasher);
+    format!("{}-{:06x}-{slot}", stem(workload.key.as_str()), hasher.finish() & 0xff_ffff)
 }
 
 /// The last part of a workload's key, as far as it may stand in a container's name.
@@ -82,20 +86,6 @@ fn stem(key: &str) -> String {
     if clean.is_empty() { "windlass".to_owned() } else { clean }
 }
 
-/// Six characters that differ from call to call; the standard library seeds each hasher anew, and nothing
-/// secret hangs on them.
-fn suffix() -> String {
-    const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-    let mut random = RandomState::new().hash_one(0_u8);
-    (0..6)
-        .map(|_| {
-            let character = char::from(ALPHABET[usize::try_from(random % 36).unwrap_or_default()]);
-            random /= 36;
-            character
-        })
-        .collect()
-}
-
 /// A name or identifier that can stand in a path of the engine's API: nothing that would lead elsewhere.
 pub(super) fn is_plain(name: &str) -> bool {
     name.len() <= 255
@@ -106,6 +96,7 @@ pub(super) fn is_plain(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::fixtures::workload;
 
     fn labels(pairs: &[(&str, &str)]) -> HashMap<String, String> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -141,10 +132,19 @@ mod tests {
     }
 
     #[test]
-    fn suffixes_differ() {
-        let some: std::collections::HashSet<String> = (0..200).map(|_| suffix()).collect();
-        assert!(some.len() > 195);
-        assert!(some.iter().all(|suffix| suffix.len() == 6 && is_plain(suffix)));
+    fn a_slot_has_one_name_and_no_other_slot_has_it() {
+        let (web, mirror) = (workload("nginx", 1, 2), workload("mirror.example/nginx", 1, 2));
+        let here = EngineSettings::default();
+        let there = EngineSettings { instance: "there".to_owned(), ..EngineSettings::default() };
+        let name = container_name(&here, &web, Slot(1));
+        assert_eq!(name, container_name(&here, &web, Slot(1)));
+        assert!(name.starts_with("nginx-") && name.ends_with("-1") && is_plain(&name), "{name}");
+        let others = [
+            container_name(&here, &web, Slot(2)),
+            container_name(&here, &mirror, Slot(1)),
+            container_name(&there, &web, Slot(1)),
+        ];
+        assert!(!others.contains(&name), "{others:?}");
     }
 
     #[test]

@@ -24,8 +24,6 @@ use tokio::time::Instant;
 const CONCURRENT_INSPECTIONS: usize = 16;
 /// Stops in flight for each start that may be: a stop is little work and much waiting for a process.
 const STOPS_PER_START: usize = 4;
-/// Names tried before giving up; each is random.
-const NAMES_TRIED: u32 = 3;
 /// Wait between two looks at something that takes the engine a moment.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -125,26 +123,20 @@ impl Lifecycle {
         let _permit = permit(&self.starts).await?;
         let body = container::create_body(&self.settings, workload, slot);
         let operation = format!("create a container of `{}`", workload.key);
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let name = labels::container_name(workload, slot);
-            let options = CreateContainerOptionsBuilder::default().name(&name).build();
-            let body = body.clone();
-            let outcome = self
-                .engine
-                .call(&operation, |docker| async move { docker.create_container(Some(options), body).await })
-                .await;
-            match outcome {
-                Ok(created) => return Ok(created.id),
-                Err(failure) if failure.is_conflict() && tries < NAMES_TRIED => {}
-                Err(failure) => {
-                    if !matches!(failure, Failure::Answered { .. }) {
-                        // Whether it was created is unknown; if it was, it has this name.
-                        self.discard(&name).await;
-                    }
-                    return Err(failure);
+        let name = labels::container_name(&self.settings, workload, slot);
+        let options = CreateContainerOptionsBuilder::default().name(&name).build();
+        let outcome = self
+            .engine
+            .call(&operation, |docker| async move { docker.create_container(Some(options), body).await })
+            .await;
+        match outcome {
+            Ok(created) => Ok(created.id),
+            Err(failure) => {
+                if !matches!(failure, Failure::Answered { .. }) {
+                    // Whether it was created is unknown; if it was, it has this name.
+                    self.discard(&name).await;
                 }
+                Err(failure)
             }
         }
     }

@@ -1,0 +1,158 @@
+//! Keeps strangers out: the bearer token, and web pages that reach for a Windlass without one.
+//!
+//! Open to all are `/health` and `/ready` (probes carry no token; `/ready` tells strangers no reasons),
+//! and the description of the API with its page, which say nothing of this installation.
+//!
+//! A Windlass without a token listens on loopback, where every web page in a browser on the same machine
+//! can reach it. Such a page cannot send JSON without being asked about it first, nor hide where it comes
+//! from; [`refuse_web_pages`] looks at both ways it has left.
+
+use super::error::Problem;
+use crate::model::settings::ApiSettings;
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
+use std::net::IpAddr;
+use std::sync::Arc;
+use subtle::ConstantTimeEq;
+
+/// Who is calling; an extension of every request that got past [`admit`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// Bears the token, or none is asked for.
+    Trusted,
+    /// Calls what is open to all.
+    Stranger,
+}
+
+/// Lets a request in, or answers 401 or 403.
+pub async fn admit(State(settings): State<Arc<ApiSettings>>, mut request: Request, next: Next) -> Response {
+    match caller(&settings, &request) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+fn caller<B>(settings: &ApiSettings, request: &axum::http::Request<B>) -> Result<Caller, Problem> {
+    let Some(token) = &settings.token else {
+        refuse_web_pages(settings, request.method(), request.headers())?;
+        return Ok(Caller::Trusted);
+    };
+    match bearer(request.headers()) {
+        Some(shown) if is_same(shown, token) => Ok(Caller::Trusted),
+        _ if is_open(request.method(), request.uri().path()) => Ok(Caller::Stranger),
+        Some(_) => {
+            let challenge = "Bearer realm=\"windlass\", error=\"invalid_token\"";
+            Err(Problem::unauthorized("the bearer token is not the right one", challenge))
+        }
+        None => {
+            let detail = "a token is required: send the header `authorization: Bearer <token>`";
+            Err(Problem::unauthorized(detail, "Bearer realm=\"windlass\""))
+        }
+    }
+}
+
+fn is_open(method: &Method, path: &str) -> bool {
+    let open = matches!(path, "/health" | "/ready" | "/openapi.json" | "/docs") || path.starts_with("/docs/");
+    open && matches!(*method, Method::GET | Method::HEAD)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+}
+
+/// Compares in a time that tells nothing of the token, its length included.
+fn is_same(shown: &[u8], token: &str) -> bool {
+    Sha256::digest(shown).ct_eq(&Sha256::digest(token.as_bytes())).into()
+}
+
+/// Refuses what only a web page would send to a Windlass without a token: a `Host` that is a name someone
+/// made point here, or a change asked for by a page from elsewhere.
+fn refuse_web_pages(settings: &ApiSettings, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
+    let refuse = |detail| Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let host = text(HOST);
+    if settings.listen.ip().is_loopback() && host.is_some_and(|host| !is_local(host)) {
+        return refuse(
+            "without a token, windlass answers to `localhost` and addresses only, not to other host names; set a token",
+        );
+    }
+    let changes = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if changes && let Some(origin) = text(ORIGIN) {
+        let from = origin.split_once("://").map(|(_, authority)| authority);
+        if from.is_none() || from != host {
+            return refuse("without a token, windlass takes no changes from web pages of other origins; set a token");
+        }
+    }
+    Ok(())
+}
+
+/// Whether a `Host` is an address, or a name that can only mean this machine.
+fn is_local(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else {
+        return false;
+    };
+    let name = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    name.parse::<IpAddr>().is_ok() || name == "localhost" || name.ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(settings: &ApiSettings, method: &str, path: &str, headers: &[(&str, &str)]) -> Result<Caller, u16> {
+        let mut request = axum::http::Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(()).expect("a request");
+        caller(settings, &request).map_err(|problem| problem.status().as_u16())
+    }
+
+    #[test]
+    fn only_the_token_opens_what_is_closed() {
+        let settings = ApiSettings { token: Some("0123456789abcdef".into()), ..ApiSettings::default() };
+        let with = |value: &str| ask(&settings, "GET", "/images", &[("authorization", value)]);
+        assert_eq!(with("Bearer 0123456789abcdef"), Ok(Caller::Trusted));
+        assert_eq!(with("bearer  0123456789abcdef"), Ok(Caller::Trusted));
+        for wrong in ["", "Bearer", "Bearer ", "Bearer 0123456789abcde", "Bearer 0123456789abcdef0", "Basic eDp5"] {
+            assert_eq!(with(wrong), Err(401), "{wrong:?}");
+        }
+        assert_eq!(ask(&settings, "GET", "/health/", &[]), Err(401));
+        assert_eq!(ask(&settings, "GET", "/images/x/health", &[]), Err(401));
+        assert_eq!(ask(&settings, "POST", "/health", &[]), Err(401));
+        for open in ["/health", "/ready", "/openapi.json", "/docs", "/docs/index.css"] {
+            assert_eq!(ask(&settings, "GET", open, &[]), Ok(Caller::Stranger), "{open}");
+        }
+        // Host and origin do not matter to who bears the token.
+        let headers = [("authorization", "Bearer 0123456789abcdef"), ("host", "windlass.example"), ("origin", "null")];
+        assert_eq!(ask(&settings, "POST", "/start/container", &headers), Ok(Caller::Trusted));
+    }
+
+    #[test]
+    fn web_pages_do_not_reach_a_windlass_without_a_token() {
+        let settings = ApiSettings::default();
+        let post = |headers: &[(&str, &str)]| ask(&settings, "POST", "/images/x/reconcile", headers);
+        for host in ["127.0.0.1:8000", "localhost:8000", "[::1]:8000", "LOCALHOST", "10.1.2.3"] {
+            assert_eq!(post(&[("host", host)]), Ok(Caller::Trusted), "{host}");
+        }
+        for host in ["evil.example:8000", "localhost.evil.example", "", "a b"] {
+            assert_eq!(post(&[("host", host)]), Err(403), "{host}");
+        }
+        let own = [("host", "127.0.0.1:8000"), ("origin", "http://127.0.0.1:8000")];
+        assert_eq!(post(&own), Ok(Caller::Trusted));
+        for origin in ["http://evil.example", "null", "http://127.0.0.1:3000"] {
+            assert_eq!(post(&[("host", "127.0.0.1:8000"), ("origin", origin)]), Err(403), "{origin}");
+        }
+        let insecure = ApiSettings { listen: "0.0.0.0:8000".parse().expect("an address"), ..settings };
+        assert_eq!(ask(&insecure, "GET", "/images", &[("host", "windlass.example")]), Ok(Caller::Trusted));
+    }
+}

@@ -1,0 +1,324 @@
+//! The description of the API: OpenAPI 3.1, at `/openapi.json`.
+//!
+//! One line for each operation in [`OPERATIONS`]; the shapes come from the types of the answers. A test
+//! holds the table and the router together.
+
+use super::error::FieldProblem;
+use super::{containers, images, status, views};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use utoipa::{OpenApi, ToSchema};
+
+/// Body of `POST /start/container`, for the description; [`super::start::workload`] is what reads it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StartContainerRequest {
+    /// Image reference: `nginx:alpine`, `ghcr.io/org/app:1`.
+    pub image: String,
+    /// The fewest replicas; at most `max_replicas`.
+    #[schema(default = 1, minimum = 0, maximum = 1000, nullable = false)]
+    pub min_replicas: Option<u32>,
+    /// The most replicas.
+    #[schema(default = 5, minimum = 1, maximum = 1000, nullable = false)]
+    pub max_replicas: Option<u32>,
+    /// Environment of each replica.
+    pub env: Option<BTreeMap<String, String>>,
+    /// `80/tcp` → port on the host, 0 for any free one. A fixed one needs `max_replicas` 1.
+    pub ports: Option<BTreeMap<String, u16>>,
+    /// What each replica may use.
+    pub resources: ResourcesRequest,
+    /// What the workload is addressed by instead of its image, so that one image can serve twice: lower-case
+    /// letters, digits and hyphens.
+    pub name: Option<String>,
+    /// Labels of each replica; `windlass.` and `orchestrator.` are reserved.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Networks each replica joins; they exist already.
+    pub networks: Option<Vec<String>>,
+    /// How the host asks whether a replica answers.
+    pub probe: Option<ProbeRequest>,
+    /// Replaces the image's command.
+    pub command: Option<Vec<String>>,
+}
+
+/// What each replica may use.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResourcesRequest {
+    /// Cores (`0.5`) or thousandths (`500m`).
+    pub cpu: String,
+    /// Bytes with `k`, `m` or `g`, powers of 1024: `512m`, `1g`.
+    pub memory: String,
+    /// `running` or `stopped`: stopped keeps one replica, created and not started.
+    #[schema(default = "running", nullable = false)]
+    pub status: Option<String>,
+}
+
+/// How the host asks whether a replica answers: `http` or `tcp`, one of them.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeRequest {
+    /// `GET path`; 200 to 399 is success.
+    pub http: Option<HttpProbeRequest>,
+    /// A connection that opens is success.
+    pub tcp: Option<TcpProbeRequest>,
+    /// From one question to the next: a number of seconds, or text such as `10s`; 1 s to 1 h, 10 s if absent.
+    #[schema(value_type = Option<Value>)]
+    pub interval: Option<Value>,
+    /// What an answer may take: a number of seconds, or text such as `500ms`; 10 ms up to `interval`, 2 s if absent.
+    #[schema(value_type = Option<Value>)]
+    pub timeout: Option<Value>,
+}
+
+/// An HTTP probe.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpProbeRequest {
+    /// Port inside the replica.
+    #[schema(minimum = 1)]
+    pub port: u16,
+    /// Begins with `/`.
+    #[schema(default = "/", nullable = false)]
+    pub path: Option<String>,
+}
+
+/// A TCP probe.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TcpProbeRequest {
+    /// Port inside the replica.
+    #[schema(minimum = 1)]
+    pub port: u16,
+}
+
+/// Body of `POST /images/{image}/scale`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScaleRequest {
+    /// The fewest replicas; at most `max_replicas`.
+    #[schema(minimum = 0, maximum = 1000)]
+    pub min_replicas: u32,
+    /// The most replicas.
+    #[schema(minimum = 1, maximum = 1000)]
+    pub max_replicas: u32,
+}
+
+/// Body of `PATCH /containers/{name_or_id}`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeRequest {
+    /// `running` or `stopped`.
+    pub status: String,
+}
+
+/// Every error (RFC 9457).
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct ProblemDetails {
+    /// Always `about:blank`: the status says it all.
+    pub r#type: String,
+    /// The status in words.
+    pub title: String,
+    /// The status.
+    pub status: u16,
+    /// What is wrong, for people.
+    pub detail: String,
+    /// On 422: each place that is wrong.
+    #[schema(value_type = Option<Vec<FieldProblem>>)]
+    pub errors: Option<Vec<Value>>,
+}
+
+#[derive(OpenApi)]
+#[openapi(components(schemas(
+    StartContainerRequest,
+    ScaleRequest,
+    ChangeRequest,
+    ProblemDetails,
+    FieldProblem,
+    views::StartAnswer,
+    views::ReconcileAnswer,
+    views::ImageView,
+    views::PolicyView,
+    images::ImageList,
+    images::ImageContainers,
+    images::ImageHealth,
+    images::ImageDecisions,
+    images::DeletedImage,
+    containers::ContainerList,
+    containers::ChangedContainer,
+    containers::DeletedContainer,
+    status::Health,
+    status::Ready,
+    status::PolicyList,
+)))]
+struct Shapes;
+
+/// One operation: method, path, what it does, the shape of its body (empty: none), of its answer, and
+/// its errors.
+pub(super) struct Operation {
+    pub(super) method: &'static str,
+    pub(super) path: &'static str,
+    summary: &'static str,
+    body: &'static str,
+    answer: &'static str,
+    errors: &'static [u16],
+}
+
+const fn operation(
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+    body: &'static str,
+    answer: &'static str,
+    errors: &'static [u16],
+) -> Operation {
+    Operation { method, path, summary, body, answer, errors }
+}
+
+/// Every operation, in the order of the router. 401, 403 and 500 can come of any.
+#[rustfmt::skip]
+pub(super) const OPERATIONS: &[Operation] = &[
+    operation("get", "/health", "The process answers", "", "Health", &[]),
+    operation("get", "/ready", "Whether Windlass can do its work; 503 says why not", "", "Ready", &[503]),
+    operation("get", "/policies", "The policies: names, versions, digests, schemas", "", "PolicyList", &[503]),
+    operation("post", "/start/container", "Store what is wanted and answer after the pass that made it so", "StartContainerRequest", "StartAnswer", &[400, 409, 413, 415, 422, 503]),
+    operation("get", "/containers", "Every container, as last seen", "", "ContainerList", &[503]),
+    operation("patch", "/containers/{name_or_id}", "Stop a container and hold it, or start it again and count it", "ChangeRequest", "ChangedContainer", &[400, 404, 409, 413, 415, 422, 503]),
+    operation("delete", "/containers/{name_or_id}", "Remove a container", "", "DeletedContainer", &[400, 404, 409, 422, 503]),
+    operation("get", "/images", "Every workload", "", "ImageList", &[503]),
+    operation("get", "/images/{image}", "What was asked for, what runs, and what the last pass made of it", "", "ImageView", &[404, 503]),
+    operation("delete", "/images/{image}", "Stop and remove every container of a workload, and forget it", "", "DeletedImage", &[400, 404, 409, 503]),
+    operation("post", "/images/{image}/scale", "Change the bounds and answer after the pass that made it so", "ScaleRequest", "ReconcileAnswer", &[400, 404, 409, 413, 415, 422, 503]),
+    operation("post", "/images/{image}/reconcile", "Make a pass and answer after it", "", "ReconcileAnswer", &[404, 503]),
+    operation("get", "/images/{image}/containers", "The containers of a workload, as last seen", "", "ImageContainers", &[503]),
+    operation("get", "/images/{image}/health", "How the containers of a workload are, from the last look and samples", "", "ImageHealth", &[503]),
+    operation("get", "/images/{image}/decisions", "The newest decisions of a workload", "", "ImageDecisions", &[404, 422, 503]),
+    operation("get", "/openapi.json", "This description", "", "", &[503]),
+];
+
+/// The whole document.
+pub fn document() -> Value {
+    let mut paths: Map<String, Value> = Map::new();
+    for operation in OPERATIONS {
+        let item =
+            paths.entry(operation.path).or_insert_with(|| json!({"parameters": path_parameters(operation.path)}));
+        item[operation.method] = describe(operation);
+    }
+    let mut components = json!(Shapes::openapi().components);
+    components["securitySchemes"] = json!({"token": {"type": "http", "scheme": "bearer"}});
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Windlass",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
+            "description": "Keeps the right number of containers alive; WebAssembly components decide what right means. \
+                Times are milliseconds since the Unix epoch. Every error is `application/problem+json`.",
+        },
+        // Where no token is set, none is asked for.
+        "security": [{"token": []}, {}],
+        "paths": paths,
+        "components": components,
+    })
+}
+
+fn describe(operation: &Operation) -> Value {
+    let id: String = format!("{} {}", operation.method, operation.path)
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join("_");
+    let schema = |name: &str| match name {
+        "" => json!({"type": "object"}),
+        name => json!({"$ref": format!("#/components/schemas/{name}")}),
+    };
+    let problem = json!({"application/problem+json": {"schema": schema("ProblemDetails")}});
+    let mut responses = Map::new();
+    responses.insert(
+        "200".to_owned(),
+        json!({"description": "Done", "content": {"application/json": {"schema": schema(operation.answer)}}}),
+    );
+    for status in [401, 403, 500].iter().chain(operation.errors) {
+        let title = axum::http::StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason());
+        responses.insert(status.to_string(), json!({"description": title.unwrap_or("Error"), "content": problem}));
+    }
+    let mut described = json!({"operationId": id, "summary": operation.summary, "responses": responses});
+    if !operation.body.is_empty() {
+        described["requestBody"] =
+            json!({"required": true, "content": {"application/json": {"schema": schema(operation.body)}}});
+    }
+    match (operation.method, operation.path) {
+        ("delete", "/containers/{name_or_id}") => {
+            described["parameters"] = json!([{
+                "name": "force", "in": "query", "description": "Remove it even if it runs.",
+                "schema": {"type": "boolean", "default": false},
+            }]);
+        }
+        (_, "/images/{image}/decisions") => {
+            described["parameters"] = json!([{
+                "name": "limit", "in": "query", "description": "How many.",
+                "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 20},
+            }]);
+        }
+        _ => {}
+    }
+    described
+}
+
+fn path_parameters(path: &str) -> Vec<Value> {
+    let describe = |name: &str| match name {
+        "image" => {
+            "Image or name of a workload. Slashes may be written as they are, unless the image's own last part is \
+             `containers`, `decisions`, `health`, `reconcile` or `scale`: then as `%2F`."
+        }
+        _ => "Name of a container, its identifier, or 12 and more characters the identifier begins with.",
+    };
+    path.split('/')
+        .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| {
+            json!({
+                "name": name, "in": "path", "required": true, "description": describe(name), "schema": {"type": "string"},
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::start;
+
+    #[test]
+    fn every_shape_that_is_named_is_there() {
+        let document = document();
+        let mut pending = vec![&document];
+        let mut found = 0;
+        while let Some(value) = pending.pop() {
+            match value {
+                Value::Object(map) => {
+                    if let Some(Value::String(reference)) = map.get("$ref") {
+                        let pointer = reference.trim_start_matches('#');
+                        assert!(document.pointer(pointer).is_some(), "{reference}");
+                        found += 1;
+                    }
+                    pending.extend(map.values());
+                }
+                Value::Array(elements) => pending.extend(elements),
+                _ => {}
+            }
+        }
+        assert!(found > 20, "{found}");
+    }
+
+    #[test]
+    fn the_start_request_is_described_as_it_is_read() {
+        let document = document();
+        let mut described: Vec<&String> = document["components"]["schemas"]["StartContainerRequest"]["properties"]
+            .as_object()
+            .map(|properties| properties.keys().collect())
+            .unwrap_or_default();
+        described.sort();
+        let mut read = start::FIELDS.to_vec();
+        read.sort_unstable();
+        assert_eq!(described, read);
+    }
+}

@@ -1,0 +1,121 @@
+//! Lets image references with slashes into paths: folds what lies between `/images/` and a known last
+//! word into one segment, so that `/images/ghcr.io/org/app:1/scale` is routed as
+//! `/images/ghcr.io%2Forg%2Fapp:1/scale`.
+//!
+//! The rule: a raw path whose last segment is one of [`WORDS`] addresses that resource of the image
+//! before it, anything else the image itself. So an image whose own last part is such a word
+//! (`ghcr.io/org/health`) is reached with its slashes written `%2F`; escapes are never undone or doubled
+//! here. A trailing slash belongs to no path of this API, nor to an image reference: such a path is left
+//! as it is and found nowhere.
+
+use axum::http::{Request, Uri};
+
+/// The resources of an image: the last segments of the paths below `/images/{image}/`.
+pub const WORDS: [&str; 5] = ["containers", "decisions", "health", "reconcile", "scale"];
+
+/// Rewrites the path of a request; meant for [`tower::util::MapRequestLayer`] around the router.
+pub fn fold_image<B>(mut request: Request<B>) -> Request<B> {
+    if let Some(uri) = folded(request.uri()) {
+        *request.uri_mut() = uri;
+    }
+    request
+}
+
+/// The URI with its image in one segment; none when it is fine as it is.
+fn folded(uri: &Uri) -> Option<Uri> {
+    let path = folded_path(uri.path())?;
+    let path_and_query = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
+    };
+    let mut parts = uri.clone().into_parts();
+    // Only `%2F` was put where `/` was: what was a valid path still is one, unless it grew too long.
+    parts.path_and_query = Some(path_and_query.parse().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+fn folded_path(path: &str) -> Option<String> {
+    let rest = path.strip_prefix("/images/")?;
+    let (before, last) = rest.rsplit_once('/')?;
+    if last.is_empty() {
+        return None;
+    }
+    if WORDS.contains(&last) {
+        before.contains('/').then(|| format!("/images/{}/{last}", before.replace('/', "%2F")))
+    } else {
+        Some(format!("/images/{}", rest.replace('/', "%2F")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn fold(uri: &str) -> String {
+        let request = Request::builder().uri(uri).body(()).expect("a valid URI");
+        fold_image(request).uri().to_string()
+    }
+
+    #[test]
+    fn slashes_of_an_image_become_one_segment() {
+        for (raw, routed) in [
+            ("/images/ghcr.io/org/app:1/scale", "/images/ghcr.io%2Forg%2Fapp:1/scale"),
+            ("/images/org/app/decisions?limit=5", "/images/org%2Fapp/decisions?limit=5"),
+            ("/images/ghcr.io/org/app:1", "/images/ghcr.io%2Forg%2Fapp:1"),
+            ("/images/ghcr.io%2Forg/app:1/health", "/images/ghcr.io%2Forg%2Fapp:1/health"),
+            ("/images/a/b@sha256:00/containers", "/images/a%2Fb@sha256:00/containers"),
+            ("http://host:1/images/a/b/scale?x=/y", "http://host:1/images/a%2Fb/scale?x=/y"),
+            ("/images/127.0.0.1:5000/a/b/reconcile", "/images/127.0.0.1:5000%2Fa%2Fb/reconcile"),
+        ] {
+            assert_eq!(fold(raw), routed);
+        }
+    }
+
+    #[test]
+    fn paths_that_need_nothing_are_left_alone() {
+        for path in [
+            "/images",
+            "/images/",
+            "/images/nginx:alpine",
+            "/images/nginx:alpine/scale",
+            "/images/ghcr.io%2Forg%2Fapp:1/scale",
+            "/images/ghcr.io%2Forg%2Fapp:1",
+            "/containers/a/b",
+            "/images/nginx/scale/",
+            "/images/a/b/",
+            "*",
+        ] {
+            assert_eq!(fold(path), path);
+        }
+    }
+
+    #[test]
+    fn an_image_named_like_a_resource_is_reached_percent_encoded() {
+        // Raw, the last word is the resource.
+        assert_eq!(fold("/images/ghcr.io/org/health"), "/images/ghcr.io%2Forg/health");
+        // Encoded, it is the image; and the image's resource of the same name.
+        assert_eq!(fold("/images/ghcr.io%2Forg%2Fhealth"), "/images/ghcr.io%2Forg%2Fhealth");
+        assert_eq!(fold("/images/ghcr.io/org/health/health"), "/images/ghcr.io%2Forg%2Fhealth/health");
+        // One word alone is an image, a word with a tag is no resource.
+        assert_eq!(fold("/images/health"), "/images/health");
+        assert_eq!(fold("/images/org/health:1"), "/images/org%2Fhealth:1");
+    }
+
+    #[test]
+    fn escapes_are_neither_undone_nor_doubled() {
+        assert_eq!(fold("/images/a%252Fb/c/scale"), "/images/a%252Fb%2Fc/scale");
+        assert_eq!(fold("/images/a%zz/c/scale"), "/images/a%zz%2Fc/scale");
+        assert_eq!(fold("/images/a//b/scale"), "/images/a%2F%2Fb/scale");
+    }
+
+    proptest! {
+        #[test]
+        fn folding_twice_is_folding_once(path in "/images/[a-z%/.:@]{0,24}") {
+            if let Ok(uri) = path.parse::<Uri>() {
+                let once = fold(&uri.to_string());
+                prop_assert_eq!(fold(&once), once.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Reads the parts of a request strictly, each failure as a [`Problem`].
+
+use super::error::{FieldProblem, Problem};
+use super::fields;
+use crate::control::ControlError;
+use crate::model::WorkloadKey;
+use axum::RequestPartsExt;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use http_body_util::{BodyExt, LengthLimitError};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Time a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The `{image}` of a path: a workload's image or name.
+pub struct ImageKey(pub WorkloadKey);
+
+impl<S: Send + Sync> FromRequestParts<S> for ImageKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        segment(parts).await.map(|image| Self(WorkloadKey::stored(image)))
+    }
+}
+
+/// The `{name_or_id}` of a path.
+pub struct ContainerName(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for ContainerName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        segment(parts).await.map(Self)
+    }
+}
+
+/// The one parameter of a path, its escapes undone once.
+async fn segment(parts: &mut Parts) -> Result<String, Problem> {
+    match parts.extract::<Path<String>>().await {
+        Ok(Path(text)) => Ok(text),
+        Err(_) => Err(Problem::new(StatusCode::BAD_REQUEST, "the path is not UTF-8 once its escapes are undone")),
+    }
+}
+
+/// A request that has no query.
+pub struct NoQuery;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        query(&parts.uri, &[]).map(|_| Self)
+    }
+}
+
+/// `?force=`: `true`, `1`, `yes`, `on` or their opposites; false when it is absent.
+pub struct Force(pub bool);
+
+impl<S: Send + Sync> FromRequestParts<S> for Force {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let Some(text) = query(&parts.uri, &["force"])?.pop() else {
+            return Ok(Self(false));
+        };
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" | "y" | "t" => Ok(Self(true)),
+            "false" | "0" | "no" | "off" | "n" | "f" => Ok(Self(false)),
+            _ => Err(Problem::invalid_at("/query/force", "expected `true` or `false`")),
+        }
+    }
+}
+
+/// `?limit=`: 1 to 1 000; 20 when it is absent.
+pub struct Limit(pub u32);
+
+impl<S: Send + Sync> FromRequestParts<S> for Limit {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let Some(text) = query(&parts.uri, &["limit"])?.pop() else {
+            return Ok(Self(20));
+        };
+        match text.parse() {
+            Ok(limit @ 1..=1_000) => Ok(Self(limit)),
+            _ => Err(Problem::invalid_at("/query/limit", "expected a whole number from 1 to 1000")),
+        }
+    }
+}
+
+/// The values of a query, whose parameters must all be `known` and appear once.
+fn query(uri: &Uri, known: &[&str]) -> Result<Vec<String>, Problem> {
+    let pairs = match Query::<Vec<(String, String)>>::try_from_uri(uri) {
+        Ok(Query(pairs)) => pairs,
+        Err(_) => return Err(Problem::invalid_at("/query", "the query cannot be read")),
+    };
+    let mut problems = Vec::new();
+    let mut values = Vec::new();
+    let mut seen = Vec::new();
+    for (name, value) in pairs {
+        let detail = if !known.contains(&name.as_str()) {
+            fields::unknown("query parameter", &name, known)
+        } else if seen.contains(&name) {
+            "given more than once".to_owned()
+        } else {
+            seen.push(name);
+            values.push(value);
+            continue;
+        };
+        problems.push(FieldProblem { pointer: fields::join("/query", &name), detail });
+    }
+    if problems.is_empty() { Ok(values) } else { Err(Problem::invalid(&problems)) }
+}
+
+/// Runs a change to its end even if the caller hangs up meanwhile: what was begun on the engine is not
+/// left half done.
+pub(super) async fn to_the_end<T, F>(change: F) -> Result<T, Problem>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, ControlError>> + Send + 'static,
+{
+    match tokio::spawn(change).await {
+        Ok(outcome) => outcome.map_err(Problem::from),
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(ControlError::ShuttingDown.into()),
+    }
+}
+
+/// A body in JSON.
+///
+/// Its content type must say so: a web page in someone's browser can send any other type, or none, to a
+/// Windlass on the same machine without the browser asking first.
+pub struct JsonBody(pub Value);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "the body must be JSON and its header say so: `content-type: application/json`",
+            ));
+        }
+        let bytes = match tokio::time::timeout(BODY_TIMEOUT, request.into_body().collect()).await {
+            Ok(Ok(collected)) => collected.to_bytes(),
+            Ok(Err(error)) if is_too_long(&error) => return Err(too_long()),
+            Ok(Err(_)) => return Err(Problem::new(StatusCode::BAD_REQUEST, "the body broke off")),
+            Err(_) => {
+                let detail = format!("the body took more than {} s", BODY_TIMEOUT.as_secs());
+                return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail));
+            }
+        };
+        parse(&bytes).map(Self)
+    }
+}
+
+/// 413, for any body past the limit.
+pub(super) fn too_long() -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than this windlass reads")
+}
+
+fn is_too_long(error: &axum::Error) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        if error.is::<LengthLimitError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(text) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    let essence = text.split(';').next().unwrap_or(text).trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+fn parse(bytes: &Bytes) -> Result<Value, Problem> {
+    if bytes.is_empty() {
+        return Err(Problem::invalid_at("", "the body is empty; expected a JSON object"));
+    }
+    serde_json::from_slice(bytes).map_err(|error| Problem::invalid_at("", format!("the body is not JSON: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_says_it_is_json_is_read_as_json() {
+        let says = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(text));
+            is_json(&headers)
+        };
+        assert!(says("application/json") && says("Application/JSON; charset=utf-8") && says("application/merge+json"));
+        assert!(!says("text/plain") && !says("application/x-www-form-urlencoded") && !says("text/json+json"));
+        assert!(!is_json(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn broken_json_is_refused_with_its_place() {
+        let refused = parse(&Bytes::from_static(b"{\n  \"image\": nginx\n}")).expect_err("no JSON");
+        assert_eq!(refused.detail(), "the body is not JSON: expected ident at line 2 column 13");
+        assert!(parse(&Bytes::new()).is_err());
+        assert!(parse(&Bytes::from_static(b"\"\xff\"")).is_err());
+        assert!(parse(&Bytes::from("[".repeat(100_000))).is_err(), "depth is bounded");
+    }
+
+    #[test]
+    fn unknown_and_repeated_query_parameters_are_refused() {
+        let read = |text: &str| query(&text.parse().expect("a URI"), &["force"]);
+        assert_eq!(read("/x"), Ok(vec![]));
+        assert_eq!(read("/x?force=1"), Ok(vec!["1".to_owned()]));
+        let refused = |text: &str| read(text).expect_err(text).detail().to_owned();
+        assert_eq!(refused("/x?froce=1"), "/query/froce: unknown query parameter; did you mean `force`?");
+        assert_eq!(refused("/x?force=1&force=0"), "/query/force: given more than once");
+    }
+}

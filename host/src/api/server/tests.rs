@@ -1,0 +1,164 @@
+//! The limits, with a trivial router over real connections.
+
+use super::*;
+use axum::routing::get;
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// Longer than anything here takes when it works.
+const BOUND: Duration = Duration::from_secs(20);
+
+struct Served {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<io::Result<()>>,
+    /// One for each request that reached `/slow`.
+    reached: Arc<Semaphore>,
+    /// Lets the requests to `/slow` end.
+    release: Arc<Notify>,
+}
+
+async fn served(settings: ApiSettings) -> Served {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (stop, stopped) = oneshot::channel();
+    let reached = Arc::new(Semaphore::new(0));
+    let release = Arc::new(Notify::new());
+    let slow = {
+        let (reached, release) = (reached.clone(), release.clone());
+        move || async move {
+            let released = release.notified();
+            reached.add_permits(1);
+            released.await;
+            "slow"
+        }
+    };
+    let router = Router::new()
+        .route("/", get(|| async { "hello" }))
+        .route("/health", get(|| async { "well" }))
+        .route("/panic", get(|| async { panic!("secret") as () }))
+        .route("/slow", get(slow));
+    let ended = tokio::spawn(async move {
+        serve(listener, router, &settings, async {
+            let _ = stopped.await;
+        })
+        .await
+    });
+    Served { address, stop, ended, reached, release }
+}
+
+impl Served {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("a connection")
+    }
+
+    /// Waits until one more request is in hand.
+    async fn is_reached(&self) {
+        timeout(BOUND, self.reached.acquire()).await.expect("in time").expect("open").forget();
+    }
+}
+
+async fn ask(stream: &mut TcpStream, path: &str) {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+}
+
+/// Everything up to the end of the connection, within the bound.
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    // A connection that is cut off may end with an error: what came before it counts.
+    let _ = timeout(BOUND, stream.read_to_string(&mut text)).await.expect("in time");
+    text
+}
+
+async fn get_once(served: &Served, path: &str) -> String {
+    let mut stream = served.connect().await;
+    ask(&mut stream, path).await;
+    answer(&mut stream).await
+}
+
+#[tokio::test]
+async fn headers_that_dawdle_end_the_connection() {
+    let served = served(ApiSettings { header_timeout: Duration::from_millis(100), ..ApiSettings::default() }).await;
+    let mut stream = served.connect().await;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: loc").await.expect("sent");
+    assert!(!answer(&mut stream).await.contains("200 OK"));
+    // So does a connection on which nothing comes at all.
+    assert_eq!(answer(&mut served.connect().await).await, "");
+    assert!(get_once(&served, "/").await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn connections_past_the_limit_wait_for_room() {
+    let served = served(ApiSettings { connections: 1, ..ApiSettings::default() }).await;
+    let mut first = served.connect().await;
+    ask(&mut first, "/slow").await;
+    served.is_reached().await;
+    let mut second = served.connect().await;
+    ask(&mut second, "/").await;
+    let mut byte = [0];
+    let early = timeout(Duration::from_millis(100), second.read(&mut byte)).await;
+    assert!(early.is_err(), "served past the limit");
+    served.release.notify_waiters();
+    assert!(answer(&mut first).await.ends_with("slow"));
+    assert!(answer(&mut second).await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn requests_past_the_limit_are_told_so_but_health_is_answered() {
+    let served = served(ApiSettings { concurrent_requests: 1, ..ApiSettings::default() }).await;
+    let mut first = served.connect().await;
+    ask(&mut first, "/slow").await;
+    served.is_reached().await;
+    let refused = get_once(&served, "/").await;
+    assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
+    assert!(refused.contains("application/problem+json"), "{refused}");
+    assert!(get_once(&served, "/health").await.ends_with("well"));
+    served.release.notify_waiters();
+    assert!(answer(&mut first).await.ends_with("slow"));
+    assert!(get_once(&served, "/").await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn a_panic_is_an_answer_without_its_text() {
+    let served = served(ApiSettings::default()).await;
+    let answer = get_once(&served, "/panic").await;
+    assert!(answer.starts_with("HTTP/1.1 500"), "{answer}");
+    assert!(answer.contains("application/problem+json") && !answer.contains("secret"), "{answer}");
+}
+
+#[tokio::test]
+async fn shutdown_lets_requests_in_hand_end_and_takes_no_more() {
+    let served = served(ApiSettings::default()).await;
+    let mut first = served.connect().await;
+    ask(&mut first, "/slow").await;
+    served.is_reached().await;
+    let Served { address, stop, ended, release, .. } = served;
+    stop.send(()).expect("it runs");
+    // New connections are refused as soon as the listener is gone.
+    let refused = async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(BOUND, refused).await.expect("in time");
+    assert!(!ended.is_finished());
+    release.notify_waiters();
+    assert!(answer(&mut first).await.ends_with("slow"));
+    timeout(BOUND, ended).await.expect("in time").expect("no panic").expect("no error");
+}
+
+#[tokio::test]
+async fn shutdown_cuts_off_what_takes_longer_than_the_grace() {
+    let served = served(ApiSettings { shutdown_grace: Duration::from_millis(50), ..ApiSettings::default() }).await;
+    let mut first = served.connect().await;
+    ask(&mut first, "/slow").await;
+    served.is_reached().await;
+    let Served { stop, ended, .. } = served;
+    stop.send(()).expect("it runs");
+    timeout(BOUND, ended).await.expect("in time").expect("no panic").expect("no error");
+    assert_eq!(answer(&mut first).await, "");
+}

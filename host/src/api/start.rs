@@ -1,0 +1,314 @@
+//! `POST /start/container`: what its body may say, and the workload that comes of it.
+
+use super::ApiState;
+use super::error::Problem;
+use super::fields::{self, Fields, Problems};
+use super::request::{JsonBody, NoQuery};
+use super::views::StartAnswer;
+use crate::model::text::duration;
+use crate::model::workload::{
+    Bounds, ContainerPort, DesiredStatus, Probe, ProbeTarget, Resources, Workload, WorkloadKey,
+};
+use crate::model::{ImageRef, Invalid};
+use axum::Json;
+use axum::extract::State;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+pub(super) const FIELDS: &[&str] = &[
+    "image",
+    "min_replicas",
+    "max_replicas",
+    "env",
+    "ports",
+    "resources",
+    "name",
+    "labels",
+    "networks",
+    "probe",
+    "command",
+];
+const RESOURCES: &[&str] = &["cpu", "memory", "status"];
+const PROBE: &[&str] = &["http", "tcp", "interval", "timeout"];
+
+/// Labels that are the host's own.
+const RESERVED_LABELS: [&str; 2] = ["windlass.", "orchestrator."];
+
+const DEFAULT_MIN: u32 = 1;
+const DEFAULT_MAX: u32 = 5;
+const DEFAULT_PROBE_INTERVAL: Duration = Duration::from_secs(10);
+const DEFAULT_PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest path of a probe, in bytes.
+const MAX_PROBE_PATH: usize = 1_024;
+
+/// Stores what is wanted and answers after the pass that made it so.
+pub async fn start(
+    State(state): State<ApiState>,
+    _: NoQuery,
+    JsonBody(body): JsonBody,
+) -> Result<Json<StartAnswer>, Problem> {
+    let workload = workload(&body)?;
+    let image = workload.image.to_string();
+    let controller = state.controller;
+    let started = super::request::to_the_end(async move { controller.start(workload).await }).await?;
+    Ok(Json(StartAnswer {
+        ok: true,
+        action: if started.created { "created" } else { "kept-existing" },
+        image,
+        summary: (&started.replica).into(),
+    }))
+}
+
+/// The workload a body asks for; its target is the fewest replicas, at least one.
+///
+/// # Errors
+/// 422 with everything that is wrong with the body.
+pub fn workload(body: &Value) -> Result<Workload, Problem> {
+    let mut problems = Problems::default();
+    let workload = read(body, &mut problems);
+    problems.finish(workload)
+}
+
+/// Bounds of a scale request, both required, for a workload with these ports.
+///
+/// # Errors
+/// 422 with everything that is wrong with the body.
+pub fn bounds(body: &Value, ports: &BTreeMap<ContainerPort, u16>) -> Result<Bounds, Problem> {
+    let mut problems = Problems::default();
+    let bounds = Fields::of(body, "", &["min_replicas", "max_replicas"], &mut problems).and_then(|fields| {
+        let min = fields.required("min_replicas", &mut problems, min_replicas());
+        let max = fields.required("max_replicas", &mut problems, max_replicas());
+        let bounds = checked_bounds(&fields, min?, max?, &mut problems)?;
+        if let Some(reason) = fixed_ports_conflict(ports, bounds) {
+            problems.add("/max_replicas", reason);
+        }
+        Some(bounds)
+    });
+    problems.finish(bounds)
+}
+
+fn read(body: &Value, problems: &mut Problems) -> Option<Workload> {
+    let fields = Fields::of(body, "", FIELDS, problems)?;
+    let image: Option<ImageRef> = fields.required("image", problems, fields::parsed);
+    let min = fields.or("min_replicas", DEFAULT_MIN, problems, min_replicas());
+    let max = fields.or("max_replicas", DEFAULT_MAX, problems, max_replicas());
+    let bounds = match (min, max) {
+        (Some(min), Some(max)) => checked_bounds(&fields, min, max, problems),
+        _ => None,
+    };
+    let env = fields.or("env", BTreeMap::new(), problems, fields::map_of(variable));
+    let ports = fields.or("ports", BTreeMap::new(), problems, ports);
+    let resources = fields.required("resources", problems, resources);
+    let name = fields.nullable("name", problems, fields::parsed_by(WorkloadKey::named));
+    let labels = fields.nullable("labels", problems, fields::map_of(label));
+    let networks = fields.nullable("networks", problems, networks);
+    let probe = fields.nullable("probe", problems, probe);
+    let command = fields.nullable("command", problems, command);
+    if let (Some(ports), Some(bounds)) = (&ports, bounds)
+        && let Some(reason) = fixed_ports_conflict(ports, bounds)
+    {
+        problems.add("/ports", reason);
+    }
+    let (image, bounds) = (image?, bounds?);
+    Some(Workload {
+        key: name.unwrap_or_else(|| WorkloadKey::from(&image)),
+        image,
+        bounds,
+        target: bounds.clamp(bounds.min().max(1)),
+        env: env?,
+        ports: ports?,
+        resources: resources?,
+        labels: labels.unwrap_or_default(),
+        networks: networks.unwrap_or_default(),
+        probe,
+        command,
+    })
+}
+
+fn min_replicas() -> impl Fn(&Value, &str, &mut Problems) -> Option<u32> {
+    fields::whole(0..=u64::from(Bounds::LIMIT))
+}
+
+fn max_replicas() -> impl Fn(&Value, &str, &mut Problems) -> Option<u32> {
+    fields::whole(1..=u64::from(Bounds::LIMIT))
+}
+
+fn checked_bounds(fields: &Fields<'_>, min: u32, max: u32, problems: &mut Problems) -> Option<Bounds> {
+    match Bounds::new(min, max) {
+        Ok(bounds) => Some(bounds),
+        Err(invalid) => {
+            let note = if fields.has("max_replicas") { "" } else { ", which is its default" };
+            problems.add(fields.at("min_replicas"), format!("{invalid}{note}"));
+            None
+        }
+    }
+}
+
+/// Why these ports do not go with these bounds; none: they do.
+fn fixed_ports_conflict(ports: &BTreeMap<ContainerPort, u16>, bounds: Bounds) -> Option<String> {
+    let (port, host_port) = ports.iter().find(|(_, host_port)| **host_port != 0)?;
+    (bounds.max() > 1).then(|| {
+        format!(
+            "`{port}` is fixed to host port {host_port}, which one replica alone can have, but `max_replicas` is {}; \
+             set the host port to 0 (any free one) or `max_replicas` to 1",
+            bounds.max()
+        )
+    })
+}
+
+fn variable(name: &str, value: &Value, pointer: &str, problems: &mut Problems) -> Option<(String, String)> {
+    if name.is_empty() || name.contains(['=', '\0']) {
+        problems.add(pointer, "the name of a variable is not empty and has no `=` and no NUL");
+    }
+    let value = fields::text(value, pointer, problems)?;
+    if value.contains('\0') {
+        problems.add(pointer, "the value of a variable has no NUL");
+    }
+    Some((name.to_owned(), value))
+}
+
+fn label(name: &str, value: &Value, pointer: &str, problems: &mut Problems) -> Option<(String, String)> {
+    if name.is_empty() || name.contains('\0') {
+        problems.add(pointer, "the name of a label is not empty and has no NUL");
+    }
+    if let Some(prefix) = RESERVED_LABELS.iter().find(|prefix| name.starts_with(**prefix)) {
+        problems.add(pointer, format!("labels that begin with `{prefix}` are windlass's own"));
+    }
+    let value = fields::text(value, pointer, problems)?;
+    if value.contains('\0') {
+        problems.add(pointer, "the value of a label has no NUL");
+    }
+    Some((name.to_owned(), value))
+}
+
+fn ports(value: &Value, pointer: &str, problems: &mut Problems) -> Option<BTreeMap<ContainerPort, u16>> {
+    let read = fields::map_of(|name, value, pointer, problems| {
+        let host_port = fields::whole::<u16>(0..=65_535)(value, pointer, problems);
+        match name.parse::<ContainerPort>() {
+            Ok(port) => host_port.map(|host_port| (name.to_owned(), (port, host_port))),
+            Err(invalid) => {
+                problems.add(pointer, invalid.0);
+                None
+            }
+        }
+    });
+    let mut ports = BTreeMap::new();
+    let mut taken = BTreeSet::new();
+    for (name, (port, host_port)) in read(value, pointer, problems)? {
+        if ports.insert(port, host_port).is_some() {
+            problems.add(fields::join(pointer, &name), format!("`{port}` is given more than once"));
+        }
+        if host_port != 0 && !taken.insert((host_port, port.protocol)) {
+            problems.add(fields::join(pointer, &name), format!("host port {host_port} is given more than once"));
+        }
+    }
+    Some(ports)
+}
+
+fn resources(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Resources> {
+    let fields = Fields::of(value, pointer, RESOURCES, problems)?;
+    let cpu = fields.required("cpu", problems, fields::parsed);
+    let memory = fields.required("memory", problems, fields::parsed);
+    let words = [("running", DesiredStatus::Running), ("stopped", DesiredStatus::Stopped)];
+    let status = fields.or("status", DesiredStatus::default(), problems, fields::one_of(&words));
+    Some(Resources { cpu: cpu?, memory: memory?, status: status? })
+}
+
+fn networks(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Vec<String>> {
+    let name = |name: &str| {
+        let valid = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
+        if valid {
+            Ok(name.to_owned())
+        } else {
+            Err(Invalid::new("expected the name of a network: letters, digits, `_`, `.` and `-`"))
+        }
+    };
+    let networks = fields::list_of(fields::parsed_by(name))(value, pointer, problems)?;
+    for (index, network) in networks.iter().enumerate() {
+        if networks[..index].contains(network) {
+            problems.add(format!("{pointer}/{index}"), format!("network `{network}` is given more than once"));
+        }
+    }
+    Some(networks)
+}
+
+fn command(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Vec<String>> {
+    let command = fields::list_of(fields::text)(value, pointer, problems)?;
+    if command.first().is_none_or(String::is_empty) {
+        problems.add(pointer, "expected a program and its arguments");
+    }
+    if command.iter().any(|word| word.contains('\0')) {
+        problems.add(pointer, "a command has no NUL");
+    }
+    Some(command)
+}
+
+fn probe(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Probe> {
+    let fields = Fields::of(value, pointer, PROBE, problems)?;
+    let http = fields.nullable("http", problems, http_target);
+    let tcp = fields.nullable("tcp", problems, tcp_target);
+    let target = match (fields.has("http"), fields.has("tcp")) {
+        (true, true) => {
+            problems.add(pointer, "a probe has `http` or `tcp`, not both");
+            None
+        }
+        (false, false) => {
+            problems
+                .add(pointer, "a probe needs `http` (`{\"port\": 80, \"path\": \"/\"}`) or `tcp` (`{\"port\": 80}`)");
+            None
+        }
+        _ => http.or(tcp),
+    };
+    let interval = fields.or("interval", DEFAULT_PROBE_INTERVAL, problems, length_of_time);
+    let shortest = DEFAULT_PROBE_TIMEOUT.min(interval.unwrap_or(DEFAULT_PROBE_INTERVAL));
+    let timeout = fields.or("timeout", shortest, problems, length_of_time);
+    let (interval, timeout) = (interval?, timeout?);
+    if !(Duration::from_secs(1)..=Duration::from_secs(3_600)).contains(&interval) {
+        problems.add(fields.at("interval"), "expected 1 s to 1 h");
+    } else if !(Duration::from_millis(10)..=interval).contains(&timeout) {
+        problems.add(fields.at("timeout"), "expected 10 ms up to `interval`");
+    }
+    Some(Probe { target: target?, interval, timeout })
+}
+
+fn http_target(value: &Value, pointer: &str, problems: &mut Problems) -> Option<ProbeTarget> {
+    let fields = Fields::of(value, pointer, &["port", "path"], problems)?;
+    let port = fields.required("port", problems, fields::whole(1..=65_535));
+    let path = fields.or("path", "/".to_owned(), problems, fields::parsed_by(path));
+    Some(ProbeTarget::Http { port: port?, path: path? })
+}
+
+fn tcp_target(value: &Value, pointer: &str, problems: &mut Problems) -> Option<ProbeTarget> {
+    let fields = Fields::of(value, pointer, &["port"], problems)?;
+    let port = fields.required("port", problems, fields::whole(1..=65_535));
+    Some(ProbeTarget::Tcp { port: port? })
+}
+
+fn path(text: &str) -> Result<String, Invalid> {
+    let valid = text.starts_with('/') && text.len() <= MAX_PROBE_PATH && text.bytes().all(|b| b.is_ascii_graphic());
+    if valid && !text.contains('#') {
+        Ok(text.to_owned())
+    } else {
+        Err(Invalid::new(format!(
+            "expected a path that begins with `/`, up to {MAX_PROBE_PATH} bytes, with blanks and the like percent-encoded"
+        )))
+    }
+}
+
+/// A number of seconds, or text such as `5s`.
+fn length_of_time(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Duration> {
+    let read = match value {
+        Value::Number(number) => number.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+        Value::String(text) => duration(text).ok(),
+        _ => None,
+    };
+    if read.is_none() {
+        problems.add(pointer, "expected a length of time: a number of seconds, or text such as `500ms`, `5s` or `1m`");
+    }
+    read
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! What Windlass says of itself: `/health`, `/ready`, `/policies`, `/openapi.json`.
+
+use super::ApiState;
+use super::error::Problem;
+use super::guard::Caller;
+use super::openapi;
+use super::request::NoQuery;
+use super::views::PolicyView;
+use crate::control::Readiness;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+/// Answer of `GET /health`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// Always true: the process answers.
+    pub ok: bool,
+}
+
+/// Answer of `GET /ready`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Ready {
+    /// Always true; a Windlass that is not ready answers 503.
+    pub ready: bool,
+}
+
+/// Answer of `GET /policies`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PolicyList {
+    /// Every policy, in the order of names.
+    pub policies: Vec<PolicyView>,
+}
+
+/// The process answers; says nothing of the engine.
+pub async fn health(_: NoQuery) -> Json<Health> {
+    Json(Health { ok: true })
+}
+
+/// Whether Windlass can do its work. Anyone may ask; only who may call the rest is told why not.
+pub async fn ready(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    _: NoQuery,
+) -> Result<Json<Ready>, Problem> {
+    readiness(&state.controller.readiness(), caller)
+}
+
+/// Every policy.
+pub async fn policies(State(state): State<ApiState>, _: NoQuery) -> Json<PolicyList> {
+    let mut policies = (state.policies)();
+    policies.sort_by(|a, b| a.name.cmp(&b.name));
+    Json(PolicyList { policies })
+}
+
+/// The description of this API.
+pub async fn description(_: NoQuery) -> Json<Value> {
+    Json(openapi::document())
+}
+
+fn readiness(readiness: &Readiness, caller: Caller) -> Result<Json<Ready>, Problem> {
+    if readiness.is_ready() {
+        return Ok(Json(Ready { ready: true }));
+    }
+    let reasons: Vec<String> = match caller {
+        Caller::Trusted => {
+            let engine = readiness.engine.iter().map(|reason| format!("the engine cannot be used: {reason}"));
+            let late = readiness.late.iter().map(|key| format!("workload `{key}` is overdue for a pass"));
+            engine.chain(late).collect()
+        }
+        Caller::Stranger => vec![],
+    };
+    let detail = if reasons.is_empty() { "not ready".to_owned() } else { reasons.join("; ") };
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+    Err(problem.with("ready", json!(false)).with("reasons", json!(reasons)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keeps_windlass_from_its_work_is_told_to_those_who_may_call_it() {
+        let late = Readiness { engine: Some("no socket".into()), late: vec!["nginx".into()] };
+        let told = readiness(&late, Caller::Trusted).expect_err("not ready");
+        assert_eq!(told.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(told.detail(), "the engine cannot be used: no socket; workload `nginx` is overdue for a pass");
+        assert_eq!(readiness(&late, Caller::Stranger).expect_err("not ready").detail(), "not ready");
+        assert!(readiness(&Readiness { engine: None, late: vec![] }, Caller::Stranger).is_ok());
+    }
+}

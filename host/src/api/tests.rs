@@ -1,0 +1,261 @@
+//! The whole router, up to the control loop.
+
+use super::views::PolicyView;
+use super::*;
+use crate::api::openapi::OPERATIONS;
+use crate::control::fixtures::idle_controller;
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use tower::ServiceExt;
+
+fn api(settings: ApiSettings) -> axum::Router {
+    let policy = PolicyView {
+        name: "min-max".into(),
+        kind: "scaling".into(),
+        version: "1.0.0".into(),
+        summary: "keeps the count within bounds".into(),
+        digest: "sha256:00".into(),
+        size_bytes: 12,
+        config_schema: serde_json::json!({"type": "object"}),
+        imports: vec![],
+        source: "built-in".into(),
+        failures: BTreeMap::new(),
+    };
+    let state = ApiState {
+        controller: idle_controller(),
+        policies: Arc::new(move || vec![policy.clone()]),
+        settings: Arc::new(settings.clone()),
+    };
+    server::bounded(router(state), &settings)
+}
+
+async fn send(method: &str, uri: &str, headers: &[(&str, &str)], body: &str) -> Response<Body> {
+    let mut request = Request::builder().method(method).uri(uri);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Body::from(body.to_owned())).expect("a request");
+    let Ok(response) = api(ApiSettings::default()).oneshot(request).await;
+    response
+}
+
+async fn json(response: Response<Body>) -> Value {
+    let bytes = response.into_body().collect().await.expect("a body").to_bytes();
+    serde_json::from_slice(&bytes).expect("JSON")
+}
+
+/// A problem in short: its status and detail, after its form was checked.
+async fn problem(method: &str, uri: &str, body: &str) -> String {
+    let response = send(method, uri, &[("content-type", "application/json")], body).await;
+    let status = response.status();
+    assert_eq!(response.headers()["content-type"], "application/problem+json", "{method} {uri}");
+    let value = json(response).await;
+    assert_eq!(value["type"], "about:blank");
+    assert_eq!(value["status"], status.as_u16());
+    assert_eq!(value["title"], status.canonical_reason().unwrap_or_default());
+    assert_eq!(value["errors"].is_array(), status == StatusCode::UNPROCESSABLE_ENTITY);
+    format!("{} {}", status.as_u16(), value["detail"].as_str().unwrap_or_default())
+}
+
+#[tokio::test]
+async fn what_needs_no_control_loop_is_answered() {
+    let response = send("GET", "/health", &[], "").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    insta::assert_json_snapshot!(json(response).await, @r#"
+    {
+      "ok": true
+    }
+    "#);
+
+    let response = send("GET", "/policies", &[], "").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    insta::assert_json_snapshot!(json(response).await, @r#"
+    {
+      "policies": [
+        {
+          "config_schema": {
+            "type": "object"
+          },
+          "digest": "sha256:00",
+          "failures": {},
+          "imports": [],
+          "kind": "scaling",
+          "name": "min-max",
+          "size_bytes": 12,
+          "source": "built-in",
+          "summary": "keeps the count within bounds",
+          "version": "1.0.0"
+        }
+      ]
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn every_error_is_a_problem_that_says_what_to_do() {
+    let mut said = vec![];
+    for (method, uri, body) in [
+        ("GET", "/nowhere", ""),
+        ("GET", "/images/nginx/", ""),
+        ("GET", "/images//scale", ""),
+        ("PUT", "/images", ""),
+        ("DELETE", "/images/ghcr.io/org/app/health", ""),
+        ("GET", "/images/%FF/health", ""),
+        ("GET", "/health?verbose=1", ""),
+        ("GET", "/images/nginx/decisions?limit=0", ""),
+        ("GET", "/images/nginx/decisions?limi=3", ""),
+        ("DELETE", "/containers/x?force=perhaps", ""),
+        ("PATCH", "/containers/x", "{\"status\":\"dead\"}"),
+        ("POST", "/start/container", ""),
+        ("POST", "/start/container", "{\"image\":"),
+        ("POST", "/start/container", "[1]"),
+        ("POST", "/start/container", "{\"image\": \"nginx\", \"resource\": {}}"),
+    ] {
+        said.push(format!("{method} {uri} {body}\n  {}", problem(method, uri, body).await));
+    }
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    GET /nowhere 
+      404 nothing is at `/nowhere`; `/docs` tells what there is
+    GET /images/nginx/ 
+      404 nothing is at `/images/nginx/`; `/docs` tells what there is
+    GET /images//scale 
+      405 method GET is not served here; the header `allow` says which are
+    PUT /images 
+      405 method PUT is not served here; the header `allow` says which are
+    DELETE /images/ghcr.io/org/app/health 
+      405 method DELETE is not served here; the header `allow` says which are
+    GET /images/%FF/health 
+      400 the path is not UTF-8 once its escapes are undone
+    GET /health?verbose=1 
+      422 /query/verbose: unknown query parameter; none is expected here
+    GET /images/nginx/decisions?limit=0 
+      422 /query/limit: expected a whole number from 1 to 1000
+    GET /images/nginx/decisions?limi=3 
+      422 /query/limi: unknown query parameter; did you mean `limit`?
+    DELETE /containers/x?force=perhaps 
+      422 /query/force: expected `true` or `false`
+    PATCH /containers/x {"status":"dead"}
+      422 /status: expected `running` or `stopped`, found `"dead"`
+    POST /start/container 
+      422 the body is empty; expected a JSON object
+    POST /start/container {"image":
+      422 the body is not JSON: EOF while parsing a value at line 1 column 9
+    POST /start/container [1]
+      422 expected an object, found a list
+    POST /start/container {"image": "nginx", "resource": {}}
+      422 /resource: unknown field; did you mean `resources`?; /resources: this field is required
+    "#);
+}
+
+#[tokio::test]
+async fn the_methods_that_would_be_right_are_told() {
+    let response = send("PUT", "/containers/x", &[], "").await;
+    assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(response.headers()["allow"], "PATCH,DELETE");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_say_it_is_json_is_refused() {
+    for headers in
+        [&[][..], &[("content-type", "text/plain")], &[("content-type", "application/x-www-form-urlencoded")]]
+    {
+        let response = send("POST", "/start/container", headers, "{}").await;
+        assert_eq!(response.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+}
+
+#[tokio::test]
+async fn a_body_past_the_limit_is_refused_whether_it_says_so_or_not() {
+    let settings = ApiSettings { body_bytes: 64, ..ApiSettings::default() };
+    let long = "x".repeat(65);
+    let unsized_body = Body::from_stream(futures_util::stream::iter([Ok::<_, std::io::Error>(long.clone())]));
+    for body in [Body::from(long), unsized_body] {
+        let request = Request::post("/start/container").header("content-type", "application/json").body(body);
+        let Ok(response) = api(settings.clone()).oneshot(request.expect("a request")).await;
+        assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+    }
+}
+
+#[tokio::test]
+async fn strangers_are_told_how_to_come_in_and_nothing_else() {
+    let settings = ApiSettings { token: Some("0123456789abcdef".into()), ..ApiSettings::default() };
+    for uri in ["/images", "/nowhere", "/images/ghcr.io/a/b", "/policies"] {
+        let request = Request::get(uri).body(Body::empty()).expect("a request");
+        let Ok(response) = api(settings.clone()).oneshot(request).await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{uri}");
+        assert_eq!(response.headers()["www-authenticate"], "Bearer realm=\"windlass\"");
+    }
+    let request = Request::get("/policies").header("authorization", "Bearer 0123456789abcdef");
+    let Ok(response) = api(settings.clone()).oneshot(request.body(Body::empty()).expect("a request")).await;
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_page_is_served_from_the_binary_alone() {
+    let response = send("GET", "/docs", &[], "").await;
+    assert_eq!(response.status(), StatusCode::SEE_OTHER);
+    let mut page = String::new();
+    for uri in ["/docs/", "/docs/swagger-initializer.js"] {
+        let response = send("GET", uri, &[], "").await;
+        assert_eq!(response.status(), StatusCode::OK);
+        let bytes = response.into_body().collect().await.expect("a body").to_bytes();
+        page.push_str(&String::from_utf8_lossy(&bytes));
+    }
+    assert!(!page.contains("http://") && !page.contains("https://"), "{page}");
+    assert!(page.contains("/openapi.json"), "{page}");
+}
+
+/// The paths and methods that the router's source names.
+fn routed() -> BTreeSet<(String, String)> {
+    let mut routed = BTreeSet::new();
+    for line in include_str!("router.rs").lines() {
+        let Some((path, handlers)) = line.trim().strip_prefix(".route(\"").and_then(|rest| rest.split_once('"')) else {
+            continue;
+        };
+        for method in ["get", "post", "put", "patch", "delete"] {
+            if handlers.contains(&format!("{method}(")) {
+                routed.insert((path.to_owned(), method.to_owned()));
+            }
+        }
+    }
+    routed
+}
+
+#[tokio::test]
+async fn the_description_and_the_router_agree() {
+    let document = json(send("GET", "/openapi.json", &[], "").await).await;
+    assert_eq!(document["openapi"], "3.1.0");
+    let described: BTreeSet<(String, String)> =
+        OPERATIONS.iter().map(|operation| (operation.path.to_owned(), operation.method.to_owned())).collect();
+    assert_eq!(described, routed());
+    let listing: Vec<String> = described.iter().map(|(path, method)| format!("{method} {path}")).collect();
+    insta::assert_snapshot!(listing.join("\n"), @r"
+    get /containers
+    delete /containers/{name_or_id}
+    patch /containers/{name_or_id}
+    get /health
+    get /images
+    delete /images/{image}
+    get /images/{image}
+    get /images/{image}/containers
+    get /images/{image}/decisions
+    get /images/{image}/health
+    post /images/{image}/reconcile
+    post /images/{image}/scale
+    get /openapi.json
+    get /policies
+    get /ready
+    post /start/container
+    ");
+    for (path, method) in &described {
+        assert!(document["paths"][path][method].is_object(), "{method} {path}");
+        // The router, asked with a query it refuses, has the route: not 404, not 405.
+        let uri = path.replace("{image}", "ghcr.io/org/app:1").replace("{name_or_id}", "x");
+        let refused = problem(&method.to_uppercase(), &format!("{uri}?nonsense"), "{}").await;
+        assert!(refused.starts_with("422 /query/nonsense"), "{method} {path}: {refused}");
+    }
+}

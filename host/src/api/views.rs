@@ -1,0 +1,489 @@
+//! What the API answers: one type for each shape, made from what the control loop published.
+//!
+//! Times are milliseconds since the Unix epoch, as in the contract with policies.
+
+use crate::control::report::PolicyReport;
+use crate::control::{Action, ActionKind, PassReport, WorkloadView};
+use crate::model::facts::HealthStatus;
+use crate::model::workload::{DesiredStatus, ProbeTarget};
+use crate::model::{PortBinding, Replica, Workload};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// A port of the engine's host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct HostBinding {
+    /// Address on the host; `0.0.0.0` is every one.
+    pub host_ip: String,
+    /// Port on the host, as text.
+    pub host_port: String,
+}
+
+impl From<&PortBinding> for HostBinding {
+    fn from(binding: &PortBinding) -> Self {
+        Self { host_ip: binding.host_ip.clone(), host_port: binding.host_port.to_string() }
+    }
+}
+
+/// One container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ContainerSummary {
+    /// The engine's whole identifier.
+    pub container_id: String,
+    /// Its name.
+    pub name: String,
+    /// The engine's word for its state: `running`, `exited`, `created`…
+    pub status: String,
+    /// `80/tcp` → where it is published; empty unless it runs.
+    pub ports: BTreeMap<String, Vec<HostBinding>>,
+}
+
+impl From<&Replica> for ContainerSummary {
+    fn from(replica: &Replica) -> Self {
+        let ports = replica
+            .ports
+            .iter()
+            .map(|(port, bindings)| (port.to_string(), bindings.iter().map(HostBinding::from).collect()))
+            .collect();
+        Self { container_id: replica.id.to_string(), name: replica.name.clone(), status: replica.status.clone(), ports }
+    }
+}
+
+/// One container with its health.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ContainerHealth {
+    /// The container.
+    #[serde(flatten)]
+    pub summary: ContainerSummary,
+    /// Its process runs, and the health policy has not called it unhealthy.
+    pub server_alive: bool,
+    /// CPU in percent of one core, as `docker stats` shows it; null before the first sample.
+    pub cpu_percent: Option<f64>,
+    /// Memory without page cache in percent of the container's limit; null before the first sample.
+    pub mem_percent: Option<f64>,
+    /// Bytes free on the root file system of the machine Windlass runs on; null when it cannot be told.
+    pub fs_free_bytes: Option<u64>,
+}
+
+impl ContainerHealth {
+    /// The health of one replica. `memory_limit` and `fs_free_bytes` in bytes, where known.
+    pub fn of(
+        replica: &Replica,
+        health: Option<HealthStatus>,
+        memory_limit: Option<u64>,
+        fs_free_bytes: Option<u64>,
+    ) -> Self {
+        // Usage of a process that has ended says nothing about now.
+        let usage = replica.usage.filter(|_| replica.status == "running");
+        #[expect(clippy::cast_precision_loss, reason = "a percentage needs no more than 52 bits")]
+        let percent = |used: u64, limit: u64| used as f64 * 100.0 / limit as f64;
+        Self {
+            summary: replica.into(),
+            server_alive: replica.is_alive() && health != Some(HealthStatus::Unhealthy),
+            cpu_percent: usage.map(|usage| usage.cpu_cores * 100.0),
+            mem_percent: usage.zip(memory_limit).map(|(usage, limit)| percent(usage.memory_bytes, limit)),
+            fs_free_bytes,
+        }
+    }
+}
+
+/// Answer of `POST /start/container`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct StartAnswer {
+    /// Always true.
+    pub ok: bool,
+    /// `created`, or `kept-existing` when the workload had a container already.
+    pub action: &'static str,
+    /// The image.
+    pub image: String,
+    /// The container created or kept.
+    #[serde(flatten)]
+    pub summary: ContainerSummary,
+}
+
+/// How many replicas are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DesiredBounds {
+    /// The fewest.
+    pub min_replicas: u32,
+    /// The most.
+    pub max_replicas: u32,
+}
+
+/// One thing a pass did, or tried.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ActionView {
+    /// `create`, `remove`, `restart` or `start`.
+    #[schema(value_type = String)]
+    pub action: ActionKind,
+    /// Whether it was done.
+    pub ok: bool,
+    /// The container it was done to; absent for a create, whose `details` show it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_id: Option<String>,
+    /// The container's name; absent for a create.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The container's summary where there is one, `reason`, and `error` where it failed.
+    pub details: Value,
+}
+
+impl ActionView {
+    /// An action, with its container as it is in `view` now.
+    fn of(action: &Action, replicas: &[Replica]) -> Self {
+        let replica = action.container.as_ref().and_then(|id| replicas.iter().find(|replica| replica.id == *id));
+        let mut details = match (action.kind, replica) {
+            // A removed container has no state to show.
+            (ActionKind::Remove, _) => json!({}),
+            (_, Some(replica)) => json!(ContainerSummary::from(replica)),
+            (ActionKind::Create, None) => match &action.container {
+                Some(id) => json!({"container_id": id, "name": action.name}),
+                None => json!({}),
+            },
+            (_, None) => json!({}),
+        };
+        details["reason"] = json!(action.reason);
+        if let Some(error) = &action.error {
+            details["error"] = json!(error);
+        }
+        let beside = action.kind != ActionKind::Create;
+        Self {
+            action: action.kind,
+            ok: action.error.is_none(),
+            container_id: action.container.as_ref().filter(|_| beside).map(ToString::to_string),
+            name: Some(action.name.clone()).filter(|_| beside),
+            details,
+        }
+    }
+}
+
+/// Answer of `POST /images/{image}/scale` and `…/reconcile`.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ReconcileAnswer {
+    /// Always true: the pass was made. Each action says whether it was done.
+    pub ok: bool,
+    /// The image.
+    pub image: String,
+    /// What is wanted.
+    pub desired: DesiredBounds,
+    /// What the pass did, in the order it ended.
+    pub actions: Vec<ActionView>,
+    /// The containers after the pass, oldest first.
+    pub current: Vec<ContainerSummary>,
+}
+
+impl ReconcileAnswer {
+    /// The outcome of a pass, with the workload as it is after it.
+    pub fn of(pass: &PassReport, view: &WorkloadView) -> Self {
+        Self {
+            ok: true,
+            image: view.workload.image.to_string(),
+            desired: (&view.workload).into(),
+            actions: pass.actions.iter().map(|action| ActionView::of(action, &view.replicas)).collect(),
+            current: view.replicas.iter().map(ContainerSummary::from).collect(),
+        }
+    }
+}
+
+impl From<&Workload> for DesiredBounds {
+    fn from(workload: &Workload) -> Self {
+        Self { min_replicas: workload.bounds.min(), max_replicas: workload.bounds.max() }
+    }
+}
+
+/// What each replica may use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ResourcesView {
+    /// As it was asked for: `0.5` or `500m`.
+    pub cpu: String,
+    /// As it was asked for: `512m`, `1g`.
+    pub memory: String,
+    /// `running` or `stopped`.
+    #[schema(value_type = String)]
+    pub status: DesiredStatus,
+}
+
+/// One workload in `GET /images`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ImageSummary {
+    /// The image.
+    pub image: String,
+    /// The name it is addressed by, where its body gave it one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How many replicas are wanted.
+    #[serde(flatten)]
+    pub bounds: DesiredBounds,
+    /// Environment of each replica.
+    pub env: BTreeMap<String, String>,
+    /// `80/tcp` → port on the host, 0 for any free one.
+    pub ports: BTreeMap<String, u16>,
+    /// What each replica may use.
+    pub resources: ResourcesView,
+}
+
+impl From<&Workload> for ImageSummary {
+    fn from(workload: &Workload) -> Self {
+        let resources = &workload.resources;
+        Self {
+            image: workload.image.to_string(),
+            name: given_name(workload),
+            bounds: workload.into(),
+            env: workload.env.clone(),
+            ports: workload.ports.iter().map(|(port, host_port)| (port.to_string(), *host_port)).collect(),
+            resources: ResourcesView {
+                cpu: resources.cpu.to_string(),
+                memory: resources.memory.to_string(),
+                status: resources.status,
+            },
+        }
+    }
+}
+
+/// The name a workload is addressed by, where it is not its image.
+fn given_name(workload: &Workload) -> Option<String> {
+    let key = workload.key.as_str();
+    (key != workload.image.as_str()).then(|| key.to_owned())
+}
+
+/// A container as `GET /images/{image}` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ReplicaView {
+    /// The container.
+    #[serde(flatten)]
+    pub summary: ContainerSummary,
+    /// Where it is in its life: `starting`, `running`, `stopping`, `exited`, or `held` (stopped by an operator).
+    #[schema(value_type = String)]
+    pub phase: crate::model::Phase,
+    /// What the health policy last said: `unknown`, `starting`, `healthy`, `degraded` or `unhealthy`.
+    #[schema(value_type = String)]
+    pub health: HealthStatus,
+    /// Why it said so.
+    pub health_reason: Option<String>,
+    /// When it was created.
+    pub created_at: u64,
+    /// When its process last started.
+    pub started_at: Option<u64>,
+    /// When its process last ended.
+    pub finished_at: Option<u64>,
+    /// Exit code of the last process to end.
+    pub exit_code: Option<i32>,
+    /// The kernel killed the last process for memory.
+    pub out_of_memory: bool,
+}
+
+/// How one policy answered in a pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PolicyAnswerView {
+    /// Name it is registered under.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Digest of what was compiled.
+    pub digest: String,
+    /// Why it gave no answer; null: it answered.
+    pub unavailable: Option<UnavailableView>,
+}
+
+/// Why a policy gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct UnavailableView {
+    /// `trap`, `time`, `memory`, `output`, `link` or `refused`.
+    pub kind: String,
+    /// One sentence.
+    pub reason: String,
+}
+
+impl From<&PolicyReport> for PolicyAnswerView {
+    fn from(report: &PolicyReport) -> Self {
+        Self {
+            name: report.policy.name.clone(),
+            version: report.policy.version.clone(),
+            digest: report.policy.digest.clone(),
+            unavailable: report
+                .unavailable
+                .as_ref()
+                .map(|failure| UnavailableView { kind: failure.kind.to_string(), reason: failure.reason.clone() }),
+        }
+    }
+}
+
+/// One pass.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct PassView {
+    /// When it looked.
+    pub at: u64,
+    /// When it was done.
+    pub finished_at: u64,
+    /// Why the count is what it is, or why the pass could not be made.
+    pub reason: String,
+    /// Why the engine could not be looked at; null: it was.
+    pub error: Option<String>,
+    /// Number of its decision in `GET /images/{image}/decisions`; null where none was made.
+    pub decision: Option<i64>,
+    /// How the health policy answered.
+    pub health_policy: Option<PolicyAnswerView>,
+    /// How the scaling policy answered.
+    pub scaling_policy: Option<PolicyAnswerView>,
+    /// What was done, in the order it ended.
+    pub actions: Vec<ActionView>,
+}
+
+/// What was asked for, in `GET /images/{image}`.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct DesiredView {
+    /// How many replicas are wanted.
+    #[serde(flatten)]
+    pub bounds: DesiredBounds,
+    /// The count steered to now, within the bounds.
+    pub target: u32,
+    /// Environment of each replica.
+    pub env: BTreeMap<String, String>,
+    /// `80/tcp` → port on the host, 0 for any free one.
+    pub ports: BTreeMap<String, u16>,
+    /// What each replica may use.
+    pub resources: ResourcesView,
+    /// Labels of each replica.
+    pub labels: BTreeMap<String, String>,
+    /// Networks each replica joins; empty: the engine's default.
+    pub networks: Vec<String>,
+    /// How the host asks whether a replica answers, in the form of the start request; durations in seconds.
+    pub probe: Option<Value>,
+    /// Replaces the image's command.
+    pub command: Option<Vec<String>>,
+}
+
+/// What runs, in `GET /images/{image}`.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ObservedView {
+    /// Containers that count: all but the held ones.
+    pub replicas: usize,
+    /// Of those, how many run.
+    pub running: usize,
+    /// Containers stopped by an operator.
+    pub held: usize,
+    /// Every container, oldest first.
+    pub containers: Vec<ReplicaView>,
+}
+
+/// Answer of `GET /images/{image}`.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ImageView {
+    /// The image.
+    pub image: String,
+    /// The name it is addressed by, where its body gave it one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What was asked for.
+    pub desired: DesiredView,
+    /// What runs, as last seen.
+    pub observed: ObservedView,
+    /// The last pass; null before the first.
+    pub last_pass: Option<PassView>,
+}
+
+impl From<&WorkloadView> for ImageView {
+    fn from(view: &WorkloadView) -> Self {
+        let ImageSummary { image, name, bounds, env, ports, resources } = ImageSummary::from(&view.workload);
+        let workload = &view.workload;
+        let is_held = |replica: &Replica| view.held.contains(&replica.id);
+        let held = view.replicas.iter().filter(|replica| is_held(replica)).count();
+        let containers = view.replicas.iter().map(|replica| ReplicaView {
+            summary: replica.into(),
+            phase: replica.phase,
+            health: view.health.get(&replica.id).copied().unwrap_or_default(),
+            health_reason: view.health_reasons.get(&replica.id).cloned(),
+            created_at: replica.created_at.0,
+            started_at: replica.started_at.map(|at| at.0),
+            finished_at: replica.finished_at.map(|at| at.0),
+            exit_code: replica.exit_code,
+            out_of_memory: replica.out_of_memory,
+        });
+        Self {
+            image,
+            name,
+            desired: DesiredView {
+                bounds,
+                target: workload.target,
+                env,
+                ports,
+                resources,
+                labels: workload.labels.clone(),
+                networks: workload.networks.clone(),
+                probe: workload.probe.as_ref().map(|probe| {
+                    let target = match &probe.target {
+                        ProbeTarget::Http { port, path } => json!({"http": {"port": port, "path": path}}),
+                        ProbeTarget::Tcp { port } => json!({"tcp": {"port": port}}),
+                    };
+                    let mut shown = target;
+                    shown["interval"] = json!(probe.interval.as_secs_f64());
+                    shown["timeout"] = json!(probe.timeout.as_secs_f64());
+                    shown
+                }),
+                command: workload.command.clone(),
+            },
+            observed: ObservedView {
+                replicas: view.replicas.len() - held,
+                running: view.replicas.iter().filter(|replica| !is_held(replica) && replica.is_alive()).count(),
+                held,
+                containers: containers.collect(),
+            },
+            last_pass: view.last_pass.as_ref().map(|pass| PassView {
+                at: pass.at.0,
+                finished_at: pass.finished_at.0,
+                reason: pass.reason.clone(),
+                error: pass.error.clone(),
+                decision: pass.decision,
+                health_policy: pass.health_policy.as_ref().map(PolicyAnswerView::from),
+                scaling_policy: pass.scaling_policy.as_ref().map(PolicyAnswerView::from),
+                actions: pass.actions.iter().map(|action| ActionView::of(action, &view.replicas)).collect(),
+            }),
+        }
+    }
+}
+
+/// A container that was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RemovedContainer {
+    /// The engine's whole identifier.
+    pub container_id: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl From<&Replica> for RemovedContainer {
+    fn from(replica: &Replica) -> Self {
+        Self { container_id: replica.id.to_string(), name: replica.name.clone() }
+    }
+}
+
+/// One policy in `GET /policies`.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct PolicyView {
+    /// Name it is registered under.
+    pub name: String,
+    /// `scaling` or `health`.
+    pub kind: String,
+    /// Version it describes itself with.
+    pub version: String,
+    /// One line about it.
+    pub summary: String,
+    /// `sha256:` and the digest of the component.
+    pub digest: String,
+    /// Size of the component in bytes.
+    pub size_bytes: u64,
+    /// JSON Schema of its configuration.
+    pub config_schema: Value,
+    /// What it imports.
+    pub imports: Vec<String>,
+    /// Where it came from: `built-in`, or a file.
+    pub source: String,
+    /// Failed calls by kind: `trap`, `time`, `memory`, `output`, `link`, `refused`.
+    pub failures: BTreeMap<String, u64>,
+}
+
+#[cfg(test)]
+mod tests;

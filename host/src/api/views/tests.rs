@@ -1,0 +1,466 @@
+//! The answers, whole, from a workload of two replicas.
+
+use super::*;
+use crate::model::facts::Usage;
+use crate::model::workload::{Bounds, Probe, Resources, WorkloadKey};
+use crate::model::{ContainerId, FailureKind, Phase, PolicyFailure, PolicyIdentity, Slot, Timestamp};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+fn replica(id: &str, phase: Phase, status: &str) -> Replica {
+    let running = phase == Phase::Running;
+    let binding = PortBinding { host_ip: "0.0.0.0".into(), host_port: 32769 };
+    Replica {
+        id: ContainerId(id.into()),
+        name: format!("nginx-{id}"),
+        workload: WorkloadKey::stored("nginx:alpine"),
+        image: "nginx:alpine".into(),
+        slot: Slot(0),
+        phase,
+        status: status.into(),
+        created_at: Timestamp(1_000),
+        started_at: Some(Timestamp(2_000)),
+        finished_at: (!running).then_some(Timestamp(3_000)),
+        exit_code: (!running).then_some(0),
+        out_of_memory: false,
+        error: String::new(),
+        ports: if running {
+            BTreeMap::from([("80/tcp".parse().expect("a port"), vec![binding])])
+        } else {
+            BTreeMap::new()
+        },
+        address: None,
+        usage: Some(Usage {
+            at: Timestamp(4_000),
+            cpu_cores: 0.25,
+            memory_bytes: 128 << 20,
+            network_receive_rate: 0.0,
+            network_transmit_rate: 0.0,
+        }),
+    }
+}
+
+fn pass() -> PassReport {
+    let action = |kind, container: Option<&str>, name: &str, error: Option<&str>| Action {
+        kind,
+        reason: "2 are wanted, 1 is there".into(),
+        container: container.map(|id| ContainerId(id.into())),
+        name: name.into(),
+        error: error.map(Into::into),
+    };
+    let policy = PolicyIdentity { name: "min-max".into(), version: "1.0.0".into(), digest: "sha256:00".into() };
+    PassReport {
+        at: Timestamp(5_000),
+        finished_at: Timestamp(6_000),
+        decision: Some(7),
+        reason: "2 are wanted".into(),
+        error: None,
+        health_policy: None,
+        scaling_policy: Some(PolicyReport {
+            policy,
+            unavailable: Some(PolicyFailure::new(FailureKind::Time, "it ran longer than 250 ms")),
+        }),
+        actions: vec![
+            action(ActionKind::Create, Some("aa"), "nginx-aa", None),
+            action(ActionKind::Create, None, "", Some("no space left on device")),
+            action(ActionKind::Remove, Some("cc"), "nginx-cc", None),
+            action(ActionKind::Restart, Some("aa"), "nginx-aa", Some("it did not stop")),
+        ],
+    }
+}
+
+fn view() -> WorkloadView {
+    let [running, held] = [replica("aa", Phase::Running, "running"), replica("bb", Phase::Held, "exited")];
+    WorkloadView {
+        workload: Workload {
+            key: WorkloadKey::stored("nginx:alpine"),
+            image: "nginx:alpine".parse().expect("an image"),
+            bounds: Bounds::new(1, 5).expect("bounds"),
+            target: 2,
+            env: BTreeMap::from([("A".into(), "1".into())]),
+            ports: BTreeMap::from([("80/tcp".parse().expect("a port"), 0)]),
+            resources: Resources {
+                cpu: "0.5".parse().expect("cpu"),
+                memory: "512m".parse().expect("memory"),
+                status: DesiredStatus::Running,
+            },
+            labels: BTreeMap::new(),
+            networks: vec![],
+            probe: Some(Probe {
+                target: ProbeTarget::Http { port: 80, path: "/".into() },
+                interval: Duration::from_secs(10),
+                timeout: Duration::from_millis(500),
+            }),
+            command: None,
+        },
+        health: BTreeMap::from([(running.id.clone(), HealthStatus::Healthy)]),
+        health_reasons: BTreeMap::from([(running.id.clone(), "3 probes answered".into())]),
+        held: BTreeSet::from([held.id.clone()]),
+        replicas: vec![running, held],
+        last_pass: Some(pass()),
+    }
+}
+
+#[test]
+fn a_container_is_shown_as_docker_words_it() {
+    insta::assert_json_snapshot!(ContainerSummary::from(&view().replicas[0]), @r#"
+    {
+      "container_id": "aa",
+      "name": "nginx-aa",
+      "status": "running",
+      "ports": {
+        "80/tcp": [
+          {
+            "HostIp": "0.0.0.0",
+            "HostPort": "32769"
+          }
+        ]
+      }
+    }
+    "#);
+}
+
+#[test]
+fn a_stopped_container_has_no_ports() {
+    insta::assert_json_snapshot!(ContainerSummary::from(&view().replicas[1]), @r#"
+    {
+      "container_id": "bb",
+      "name": "nginx-bb",
+      "status": "exited",
+      "ports": {}
+    }
+    "#);
+}
+
+#[test]
+fn a_start_is_answered_with_the_container() {
+    let answer = StartAnswer {
+        ok: true,
+        action: "created",
+        image: "nginx:alpine".into(),
+        summary: (&view().replicas[0]).into(),
+    };
+    insta::assert_json_snapshot!(answer, @r#"
+    {
+      "ok": true,
+      "action": "created",
+      "image": "nginx:alpine",
+      "container_id": "aa",
+      "name": "nginx-aa",
+      "status": "running",
+      "ports": {
+        "80/tcp": [
+          {
+            "HostIp": "0.0.0.0",
+            "HostPort": "32769"
+          }
+        ]
+      }
+    }
+    "#);
+}
+
+#[test]
+fn a_workload_is_listed_as_it_was_asked_for() {
+    insta::assert_json_snapshot!(ImageSummary::from(&view().workload), @r#"
+    {
+      "image": "nginx:alpine",
+      "min_replicas": 1,
+      "max_replicas": 5,
+      "env": {
+        "A": "1"
+      },
+      "ports": {
+        "80/tcp": 0
+      },
+      "resources": {
+        "cpu": "0.5",
+        "memory": "512m",
+        "status": "running"
+      }
+    }
+    "#);
+    let mut named = view().workload;
+    named.key = WorkloadKey::named("web-2").expect("a name");
+    assert_eq!(ImageSummary::from(&named).name.as_deref(), Some("web-2"));
+}
+
+#[test]
+fn a_pass_is_answered_with_what_it_did_and_what_failed() {
+    let view = view();
+    insta::assert_json_snapshot!(ReconcileAnswer::of(&pass(), &view), @r#"
+    {
+      "ok": true,
+      "image": "nginx:alpine",
+      "desired": {
+        "min_replicas": 1,
+        "max_replicas": 5
+      },
+      "actions": [
+        {
+          "action": "create",
+          "ok": true,
+          "details": {
+            "container_id": "aa",
+            "name": "nginx-aa",
+            "ports": {
+              "80/tcp": [
+                {
+                  "HostIp": "0.0.0.0",
+                  "HostPort": "32769"
+                }
+              ]
+            },
+            "reason": "2 are wanted, 1 is there",
+            "status": "running"
+          }
+        },
+        {
+          "action": "create",
+          "ok": false,
+          "details": {
+            "error": "no space left on device",
+            "reason": "2 are wanted, 1 is there"
+          }
+        },
+        {
+          "action": "remove",
+          "ok": true,
+          "container_id": "cc",
+          "name": "nginx-cc",
+          "details": {
+            "reason": "2 are wanted, 1 is there"
+          }
+        },
+        {
+          "action": "restart",
+          "ok": false,
+          "container_id": "aa",
+          "name": "nginx-aa",
+          "details": {
+            "container_id": "aa",
+            "error": "it did not stop",
+            "name": "nginx-aa",
+            "ports": {
+              "80/tcp": [
+                {
+                  "HostIp": "0.0.0.0",
+                  "HostPort": "32769"
+                }
+              ]
+            },
+            "reason": "2 are wanted, 1 is there",
+            "status": "running"
+          }
+        }
+      ],
+      "current": [
+        {
+          "container_id": "aa",
+          "name": "nginx-aa",
+          "status": "running",
+          "ports": {
+            "80/tcp": [
+              {
+                "HostIp": "0.0.0.0",
+                "HostPort": "32769"
+              }
+            ]
+          }
+        },
+        {
+          "container_id": "bb",
+          "name": "nginx-bb",
+          "status": "exited",
+          "ports": {}
+        }
+      ]
+    }
+    "#);
+}
+
+#[test]
+fn a_workload_is_shown_with_what_runs_and_why() {
+    insta::assert_json_snapshot!(ImageView::from(&view()), @r#"
+    {
+      "image": "nginx:alpine",
+      "desired": {
+        "min_replicas": 1,
+        "max_replicas": 5,
+        "target": 2,
+        "env": {
+          "A": "1"
+        },
+        "ports": {
+          "80/tcp": 0
+        },
+        "resources": {
+          "cpu": "0.5",
+          "memory": "512m",
+          "status": "running"
+        },
+        "labels": {},
+        "networks": [],
+        "probe": {
+          "http": {
+            "path": "/",
+            "port": 80
+          },
+          "interval": 10.0,
+          "timeout": 0.5
+        },
+        "command": null
+      },
+      "observed": {
+        "replicas": 1,
+        "running": 1,
+        "held": 1,
+        "containers": [
+          {
+            "container_id": "aa",
+            "name": "nginx-aa",
+            "status": "running",
+            "ports": {
+              "80/tcp": [
+                {
+                  "HostIp": "0.0.0.0",
+                  "HostPort": "32769"
+                }
+              ]
+            },
+            "phase": "running",
+            "health": "healthy",
+            "health_reason": "3 probes answered",
+            "created_at": 1000,
+            "started_at": 2000,
+            "finished_at": null,
+            "exit_code": null,
+            "out_of_memory": false
+          },
+          {
+            "container_id": "bb",
+            "name": "nginx-bb",
+            "status": "exited",
+            "ports": {},
+            "phase": "held",
+            "health": "unknown",
+            "health_reason": null,
+            "created_at": 1000,
+            "started_at": 2000,
+            "finished_at": 3000,
+            "exit_code": 0,
+            "out_of_memory": false
+          }
+        ]
+      },
+      "last_pass": {
+        "at": 5000,
+        "finished_at": 6000,
+        "reason": "2 are wanted",
+        "error": null,
+        "decision": 7,
+        "health_policy": null,
+        "scaling_policy": {
+          "name": "min-max",
+          "version": "1.0.0",
+          "digest": "sha256:00",
+          "unavailable": {
+            "kind": "time",
+            "reason": "it ran longer than 250 ms"
+          }
+        },
+        "actions": [
+          {
+            "action": "create",
+            "ok": true,
+            "details": {
+              "container_id": "aa",
+              "name": "nginx-aa",
+              "ports": {
+                "80/tcp": [
+                  {
+                    "HostIp": "0.0.0.0",
+                    "HostPort": "32769"
+                  }
+                ]
+              },
+              "reason": "2 are wanted, 1 is there",
+              "status": "running"
+            }
+          },
+          {
+            "action": "create",
+            "ok": false,
+            "details": {
+              "error": "no space left on device",
+              "reason": "2 are wanted, 1 is there"
+            }
+          },
+          {
+            "action": "remove",
+            "ok": true,
+            "container_id": "cc",
+            "name": "nginx-cc",
+            "details": {
+              "reason": "2 are wanted, 1 is there"
+            }
+          },
+          {
+            "action": "restart",
+            "ok": false,
+            "container_id": "aa",
+            "name": "nginx-aa",
+            "details": {
+              "container_id": "aa",
+              "error": "it did not stop",
+              "name": "nginx-aa",
+              "ports": {
+                "80/tcp": [
+                  {
+                    "HostIp": "0.0.0.0",
+                    "HostPort": "32769"
+                  }
+                ]
+              },
+              "reason": "2 are wanted, 1 is there",
+              "status": "running"
+            }
+          }
+        ]
+      }
+    }
+    "#);
+}
+
+#[test]
+fn health_is_told_from_the_last_look_and_sample() {
+    let view = view();
+    let limit = Some(view.workload.resources.memory.bytes());
+    let of = |index: usize, status| ContainerHealth::of(&view.replicas[index], status, limit, Some(10));
+    insta::assert_json_snapshot!(of(0, Some(HealthStatus::Healthy)), @r#"
+    {
+      "container_id": "aa",
+      "name": "nginx-aa",
+      "status": "running",
+      "ports": {
+        "80/tcp": [
+          {
+            "HostIp": "0.0.0.0",
+            "HostPort": "32769"
+          }
+        ]
+      },
+      "server_alive": true,
+      "cpu_percent": 25.0,
+      "mem_percent": 25.0,
+      "fs_free_bytes": 10
+    }
+    "#);
+    assert!(of(0, None).server_alive);
+    assert!(of(0, Some(HealthStatus::Degraded)).server_alive);
+    assert!(!of(0, Some(HealthStatus::Unhealthy)).server_alive);
+    let held = of(1, None);
+    assert_eq!((held.server_alive, held.cpu_percent, held.mem_percent), (false, None, None));
+    let unknown = ContainerHealth::of(&view.replicas[0], None, None, None);
+    assert_eq!((unknown.mem_percent, unknown.fs_free_bytes), (None, None));
+}

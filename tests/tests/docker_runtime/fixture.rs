@@ -1,0 +1,194 @@
+//! One Windlass's share of the real engine: an instance name, an image, and their removal at the end.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use windlass::model::settings::EngineSettings;
+use windlass::model::workload::{Bounds, DesiredStatus, Resources};
+use windlass::model::{Slot, Workload, WorkloadKey};
+use windlass::runtime::docker::{DockerRuntime, Environment};
+
+/// The socket of the engine under test: that of `DOCKER_HOST`, else the default one.
+pub(crate) fn socket() -> String {
+    let named = std::env::var("DOCKER_HOST").ok();
+    let path = named.as_deref().and_then(|host| host.strip_prefix("unix://"));
+    path.unwrap_or("/var/run/docker.sock").to_owned()
+}
+
+/// Ends at once when asked to; keeps still otherwise.
+pub(crate) const WAIT: [&str; 3] = ["sh", "-c", "trap 'exit 0' TERM; sleep 100000 & wait"];
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// Removes what it made when it goes out of scope, also when the test failed.
+pub(crate) struct Fixture {
+    pub(crate) instance: String,
+    pub(crate) image: String,
+    pub(crate) runtime: Arc<DockerRuntime>,
+}
+
+impl Fixture {
+    pub(crate) async fn new(name: &str) -> Self {
+        Self::with(name, Environment::of_process(), |_| {}).await
+    }
+
+    pub(crate) async fn with(name: &str, environment: Environment, adapt: impl FnOnce(&mut EngineSettings)) -> Self {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let instance = format!("dockertest-{name}-{}-{count}", std::process::id());
+        let image = format!("windlass-dockertest/{name}:{}-{count}", std::process::id());
+        import(&image);
+        let mut settings = EngineSettings {
+            instance: instance.clone(),
+            host: Some(socket()),
+            sample_interval: Duration::from_millis(500),
+            ..EngineSettings::default()
+        };
+        adapt(&mut settings);
+        let runtime = DockerRuntime::connect_in(&settings, &environment).await.unwrap();
+        Self { instance, image, runtime }
+    }
+
+    /// A workload of this fixture's image.
+    pub(crate) fn workload(&self, command: &[&str]) -> Workload {
+        let image = self.image.parse().unwrap();
+        Workload {
+            key: WorkloadKey::from(&image),
+            image,
+            bounds: Bounds::new(1, 10).unwrap(),
+            target: 1,
+            env: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            resources: Resources {
+                cpu: "0.5".parse().unwrap(),
+                memory: "32m".parse().unwrap(),
+                status: DesiredStatus::Running,
+            },
+            labels: BTreeMap::new(),
+            networks: Vec::new(),
+            probe: None,
+            command: Some(command.iter().map(|word| (*word).to_owned()).collect()),
+        }
+    }
+
+    /// Identifiers of all containers that bear this instance's name, whatever their state.
+    pub(crate) fn containers(&self) -> Vec<String> {
+        containers(&self.instance)
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        remove_containers(&self.instance);
+        docker(&["image", "rm", "--force", &self.image]);
+    }
+}
+
+fn containers(instance: &str) -> Vec<String> {
+    let filter = format!("label=windlass.instance={instance}");
+    let output = docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter]);
+    String::from_utf8_lossy(&output.stdout).split_whitespace().map(str::to_owned).collect()
+}
+
+fn remove_containers(instance: &str) {
+    let found = containers(instance);
+    if !found.is_empty() {
+        let mut arguments = vec!["rm", "--force", "--volumes"];
+        arguments.extend(found.iter().map(String::as_str));
+        docker(&arguments);
+    }
+}
+
+/// A container or network that no Windlass made; removed at the end.
+pub(crate) struct Foreign {
+    kind: &'static str,
+    pub(crate) name: String,
+}
+
+impl Foreign {
+    pub(crate) fn container(name: &str, arguments: &[&str]) -> Self {
+        let foreign = Self { kind: "container", name: format!("dockertest-{name}-{}", std::process::id()) };
+        let mut all = vec!["run", "--detach", "--name", &foreign.name];
+        all.extend(arguments);
+        let output = docker(&all);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        foreign
+    }
+
+    pub(crate) fn network(name: &str) -> Self {
+        let foreign = Self { kind: "network", name: format!("dockertest-{name}-{}", std::process::id()) };
+        let output = docker(&["network", "create", &foreign.name]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        foreign
+    }
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        match self.kind {
+            "container" => docker(&["rm", "--force", &self.name]),
+            kind => docker(&[kind, "rm", &self.name]),
+        };
+    }
+}
+
+/// Runs the Docker client, for what is done behind the runtime's back.
+pub(crate) fn docker(arguments: &[&str]) -> Output {
+    client().args(arguments).output().unwrap()
+}
+
+fn client() -> Command {
+    let mut client = Command::new("docker");
+    client.args(["--host", &format!("unix://{}", socket())]);
+    client
+}
+
+/// The slot most tests use.
+pub(crate) const FIRST: Slot = Slot(0);
+
+/// Asks again until there is an answer, for a bounded time.
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let patience = Duration::from_secs(30);
+    let asking = async {
+        let mut pace = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            pace.tick().await;
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+        }
+    };
+    tokio::time::timeout(patience, asking).await.unwrap_or_else(|_| panic!("not within {patience:?}: {what}"))
+}
+
+/// Makes an image of the static busybox of this machine; no registry is needed.
+fn import(image: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let bin = folder.path().join("bin");
+    std::fs::create_dir_all(folder.path().join("www")).unwrap();
+    std::fs::write(folder.path().join("www/index.html"), "well\n").unwrap();
+    std::fs::create_dir(&bin).unwrap();
+    std::fs::copy(busybox(), bin.join("busybox")).unwrap();
+    for applet in ["sh", "sleep", "httpd", "tail", "true", "yes"] {
+        symlink("busybox", bin.join(applet)).unwrap();
+    }
+    let mut archive =
+        Command::new("tar").arg("-C").arg(folder.path()).args(["-c", "."]).stdout(Stdio::piped()).spawn().unwrap();
+    let imported = client()
+        .args(["import", "--change", "ENV PATH=/bin", "-", image])
+        .stdin(archive.stdout.take().unwrap())
+        .output()
+        .unwrap();
+    assert!(archive.wait().unwrap().success());
+    assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
+}
+
+fn busybox() -> PathBuf {
+    let places = ["/bin/busybox", "/usr/bin/busybox"].map(Path::new);
+    let found = places.into_iter().find(|place| place.exists());
+    found.expect("a static busybox is needed to make test images: install busybox-static").to_owned()
+}
