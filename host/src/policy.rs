@@ -1,8 +1,9 @@
 //! What the control loop asks of policies, and the WebAssembly engine that serves it.
 //!
-//! [`ScalingPolicy`] and [`HealthPolicy`] are all the loop knows. Behind them: [`engine`] (compiles and
-//! holds wasmtime's engine), [`component`] (loads, checks, calls), [`store`] (the limits of one call),
-//! [`convert`] (model ↔ WIT), [`registry`] (names → policies).
+//! [`ScalingPolicy`] and [`HealthPolicy`] are all the loop knows. Behind them: [`registry`] (names →
+//! policies), [`component`] (loads, checks, calls), [`link`] (a component against the contract), [`compile`]
+//! and [`cache`] (machine code, made in a child process and kept), [`engine`] (wasmtime's), [`store`] (the
+//! limits of one call), [`convert`] (model ↔ WIT).
 
 pub mod cache;
 pub mod compile;

@@ -249,8 +249,10 @@ pub(super) fn failure(error: &wasmtime::Error, limits: &PolicyLimits) -> PolicyF
     if let Some(counts) = message.strip_prefix("resource limit exceeded: ") {
         return PolicyFailure::new(FailureKind::Memory, format!("it made more than it may: {}", excerpt(counts)));
     }
-    if message.contains("utf-8") || message.contains("utf-16") {
-        return PolicyFailure::new(FailureKind::Output, format!("it returned a damaged text: {}", excerpt(&message)));
+    let unreadable = ["utf-8", "utf-16", "discriminant", "out of bounds", "aligned", "converted integer", "char"];
+    if unreadable.iter().any(|part| message.contains(part)) {
+        let reason = format!("it returned what cannot be read: {}", excerpt(&message));
+        return PolicyFailure::new(FailureKind::Output, reason);
     }
     PolicyFailure::new(FailureKind::Trap, excerpt(&message))
 }

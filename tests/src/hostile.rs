@@ -1,0 +1,612 @@
+//! Components that misbehave, each in one way, and what the host must make of each.
+//!
+//! They are written in WAT against the real `wit/`, so a change of the contract changes them too.
+
+use windlass::model::FailureKind;
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+/// A component that misbehaves.
+#[derive(Debug, Clone)]
+pub struct Hostile {
+    /// What it does, fit for a file name.
+    pub name: &'static str,
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// What the host must make of it under its default limits.
+    pub expect: Expect,
+}
+
+/// What the host must make of a hostile component. The text is part of its sentence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// It is not loaded.
+    NotLoaded(&'static str),
+    /// It loads as a scaling policy whose decision fails like this.
+    Scaling(FailureKind, &'static str),
+    /// It loads as a health policy whose evaluation, shown replicas `a` and `b`, fails like this.
+    Health(FailureKind, &'static str),
+    /// It loads as a scaling policy and decides for one replica: what it did besides is held harmless.
+    Harmless,
+}
+
+/// The kind of policy a stub is made into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A scaling policy.
+    Scaling,
+    /// A health policy.
+    Health,
+}
+
+/// A small well-behaved policy in WAT, to be spoilt in one place.
+///
+/// A scaling policy always proposes 1 replica; a health policy finds the replica `a` healthy.
+#[derive(Debug, Clone)]
+pub struct Stub {
+    kind: Kind,
+    wit: String,
+    /// Names of further interfaces the world imports or exports, as WIT.
+    world: String,
+    imports: String,
+    pages: u32,
+    fields: String,
+    describe: String,
+    configure: String,
+    answer: String,
+    exports_version: &'static str,
+}
+
+/// Where the stub's answers lie in its memory.
+const DESCRIPTION: &str = "(i32.const 128)";
+const REQUIREMENTS: &str = "(i32.const 192)";
+const ANSWER: &str = "(i32.const 256)";
+
+impl Stub {
+    /// A well-behaved policy.
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            wit: [
+                include_str!("../../wit/types.wit"),
+                include_str!("../../wit/manifest.wit"),
+                include_str!("../../wit/log.wit"),
+                include_str!("../../wit/scaling.wit"),
+                include_str!("../../wit/health.wit"),
+            ]
+            .map(|file| file.replace("package windlass:policy@0.1.0;", ""))
+            .concat(),
+            world: String::new(),
+            imports: String::new(),
+            pages: 4,
+            fields: String::new(),
+            describe: DESCRIPTION.to_owned(),
+            configure: REQUIREMENTS.to_owned(),
+            answer: ANSWER.to_owned(),
+            exports_version: "0.1.0",
+        }
+    }
+
+    /// Runs these instructions before the answer is given; `$i` is a local of type i32, `$handle` another.
+    #[must_use]
+    pub fn first(mut self, instructions: &str) -> Self {
+        self.answer = format!("{instructions} {ANSWER}");
+        self
+    }
+
+    /// Adds fields to the module.
+    #[must_use]
+    pub fn fields(mut self, fields: &str) -> Self {
+        self.fields.push_str(fields);
+        self
+    }
+
+    /// Imports the log as `$log (param level, pointer, length)`.
+    #[must_use]
+    pub fn log(mut self) -> Self {
+        self.world.push_str("import log;\n");
+        self.imports.push_str(r#"(import "windlass:policy/log@0.1.0" "write" (func $log (param i32 i32 i32)))"#);
+        self
+    }
+
+    /// Imports functions of WASI 0.2.
+    #[must_use]
+    pub fn wasi(mut self, interface: &str, imports: &str) -> Self {
+        self.world.push_str(&format!("import {interface};\n"));
+        self.imports.push_str(imports);
+        self
+    }
+
+    /// The component.
+    pub fn build(&self) -> Vec<u8> {
+        let version = self.exports_version;
+        let (interface, function, bytes) = match self.kind {
+            Kind::Scaling => ("scaling", "decide", words(&[(256, 0), (264, 1), (268, 80), (272, 7), (288, 0)])),
+            Kind::Health => (
+                "health",
+                "evaluate",
+                words(&[(256, 0), (260, 400), (264, 1), (400, 96), (404, 1), (408, 2), (412, 80), (416, 7)]),
+            ),
+        };
+        let description = words(&[(128, 16), (132, 7), (136, 32), (140, 5), (144, 48), (148, 10), (152, 64), (156, 2)]);
+        let module = format!(
+            r#"(module
+                {imports}
+                (memory (export "memory") {pages})
+                (data (i32.const 16) "hostile")
+                (data (i32.const 32) "1.0.0")
+                (data (i32.const 48) "misbehaves")
+                (data (i32.const 64) "{{}}")
+                (data (i32.const 80) "as told")
+                (data (i32.const 96) "abstranger")
+                {description}
+                {bytes}
+                (global $next (mut i32) (i32.const 131072))
+                (func (export "cabi_realloc") (param i32 i32 i32) (param $size i32) (result i32)
+                    (local $at i32)
+                    (local.set $at (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
+                    (global.set $next (i32.add (local.get $at) (local.get $size)))
+                    (block $enough (loop $more
+                        (br_if $enough (i32.le_u (global.get $next) (i32.mul (memory.size) (i32.const 65536))))
+                        (if (i32.eq (memory.grow (i32.const 1)) (i32.const -1)) (then (unreachable)))
+                        (br $more)))
+                    (local.get $at))
+                (func (export "windlass:policy/manifest@{version}#describe") (result i32) {describe})
+                (func (export "windlass:policy/manifest@{version}#configure") (param i32 i32) (result i32) {configure})
+                (func (export "windlass:policy/{interface}@{version}#{function}") (param i32) (result i32)
+                    (local $i i32) (local $handle i32)
+                    {answer})
+                {fields})"#,
+            imports = self.imports,
+            pages = self.pages,
+            describe = self.describe,
+            configure = self.configure,
+            answer = self.answer,
+            fields = self.fields,
+        );
+        let mut module = wat::parse_str(&module).unwrap_or_else(|error| panic!("{error}\n{module}"));
+        let mut resolve = Resolve::default();
+        for (name, wit) in WASI {
+            resolve.push_str(name, wit).expect("the WIT of WASI is well-formed");
+        }
+        let wit = format!(
+            "package windlass:policy@{version};\n{}\nworld hostile {{ {} export manifest; export {interface}; }}",
+            self.wit, self.world
+        );
+        let package = resolve.push_str("policy.wit", &wit).expect("the WIT is well-formed");
+        let world = resolve.select_world(&[package], Some("hostile")).expect("the world is there");
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false)
+            .expect("the module takes its world");
+        ComponentEncoder::default()
+            .validate(true)
+            .module(&module)
+            .and_then(|encoder| encoder.encode())
+            .expect("the module fits its world")
+    }
+}
+
+/// Data segments that write 32-bit words.
+fn words(words: &[(u32, u32)]) -> String {
+    let segment = |&(at, word): &(u32, u32)| {
+        let bytes: String = word.to_le_bytes().iter().map(|byte| format!("\\{byte:02x}")).collect();
+        format!("(data (i32.const {at}) \"{bytes}\")\n")
+    };
+    words.iter().map(segment).collect()
+}
+
+/// As much of WASI 0.2 as the hostile components use.
+const WASI: [(&str, &str); 4] = [
+    (
+        "io.wit",
+        "package wasi:io@0.2.0;
+        interface error { resource error; }
+        interface poll { resource pollable { block: func(); } }
+        interface streams {
+            use error.{error};
+            use poll.{pollable};
+            variant stream-error { last-operation-failed(error), closed }
+            resource output-stream { blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>; }
+        }",
+    ),
+    (
+        "cli.wit",
+        "package wasi:cli@0.2.0;
+        interface stdout { use wasi:io/streams@0.2.0.{output-stream}; get-stdout: func() -> output-stream; }
+        interface exit { exit: func(status: result); }
+        interface environment { get-environment: func() -> list<tuple<string, string>>; }",
+    ),
+    (
+        "clocks.wit",
+        "package wasi:clocks@0.2.0;
+        interface wall-clock { record datetime { seconds: u64, nanoseconds: u32 } now: func() -> datetime; }
+        interface monotonic-clock {
+            use wasi:io/poll@0.2.0.{pollable};
+            now: func() -> u64;
+            subscribe-duration: func(when: u64) -> pollable;
+        }",
+    ),
+    (
+        "random.wit",
+        "package wasi:random@0.2.0;
+        interface random { get-random-bytes: func(len: u64) -> list<u8>; get-random-u64: func() -> u64; }",
+    ),
+];
+
+const GET_STDOUT: &str = r#"(import "wasi:cli/stdout@0.2.0" "get-stdout" (func $stdout (result i32)))"#;
+const WRITE_STREAM: &str = r#"(import "wasi:io/streams@0.2.0" "[method]output-stream.blocking-write-and-flush"
+    (func $write (param i32 i32 i32 i32)))"#;
+const RANDOM_BYTES: &str = r#"(import "wasi:random/random@0.2.0" "get-random-bytes" (func $random (param i64 i32)))"#;
+
+/// `count` times these instructions.
+fn repeat(count: u32, instructions: &str) -> String {
+    format!(
+        "(local.set $i (i32.const {count}))
+        (loop $again {instructions}
+            (local.set $i (i32.sub (local.get $i) (i32.const 1)))
+            (br_if $again (local.get $i)))"
+    )
+}
+
+fn store(at: u32, word: u32) -> String {
+    format!("(i32.store (i32.const {at}) (i32.const {word}))")
+}
+
+fn stores(words: &[(u32, u32)]) -> String {
+    words.iter().map(|&(at, word)| store(at, word)).collect()
+}
+
+/// Spins for as many rounds; a billion take about half a second.
+pub fn spins(rounds: u32) -> Stub {
+    Stub::new(Kind::Scaling).first(&repeat(rounds, ""))
+}
+
+/// Calls itself so deep, then decides.
+pub fn recurses(depth: u32) -> Stub {
+    Stub::new(Kind::Scaling).first(&format!("(drop (call $deeper (i32.const {depth})))")).fields(
+        "(func $deeper (param i32) (result i32)
+            (if (result i32) (local.get 0)
+                (then (i32.add (call $deeper (i32.sub (local.get 0) (i32.const 1))) (local.get 0)))
+                (else (i32.const 0))))",
+    )
+}
+
+/// Grows its memory by so many pages of 64 KiB, then decides.
+pub fn grows(pages: u32) -> Stub {
+    Stub::new(Kind::Scaling).first(&format!("(drop (memory.grow (i32.const {pages})))"))
+}
+
+/// Has so many memories more, of so many pages each, then decides.
+pub fn has_memories(count: u32, pages: u32) -> Stub {
+    let memories: String = (0..count).map(|number| format!("(memory $more{number} 0)")).collect();
+    let grow: String =
+        (0..count).map(|number| format!("(drop (memory.grow $more{number} (i32.const {pages})))")).collect();
+    Stub::new(Kind::Scaling).fields(&memories).first(&grow)
+}
+
+/// Grows a table to so many elements, then decides.
+pub fn grows_table(elements: u32) -> Stub {
+    Stub::new(Kind::Scaling)
+        .fields("(table $table 0 funcref)")
+        .first(&format!("(drop (table.grow $table (ref.null func) (i32.const {elements})))"))
+}
+
+/// Has so many tables.
+pub fn has_tables(count: u32) -> Stub {
+    Stub::new(Kind::Scaling).fields(&"(table 1 funcref)".repeat(count as usize))
+}
+
+/// Instantiates its module so many times more.
+pub fn has_instances(count: u32) -> Vec<u8> {
+    let mut bytes = Stub::new(Kind::Scaling).build();
+    // A section of core instances: each instantiates module 0 with no arguments.
+    let mut section = leb128(count);
+    for _ in 0..count {
+        section.extend([0, 0, 0]);
+    }
+    bytes.push(2);
+    bytes.extend(leb128(u32::try_from(section.len()).expect("a small section")));
+    bytes.extend(section);
+    bytes
+}
+
+fn leb128(mut number: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let byte = (number & 0x7f) as u8;
+        number >>= 7;
+        if number == 0 {
+            bytes.push(byte);
+            return bytes;
+        }
+        bytes.push(byte | 0x80);
+    }
+}
+
+/// Takes so many handles of its standard output and drops none.
+pub fn holds_handles(count: u32) -> Stub {
+    Stub::new(Kind::Scaling).wasi("wasi:cli/stdout@0.2.0", GET_STDOUT).first(&repeat(count, "(drop (call $stdout))"))
+}
+
+/// Asks for so many random bytes, a thousand at a time.
+pub fn draws_random(thousands: u32) -> Stub {
+    Stub::new(Kind::Scaling).wasi("wasi:random/random@0.2.0", RANDOM_BYTES).first(&repeat(
+        thousands,
+        "(call $random (i64.const 1000) (i32.const 1024)) (global.set $next (i32.const 131072))",
+    ))
+}
+
+/// Proposes as many replicas as a random byte says.
+pub fn decides_at_random() -> Vec<u8> {
+    Stub::new(Kind::Scaling)
+        .wasi("wasi:random/random@0.2.0", RANDOM_BYTES)
+        .first(
+            "(call $random (i64.const 1) (i32.const 1024))
+            (i32.store (i32.const 264) (i32.load8_u (i32.load (i32.const 1024))))",
+        )
+        .build()
+}
+
+/// Proposes as many replicas as the seconds on its wall clock.
+pub fn decides_by_the_clock() -> Vec<u8> {
+    let imports = r#"(import "wasi:clocks/wall-clock@0.2.0" "now" (func $now (param i32)))"#;
+    Stub::new(Kind::Scaling)
+        .wasi("wasi:clocks/wall-clock@0.2.0", imports)
+        .first("(call $now (i32.const 1024)) (i32.store (i32.const 264) (i32.load (i32.const 1024)))")
+        .build()
+}
+
+/// Returns a reason of so many bytes.
+pub fn reasons(bytes: u32) -> Stub {
+    Stub::new(Kind::Scaling).first(&store(272, bytes))
+}
+
+/// Returns a memory of so many bytes.
+pub fn remembers(bytes: u32) -> Stub {
+    Stub::new(Kind::Scaling).first(&stores(&[(276, 0), (280, bytes)]))
+}
+
+/// Returns so many assessments whose reasons are all the same bytes, so many each.
+pub fn amplifies(assessments: u32, bytes: u32) -> Stub {
+    let fill = format!(
+        "(i32.store (i32.add (i32.const 4096) (i32.mul (local.get $i) (i32.const 20))) (i32.const 96))
+        (i32.store (i32.add (i32.const 4100) (i32.mul (local.get $i) (i32.const 20))) (i32.const 1))
+        (i32.store (i32.add (i32.const 4108) (i32.mul (local.get $i) (i32.const 20))) (i32.const 65536))
+        (i32.store (i32.add (i32.const 4112) (i32.mul (local.get $i) (i32.const 20))) (i32.const {bytes}))"
+    );
+    Stub::new(Kind::Health).first(&format!(
+        "{} {}",
+        repeat(assessments, &fill),
+        stores(&[(260, 4_116), (264, assessments)])
+    ))
+}
+
+/// Writes so many log lines of so many bytes, then decides.
+pub fn floods_log(lines: u32, bytes: u32) -> Stub {
+    let line = format!("(call $log (i32.const 1) (i32.const 20480) (i32.const {bytes}))");
+    Stub::new(Kind::Scaling)
+        .log()
+        .first(&format!("(memory.fill (i32.const 20480) (i32.const 65) (i32.const {bytes})) {}", repeat(lines, &line)))
+}
+
+/// Writes so many times 4 KiB to its standard output, then decides.
+pub fn floods_output(writes: u32) -> Stub {
+    Stub::new(Kind::Scaling)
+        .wasi("wasi:cli/stdout@0.2.0", GET_STDOUT)
+        .wasi("wasi:io/streams@0.2.0", WRITE_STREAM)
+        .first(&format!(
+            "(memory.fill (i32.const 20480) (i32.const 66) (i32.const 4096)) (local.set $handle (call $stdout)) {}",
+            repeat(writes, "(call $write (local.get $handle) (i32.const 20480) (i32.const 4096) (i32.const 1024))")
+        ))
+}
+
+/// A core function so big that compiling it takes long: `locals` live values, mixed `steps` times.
+pub fn compiles_long(locals: u32, steps: u32) -> Vec<u8> {
+    let declared: String = (0..locals).map(|number| format!("(local $v{number} i64)")).collect();
+    let mixed: String = (0..steps)
+        .map(|step| {
+            let (a, b) = (step % locals, (step * 7 + 3) % locals);
+            format!(
+                "(if (i64.lt_u (local.get $v{a}) (i64.const {step})) (then (local.set $v{b} (i64.add (local.get $v{a}) (i64.const {step})))))"
+            )
+        })
+        .collect();
+    Stub::new(Kind::Scaling).fields(&format!("(func (export \"big\") {declared} {mixed})")).build()
+}
+
+/// Every hostile component that the host's default limits must hold harmless.
+pub fn all() -> Vec<Hostile> {
+    use Expect::{Harmless, Health, NotLoaded, Scaling};
+    use FailureKind::{Memory, Output, Refused, Time, Trap};
+    let scaling = || Stub::new(Kind::Scaling);
+    let health = || Stub::new(Kind::Health);
+    let endless = "(loop $for_ever (br $for_ever))";
+    let component = |name, stub: Stub, expect| Hostile { name, bytes: stub.build(), expect };
+    let file = |name, bytes: Vec<u8>, expect| Hostile { name, bytes, expect };
+    let changed = |mut stub: Stub, change: &dyn Fn(&mut Stub)| {
+        change(&mut stub);
+        stub
+    };
+    let whole = scaling().build();
+    vec![
+        // Time
+        component("endless-loop", scaling().first(endless), Scaling(Time, "it ran longer than 250 ms")),
+        component("endless-evaluation", health().first(endless), Health(Time, "it ran longer than 250 ms")),
+        component(
+            "endless-start",
+            scaling().fields(&format!("(func $spin {endless}) (start $spin)")),
+            NotLoaded("its function `describe` failed: time: it ran longer than 1000 ms"),
+        ),
+        component(
+            "endless-describe",
+            changed(scaling(), &|stub| stub.describe = format!("{endless} {DESCRIPTION}")),
+            NotLoaded("its function `describe` failed: time: it ran longer than 1000 ms"),
+        ),
+        component(
+            "sleeps",
+            scaling()
+                .wasi(
+                    "wasi:clocks/monotonic-clock@0.2.0",
+                    r#"(import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $sleep (param i64) (result i32)))"#,
+                )
+                .wasi("wasi:io/poll@0.2.0", r#"(import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))"#)
+                .first("(call $block (call $sleep (i64.const 3600000000000)))"),
+            Scaling(Time, "it ran longer than 250 ms"),
+        ),
+        // Traps
+        component("traps", scaling().first("(unreachable)"), Scaling(Trap, "code marked unreachable")),
+        component("traps-evaluating", health().first("(unreachable)"), Health(Trap, "code marked unreachable")),
+        component(
+            "traps-describing",
+            changed(scaling(), &|stub| stub.describe = "(unreachable)".to_owned()),
+            NotLoaded("its function `describe` failed: trap: it gave up"),
+        ),
+        component(
+            "traps-starting",
+            scaling().fields("(func $trap (unreachable)) (start $trap)"),
+            NotLoaded("its function `describe` failed: trap: it gave up"),
+        ),
+        component(
+            "divides-by-zero",
+            scaling().first("(drop (i32.div_u (i32.const 1) (local.get $i)))"),
+            Scaling(Trap, "integer divide by zero"),
+        ),
+        component(
+            "reads-out-of-bounds",
+            scaling().first("(drop (i32.load (i32.const -8)))"),
+            Scaling(Trap, "out of bounds memory access"),
+        ),
+        component("deep-recursion", recurses(100_000_000), Scaling(Trap, "it ran out of its stack of 524288 bytes")),
+        component(
+            "exits",
+            scaling()
+                .wasi("wasi:cli/exit@0.2.0", r#"(import "wasi:cli/exit@0.2.0" "exit" (func $exit (param i32)))"#)
+                .first("(call $exit (i32.const 1))"),
+            Scaling(Trap, "it called `exit` with status 1"),
+        ),
+        // Memory
+        component("grows-memory", grows(1_025), Scaling(Memory, "at most 67108864 are given")),
+        component("grows-several-memories", has_memories(3, 400), Scaling(Memory, "at most 67108864 are given")),
+        component("grows-a-table", grows_table(100_001), Scaling(Memory, "a table of 100001 elements")),
+        component("five-memories", has_memories(4, 0), NotLoaded("it needs more than a policy may have")),
+        component("many-tables", has_tables(21), NotLoaded("it needs more than a policy may have")),
+        file("many-instances", has_instances(80), NotLoaded("it needs more than a policy may have")),
+        component("holds-handles", holds_handles(1_001), Scaling(Memory, "more than 1000 resource handles")),
+        component("draws-random", draws_random(66), Scaling(Memory, "more than 65536 random bytes")),
+        // Output
+        component("long-reason", reasons(1_025), Scaling(Output, "a reason of 1025 bytes; at most 1024")),
+        component("large-memory", remembers(65_537), Scaling(Output, "65537 bytes of memory; at most 65536")),
+        component("amplifier", amplifies(100, 60_000), Health(Output, "more than 1048576 bytes in one call")),
+        component("huge-list", amplifies(3, 1), Health(Output, "3 assessments and was shown 2 replicas")),
+        component(
+            "unknown-replica",
+            health().first(&stores(&[(400, 98), (404, 8)])),
+            Health(Output, "the replica `stranger`, which it was not shown"),
+        ),
+        component("replica-twice", amplifies(2, 1), Health(Output, "two assessments of the replica `a`")),
+        component(
+            "unknown-status",
+            health().first(&store(408, 77)),
+            Health(Output, "it returned what cannot be read: unexpected discriminant: 77"),
+        ),
+        component(
+            "text-out-of-bounds",
+            scaling().first(&store(268, 0xffff_0000)),
+            Scaling(Output, "it returned what cannot be read"),
+        ),
+        component(
+            "answer-out-of-bounds",
+            changed(scaling(), &|stub| stub.answer = "(i32.const -8)".to_owned()),
+            Scaling(Output, "it returned what cannot be read: pointer out of bounds"),
+        ),
+        component(
+            "damaged-text",
+            scaling().fields(r#"(data (i32.const 600) "\ff\fe\80")"#).first(&stores(&[(268, 600), (272, 3)])),
+            Scaling(Output, "it returned what cannot be read: invalid utf-8"),
+        ),
+        // Refusals
+        component(
+            "invalid-config",
+            scaling().first(&stores(&[(256, 1), (264, 0), (268, 80), (272, 7)])),
+            Scaling(Refused, "its configuration is wrong: as told"),
+        ),
+        component(
+            "insufficient-data",
+            scaling().first(&stores(&[(256, 1), (264, 1), (268, 80), (272, 7)])),
+            Scaling(Refused, "not enough facts to decide: as told"),
+        ),
+        component(
+            "fails",
+            health().first(&stores(&[(256, 1), (260, 2), (264, 80), (268, 7)])),
+            Health(Refused, "it failed: as told"),
+        ),
+        // Dropped, not failed
+        component("floods-log", floods_log(1_000, 2_000), Harmless),
+        component("floods-output", floods_output(100), Harmless),
+        component(
+            "grows-past-its-own-maximum",
+            scaling()
+                .fields("(memory $small 1 2)")
+                .first("(if (i32.ne (memory.grow $small (i32.const 2)) (i32.const -1)) (then (unreachable)))"),
+            Harmless,
+        ),
+        // Files that are no policies
+        file("empty", Vec::new(), NotLoaded("the file is empty")),
+        file("text", b"(component)\n".to_vec(), NotLoaded("the file is text")),
+        file("core-module", b"\0asm\x01\0\0\0".to_vec(), NotLoaded("a core WebAssembly module, not a component")),
+        file("not-wasm", vec![0x7f, 0, 3, 4, 0xff, 0, 0, 0, 0], NotLoaded("it does not begin with the bytes")),
+        file("truncated", whole[..whole.len() / 2].to_vec(), NotLoaded("it is not a valid component")),
+        file("only-a-header", whole[..8].to_vec(), NotLoaded("it exports neither")),
+        file("bare-component", wat::parse_str("(component)").expect("it is WAT"), NotLoaded("it exports neither")),
+        // Links
+        file(
+            "no-manifest",
+            wat::parse_str(r#"(component (instance $i) (export "windlass:policy/scaling@0.1.0" (instance $i)))"#).expect("it is WAT"),
+            NotLoaded("it does not export `windlass:policy/manifest@0.1.0`"),
+        ),
+        file(
+            "no-decide",
+            wat::parse_str(r#"(component (instance $i) (export "windlass:policy/scaling@0.1.0" (instance $i)))"#).expect("it is WAT"),
+            NotLoaded("its export `windlass:policy/scaling@0.1.0` lacks the function `decide`"),
+        ),
+        component(
+            "other-version",
+            changed(scaling(), &|stub| stub.exports_version = "0.2.0"),
+            NotLoaded("it exports `windlass:policy/scaling@0.2.0`; this host speaks windlass:policy@0.1.0"),
+        ),
+        component(
+            "other-types",
+            changed(scaling(), &|stub| stub.wit = stub.wit.replace("restarts: u32,", "restarts: u64,")),
+            NotLoaded("the function `decide` of `windlass:policy/scaling@0.1.0` has another type"),
+        ),
+        file(
+            "foreign-import",
+            wat::parse_str(
+                r#"(component
+                    (import "wasi:http/outgoing-handler@0.2.0" (instance (export "handle" (func))))
+                    (import "acme:metrics/query@1.0.0" (instance (export "get" (func))))
+                    (instance $i)
+                    (export "windlass:policy/health@0.1.0" (instance $i)))"#,
+            )
+            .expect("it is WAT"),
+            NotLoaded(
+                "it imports `acme:metrics/query@1.0.0`, which the host does not offer: the world \
+                 `windlass:policy/health-policy@0.1.0` imports",
+            ),
+        ),
+        component(
+            "bad-schema",
+            scaling().fields(r#"(data (i32.const 64) "[]")"#),
+            NotLoaded("`config-schema` is not a JSON Schema"),
+        ),
+        component(
+            "bad-version",
+            scaling().fields(r#"(data (i32.const 32) "1.0-\1b")"#),
+            NotLoaded("`version` is `1.0-`; expected a semantic version"),
+        ),
+        component(
+            "bad-name",
+            scaling().fields(r#"(data (i32.const 16) "Host\1b[2")"#),
+            NotLoaded("`name` is `Host[2`; expected 1 to 63"),
+        ),
+    ]
+}
