@@ -229,7 +229,7 @@ async fn what_fails_its_probe_is_restarted_and_then_replaced() -> anyhow::Result
         .await?
         .set("control.interval", "\"1s\"")
         .set("control.backoff_base", "\"1s\"")
-        .set("policies.health.config", r#"{ grace_seconds = 1, failures = 2 }"#);
+        .set("control.health_config", "{ start-period-ms = 1000, failure-threshold = 2 }");
     let image = site.engine().prepare(Fixture::Deaf).await?;
     let windlass = site.start().await?;
     let mut body = start_body(image, 1, 1);

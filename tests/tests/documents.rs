@@ -1,0 +1,198 @@
+//! Holds the documents to the program: links lead somewhere, keys are accepted, commands work as written.
+
+use reqwest::Method;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use windlass_tests::harness::{Site, binary};
+use windlass_tests::images::Fixture;
+
+const DOCUMENTS: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The fenced blocks of a document in this language.
+fn blocks(document: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    document.split(&fence).skip(1).filter_map(|rest| rest.split("\n```").next()).map(str::to_owned).collect()
+}
+
+/// The program, without what the person who runs the tests has set.
+fn windlass(arguments: &[&str]) -> anyhow::Result<Output> {
+    let mut command = Command::new(binary()?);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WINDLASS_")) {
+        command.env_remove(name);
+    }
+    Ok(command.args(arguments).output()?)
+}
+
+fn check_configuration(text: &str) -> anyhow::Result<Output> {
+    let file = tempfile::NamedTempFile::new()?;
+    fs::write(file.path(), text)?;
+    windlass(&["config", "check", "--config", &file.path().display().to_string()])
+}
+
+#[test]
+fn links_lead_to_what_is_there() {
+    let mut dead = Vec::new();
+    for document in DOCUMENTS {
+        let text = read(document);
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap_or_default();
+            if !link.contains("://") && !file.is_empty() && !root().join(file).exists() {
+                dead.push(format!("{document}: {link}"));
+            }
+        }
+        // The map names files without linking each.
+        let named =
+            text.split('`').skip(1).step_by(2).filter(|name| name.ends_with(".rs") && name.starts_with("tests/"));
+        dead.extend(named.filter(|name| !root().join(name).exists()).map(|name| format!("{document}: {name}")));
+    }
+    assert!(dead.is_empty(), "{dead:#?}");
+}
+
+#[test]
+fn the_configurations_shown_are_accepted() -> anyhow::Result<()> {
+    for block in blocks(&read("README.md"), "toml") {
+        let output = check_configuration(&block)?;
+        assert!(output.status.success(), "{block}\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+#[test]
+fn the_example_shows_every_key_with_its_default() -> anyhow::Result<()> {
+    // Its keys are commented out: as they stand they would be the defaults.
+    let example = read("examples/windlass.toml");
+    let defaults = example.lines().map(|line| match line.strip_prefix("# ") {
+        // These have no default, or one that depends on who asks.
+        Some(key) if ["token_file", "host", "data_dir"].iter().any(|name| key.starts_with(&format!("{name} = "))) => "",
+        Some(key)
+            if key.split_once(" = ").is_some_and(|(name, _)| name.chars().all(|c| c.is_lowercase() || c == '_')) =>
+        {
+            key
+        }
+        _ => line,
+    });
+    let shown = check_configuration(&defaults.collect::<Vec<_>>().join("\n"))?;
+    assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
+    let plain = check_configuration("")?;
+    assert!(plain.status.success(), "{}", String::from_utf8_lossy(&plain.stderr));
+
+    let keys = |text: &str| -> BTreeSet<String> {
+        let mut section = String::new();
+        let mut keys = BTreeSet::new();
+        for line in text.lines().map(|line| line.trim_start_matches("# ")) {
+            if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+                section = name.to_owned();
+            } else if let Some((name, _)) = line.split_once(" = ")
+                && name.chars().all(|c| c.is_lowercase() || c == '_')
+            {
+                keys.insert(format!("{section}.{name}"));
+            }
+        }
+        keys
+    };
+    let printed = String::from_utf8_lossy(&plain.stdout).into_owned();
+    let missing: Vec<String> = keys(&printed).difference(&keys(&example)).cloned().collect();
+    // The policies' own settings are printed as sections below `control`.
+    let missing: Vec<&String> = missing.iter().filter(|key| !key.contains("_config.")).collect();
+    assert!(missing.is_empty(), "examples/windlass.toml does not show {missing:?}");
+
+    let value = |text: &str, key: &str| {
+        let line = text.lines().find(|line| line.starts_with(&format!("{key} = "))).map(str::to_owned);
+        line.unwrap_or_default()
+    };
+    for key in ["interval", "stop_grace", "decision_time", "memory_bytes", "pull_timeout", "body_bytes", "listen"] {
+        let output = String::from_utf8_lossy(&shown.stdout).into_owned();
+        assert_eq!(value(&output, key), value(&printed, key), "the default of `{key}` is another");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_nearest_right_one() -> anyhow::Result<()> {
+    let refused = check_configuration("[control]\nintervall = \"5s\"\n")?;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success());
+    assert!(said.contains("intervall") && said.contains("did you mean `interval`"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn the_commands_shown_exist() -> anyhow::Result<()> {
+    let makefile = read("Makefile");
+    for document in ["README.md", "CONTRIBUTING.md"] {
+        for line in blocks(&read(document), "sh").iter().flat_map(|block| block.lines()) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words.as_slice() {
+                ["make", recipe, ..] => {
+                    assert!(makefile.contains(&format!("\n{recipe}:")), "{document}: no recipe `{recipe}`");
+                }
+                ["target/release/windlass", arguments @ ..] => {
+                    // What would not end by itself is asked for its help instead.
+                    let serves = arguments == ["serve"];
+                    let arguments: Vec<&str> = if serves { vec!["serve", "--help"] } else { arguments.to_vec() };
+                    let output = Command::new(binary()?).args(&arguments).current_dir(root()).output()?;
+                    let said = String::from_utf8_lossy(&output.stderr);
+                    assert!(output.status.success(), "{document}: `{line}`: {said}");
+                }
+                ["curl", ..] => {} // the tour below
+                _ => panic!("{document}: no test knows how to check `{line}`"),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One `curl` of the tour: method, path and body. Only the flags the tour uses are known.
+fn request(line: &str) -> (Method, String, Option<String>) {
+    let words = shell_words(line);
+    let mut words = words.iter().skip(1);
+    let (mut method, mut path, mut body) = (None, None, None);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "-X" => method = words.next().and_then(|method| method.parse().ok()),
+            "--json" => body = words.next().cloned(),
+            url => path = url.strip_prefix("127.0.0.1:8000").map(str::to_owned),
+        }
+    }
+    let usual = if body.is_some() { Method::POST } else { Method::GET };
+    (method.unwrap_or(usual), path.unwrap_or_else(|| panic!("no address in `{line}`")), body)
+}
+
+/// Words of a line, those in single quotes whole.
+fn shell_words(line: &str) -> Vec<String> {
+    let quoted = line.split('\'').enumerate();
+    let words = quoted.flat_map(|(index, part)| match index % 2 {
+        0 => part.split_whitespace().map(str::to_owned).collect(),
+        _ => vec![part.to_owned()],
+    });
+    words.collect()
+}
+
+#[tokio::test]
+async fn the_tour_can_be_walked_as_it_is_written() -> anyhow::Result<()> {
+    let site = Site::new("tour").await?;
+    // Nothing is fetched from a registry here: another web server stands in for the one of the tour.
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    let readme = read("README.md").replace("nginx:alpine", image);
+    let mut walked = 0;
+    for line in blocks(&readme, "sh").iter().flat_map(|block| block.lines()).filter(|line| line.starts_with("curl ")) {
+        let (method, path, body) = request(line);
+        let response = windlass.request(method, &path, body).await;
+        assert_eq!(response.status, 200, "{line}\n{response}");
+        walked += 1;
+    }
+    assert!(walked >= 7, "the tour has {walked} steps");
+    assert!(site.engine().containers(site.instance()).await?.is_empty(), "the tour leaves containers behind");
+    Ok(())
+}
