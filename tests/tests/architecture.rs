@@ -61,7 +61,7 @@ fn sources(folders: &[&str]) -> Vec<(String, String)> {
     found.sort();
     let named = found.into_iter().map(|path| {
         let name = path.strip_prefix(root()).unwrap_or(&path).display().to_string();
-        (name, fs::read_to_string(&path).unwrap())
+        (name, fs::read_to_string(&path).expect("a source is text"))
     });
     named.collect()
 }
@@ -149,7 +149,7 @@ fn take_path(prefix: &str, characters: &mut std::iter::Peekable<std::str::Chars<
 
 /// The block ` ```imports ` of ARCHITECTURE.md: `control: model, runtime` and so on.
 fn stated_arrows() -> BTreeMap<String, BTreeSet<String>> {
-    let document = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let document = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("it is there");
     let block = document.split("```imports\n").nth(1).and_then(|rest| rest.split("```").next());
     let lines = block.expect("ARCHITECTURE.md states the imports").lines();
     let arrows = lines.filter_map(|line| line.split_once(':')).map(|(from, to)| {

@@ -75,7 +75,7 @@ struct SimNet {
 #[async_trait::async_trait]
 impl Net for SimNet {
     async fn http_get(&self, address: SocketAddr, _: &str, _: Duration) -> Result<DurationMs, NetError> {
-        match self.answers.lock().unwrap().get(&address.ip()) {
+        match self.answers.lock().expect("no holder panics").get(&address.ip()) {
             Some(error) => Err(error.clone()),
             None => Ok(5),
         }
@@ -153,7 +153,7 @@ impl Story {
             ["crash-after", name, after] => self.engine.set_crash_after(&key(name), Some(duration(after)?)),
             ["probe", replica, outcome] => {
                 let address = self.replica(replica)?.address.context("it has an address")?;
-                let mut answers = self.net.answers.lock().unwrap();
+                let mut answers = self.net.answers.lock().expect("no holder panics");
                 match *outcome {
                     "ok" => answers.remove(&address),
                     "fails" => answers.insert(address, NetError::Failed("GET / answered 500".to_owned())),
