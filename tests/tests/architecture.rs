@@ -37,7 +37,11 @@ const FOREIGN: [(&str, &[&str]); 15] = [
 const LONG: usize = 400;
 
 /// Longer files, and why each is one file.
-const LONG_FILES: [(&str, &str); 0] = [];
+const LONG_FILES: [(&str, &str); 3] = [
+    ("host/src/policy/component.rs", "loading, checking and calling share what was found of one component"),
+    ("tests/src/harness.rs", "one program under test, from its start to its end"),
+    ("tests/src/hostile.rs", "a catalogue: it is read by entry"),
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -74,7 +78,9 @@ fn host_modules() -> Vec<(String, String, String)> {
         (path, module, code(&text))
     });
     // A file of tests may name what it tests with, the simulated engine above all.
-    modules.filter(|(path, ..)| !path.ends_with("tests.rs") && !path.contains("/tests/")).collect()
+    modules
+        .filter(|(path, ..)| !path.ends_with("tests.rs") && !path.ends_with("fixtures.rs") && !path.contains("/tests/"))
+        .collect()
 }
 
 /// A source without comments, the content of texts, and the tests at its end.
@@ -255,7 +261,7 @@ fn a_long_file_has_a_reason() {
 
 #[test]
 fn the_main_function_only_hands_over() {
-    let main = fs::read_to_string(root().join("host/src/main.rs")).unwrap();
+    let main = fs::read_to_string(root().join("host/src/main.rs")).expect("it is there");
     assert!(main.lines().count() < 40, "main.rs has {} lines", main.lines().count());
 }
 

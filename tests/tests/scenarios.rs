@@ -205,6 +205,8 @@ impl Story {
             ["show", name] => self.show(&key(name))?,
             _ => bail!("nobody understands `{line}`"),
         }
+        // Simulated time moves only when nobody has anything left to do: what follows from the sentence is done.
+        tokio::time::sleep(Duration::from_millis(1)).await;
         self.tell_decisions().await
     }
 
@@ -240,6 +242,11 @@ impl Story {
                         write!(self.text, " — failed: {}", word("error"))?;
                     }
                     writeln!(self.text)?;
+                }
+                for deferral in decision.body["deferred"].as_array().into_iter().flatten() {
+                    let until = Timestamp(deferral["until"].as_u64().unwrap_or_default()).since(BASE).as_secs_f64();
+                    let reason = deferral["reason"].as_str().unwrap_or_default();
+                    writeln!(self.text, "    waits until {until:.3}s, slot {}: {reason}", deferral["slot"])?;
                 }
             }
             *told = decisions.first().map_or(*told, |newest| newest.id);

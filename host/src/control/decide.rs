@@ -9,7 +9,8 @@ use crate::model::facts::{Assessment, HealthStatus, Remedy};
 use crate::model::settings::ControlSettings;
 use crate::model::workload::DesiredStatus;
 use crate::model::{
-    ContainerId, History, Phase, Plan, Replica, Slot, SlotHistory, Snapshot, Step, Timestamp, Verdict, Workload,
+    ContainerId, Deferral, History, Phase, Plan, Replica, Slot, SlotHistory, Snapshot, Step, Timestamp, Verdict,
+    Workload,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -44,7 +45,7 @@ pub fn decide(
         return stopped(desired, snapshot, history);
     }
     let (target, reason) = bounded_target(desired, verdict);
-    let mut planner = Planner { settings, now, look_again: None, steps: Vec::new() };
+    let mut planner = Planner { settings, now, look_again: None, steps: Vec::new(), deferred: Vec::new() };
 
     let mut counted: Vec<&Replica> = snapshot.counted().collect();
     planner.scale_down(&mut counted, target, snapshot, &mut history);
@@ -57,7 +58,8 @@ pub fn decide(
     {
         planner.look_again_after(Duration::from_millis(after).max(SHORTEST_EVALUATE_AFTER));
     }
-    Plan { target, reason, steps: planner.steps, history, look_again: planner.look_again }
+    let Planner { steps, deferred, look_again, .. } = planner;
+    Plan { target, reason, steps, deferred, history, look_again }
 }
 
 /// Corrects what is remembered after steps that failed: a slot that could not be filled is tried again
@@ -79,7 +81,7 @@ fn stopped(desired: &Workload, snapshot: &Snapshot, history: History) -> Plan {
     if snapshot.replicas.is_empty() {
         steps.push(Step::Create { slot: Slot(1), start: false, reason: reason.clone() });
     }
-    Plan { target: desired.target, reason, steps, history, look_again: None }
+    Plan { target: desired.target, reason, steps, deferred: Vec::new(), history, look_again: None }
 }
 
 /// The count to steer to, and why.
@@ -114,11 +116,18 @@ struct Planner<'a> {
     now: Timestamp,
     look_again: Option<Duration>,
     steps: Vec<Step>,
+    deferred: Vec<Deferral>,
 }
 
 impl Planner<'_> {
     fn look_again_after(&mut self, wait: Duration) {
         self.look_again = Some(self.look_again.map_or(wait, |earlier| earlier.min(wait)));
+    }
+
+    /// Puts something off: for backoff after so many restarts, or for the cap.
+    fn defer(&mut self, slot: Slot, wait: Duration, reason: String) {
+        self.look_again_after(wait);
+        self.deferred.push(Deferral { slot, until: self.now.plus(wait), reason });
     }
 
     /// Removes replicas above the target from `counted`: unhealthy first, then starting, then oldest.
@@ -175,7 +184,8 @@ impl Planner<'_> {
                 // Left behind by a host that ended between creating and starting; or being started right now
                 // by nobody else, since a workload has one pass at a time.
                 if let Some(wait) = self.backoff(*slot) {
-                    self.look_again_after(wait);
+                    let reason = in_backoff("it was created and never started", *slot);
+                    self.defer(replica.slot, wait, reason);
                 } else {
                     self.steps.push(Step::Start {
                         replica: replica.id.clone(),
@@ -194,11 +204,14 @@ impl Planner<'_> {
         for (replica, assessment) in ill {
             let slot = history.slots.entry(replica.slot).or_default();
             if let Some(wait) = self.backoff(*slot) {
-                self.look_again_after(wait);
+                let reason = in_backoff(&assessment.reason, *slot);
+                self.defer(replica.slot, wait, reason);
                 continue;
             }
             if healed == cap {
-                self.look_again_after(AFTER_CAP);
+                let reason =
+                    format!("{}; at most {cap} of {} are healed in one pass", assessment.reason, counted.len());
+                self.defer(replica.slot, AFTER_CAP, reason);
                 continue;
             }
             healed += 1;
@@ -232,7 +245,7 @@ impl Planner<'_> {
             };
             let entry_now = *entry;
             if let Some(wait) = self.backoff(entry_now) {
-                self.look_again_after(wait);
+                self.defer(slot, wait, in_backoff("the slot is empty again", entry_now));
                 continue;
             }
             *entry = SlotHistory {
@@ -262,6 +275,10 @@ impl Planner<'_> {
         let wait = self.settings.backoff_base.saturating_mul(factor).min(self.settings.backoff_max);
         wait.checked_sub(self.now.since(last)).filter(|left| !left.is_zero())
     }
+}
+
+fn in_backoff(trouble: &str, slot: SlotHistory) -> String {
+    format!("{trouble}; backoff after {} restarts in a row", slot.restarts)
 }
 
 /// How many of `count` replicas one pass may heal: the share, rounded down, at least one.

@@ -34,7 +34,8 @@ impl Controller {
         Ok(held)
     }
 
-    /// Starts a container again and counts it: the target rises to count it, within the bounds.
+    /// Starts a container again and counts it: the target rises to count it, and at the maximum the youngest
+    /// other replica makes room.
     pub async fn release(&self, name_or_id: &str) -> Result<Replica, ControlError> {
         let found = self.find(name_or_id).await?;
         let Some(cell) = found.cell else {
@@ -121,21 +122,20 @@ impl Controller {
         Ok(stopped)
     }
 
-    /// With the gate held.
+    /// With the gate held. Where the workload already runs its maximum, the youngest replica makes room: it is
+    /// the one that took the held one's place.
     async fn release_one(&self, cell: &Arc<Cell>, id: &ContainerId) -> Result<Replica, ControlError> {
-        {
+        let makes_room = {
             let state = cell.state();
             let counts_already = state.snapshot.counted().any(|replica| replica.id == *id);
-            let max = state.workload.bounds.max();
-            if !counts_already && state.counted() >= max {
-                return Err(ControlError::Conflict(format!(
-                    "`{}` already runs its maximum of {max}; raise `max_replicas` or stop another container first",
-                    cell.key
-                )));
-            }
-        }
+            let full = !counts_already && state.counted() >= state.workload.bounds.max();
+            state.snapshot.counted().max_by_key(|replica| replica.created_at).filter(|_| full).cloned()
+        };
         let started = self.shared.runtime.start(id).await.map_err(|error| self.refusal(error))?;
         self.set_held(cell, id, false).await?;
+        if let Some(youngest) = makes_room {
+            self.make_room(cell, &youngest).await?;
+        }
         let workload = {
             let mut state = cell.state();
             state.show(started.clone());
@@ -147,6 +147,20 @@ impl Controller {
         self.shared.callbacks.notify(&workload, &started, "start");
         self.shared.store(move |store| store.save_workload(&workload)).await?;
         Ok(started)
+    }
+
+    async fn make_room(&self, cell: &Cell, replica: &Replica) -> Result<(), ControlError> {
+        let grace = self.shared.settings.stop_grace;
+        let stopped = self.shared.runtime.stop(&replica.id, grace).await.map_err(|error| self.refusal(error))?;
+        self.shared.runtime.remove(&replica.id, true).await.map_err(|error| self.refusal(error))?;
+        let workload = {
+            let mut state = cell.state();
+            state.history.slots.remove(&replica.slot);
+            state.snapshot.replicas.retain(|shown| shown.id != replica.id);
+            state.workload.clone()
+        };
+        self.shared.callbacks.notify(&workload, &stopped, "stop");
+        Ok(())
     }
 
     async fn set_held(&self, cell: &Cell, id: &ContainerId, held: bool) -> Result<(), ControlError> {

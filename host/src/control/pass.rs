@@ -43,6 +43,7 @@ fn blind(shared: &Shared, cell: &Cell, at: Timestamp, error: &RuntimeError) -> P
         health_policy: None,
         scaling_policy: None,
         actions: Vec::new(),
+        deferred: Vec::new(),
     }
 }
 
@@ -94,6 +95,7 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
         health_policy: Some(policy_report(evaluation.verdict.health)),
         scaling_policy: Some(policy_report(evaluation.verdict.scaling)),
         actions: outcome.actions,
+        deferred: plan.deferred,
     }
 }
 
@@ -138,7 +140,8 @@ async fn record(
 ) -> Option<i64> {
     let unavailable =
         (evaluation.verdict.health.answer.as_ref().err(), evaluation.verdict.scaling.answer.as_ref().err());
-    let gist = format!("{} {} {unavailable:?}", plan.target, plan.reason);
+    let deferred: Vec<_> = plan.deferred.iter().map(|deferral| (deferral.slot, &deferral.reason)).collect();
+    let gist = format!("{} {} {unavailable:?} {deferred:?}", plan.target, plan.reason);
     let repeats = plan.steps.is_empty() && cell.state().last_recorded.as_ref() == Some(&gist);
     if repeats {
         if cell.state().history != plan.history || cell.state().workload.target != plan.target {
@@ -164,6 +167,7 @@ async fn record(
     body["target"] = json!(plan.target);
     body["reason"] = json!(plan.reason);
     body["steps"] = json!(plan.steps);
+    body["deferred"] = json!(plan.deferred);
     body["actions"] = json!(actions);
     let decision = DecisionRecord { id: 0, at: evaluation.scaling_observation.now, body };
     cell.state().last_recorded = Some(gist);

@@ -1,7 +1,7 @@
 //! What the loop did, for the API and the decision record to read.
 
 use crate::model::facts::HealthStatus;
-use crate::model::{ContainerId, PolicyFailure, PolicyIdentity, Replica, Timestamp, Workload};
+use crate::model::{ContainerId, Deferral, PolicyFailure, PolicyIdentity, Replica, Timestamp, Workload};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -62,6 +62,8 @@ pub struct PassReport {
     pub scaling_policy: Option<PolicyReport>,
     /// What was done, in the order it ended.
     pub actions: Vec<Action>,
+    /// What waits, for backoff or for the cap on healing.
+    pub deferred: Vec<Deferral>,
 }
 
 /// A workload as it is known at this moment, without asking the engine.

@@ -1,6 +1,6 @@
 //! What a pass will do, and why.
 
-use super::{ContainerId, History, Slot};
+use super::{ContainerId, History, Slot, Timestamp};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -62,6 +62,17 @@ impl Step {
     }
 }
 
+/// Something that is to be done, and not yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Deferral {
+    /// Where.
+    pub slot: Slot,
+    /// When it is due; a later pass does it.
+    pub until: Timestamp,
+    /// What, and why it waits: one sentence.
+    pub reason: String,
+}
+
 /// What a pass will do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
@@ -71,6 +82,8 @@ pub struct Plan {
     pub reason: String,
     /// In no order: they may run side by side.
     pub steps: Vec<Step>,
+    /// What waits, for backoff or for the cap on healing.
+    pub deferred: Vec<Deferral>,
     /// What is remembered if the steps are taken.
     pub history: History,
     /// Look again after this time even if nothing happens; none: at the usual interval.

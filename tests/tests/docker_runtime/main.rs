@@ -48,7 +48,11 @@ async fn a_replica_is_created_started_stopped_restarted_and_removed() {
     assert_eq!((created.phase, created.status.as_str(), created.slot), (Phase::Starting, "created", Slot(3)));
     assert_eq!((created.workload.clone(), created.image.as_str()), (workload.key.clone(), fixture.image.as_str()));
     assert_eq!((created.started_at, created.exit_code, created.error.as_str()), (None, None, ""));
-    assert!(created.ports.is_empty() && created.name.starts_with("life-3-"), "{}", created.name);
+    assert!(
+        created.ports.is_empty() && created.name.starts_with("life-") && created.name.ends_with("-3"),
+        "{}",
+        created.name
+    );
 
     let running = runtime.start(&created.id).await.unwrap();
     assert_eq!((running.phase, running.status.as_str()), (Phase::Running, "running"));
@@ -231,6 +235,7 @@ async fn a_process_killed_for_memory_is_told_from_one_killed_otherwise() {
     })
     .await;
     assert!(ended.out_of_memory && ended.exit_code == Some(137), "{ended:?}");
+    fixture.runtime.remove(&greedy.id, false).await.unwrap();
     let killed = started(&fixture, &WAIT).await;
     docker(&["kill", killed.id.as_str()]);
     let ended = fixture.runtime.stop(&killed.id, NO_GRACE).await.unwrap();

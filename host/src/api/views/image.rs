@@ -5,7 +5,7 @@ use crate::control::report::PolicyReport;
 use crate::control::{PassReport, WorkloadView};
 use crate::model::facts::HealthStatus;
 use crate::model::workload::{Probe, ProbeTarget};
-use crate::model::{Phase, Replica};
+use crate::model::{Deferral, Phase, Replica};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -92,6 +92,25 @@ pub struct PassView {
     pub scaling_policy: Option<PolicyAnswerView>,
     /// What was done, in the order it ended.
     pub actions: Vec<ActionView>,
+    /// What waits, for backoff or for the cap on healing.
+    pub deferred: Vec<DeferralView>,
+}
+
+/// Something that is to be done, and not yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DeferralView {
+    /// The place of the replica in its workload.
+    pub slot: u32,
+    /// When it is due.
+    pub until: u64,
+    /// What, and why it waits.
+    pub reason: String,
+}
+
+impl From<&Deferral> for DeferralView {
+    fn from(deferral: &Deferral) -> Self {
+        Self { slot: deferral.slot.0, until: deferral.until.0, reason: deferral.reason.clone() }
+    }
 }
 
 impl PassView {
@@ -105,6 +124,7 @@ impl PassView {
             health_policy: pass.health_policy.as_ref().map(PolicyAnswerView::from),
             scaling_policy: pass.scaling_policy.as_ref().map(PolicyAnswerView::from),
             actions: pass.actions.iter().map(|action| ActionView::of(action, replicas)).collect(),
+            deferred: pass.deferred.iter().map(DeferralView::from).collect(),
         }
     }
 }

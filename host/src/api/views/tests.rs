@@ -61,6 +61,7 @@ fn pass() -> PassReport {
             policy,
             unavailable: Some(PolicyFailure::new(FailureKind::Time, "it ran longer than 250 ms")),
         }),
+        deferred: vec![],
         actions: vec![
             action(ActionKind::Create, Some("aa"), "nginx-aa", None),
             action(ActionKind::Create, None, "", Some("no space left on device")),
