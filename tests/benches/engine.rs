@@ -73,12 +73,19 @@ async fn measure() -> anyhow::Result<()> {
     }
     let memory = idle_memory(image).await?;
 
-    say(format!("\n{:<44} {:>12} {:>12} {:>8} {:>8}", "on the real engine", "engine alone", "Windlass", "ratio", "aim"));
+    say(format!(
+        "\n{:<44} {:>12} {:>12} {:>8} {:>8}",
+        "on the real engine", "engine alone", "Windlass", "ratio", "aim"
+    ));
     row("create and start 19 side by side | scale 1 → 20", own_scale, our_scale, AIM_SCALE);
     row("create and start 1 | replace a killed one", own_one, our_replace, AIM_REPLACE);
     say(format!(
         "{:<44} {:>12} {:>9.1} MiB {:>8} {:>8}",
-        "resident, idle with 50 containers", "", memory, "", format!("≤ {AIM_MEBIBYTES} MiB")
+        "resident, idle with 50 containers",
+        "",
+        memory,
+        "",
+        format!("≤ {AIM_MEBIBYTES} MiB")
     ));
     Ok(())
 }
@@ -173,7 +180,8 @@ async fn replacement(site: &Site, windlass: &Windlass, image: &str) -> anyhow::R
 
 /// Resident memory in MiB once 50 containers run and several passes and samples have gone by.
 async fn idle_memory(image: &str) -> anyhow::Result<f64> {
-    let site = Site::new("bench-memory").await?.set("control.interval", "\"1s\"").set("engine.sample_interval", "\"1s\"");
+    let site =
+        Site::new("bench-memory").await?.set("control.interval", "\"1s\"").set("engine.sample_interval", "\"1s\"");
     let windlass = site.start().await?;
     start(&windlass, image, 50).await?;
     running(&site, 50, None).await?;
