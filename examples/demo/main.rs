@@ -12,8 +12,9 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use windlass_tests::engine::{Engine, INSTANCE_LABEL};
-use windlass_tests::harness::{Response, Site, Windlass};
+use windlass_tests::harness::{Site, Windlass};
 use windlass_tests::images::{Entry, archive, busybox};
+use windlass_tests::response::Response;
 use windlass_tests::wait::until;
 
 const IMAGE: &str = "windlass-demo/web:1";

@@ -2,8 +2,9 @@
 //!
 //! [`wait`] polls on a value with a bound; [`images`] makes small images without a registry; [`engine`]
 //! looks at the engine behind Windlass's back, [`private_engine`] is an engine a test may stop;
-//! [`harness`] runs the binary; [`callback`] is a server that notes what is posted to it; [`policies`]
-//! has the built-in policies loaded, [`hostile`] makes those that no author means well with.
+//! [`harness`] runs the binary, [`response`] shows what it answers; [`callback`] is a server that notes
+//! what is posted to it; [`policies`] has the built-in policies loaded, [`hostile`] makes those that no
+//! author means well with.
 
 pub mod callback;
 pub mod engine;
@@ -12,4 +13,5 @@ pub mod hostile;
 pub mod images;
 pub mod policies;
 pub mod private_engine;
+pub mod response;
 pub mod wait;

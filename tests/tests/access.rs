@@ -21,9 +21,25 @@ async fn without_a_token_only_the_loopback_is_listened_on() -> anyhow::Result<()
 async fn a_token_is_asked_of_everyone_when_there_is_one() -> anyhow::Result<()> {
     let site = Site::new("token").await?.environment("WINDLASS_TOKEN", TOKEN);
     let windlass = site.start_with(&["--listen", "0.0.0.0:0"]).await?;
-    insta::assert_snapshot!(windlass.get("/containers").await, @"");
+    insta::assert_snapshot!(windlass.get("/containers").await, @r#"
+    401 application/problem+json
+    {
+      "detail": "a token is required: send the header `authorization: Bearer <token>`",
+      "status": 401,
+      "title": "Unauthorized",
+      "type": "about:blank"
+    }
+    "#);
     let windlass = windlass.with_token("wrong");
-    insta::assert_snapshot!(windlass.get("/containers").await, @"");
+    insta::assert_snapshot!(windlass.get("/containers").await, @r#"
+    401 application/problem+json
+    {
+      "detail": "the bearer token is not the right one",
+      "status": 401,
+      "title": "Unauthorized",
+      "type": "about:blank"
+    }
+    "#);
     let windlass = windlass.with_token(TOKEN);
     assert_eq!(windlass.get("/containers").await.ok(), json!({"containers": []}));
     assert!(!windlass.log().contains(TOKEN), "the token is in the log");
