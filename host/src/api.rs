@@ -1,6 +1,6 @@
 //! The REST API: reads what the control loop published, and passes wishes on to it.
 //!
-//! [`router`] has every route on one screen; each resource has a file ([`images`], [`containers`],
+//! [`router()`] has every route on one screen; each resource has a file ([`images`], [`containers`],
 //! [`start`], [`status`]). Requests are read strictly by [`request`] and [`fields`], answers are the
 //! types of [`views`], every error is a [`error::Problem`]. [`paths`] lets image references with
 //! slashes into paths, [`guard`] keeps strangers out, [`server`] bounds what one caller can take.

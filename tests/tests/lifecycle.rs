@@ -175,6 +175,8 @@ async fn a_crash_looping_image_settles_into_backoff() -> anyhow::Result<()> {
     let shown = windlass.get(&format!("/images/{image}")).await.ok();
     let container = &shown["observed"]["containers"][0];
     assert_eq!((&container["health"], &container["exit_code"]), (&json!("unhealthy"), &json!(1)), "{shown}");
+    let deferred = shown["last_pass"]["deferred"][0]["reason"].as_str().unwrap_or_default();
+    assert!(deferred.contains("backoff after"), "{shown}");
     Ok(())
 }
 

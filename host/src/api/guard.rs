@@ -5,7 +5,7 @@
 //!
 //! A Windlass without a token listens on loopback, where every web page in a browser on the same machine
 //! can reach it. Such a page cannot send JSON without being asked about it first, nor hide where it comes
-//! from; [`refuse_web_pages`] looks at both ways it has left.
+//! from; `refuse_web_pages` looks at both ways it has left.
 
 use super::error::Problem;
 use crate::model::settings::ApiSettings;

@@ -1,6 +1,6 @@
 //! The description of the API: OpenAPI 3.1, at `/openapi.json`.
 //!
-//! One line for each operation in [`OPERATIONS`]; the shapes come from the types of the answers. A test
+//! One line for each operation in `OPERATIONS`; the shapes come from the types of the answers. A test
 //! holds the table and the router together.
 
 use super::error::FieldProblem;
@@ -19,7 +19,7 @@ pub struct StartContainerRequest {
     /// The fewest replicas; at most `max_replicas`.
     #[schema(default = 1, minimum = 0, maximum = 1000, nullable = false)]
     pub min_replicas: Option<u32>,
-    /// The most replicas.
+    /// The most replicas; 1 by default where `ports` fixes a port of the host.
     #[schema(default = 5, minimum = 1, maximum = 1000, nullable = false)]
     pub max_replicas: Option<u32>,
     /// Environment of each replica.
@@ -98,7 +98,7 @@ pub struct ScaleRequest {
     /// The fewest replicas; at most `max_replicas`.
     #[schema(minimum = 0, maximum = 1000)]
     pub min_replicas: u32,
-    /// The most replicas.
+    /// The most replicas; 1 by default where `ports` fixes a port of the host.
     #[schema(minimum = 1, maximum = 1000)]
     pub max_replicas: u32,
 }

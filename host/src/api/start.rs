@@ -37,6 +37,8 @@ const RESERVED_LABELS: [&str; 2] = ["windlass.", "orchestrator."];
 
 const DEFAULT_MIN: u32 = 1;
 const DEFAULT_MAX: u32 = 5;
+/// The default and the limit where a port of the host is fixed: one replica alone can have it.
+const FIXED_PORT_MAX: u32 = 1;
 const DEFAULT_PROBE_INTERVAL: Duration = Duration::from_secs(10);
 const DEFAULT_PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest path of a probe, in bytes.
@@ -91,14 +93,15 @@ pub fn bounds(body: &Value, ports: &BTreeMap<ContainerPort, u16>) -> Result<Boun
 fn read(body: &Value, problems: &mut Problems) -> Option<Workload> {
     let fields = Fields::of(body, "", FIELDS, problems)?;
     let image: Option<ImageRef> = fields.required("image", problems, fields::parsed);
+    let env = fields.or("env", BTreeMap::new(), problems, fields::map_of(variable));
+    let ports = fields.or("ports", BTreeMap::new(), problems, ports);
     let min = fields.or("min_replicas", DEFAULT_MIN, problems, min_replicas());
-    let max = fields.or("max_replicas", DEFAULT_MAX, problems, max_replicas());
+    let default_max = if ports.as_ref().is_some_and(has_fixed) { FIXED_PORT_MAX } else { DEFAULT_MAX };
+    let max = fields.or("max_replicas", default_max, problems, max_replicas());
     let bounds = match (min, max) {
         (Some(min), Some(max)) => checked_bounds(&fields, min, max, problems),
         _ => None,
     };
-    let env = fields.or("env", BTreeMap::new(), problems, fields::map_of(variable));
-    let ports = fields.or("ports", BTreeMap::new(), problems, ports);
     let resources = fields.required("resources", problems, resources);
     let name = fields.nullable("name", problems, fields::parsed_by(WorkloadKey::named));
     let labels = fields.nullable("labels", problems, fields::map_of(label));
@@ -138,17 +141,25 @@ fn checked_bounds(fields: &Fields<'_>, min: u32, max: u32, problems: &mut Proble
     match Bounds::new(min, max) {
         Ok(bounds) => Some(bounds),
         Err(invalid) => {
-            let note = if fields.has("max_replicas") { "" } else { ", which is its default" };
+            let note = match (fields.has("max_replicas"), max) {
+                (true, _) => "",
+                (false, FIXED_PORT_MAX) => ", which is its default with a fixed host port",
+                (false, _) => ", which is its default",
+            };
             problems.add(fields.at("min_replicas"), format!("{invalid}{note}"));
             None
         }
     }
 }
 
+fn has_fixed(ports: &BTreeMap<ContainerPort, u16>) -> bool {
+    ports.values().any(|host_port| *host_port != 0)
+}
+
 /// Why these ports do not go with these bounds; none: they do.
 fn fixed_ports_conflict(ports: &BTreeMap<ContainerPort, u16>, bounds: Bounds) -> Option<String> {
     let (port, host_port) = ports.iter().find(|(_, host_port)| **host_port != 0)?;
-    (bounds.max() > 1).then(|| {
+    (bounds.max() > FIXED_PORT_MAX).then(|| {
         format!(
             "`{port}` is fixed to host port {host_port}, which one replica alone can have, but `max_replicas` is {}; \
              set the host port to 0 (any free one) or `max_replicas` to 1",

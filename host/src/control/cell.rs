@@ -48,6 +48,9 @@ impl CellState {
     }
 }
 
+/// Receives the report of a pass that was asked for.
+pub(super) type PassRequest = oneshot::Receiver<PassReport>;
+
 /// Those who wait for a pass, or the end of all passes.
 #[derive(Debug, Default)]
 struct Waiters {
@@ -102,20 +105,20 @@ impl Cell {
         self.wake.notify_one();
     }
 
-    /// Asks for a pass and waits for the report of the first that begins after this call. None: there
-    /// will be none.
-    pub(super) async fn wake_and_wait(&self) -> Option<PassReport> {
+    /// Asks for a pass; what is returned receives the report of the first that begins after this call, or
+    /// an error where there will be none. Called with the gate held by who changed something before, so
+    /// that no other pass acts on the change and leaves this one nothing to tell of.
+    pub(super) fn request(&self) -> PassRequest {
         let (sender, receiver) = oneshot::channel();
         {
             let mut waiters = self.waiters();
-            if waiters.closed {
-                return None;
+            if !waiters.closed {
+                let ticket = self.requested.fetch_add(1, Ordering::SeqCst) + 1;
+                waiters.waiting.push((ticket, sender));
             }
-            let ticket = self.requested.fetch_add(1, Ordering::SeqCst) + 1;
-            waiters.waiting.push((ticket, sender));
         }
         self.wake.notify_one();
-        receiver.await.ok()
+        receiver
     }
 
     /// Returns when somebody has asked for a pass since the last return.

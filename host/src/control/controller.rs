@@ -2,18 +2,19 @@
 
 use super::background;
 use super::callback::Callbacks;
-use super::cell::Cell;
+use super::cell::{Cell, PassRequest};
 use super::clock::Clock;
 use super::evaluate::Policies;
 use super::report::{ActionKind, PassReport, Readiness, WorkloadView};
 use super::shared::Shared;
 use crate::model::settings::ControlSettings;
 use crate::model::workload::{Bounds, DesiredStatus};
-use crate::model::{Replica, Workload, WorkloadKey};
+use crate::model::{History, Replica, Workload, WorkloadKey};
 use crate::net::Net;
 use crate::runtime::{Runtime, RuntimeError};
 use crate::store::{DecisionRecord, Store, StoredWorkload};
 use std::sync::{Arc, PoisonError};
+use tokio::sync::MutexGuard;
 
 /// Why an operator's wish was not met. Each maps to one status of the API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -98,9 +99,7 @@ impl Controller {
         ));
         let controller = Self { shared };
         background::begin(&controller.shared);
-        for mut workload in stored {
-            let bounds = workload.workload.bounds;
-            workload.workload.target = bounds.clamp(workload.workload.target);
+        for workload in stored {
             controller.take_up(workload).wake();
         }
         Ok(controller)
@@ -116,42 +115,13 @@ impl Controller {
         while tasks.join_next().await.is_some() {}
     }
 
-    /// Stores the desired state (of an existing workload everything but its target is replaced; that
-    /// moves into the new bounds) and answers after the pass it woke.
+    /// Stores the desired state (of an existing workload everything but its target is replaced; the pass
+    /// moves that into the new bounds) and answers after the pass it woke.
     ///
     /// A container that is there is kept: where none runs and the workload is to run, the oldest is started.
-    pub async fn start(&self, mut workload: Workload) -> Result<Started, ControlError> {
-        if *self.shared.shutdown.borrow() {
-            return Err(ControlError::ShuttingDown);
-        }
-        let existing = self.shared.cell(&workload.key);
-        if let Some(cell) = &existing {
-            let state = cell.state();
-            if state.workload.image != workload.image {
-                return Err(ControlError::Conflict(format!(
-                    "workload `{}` runs image `{}`; give this one another `name`, or delete that one first",
-                    workload.key, state.workload.image
-                )));
-            }
-            workload.target = workload.bounds.clamp(state.workload.target);
-        }
-        let stored = workload.clone();
-        self.shared.store(move |store| store.save_workload(&stored)).await?;
-        let wanted = workload.resources.status;
-        let cell = if let Some(cell) = existing {
-            cell.state().workload = workload;
-            {
-                let _gate = cell.gate.lock().await;
-                match wanted {
-                    DesiredStatus::Running => self.wake_stopped(&cell).await?,
-                    DesiredStatus::Stopped => self.hold_all(&cell).await?,
-                }
-            }
-            cell
-        } else {
-            self.take_up(StoredWorkload { workload, history: crate::model::History::default(), held: Vec::new() })
-        };
-        let pass = self.woken_pass(&cell).await?;
+    pub async fn start(&self, workload: Workload) -> Result<Started, ControlError> {
+        let (cell, request) = self.wish(workload).await?;
+        let pass = self.report(&cell, request).await?;
         let created = pass.actions.iter().find(|action| action.kind == ActionKind::Create && action.error.is_none());
         let view = cell.view();
         let shown = match created.and_then(|action| action.container.as_ref()) {
@@ -170,33 +140,79 @@ impl Controller {
         Err(ControlError::StartFailed(format!("no replica runs: {}", pass.reason)))
     }
 
-    /// Changes the bounds and answers with the pass it woke.
+    /// Stores what is wanted and asks for a pass of it.
+    async fn wish(&self, workload: Workload) -> Result<(Arc<Cell>, PassRequest), ControlError> {
+        loop {
+            if *self.shared.shutdown.borrow() {
+                return Err(ControlError::ShuttingDown);
+            }
+            if let Some(cell) = self.shared.cell(&workload.key) {
+                match self.start_again(&cell, workload.clone()).await {
+                    // Deleted while this waited for it: it is a new one now.
+                    Err(ControlError::NoSuchWorkload(_)) => continue,
+                    request => return Ok((cell, request?)),
+                }
+            }
+            // One at a time, so that of two starts of one new workload the second finds the first.
+            let _starting = self.shared.starting.lock().await;
+            if self.shared.cell(&workload.key).is_some() {
+                continue;
+            }
+            self.save(&workload).await?;
+            let cell = self.take_up(StoredWorkload { workload, history: History::default(), held: Vec::new() });
+            let request = cell.request();
+            return Ok((cell, request));
+        }
+    }
+
+    async fn start_again(&self, cell: &Arc<Cell>, mut workload: Workload) -> Result<PassRequest, ControlError> {
+        let _gate = self.gate(cell).await?;
+        {
+            let state = cell.state();
+            if state.workload.image != workload.image {
+                return Err(ControlError::Conflict(format!(
+                    "workload `{}` runs image `{}`; give this one another `name`, or delete that one first",
+                    workload.key, state.workload.image
+                )));
+            }
+            workload.target = state.workload.target;
+        }
+        self.save(&workload).await?;
+        let wanted = workload.resources.status;
+        cell.state().workload = workload;
+        match wanted {
+            DesiredStatus::Running => self.wake_stopped(cell).await?,
+            DesiredStatus::Stopped => self.hold_all(cell).await?,
+        }
+        Ok(cell.request())
+    }
+
+    /// Changes the bounds and answers with the pass that acted on them.
     pub async fn scale(&self, key: &WorkloadKey, bounds: Bounds) -> Result<PassReport, ControlError> {
         let cell = self.cell(key)?;
-        let mut workload = cell.state().workload.clone();
-        workload.bounds = bounds;
-        workload.target = bounds.clamp(workload.target);
-        let stored = workload.clone();
-        self.shared.store(move |store| store.save_workload(&stored)).await?;
-        {
-            let mut state = cell.state();
-            state.workload.bounds = bounds;
-            state.workload.target = workload.target;
-        }
-        self.woken_pass(&cell).await
+        let request = {
+            let _gate = self.gate(&cell).await?;
+            let mut workload = cell.state().workload.clone();
+            workload.bounds = bounds;
+            self.save(&workload).await?;
+            cell.state().workload = workload;
+            cell.request()
+        };
+        self.report(&cell, request).await
     }
 
     /// Answers with the pass it woke.
     pub async fn reconcile(&self, key: &WorkloadKey) -> Result<PassReport, ControlError> {
         let cell = self.cell(key)?;
-        self.woken_pass(&cell).await
+        let request = cell.request();
+        self.report(&cell, request).await
     }
 
     /// Stops and removes every replica of the workload, then forgets it. Returns what was removed. Where
     /// a replica could not be removed, the workload stays and is looked after as before.
     pub async fn delete(&self, key: &WorkloadKey) -> Result<Vec<Replica>, ControlError> {
         let cell = self.cell(key)?;
-        let _gate = cell.gate.lock().await;
+        let _gate = self.gate(&cell).await?;
         let (runtime, grace) = (&self.shared.runtime, self.shared.settings.stop_grace);
         let replicas = runtime.list(Some(key)).await.map_err(|error| self.refusal(error))?;
         let workload = cell.state().workload.clone();
@@ -266,27 +282,36 @@ impl Controller {
     fn take_up(&self, stored: StoredWorkload) -> Arc<Cell> {
         let settings = &self.shared.settings;
         let cell = Arc::new(Cell::new(stored, settings.probes_kept, settings.interval));
-        let mut cells = self.shared.cells.write().unwrap_or_else(PoisonError::into_inner);
-        // Two starts of one new workload at once: the first to get here wins, both wait for its passes.
-        let kept = Arc::clone(cells.entry(cell.key.clone()).or_insert_with(|| Arc::clone(&cell)));
-        drop(cells);
-        if Arc::ptr_eq(&kept, &cell) {
-            background::look_after(&self.shared, &cell);
-        } else {
-            kept.state().workload = cell.state().workload.clone();
-        }
-        kept
+        self.shared.cells.write().unwrap_or_else(PoisonError::into_inner).insert(cell.key.clone(), Arc::clone(&cell));
+        background::look_after(&self.shared, &cell);
+        cell
     }
 
     pub(super) fn cell(&self, key: &WorkloadKey) -> Result<Arc<Cell>, ControlError> {
         self.shared.cell(key).ok_or_else(|| ControlError::NoSuchWorkload(key.to_string()))
     }
 
-    async fn woken_pass(&self, cell: &Cell) -> Result<PassReport, ControlError> {
-        match cell.wake_and_wait().await {
-            Some(report) => Ok(report),
-            None if *self.shared.shutdown.borrow() => Err(ControlError::ShuttingDown),
-            None => Err(ControlError::NoSuchWorkload(cell.key.to_string())),
+    async fn save(&self, workload: &Workload) -> Result<(), ControlError> {
+        let workload = workload.clone();
+        self.shared.store(move |store| store.save_workload(&workload)).await
+    }
+
+    async fn report(&self, cell: &Cell, request: PassRequest) -> Result<PassReport, ControlError> {
+        request.await.map_err(|_| self.gone(cell))
+    }
+
+    /// Waits until no pass and nobody else has a hand at the workload. While what is returned lives, none will.
+    pub(super) async fn gate<'a>(&self, cell: &'a Cell) -> Result<MutexGuard<'a, ()>, ControlError> {
+        let gate = cell.gate.lock().await;
+        if cell.is_closed() { Err(self.gone(cell)) } else { Ok(gate) }
+    }
+
+    /// Why a workload has no more passes.
+    fn gone(&self, cell: &Cell) -> ControlError {
+        if *self.shared.shutdown.borrow() {
+            ControlError::ShuttingDown
+        } else {
+            ControlError::NoSuchWorkload(cell.key.to_string())
         }
     }
 

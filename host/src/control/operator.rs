@@ -28,7 +28,7 @@ impl Controller {
             let grace = self.shared.settings.stop_grace;
             return self.shared.runtime.stop(&found.replica.id, grace).await.map_err(|error| self.refusal(error));
         };
-        let _gate = cell.gate.lock().await;
+        let _gate = self.gate(&cell).await?;
         let held = self.hold_one(&cell, &found.replica.id).await?;
         cell.wake();
         Ok(held)
@@ -41,7 +41,7 @@ impl Controller {
         let Some(cell) = found.cell else {
             return self.shared.runtime.start(&found.replica.id).await.map_err(|error| self.refusal(error));
         };
-        let _gate = cell.gate.lock().await;
+        let _gate = self.gate(&cell).await?;
         let released = self.release_one(&cell, &found.replica.id).await?;
         cell.wake();
         Ok(released)
@@ -56,7 +56,7 @@ impl Controller {
             self.shared.orphans().retain(|orphan| orphan.id != id);
             return Ok(found.replica);
         };
-        let _gate = cell.gate.lock().await;
+        let _gate = self.gate(&cell).await?;
         self.shared.runtime.remove(&id, force).await.map_err(|error| self.refusal(error))?;
         {
             let mut state = cell.state();

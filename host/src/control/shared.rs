@@ -23,6 +23,8 @@ pub(super) struct Shared {
     pub(super) settings: ControlSettings,
     pub(super) clock: Clock,
     pub(super) cells: RwLock<BTreeMap<WorkloadKey, Arc<Cell>>>,
+    /// Held while a new workload joins `cells`.
+    pub(super) starting: tokio::sync::Mutex<()>,
     /// Replicas of this instance whose workload is unknown, as last seen.
     pub(super) orphans: Mutex<Vec<Replica>>,
     /// Why the engine cannot be used, as last seen; none: it can.
@@ -50,6 +52,7 @@ impl Shared {
             settings,
             clock,
             cells: RwLock::default(),
+            starting: tokio::sync::Mutex::default(),
             orphans: Mutex::default(),
             engine: Mutex::new(Some("the engine was not asked yet".to_owned())),
             shutdown: watch::Sender::new(false),

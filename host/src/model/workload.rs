@@ -228,7 +228,7 @@ pub struct Workload {
     pub image: ImageRef,
     /// How many replicas it may have.
     pub bounds: Bounds,
-    /// The count the host now steers to; always within `bounds`.
+    /// The count the host now steers to; the pass after a change of `bounds` moves it within them.
     pub target: u32,
     /// Environment of each replica.
     pub env: BTreeMap<String, String>,

@@ -82,12 +82,12 @@ fn everything_wrong_is_told_at_once_with_its_place() {
     insta::assert_snapshot!(problem.detail().replace("; /", "\n/"), @r#"
     /replica: unknown field; expected `image`, `min_replicas`, `max_replicas`, `env`, `ports`, `resources`, `name`, `labels`, `networks`, `probe`, `command`
     /image: `Nginx` is not an image reference: each part of the name is lower-case letters and digits, joined by `.`, `_` or `-`; expected `[registry/]name[:tag][@sha256:digest]`
-    /min_replicas: expected a whole number from 0 to 1000, found `"1"`
-    /max_replicas: expected a whole number from 1 to 1000, found `0`
     /env/A: expected text, found `1`
     /env/B=: the name of a variable is not empty and has no `=` and no NUL
     /ports/80~1http: `80/http` is not a port; expected `80/tcp`: 1 to 65535, then `/tcp`, `/udp` or `/sctp`
     /ports/81~1tcp: expected a whole number from 0 to 65535, found `70000`
+    /min_replicas: expected a whole number from 0 to 1000, found `"1"`
+    /max_replicas: expected a whole number from 1 to 1000, found `0`
     /resources/mem: unknown field; did you mean `memory`?
     /resources/cpu: `half` is not an amount of cpu; expected cores such as `0.5`, or thousandths such as `500m`, from 0.001 to 1024 cores
     /resources/memory: this field is required
@@ -100,8 +100,10 @@ fn everything_wrong_is_told_at_once_with_its_place() {
 fn bounds_agree_with_each_other_and_with_the_ports() {
     insta::assert_snapshot!(refused(&with(&json!({"min_replicas": 3, "max_replicas": 2}))), @"/min_replicas: `min_replicas` (3) is above `max_replicas` (2)");
     insta::assert_snapshot!(refused(&with(&json!({"min_replicas": 6}))), @"/min_replicas: `min_replicas` (6) is above `max_replicas` (5), which is its default");
-    insta::assert_snapshot!(refused(&with(&json!({"ports": {"80/tcp": 8080}}))), @"/ports: `80/tcp` is fixed to host port 8080, which one replica alone can have, but `max_replicas` is 5; set the host port to 0 (any free one) or `max_replicas` to 1");
-    assert!(workload(&with(&json!({"ports": {"80/tcp": 8080}, "max_replicas": 1}))).is_ok());
+    insta::assert_snapshot!(refused(&with(&json!({"ports": {"80/tcp": 8080}, "max_replicas": 5}))), @"/ports: `80/tcp` is fixed to host port 8080, which one replica alone can have, but `max_replicas` is 5; set the host port to 0 (any free one) or `max_replicas` to 1");
+    insta::assert_snapshot!(refused(&with(&json!({"ports": {"80/tcp": 8080}, "min_replicas": 2}))), @"/min_replicas: `min_replicas` (2) is above `max_replicas` (1), which is its default with a fixed host port");
+    let fixed = workload(&with(&json!({"ports": {"80/tcp": 8080}}))).expect("one replica by default");
+    assert_eq!((fixed.bounds.min(), fixed.bounds.max()), (1, 1));
     let taken = json!({"ports": {"80/tcp": 8080, "81/tcp": 8080}, "max_replicas": 1});
     assert_eq!(refused(&with(&taken)), "/ports/81~1tcp: host port 8080 is given more than once");
     assert!(workload(&with(&json!({"ports": {"80/tcp": 53, "80/udp": 53}, "max_replicas": 1}))).is_ok());

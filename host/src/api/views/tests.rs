@@ -4,7 +4,7 @@ use super::*;
 use crate::control::report::PolicyReport;
 use crate::model::facts::Usage;
 use crate::model::workload::{Bounds, Probe, ProbeTarget, Resources, WorkloadKey};
-use crate::model::{ContainerId, FailureKind, Phase, PolicyFailure, PolicyIdentity, Slot, Timestamp};
+use crate::model::{ContainerId, Deferral, FailureKind, Phase, PolicyFailure, PolicyIdentity, Slot, Timestamp};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ fn pass() -> PassReport {
             policy,
             unavailable: Some(PolicyFailure::new(FailureKind::Time, "it ran longer than 250 ms")),
         }),
-        deferred: vec![],
+        deferred: vec![Deferral { slot: Slot(4), until: Timestamp(9_000), reason: "it is ill; backoff".to_owned() }],
         actions: vec![
             action(ActionKind::Create, Some("aa"), "nginx-aa", None),
             action(ActionKind::Create, None, "", Some("no space left on device")),
@@ -427,6 +427,13 @@ fn a_workload_is_shown_with_what_runs_and_why() {
               "reason": "2 are wanted, 1 is there",
               "status": "running"
             }
+          }
+        ],
+        "deferred": [
+          {
+            "slot": 4,
+            "until": 9000,
+            "reason": "it is ill; backoff"
           }
         ]
       }
