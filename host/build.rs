@@ -39,7 +39,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             .module(&module)
             .and_then(|encoder| encoder.encode())
             .map_err(|error| format!("cannot make a component of `{policy}`: {error:#}"))?;
-        fs::write(out_dir.join(format!("{policy}.wasm")), component)?;
+        let name = format!("{policy}.wasm");
+        fs::write(out_dir.join(&name), &component)?;
+        // For people, who try the command line on it.
+        fs::write(target_dir.join(&name), &component)?;
     }
     Ok(())
 }

@@ -260,6 +260,12 @@ pub fn spins(rounds: u32) -> Stub {
     Stub::new(Kind::Scaling).first(&repeat(rounds, ""))
 }
 
+/// Spins for as many rounds whenever it is instantiated.
+pub fn begins_slowly(rounds: u32) -> Stub {
+    let spin = repeat(rounds, "");
+    Stub::new(Kind::Scaling).fields(&format!("(func $begin (local $i i32) {spin}) (start $begin)"))
+}
+
 /// Calls itself so deep, then decides.
 pub fn recurses(depth: u32) -> Stub {
     Stub::new(Kind::Scaling).first(&format!("(drop (call $deeper (i32.const {depth})))")).fields(

@@ -14,6 +14,7 @@ use windlass::policy::component::{Called, LoadError, PolicyComponent};
 use windlass::policy::engine::PolicyEngine;
 use windlass::policy::registry::MIN_MAX;
 use windlass::policy::store::LogLevel;
+use windlass_tests::harness::binary;
 use windlass_tests::hostile::{self, Expect, Kind, Stub};
 
 const NOW: Timestamp = Timestamp(1_700_000_000_123);
@@ -344,21 +345,19 @@ async fn code_compiled_elsewhere_is_refused_and_an_altered_entry_is_compiled_ane
     assert_ne!(std::fs::read(&entry).expect("readable"), altered);
 }
 
-/// The binary, where it was built: it compiles in a child process of itself.
-fn binary() -> Option<std::path::PathBuf> {
-    let beside = || {
-        let test = std::env::current_exe().ok()?;
-        Some(test.parent()?.parent()?.join("windlass"))
-    };
-    std::env::var_os("WINDLASS_BIN").map(Into::into).or_else(beside).filter(|path| path.is_file())
+#[tokio::test]
+async fn describing_and_configuring_are_bounded_in_time() {
+    let slow = hostile::begins_slowly(300_000_000).build();
+    let low = PolicyLimits { manifest_time: Duration::from_millis(20), ..PolicyLimits::default() };
+    let refused = load(low, slow.clone()).await.expect_err("refused").to_string();
+    assert!(refused.contains("its function `describe` failed: time: it ran longer than 20 ms"), "{refused}");
+    let high = PolicyLimits { manifest_time: Duration::from_secs(30), ..PolicyLimits::default() };
+    assert!(load(high, slow).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_compiling_process_is_bounded_in_time_and_memory() {
-    let Some(binary) = binary() else {
-        eprintln!("skipped: `cargo build -p windlass` first, or set WINDLASS_BIN");
-        return;
-    };
+    let binary = binary().expect("it compiles in a child process of itself");
     let compile = async |limits: PolicyLimits, bytes: Vec<u8>| {
         let engine = Arc::new(PolicyEngine::without_pool(limits).expect("an engine"));
         PolicyComponent::load(&engine, &Compiler::child(binary.clone()), None, Arc::from(bytes)).await
@@ -367,7 +366,9 @@ async fn the_compiling_process_is_bounded_in_time_and_memory() {
     let refused = compile(PolicyLimits::default(), named("truncated")).await.expect_err("refused").to_string();
     assert!(refused.starts_with("it is not a valid component: "), "{refused}");
 
-    let large = hostile::compiles_long(2_000, 60_000);
+    let large = hostile::compiles_long(300, 12_000);
+    let passed = compile(PolicyLimits::default(), large.clone()).await;
+    assert!(passed.is_ok(), "{passed:?}");
     let hurried = PolicyLimits { compile_time: Duration::from_secs(1), ..PolicyLimits::default() };
     let refused = compile(hurried, large.clone()).await.expect_err("refused").to_string();
     assert!(refused.contains("compiling it took longer than 1 s"), "{refused}");

@@ -81,7 +81,14 @@ fn stopped(desired: &Workload, snapshot: &Snapshot, history: History) -> Plan {
     if snapshot.replicas.is_empty() {
         steps.push(Step::Create { slot: Slot(1), start: false, reason: reason.clone() });
     }
-    Plan { target: desired.bounds.clamp(desired.target), reason, steps, deferred: Vec::new(), history, look_again: None }
+    Plan {
+        target: desired.bounds.clamp(desired.target),
+        reason,
+        steps,
+        deferred: Vec::new(),
+        history,
+        look_again: None,
+    }
 }
 
 /// The count to steer to, and why.

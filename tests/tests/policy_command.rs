@@ -1,0 +1,242 @@
+//! `windlass policy check` and `windlass policy run`, as an author meets them: without a server or an engine.
+
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use windlass::policy::registry::{LIVENESS, MIN_MAX};
+use windlass_tests::harness::binary;
+use windlass_tests::hostile::{self, Expect};
+
+/// What a command came to.
+#[derive(Debug)]
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ended {
+    /// Its standard output, if it succeeded and complained of nothing.
+    fn ok(self) -> String {
+        assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "{self:?}");
+        self.stdout
+    }
+
+    /// Its complaint, if it failed as a command does that has no answer.
+    fn refused(self) -> String {
+        assert_eq!((self.code, self.stdout.as_str()), (Some(1), ""), "{self:?}");
+        self.stderr
+    }
+}
+
+/// Runs `windlass policy …` with this standard input, where nothing but the program is to be found.
+fn policy(arguments: &[&str], input: &str) -> anyhow::Result<Ended> {
+    let folder = tempfile::tempdir()?;
+    let mut command = Command::new(binary()?);
+    command.arg("policy").args(arguments).current_dir(folder.path()).env_clear();
+    command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut stdin = child.stdin.take().expect("it is piped");
+    // One that refuses its component does not read the observation.
+    let _unread = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    let output = child.wait_with_output()?;
+    assert_eq!(std::fs::read_dir(folder.path())?.count(), 0, "it left something behind");
+    Ok(Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout)?,
+        stderr: String::from_utf8(output.stderr)?,
+    })
+}
+
+/// A file that goes away with its folder.
+struct File {
+    path: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl File {
+    fn of(bytes: &[u8]) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("policy.wasm");
+        std::fs::write(&path, bytes)?;
+        Ok(Self { path, _folder: folder })
+    }
+
+    fn path(&self) -> &str {
+        self.path.to_str().expect("temporary folders have plain names")
+    }
+}
+
+fn example(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/observations").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn run(component: &[u8], config: &str, input: &str) -> anyhow::Result<Ended> {
+    policy(&["run", File::of(component)?.path(), "--config", config, "--input", "-"], input)
+}
+
+fn changed(observation: &str, pointer: &str, value: Value) -> String {
+    let mut observation: Value = serde_json::from_str(observation).expect("it is JSON");
+    *observation.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) = value;
+    observation.to_string()
+}
+
+#[test]
+fn check_tells_what_a_component_is() -> anyhow::Result<()> {
+    let told = policy(&["check", File::of(MIN_MAX)?.path()], "")?.ok();
+    insta::with_settings!({filters => [(r"[0-9a-f]{64}", "[digest]"), (r"\d+ bytes", "[size] bytes")]}, {
+        insta::assert_snapshot!(told, @r#"
+        min-max 0.1.0: Keeps the current count within the workload's minimum and maximum
+        kind:     scaling (world `windlass:policy/scaling-policy@0.1.0`)
+        digest:   sha256:[digest]
+        size:     [size] bytes
+        imports:  windlass:policy/types@0.1.0
+        exports:  windlass:policy/manifest@0.1.0, windlass:policy/scaling@0.1.0
+        config:   {
+                    "$schema": "https://json-schema.org/draft/2020-12/schema",
+                    "additionalProperties": false,
+                    "description": "Nothing to configure: the bounds are the workload's own.",
+                    "properties": {},
+                    "title": "min-max",
+                    "type": "object"
+                  }
+        "#);
+    });
+    Ok(())
+}
+
+#[test]
+fn check_tries_a_configuration() -> anyhow::Result<()> {
+    let file = File::of(LIVENESS)?;
+    let told = policy(&["check", file.path(), "--config", r#"{"failure-threshold": 2}"#], "")?.ok();
+    assert!(told.contains("accepted: {\"failure-threshold\": 2}\nmetrics:  none\n"), "{told}");
+    let refused = policy(&["check", file.path(), "--config", r#"{"failure-threshold": 0}"#], "")?.refused();
+    assert!(refused.starts_with("error: the configuration is refused: "), "{refused}");
+    assert!(refused.contains("`failure-threshold`"), "{refused}");
+    Ok(())
+}
+
+#[test]
+fn run_prints_a_decision_in_the_form_of_the_wit() -> anyhow::Result<()> {
+    let decision = run(MIN_MAX, "{}", &example("scaling.json"))?.ok();
+    insta::assert_snapshot!(decision, @r#"
+    {
+      "replicas": 2,
+      "reason": "raised from 1 to the minimum of 2",
+      "memory": [],
+      "evaluate-after": null
+    }
+    "#);
+    Ok(())
+}
+
+#[test]
+fn run_prints_a_report_whose_memory_can_be_handed_back() -> anyhow::Result<()> {
+    let observation = example("health.json");
+    let report: Value = serde_json::from_str(&run(LIVENESS, "{}", &observation)?.ok())?;
+    insta::assert_json_snapshot!(report["assessments"], @r#"
+    [
+      {
+        "reason": "3 probes in a row failed: GET / answered 500",
+        "remedy": "restart",
+        "replica-id": "a",
+        "status": "unhealthy"
+      },
+      {
+        "reason": "its process ended with exit code 137: the kernel killed it for memory",
+        "remedy": "replace",
+        "replica-id": "b",
+        "status": "unhealthy"
+      }
+    ]
+    "#);
+    // It remembers that it had the replica restarted: the same failures again, after the restart, replace it.
+    let later = changed(&observation, "/memory", report["memory"].clone());
+    let later = changed(&later, "/replicas/0/replica/started-at", json!(1_767_225_560_000_u64));
+    let report: Value = serde_json::from_str(&run(LIVENESS, "{}", &later)?.ok())?;
+    assert_eq!(report["assessments"][0]["remedy"], "replace", "{report}");
+    Ok(())
+}
+
+#[test]
+fn a_variant_without_a_payload_is_its_name_or_has_null() -> anyhow::Result<()> {
+    let observation = example("health.json");
+    let with_null = changed(&observation, "/replicas/0/probes/2/outcome", json!({"timeout": null}));
+    assert_eq!(run(LIVENESS, "{}", &with_null)?.ok(), run(LIVENESS, "{}", &observation)?.ok());
+    Ok(())
+}
+
+#[test]
+fn run_says_why_there_is_no_decision() -> anyhow::Result<()> {
+    let observation = example("scaling.json");
+    let refused = run(MIN_MAX, r#"{"speed": 1}"#, &observation)?.refused();
+    assert!(refused.contains("the configuration is refused") && refused.contains("`speed`"), "{refused}");
+
+    let wrong = [
+        (
+            changed(&observation, "/replicas/0/phase", json!("runing")),
+            "at `replicas[0].phase`: unknown variant `runing`",
+        ),
+        (changed(&observation, "/current-replicas", json!(-1)), "at `current-replicas`: invalid value"),
+        (observation.replace("\"now\"", "\"Now\""), "unknown field `Now`, expected one of `now`"),
+        (example("health.json"), "the input is not the observation of a scaling policy: at `replicas[0].replica`"),
+        (format!("{observation} 1"), "the input goes on after the observation"),
+        (String::new(), "the input is not the observation of a scaling policy"),
+    ];
+    for (input, part) in wrong {
+        let refused = run(MIN_MAX, "{}", &input)?.refused();
+        assert!(refused.starts_with("error: ") && refused.contains(part), "{part}: {refused}");
+    }
+
+    let file = File::of(MIN_MAX)?;
+    let refused = policy(&["run", file.path(), "--input", "/nonexistent/observation"], "")?.refused();
+    assert!(refused.contains("cannot read `/nonexistent/observation`"), "{refused}");
+    let refused = policy(&["run", "/nonexistent/policy", "--input", "-"], &observation)?.refused();
+    assert!(refused.contains("cannot read `/nonexistent/policy`"), "{refused}");
+    Ok(())
+}
+
+#[test]
+fn what_a_policy_logs_goes_to_standard_error() -> anyhow::Result<()> {
+    let ended = run(&hostile::floods_log(40, 10).build(), "{}", &example("scaling.json"))?;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.starts_with("{\n  \"replicas\": 1"), "{ended:?}");
+    assert_eq!(ended.stderr.lines().count(), 33, "{ended:?}");
+    assert!(ended.stderr.ends_with("dropped past the limits: 8 log lines, 0 bytes of output\n"), "{ended:?}");
+    Ok(())
+}
+
+/// The same catalogue that a serving host is given.
+#[test]
+fn every_hostile_component_ends_in_a_sentence() -> anyhow::Result<()> {
+    let (scaling, health) = (example("scaling.json"), example("health.json"));
+    for hostile in hostile::all() {
+        let name = hostile.name;
+        match hostile.expect {
+            Expect::NotLoaded(part) => {
+                // Without a pool, too many of something is found when it is instantiated.
+                let part = if part.contains("needs more") { "it made more than it may" } else { part };
+                let file = File::of(&hostile.bytes)?;
+                let refused = policy(&["check", file.path()], "")?.refused();
+                assert!(refused.contains(part), "{name}: {refused}");
+                assert!(refused.contains("is not a policy this host can run:\n  - "), "{name}: {refused}");
+                assert_eq!(policy(&["run", file.path(), "--input", "-"], &scaling)?.refused(), refused, "{name}");
+            }
+            Expect::Scaling(kind, part) => {
+                let refused = run(&hostile.bytes, "{}", &scaling)?.refused();
+                let sentence = format!("error: no decision: {kind}: ");
+                assert!(refused.contains(&sentence) && refused.contains(part), "{name}: {refused}");
+            }
+            Expect::Health(kind, part) => {
+                let refused = run(&hostile.bytes, "{}", &health)?.refused();
+                let sentence = format!("error: no report: {kind}: ");
+                assert!(refused.contains(&sentence) && refused.contains(part), "{name}: {refused}");
+            }
+            Expect::Harmless => assert_eq!(run(&hostile.bytes, "{}", &scaling)?.code, Some(0), "{name}"),
+        }
+    }
+    Ok(())
+}
