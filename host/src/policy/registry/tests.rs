@@ -5,6 +5,7 @@ use crate::model::facts::{
     HealthObservation, HealthStatus, Limits, Phase, ProbeOutcome, ProbeResult, ProbedReplica, Remedy, ReplicaFacts,
     ScalingObservation, WorkloadFacts,
 };
+use crate::model::workload::Bounds;
 
 const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -175,5 +176,35 @@ async fn calls_one_after_another_and_at_once_leave_nothing_behind() {
     let calls = (0..64).map(|_| policy.decide("{}", &observation));
     for answer in futures_util::future::join_all(calls).await {
         assert_eq!(answer.map(|decision| decision.replicas), Ok(3));
+    }
+}
+
+/// They allocate from an arena that never grows: as many replicas as a workload may have must fit in it.
+#[tokio::test]
+async fn the_built_in_policies_answer_for_as_many_replicas_as_there_may_be() {
+    let registry = registry().await;
+    let (count, failed) = (Bounds::LIMIT, ProbeOutcome::Failure("x".repeat(200)));
+    let probes: Vec<ProbeResult> =
+        (0..10).map(|age| ProbeResult { at: Timestamp(NOW.0 - 10 + age), outcome: failed.clone() }).collect();
+    let replicas: Vec<ReplicaFacts> =
+        (0..count).map(|number| replica(&format!("{number:064}"), Phase::Running)).collect();
+    let observation = ScalingObservation {
+        now: NOW,
+        workload: WorkloadFacts { max_replicas: count, ..workload() },
+        current_replicas: count,
+        replicas: replicas.clone(),
+        metrics: Vec::new(),
+        memory: Vec::new(),
+    };
+    let decision = registry.default_scaling().decide("{}", &observation).await.expect("a decision");
+    assert_eq!(decision.replicas, count);
+
+    let replicas = replicas.into_iter().map(|replica| ProbedReplica { replica, probes: probes.clone() }).collect();
+    let mut observation = HealthObservation { now: NOW, workload: workload(), replicas, memory: Vec::new() };
+    for _ in 0..2 {
+        let report = registry.default_health().evaluate("{}", &observation).await.expect("a report");
+        assert_eq!(report.assessments.len(), count as usize);
+        assert!(report.assessments.iter().all(|assessment| assessment.status == HealthStatus::Unhealthy));
+        observation.memory = report.memory;
     }
 }
