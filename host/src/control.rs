@@ -12,6 +12,7 @@ mod cell;
 pub mod clock;
 pub mod controller;
 pub mod decide;
+mod error;
 pub mod evaluate;
 #[cfg(test)]
 pub mod fixtures;
@@ -22,5 +23,6 @@ pub mod probe;
 pub mod report;
 mod shared;
 
-pub use controller::{ControlError, Controller, Parts, Started};
+pub use controller::{Controller, Parts, Started};
+pub use error::ControlError;
 pub use report::{Action, ActionKind, PassReport, Readiness, WorkloadView};

@@ -58,3 +58,17 @@ async fn a_data_directory_belongs_to_one_windlass() -> anyhow::Result<()> {
     assert_eq!(first.get("/containers").await.list("/containers").len(), 1);
     Ok(())
 }
+
+#[tokio::test]
+async fn what_a_workload_is_told_in_secret_is_not_in_the_log() -> anyhow::Result<()> {
+    const SECRET: &str = "correct-horse-battery-staple";
+    let site = Site::new("secret").await?.environment("WINDLASS_LOG", "trace");
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    let mut body = start_body(image, 1, 1);
+    body["env"] = json!({"PASSWORD": SECRET});
+    windlass.post("/start/container", body).await.ok();
+    let log = windlass.log();
+    assert!(log.contains("TRACE") && !log.contains(SECRET), "the secret is in the log");
+    Ok(())
+}

@@ -1,12 +1,14 @@
 //! Holds the documents to the program: links lead somewhere, keys are accepted, commands work as written.
 
 use reqwest::Method;
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use windlass_tests::harness::{Site, binary};
 use windlass_tests::images::Fixture;
+use windlass_tests::response::redacted;
 
 const DOCUMENTS: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
 
@@ -140,7 +142,13 @@ fn the_commands_shown_exist() -> anyhow::Result<()> {
                     // What would not end by itself is asked for its help instead.
                     let serves = arguments == ["serve"];
                     let arguments: Vec<&str> = if serves { vec!["serve", "--help"] } else { arguments.to_vec() };
-                    let output = Command::new(binary()?).args(&arguments).current_dir(root()).output()?;
+                    // The folder it was built into need not be `target` here.
+                    let built = binary()?.with_file_name("..").display().to_string();
+                    let arguments = arguments.iter().map(|word| match word.strip_prefix("target/") {
+                        Some(file) => format!("{built}/{file}"),
+                        None => (*word).to_owned(),
+                    });
+                    let output = Command::new(binary()?).args(arguments).current_dir(root()).output()?;
                     let said = String::from_utf8_lossy(&output.stderr);
                     assert!(output.status.success(), "{document}: `{line}`: {said}");
                 }
@@ -178,6 +186,14 @@ fn shell_words(line: &str) -> Vec<String> {
     words.collect()
 }
 
+/// The fenced blocks of a document as (language, content), in order.
+fn fenced(document: &str) -> Vec<(String, String)> {
+    let fences: Vec<&str> = document.split("```").collect();
+    // Every second piece lies between two fences.
+    let blocks = fences.into_iter().skip(1).step_by(2).filter_map(|block| block.split_once('\n'));
+    blocks.map(|(language, content)| (language.to_owned(), content.to_owned())).collect()
+}
+
 #[tokio::test]
 async fn the_tour_can_be_walked_as_it_is_written() -> anyhow::Result<()> {
     let site = Site::new("tour").await?;
@@ -185,14 +201,29 @@ async fn the_tour_can_be_walked_as_it_is_written() -> anyhow::Result<()> {
     let image = site.engine().prepare(Fixture::Web).await?;
     let windlass = site.start().await?;
     let readme = read("README.md").replace("nginx:alpine", image);
-    let mut walked = 0;
-    for line in blocks(&readme, "sh").iter().flat_map(|block| block.lines()).filter(|line| line.starts_with("curl ")) {
-        let (method, path, body) = request(line);
-        let response = windlass.request(method, &path, body).await;
-        assert_eq!(response.status, 200, "{line}\n{response}");
-        walked += 1;
+    let (mut walked, mut compared) = (0, 0);
+    let mut answer = None;
+    for (language, content) in fenced(&readme) {
+        match language.as_str() {
+            "sh" => {
+                for line in content.lines().filter(|line| line.starts_with("curl ")) {
+                    let (method, path, body) = request(line);
+                    let response = windlass.request(method, &path, body).await;
+                    assert_eq!(response.status, 200, "{line}\n{response}");
+                    walked += 1;
+                    answer = Some(response.body);
+                }
+            }
+            "json" => {
+                let shown: Value = serde_json::from_str(&content)?;
+                let answer = answer.take().expect("an answer stands below its request");
+                assert_eq!(redacted(&shown), redacted(&answer), "README.md shows another answer");
+                compared += 1;
+            }
+            _ => {}
+        }
     }
-    assert!(walked >= 7, "the tour has {walked} steps");
+    assert!(walked >= 6 && compared >= 2, "the tour has {walked} steps and shows {compared} answers");
     assert!(site.engine().containers(site.instance()).await?.is_empty(), "the tour leaves containers behind");
     Ok(())
 }

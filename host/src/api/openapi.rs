@@ -4,7 +4,9 @@
 //! holds the table and the router together.
 
 use super::error::FieldProblem;
+use super::request::NoQuery;
 use super::{containers, images, status, views};
+use axum::Json;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -194,6 +196,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
     operation("get", "/images/{image}/decisions", "The newest decisions of a workload", "", "ImageDecisions", &[404, 422, 503]),
     operation("get", "/openapi.json", "This description", "", "", &[503]),
 ];
+
+/// `GET /openapi.json`.
+pub async fn serve(_: NoQuery) -> Json<Value> {
+    Json(document())
+}
 
 /// The whole document.
 pub fn document() -> Value {

@@ -1,7 +1,7 @@
 //! Every route on one screen.
 
 use super::error::Problem;
-use super::{ApiState, containers, guard, images, paths, start, status};
+use super::{ApiState, containers, guard, images, openapi, paths, start, status};
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
@@ -27,7 +27,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/images/{image}/containers", get(images::containers))
         .route("/images/{image}/health", get(images::health))
         .route("/images/{image}/decisions", get(images::decisions))
-        .route("/openapi.json", get(status::description))
+        .route("/openapi.json", get(openapi::serve))
         .merge(SwaggerUi::new("/docs").config(page()))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

@@ -39,8 +39,6 @@ pub async fn serve(
     settings: &ApiSettings,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let address = listener.local_addr()?;
-    tracing::info!(%address, "serving the API");
     let service = TowerToHyperService::new(bounded(router, settings));
     let mut http = http1::Builder::new();
     // Counts from the moment a connection waits for a request, so idle ones end too.

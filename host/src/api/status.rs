@@ -1,9 +1,8 @@
-//! What Windlass says of itself: `/health`, `/ready`, `/policies`, `/openapi.json`.
+//! What Windlass says of itself: `/health`, `/ready`, `/policies`.
 
 use super::ApiState;
 use super::error::Problem;
 use super::guard::Caller;
-use super::openapi;
 use super::request::NoQuery;
 use super::views::PolicyView;
 use crate::control::Readiness;
@@ -11,7 +10,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use utoipa::ToSchema;
 
 /// Answer of `GET /health`.
@@ -54,11 +53,6 @@ pub async fn policies(State(state): State<ApiState>, _: NoQuery) -> Json<PolicyL
     let mut policies = (state.policies)();
     policies.sort_by(|a, b| a.name.cmp(&b.name));
     Json(PolicyList { policies })
-}
-
-/// The description of this API.
-pub async fn description(_: NoQuery) -> Json<Value> {
-    Json(openapi::document())
 }
 
 fn readiness(readiness: &Readiness, caller: Caller) -> Result<Json<Ready>, Problem> {

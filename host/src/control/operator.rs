@@ -2,7 +2,8 @@
 //! it never meets a pass, and ends by waking the workload.
 
 use super::cell::Cell;
-use super::controller::{ControlError, Controller};
+use super::controller::Controller;
+use super::error::ControlError;
 use crate::model::workload::DesiredStatus;
 use crate::model::{ContainerId, Replica, WorkloadKey};
 use std::sync::Arc;

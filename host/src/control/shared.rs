@@ -3,7 +3,7 @@
 use super::callback::Callbacks;
 use super::cell::Cell;
 use super::clock::Clock;
-use super::controller::ControlError;
+use super::error::ControlError;
 use super::evaluate::Policies;
 use crate::model::settings::ControlSettings;
 use crate::model::{Replica, WorkloadKey};

@@ -1,15 +1,10 @@
 //! What replicas use, as sampled from the kernel's files and as the engine tells it.
 
-use super::fixture::{FIRST, Fixture, WAIT, docker, eventually};
-use futures_util::future::join_all;
-use futures_util::stream::{self, StreamExt};
-use std::path::Path;
+use super::fixture::{FIRST, Fixture, docker, eventually};
 use std::time::Duration;
-use tokio::time::Instant;
-use windlass::model::{Phase, Slot};
+use windlass::model::Phase;
 use windlass::runtime::Runtime;
 use windlass::runtime::docker::Environment;
-use windlass::runtime::docker::cgroup::{self, Roots};
 
 const BUSY: [&str; 3] = ["sh", "-c", "while :; do :; done"];
 
@@ -53,37 +48,4 @@ async fn a_replica_that_nobody_looks_at_is_sampled_too() {
     eventually("it is found and sampled", || async { fixture.runtime.usage(&created.id) }).await;
     docker(&["kill", created.id.as_str()]);
     eventually("it is dropped", || async { fixture.runtime.usage(&created.id).is_none().then_some(()) }).await;
-}
-
-/// `cargo test -p windlass-tests --test docker_runtime -- --ignored --nocapture sampling_fifty`
-#[tokio::test]
-#[ignore = "measures; takes half a minute"]
-async fn sampling_fifty_containers() {
-    let fixture = Fixture::new("fifty").await;
-    let workload = fixture.workload(&WAIT);
-    let runtime = &fixture.runtime;
-    let created = join_all((0..50).map(|slot| runtime.create(&workload, Slot(slot)))).await;
-    let starts = stream::iter(created).map(|created| async move { runtime.start(&created.unwrap().id).await.unwrap() });
-    let running: Vec<_> = starts.buffer_unordered(8).collect().await;
-    let roots = Roots::at(Path::new("/proc")).unwrap();
-    let files: Vec<_> = running
-        .iter()
-        .map(|replica| {
-            let pid = docker(&["inspect", "--format", "{{.State.Pid}}", replica.id.as_str()]);
-            let pid = String::from_utf8(pid.stdout).unwrap().trim().parse().unwrap();
-            roots.locate(replica.id.as_str(), pid, true).unwrap()
-        })
-        .collect();
-    for containers in [50, 500] {
-        let mut times: Vec<Duration> = (0..20)
-            .map(|_| {
-                let begun = Instant::now();
-                let sampled = cgroup::sample(files.iter().cycle().take(containers));
-                assert!(sampled.iter().all(|(_, counters)| counters.is_ok()));
-                begun.elapsed()
-            })
-            .collect();
-        times.sort();
-        eprintln!("{containers} reads of 50 containers: median {:?}, longest {:?}", times[10], times[19]);
-    }
 }
