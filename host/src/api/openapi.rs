@@ -100,7 +100,7 @@ pub struct ScaleRequest {
     /// The fewest replicas; at most `max_replicas`.
     #[schema(minimum = 0, maximum = 1000)]
     pub min_replicas: u32,
-    /// The most replicas; 1 by default where `ports` fixes a port of the host.
+    /// The most replicas.
     #[schema(minimum = 1, maximum = 1000)]
     pub max_replicas: u32,
 }
