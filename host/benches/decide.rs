@@ -15,7 +15,12 @@ fn bench(criterion: &mut Criterion) {
     for count in [10, 100, 1_000] {
         let desired = common::workload("web", count);
         let snapshot = Snapshot { replicas: common::replicas(&desired, count), ..Snapshot::default() };
-        let identity = PolicyIdentity { name: "p".into(), version: "1.0.0".into(), digest: "sha256:0".into() };
+        let identity = PolicyIdentity {
+            name: "p".into(),
+            version: "1.0.0".into(),
+            digest: "sha256:0".into(),
+            ..Default::default()
+        };
         let assessments = snapshot
             .replicas
             .iter()

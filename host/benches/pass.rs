@@ -6,13 +6,13 @@ use futures_util::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
 use windlass::control::clock::Clock;
-use windlass::control::evaluate::Policies;
 use windlass::control::{Controller, Parts};
 use windlass::model::WorkloadKey;
 use windlass::model::settings::{ControlSettings, PolicyLimits};
 use windlass::net::client::NetClient;
+use windlass::policy::Policies;
 use windlass::policy::compile::Compiler;
-use windlass::policy::registry::PolicyRegistry;
+use windlass::policy::registry::{Defaults, PolicyRegistry};
 use windlass::runtime::sim::SimRuntime;
 use windlass::store::Store;
 use windlass::store::sqlite::SqliteStore;
@@ -36,16 +36,18 @@ async fn controller(directory: &std::path::Path) -> Controller {
         engine.set_load(&workload.key, common::usage());
     }
     let limits = PolicyLimits::default();
-    let policies = PolicyRegistry::open(limits, &Compiler::in_process()).await.expect("the built-in policies load");
+    let policies = PolicyRegistry::open(limits, Compiler::in_process(), Defaults::default(), None)
+        .await
+        .expect("the built-in policies load");
     Controller::begin(Parts {
         runtime: Arc::new(engine),
         store: Arc::new(store),
-        policies: Policies {
+        policies: Arc::new(Policies {
             scaling: policies.default_scaling(),
             scaling_config: "{}".to_owned(),
             health: policies.default_health(),
             health_config: "{}".to_owned(),
-        },
+        }),
         net: NetClient::new().expect("TLS is set up"),
         host_name: "bench".to_owned(),
         // The benchmark wakes; the timer does not.

@@ -1,7 +1,7 @@
 //! The REST API: reads what the control loop published, and passes wishes on to it.
 //!
 //! [`router()`] has every route on one screen; each resource has a file ([`images`], [`containers`],
-//! [`start`], [`status`]). Requests are read strictly by [`request`] and [`fields`], answers are the
+//! [`start`], [`policies`], [`status`]). Requests are read strictly by [`request`] and [`fields`], answers are the
 //! types of [`views`], every error is a [`error::Problem`]. [`paths`] lets image references with
 //! slashes into paths, [`guard`] keeps strangers out, [`server`] bounds what one caller can take.
 
@@ -12,6 +12,7 @@ pub mod guard;
 pub mod images;
 pub mod openapi;
 pub mod paths;
+pub mod policies;
 pub mod request;
 pub mod router;
 pub mod server;
@@ -28,16 +29,16 @@ pub use server::serve;
 
 use crate::control::Controller;
 use crate::model::settings::ApiSettings;
+use crate::policy::PolicyCatalogue;
 use std::sync::Arc;
-use views::PolicyView;
 
 /// What the handlers work with. Cheap to clone.
 #[derive(Clone)]
 pub struct ApiState {
     /// The control loop.
     pub controller: Controller,
-    /// The policies as they are registered now.
-    pub policies: Arc<dyn Fn() -> Vec<PolicyView> + Send + Sync>,
+    /// The policies.
+    pub policies: Arc<dyn PolicyCatalogue>,
     /// How the API is served.
     pub settings: Arc<ApiSettings>,
 }

@@ -1,16 +1,17 @@
 //! The composition root: the only file that names the adapters. Starts the loop and the server, and ends
 //! them in order.
 
-use crate::api::views::PolicyView;
 use crate::api::{self, ApiState};
 use crate::config::Config;
 use crate::control::clock::Clock;
-use crate::control::evaluate::Policies;
 use crate::control::{Controller, Parts};
+use crate::model::PolicyChoice;
+use crate::model::settings::ApiSettings;
 use crate::net::client::NetClient;
 use crate::policy::cache::Cache;
 use crate::policy::compile::Compiler;
-use crate::policy::registry::{DEFAULT_HEALTH, DEFAULT_SCALING, PolicyInfo, PolicyRegistry};
+use crate::policy::registry::{DEFAULT_HEALTH, DEFAULT_SCALING, Defaults, PolicyRegistry};
+use crate::policy::{PolicyCatalogue, PolicyKind};
 use crate::runtime::docker::DockerRuntime;
 use crate::store::sqlite::SqliteStore;
 use anyhow::Context;
@@ -32,30 +33,30 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on `{}`", api_settings.listen))?;
     let address = listener.local_addr().context("the socket has no address")?;
     let compiler = Compiler::this_program().with_cache(Cache::open(data_dir)?);
-    let registry = Arc::new(PolicyRegistry::open(policy, &compiler).await?);
+    let defaults =
+        Defaults { scaling_config: control.scaling_config.clone(), health_config: control.health_config.clone() };
+    let upload_bytes = usize::try_from(policy.component_bytes).unwrap_or(usize::MAX);
+    let api_settings = ApiSettings { upload_bytes, ..api_settings };
+    let registry = Arc::new(PolicyRegistry::open(policy, compiler, defaults, Some(data_dir)).await?);
     let clock = Clock::System;
-    for (name, text) in [(DEFAULT_SCALING, &control.scaling_config), (DEFAULT_HEALTH, &control.health_config)] {
-        registry.check_config(name, text, clock.now()).await?;
+    for (kind, name, config) in [
+        (PolicyKind::Scaling, DEFAULT_SCALING, &control.scaling_config),
+        (PolicyKind::Health, DEFAULT_HEALTH, &control.health_config),
+    ] {
+        let choice = PolicyChoice { name: name.to_owned(), config: config.clone() };
+        registry.check(kind, &choice, clock.now()).await?;
     }
     let controller = Controller::begin(Parts {
         runtime: DockerRuntime::connect(&engine).await?,
         store: Arc::new(store),
-        policies: Policies {
-            scaling: registry.default_scaling(),
-            scaling_config: control.scaling_config.clone(),
-            health: registry.default_health(),
-            health_config: control.health_config.clone(),
-        },
+        policies: Arc::<PolicyRegistry>::clone(&registry),
         net: NetClient::new()?,
         host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         settings: control,
         clock,
     })?;
-    let state = ApiState {
-        controller: controller.clone(),
-        policies: Arc::new(move || registry.list().into_iter().map(policy_view).collect()),
-        settings: Arc::new(api_settings.clone()),
-    };
+    let state =
+        ApiState { controller: controller.clone(), policies: registry, settings: Arc::new(api_settings.clone()) };
     let (ending, mut ended) = watch::channel(false);
     let until_ended = async move {
         // A sender that is gone means the end as well.
@@ -72,19 +73,4 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     tracing::info!(%address, instance = engine.instance, data_dir = %data_dir.display(), "listening");
     let (served, ()) = tokio::join!(api::serve(listener, api::router(state), &api_settings, until_ended), end);
     served.context("the server failed")
-}
-
-fn policy_view(info: PolicyInfo) -> PolicyView {
-    PolicyView {
-        name: info.name,
-        kind: info.kind.to_string(),
-        version: info.version,
-        summary: info.summary,
-        digest: info.digest,
-        size_bytes: info.size_bytes as u64,
-        config_schema: info.config_schema,
-        imports: info.imports,
-        source: info.source.to_owned(),
-        failures: info.failures,
-    }
 }

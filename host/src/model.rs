@@ -25,8 +25,8 @@ pub use plan::{Deferral, Plan, Step};
 pub use replica::{ContainerId, Phase, PortBinding, Replica, Slot};
 pub use snapshot::Snapshot;
 pub use time::{DurationMs, Timestamp};
-pub use verdict::{FailureKind, PolicyFailure, PolicyIdentity, PolicyOutcome, Verdict};
-pub use workload::{Bounds, Workload, WorkloadKey};
+pub use verdict::{FailureKind, MemoryOwner, PolicyFailure, PolicyIdentity, PolicyOutcome, Verdict};
+pub use workload::{Bounds, PolicyChoice, PolicyChoices, Workload, WorkloadKey};
 
 /// A text that was refused when it was parsed into one of the types here.
 ///

@@ -1,22 +1,32 @@
 //! What the control loop asks of policies, and the WebAssembly engine that serves it.
 //!
-//! [`ScalingPolicy`] and [`HealthPolicy`] are all the loop knows. Behind them: [`registry`] (names →
-//! policies), [`component`] (loads, checks, calls), [`link`] (a component against the contract), [`compile`]
+//! [`PolicySource`], [`ScalingPolicy`] and [`HealthPolicy`] are all the loop knows, [`PolicyCatalogue`] is what the
+//! API knows. Behind them: [`registry`] (names → revisions), `pushed` (one name), `shelf` (on disk), `schema`, [`component`] (loads, checks, calls), [`link`] (a component against the contract), [`compile`]
 //! and [`cache`] (machine code, made in a child process and kept), [`engine`] (wasmtime's), [`store`] (the
 //! limits of one call), [`convert`] (model ↔ WIT).
 
 pub mod cache;
+pub mod catalogue;
 pub mod compile;
 pub mod component;
 pub mod convert;
 pub mod engine;
 pub mod link;
+mod listing;
+mod pushed;
 pub mod registry;
+mod schema;
+mod shelf;
 pub mod store;
 
+pub use catalogue::{CatalogueError, ChoiceError, PolicyCatalogue, PolicyInfo, Push, RevisionInfo};
+pub use link::PolicyKind;
+
+use crate::model::PolicyChoices;
 use crate::model::facts::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
 use crate::model::{PolicyFailure, PolicyIdentity};
 use async_trait::async_trait;
+use std::sync::Arc;
 
 /// Says how many replicas there should be.
 #[async_trait]
@@ -42,4 +52,30 @@ pub trait HealthPolicy: Send + Sync + 'static {
     /// # Errors
     /// Whatever the policy did wrong, as a value: the caller keeps the replicas as they are.
     async fn evaluate(&self, config: &str, observation: &HealthObservation) -> Result<HealthReport, PolicyFailure>;
+}
+
+/// The policies of one pass, with their configurations.
+#[derive(Clone)]
+pub struct Policies {
+    /// Says how many.
+    pub scaling: Arc<dyn ScalingPolicy>,
+    /// Its configuration, JSON text.
+    pub scaling_config: String,
+    /// Says who is well.
+    pub health: Arc<dyn HealthPolicy>,
+    /// Its configuration, JSON text.
+    pub health_config: String,
+}
+
+/// Where the loop finds the policies of a workload, before each pass anew.
+pub trait PolicySource: Send + Sync + 'static {
+    /// Those that act now. What is returned answers the whole pass: a swap comes between two.
+    fn of(&self, choices: &PolicyChoices) -> Policies;
+}
+
+/// The same for every workload.
+impl PolicySource for Policies {
+    fn of(&self, _choices: &PolicyChoices) -> Policies {
+        self.clone()
+    }
 }

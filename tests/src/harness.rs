@@ -248,6 +248,11 @@ impl Windlass {
         self.request(Method::PATCH, path, Some(body.to_string())).await
     }
 
+    /// `PUT path` with a JSON body.
+    pub async fn put(&self, path: &str, body: Value) -> Response {
+        self.request(Method::PUT, path, Some(body.to_string())).await
+    }
+
     /// `DELETE path`.
     pub async fn delete(&self, path: &str) -> Response {
         self.request(Method::DELETE, path, None).await
@@ -273,6 +278,22 @@ impl Windlass {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
         }
+        self.send(request).await
+    }
+
+    /// `PUT path` with a component as body.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn put_component(&self, path: &str, component: Vec<u8>) -> Response {
+        let request = client().put(format!("http://{}{path}", self.address));
+        let request = request.header("content-type", "application/wasm").header("from", "ada@example.org");
+        self.send(request.body(component))
+            .await
+            .unwrap_or_else(|error| panic!("PUT {path}: {error:#}\n{}", self.log.text()))
+    }
+
+    async fn send(&self, mut request: reqwest::RequestBuilder) -> anyhow::Result<Response> {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }

@@ -260,6 +260,18 @@ pub fn spins(rounds: u32) -> Stub {
     Stub::new(Kind::Scaling).first(&repeat(rounds, ""))
 }
 
+/// Well-behaved: always proposes so many replicas.
+pub fn proposes(replicas: u32) -> Stub {
+    Stub::new(Kind::Scaling).first(&store(264, replicas))
+}
+
+/// Traps unless the count now steered to is this one, for which it proposes 1.
+pub fn knows_only(current: u32) -> Stub {
+    // 80: where the canonical ABI puts `current-replicas` among the arguments of `decide`.
+    let known = format!("(i32.eq (i32.load offset=80 (local.get 0)) (i32.const {current}))");
+    Stub::new(Kind::Scaling).first(&format!("(if (i32.eqz {known}) (then (unreachable)))"))
+}
+
 /// Spins for as many rounds whenever it is instantiated.
 pub fn begins_slowly(rounds: u32) -> Stub {
     let spin = repeat(rounds, "");

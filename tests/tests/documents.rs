@@ -168,7 +168,8 @@ fn request(line: &str) -> (Method, String, Option<String>) {
     while let Some(word) = words.next() {
         match word.as_str() {
             "-X" => method = words.next().and_then(|method| method.parse().ok()),
-            "--json" => body = words.next().cloned(),
+            "--json" | "--data-binary" => body = words.next().cloned(),
+            "-H" => assert_eq!(words.next().map(String::as_str), Some("content-type: application/wasm"), "{line}"),
             url => path = url.strip_prefix("127.0.0.1:8000").map(str::to_owned),
         }
     }
@@ -208,7 +209,13 @@ async fn the_tour_can_be_walked_as_it_is_written() -> anyhow::Result<()> {
             "sh" => {
                 for line in content.lines().filter(|line| line.starts_with("curl ")) {
                     let (method, path, body) = request(line);
-                    let response = windlass.request(method, &path, body).await;
+                    let response = match body.as_deref().and_then(|body| body.strip_prefix("@target/")) {
+                        Some(component) => {
+                            let component = fs::read(binary()?.with_file_name("..").join(component))?;
+                            windlass.put_component(&path, component).await
+                        }
+                        None => windlass.request(method, &path, body).await,
+                    };
                     assert_eq!(response.status, 200, "{line}\n{response}");
                     walked += 1;
                     answer = Some(response.body);

@@ -11,12 +11,12 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use windlass::api::{self, ApiState};
 use windlass::control::clock::Clock;
-use windlass::control::evaluate::Policies;
 use windlass::control::{Controller, Parts};
 use windlass::model::settings::{ApiSettings, ControlSettings, PolicyLimits};
 use windlass::model::workload::{Bounds, DesiredStatus, Resources};
 use windlass::model::{FailureKind, ImageRef, Phase, Workload, WorkloadKey};
 use windlass::net::client::NetClient;
+use windlass::policy::Policies;
 use windlass::policy::compile::Compiler;
 use windlass::policy::component::PolicyComponent;
 use windlass::policy::engine::PolicyEngine;
@@ -24,7 +24,7 @@ use windlass::policy::{HealthPolicy, ScalingPolicy};
 use windlass::runtime::sim::SimRuntime;
 use windlass::store::sqlite::SqliteStore;
 use windlass_tests::hostile::{self, Expect};
-use windlass_tests::policies::built_in;
+use windlass_tests::policies::{built_in, registry};
 
 /// A request of somebody else may take no longer than this while a hostile policy runs. Generous: what is
 /// shown is that a policy, whose call may take 250 ms, does not keep the host to itself for ever.
@@ -47,18 +47,20 @@ impl Host {
         let controller = Controller::begin(Parts {
             runtime: Arc::new(engine.clone()),
             store: Arc::new(SqliteStore::open(directory.path(), 100)?),
-            policies: Policies { scaling, scaling_config: "{}".to_owned(), health, health_config: "{}".to_owned() },
+            policies: Arc::new(Policies {
+                scaling,
+                scaling_config: "{}".to_owned(),
+                health,
+                health_config: "{}".to_owned(),
+            }),
             net: NetClient::new()?,
             host_name: "here".to_owned(),
             settings: ControlSettings::default(),
             clock: Clock::System,
         })?;
         let settings = ApiSettings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..ApiSettings::default() };
-        let state = ApiState {
-            controller: controller.clone(),
-            policies: Arc::new(Vec::new),
-            settings: Arc::new(settings.clone()),
-        };
+        let state =
+            ApiState { controller: controller.clone(), policies: registry(), settings: Arc::new(settings.clone()) };
         let listener = TcpListener::bind(settings.listen).await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
@@ -103,6 +105,7 @@ fn workload() -> anyhow::Result<Workload> {
         networks: Vec::new(),
         probe: None,
         command: None,
+        policies: Default::default(),
     })
 }
 

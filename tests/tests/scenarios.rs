@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use windlass::control::clock::Clock;
-use windlass::control::evaluate::Policies;
 use windlass::control::{ControlError, Controller, Parts, PassReport};
 use windlass::model::facts::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
 use windlass::model::settings::ControlSettings;
@@ -20,6 +19,7 @@ use windlass::model::{
     DurationMs, FailureKind, PolicyFailure, PolicyIdentity, Replica, Slot, Timestamp, Workload, WorkloadKey,
 };
 use windlass::net::{Net, NetError};
+use windlass::policy::Policies;
 use windlass::policy::{HealthPolicy, ScalingPolicy};
 use windlass::runtime::RuntimeError;
 use windlass::runtime::sim::{Call, SimRuntime};
@@ -290,12 +290,12 @@ fn begin(
     Ok(Controller::begin(Parts {
         runtime: Arc::new(engine.clone()),
         store: Arc::new(SqliteStore::open(directory, 1_000)?),
-        policies: Policies {
+        policies: Arc::new(Policies {
             scaling: Arc::new(Fallible { real: scaling, broken: Arc::clone(scaling_broken) }),
             scaling_config: "{}".to_owned(),
             health: Arc::new(Fallible { real: health, broken: Arc::clone(health_broken) }),
             health_config: "{}".to_owned(),
-        },
+        }),
         net: Arc::<SimNet>::clone(net),
         host_name: "here".to_owned(),
         settings: ControlSettings::default(),
@@ -333,6 +333,7 @@ fn workload(image: &str, words: &[&str]) -> anyhow::Result<Workload> {
         networks: Vec::new(),
         probe,
         command: None,
+        policies: Default::default(),
     })
 }
 

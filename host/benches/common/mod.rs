@@ -32,6 +32,7 @@ pub fn workload(image: &str, count: u32) -> Workload {
         networks: Vec::new(),
         probe: None,
         command: None,
+        policies: Default::default(),
     }
 }
 

@@ -3,8 +3,8 @@
 use super::ApiState;
 use super::error::Problem;
 use super::request::{ImageKey, JsonBody, Limit, NoQuery, to_the_end};
-use super::start;
 use super::views::{ContainerHealth, ContainerSummary, ImageSummary, ImageView, ReconcileAnswer, RemovedContainer};
+use super::{policies, start};
 use crate::control::{ControlError, PassReport, WorkloadView};
 use crate::model::{Replica, WorkloadKey};
 use crate::store::DecisionRecord;
@@ -101,6 +101,22 @@ pub async fn scale(
     let wanted = key.clone();
     let pass = to_the_end(async move { controller.scale(&wanted, bounds).await }).await?;
     outcome(&state, &key, &pass)
+}
+
+/// Chooses who decides about a workload and answers after the pass they decided first.
+pub async fn assign(
+    State(state): State<ApiState>,
+    ImageKey(key): ImageKey,
+    _: NoQuery,
+    JsonBody(body): JsonBody,
+) -> Result<Json<ImageView>, Problem> {
+    let choices = start::policies_of(&body)?;
+    policies::check(&state, &choices).await?;
+    let controller = state.controller.clone();
+    let wanted = key.clone();
+    to_the_end(async move { controller.assign(&wanted, choices).await }).await?;
+    let view = known(&state, &key)?;
+    Ok(Json(ImageView::from(&view)))
 }
 
 /// Answers after a pass.

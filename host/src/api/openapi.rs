@@ -5,7 +5,7 @@
 
 use super::error::FieldProblem;
 use super::request::NoQuery;
-use super::{containers, images, status, views};
+use super::{containers, images, policies, status, views};
 use axum::Json;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -39,6 +39,10 @@ pub struct StartContainerRequest {
     pub networks: Option<Vec<String>>,
     /// How the host asks whether a replica answers.
     pub probe: Option<ProbeRequest>,
+    /// Says how many; null or absent: who does already, at first the default.
+    pub scaling_policy: Option<ChoiceRequest>,
+    /// Says who is well; null or absent: who does already, at first the default.
+    pub health_policy: Option<ChoiceRequest>,
     /// Replaces the image's command.
     pub command: Option<Vec<String>>,
 }
@@ -105,6 +109,27 @@ pub struct ScaleRequest {
     pub max_replicas: u32,
 }
 
+/// Body of `PUT /images/{image}/policy`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyRequest {
+    /// Says how many; null or absent: the default.
+    pub scaling_policy: Option<ChoiceRequest>,
+    /// Says who is well; null or absent: the default.
+    pub health_policy: Option<ChoiceRequest>,
+}
+
+/// A policy and what it is told.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChoiceRequest {
+    /// Name it is registered under.
+    pub name: String,
+    /// Its configuration, as its schema says.
+    #[schema(value_type = Option<Object>)]
+    pub config: Option<Value>,
+}
+
 /// Body of `PATCH /containers/{name_or_id}`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -140,6 +165,10 @@ pub struct ProblemDetails {
     views::ReconcileAnswer,
     views::ImageView,
     views::PolicyView,
+    views::PolicyDetail,
+    views::RevisionView,
+    PolicyRequest,
+    ChoiceRequest,
     images::ImageList,
     images::ImageContainers,
     images::ImageHealth,
@@ -150,7 +179,7 @@ pub struct ProblemDetails {
     containers::DeletedContainer,
     status::Health,
     status::Ready,
-    status::PolicyList,
+    policies::PolicyList,
 )))]
 struct Shapes;
 
@@ -176,12 +205,18 @@ const fn operation(
     Operation { method, path, summary, body, answer, errors }
 }
 
+/// The body that is no JSON.
+const COMPONENT: &str = "application/wasm";
+
 /// Every operation, in the order of the router. 401, 403 and 500 can come of any.
 #[rustfmt::skip]
 pub(super) const OPERATIONS: &[Operation] = &[
     operation("get", "/health", "The process answers", "", "Health", &[]),
     operation("get", "/ready", "Whether Windlass can do its work; 503 says why not", "", "Ready", &[503]),
     operation("get", "/policies", "The policies: names, versions, digests, schemas", "", "PolicyList", &[503]),
+    operation("get", "/policies/{name}", "One policy with its revisions", "", "PolicyDetail", &[404, 503]),
+    operation("put", "/policies/{name}", "Register a component as the newest revision, which acts from the next pass on", COMPONENT, "PolicyDetail", &[409, 413, 415, 422, 503]),
+    operation("post", "/policies/{name}/rollback", "Let the revision before the acting one act again", "", "PolicyDetail", &[404, 409, 503]),
     operation("post", "/start/container", "Store what is wanted and answer after the pass that made it so", "StartContainerRequest", "StartAnswer", &[400, 409, 413, 415, 422, 503]),
     operation("get", "/containers", "Every container, as last seen", "", "ContainerList", &[503]),
     operation("patch", "/containers/{name_or_id}", "Stop a container and hold it, or start it again and count it", "ChangeRequest", "ChangedContainer", &[400, 404, 409, 413, 415, 422, 503]),
@@ -191,6 +226,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     operation("delete", "/images/{image}", "Stop and remove every container of a workload, and forget it", "", "DeletedImage", &[400, 404, 409, 503]),
     operation("post", "/images/{image}/scale", "Change the bounds and answer after the pass that made it so", "ScaleRequest", "ReconcileAnswer", &[400, 404, 409, 413, 415, 422, 503]),
     operation("post", "/images/{image}/reconcile", "Make a pass and answer after it", "", "ReconcileAnswer", &[404, 503]),
+    operation("put", "/images/{image}/policy", "Choose the policies of a workload and answer after their first pass", "PolicyRequest", "ImageView", &[404, 413, 415, 422, 503]),
     operation("get", "/images/{image}/containers", "The containers of a workload, as last seen", "", "ImageContainers", &[503]),
     operation("get", "/images/{image}/health", "How the containers of a workload are, from the last look and samples", "", "ImageHealth", &[503]),
     operation("get", "/images/{image}/decisions", "The newest decisions of a workload", "", "ImageDecisions", &[404, 422, 503]),
@@ -249,7 +285,9 @@ fn describe(operation: &Operation) -> Value {
         responses.insert(status.to_string(), json!({"description": title.unwrap_or("Error"), "content": problem}));
     }
     let mut described = json!({"operationId": id, "summary": operation.summary, "responses": responses});
-    if !operation.body.is_empty() {
+    if operation.body == COMPONENT {
+        described["requestBody"] = json!({"required": true, "content": {COMPONENT: {}}});
+    } else if !operation.body.is_empty() {
         described["requestBody"] =
             json!({"required": true, "content": {"application/json": {"schema": schema(operation.body)}}});
     }
@@ -266,6 +304,16 @@ fn describe(operation: &Operation) -> Value {
                 "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 20},
             }]);
         }
+        ("put", "/policies/{name}") => {
+            described["parameters"] = json!([
+                {
+                    "name": "memory", "in": "query",
+                    "description": "Whether it is handed what the revision before it remembered.",
+                    "schema": {"type": "string", "enum": ["keep", "reset"], "default": "keep"},
+                },
+                {"name": "From", "in": "header", "description": "Who pushes it.", "schema": {"type": "string"}},
+            ]);
+        }
         _ => {}
     }
     described
@@ -275,8 +323,9 @@ fn path_parameters(path: &str) -> Vec<Value> {
     let describe = |name: &str| match name {
         "image" => {
             "Image or name of a workload. Slashes may be written as they are, unless the image's own last part is \
-             `containers`, `decisions`, `health`, `reconcile` or `scale`: then as `%2F`."
+             `containers`, `decisions`, `health`, `policy`, `reconcile` or `scale`: then as `%2F`."
         }
+        "name" => "Name of a policy: 1 to 63 lower-case letters, digits and hyphens.",
         _ => "Name of a container, its identifier, or 12 and more characters the identifier begins with.",
     };
     path.split('/')

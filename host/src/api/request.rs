@@ -39,6 +39,17 @@ impl<S: Send + Sync> FromRequestParts<S> for ContainerName {
     }
 }
 
+/// The `{name}` of a path below `/policies`.
+pub struct PolicyName(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PolicyName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        segment(parts).await.map(Self)
+    }
+}
+
 /// The one parameter of a path, its escapes undone once.
 async fn segment(parts: &mut Parts) -> Result<String, Problem> {
     match parts.extract::<Path<String>>().await {
@@ -93,6 +104,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Limit {
     }
 }
 
+/// `?memory=`: `keep` (where it is absent) or `reset`.
+pub struct Reset(pub bool);
+
+impl<S: Send + Sync> FromRequestParts<S> for Reset {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        match query(&parts.uri, &["memory"])?.pop().as_deref() {
+            None | Some("keep") => Ok(Self(false)),
+            Some("reset") => Ok(Self(true)),
+            Some(_) => Err(Problem::invalid_at("/query/memory", "expected `keep` or `reset`")),
+        }
+    }
+}
+
 /// The values of a query, whose parameters must all be `known` and appear once.
 fn query(uri: &Uri, known: &[&str]) -> Result<Vec<String>, Problem> {
     let pairs = match Query::<Vec<(String, String)>>::try_from_uri(uri) {
@@ -124,8 +150,17 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, ControlError>> + Send + 'static,
 {
+    to_the_end_or(async move { change.await.map_err(Problem::from) }).await
+}
+
+/// As [`to_the_end`], for changes that say themselves what their errors are.
+pub(super) async fn to_the_end_or<T, F>(change: F) -> Result<T, Problem>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, Problem>> + Send + 'static,
+{
     match tokio::spawn(change).await {
-        Ok(outcome) => outcome.map_err(Problem::from),
+        Ok(outcome) => outcome,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         Err(_) => Err(ControlError::ShuttingDown.into()),
     }
@@ -147,16 +182,36 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
                 "the body must be JSON and its header say so: `content-type: application/json`",
             ));
         }
-        let bytes = match tokio::time::timeout(BODY_TIMEOUT, request.into_body().collect()).await {
-            Ok(Ok(collected)) => collected.to_bytes(),
-            Ok(Err(error)) if is_too_long(&error) => return Err(too_long()),
-            Ok(Err(_)) => return Err(Problem::new(StatusCode::BAD_REQUEST, "the body broke off")),
-            Err(_) => {
-                let detail = format!("the body took more than {} s", BODY_TIMEOUT.as_secs());
-                return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail));
-            }
-        };
-        parse(&bytes).map(Self)
+        parse(&whole(request).await?).map(Self)
+    }
+}
+
+/// A component as a body, which must say that it is one; a web page cannot send that unasked either.
+pub struct WasmBody(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for WasmBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        if essence(request.headers()).as_deref() != Some("application/wasm") {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "the body must be a component and its header say so: `content-type: application/wasm`",
+            ));
+        }
+        whole(request).await.map(Self)
+    }
+}
+
+async fn whole(request: Request) -> Result<Bytes, Problem> {
+    match tokio::time::timeout(BODY_TIMEOUT, request.into_body().collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if is_too_long(&error) => Err(too_long()),
+        Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "the body broke off")),
+        Err(_) => {
+            let detail = format!("the body took more than {} s", BODY_TIMEOUT.as_secs());
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail))
+        }
     }
 }
 
@@ -177,11 +232,15 @@ fn is_too_long(error: &axum::Error) -> bool {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(text) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
-        return false;
-    };
-    let essence = text.split(';').next().unwrap_or(text).trim().to_ascii_lowercase();
-    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+    essence(headers).is_some_and(|essence| {
+        essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+    })
+}
+
+/// The content type without its parameters.
+fn essence(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    Some(text.split(';').next().unwrap_or(text).trim().to_ascii_lowercase())
 }
 
 fn parse(bytes: &Bytes) -> Result<Value, Problem> {

@@ -1,11 +1,11 @@
 //! Every route on one screen.
 
 use super::error::Problem;
-use super::{ApiState, containers, guard, images, openapi, paths, start, status};
+use super::{ApiState, containers, guard, images, openapi, paths, policies, start, status};
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, patch, post};
+use axum::routing::{get, patch, post, put};
 use tower::ServiceBuilder;
 use tower::util::MapRequestLayer;
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -16,7 +16,9 @@ pub fn router(state: ApiState) -> Router {
     let routes = Router::new()
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
-        .route("/policies", get(status::policies))
+        .route("/policies", get(policies::list))
+        .route("/policies/{name}", get(policies::show).put(policies::push))
+        .route("/policies/{name}/rollback", post(policies::roll_back))
         .route("/start/container", post(start::start))
         .route("/containers", get(containers::list))
         .route("/containers/{name_or_id}", patch(containers::change).delete(containers::delete))
@@ -24,6 +26,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/images/{image}", get(images::show).delete(images::delete))
         .route("/images/{image}/scale", post(images::scale))
         .route("/images/{image}/reconcile", post(images::reconcile))
+        .route("/images/{image}/policy", put(images::assign))
         .route("/images/{image}/containers", get(images::containers))
         .route("/images/{image}/health", get(images::health))
         .route("/images/{image}/decisions", get(images::decisions))

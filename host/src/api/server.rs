@@ -7,7 +7,7 @@ use crate::model::settings::ApiSettings;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http_body_util::Limited;
@@ -94,13 +94,15 @@ async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> (TcpStr
 pub fn bounded(router: Router, settings: &ApiSettings) -> Router {
     let requests = Arc::new(Semaphore::new(settings.concurrent_requests));
     router
-        .layer(from_fn_with_state(settings.body_bytes, limit_body))
+        .layer(from_fn_with_state((settings.body_bytes, settings.upload_bytes), limit_body))
         .layer(from_fn_with_state(requests, limit_requests))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(TraceLayer::new_for_http().on_failure(()))
 }
 
-async fn limit_body(State(limit): State<usize>, request: Request, next: Next) -> Response {
+async fn limit_body(State((body, upload)): State<(usize, usize)>, request: Request, next: Next) -> Response {
+    let uploads = request.method() == Method::PUT && request.uri().path().starts_with("/policies/");
+    let limit = if uploads { upload } else { body };
     // A body that says it is too long is not read at all.
     if request.body().size_hint().lower() > limit as u64 {
         return too_long().into_response();

@@ -3,13 +3,14 @@
 use super::ApiState;
 use super::error::Problem;
 use super::fields::{self, Fields, Problems};
+use super::policies;
 use super::request::{JsonBody, NoQuery};
 use super::views::StartAnswer;
 use crate::model::text::duration;
 use crate::model::workload::{
     Bounds, ContainerPort, DesiredStatus, Probe, ProbeTarget, Resources, Workload, WorkloadKey,
 };
-use crate::model::{ImageRef, Invalid};
+use crate::model::{ImageRef, Invalid, PolicyChoices};
 use axum::Json;
 use axum::extract::State;
 use serde_json::Value;
@@ -28,7 +29,11 @@ pub(super) const FIELDS: &[&str] = &[
     "networks",
     "probe",
     "command",
+    "scaling_policy",
+    "health_policy",
 ];
+/// What says who decides about a workload.
+pub(super) const POLICIES: &[&str] = &["scaling_policy", "health_policy"];
 const RESOURCES: &[&str] = &["cpu", "memory", "status"];
 const PROBE: &[&str] = &["http", "tcp", "interval", "timeout"];
 
@@ -51,6 +56,7 @@ pub async fn start(
     JsonBody(body): JsonBody,
 ) -> Result<Json<StartAnswer>, Problem> {
     let workload = workload(&body)?;
+    policies::check(&state, &workload.policies).await?;
     let image = workload.image.to_string();
     let controller = state.controller;
     let started = super::request::to_the_end(async move { controller.start(workload).await }).await?;
@@ -108,6 +114,7 @@ fn read(body: &Value, problems: &mut Problems) -> Option<Workload> {
     let networks = fields.nullable("networks", problems, networks);
     let probe = fields.nullable("probe", problems, probe);
     let command = fields.nullable("command", problems, command);
+    let policies = choices(&fields, problems);
     if let (Some(ports), Some(bounds)) = (&ports, bounds)
         && let Some(reason) = fixed_ports_conflict(ports, bounds)
     {
@@ -126,7 +133,25 @@ fn read(body: &Value, problems: &mut Problems) -> Option<Workload> {
         networks: networks.unwrap_or_default(),
         probe,
         command,
+        policies,
     })
+}
+
+/// The policies a body names.
+///
+/// # Errors
+/// 422 with everything that is wrong with the body.
+pub fn policies_of(body: &Value) -> Result<PolicyChoices, Problem> {
+    let mut problems = Problems::default();
+    let choices = Fields::of(body, "", POLICIES, &mut problems).map(|fields| choices(&fields, &mut problems));
+    problems.finish(choices)
+}
+
+fn choices(fields: &Fields<'_>, problems: &mut Problems) -> PolicyChoices {
+    PolicyChoices {
+        scaling: fields.nullable("scaling_policy", problems, policies::choice),
+        health: fields.nullable("health_policy", problems, policies::choice),
+    }
 }
 
 fn min_replicas() -> impl Fn(&Value, &str, &mut Problems) -> Option<u32> {

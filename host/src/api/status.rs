@@ -1,10 +1,9 @@
-//! What Windlass says of itself: `/health`, `/ready`, `/policies`.
+//! What Windlass says of itself: `/health`, `/ready`.
 
 use super::ApiState;
 use super::error::Problem;
 use super::guard::Caller;
 use super::request::NoQuery;
-use super::views::PolicyView;
 use crate::control::Readiness;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -27,13 +26,6 @@ pub struct Ready {
     pub ready: bool,
 }
 
-/// Answer of `GET /policies`.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct PolicyList {
-    /// Every policy, in the order of names.
-    pub policies: Vec<PolicyView>,
-}
-
 /// The process answers; says nothing of the engine.
 pub async fn health(_: NoQuery) -> Json<Health> {
     Json(Health { ok: true })
@@ -46,13 +38,6 @@ pub async fn ready(
     _: NoQuery,
 ) -> Result<Json<Ready>, Problem> {
     readiness(&state.controller.readiness(), caller)
-}
-
-/// Every policy.
-pub async fn policies(State(state): State<ApiState>, _: NoQuery) -> Json<PolicyList> {
-    let mut policies = (state.policies)();
-    policies.sort_by(|a, b| a.name.cmp(&b.name));
-    Json(PolicyList { policies })
 }
 
 fn readiness(readiness: &Readiness, caller: Caller) -> Result<Json<Ready>, Problem> {

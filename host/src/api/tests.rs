@@ -1,9 +1,11 @@
 //! The whole router, up to the control loop.
 
-use super::views::PolicyView;
 use super::*;
 use crate::api::openapi::OPERATIONS;
 use crate::control::fixtures::idle_controller;
+use crate::model::{PolicyChoice, Timestamp};
+use crate::policy::{CatalogueError, ChoiceError, PolicyInfo, PolicyKind, Push};
+use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -11,24 +13,48 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use tower::ServiceExt;
 
+/// One built-in policy, and nothing can be done about it.
+struct Shelf;
+
+#[async_trait]
+impl PolicyCatalogue for Shelf {
+    fn list(&self) -> Vec<PolicyInfo> {
+        vec![PolicyInfo {
+            name: "min-max".into(),
+            kind: PolicyKind::Scaling,
+            version: "1.0.0".into(),
+            summary: "keeps the count within bounds".into(),
+            config_schema: serde_json::json!({"type": "object"}),
+            digest: "sha256:00".into(),
+            size_bytes: 12,
+            source: "built-in",
+            imports: vec![],
+            failures: BTreeMap::new(),
+            acting: Some(0),
+            revisions: vec![],
+        }]
+    }
+
+    fn find(&self, name: &str) -> Option<PolicyInfo> {
+        self.list().into_iter().find(|policy| policy.name == name)
+    }
+
+    async fn push(&self, push: Push) -> Result<PolicyInfo, CatalogueError> {
+        Err(CatalogueError::Component(vec![format!("{} bytes say nothing", push.component.len()), "by far".into()]))
+    }
+
+    async fn roll_back(&self, name: &str) -> Result<PolicyInfo, CatalogueError> {
+        Err(CatalogueError::Unknown(name.to_owned()))
+    }
+
+    async fn check(&self, _: PolicyKind, _: &PolicyChoice, _: Timestamp) -> Result<(), ChoiceError> {
+        Ok(())
+    }
+}
+
 fn api(settings: &ApiSettings) -> axum::Router {
-    let policy = PolicyView {
-        name: "min-max".into(),
-        kind: "scaling".into(),
-        version: "1.0.0".into(),
-        summary: "keeps the count within bounds".into(),
-        digest: "sha256:00".into(),
-        size_bytes: 12,
-        config_schema: serde_json::json!({"type": "object"}),
-        imports: vec![],
-        source: "built-in".into(),
-        failures: BTreeMap::new(),
-    };
-    let state = ApiState {
-        controller: idle_controller(),
-        policies: Arc::new(move || vec![policy.clone()]),
-        settings: Arc::new(settings.clone()),
-    };
+    let state =
+        ApiState { controller: idle_controller(), policies: Arc::new(Shelf), settings: Arc::new(settings.clone()) };
     server::bounded(router(state), settings)
 }
 
@@ -76,6 +102,7 @@ async fn what_needs_no_control_loop_is_answered() {
     {
       "policies": [
         {
+          "acting": 0,
           "config_schema": {
             "type": "object"
           },
@@ -233,7 +260,7 @@ async fn the_description_and_the_router_agree() {
         OPERATIONS.iter().map(|operation| (operation.path.to_owned(), operation.method.to_owned())).collect();
     assert_eq!(described, routed());
     let listing: Vec<String> = described.iter().map(|(path, method)| format!("{method} {path}")).collect();
-    insta::assert_snapshot!(listing.join("\n"), @r"
+    insta::assert_snapshot!(listing.join("\n"), @r#"
     get /containers
     delete /containers/{name_or_id}
     patch /containers/{name_or_id}
@@ -244,17 +271,21 @@ async fn the_description_and_the_router_agree() {
     get /images/{image}/containers
     get /images/{image}/decisions
     get /images/{image}/health
+    put /images/{image}/policy
     post /images/{image}/reconcile
     post /images/{image}/scale
     get /openapi.json
     get /policies
+    get /policies/{name}
+    put /policies/{name}
+    post /policies/{name}/rollback
     get /ready
     post /start/container
-    ");
+    "#);
     for (path, method) in &described {
         assert!(document["paths"][path][method].is_object(), "{method} {path}");
         // The router, asked with a query it refuses, has the route: not 404, not 405.
-        let uri = path.replace("{image}", "ghcr.io/org/app:1").replace("{name_or_id}", "x");
+        let uri = path.replace("{image}", "ghcr.io/org/app:1").replace("{name_or_id}", "x").replace("{name}", "x");
         let refused = problem(&method.to_uppercase(), &format!("{uri}?nonsense"), "{}").await;
         assert!(refused.starts_with("422 /query/nonsense"), "{method} {path}: {refused}");
     }

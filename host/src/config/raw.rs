@@ -112,6 +112,9 @@ section! {
         concurrent_calls: Count [Count(1)..=Count(1_000)],
         compile_time: Span [secs(1)..=secs(600)],
         compile_memory_bytes: Size [mib(256)..=mib(64 << 10)],
+        revisions_kept: Count [Count(2)..=Count(1_000)],
+        trial_calls: Count [Count(1)..=Count(10_000)],
+        trial_failures: Count [Count(1)..=Count(10_000)],
     }
     more {}
 }

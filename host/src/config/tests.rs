@@ -94,6 +94,9 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
     concurrent_calls = 8
     compile_time = "30s"
     compile_memory_bytes = "2GiB"
+    revisions_kept = 10
+    trial_calls = 20
+    trial_failures = 3
 
     [store]
     data_dir = "/home/ann/.local/state/windlass"

@@ -5,13 +5,13 @@ use super::callback::Callbacks;
 use super::cell::{Cell, PassRequest};
 use super::clock::Clock;
 use super::error::ControlError;
-use super::evaluate::Policies;
 use super::report::{ActionKind, PassReport, Readiness, WorkloadView};
 use super::shared::Shared;
 use crate::model::settings::ControlSettings;
 use crate::model::workload::{Bounds, DesiredStatus};
-use crate::model::{History, Replica, Workload, WorkloadKey};
+use crate::model::{History, PolicyChoices, Replica, Workload, WorkloadKey};
 use crate::net::Net;
+use crate::policy::PolicySource;
 use crate::runtime::{Runtime, RuntimeError};
 use crate::store::{DecisionRecord, Store, StoredWorkload};
 use std::sync::{Arc, PoisonError};
@@ -35,7 +35,7 @@ pub struct Parts {
     /// What outlives the process.
     pub store: Arc<dyn Store>,
     /// Who decides.
-    pub policies: Policies,
+    pub policies: Arc<dyn PolicySource>,
     /// For probes and callbacks.
     pub net: Arc<dyn Net>,
     /// Name of this machine, told to callbacks.
@@ -87,8 +87,8 @@ impl Controller {
         while tasks.join_next().await.is_some() {}
     }
 
-    /// Stores the desired state (of an existing workload everything but its target is replaced; the pass
-    /// moves that into the new bounds) and answers after the pass it woke.
+    /// Stores the desired state and answers after the pass it woke. Of an existing workload everything is
+    /// replaced but its target, which the pass moves into the new bounds, and policies that are not named.
     ///
     /// A container that is there is kept: where none runs and the workload is to run, the oldest is started.
     pub async fn start(&self, workload: Workload) -> Result<Started, ControlError> {
@@ -148,6 +148,10 @@ impl Controller {
                 )));
             }
             workload.target = state.workload.target;
+            let assigned = state.workload.policies.clone();
+            let named = std::mem::take(&mut workload.policies);
+            workload.policies =
+                PolicyChoices { scaling: named.scaling.or(assigned.scaling), health: named.health.or(assigned.health) };
         }
         self.save(&workload).await?;
         let wanted = workload.resources.status;
@@ -161,11 +165,20 @@ impl Controller {
 
     /// Changes the bounds and answers with the pass that acted on them.
     pub async fn scale(&self, key: &WorkloadKey, bounds: Bounds) -> Result<PassReport, ControlError> {
+        self.change(key, |workload| workload.bounds = bounds).await
+    }
+
+    /// Changes who decides about a workload and answers with the pass they decided first.
+    pub async fn assign(&self, key: &WorkloadKey, policies: PolicyChoices) -> Result<PassReport, ControlError> {
+        self.change(key, |workload| workload.policies = policies).await
+    }
+
+    async fn change(&self, key: &WorkloadKey, change: impl FnOnce(&mut Workload)) -> Result<PassReport, ControlError> {
         let cell = self.cell(key)?;
         let request = {
             let _gate = self.gate(&cell).await?;
             let mut workload = cell.state().workload.clone();
-            workload.bounds = bounds;
+            change(&mut workload);
             self.save(&workload).await?;
             cell.state().workload = workload;
             cell.request()

@@ -30,17 +30,7 @@ pub fn decide(
     settings: &ControlSettings,
     now: Timestamp,
 ) -> Plan {
-    let mut history = History {
-        scaling_memory: match &verdict.scaling.answer {
-            Ok(decision) => decision.memory.clone(),
-            Err(_) => history.scaling_memory.clone(),
-        },
-        health_memory: match &verdict.health.answer {
-            Ok(report) => report.memory.clone(),
-            Err(_) => history.health_memory.clone(),
-        },
-        slots: history.slots.clone(),
-    };
+    let mut history = remembered(history, verdict);
     if desired.resources.status == DesiredStatus::Stopped {
         return stopped(desired, snapshot, history);
     }
@@ -60,6 +50,20 @@ pub fn decide(
     }
     let Planner { steps, deferred, look_again, .. } = planner;
     Plan { target, reason, steps, deferred, history, look_again }
+}
+
+/// What the policies are to be handed next time: what they returned, or what they were handed if they failed.
+fn remembered(history: &History, verdict: &Verdict) -> History {
+    let mut history = history.clone();
+    if let Ok(decision) = &verdict.scaling.answer {
+        history.scaling_memory.clone_from(&decision.memory);
+        history.scaling_memory_of = Some(verdict.scaling.policy.memory_owner());
+    }
+    if let Ok(report) = &verdict.health.answer {
+        history.health_memory.clone_from(&report.memory);
+        history.health_memory_of = Some(verdict.health.policy.memory_owner());
+    }
+    history
 }
 
 /// Corrects what is remembered after steps that failed: a slot that could not be filled is tried again

@@ -2,23 +2,11 @@
 //! shown what it said.
 
 use crate::model::facts::{HealthObservation, Limits, ProbedReplica, ReplicaFacts, ScalingObservation, WorkloadFacts};
-use crate::model::{History, PolicyOutcome, Replica, Snapshot, Timestamp, Verdict, Workload};
-use crate::policy::{HealthPolicy, ScalingPolicy};
+use crate::model::{
+    History, MemoryOwner, PolicyIdentity, PolicyOutcome, Replica, Snapshot, Timestamp, Verdict, Workload,
+};
+use crate::policy::Policies;
 use serde_json::json;
-use std::sync::Arc;
-
-/// The policies of a workload with their configuration.
-#[derive(Clone)]
-pub struct Policies {
-    /// Says how many.
-    pub scaling: Arc<dyn ScalingPolicy>,
-    /// Its configuration, JSON text.
-    pub scaling_config: String,
-    /// Says who is well.
-    pub health: Arc<dyn HealthPolicy>,
-    /// Its configuration, JSON text.
-    pub health_config: String,
-}
 
 /// What the policies were shown and what they answered.
 #[derive(Debug, Clone)]
@@ -78,7 +66,7 @@ pub async fn evaluate(
                 probes: snapshot.probes.get(&replica.id).cloned().unwrap_or_default(),
             })
             .collect(),
-        memory: history.health_memory.clone(),
+        memory: handed(&history.health_memory, history.health_memory_of.as_ref(), policies.health.identity()),
     };
     let health = PolicyOutcome {
         policy: policies.health.identity().clone(),
@@ -93,13 +81,18 @@ pub async fn evaluate(
         current_replicas: desired.target,
         replicas: snapshot.replicas.iter().map(|replica| replica_facts(replica, snapshot, history)).collect(),
         metrics: Vec::new(),
-        memory: history.scaling_memory.clone(),
+        memory: handed(&history.scaling_memory, history.scaling_memory_of.as_ref(), policies.scaling.identity()),
     };
     let scaling = PolicyOutcome {
         policy: policies.scaling.identity().clone(),
         answer: policies.scaling.decide(&policies.scaling_config, &scaling_observation).await,
     };
     Evaluation { verdict: Verdict { health, scaling }, health_observation, scaling_observation }
+}
+
+/// A policy's memory, if it is its own or of a revision it takes over from.
+fn handed(memory: &[u8], of: Option<&MemoryOwner>, policy: &PolicyIdentity) -> Vec<u8> {
+    if of.is_none_or(|owner| *owner == policy.memory_owner()) { memory.to_vec() } else { Vec::new() }
 }
 
 fn workload_facts(desired: &Workload) -> WorkloadFacts {
@@ -127,5 +120,21 @@ fn replica_facts(replica: &Replica, snapshot: &Snapshot, history: &History) -> R
         exit_code: replica.exit_code,
         out_of_memory: replica.out_of_memory,
         usage: replica.usage,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_handed_to_its_own_policy_only() {
+        let of = |name: &str, memory_since| PolicyIdentity { name: name.into(), memory_since, ..Default::default() };
+        let owner = of("queue", 2).memory_owner();
+        // Before anybody owned it, it was the default policy's.
+        assert_eq!(handed(&[7], None, &of("queue", 0)), [7]);
+        assert_eq!(handed(&[7], Some(&owner), &PolicyIdentity { revision: 5, ..of("queue", 2) }), [7]);
+        assert!(handed(&[7], Some(&owner), &of("queue", 5)).is_empty());
+        assert!(handed(&[7], Some(&owner), &of("other", 2)).is_empty());
     }
 }

@@ -1,12 +1,12 @@
 //! A control loop for the tests of those who only read it.
 
 use super::clock::Clock;
-use super::evaluate::Policies;
 use super::{Controller, Parts};
 use crate::model::facts::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
 use crate::model::settings::ControlSettings;
 use crate::model::{FailureKind, PolicyFailure, PolicyIdentity};
 use crate::net::client::NetClient;
+use crate::policy::Policies;
 use crate::policy::{HealthPolicy, ScalingPolicy};
 use crate::runtime::sim::SimRuntime;
 use crate::store::sqlite::SqliteStore;
@@ -44,18 +44,23 @@ impl HealthPolicy for Silent {
 /// A loop with no workload yet, on a simulated engine, with policies that never have an opinion.
 pub fn idle_controller() -> Controller {
     let silent = || {
-        Arc::new(Silent(PolicyIdentity { name: "silent".into(), version: "0.0.0".into(), digest: "sha256:0".into() }))
+        Arc::new(Silent(PolicyIdentity {
+            name: "silent".into(),
+            version: "0.0.0".into(),
+            digest: "sha256:0".into(),
+            ..Default::default()
+        }))
     };
     let directory = tempfile::tempdir().expect("a folder");
     Controller::begin(Parts {
         runtime: Arc::new(SimRuntime::new(|| Clock::System.now(), Duration::ZERO)),
         store: Arc::new(SqliteStore::open(directory.path(), 10).expect("a store")),
-        policies: Policies {
+        policies: Arc::new(Policies {
             scaling: silent(),
             scaling_config: "{}".to_owned(),
             health: silent(),
             health_config: "{}".to_owned(),
-        },
+        }),
         net: NetClient::new().expect("TLS is set up"),
         host_name: "here".to_owned(),
         settings: ControlSettings::default(),

@@ -8,6 +8,7 @@ use super::observe::observe;
 use super::report::{PassReport, PolicyReport};
 use super::shared::Shared;
 use crate::model::{Plan, PolicyOutcome, Snapshot, Step, Timestamp, Workload};
+use crate::policy::Policies;
 use crate::runtime::RuntimeError;
 use crate::store::DecisionRecord;
 use serde_json::json;
@@ -53,7 +54,8 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
         let state = cell.state();
         (state.workload.clone(), state.history.clone())
     };
-    let evaluation = evaluate(&desired, &mut snapshot, &history, &shared.policies, now).await;
+    let policies = shared.policies.of(&desired.policies);
+    let evaluation = evaluate(&desired, &mut snapshot, &history, &policies, now).await;
     warn_unavailable(&desired, &evaluation.verdict.health);
     warn_unavailable(&desired, &evaluation.verdict.scaling);
     let mut plan = decide(&desired, &snapshot, &evaluation.verdict, &history, &shared.settings, now);
@@ -84,7 +86,7 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
         }
     }
     end_holds(shared, cell, &snapshot).await;
-    let decision = record(shared, cell, &plan, &evaluation, &outcome).await;
+    let decision = record(shared, cell, &plan, &evaluation, &policies, &outcome).await;
     publish(shared, cell, &plan, snapshot, &evaluation);
     PassReport {
         at: now,
@@ -136,12 +138,14 @@ async fn record(
     cell: &Arc<Cell>,
     plan: &Plan,
     evaluation: &Evaluation,
+    policies: &Policies,
     outcome: &Outcome,
 ) -> Option<i64> {
     let unavailable =
         (evaluation.verdict.health.answer.as_ref().err(), evaluation.verdict.scaling.answer.as_ref().err());
     let deferred: Vec<_> = plan.deferred.iter().map(|deferral| (deferral.slot, &deferral.reason)).collect();
-    let gist = format!("{} {} {unavailable:?} {deferred:?}", plan.target, plan.reason);
+    let asked = (&evaluation.verdict.health.policy, &evaluation.verdict.scaling.policy);
+    let gist = format!("{} {} {unavailable:?} {deferred:?} {asked:?}", plan.target, plan.reason);
     let repeats = plan.steps.is_empty() && cell.state().last_recorded.as_ref() == Some(&gist);
     if repeats {
         if cell.state().history != plan.history || cell.state().workload.target != plan.target {
@@ -163,7 +167,7 @@ async fn record(
             })
         })
         .collect();
-    let mut body = evaluation.record(&shared.policies);
+    let mut body = evaluation.record(policies);
     body["target"] = json!(plan.target);
     body["reason"] = json!(plan.reason);
     body["steps"] = json!(plan.steps);

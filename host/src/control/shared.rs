@@ -4,10 +4,10 @@ use super::callback::Callbacks;
 use super::cell::Cell;
 use super::clock::Clock;
 use super::error::ControlError;
-use super::evaluate::Policies;
 use crate::model::settings::ControlSettings;
 use crate::model::{Replica, WorkloadKey};
 use crate::net::Net;
+use crate::policy::PolicySource;
 use crate::runtime::{Runtime, RuntimeError};
 use crate::store::{Store, StoreError};
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 pub(super) struct Shared {
     pub(super) runtime: Arc<dyn Runtime>,
     pub(super) store: Arc<dyn Store>,
-    pub(super) policies: Policies,
+    pub(super) policies: Arc<dyn PolicySource>,
     pub(super) net: Arc<dyn Net>,
     pub(super) callbacks: Callbacks,
     pub(super) settings: ControlSettings,
@@ -37,7 +37,7 @@ impl Shared {
     pub(super) fn new(
         runtime: Arc<dyn Runtime>,
         store: Arc<dyn Store>,
-        policies: Policies,
+        policies: Arc<dyn PolicySource>,
         net: Arc<dyn Net>,
         callbacks: Callbacks,
         settings: ControlSettings,

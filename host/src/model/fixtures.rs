@@ -24,6 +24,7 @@ pub fn workload(image: &str, min: u32, max: u32) -> Workload {
         networks: Vec::new(),
         probe: None,
         command: None,
+        policies: Default::default(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the host remembers of a workload from one pass to the next.
 
-use super::{Slot, Timestamp};
+use super::{MemoryOwner, Slot, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -23,6 +23,12 @@ pub struct History {
     pub slots: BTreeMap<Slot, SlotHistory>,
     /// Bytes the scaling policy returned last time.
     pub scaling_memory: Vec<u8>,
+    /// Whose they are; none: nobody's yet.
+    #[serde(default)]
+    pub scaling_memory_of: Option<MemoryOwner>,
     /// Bytes the health policy returned last time.
     pub health_memory: Vec<u8>,
+    /// Whose they are; none: nobody's yet.
+    #[serde(default)]
+    pub health_memory_of: Option<MemoryOwner>,
 }

@@ -48,6 +48,12 @@ pub struct PolicyLimits {
     pub compile_time: Duration,
     /// Address space of the compiling process in bytes. Default 2 GiB.
     pub compile_memory_bytes: u64,
+    /// Revisions kept of a pushed policy. Default 10.
+    pub revisions_kept: u32,
+    /// Calls a new revision is on trial for. Default 20.
+    pub trial_calls: u32,
+    /// Failed calls that set a revision on trial back. Default 3.
+    pub trial_failures: u32,
 }
 
 impl Default for PolicyLimits {
@@ -73,6 +79,9 @@ impl Default for PolicyLimits {
             concurrent_calls: 8,
             compile_time: Duration::from_secs(30),
             compile_memory_bytes: 2 << 30,
+            revisions_kept: 10,
+            trial_calls: 20,
+            trial_failures: 3,
         }
     }
 }
@@ -160,6 +169,8 @@ pub struct ApiSettings {
     pub token: Option<String>,
     /// Size of a request's body in bytes. Default 1 MiB.
     pub body_bytes: usize,
+    /// Size of an uploaded component in bytes: as `policy.component_bytes`. Default 40 MiB.
+    pub upload_bytes: usize,
     /// Time the headers of a request may take. Default 10 s.
     pub header_timeout: Duration,
     /// Requests served at once; more are answered 503. Default 256.
@@ -176,6 +187,7 @@ impl Default for ApiSettings {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             token: None,
             body_bytes: 1 << 20,
+            upload_bytes: 40 << 20,
             header_timeout: Duration::from_secs(10),
             concurrent_requests: 256,
             connections: 1_024,

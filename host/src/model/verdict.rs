@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Which policy answered: its described name and version, and what was compiled.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PolicyIdentity {
     /// Name it is registered under.
     pub name: String,
@@ -13,6 +13,29 @@ pub struct PolicyIdentity {
     pub version: String,
     /// `sha256:` and the digest of the component, in hexadecimal.
     pub digest: String,
+    /// Its number among the revisions of its name, counting from 1; 0: it is built in.
+    #[serde(default)]
+    pub revision: u32,
+    /// The revision that last began with empty memory, itself or one before it; 0: none did. Memory is handed
+    /// on only between revisions that have it in common.
+    #[serde(default)]
+    pub memory_since: u32,
+}
+
+impl PolicyIdentity {
+    /// Whose memory this policy may be handed.
+    pub fn memory_owner(&self) -> MemoryOwner {
+        MemoryOwner { name: self.name.clone(), since: self.memory_since }
+    }
+}
+
+/// Revisions that share what they remember: those of one name since the same beginning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryOwner {
+    /// Name of the policy.
+    pub name: String,
+    /// See [`PolicyIdentity::memory_since`].
+    pub since: u32,
 }
 
 /// What kind of thing went wrong in a call of a policy; each is counted apart.

@@ -219,6 +219,24 @@ pub struct Probe {
     pub timeout: Duration,
 }
 
+/// A policy, and what it is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyChoice {
+    /// Name it is registered under.
+    pub name: String,
+    /// Its configuration, JSON text.
+    pub config: String,
+}
+
+/// The policies of a workload; none: the host's default.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PolicyChoices {
+    /// Says how many.
+    pub scaling: Option<PolicyChoice>,
+    /// Says who is well.
+    pub health: Option<PolicyChoice>,
+}
+
 /// The desired state of one workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workload {
@@ -244,6 +262,9 @@ pub struct Workload {
     pub probe: Option<Probe>,
     /// Replaces the image's command.
     pub command: Option<Vec<String>>,
+    /// Who decides about it.
+    #[serde(default)]
+    pub policies: PolicyChoices,
 }
 
 #[cfg(test)]

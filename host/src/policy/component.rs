@@ -162,6 +162,7 @@ impl PolicyComponent {
                 name: String::new(),
                 version: String::new(),
                 digest: format!("sha256:{digest}"),
+                ..PolicyIdentity::default()
             },
             description: Description {
                 name: String::new(),
@@ -186,6 +187,14 @@ impl PolicyComponent {
         policy.identity.version.clone_from(&description.version);
         policy.description = description;
         Ok(policy)
+    }
+
+    /// The same as this revision of the name it is registered under.
+    #[must_use]
+    pub(super) fn with_revision(mut self, number: u32, memory_since: u32) -> Self {
+        self.identity.revision = number;
+        self.identity.memory_since = memory_since;
+        self
     }
 
     /// Who it is.
@@ -452,10 +461,7 @@ fn check_description(description: &Description) -> Vec<LoadProblem> {
     let mut problems = Vec::new();
     let mut wrong = |why: String| problems.push(LoadProblem::Description(why));
     let Description { name, version, summary, config_schema } = description;
-    let name_is_plain = !name.is_empty()
-        && name.len() <= 63
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    if !name_is_plain {
+    if !super::registry::is_name(name) {
         wrong(format!(
             "`name` is `{}`; expected 1 to 63 lower-case letters, digits and hyphens",
             convert::excerpt(name)
@@ -471,14 +477,18 @@ fn check_description(description: &Description) -> Vec<LoadProblem> {
         wrong(format!("`summary` has {} bytes; expected one line of at most 1024", summary.len()));
     }
     match serde_json::from_str::<serde_json::Value>(config_schema) {
-        Ok(serde_json::Value::Object(_) | serde_json::Value::Bool(_)) => {}
+        Ok(schema @ (serde_json::Value::Object(_) | serde_json::Value::Bool(_))) => {
+            if let Err(why) = super::schema::compile(&schema) {
+                wrong(format!("`config-schema` is not a JSON Schema: {why}"));
+            }
+        }
         Ok(_) => wrong("`config-schema` is not a JSON Schema: expected a JSON object".to_owned()),
         Err(error) => wrong(format!("`config-schema` is not JSON: {error}")),
     }
     problems
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         write!(text, "{byte:02x}").expect("a string takes everything");
         text

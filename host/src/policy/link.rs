@@ -45,7 +45,7 @@ pub(super) const WASI: [&str; 27] = [
 ];
 
 /// What a policy decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PolicyKind {
     /// How many replicas there should be.

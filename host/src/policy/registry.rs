@@ -1,15 +1,24 @@
-//! The policies there are, by name: those built into the host, for now.
+//! The policies there are: those built into the host, and those pushed, by name and revision.
+//!
+//! Which revision of a name acts is looked up before each pass, so a swap comes between two calls, never
+//! within one; compiling goes on beside the calls of the one before.
 
+use super::catalogue::{CatalogueError, ChoiceError, PolicyCatalogue, PolicyInfo, Push, RevisionInfo};
 use super::compile::Compiler;
 use super::component::{LoadError, PolicyComponent};
 use super::engine::{EngineError, PolicyEngine};
 use super::link::PolicyKind;
-use super::{HealthPolicy, ScalingPolicy};
-use crate::model::facts::MetricRequest;
+use super::listing::{built_in_info, pushed_info};
+use super::pushed::{Names, Pushed, State, Watched};
+use super::schema;
+use super::shelf::{Shelf, digest_of};
+use super::{HealthPolicy, Policies, PolicySource, ScalingPolicy};
 use crate::model::settings::PolicyLimits;
-use crate::model::{FailureKind, PolicyFailure, Timestamp};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use crate::model::{PolicyChoice, PolicyChoices, Timestamp};
+use async_trait::async_trait;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
 
 /// Name of the scaling policy of a workload that names none.
 pub const DEFAULT_SCALING: &str = "min-max";
@@ -38,83 +47,79 @@ pub enum RegistryError {
         #[source]
         source: LoadError,
     },
+    /// The pushed policies cannot be read.
+    #[error("cannot read the policies in the data directory")]
+    Shelf(#[source] io::Error),
 }
 
-/// No such policy.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no {kind} policy `{}`; there are: {}", name.escape_debug(), known.join(", "))]
-pub struct UnknownPolicy {
-    /// What was asked for.
-    pub name: String,
-    /// Of which kind.
-    pub kind: PolicyKind,
-    /// The names there are.
-    pub known: Vec<String>,
+/// Configurations of the built-in policies where a workload names none: JSON text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Defaults {
+    /// Of [`DEFAULT_SCALING`].
+    pub scaling_config: String,
+    /// Of [`DEFAULT_HEALTH`].
+    pub health_config: String,
 }
 
-/// A configuration that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// No such policy.
-    #[error("there is no policy `{}`", .0.escape_debug())]
-    Unknown(String),
-    /// The policy refused it, or gave no answer.
-    #[error("the policy `{name}` does not accept this configuration: {}", failure.reason)]
-    Refused {
-        /// Which policy.
-        name: String,
-        /// What it answered.
-        failure: PolicyFailure,
-    },
-}
-
-/// One policy as it is listed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PolicyInfo {
-    /// Name it is registered under.
-    pub name: String,
-    /// What it decides.
-    pub kind: PolicyKind,
-    /// Version it describes itself with.
-    pub version: String,
-    /// One line.
-    pub summary: String,
-    /// JSON Schema of its configuration.
-    pub config_schema: serde_json::Value,
-    /// `sha256:` and the component's digest.
-    pub digest: String,
-    /// Size of the component in bytes.
-    pub size_bytes: usize,
-    /// Where it comes from: `built-in`.
-    pub source: &'static str,
-    /// What it imports.
-    pub imports: Vec<String>,
-    /// Failed calls since it was loaded, by kind; every kind is there.
-    pub failures: BTreeMap<String, u64>,
+impl Default for Defaults {
+    fn default() -> Self {
+        Self { scaling_config: "{}".to_owned(), health_config: "{}".to_owned() }
+    }
 }
 
 /// The policies there are.
-#[derive(Debug)]
 pub struct PolicyRegistry {
     engine: Arc<PolicyEngine>,
-    policies: BTreeMap<String, Arc<PolicyComponent>>,
+    compiler: Compiler,
+    defaults: Defaults,
+    min_max: Arc<PolicyComponent>,
+    liveness: Arc<PolicyComponent>,
+    names: Arc<Names>,
+    /// One change at a time.
+    changing: tokio::sync::Mutex<()>,
+}
+
+impl std::fmt::Debug for PolicyRegistry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PolicyRegistry").field("names", &self.names).finish_non_exhaustive()
+    }
 }
 
 impl PolicyRegistry {
-    /// Loads the built-in policies; `compiler` should keep what it compiles, for the next start.
+    /// Loads the built-in policies, and those pushed earlier if a data directory is named; `compiler` should
+    /// keep what it compiles, for the next start.
+    ///
+    /// A pushed revision that does not load any more is quarantined, and the one before it acts.
     ///
     /// # Errors
-    /// When the engine cannot be set up or a built-in policy does not load.
-    pub async fn open(limits: PolicyLimits, compiler: &Compiler) -> Result<Self, RegistryError> {
+    /// When the engine cannot be set up, a built-in policy does not load or the data directory cannot be read.
+    pub async fn open(
+        limits: PolicyLimits,
+        compiler: Compiler,
+        defaults: Defaults,
+        data_dir: Option<&Path>,
+    ) -> Result<Self, RegistryError> {
         let engine = Arc::new(PolicyEngine::new(limits)?);
-        let mut policies = BTreeMap::new();
-        for (name, bytes) in [(DEFAULT_SCALING, MIN_MAX), (DEFAULT_HEALTH, LIVENESS)] {
-            let policy = PolicyComponent::load(&engine, compiler, Some(name), Arc::from(bytes))
-                .await
-                .map_err(|source| RegistryError::Load { name, source })?;
-            policies.insert(name.to_owned(), Arc::new(policy));
+        let load = async |name, bytes: &[u8]| {
+            let loaded = PolicyComponent::load(&engine, &compiler, Some(name), Arc::from(bytes)).await;
+            loaded.map(Arc::new).map_err(|source| RegistryError::Load { name, source })
+        };
+        let (min_max, liveness) = (load(DEFAULT_SCALING, MIN_MAX).await?, load(DEFAULT_HEALTH, LIVENESS).await?);
+        let shelf = data_dir.map(Shelf::open).transpose().map_err(RegistryError::Shelf)?;
+        let shelved = shelf.as_ref().map(Shelf::load).transpose().map_err(RegistryError::Shelf)?;
+        let names = Arc::new(Names::new(shelf));
+        let changing = tokio::sync::Mutex::default();
+        let registry = Self { engine, compiler, defaults, min_max, liveness, names, changing };
+        for (name, shelved) in shelved.unwrap_or_default() {
+            let pushed = Pushed::new(&name, shelved.kind, &registry.names, registry.engine.limits());
+            let mut state = State::stored(shelved.revisions);
+            if let Some(acting) = shelved.acting {
+                registry.bring_back(&pushed, &mut state, Some(acting + 1)).await;
+            }
+            *pushed.state() = state;
+            registry.names.insert(pushed);
         }
-        Ok(Self { engine, policies })
+        Ok(registry)
     }
 
     /// The engine the policies run on.
@@ -122,79 +127,242 @@ impl PolicyRegistry {
         &self.engine
     }
 
-    /// The scaling policy of this name.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn scaling(&self, name: &str) -> Result<Arc<dyn ScalingPolicy>, UnknownPolicy> {
-        Ok(self.find(name, PolicyKind::Scaling)?)
-    }
-
-    /// The health policy of this name.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn health(&self, name: &str) -> Result<Arc<dyn HealthPolicy>, UnknownPolicy> {
-        Ok(self.find(name, PolicyKind::Health)?)
-    }
-
     /// The scaling policy of a workload that names none.
     pub fn default_scaling(&self) -> Arc<dyn ScalingPolicy> {
-        self.find(DEFAULT_SCALING, PolicyKind::Scaling).expect("`open` loads it")
+        Arc::<PolicyComponent>::clone(&self.min_max)
     }
 
     /// The health policy of a workload that names none.
     pub fn default_health(&self) -> Arc<dyn HealthPolicy> {
-        self.find(DEFAULT_HEALTH, PolicyKind::Health).expect("`open` loads it")
+        Arc::<PolicyComponent>::clone(&self.liveness)
     }
 
-    /// Every policy, by name.
-    pub fn list(&self) -> Vec<PolicyInfo> {
-        self.policies.values().map(|policy| info(policy)).collect()
+    fn built_in(&self) -> [&Arc<PolicyComponent>; 2] {
+        [&self.liveness, &self.min_max]
     }
 
-    /// Asks a policy whether it accepts a configuration (JSON text) and what it needs under it.
-    ///
-    /// # Errors
-    /// When there is no such policy, or it refuses the configuration and says why.
-    pub async fn check_config(
-        &self,
-        name: &str,
-        config: &str,
-        now: Timestamp,
-    ) -> Result<Vec<MetricRequest>, ConfigError> {
-        let policy = self.policies.get(name).ok_or_else(|| ConfigError::Unknown(name.to_owned()))?;
-        let called = policy.configure(config, now).await;
-        called.log.trace(name);
-        called.answer.map_err(|failure| ConfigError::Refused { name: name.to_owned(), failure })
+    /// The acting revision of a pushed name.
+    fn acting(&self, name: &str, kind: PolicyKind) -> Option<Arc<Watched>> {
+        let pushed = self.names.get(name).filter(|pushed| pushed.kind == kind)?;
+        pushed.state().acting.clone()
     }
 
-    fn find(&self, name: &str, kind: PolicyKind) -> Result<Arc<PolicyComponent>, UnknownPolicy> {
-        match self.policies.get(name) {
-            Some(policy) if policy.kind() == kind => Ok(Arc::clone(policy)),
-            _ => {
-                let of_kind = self.policies.iter().filter(|(_, policy)| policy.kind() == kind);
-                let known = of_kind.map(|(name, _)| format!("`{name}`")).collect();
-                Err(UnknownPolicy { name: name.to_owned(), kind, known })
+    /// Lets the newest good revision older than `than` act, in `state`; one that does not load is quarantined
+    /// there. One on trial has the next good one loaded behind it. None: there is none.
+    async fn bring_back(&self, pushed: &Arc<Pushed>, state: &mut State, than: Option<u32>) -> Option<u32> {
+        let mut found: Vec<Arc<Watched>> = Vec::new();
+        for revision in state.candidates(than) {
+            match self.load_stored(pushed, state, &revision).await {
+                Ok(watched) => found.push(watched),
+                Err(why) => {
+                    tracing::error!(policy = pushed.name, revision = revision.number, why, "cannot be loaded any more");
+                    state.quarantine(revision.number, format!("it cannot be loaded any more: {why}"));
+                    continue;
+                }
+            }
+            if revision.proved || found.len() == 2 {
+                break;
             }
         }
+        let mut found = found.into_iter();
+        let acting = found.next()?;
+        let number = acting.number();
+        state.act(acting, found.next());
+        Some(number)
+    }
+
+    async fn load_stored(
+        &self,
+        pushed: &Arc<Pushed>,
+        state: &State,
+        revision: &RevisionInfo,
+    ) -> Result<Arc<Watched>, String> {
+        let mut loaded = [&state.acting, &state.before].into_iter().flatten();
+        if let Some(watched) = loaded.find(|watched| watched.number() == revision.number) {
+            return Ok(Arc::clone(watched));
+        }
+        let (names, digest) = (Arc::clone(&self.names), revision.digest.clone());
+        let read = blocking(move || match &names.shelf {
+            Some(shelf) => shelf.component(&digest),
+            None => Err(io::Error::other("it was not kept")),
+        });
+        let bytes = read.await.map_err(|error| error.to_string())?;
+        let loaded = PolicyComponent::load(&self.engine, &self.compiler, Some(&pushed.name), Arc::from(bytes)).await;
+        let component = loaded.map_err(|error| error.to_string())?;
+        Ok(Watched::new(component.with_revision(revision.number, revision.memory_since), pushed))
+    }
+
+    /// The state a push of `component` leads to.
+    fn state_after(&self, pushed: &Arc<Pushed>, component: PolicyComponent, push: &Push, digest: String) -> State {
+        let mut state = pushed.state().clone();
+        let number = state.revisions.last().map_or(1, |newest| newest.number + 1);
+        let inherited = state.acting.as_ref().map(|acting| acting.component.identity().memory_since);
+        let inherited = inherited.or(state.revisions.last().map(|newest| newest.memory_since)).unwrap_or(0);
+        let memory_since = if push.reset_memory { number } else { inherited };
+        let description = component.description();
+        state.revisions.push(RevisionInfo {
+            number,
+            digest,
+            size_bytes: push.component.len() as u64,
+            described_name: description.name.clone(),
+            version: description.version.clone(),
+            loaded_at: push.at,
+            loaded_by: push.by.clone(),
+            memory_since,
+            proved: false,
+            quarantined: None,
+        });
+        let before = state.acting.take();
+        state.act(Watched::new(component.with_revision(number, memory_since), pushed), before);
+        state.prune(self.engine.limits().revisions_kept);
+        state
+    }
+
+    /// Stores a name as it is about to be, then lets it be so.
+    async fn commit(
+        &self,
+        pushed: &Arc<Pushed>,
+        state: State,
+        component: Option<(String, Arc<[u8]>)>,
+    ) -> Result<PolicyInfo, CatalogueError> {
+        let (names, next) = (Arc::clone(&self.names), Arc::clone(pushed));
+        let committed = blocking(move || {
+            names.commit(&next, state, component.as_ref().map(|(digest, bytes)| (digest.as_str(), bytes.as_ref())))
+        });
+        committed.await.map_err(|error| CatalogueError::Disk(error.to_string()))?;
+        Ok(pushed_info(pushed))
     }
 }
 
-fn info(policy: &PolicyComponent) -> PolicyInfo {
-    let description = policy.description();
-    PolicyInfo {
-        name: policy.identity().name.clone(),
-        kind: policy.kind(),
-        version: description.version.clone(),
-        summary: description.summary.clone(),
-        config_schema: serde_json::from_str(&description.config_schema).expect("checked when it was loaded"),
-        digest: policy.identity().digest.clone(),
-        size_bytes: policy.size_bytes(),
-        source: "built-in",
-        imports: policy.imports().to_vec(),
-        failures: FailureKind::ALL.into_iter().map(|kind| (kind.to_string(), policy.failures().get(kind))).collect(),
+impl PolicySource for PolicyRegistry {
+    fn of(&self, choices: &PolicyChoices) -> Policies {
+        let scaling: Option<(Arc<dyn ScalingPolicy>, &str)> = choices.scaling.as_ref().and_then(|choice| {
+            if choice.name == DEFAULT_SCALING {
+                return Some((self.default_scaling(), choice.config.as_str()));
+            }
+            Some((self.acting(&choice.name, PolicyKind::Scaling)?, &choice.config))
+        });
+        let health: Option<(Arc<dyn HealthPolicy>, &str)> = choices.health.as_ref().and_then(|choice| {
+            if choice.name == DEFAULT_HEALTH {
+                return Some((self.default_health(), choice.config.as_str()));
+            }
+            Some((self.acting(&choice.name, PolicyKind::Health)?, &choice.config))
+        });
+        // Where every revision failed, the built-in policy stands in; who was asked is in every decision.
+        let (scaling, scaling_config) =
+            scaling.unwrap_or_else(|| (self.default_scaling(), self.defaults.scaling_config.as_str()));
+        let (health, health_config) =
+            health.unwrap_or_else(|| (self.default_health(), self.defaults.health_config.as_str()));
+        Policies { scaling, scaling_config: scaling_config.to_owned(), health, health_config: health_config.to_owned() }
     }
+}
+
+#[async_trait]
+impl PolicyCatalogue for PolicyRegistry {
+    fn list(&self) -> Vec<PolicyInfo> {
+        let policies = self.names.policies.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let pushed = policies.values().map(|pushed| pushed_info(pushed));
+        let mut all: Vec<PolicyInfo> =
+            self.built_in().map(|policy| built_in_info(policy)).into_iter().chain(pushed).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    fn find(&self, name: &str) -> Option<PolicyInfo> {
+        let built_in = self.built_in().into_iter().find(|policy| policy.identity().name == name);
+        built_in.map(|policy| built_in_info(policy)).or_else(|| self.names.get(name).map(|pushed| pushed_info(&pushed)))
+    }
+
+    async fn push(&self, push: Push) -> Result<PolicyInfo, CatalogueError> {
+        if !is_name(&push.name) {
+            return Err(CatalogueError::Name(push.name));
+        }
+        if [DEFAULT_SCALING, DEFAULT_HEALTH].contains(&push.name.as_str()) {
+            let detail = format!("`{}` is built in; push under another name and assign that one", push.name);
+            return Err(CatalogueError::Conflict(detail));
+        }
+        let _one_at_a_time = self.changing.lock().await;
+        let known = self.names.get(&push.name);
+        let digest = digest_of(&push.component);
+        if let Some(pushed) = &known
+            && !push.reset_memory
+            && pushed.state().acting.as_ref().is_some_and(|acting| acting.component.identity().digest == digest)
+        {
+            return Ok(pushed_info(pushed));
+        }
+        let component =
+            PolicyComponent::load(&self.engine, &self.compiler, Some(&push.name), Arc::clone(&push.component)).await;
+        let component = component
+            .map_err(|error| CatalogueError::Component(error.problems.iter().map(ToString::to_string).collect()))?;
+        let pushed = match known {
+            Some(pushed) if pushed.kind != component.kind() => {
+                let detail =
+                    format!("`{}` is a {} policy and this is a {} policy", push.name, pushed.kind, component.kind());
+                return Err(CatalogueError::Conflict(detail));
+            }
+            Some(pushed) => pushed,
+            None => Pushed::new(&push.name, component.kind(), &self.names, self.engine.limits()),
+        };
+        let state = self.state_after(&pushed, component, &push, digest.clone());
+        let info = self.commit(&pushed, state, Some((digest, Arc::clone(&push.component)))).await?;
+        tracing::info!(policy = info.name, revision = info.acting, by = push.by, "a new revision acts");
+        Ok(info)
+    }
+
+    async fn roll_back(&self, name: &str) -> Result<PolicyInfo, CatalogueError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let Some(pushed) = self.names.get(name) else {
+            return Err(match self.find(name) {
+                Some(_) => CatalogueError::Conflict(format!("`{name}` is built in and has no other revision")),
+                None => CatalogueError::Unknown(name.to_owned()),
+            });
+        };
+        let mut state = pushed.state().clone();
+        let from = state.acting.as_ref().map(|acting| acting.number());
+        let Some(to) = self.bring_back(&pushed, &mut state, from).await else {
+            return Err(CatalogueError::Conflict(format!("`{name}` has no earlier revision that may act")));
+        };
+        let info = self.commit(&pushed, state, None).await?;
+        tracing::info!(policy = name, from, to, "rolled back");
+        Ok(info)
+    }
+
+    async fn check(&self, kind: PolicyKind, choice: &PolicyChoice, now: Timestamp) -> Result<(), ChoiceError> {
+        let built_in = self.built_in().into_iter().find(|policy| policy.identity().name == choice.name);
+        let pushed = self.acting(&choice.name, kind);
+        let policy: &PolicyComponent = match (built_in.filter(|policy| policy.kind() == kind), &pushed) {
+            (Some(built_in), _) => built_in,
+            (None, Some(watched)) => &watched.component,
+            (None, None) => {
+                let known = self.list().into_iter().filter(|info| info.kind == kind && info.acting.is_some());
+                let known = known.map(|info| format!("`{}`", info.name)).collect();
+                return Err(ChoiceError::Unknown { name: choice.name.clone(), kind, known });
+            }
+        };
+        let refused = |problems| ChoiceError::Schema { name: choice.name.clone(), problems };
+        let whole = |why: String| refused(vec![(String::new(), why)]);
+        let config = serde_json::from_str(&choice.config).map_err(|error| whole(format!("it is not JSON: {error}")))?;
+        let schema =
+            serde_json::from_str(&policy.description().config_schema).map_err(|error| whole(error.to_string()))?;
+        let problems = schema::problems(&schema::compile(&schema).map_err(whole)?, &config);
+        if !problems.is_empty() {
+            return Err(refused(problems));
+        }
+        let called = policy.configure(&choice.config, now).await;
+        called.log.trace(&choice.name);
+        let accepted = called.answer.map(drop);
+        accepted.map_err(|failure| ChoiceError::Refused { name: choice.name.clone(), failure })
+    }
+}
+
+/// The same rule as for the name a component gives itself.
+pub(super) fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&name.len()) && name.bytes().all(plain)
+}
+
+async fn blocking<T: Send + 'static>(call: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(call).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 #[cfg(test)]

@@ -223,7 +223,7 @@ impl Store for SqliteStore {
 mod tests {
     use super::*;
     use crate::model::fixtures::workload;
-    use crate::model::{Slot, SlotHistory};
+    use crate::model::{MemoryOwner, Slot, SlotHistory};
     use serde_json::json;
 
     fn open(directory: &Path) -> SqliteStore {
@@ -236,7 +236,14 @@ mod tests {
         let mut web = workload("ghcr.io/org/web:1", 2, 5);
         let held = vec![ContainerId("abc".into())];
         let slot = SlotHistory { restarts: 2, last_restart: Some(Timestamp(5)), process_restarts: 1 };
-        let history = History { slots: [(Slot(1), slot)].into(), scaling_memory: vec![0, 255], health_memory: vec![1] };
+        let owner = MemoryOwner { name: "queue".into(), since: 2 };
+        let history = History {
+            slots: [(Slot(1), slot)].into(),
+            scaling_memory: vec![0, 255],
+            scaling_memory_of: Some(owner),
+            health_memory: vec![1],
+            health_memory_of: None,
+        };
         {
             let store = open(directory.path());
             store.save_workload(&web).unwrap();

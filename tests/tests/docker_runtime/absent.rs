@@ -42,6 +42,7 @@ fn workload() -> Workload {
         networks: Vec::new(),
         probe: None,
         command: None,
+        policies: Default::default(),
     }
 }
 

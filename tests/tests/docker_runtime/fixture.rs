@@ -71,6 +71,7 @@ impl Fixture {
             labels: BTreeMap::new(),
             networks: Vec::new(),
             probe: None,
+            policies: Default::default(),
             command: Some(command.iter().map(|word| (*word).to_owned()).collect()),
         }
     }

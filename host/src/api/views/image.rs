@@ -5,7 +5,7 @@ use crate::control::report::PolicyReport;
 use crate::control::{PassReport, WorkloadView};
 use crate::model::facts::HealthStatus;
 use crate::model::workload::{Probe, ProbeTarget};
-use crate::model::{Deferral, Phase, Replica};
+use crate::model::{Deferral, Phase, PolicyChoice, Replica};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -46,6 +46,8 @@ pub struct PolicyAnswerView {
     pub version: String,
     /// Digest of what was compiled.
     pub digest: String,
+    /// Number of its revision; 0: it is built in.
+    pub revision: u32,
     /// Why it gave no answer; null: it answered.
     pub unavailable: Option<UnavailableView>,
 }
@@ -65,6 +67,7 @@ impl From<&PolicyReport> for PolicyAnswerView {
             name: report.policy.name.clone(),
             version: report.policy.version.clone(),
             digest: report.policy.digest.clone(),
+            revision: report.policy.revision,
             unavailable: report
                 .unavailable
                 .as_ref()
@@ -151,6 +154,10 @@ pub struct DesiredView {
     pub probe: Option<Value>,
     /// Replaces the image's command.
     pub command: Option<Vec<String>>,
+    /// Says how many; null: the default.
+    pub scaling_policy: Option<Value>,
+    /// Says who is well; null: the default.
+    pub health_policy: Option<Value>,
 }
 
 /// What runs, in `GET /images/{image}`.
@@ -212,6 +219,8 @@ impl From<&WorkloadView> for ImageView {
                 networks: workload.networks.clone(),
                 probe: workload.probe.as_ref().map(probe),
                 command: workload.command.clone(),
+                scaling_policy: workload.policies.scaling.as_ref().map(choice),
+                health_policy: workload.policies.health.as_ref().map(choice),
             },
             observed: ObservedView {
                 replicas: view.replicas.len() - held,
@@ -222,6 +231,13 @@ impl From<&WorkloadView> for ImageView {
             last_pass: view.last_pass.as_ref().map(|pass| PassView::of(pass, &view.replicas)),
         }
     }
+}
+
+/// A choice of policy in the form of the start request.
+fn choice(choice: &PolicyChoice) -> Value {
+    // It was JSON when it was accepted.
+    let config: Value = serde_json::from_str(&choice.config).unwrap_or_default();
+    json!({"name": choice.name, "config": config})
 }
 
 /// A probe in the form of the start request.

@@ -49,7 +49,12 @@ fn pass() -> PassReport {
         name: name.into(),
         error: error.map(Into::into),
     };
-    let policy = PolicyIdentity { name: "min-max".into(), version: "1.0.0".into(), digest: "sha256:00".into() };
+    let policy = PolicyIdentity {
+        name: "min-max".into(),
+        version: "1.0.0".into(),
+        digest: "sha256:00".into(),
+        ..Default::default()
+    };
     PassReport {
         at: Timestamp(5_000),
         finished_at: Timestamp(6_000),
@@ -94,6 +99,7 @@ fn view() -> WorkloadView {
                 timeout: Duration::from_millis(500),
             }),
             command: None,
+            policies: Default::default(),
         },
         health: BTreeMap::from([(running.id.clone(), HealthStatus::Healthy)]),
         health_reasons: BTreeMap::from([(running.id.clone(), "3 probes answered".into())]),
@@ -311,7 +317,9 @@ fn a_workload_is_shown_with_what_runs_and_why() {
           "interval": 10.0,
           "timeout": 0.5
         },
-        "command": null
+        "command": null,
+        "scaling_policy": null,
+        "health_policy": null
       },
       "observed": {
         "replicas": 1,
@@ -366,6 +374,7 @@ fn a_workload_is_shown_with_what_runs_and_why() {
           "name": "min-max",
           "version": "1.0.0",
           "digest": "sha256:00",
+          "revision": 0,
           "unavailable": {
             "kind": "time",
             "reason": "it ran longer than 250 ms"

@@ -8,7 +8,12 @@ use crate::model::{FailureKind, PolicyFailure, PolicyIdentity, PolicyOutcome, Wo
 const NOW: Timestamp = Timestamp(1_000_000_000);
 
 fn identity(name: &str) -> PolicyIdentity {
-    PolicyIdentity { name: name.to_owned(), version: "1.0.0".to_owned(), digest: "sha256:00".to_owned() }
+    PolicyIdentity {
+        name: name.to_owned(),
+        version: "1.0.0".to_owned(),
+        digest: "sha256:00".to_owned(),
+        ..Default::default()
+    }
 }
 
 fn proposes(replicas: u32) -> Result<ScalingDecision, PolicyFailure> {

@@ -1,6 +1,7 @@
 //! The built-in policies as components, through the whole of the host's side.
 
 use super::*;
+use crate::model::FailureKind;
 use crate::model::facts::{
     HealthObservation, HealthStatus, Limits, Phase, ProbeOutcome, ProbeResult, ProbedReplica, Remedy, ReplicaFacts,
     ScalingObservation, WorkloadFacts,
@@ -35,7 +36,8 @@ fn replica(id: &str, phase: Phase) -> ReplicaFacts {
 }
 
 async fn registry() -> PolicyRegistry {
-    PolicyRegistry::open(PolicyLimits::default(), &Compiler::in_process()).await.expect("the built-in policies load")
+    let opened = PolicyRegistry::open(PolicyLimits::default(), Compiler::in_process(), Defaults::default(), None);
+    opened.await.expect("the built-in policies load")
 }
 
 #[tokio::test]
@@ -129,32 +131,31 @@ async fn the_component_of_liveness_evaluates_as_its_rule() {
     assert!(!report.memory.is_empty());
 }
 
+fn choice(name: &str, config: &str) -> PolicyChoice {
+    PolicyChoice { name: name.to_owned(), config: config.to_owned() }
+}
+
 #[tokio::test]
 async fn a_configuration_is_refused_with_the_field_and_the_reason() {
     let registry = registry().await;
-    assert_eq!(registry.check_config("liveness", r#"{"failure-threshold": 2}"#, NOW).await, Ok(Vec::new()));
-    let refused = registry.check_config("liveness", r#"{"failure-threshold": 0}"#, NOW).await.expect_err("refused");
+    let check = async |name, config| registry.check(PolicyKind::Health, &choice(name, config), NOW).await;
+    assert_eq!(check("liveness", r#"{"failure-threshold": 2}"#).await, Ok(()));
+    let refused = check("liveness", r#"{"failure-threshold": 0, "x": 1}"#).await.expect_err("refused");
     assert_eq!(
         refused.to_string(),
-        "the policy `liveness` does not accept this configuration: its configuration is wrong: `failure-threshold` is 0; \
-         expected a whole number from 1 to 10"
+        "the schema of policy `liveness` does not allow this configuration: `/failure-threshold`: 0 is less than the \
+         minimum of 1; ``: Additional properties are not allowed ('x' was unexpected)"
     );
-    assert!(registry.check_config("min-max", r#"{"x": 1}"#, NOW).await.is_err());
-    assert_eq!(registry.check_config("other", "{}", NOW).await, Err(ConfigError::Unknown("other".to_owned())));
+    // What a schema cannot say the policy says itself.
+    let failure = registry.liveness.configure(r#"{"failure-threshold": 0}"#, NOW).await.answer.expect_err("refused");
+    assert!(failure.reason.contains("`failure-threshold` is 0; expected a whole number from 1 to 10"), "{failure}");
+    let unknown = check("min-max", "{}").await.expect_err("of the other kind");
+    assert_eq!(unknown.to_string(), "there is no health policy `min-max`; there are: `liveness`");
 
     let observation = HealthObservation { now: NOW, workload: workload(), replicas: Vec::new(), memory: Vec::new() };
     let failure = registry.default_health().evaluate("[]", &observation).await.expect_err("refused");
     assert_eq!(failure.kind, FailureKind::Refused);
-    let counted = registry.list();
-    assert_eq!(counted[0].failures["refused"], 2);
-}
-
-#[tokio::test]
-async fn a_policy_is_found_by_its_name_and_kind() {
-    let registry = registry().await;
-    assert!(registry.scaling("min-max").is_ok() && registry.health("liveness").is_ok());
-    let unknown = registry.scaling("liveness").err().expect("of the other kind");
-    assert_eq!(unknown.to_string(), "there is no scaling policy `liveness`; there are: `min-max`");
+    assert_eq!(registry.list()[0].failures["refused"], 2);
 }
 
 /// Slots of the pool, places and stores are all given back.

@@ -199,6 +199,7 @@ mod tests {
             networks: vec!["front".to_owned(), "back".to_owned()],
             probe: None,
             command: Some(vec!["httpd".to_owned()]),
+            policies: Default::default(),
         }
     }
 

@@ -1,0 +1,133 @@
+//! `/policies` and what lies below it: the policies by name, and what may be done to them.
+
+use super::ApiState;
+use super::error::Problem;
+use super::fields::{self, Fields, Problems};
+use super::request::{NoQuery, PolicyName, Reset, WasmBody, to_the_end_or};
+use super::views::{PolicyDetail, PolicyView};
+use crate::control::ControlError;
+use crate::model::{PolicyChoice, PolicyChoices, Timestamp};
+use crate::policy::{CatalogueError, ChoiceError, PolicyKind, Push};
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::FROM;
+use axum::http::{HeaderMap, StatusCode};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// Characters kept of who pushed a policy.
+const LONGEST_NAME: usize = 200;
+
+/// Answer of `GET /policies`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PolicyList {
+    /// Every policy, in the order of names.
+    pub policies: Vec<PolicyView>,
+}
+
+/// Every policy.
+pub async fn list(State(state): State<ApiState>, _: NoQuery) -> Json<PolicyList> {
+    Json(PolicyList { policies: state.policies.list().iter().map(PolicyView::from).collect() })
+}
+
+/// One policy with its revisions.
+pub async fn show(
+    State(state): State<ApiState>,
+    PolicyName(name): PolicyName,
+    _: NoQuery,
+) -> Result<Json<PolicyDetail>, Problem> {
+    let found = state.policies.find(&name).ok_or(CatalogueError::Unknown(name))?;
+    Ok(Json(PolicyDetail::from(found)))
+}
+
+/// Registers the body as the newest revision, which acts from the next pass on.
+pub async fn push(
+    State(state): State<ApiState>,
+    PolicyName(name): PolicyName,
+    Reset(reset_memory): Reset,
+    headers: HeaderMap,
+    WasmBody(component): WasmBody,
+) -> Result<Json<PolicyDetail>, Problem> {
+    let at = Timestamp(state.controller.now_ms());
+    let push = Push { name, component: component.to_vec().into(), by: pusher(&headers), reset_memory, at };
+    let pushed = to_the_end_or(async move { state.policies.push(push).await.map_err(Problem::from) }).await?;
+    Ok(Json(PolicyDetail::from(pushed)))
+}
+
+/// Lets the revision before the acting one act again.
+pub async fn roll_back(
+    State(state): State<ApiState>,
+    PolicyName(name): PolicyName,
+    _: NoQuery,
+) -> Result<Json<PolicyDetail>, Problem> {
+    let now = to_the_end_or(async move { state.policies.roll_back(&name).await.map_err(Problem::from) }).await?;
+    Ok(Json(PolicyDetail::from(now)))
+}
+
+/// Who pushes, by the header `From`; without control characters, since it is shown and logged.
+fn pusher(headers: &HeaderMap) -> String {
+    let said = headers.get(FROM).and_then(|value| value.to_str().ok()).unwrap_or("the API");
+    said.chars().filter(|character| !character.is_control()).take(LONGEST_NAME).collect()
+}
+
+/// One choice of a body: `{"name": …, "config": {…}}`.
+pub(super) fn choice(value: &Value, pointer: &str, problems: &mut Problems) -> Option<PolicyChoice> {
+    let fields = Fields::of(value, pointer, &["name", "config"], problems)?;
+    let name = fields.required("name", problems, fields::text);
+    let config = fields.or("config", "{}".to_owned(), problems, config);
+    Some(PolicyChoice { name: name?, config: config? })
+}
+
+fn config(value: &Value, pointer: &str, problems: &mut Problems) -> Option<String> {
+    if !value.is_object() {
+        problems.add(pointer, "expected an object, as the policy's schema says");
+        return None;
+    }
+    Some(value.to_string())
+}
+
+/// Whether the policies that were chosen are there and accept what they are told.
+///
+/// # Errors
+/// 422 with the place of everything that is wrong.
+pub(super) async fn check(state: &ApiState, choices: &PolicyChoices) -> Result<(), Problem> {
+    let now = Timestamp(state.controller.now_ms());
+    let mut problems = Problems::default();
+    let chosen = [
+        (PolicyKind::Scaling, &choices.scaling, "/scaling_policy"),
+        (PolicyKind::Health, &choices.health, "/health_policy"),
+    ];
+    for (kind, choice, pointer) in chosen {
+        let Some(choice) = choice else { continue };
+        match state.policies.check(kind, choice, now).await {
+            Ok(()) => {}
+            Err(error @ ChoiceError::Unknown { .. }) => problems.add(format!("{pointer}/name"), error.to_string()),
+            Err(ChoiceError::Schema { problems: found, .. }) => {
+                for (at, why) in found {
+                    problems.add(format!("{pointer}/config{at}"), why);
+                }
+            }
+            Err(error @ ChoiceError::Refused { .. }) => problems.add(format!("{pointer}/config"), error.to_string()),
+        }
+    }
+    problems.finish(Some(()))
+}
+
+impl From<CatalogueError> for Problem {
+    fn from(error: CatalogueError) -> Self {
+        match &error {
+            CatalogueError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
+            CatalogueError::Conflict(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
+            CatalogueError::Name(_) => Self::invalid_at("/path/name", error.to_string()),
+            CatalogueError::Component(problems) => {
+                let mut all = Problems::default();
+                for problem in problems {
+                    all.add("", problem.clone());
+                }
+                all.finish::<()>(None).expect_err("there is always something wrong")
+            }
+            CatalogueError::Disk(why) => ControlError::Store(why.clone()).into(),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The policies as people deal with them: names, revisions, what may be done to them.
+
+use super::link::PolicyKind;
+use crate::model::{PolicyChoice, PolicyFailure, Timestamp};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// One policy as it is listed: its acting revision, or the newest where none acts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PolicyInfo {
+    /// Name it is registered under.
+    pub name: String,
+    /// What it decides.
+    pub kind: PolicyKind,
+    /// Version it describes itself with.
+    pub version: String,
+    /// One line.
+    pub summary: String,
+    /// JSON Schema of its configuration.
+    pub config_schema: serde_json::Value,
+    /// `sha256:` and the component's digest.
+    pub digest: String,
+    /// Size of the component in bytes.
+    pub size_bytes: u64,
+    /// Where it comes from: `built-in` or `upload`.
+    pub source: &'static str,
+    /// What it imports.
+    pub imports: Vec<String>,
+    /// Failed calls since it was loaded, by kind; every kind is there.
+    pub failures: BTreeMap<String, u64>,
+    /// Number of the acting revision; none: the built-in policy of its kind stands in. 0: it is built in.
+    pub acting: Option<u32>,
+    /// Every revision that is kept, newest first; none of a built-in one.
+    pub revisions: Vec<RevisionInfo>,
+}
+
+/// One revision of a policy, as it is listed and stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevisionInfo {
+    /// Counts from 1 for each name.
+    pub number: u32,
+    /// `sha256:` and the component's digest.
+    pub digest: String,
+    /// Size of the component in bytes.
+    pub size_bytes: u64,
+    /// Name it gives itself.
+    pub described_name: String,
+    /// Version it gives itself.
+    pub version: String,
+    /// When it was pushed.
+    pub loaded_at: Timestamp,
+    /// Who pushed it, by their own word.
+    pub loaded_by: String,
+    /// The revision that last began with empty memory, up to this one; 0: none did.
+    pub memory_since: u32,
+    /// It answered its first calls well enough to be trusted.
+    pub proved: bool,
+    /// Why it may not act any more.
+    pub quarantined: Option<String>,
+}
+
+/// A component to be registered.
+#[derive(Debug, Clone)]
+pub struct Push {
+    /// Name to register it under: 1 to 63 lower-case letters, digits and hyphens.
+    pub name: String,
+    /// The component.
+    pub component: Arc<[u8]>,
+    /// Who pushes it.
+    pub by: String,
+    /// Whether it begins with empty memory instead of what the revision before it left.
+    pub reset_memory: bool,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Why nothing came of a change.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CatalogueError {
+    /// No such policy.
+    #[error("there is no policy `{}`", .0.escape_debug())]
+    Unknown(String),
+    /// The name is none.
+    #[error("`{}` is not a policy's name: expected 1 to 63 lower-case letters, digits and hyphens", .0.escape_debug())]
+    Name(String),
+    /// It contradicts what is there.
+    #[error("{0}")]
+    Conflict(String),
+    /// The component is no policy this host can run: a sentence for each thing wrong with it.
+    #[error("it is not a policy this host can run: {}", .0.join("; "))]
+    Component(Vec<String>),
+    /// The disk failed; the text goes to the log only.
+    #[error("the policies cannot be stored: {0}")]
+    Disk(String),
+}
+
+/// Why a policy cannot be chosen for a workload.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChoiceError {
+    /// No such policy of this kind.
+    #[error("there is no {kind} policy `{}`; there are: {}", name.escape_debug(), known.join(", "))]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// Of which kind.
+        kind: PolicyKind,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// Its schema does not allow this configuration: (JSON pointer, what is wrong there).
+    #[error("the schema of policy `{name}` does not allow this configuration: {}", sentences(problems))]
+    Schema {
+        /// Which policy.
+        name: String,
+        /// Everything that is wrong.
+        problems: Vec<(String, String)>,
+    },
+    /// The policy refused the configuration, or gave no answer.
+    #[error("the policy `{name}` does not accept this configuration: {}", failure.reason)]
+    Refused {
+        /// Which policy.
+        name: String,
+        /// What it answered.
+        failure: PolicyFailure,
+    },
+}
+
+fn sentences(problems: &[(String, String)]) -> String {
+    problems.iter().map(|(at, problem)| format!("`{at}`: {problem}")).collect::<Vec<_>>().join("; ")
+}
+
+/// The policies there are, and what may be done to them.
+#[async_trait]
+pub trait PolicyCatalogue: Send + Sync + 'static {
+    /// Every policy, by name.
+    fn list(&self) -> Vec<PolicyInfo>;
+
+    /// One policy.
+    fn find(&self, name: &str) -> Option<PolicyInfo>;
+
+    /// Registers a component as the newest revision of its name, which acts from the next call on. Bytes
+    /// that act already are no new revision.
+    ///
+    /// # Errors
+    /// When it cannot be loaded; the revision before it then acts as before.
+    async fn push(&self, push: Push) -> Result<PolicyInfo, CatalogueError>;
+
+    /// Lets the newest revision before the acting one act again, quarantined ones passed over.
+    ///
+    /// # Errors
+    /// When there is no such revision.
+    async fn roll_back(&self, name: &str) -> Result<PolicyInfo, CatalogueError>;
+
+    /// Whether a policy of this kind and name is there and accepts a configuration: by its schema, then by
+    /// its own word.
+    ///
+    /// # Errors
+    /// When not, and why.
+    async fn check(&self, kind: PolicyKind, choice: &PolicyChoice, now: Timestamp) -> Result<(), ChoiceError>;
+}

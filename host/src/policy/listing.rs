@@ -1,0 +1,59 @@
+//! What is told of a policy, from its component and its revisions.
+
+use super::catalogue::PolicyInfo;
+use super::component::PolicyComponent;
+use super::pushed::{Pushed, State};
+use crate::model::FailureKind;
+use std::collections::BTreeMap;
+
+pub(super) fn built_in_info(policy: &PolicyComponent) -> PolicyInfo {
+    PolicyInfo { source: "built-in", acting: Some(0), ..component_info(policy) }
+}
+
+pub(super) fn pushed_info(pushed: &Pushed) -> PolicyInfo {
+    let state = pushed.state().clone();
+    let acting = state.acting.as_ref();
+    let info = acting.map_or_else(|| gone_info(pushed, &state), |watched| component_info(&watched.component));
+    PolicyInfo {
+        acting: acting.map(|watched| watched.number()),
+        revisions: state.revisions.into_iter().rev().collect(),
+        ..info
+    }
+}
+
+fn component_info(policy: &PolicyComponent) -> PolicyInfo {
+    let description = policy.description();
+    PolicyInfo {
+        name: policy.identity().name.clone(),
+        kind: policy.kind(),
+        version: description.version.clone(),
+        summary: description.summary.clone(),
+        config_schema: serde_json::from_str(&description.config_schema).expect("checked when it was loaded"),
+        digest: policy.identity().digest.clone(),
+        size_bytes: policy.size_bytes() as u64,
+        source: "upload",
+        imports: policy.imports().to_vec(),
+        failures: FailureKind::ALL.into_iter().map(|kind| (kind.to_string(), policy.failures().get(kind))).collect(),
+        acting: None,
+        revisions: Vec::new(),
+    }
+}
+
+/// Of a name none of whose revisions acts: what is stored of the newest.
+fn gone_info(pushed: &Pushed, state: &State) -> PolicyInfo {
+    let newest = state.revisions.last();
+    PolicyInfo {
+        name: pushed.name.clone(),
+        kind: pushed.kind,
+        version: newest.map(|revision| revision.version.clone()).unwrap_or_default(),
+        summary: String::new(),
+        config_schema: serde_json::json!({}),
+        digest: newest.map(|revision| revision.digest.clone()).unwrap_or_default(),
+        size_bytes: newest.map_or(0, |revision| revision.size_bytes),
+        source: "upload",
+        imports: Vec::new(),
+        failures: BTreeMap::new(),
+        acting: None,
+        revisions: Vec::new(),
+    }
+}

@@ -1,0 +1,264 @@
+//! One pushed name: its revisions, which of them acts, and the trial of a new one.
+
+use super::catalogue::RevisionInfo;
+use super::component::PolicyComponent;
+use super::link::PolicyKind;
+use super::shelf::{Shelf, Shelved};
+use super::{HealthPolicy, ScalingPolicy};
+use crate::model::facts::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
+use crate::model::settings::PolicyLimits;
+use crate::model::{PolicyFailure, PolicyIdentity};
+use async_trait::async_trait;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+
+/// Every pushed name, and where they are stored.
+#[derive(Debug)]
+pub(super) struct Names {
+    /// None: nothing outlives the process.
+    pub(super) shelf: Option<Shelf>,
+    pub(super) policies: RwLock<BTreeMap<String, Arc<Pushed>>>,
+    /// Held while the index is written, so that an older one never follows a newer one.
+    saving: Mutex<()>,
+}
+
+impl Names {
+    pub(super) fn new(shelf: Option<Shelf>) -> Self {
+        Self { shelf, policies: RwLock::default(), saving: Mutex::default() }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<Arc<Pushed>> {
+        self.policies.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Stores everything as it is now.
+    fn save(&self) -> io::Result<()> {
+        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shelf.as_ref().map_or(Ok(()), |shelf| shelf.save(self.shelved()))
+    }
+
+    /// Stores a name as it is about to be, with the component that is new, then lets it be so. Nobody else stores
+    /// anything meanwhile: an index without the new revision would take its component away again.
+    pub(super) fn commit(
+        &self,
+        pushed: &Arc<Pushed>,
+        state: State,
+        component: Option<(&str, &[u8])>,
+    ) -> io::Result<()> {
+        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shelf) = &self.shelf {
+            if let Some((digest, bytes)) = component {
+                shelf.put(digest, bytes)?;
+            }
+            let mut index = self.shelved();
+            index.insert(pushed.name.clone(), state.shelved(pushed.kind));
+            shelf.save(index)?;
+        }
+        pushed.state().turn_into(state);
+        self.insert(Arc::clone(pushed));
+        Ok(())
+    }
+
+    pub(super) fn insert(&self, pushed: Arc<Pushed>) {
+        let mut policies = self.policies.write().unwrap_or_else(PoisonError::into_inner);
+        policies.insert(pushed.name.clone(), pushed);
+    }
+
+    fn shelved(&self) -> BTreeMap<String, Shelved> {
+        let policies = self.policies.read().unwrap_or_else(PoisonError::into_inner).clone();
+        policies.into_iter().map(|(name, pushed)| (name, pushed.state().shelved(pushed.kind))).collect()
+    }
+}
+
+/// One pushed name.
+#[derive(Debug)]
+pub(super) struct Pushed {
+    pub(super) name: String,
+    pub(super) kind: PolicyKind,
+    names: Weak<Names>,
+    limits: Arc<PolicyLimits>,
+    state: Mutex<State>,
+}
+
+/// The revisions of a name.
+#[derive(Debug, Clone, Default)]
+pub(super) struct State {
+    /// Oldest first.
+    pub(super) revisions: Vec<RevisionInfo>,
+    /// Who is asked; none: every revision failed.
+    pub(super) acting: Option<Arc<Watched>>,
+    /// Who is asked if the acting one fails its trial.
+    pub(super) before: Option<Arc<Watched>>,
+    /// Calls of the acting revision since it began to act, and how many of them failed.
+    calls: u32,
+    failures: u32,
+}
+
+impl State {
+    /// Revisions as they were stored, none of which acts yet.
+    pub(super) fn stored(revisions: Vec<RevisionInfo>) -> Self {
+        Self { revisions, ..Self::default() }
+    }
+
+    /// Takes over a state that was made from this one a moment ago; what calls have shown since is kept.
+    pub(super) fn turn_into(&mut self, mut next: Self) {
+        for shown in &self.revisions {
+            if let Some(revision) = next.revision(shown.number) {
+                revision.proved |= shown.proved;
+                revision.quarantined = revision.quarantined.take().or(shown.quarantined.clone());
+            }
+        }
+        let may_act = |watched: &Arc<Watched>| {
+            !next.revisions.iter().any(|one| one.number == watched.number() && one.quarantined.is_some())
+        };
+        let before = next.before.take().filter(may_act);
+        next.before = before;
+        *self = next;
+    }
+
+    pub(super) fn shelved(&self, kind: PolicyKind) -> Shelved {
+        Shelved {
+            kind,
+            acting: self.acting.as_ref().map(|watched| watched.number()),
+            revisions: self.revisions.clone(),
+        }
+    }
+
+    /// Lets a revision act, and begins its trial anew.
+    pub(super) fn act(&mut self, watched: Arc<Watched>, before: Option<Arc<Watched>>) {
+        (self.acting, self.before, self.calls, self.failures) = (Some(watched), before, 0, 0);
+    }
+
+    /// Revisions that may act again, older than `number`, newest first.
+    pub(super) fn candidates(&self, number: Option<u32>) -> Vec<RevisionInfo> {
+        let older = self.revisions.iter().rev().filter(|revision| number.is_none_or(|acting| revision.number < acting));
+        older.filter(|revision| revision.quarantined.is_none()).cloned().collect()
+    }
+
+    pub(super) fn quarantine(&mut self, number: u32, why: String) {
+        if let Some(revision) = self.revision(number) {
+            revision.quarantined = Some(why);
+        }
+    }
+
+    fn revision(&mut self, number: u32) -> Option<&mut RevisionInfo> {
+        self.revisions.iter_mut().find(|revision| revision.number == number)
+    }
+
+    /// Drops the oldest revisions past `kept`, but neither who acts nor who would in its stead.
+    pub(super) fn prune(&mut self, kept: u32) {
+        let needed: Vec<u32> =
+            [&self.acting, &self.before].into_iter().flatten().map(|watched| watched.number()).collect();
+        let mut excess = self.revisions.len().saturating_sub(kept as usize);
+        self.revisions.retain(|revision| {
+            let drop = excess > 0 && !needed.contains(&revision.number);
+            excess -= usize::from(drop);
+            !drop
+        });
+    }
+}
+
+impl Pushed {
+    pub(super) fn new(name: &str, kind: PolicyKind, names: &Arc<Names>, limits: &Arc<PolicyLimits>) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.to_owned(),
+            kind,
+            names: Arc::downgrade(names),
+            limits: Arc::clone(limits),
+            state: Mutex::default(),
+        })
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a call of a revision on trial: enough failures set it back, enough calls without end the trial.
+    fn note(&self, number: u32, failure: Option<&PolicyFailure>) {
+        {
+            let mut state = self.state();
+            let on_trial = state.acting.as_ref().is_some_and(|acting| acting.number() == number);
+            if !on_trial || state.revision(number).is_none_or(|revision| revision.proved) {
+                return;
+            }
+            state.calls += 1;
+            state.failures += u32::from(failure.is_some());
+            if let Some(failure) = failure.filter(|_| state.failures >= self.limits.trial_failures) {
+                let why =
+                    format!("{} of its first {} calls failed, the last one: {failure}", state.failures, state.calls);
+                state.quarantine(number, why.clone());
+                let (before, calls, failures) = (state.before.take(), 0, 0);
+                (state.acting, state.calls, state.failures) = (before, calls, failures);
+                let acts = state.acting.as_ref().map(|acting| acting.number());
+                tracing::error!(
+                    policy = self.name,
+                    revision = number,
+                    why,
+                    now_acting = acts,
+                    "the revision is set back"
+                );
+            } else if state.calls >= self.limits.trial_calls {
+                if let Some(revision) = state.revision(number) {
+                    revision.proved = true;
+                }
+                tracing::info!(policy = self.name, revision = number, "the revision has proved itself");
+            } else {
+                return;
+            }
+        }
+        if let Some(names) = self.names.upgrade() {
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = names.save() {
+                    tracing::error!(%error, "cannot store which policies act");
+                }
+            });
+        }
+    }
+}
+
+/// A revision that is asked, and watched while it is on trial.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub(super) component: PolicyComponent,
+    pushed: Weak<Pushed>,
+}
+
+impl Watched {
+    pub(super) fn new(component: PolicyComponent, pushed: &Arc<Pushed>) -> Arc<Self> {
+        Arc::new(Self { component, pushed: Arc::downgrade(pushed) })
+    }
+
+    pub(super) fn number(&self) -> u32 {
+        self.component.identity().revision
+    }
+
+    fn noted<T>(&self, answer: Result<T, PolicyFailure>) -> Result<T, PolicyFailure> {
+        if let Some(pushed) = self.pushed.upgrade() {
+            pushed.note(self.number(), answer.as_ref().err());
+        }
+        answer
+    }
+}
+
+#[async_trait]
+impl ScalingPolicy for Watched {
+    fn identity(&self) -> &PolicyIdentity {
+        self.component.identity()
+    }
+
+    async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
+        self.noted(ScalingPolicy::decide(&self.component, config, observation).await)
+    }
+}
+
+#[async_trait]
+impl HealthPolicy for Watched {
+    fn identity(&self) -> &PolicyIdentity {
+        self.component.identity()
+    }
+
+    async fn evaluate(&self, config: &str, observation: &HealthObservation) -> Result<HealthReport, PolicyFailure> {
+        self.noted(HealthPolicy::evaluate(&self.component, config, observation).await)
+    }
+}

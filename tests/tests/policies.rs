@@ -1,0 +1,271 @@
+//! Policies pushed to a registry: revisions, swaps, trials and what is on disk, with real components.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use windlass::model::facts::{Limits, ScalingObservation, WorkloadFacts};
+use windlass::model::settings::PolicyLimits;
+use windlass::model::{PolicyChoice, PolicyChoices, PolicyIdentity, Timestamp};
+use windlass::policy::compile::Compiler;
+use windlass::policy::registry::{Defaults, LIVENESS, PolicyRegistry};
+use windlass::policy::{CatalogueError, PolicyCatalogue, PolicyInfo, PolicySource, Push};
+use windlass_tests::hostile::{self, Stub};
+use windlass_tests::wait::eventually;
+
+const NAME: &str = "queue";
+
+async fn open(data_dir: &Path, limits: PolicyLimits) -> PolicyRegistry {
+    PolicyRegistry::open(limits, Compiler::in_process(), Defaults::default(), Some(data_dir)).await.expect("it opens")
+}
+
+fn push_of(name: &str, component: Vec<u8>) -> Push {
+    Push {
+        name: name.to_owned(),
+        component: component.into(),
+        by: "ada@example.org".to_owned(),
+        reset_memory: false,
+        at: Timestamp(1_767_225_600_000),
+    }
+}
+
+async fn push(registry: &PolicyRegistry, stub: &Stub) -> PolicyInfo {
+    registry.push(push_of(NAME, stub.build())).await.expect("it is taken")
+}
+
+fn observation() -> ScalingObservation {
+    let workload = WorkloadFacts {
+        name: "web".to_owned(),
+        image: "web:1".to_owned(),
+        min_replicas: 1,
+        max_replicas: 9,
+        limits: Limits::default(),
+        labels: Vec::new(),
+    };
+    ScalingObservation {
+        now: Timestamp(1_767_225_600_000),
+        workload,
+        current_replicas: 2,
+        replicas: Vec::new(),
+        metrics: Vec::new(),
+        memory: Vec::new(),
+    }
+}
+
+/// One decision of whoever acts for a workload that chose the name: who, and how many.
+async fn decide(registry: &PolicyRegistry) -> (PolicyIdentity, Result<u32, String>) {
+    let choice = PolicyChoice { name: NAME.to_owned(), config: "{}".to_owned() };
+    let policies = registry.of(&PolicyChoices { scaling: Some(choice), health: None });
+    let answer = policies.scaling.decide(&policies.scaling_config, &observation()).await;
+    (policies.scaling.identity().clone(), answer.map(|decision| decision.replicas).map_err(|error| error.reason))
+}
+
+async fn decided(registry: &PolicyRegistry) -> (u32, u32) {
+    let (policy, replicas) = decide(registry).await;
+    (policy.revision, replicas.expect("it decides"))
+}
+
+fn components(data_dir: &Path) -> usize {
+    let entries = fs::read_dir(data_dir.join("policies")).expect("a folder");
+    entries
+        .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().extension().is_some_and(|e| e == "wasm")))
+        .count()
+}
+
+#[tokio::test]
+async fn a_pushed_policy_acts_at_once_and_after_a_restart() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    {
+        let registry = open(data_dir.path(), PolicyLimits::default()).await;
+        // Before it is there, the built-in one of its kind stands in.
+        assert_eq!(decide(&registry).await.0.name, "min-max");
+        let info = push(&registry, &hostile::proposes(3)).await;
+        assert_eq!((info.acting, info.source, info.revisions.len()), (Some(1), "upload", 1));
+        let revision = &info.revisions[0];
+        assert_eq!((revision.number, revision.loaded_by.as_str(), revision.proved), (1, "ada@example.org", false));
+        assert_eq!(revision.digest, info.digest);
+        assert_eq!(decided(&registry).await, (1, 3));
+        push(&registry, &hostile::proposes(4)).await;
+        assert_eq!(decided(&registry).await, (2, 4));
+        // What acts already is no new revision.
+        assert_eq!(push(&registry, &hostile::proposes(4)).await.revisions.len(), 2);
+    }
+    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    assert_eq!(decided(&registry).await, (2, 4));
+    let names: Vec<String> = registry.list().into_iter().map(|policy| policy.name).collect();
+    assert_eq!(names, ["liveness", "min-max", NAME]);
+}
+
+#[tokio::test]
+async fn what_is_no_policy_is_refused_and_the_one_before_acts_on() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    push(&registry, &hostile::proposes(3)).await;
+    let refused = async |name, component| registry.push(push_of(name, component)).await.expect_err("refused");
+    assert!(
+        matches!(refused(NAME, b"(component)".to_vec()).await, CatalogueError::Component(problems) if problems.len() == 1)
+    );
+    assert!(matches!(refused("Queue", hostile::proposes(1).build()).await, CatalogueError::Name(_)));
+    let conflict = refused("min-max", hostile::proposes(1).build()).await.to_string();
+    assert!(conflict.contains("`min-max` is built in"), "{conflict}");
+    let conflict = refused(NAME, LIVENESS.to_vec()).await.to_string();
+    assert_eq!(conflict, "`queue` is a scaling policy and this is a health policy");
+    assert_eq!(decided(&registry).await, (1, 3));
+    assert_eq!(components(data_dir.path()), 1);
+    assert_eq!(registry.roll_back("nobody").await, Err(CatalogueError::Unknown("nobody".to_owned())));
+    assert!(matches!(registry.roll_back("min-max").await, Err(CatalogueError::Conflict(_))));
+}
+
+#[tokio::test]
+async fn rolling_back_goes_one_revision_back_each_time() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    for replicas in [3, 4, 5] {
+        push(&registry, &hostile::proposes(replicas)).await;
+    }
+    assert_eq!(registry.roll_back(NAME).await.expect("there is one").acting, Some(2));
+    assert_eq!(decided(&registry).await, (2, 4));
+    assert_eq!(registry.roll_back(NAME).await.expect("there is one").acting, Some(1));
+    let none = registry.roll_back(NAME).await.expect_err("there is none").to_string();
+    assert_eq!(none, "`queue` has no earlier revision that may act");
+    drop(registry);
+    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    assert_eq!(decided(&registry).await, (1, 3));
+    // Numbers are never used again.
+    assert_eq!(push(&registry, &hostile::proposes(6)).await.acting, Some(4));
+}
+
+#[tokio::test]
+async fn a_revision_that_fails_its_trial_is_set_back_for_good() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    push(&registry, &hostile::proposes(3)).await;
+    push(&registry, &Stub::new(hostile::Kind::Scaling).first("(unreachable)")).await;
+    for _ in 0..3 {
+        let (policy, replicas) = decide(&registry).await;
+        assert_eq!((policy.revision, replicas.is_err()), (2, true));
+    }
+    assert_eq!(decided(&registry).await, (1, 3));
+    let info = registry.find(NAME).expect("it is there");
+    let why = info.revisions[0].quarantined.clone().expect("it is quarantined");
+    assert!(why.starts_with("3 of its first 3 calls failed, the last one: trap: "), "{why}");
+    let stored = || fs::read_to_string(data_dir.path().join("policies/index.json")).unwrap_or_default();
+    eventually("it to be stored", std::time::Duration::from_secs(10), async || {
+        if stored().contains("calls failed") { Ok(()) } else { Err(stored()) }
+    })
+    .await;
+    // Neither a restart nor a rollback brings it back.
+    drop(registry);
+    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    assert_eq!(decided(&registry).await, (1, 3));
+    push(&registry, &hostile::proposes(5)).await;
+    assert_eq!(registry.roll_back(NAME).await.expect("past the quarantined one").acting, Some(1));
+}
+
+#[tokio::test]
+async fn where_every_revision_failed_the_built_in_policy_stands_in() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let registry = open(data_dir.path(), PolicyLimits { trial_failures: 1, ..PolicyLimits::default() }).await;
+    push(&registry, &Stub::new(hostile::Kind::Scaling).first("(unreachable)")).await;
+    assert!(decide(&registry).await.1.is_err());
+    let (policy, replicas) = decide(&registry).await;
+    assert_eq!((policy.name.as_str(), replicas), ("min-max", Ok(2)));
+    let info = registry.find(NAME).expect("it is there");
+    assert_eq!((info.acting, info.revisions.len()), (None, 1));
+}
+
+#[tokio::test]
+async fn a_revision_that_proved_itself_is_not_set_back() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let limits = PolicyLimits { trial_calls: 4, trial_failures: 2, ..PolicyLimits::default() };
+    let registry = open(data_dir.path(), limits).await;
+    push(&registry, &hostile::proposes(3)).await;
+    push(&registry, &hostile::knows_only(2)).await;
+    let ask = async |current| {
+        let choice = PolicyChoice { name: NAME.to_owned(), config: "{}".to_owned() };
+        let policies = registry.of(&PolicyChoices { scaling: Some(choice), health: None });
+        let shown = ScalingObservation { current_replicas: current, ..observation() };
+        policies.scaling.decide("{}", &shown).await.is_ok()
+    };
+    assert!(ask(2).await && !ask(7).await && ask(2).await && ask(2).await);
+    assert!(registry.find(NAME).expect("it is there").revisions[0].proved);
+    for _ in 0..5 {
+        assert!(!ask(7).await);
+    }
+    assert_eq!(registry.find(NAME).expect("it is there").acting, Some(2));
+}
+
+#[tokio::test]
+async fn old_revisions_and_their_components_are_dropped() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let registry = open(data_dir.path(), PolicyLimits { revisions_kept: 2, ..PolicyLimits::default() }).await;
+    for replicas in 1..=5 {
+        push(&registry, &hostile::proposes(replicas)).await;
+    }
+    let numbers: Vec<u32> =
+        registry.find(NAME).expect("it is there").revisions.iter().map(|revision| revision.number).collect();
+    assert_eq!((numbers, components(data_dir.path())), (vec![5, 4], 2));
+}
+
+#[tokio::test]
+async fn a_component_that_was_altered_on_disk_does_not_act() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let digest = {
+        let registry = open(data_dir.path(), PolicyLimits::default()).await;
+        push(&registry, &hostile::proposes(3)).await;
+        push(&registry, &hostile::proposes(4)).await.digest
+    };
+    let path = data_dir.path().join("policies").join(format!("{}.wasm", digest.trim_start_matches("sha256:")));
+    fs::write(&path, hostile::proposes(9).build()).expect("written");
+    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    assert_eq!(decided(&registry).await, (1, 3));
+    let why = registry.find(NAME).expect("it is there").revisions[0].quarantined.clone().expect("quarantined");
+    assert!(why.contains("it was altered or damaged"), "{why}");
+}
+
+#[tokio::test]
+async fn memory_is_handed_on_unless_a_push_says_reset() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    let owner = async || decide(&registry).await.0.memory_owner();
+    push(&registry, &hostile::proposes(1)).await;
+    let first = owner().await;
+    push(&registry, &hostile::proposes(2)).await;
+    assert_eq!(owner().await, first);
+    let reset = Push { reset_memory: true, ..push_of(NAME, hostile::proposes(3).build()) };
+    registry.push(reset).await.expect("it is taken");
+    let second = owner().await;
+    assert_ne!(second, first);
+    push(&registry, &hostile::proposes(4)).await;
+    assert_eq!(owner().await, second);
+    registry.roll_back(NAME).await.expect("there is one");
+    registry.roll_back(NAME).await.expect("there is one");
+    assert_eq!(owner().await, first);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_swap_under_load_loses_no_decision() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let registry = Arc::new(open(data_dir.path(), PolicyLimits::default()).await);
+    push(&registry, &hostile::proposes(1)).await;
+    let done = Arc::new(AtomicBool::new(false));
+    let asking = {
+        let (registry, done) = (Arc::clone(&registry), Arc::clone(&done));
+        tokio::spawn(async move {
+            let mut asked = 0_u32;
+            while !done.load(Ordering::SeqCst) {
+                let (policy, replicas) = decide(&registry).await;
+                // Each revision proposes its own number: an answer is of the revision it is told of.
+                assert_eq!(replicas, Ok(policy.revision));
+                asked += 1;
+            }
+            asked
+        })
+    };
+    for replicas in 2..=20 {
+        push(&registry, &hostile::proposes(replicas)).await;
+        assert_eq!(decided(&registry).await, (replicas, replicas));
+    }
+    done.store(true, Ordering::SeqCst);
+    assert!(asking.await.expect("no decision was wrong or missing") > 20);
+}

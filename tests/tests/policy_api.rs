@@ -1,0 +1,292 @@
+//! Policies pushed to a Windlass that is running, on a real engine: pushed, chosen, swapped, set back.
+
+use serde_json::{Value, json};
+use std::time::Duration;
+use windlass_tests::harness::{Site, Windlass, start_body};
+use windlass_tests::hostile::{self, Kind, Stub};
+use windlass_tests::images::Fixture;
+use windlass_tests::wait::eventually;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+async fn push(windlass: &Windlass, stub: &Stub) -> Value {
+    windlass.put_component("/policies/queue", stub.build()).await.ok()
+}
+
+/// Waits until so many run by the engine's own account.
+async fn running(site: &Site, count: usize) {
+    eventually(&format!("{count} containers to run"), LIMIT, async || {
+        let running = site.engine().running(site.instance()).await.map_err(|error| error.to_string())?;
+        if running.len() == count { Ok(()) } else { Err(format!("{} run", running.len())) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_policy_is_pushed_chosen_swapped_and_rolled_back_while_windlass_runs() -> anyhow::Result<()> {
+    let site = Site::new("push").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let mut windlass = site.start().await?;
+    windlass.post("/start/container", start_body(image, 1, 5)).await.ok();
+
+    insta::assert_snapshot!(windlass.put_component("/policies/queue", hostile::proposes(3).build()).await, @r#"
+    200 application/json
+    {
+      "acting": 1,
+      "config_schema": {},
+      "digest": "[digest]",
+      "failures": {
+        "link": 0,
+        "memory": 0,
+        "output": 0,
+        "refused": 0,
+        "time": 0,
+        "trap": 0
+      },
+      "imports": [
+        "windlass:policy/types@0.1.0"
+      ],
+      "kind": "scaling",
+      "name": "queue",
+      "revisions": [
+        {
+          "acting": true,
+          "described_name": "hostile",
+          "digest": "[digest]",
+          "loaded_at": "[time]",
+          "loaded_by": "ada@example.org",
+          "memory_since": 0,
+          "number": 1,
+          "proved": false,
+          "quarantined": null,
+          "size_bytes": 5810,
+          "version": "1.0.0"
+        }
+      ],
+      "size_bytes": 5810,
+      "source": "upload",
+      "summary": "misbehaves",
+      "version": "1.0.0"
+    }
+    "#);
+    let shown =
+        windlass.put(&format!("/images/{image}/policy"), json!({"scaling_policy": {"name": "queue"}})).await.ok();
+    assert_eq!(shown["desired"]["scaling_policy"], json!({"name": "queue", "config": {}}), "{shown}");
+    assert_eq!(shown["last_pass"]["scaling_policy"]["revision"], 1, "{shown}");
+    assert_eq!(
+        (&shown["desired"]["target"], shown["desired"]["health_policy"].is_null()),
+        (&json!(3), true),
+        "{shown}"
+    );
+    running(&site, 3).await;
+
+    // The next pass asks the new one; starting the same image again changes nothing about who decides.
+    push(&windlass, &hostile::proposes(2)).await;
+    windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
+    running(&site, 2).await;
+    windlass.post("/start/container", start_body(image, 1, 5)).await.ok();
+    running(&site, 2).await;
+    assert_eq!(windlass.post("/policies/queue/rollback", Value::Null).await.ok()["acting"], 1);
+    windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
+    running(&site, 3).await;
+    let decisions = windlass.get(&format!("/images/{image}/decisions?limit=100")).await.ok();
+    let asked: Vec<&Value> = decisions["decisions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|decision| &decision["scaling"]["policy"])
+        .filter(|policy| policy["name"] == "queue")
+        .map(|policy| &policy["revision"])
+        .collect();
+    assert!(asked.contains(&&json!(1)) && asked.contains(&&json!(2)), "{asked:?}");
+
+    // All of it outlives the process.
+    assert!(windlass.terminate().await?.success());
+    let windlass = site.start().await?;
+    assert_eq!(windlass.get("/policies/queue").await.ok()["acting"], 1);
+    let reconciled = windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
+    assert_eq!(reconciled["actions"], json!([]), "{reconciled}");
+    running(&site, 3).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_broken_revision_changes_nothing_and_is_set_back() -> anyhow::Result<()> {
+    let site = Site::new("set-back").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    push(&windlass, &hostile::proposes(2)).await;
+    let mut body = start_body(image, 1, 5);
+    body["scaling_policy"] = json!({"name": "queue", "config": {}});
+    windlass.post("/start/container", body).await.ok();
+    running(&site, 2).await;
+    let before = site.engine().running(site.instance()).await?;
+
+    push(&windlass, &Stub::new(Kind::Scaling).first("(unreachable)")).await;
+    for _ in 0..3 {
+        windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
+    }
+    let shown = windlass.get("/policies/queue").await.ok();
+    assert_eq!(shown["acting"], 1, "{shown}");
+    let why = shown["revisions"][0]["quarantined"].as_str().unwrap_or_default();
+    assert!(why.starts_with("3 of its first 3 calls failed, the last one: trap: "), "{shown}");
+    assert!(windlass.log().contains("the revision is set back"), "{}", windlass.log());
+    assert_eq!(site.engine().running(site.instance()).await?, before);
+    let pass = windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
+    assert_eq!(pass["actions"], json!([]), "{pass}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_cannot_be_pushed_or_chosen_is_told_with_its_reasons() -> anyhow::Result<()> {
+    // So small that what is too long still fits into the connection.
+    let site = Site::new("no-push").await?.set("policy.component_bytes", "\"128KiB\"");
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    windlass.post("/start/container", start_body(image, 1, 1)).await.ok();
+    insta::assert_snapshot!(windlass.put_component("/policies/queue", b"\0asm\x01\0\0\0".to_vec()).await, @r#"
+    422 application/problem+json
+    {
+      "detail": "the file is a core WebAssembly module, not a component; make one of it with `wasm-tools component new FILE -o FILE.component.wasm`",
+      "errors": [
+        {
+          "detail": "the file is a core WebAssembly module, not a component; make one of it with `wasm-tools component new FILE -o FILE.component.wasm`",
+          "pointer": ""
+        }
+      ],
+      "status": 422,
+      "title": "Unprocessable Entity",
+      "type": "about:blank"
+    }
+    "#);
+    insta::assert_snapshot!(windlass.put_component("/policies/Queue", hostile::proposes(1).build()).await, @r#"
+    422 application/problem+json
+    {
+      "detail": "/path/name: `Queue` is not a policy's name: expected 1 to 63 lower-case letters, digits and hyphens",
+      "errors": [
+        {
+          "detail": "`Queue` is not a policy's name: expected 1 to 63 lower-case letters, digits and hyphens",
+          "pointer": "/path/name"
+        }
+      ],
+      "status": 422,
+      "title": "Unprocessable Entity",
+      "type": "about:blank"
+    }
+    "#);
+    insta::assert_snapshot!(windlass.put_component("/policies/liveness", hostile::proposes(1).build()).await, @r#"
+    409 application/problem+json
+    {
+      "detail": "`liveness` is built in; push under another name and assign that one",
+      "status": 409,
+      "title": "Conflict",
+      "type": "about:blank"
+    }
+    "#);
+    insta::assert_snapshot!(windlass.put_component("/policies/queue?memory=lose", hostile::proposes(1).build()).await, @r#"
+    422 application/problem+json
+    {
+      "detail": "/query/memory: expected `keep` or `reset`",
+      "errors": [
+        {
+          "detail": "expected `keep` or `reset`",
+          "pointer": "/query/memory"
+        }
+      ],
+      "status": 422,
+      "title": "Unprocessable Entity",
+      "type": "about:blank"
+    }
+    "#);
+    insta::assert_snapshot!(windlass.put("/policies/queue", json!({})).await, @r#"
+    415 application/problem+json
+    {
+      "detail": "the body must be a component and its header say so: `content-type: application/wasm`",
+      "status": 415,
+      "title": "Unsupported Media Type",
+      "type": "about:blank"
+    }
+    "#);
+    insta::assert_snapshot!(windlass.put_component("/policies/queue", vec![0; (128 << 10) + 1]).await, @r#"
+    413 application/problem+json
+    {
+      "detail": "the body is larger than this windlass reads",
+      "status": 413,
+      "title": "Payload Too Large",
+      "type": "about:blank"
+    }
+    "#);
+    insta::assert_snapshot!(windlass.get("/policies/queue").await, @r#"
+    404 application/problem+json
+    {
+      "detail": "there is no policy `queue`",
+      "status": 404,
+      "title": "Not Found",
+      "type": "about:blank"
+    }
+    "#);
+    insta::assert_snapshot!(windlass.post("/policies/queue/rollback", Value::Null).await, @r#"
+    404 application/problem+json
+    {
+      "detail": "there is no policy `queue`",
+      "status": 404,
+      "title": "Not Found",
+      "type": "about:blank"
+    }
+    "#);
+    let choose = async |body: Value| windlass.put(&format!("/images/{image}/policy"), body).await;
+    insta::assert_snapshot!(choose(json!({"scaling_policy": {"name": "queue"}, "health": {}})).await, @r#"
+    422 application/problem+json
+    {
+      "detail": "/health: unknown field; did you mean `health_policy`?",
+      "errors": [
+        {
+          "detail": "unknown field; did you mean `health_policy`?",
+          "pointer": "/health"
+        }
+      ],
+      "status": 422,
+      "title": "Unprocessable Entity",
+      "type": "about:blank"
+    }
+    "#);
+    insta::assert_snapshot!(
+        choose(json!({
+            "scaling_policy": {"name": "queue"},
+            "health_policy": {"name": "liveness", "config": {"failure-threshold": 0}},
+        }))
+        .await,
+        @r#"
+    422 application/problem+json
+    {
+      "detail": "/scaling_policy/name: there is no scaling policy `queue`; there are: `min-max`; /health_policy/config/failure-threshold: 0 is less than the minimum of 1",
+      "errors": [
+        {
+          "detail": "there is no scaling policy `queue`; there are: `min-max`",
+          "pointer": "/scaling_policy/name"
+        },
+        {
+          "detail": "0 is less than the minimum of 1",
+          "pointer": "/health_policy/config/failure-threshold"
+        }
+      ],
+      "status": 422,
+      "title": "Unprocessable Entity",
+      "type": "about:blank"
+    }
+    "#
+    );
+    insta::assert_snapshot!(windlass.put("/images/never:1/policy", json!({})).await, @r#"
+    404 application/problem+json
+    {
+      "detail": "image `never:1` was never started",
+      "status": 404,
+      "title": "Not Found",
+      "type": "about:blank"
+    }
+    "#);
+    // Nothing came of any of it.
+    let shown = windlass.get(&format!("/images/{image}")).await.ok();
+    assert!(shown["desired"]["scaling_policy"].is_null() && shown["desired"]["health_policy"].is_null(), "{shown}");
+    Ok(())
+}
