@@ -21,7 +21,7 @@ pub mod workload;
 
 pub use history::{History, SlotHistory};
 pub use image::ImageRef;
-pub use plan::{Deferral, Plan, Step};
+pub use plan::{Deferral, Plan, Recommendation, Step};
 pub use replica::{ContainerId, Phase, PortBinding, Replica, Slot};
 pub use snapshot::Snapshot;
 pub use time::{DurationMs, Timestamp};

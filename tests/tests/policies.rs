@@ -55,7 +55,7 @@ fn observation() -> ScalingObservation {
 /// One decision of whoever acts for a workload that chose the name: who, and how many.
 async fn decide(registry: &PolicyRegistry) -> (PolicyIdentity, Result<u32, String>) {
     let choice = PolicyChoice { name: NAME.to_owned(), config: "{}".to_owned() };
-    let policies = registry.of(&PolicyChoices { scaling: Some(choice), health: None });
+    let policies = registry.of(&PolicyChoices { scaling: Some(choice), ..PolicyChoices::default() });
     let answer = policies.scaling.decide(&policies.scaling_config, &observation()).await;
     (policies.scaling.identity().clone(), answer.map(|decision| decision.replicas).map_err(|error| error.reason))
 }
@@ -183,7 +183,7 @@ async fn a_revision_that_proved_itself_is_not_set_back() {
     push(&registry, &hostile::knows_only(2)).await;
     let ask = async |current| {
         let choice = PolicyChoice { name: NAME.to_owned(), config: "{}".to_owned() };
-        let policies = registry.of(&PolicyChoices { scaling: Some(choice), health: None });
+        let policies = registry.of(&PolicyChoices { scaling: Some(choice), ..PolicyChoices::default() });
         let shown = ScalingObservation { current_replicas: current, ..observation() };
         policies.scaling.decide("{}", &shown).await.is_ok()
     };

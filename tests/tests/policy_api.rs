@@ -138,6 +138,43 @@ async fn a_broken_revision_changes_nothing_and_is_set_back() -> anyhow::Result<(
 }
 
 #[tokio::test]
+async fn what_is_only_recommended_is_recorded_and_not_done() -> anyhow::Result<()> {
+    let site = Site::new("recommend").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    windlass.post("/start/container", start_body(image, 2, 5)).await.ok();
+    running(&site, 2).await;
+    let path = format!("/images/{image}/policy");
+    let shown = windlass.put(&path, json!({"mode": "recommend"})).await.ok();
+    assert_eq!((&shown["desired"]["mode"], &shown["desired"]["target"]), (&json!("recommend"), &json!(2)), "{shown}");
+
+    let killed = site.engine().running(site.instance()).await?.remove(0);
+    site.engine().kill(&killed).await?;
+    let scale = json!({"min_replicas": 4, "max_replicas": 5});
+    let scaled = windlass.post(&format!("/images/{image}/scale"), scale).await.ok();
+    assert_eq!(scaled["actions"], json!([]), "{scaled}");
+    let newest = windlass.get(&format!("/images/{image}/decisions?limit=1")).await.ok();
+    let newest = &newest["decisions"][0];
+    assert_eq!((&newest["recommended"]["target"], &newest["steps"]), (&json!(4), &json!([])), "{newest}");
+    let steps: Vec<&str> = newest["recommended"]["steps"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|step| step["step"].as_str())
+        .collect();
+    assert_eq!((steps.len(), steps.contains(&"replace")), (3, true), "{newest}");
+
+    let shown = windlass.put(&path, json!({})).await.ok();
+    assert_eq!(
+        (&shown["desired"]["mode"], &shown["last_pass"]["recommended"]),
+        (&json!("act"), &Value::Null),
+        "{shown}"
+    );
+    running(&site, 4).await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_cannot_be_pushed_or_chosen_is_told_with_its_reasons() -> anyhow::Result<()> {
     // So small that what is too long still fits into the connection.
     let site = Site::new("no-push").await?.set("policy.component_bytes", "\"128KiB\"");

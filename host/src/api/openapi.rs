@@ -117,6 +117,9 @@ pub struct PolicyRequest {
     pub scaling_policy: Option<ChoiceRequest>,
     /// Says who is well; null or absent: the default.
     pub health_policy: Option<ChoiceRequest>,
+    /// `act`, or `recommend`: what would be done is recorded, and nothing is done.
+    #[schema(default = "act", nullable = false)]
+    pub mode: Option<String>,
 }
 
 /// A policy and what it is told.

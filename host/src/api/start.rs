@@ -8,7 +8,7 @@ use super::request::{JsonBody, NoQuery};
 use super::views::StartAnswer;
 use crate::model::text::duration;
 use crate::model::workload::{
-    Bounds, ContainerPort, DesiredStatus, Probe, ProbeTarget, Resources, Workload, WorkloadKey,
+    Bounds, ContainerPort, DesiredStatus, Mode, Probe, ProbeTarget, Resources, Workload, WorkloadKey,
 };
 use crate::model::{ImageRef, Invalid, PolicyChoices};
 use axum::Json;
@@ -32,8 +32,8 @@ pub(super) const FIELDS: &[&str] = &[
     "scaling_policy",
     "health_policy",
 ];
-/// What says who decides about a workload.
-pub(super) const POLICIES: &[&str] = &["scaling_policy", "health_policy"];
+/// What says who decides about a workload that is there.
+pub(super) const POLICIES: &[&str] = &["scaling_policy", "health_policy", "mode"];
 const RESOURCES: &[&str] = &["cpu", "memory", "status"];
 const PROBE: &[&str] = &["http", "tcp", "interval", "timeout"];
 
@@ -143,7 +143,11 @@ fn read(body: &Value, problems: &mut Problems) -> Option<Workload> {
 /// 422 with everything that is wrong with the body.
 pub fn policies_of(body: &Value) -> Result<PolicyChoices, Problem> {
     let mut problems = Problems::default();
-    let choices = Fields::of(body, "", POLICIES, &mut problems).map(|fields| choices(&fields, &mut problems));
+    let words = [("act", Mode::Act), ("recommend", Mode::Recommend)];
+    let choices = Fields::of(body, "", POLICIES, &mut problems).and_then(|fields| {
+        let mode = fields.or("mode", Mode::default(), &mut problems, fields::one_of(&words));
+        Some(PolicyChoices { mode: mode?, ..choices(&fields, &mut problems) })
+    });
     problems.finish(choices)
 }
 
@@ -151,6 +155,7 @@ fn choices(fields: &Fields<'_>, problems: &mut Problems) -> PolicyChoices {
     PolicyChoices {
         scaling: fields.nullable("scaling_policy", problems, policies::choice),
         health: fields.nullable("health_policy", problems, policies::choice),
+        mode: Mode::default(),
     }
 }
 

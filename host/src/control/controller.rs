@@ -150,8 +150,11 @@ impl Controller {
             workload.target = state.workload.target;
             let assigned = state.workload.policies.clone();
             let named = std::mem::take(&mut workload.policies);
-            workload.policies =
-                PolicyChoices { scaling: named.scaling.or(assigned.scaling), health: named.health.or(assigned.health) };
+            workload.policies = PolicyChoices {
+                scaling: named.scaling.or(assigned.scaling),
+                health: named.health.or(assigned.health),
+                mode: assigned.mode,
+            };
         }
         self.save(&workload).await?;
         let wanted = workload.resources.status;

@@ -7,10 +7,10 @@
 
 use crate::model::facts::{Assessment, HealthStatus, Remedy};
 use crate::model::settings::ControlSettings;
-use crate::model::workload::DesiredStatus;
+use crate::model::workload::{DesiredStatus, Mode};
 use crate::model::{
-    ContainerId, Deferral, History, Phase, Plan, Replica, Slot, SlotHistory, Snapshot, Step, Timestamp, Verdict,
-    Workload,
+    ContainerId, Deferral, History, Phase, Plan, Recommendation, Replica, Slot, SlotHistory, Snapshot, Step, Timestamp,
+    Verdict, Workload,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,8 +21,32 @@ const AFTER_CAP: Duration = Duration::from_secs(1);
 /// The shortest time after which a policy may ask to be evaluated again.
 const SHORTEST_EVALUATE_AFTER: Duration = Duration::from_secs(1);
 
-/// Makes the plan of one pass.
+/// Makes the plan of one pass; where the workload's mode is to recommend, one that does nothing and says what
+/// would be done.
 pub fn decide(
+    desired: &Workload,
+    snapshot: &Snapshot,
+    verdict: &Verdict,
+    history: &History,
+    settings: &ControlSettings,
+    now: Timestamp,
+) -> Plan {
+    let plan = plan(desired, snapshot, verdict, history, settings, now);
+    match desired.policies.mode {
+        Mode::Act => plan,
+        Mode::Recommend => Plan {
+            target: desired.target,
+            reason: format!("only recommended: {}", plan.reason),
+            steps: Vec::new(),
+            recommended: Some(Recommendation { target: plan.target, steps: plan.steps }),
+            // Nothing was restarted, so no restart is counted; what the policies remember goes on.
+            history: History { slots: history.slots.clone(), ..plan.history },
+            ..plan
+        },
+    }
+}
+
+fn plan(
     desired: &Workload,
     snapshot: &Snapshot,
     verdict: &Verdict,
@@ -49,7 +73,7 @@ pub fn decide(
         planner.look_again_after(Duration::from_millis(after).max(SHORTEST_EVALUATE_AFTER));
     }
     let Planner { steps, deferred, look_again, .. } = planner;
-    Plan { target, reason, steps, deferred, history, look_again }
+    Plan { target, reason, steps, deferred, recommended: None, history, look_again }
 }
 
 /// What the policies are to be handed next time: what they returned, or what they were handed if they failed.
@@ -90,6 +114,7 @@ fn stopped(desired: &Workload, snapshot: &Snapshot, history: History) -> Plan {
         reason,
         steps,
         deferred: Vec::new(),
+        recommended: None,
         history,
         look_again: None,
     }

@@ -45,6 +45,7 @@ fn blind(shared: &Shared, cell: &Cell, at: Timestamp, error: &RuntimeError) -> P
         scaling_policy: None,
         actions: Vec::new(),
         deferred: Vec::new(),
+        recommended: None,
     }
 }
 
@@ -98,6 +99,7 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
         scaling_policy: Some(policy_report(evaluation.verdict.scaling)),
         actions: outcome.actions,
         deferred: plan.deferred,
+        recommended: plan.recommended,
     }
 }
 
@@ -145,7 +147,7 @@ async fn record(
         (evaluation.verdict.health.answer.as_ref().err(), evaluation.verdict.scaling.answer.as_ref().err());
     let deferred: Vec<_> = plan.deferred.iter().map(|deferral| (deferral.slot, &deferral.reason)).collect();
     let asked = (&evaluation.verdict.health.policy, &evaluation.verdict.scaling.policy);
-    let gist = format!("{} {} {unavailable:?} {deferred:?} {asked:?}", plan.target, plan.reason);
+    let gist = format!("{} {} {unavailable:?} {deferred:?} {asked:?} {:?}", plan.target, plan.reason, plan.recommended);
     let repeats = plan.steps.is_empty() && cell.state().last_recorded.as_ref() == Some(&gist);
     if repeats {
         if cell.state().history != plan.history || cell.state().workload.target != plan.target {
@@ -172,6 +174,7 @@ async fn record(
     body["reason"] = json!(plan.reason);
     body["steps"] = json!(plan.steps);
     body["deferred"] = json!(plan.deferred);
+    body["recommended"] = json!(plan.recommended);
     body["actions"] = json!(actions);
     let decision = DecisionRecord { id: 0, at: evaluation.scaling_observation.now, body };
     cell.state().last_recorded = Some(gist);

@@ -1,7 +1,9 @@
 //! What the loop did, for the API and the decision record to read.
 
 use crate::model::facts::HealthStatus;
-use crate::model::{ContainerId, Deferral, PolicyFailure, PolicyIdentity, Replica, Timestamp, Workload};
+use crate::model::{
+    ContainerId, Deferral, PolicyFailure, PolicyIdentity, Recommendation, Replica, Timestamp, Workload,
+};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,6 +66,8 @@ pub struct PassReport {
     pub actions: Vec<Action>,
     /// What waits, for backoff or for the cap on healing.
     pub deferred: Vec<Deferral>,
+    /// What would have been done; none: the workload's mode is to act.
+    pub recommended: Option<Recommendation>,
 }
 
 /// A workload as it is known at this moment, without asking the engine.

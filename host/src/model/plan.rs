@@ -73,6 +73,15 @@ pub struct Deferral {
     pub reason: String,
 }
 
+/// What would be done, and is not: the workload is in the mode that only recommends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Recommendation {
+    /// The count it would be steered to.
+    pub target: u32,
+    /// The steps that would be taken.
+    pub steps: Vec<Step>,
+}
+
 /// What a pass will do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
@@ -84,6 +93,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What waits, for backoff or for the cap on healing.
     pub deferred: Vec<Deferral>,
+    /// What would be done instead; none: what is to be done is done.
+    pub recommended: Option<Recommendation>,
     /// What is remembered if the steps are taken.
     pub history: History,
     /// Look again after this time even if nothing happens; none: at the usual interval.

@@ -228,6 +228,17 @@ pub struct PolicyChoice {
     pub config: String,
 }
 
+/// What becomes of what was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// It is done.
+    #[default]
+    Act,
+    /// It is written down, and nothing is done.
+    Recommend,
+}
+
 /// The policies of a workload; none: the host's default.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PolicyChoices {
@@ -235,6 +246,9 @@ pub struct PolicyChoices {
     pub scaling: Option<PolicyChoice>,
     /// Says who is well.
     pub health: Option<PolicyChoice>,
+    /// Whether what they decide is done.
+    #[serde(default)]
+    pub mode: Mode,
 }
 
 /// The desired state of one workload.

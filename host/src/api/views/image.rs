@@ -4,7 +4,7 @@ use super::{ActionView, ContainerSummary, DesiredBounds, ImageSummary, Resources
 use crate::control::report::PolicyReport;
 use crate::control::{PassReport, WorkloadView};
 use crate::model::facts::HealthStatus;
-use crate::model::workload::{Probe, ProbeTarget};
+use crate::model::workload::{Mode, Probe, ProbeTarget};
 use crate::model::{Deferral, Phase, PolicyChoice, Replica};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -97,6 +97,8 @@ pub struct PassView {
     pub actions: Vec<ActionView>,
     /// What waits, for backoff or for the cap on healing.
     pub deferred: Vec<DeferralView>,
+    /// What would have been done: `{"target", "steps"}`; null: the workload's mode is to act.
+    pub recommended: Option<Value>,
 }
 
 /// Something that is to be done, and not yet.
@@ -128,6 +130,7 @@ impl PassView {
             scaling_policy: pass.scaling_policy.as_ref().map(PolicyAnswerView::from),
             actions: pass.actions.iter().map(|action| ActionView::of(action, replicas)).collect(),
             deferred: pass.deferred.iter().map(DeferralView::from).collect(),
+            recommended: pass.recommended.as_ref().map(|recommended| json!(recommended)),
         }
     }
 }
@@ -158,6 +161,9 @@ pub struct DesiredView {
     pub scaling_policy: Option<Value>,
     /// Says who is well; null: the default.
     pub health_policy: Option<Value>,
+    /// `act`, or `recommend`: what would be done is recorded, and nothing is done.
+    #[schema(value_type = String)]
+    pub mode: Mode,
 }
 
 /// What runs, in `GET /images/{image}`.
@@ -221,6 +227,7 @@ impl From<&WorkloadView> for ImageView {
                 command: workload.command.clone(),
                 scaling_policy: workload.policies.scaling.as_ref().map(choice),
                 health_policy: workload.policies.health.as_ref().map(choice),
+                mode: workload.policies.mode,
             },
             observed: ObservedView {
                 replicas: view.replicas.len() - held,

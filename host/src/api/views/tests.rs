@@ -66,6 +66,7 @@ fn pass() -> PassReport {
             policy,
             unavailable: Some(PolicyFailure::new(FailureKind::Time, "it ran longer than 250 ms")),
         }),
+        recommended: None,
         deferred: vec![Deferral { slot: Slot(4), until: Timestamp(9_000), reason: "it is ill; backoff".to_owned() }],
         actions: vec![
             action(ActionKind::Create, Some("aa"), "nginx-aa", None),
@@ -319,7 +320,8 @@ fn a_workload_is_shown_with_what_runs_and_why() {
         },
         "command": null,
         "scaling_policy": null,
-        "health_policy": null
+        "health_policy": null,
+        "mode": "act"
       },
       "observed": {
         "replicas": 1,
@@ -444,7 +446,8 @@ fn a_workload_is_shown_with_what_runs_and_why() {
             "until": 9000,
             "reason": "it is ill; backoff"
           }
-        ]
+        ],
+        "recommended": null
       }
     }
     "#);

@@ -411,3 +411,21 @@ mod properties {
         }
     }
 }
+
+#[test]
+fn a_workload_that_only_recommends_does_nothing_and_says_what_it_would() {
+    let mut desired = workload("web", 2, 5);
+    let mut pass = Pass::of(&desired, replicas(&desired, 1));
+    let acting = pass.decide();
+    assert!(!acting.steps.is_empty() && acting.recommended.is_none());
+    desired.policies.mode = Mode::Recommend;
+    desired.target = 1;
+    pass.desired = desired;
+    let plan = pass.decide();
+    let recommended = plan.recommended.expect("a recommendation");
+    assert_eq!((recommended.target, recommended.steps), (acting.target, acting.steps));
+    assert_eq!((plan.target, plan.steps.len(), &plan.history.slots), (1, 0, &pass.history.slots));
+    // What the policies remember goes on: the mode changes nothing for them.
+    assert_eq!(plan.history.scaling_memory, [9]);
+    assert!(plan.reason.starts_with("only recommended: "), "{}", plan.reason);
+}
