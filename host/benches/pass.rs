@@ -42,12 +42,7 @@ async fn controller(directory: &std::path::Path) -> Controller {
     Controller::begin(Parts {
         runtime: Arc::new(engine),
         store: Arc::new(store),
-        policies: Arc::new(Policies {
-            scaling: policies.default_scaling(),
-            scaling_config: "{}".to_owned(),
-            health: policies.default_health(),
-            health_config: "{}".to_owned(),
-        }),
+        policies: Arc::new(Policies::plain(policies.default_scaling(), policies.default_health())),
         net: NetClient::new().expect("TLS is set up"),
         host_name: "bench".to_owned(),
         // The benchmark wakes; the timer does not.

@@ -21,6 +21,7 @@ mod operator;
 mod pass;
 pub mod probe;
 pub mod report;
+mod shadow;
 mod shared;
 
 pub use controller::{Controller, Parts, Started};

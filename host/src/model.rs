@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`image`] and [`workload`] (what the user asked for), [`replica`] and [`snapshot`]
 //! (what runs), [`facts`] (what a policy is shown and answers, the contract in `wit/` as Rust types),
-//! [`verdict`] (its answer, or why there is none), [`history`] and [`plan`] (what the host makes of it).
+//! [`verdict`] (its answer, or why there is none), [`shadow`] (what others would have said), [`history`] and [`plan`] (what the host makes of it).
 
 pub mod facts;
 #[cfg(test)]
@@ -13,6 +13,7 @@ pub mod plan;
 pub mod quantity;
 pub mod replica;
 pub mod settings;
+pub mod shadow;
 pub mod snapshot;
 pub mod text;
 pub mod time;
@@ -23,9 +24,10 @@ pub use history::{History, SlotHistory};
 pub use image::ImageRef;
 pub use plan::{Deferral, Plan, Recommendation, Step};
 pub use replica::{ContainerId, Phase, PortBinding, Replica, Slot};
+pub use shadow::{Difference, ShadowTally};
 pub use snapshot::Snapshot;
 pub use time::{DurationMs, Timestamp};
-pub use verdict::{FailureKind, MemoryOwner, PolicyFailure, PolicyIdentity, PolicyOutcome, Verdict};
+pub use verdict::{FailureKind, MemoryOwner, PolicyFailure, PolicyIdentity, PolicyKind, PolicyOutcome, Verdict};
 pub use workload::{Bounds, PolicyChoice, PolicyChoices, Workload, WorkloadKey};
 
 /// A text that was refused when it was parsed into one of the types here.

@@ -20,7 +20,6 @@ mod shelf;
 pub mod store;
 
 pub use catalogue::{CatalogueError, ChoiceError, PolicyCatalogue, PolicyInfo, Push, RevisionInfo};
-pub use link::PolicyKind;
 
 use crate::model::PolicyChoices;
 use crate::model::facts::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
@@ -65,6 +64,34 @@ pub struct Policies {
     pub health: Arc<dyn HealthPolicy>,
     /// Its configuration, JSON text.
     pub health_config: String,
+    /// Those that are asked beside them and never act.
+    pub shadows: Vec<Shadow>,
+}
+
+impl Policies {
+    /// Two policies without configuration, and no shadows.
+    pub fn plain(scaling: Arc<dyn ScalingPolicy>, health: Arc<dyn HealthPolicy>) -> Self {
+        let config = || "{}".to_owned();
+        Self { scaling, scaling_config: config(), health, health_config: config(), shadows: Vec::new() }
+    }
+}
+
+/// A policy that is asked what the acting one is asked, and only written down.
+#[derive(Clone)]
+pub struct Shadow {
+    /// Who is asked.
+    pub policy: ShadowPolicy,
+    /// Its configuration, JSON text.
+    pub config: String,
+}
+
+/// A shadow of either kind.
+#[derive(Clone)]
+pub enum ShadowPolicy {
+    /// Says how many.
+    Scaling(Arc<dyn ScalingPolicy>),
+    /// Says who is well.
+    Health(Arc<dyn HealthPolicy>),
 }
 
 /// Where the loop finds the policies of a workload, before each pass anew.

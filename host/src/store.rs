@@ -2,7 +2,7 @@
 
 pub mod sqlite;
 
-use crate::model::{ContainerId, History, Timestamp, Workload, WorkloadKey};
+use crate::model::{ContainerId, History, ShadowTally, Timestamp, Workload, WorkloadKey};
 use serde::{Deserialize, Serialize};
 
 /// What the store could not do.
@@ -54,6 +54,15 @@ pub struct StoredWorkload {
     pub history: History,
     /// Replicas an operator stopped.
     pub held: Vec<ContainerId>,
+    /// What its shadows would have said.
+    pub shadows: Vec<ShadowTally>,
+}
+
+impl StoredWorkload {
+    /// One that is new.
+    pub fn new(workload: Workload) -> Self {
+        Self { workload, history: History::default(), held: Vec::new(), shadows: Vec::new() }
+    }
 }
 
 /// Keeps what must survive a crash at any moment. Calls are short and block; each is one transaction,
@@ -81,6 +90,15 @@ pub trait Store: Send + Sync + 'static {
         history: &History,
         decision: Option<&DecisionRecord>,
     ) -> Result<Option<i64>, StoreError>;
+
+    /// Replaces what the shadows would have said, and writes what they said now beside a decision, as its
+    /// `shadows`; one that is not kept any more is left out.
+    fn save_shadows(
+        &self,
+        key: &WorkloadKey,
+        shadows: &[ShadowTally],
+        beside: Option<(i64, &serde_json::Value)>,
+    ) -> Result<(), StoreError>;
 
     /// The newest decisions of a workload, newest first, at most `limit`.
     fn decisions(&self, key: &WorkloadKey, limit: u32) -> Result<Vec<DecisionRecord>, StoreError>;

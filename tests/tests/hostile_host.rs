@@ -47,12 +47,7 @@ impl Host {
         let controller = Controller::begin(Parts {
             runtime: Arc::new(engine.clone()),
             store: Arc::new(SqliteStore::open(directory.path(), 100)?),
-            policies: Arc::new(Policies {
-                scaling,
-                scaling_config: "{}".to_owned(),
-                health,
-                health_config: "{}".to_owned(),
-            }),
+            policies: Arc::new(Policies::plain(scaling, health)),
             net: NetClient::new()?,
             host_name: "here".to_owned(),
             settings: ControlSettings::default(),

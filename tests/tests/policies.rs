@@ -9,7 +9,7 @@ use windlass::model::settings::PolicyLimits;
 use windlass::model::{PolicyChoice, PolicyChoices, PolicyIdentity, Timestamp};
 use windlass::policy::compile::Compiler;
 use windlass::policy::registry::{Defaults, LIVENESS, PolicyRegistry};
-use windlass::policy::{CatalogueError, PolicyCatalogue, PolicyInfo, PolicySource, Push};
+use windlass::policy::{CatalogueError, PolicyCatalogue, PolicyInfo, PolicySource, Push, ShadowPolicy};
 use windlass_tests::hostile::{self, Stub};
 use windlass_tests::wait::eventually;
 
@@ -25,6 +25,7 @@ fn push_of(name: &str, component: Vec<u8>) -> Push {
         component: component.into(),
         by: "ada@example.org".to_owned(),
         reset_memory: false,
+        candidate: false,
         at: Timestamp(1_767_225_600_000),
     }
 }
@@ -268,4 +269,77 @@ async fn a_swap_under_load_loses_no_decision() {
     }
     done.store(true, Ordering::SeqCst);
     assert!(asking.await.expect("no decision was wrong or missing") > 20);
+}
+
+async fn push_candidate(registry: &PolicyRegistry, stub: &Stub) -> Result<PolicyInfo, CatalogueError> {
+    registry.push(Push { candidate: true, ..push_of(NAME, stub.build()) }).await
+}
+
+/// Who shadows a workload that chose the name, and named `others` as shadows: revision and answer of each.
+async fn shadows(registry: &PolicyRegistry, others: &[&str]) -> Vec<(String, u32, Option<u32>)> {
+    let choice = |name: &str| PolicyChoice { name: name.to_owned(), config: "{}".to_owned() };
+    let choices = PolicyChoices {
+        scaling: Some(choice(NAME)),
+        shadows: others.iter().map(|name| choice(name)).collect(),
+        ..PolicyChoices::default()
+    };
+    let mut found = Vec::new();
+    for shadow in registry.of(&choices).shadows {
+        let ShadowPolicy::Scaling(policy) = shadow.policy else { panic!("all of these are scaling policies") };
+        let answer = policy.decide(&shadow.config, &observation()).await;
+        let identity = policy.identity();
+        found.push((identity.name.clone(), identity.revision, answer.ok().map(|decision| decision.replicas)));
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_candidate_shadows_who_acts_until_it_is_promoted() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    {
+        let registry = open(data_dir.path(), PolicyLimits::default()).await;
+        let early = push_candidate(&registry, &hostile::proposes(4)).await.expect_err("nobody acts yet").to_string();
+        assert_eq!(early, "no revision of `queue` acts that a candidate could be compared with");
+        push(&registry, &hostile::proposes(3)).await;
+        push_candidate(&registry, &hostile::proposes(4)).await.expect("a candidate");
+        let info = push_candidate(&registry, &hostile::proposes(5)).await.expect("another candidate");
+        assert_eq!((info.acting, info.candidate, info.revisions.len()), (Some(1), Some(3), 3));
+        // What is the candidate already is no new revision.
+        let again = push_candidate(&registry, &hostile::proposes(5)).await.expect("the same");
+        assert_eq!(again.revisions.len(), 3);
+    }
+    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    assert_eq!(decided(&registry).await, (1, 3));
+    assert_eq!(shadows(&registry, &[]).await, [(NAME.to_owned(), 3, Some(5))]);
+    let promoted = registry.promote(NAME, None).await.expect("promoted");
+    assert_eq!((promoted.acting, promoted.candidate), (Some(3), None));
+    assert_eq!(decided(&registry).await, (3, 5));
+    assert!(shadows(&registry, &[]).await.is_empty());
+    // Revision 2 never acted: there is nothing to go back to in it, unless somebody says so.
+    assert_eq!(registry.roll_back(NAME).await.expect("rolled back").acting, Some(1));
+    assert_eq!(registry.promote(NAME, Some(2)).await.expect("promoted").acting, Some(2));
+    assert_eq!(decided(&registry).await, (2, 4));
+    let refused = async |revision| registry.promote(NAME, revision).await.expect_err("refused").to_string();
+    assert_eq!(refused(None).await, "`queue` has no candidate; say which revision is to act");
+    assert_eq!(refused(Some(9)).await, "`queue` has no revision 9");
+}
+
+#[tokio::test]
+async fn a_shadow_that_fails_sets_nothing_back() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let limits = PolicyLimits { trial_calls: 20, trial_failures: 1, ..PolicyLimits::default() };
+    let registry = open(data_dir.path(), limits).await;
+    push(&registry, &hostile::proposes(3)).await;
+    push_candidate(&registry, &hostile::knows_only(9)).await.expect("a candidate");
+    registry.push(push_of("other", hostile::knows_only(9).build())).await.expect("it is taken");
+    let asked = shadows(&registry, &["other", "nobody"]).await;
+    assert_eq!(asked, [(NAME.to_owned(), 2, None), ("other".to_owned(), 1, None)]);
+    assert_eq!(registry.find(NAME).expect("it is there").candidate, Some(2));
+    assert_eq!(registry.find("other").expect("it is there").acting, Some(1));
+    // Once it acts, it is on trial as any other.
+    registry.promote(NAME, None).await.expect("promoted");
+    decide(&registry).await.1.expect_err("it knows another count only");
+    assert_eq!(decided(&registry).await, (1, 3));
+    let refused = registry.promote(NAME, Some(2)).await.expect_err("quarantined").to_string();
+    assert!(refused.starts_with("revision 2 of `queue` may not act: 1 of its first 1 calls failed"), "{refused}");
 }

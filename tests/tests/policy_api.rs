@@ -33,6 +33,7 @@ async fn a_policy_is_pushed_chosen_swapped_and_rolled_back_while_windlass_runs()
     200 application/json
     {
       "acting": 1,
+      "candidate": null,
       "config_schema": {},
       "digest": "[digest]",
       "failures": {
@@ -171,6 +172,140 @@ async fn what_is_only_recommended_is_recorded_and_not_done() -> anyhow::Result<(
         "{shown}"
     );
     running(&site, 4).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_candidate_is_watched_in_shadow_and_promoted() -> anyhow::Result<()> {
+    let site = Site::new("shadow").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    windlass.post("/start/container", start_body(image, 1, 5)).await.ok();
+    push(&windlass, &hostile::proposes(2)).await;
+    let path = format!("/images/{image}/policy");
+    let choice = json!({
+        "scaling_policy": {"name": "queue"},
+        "shadow_policies": [{"name": "min-max"}, {"name": "liveness", "config": {"failure-threshold": 7}}],
+    });
+    let shown = windlass.put(&path, choice).await.ok();
+    assert_eq!(shown["desired"]["shadow_policies"][1]["config"], json!({"failure-threshold": 7}), "{shown}");
+    running(&site, 2).await;
+    let pushed = windlass.put_component("/policies/queue?candidate=true", hostile::proposes(4).build()).await.ok();
+    assert_eq!((&pushed["acting"], &pushed["candidate"]), (&json!(1), &json!(2)), "{pushed}");
+
+    let shadows = format!("/images/{image}/shadows");
+    let mut seen = Value::Null;
+    eventually("the candidate to be asked", LIMIT, async || {
+        windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
+        seen = windlass.get(&shadows).await.ok();
+        if seen["shadows"][0]["revision"] == 2 { Ok(()) } else { Err(seen.to_string()) }
+    })
+    .await;
+    let names: Vec<&Value> = seen["shadows"].as_array().into_iter().flatten().map(|shadow| &shadow["name"]).collect();
+    assert_eq!(names, ["queue", "min-max", "liveness"], "{seen}");
+    let difference = &seen["shadows"][0]["differences"][0];
+    assert_eq!(
+        (&difference["acting"]["replicas"], &difference["shadow"]["replicas"]),
+        (&json!(2), &json!(4)),
+        "{seen}"
+    );
+    let liveness = &seen["shadows"][2];
+    assert_eq!((&liveness["differed"], &liveness["failed"]), (&json!(0), &json!(0)), "{seen}");
+    // Watched is all it was.
+    running(&site, 2).await;
+    assert_eq!(windlass.post("/policies/queue/promote", Value::Null).await.ok()["acting"], 2);
+    windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
+    running(&site, 4).await;
+
+    insta::assert_snapshot!(
+        windlass.put(&path, json!({"shadow_policies": [{"name": "quue"}, {"name": "min-max", "config": {"a": 1}}]})).await,
+        @r#"
+        422 application/problem+json
+        {
+          "detail": "/shadow_policies/0/name: there is no policy `quue`; /shadow_policies/1/config: Additional properties are not allowed ('a' was unexpected)",
+          "errors": [
+            {
+              "detail": "there is no policy `quue`",
+              "pointer": "/shadow_policies/0/name"
+            },
+            {
+              "detail": "Additional properties are not allowed ('a' was unexpected)",
+              "pointer": "/shadow_policies/1/config"
+            }
+          ],
+          "status": 422,
+          "title": "Unprocessable Entity",
+          "type": "about:blank"
+        }
+        "#
+    );
+    insta::assert_snapshot!(
+        windlass.put(&path, json!({"shadow_policies": vec![json!({"name": "min-max"}); 5]})).await,
+        @r#"
+        422 application/problem+json
+        {
+          "detail": "/shadow_policies: a workload has at most 4 shadows; /shadow_policies/1: the same policy with the same configuration is given twice; /shadow_policies/2: the same policy with the same configuration is given twice; /shadow_policies/3: the same policy with the same configuration is given twice; /shadow_policies/4: the same policy with the same configuration is given twice",
+          "errors": [
+            {
+              "detail": "a workload has at most 4 shadows",
+              "pointer": "/shadow_policies"
+            },
+            {
+              "detail": "the same policy with the same configuration is given twice",
+              "pointer": "/shadow_policies/1"
+            },
+            {
+              "detail": "the same policy with the same configuration is given twice",
+              "pointer": "/shadow_policies/2"
+            },
+            {
+              "detail": "the same policy with the same configuration is given twice",
+              "pointer": "/shadow_policies/3"
+            },
+            {
+              "detail": "the same policy with the same configuration is given twice",
+              "pointer": "/shadow_policies/4"
+            }
+          ],
+          "status": 422,
+          "title": "Unprocessable Entity",
+          "type": "about:blank"
+        }
+        "#
+    );
+    insta::assert_snapshot!(windlass.post("/policies/queue/promote", Value::Null).await, @r#"
+    409 application/problem+json
+    {
+      "detail": "`queue` has no candidate; say which revision is to act",
+      "status": 409,
+      "title": "Conflict",
+      "type": "about:blank"
+    }
+    "#);
+    insta::assert_snapshot!(windlass.post("/policies/queue/promote?revision=none", Value::Null).await, @r#"
+    422 application/problem+json
+    {
+      "detail": "/query/revision: expected the number of a revision, from 1",
+      "errors": [
+        {
+          "detail": "expected the number of a revision, from 1",
+          "pointer": "/query/revision"
+        }
+      ],
+      "status": 422,
+      "title": "Unprocessable Entity",
+      "type": "about:blank"
+    }
+    "#);
+    insta::assert_snapshot!(windlass.get("/images/never:1/shadows").await, @r#"
+    404 application/problem+json
+    {
+      "detail": "image `never:1` was never started",
+      "status": 404,
+      "title": "Not Found",
+      "type": "about:blank"
+    }
+    "#);
     Ok(())
 }
 

@@ -290,12 +290,10 @@ fn begin(
     Ok(Controller::begin(Parts {
         runtime: Arc::new(engine.clone()),
         store: Arc::new(SqliteStore::open(directory, 1_000)?),
-        policies: Arc::new(Policies {
-            scaling: Arc::new(Fallible { real: scaling, broken: Arc::clone(scaling_broken) }),
-            scaling_config: "{}".to_owned(),
-            health: Arc::new(Fallible { real: health, broken: Arc::clone(health_broken) }),
-            health_config: "{}".to_owned(),
-        }),
+        policies: Arc::new(Policies::plain(
+            Arc::new(Fallible { real: scaling, broken: Arc::clone(scaling_broken) }),
+            Arc::new(Fallible { real: health, broken: Arc::clone(health_broken) }),
+        )),
         net: Arc::<SimNet>::clone(net),
         host_name: "here".to_owned(),
         settings: ControlSettings::default(),

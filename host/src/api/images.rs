@@ -3,7 +3,9 @@
 use super::ApiState;
 use super::error::Problem;
 use super::request::{ImageKey, JsonBody, Limit, NoQuery, to_the_end};
-use super::views::{ContainerHealth, ContainerSummary, ImageSummary, ImageView, ReconcileAnswer, RemovedContainer};
+use super::views::{
+    ContainerHealth, ContainerSummary, ImageShadows, ImageSummary, ImageView, ReconcileAnswer, RemovedContainer,
+};
 use super::{policies, start};
 use crate::control::{ControlError, PassReport, WorkloadView};
 use crate::model::{Replica, WorkloadKey};
@@ -167,6 +169,16 @@ pub async fn decisions(
     let image = known(&state, &key)?.workload.image.to_string();
     let decisions = state.controller.decisions(&key, limit).await?;
     Ok(Json(ImageDecisions { image, decisions }))
+}
+
+/// What the shadows of a workload would have said, and where that differs.
+pub async fn shadows(
+    State(state): State<ApiState>,
+    ImageKey(key): ImageKey,
+    _: NoQuery,
+) -> Result<Json<ImageShadows>, Problem> {
+    let view = known(&state, &key)?;
+    Ok(Json(ImageShadows::from(&view)))
 }
 
 fn known(state: &ApiState, key: &WorkloadKey) -> Result<WorkloadView, Problem> {

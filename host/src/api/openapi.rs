@@ -43,6 +43,9 @@ pub struct StartContainerRequest {
     pub scaling_policy: Option<ChoiceRequest>,
     /// Says who is well; null or absent: who does already, at first the default.
     pub health_policy: Option<ChoiceRequest>,
+    /// Asked beside them, and only written down; null or absent: those that are already.
+    #[schema(max_items = 4)]
+    pub shadow_policies: Option<Vec<ChoiceRequest>>,
     /// Replaces the image's command.
     pub command: Option<Vec<String>>,
 }
@@ -117,6 +120,9 @@ pub struct PolicyRequest {
     pub scaling_policy: Option<ChoiceRequest>,
     /// Says who is well; null or absent: the default.
     pub health_policy: Option<ChoiceRequest>,
+    /// Asked beside them, and only written down; null or absent: none.
+    #[schema(max_items = 4)]
+    pub shadow_policies: Option<Vec<ChoiceRequest>>,
     /// `act`, or `recommend`: what would be done is recorded, and nothing is done.
     #[schema(default = "act", nullable = false)]
     pub mode: Option<String>,
@@ -176,6 +182,7 @@ pub struct ProblemDetails {
     images::ImageContainers,
     images::ImageHealth,
     images::ImageDecisions,
+    views::ImageShadows,
     images::DeletedImage,
     containers::ContainerList,
     containers::ChangedContainer,
@@ -218,7 +225,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     operation("get", "/ready", "Whether Windlass can do its work; 503 says why not", "", "Ready", &[503]),
     operation("get", "/policies", "The policies: names, versions, digests, schemas", "", "PolicyList", &[503]),
     operation("get", "/policies/{name}", "One policy with its revisions", "", "PolicyDetail", &[404, 503]),
-    operation("put", "/policies/{name}", "Register a component as the newest revision, which acts from the next pass on", COMPONENT, "PolicyDetail", &[409, 413, 415, 422, 503]),
+    operation("put", "/policies/{name}", "Register a component as the newest revision, which acts from the next pass on, or as the candidate", COMPONENT, "PolicyDetail", &[409, 413, 415, 422, 503]),
+    operation("post", "/policies/{name}/promote", "Let the candidate act, or the revision of a number", "", "PolicyDetail", &[404, 409, 422, 503]),
     operation("post", "/policies/{name}/rollback", "Let the revision before the acting one act again", "", "PolicyDetail", &[404, 409, 503]),
     operation("post", "/start/container", "Store what is wanted and answer after the pass that made it so", "StartContainerRequest", "StartAnswer", &[400, 409, 413, 415, 422, 503]),
     operation("get", "/containers", "Every container, as last seen", "", "ContainerList", &[503]),
@@ -233,6 +241,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     operation("get", "/images/{image}/containers", "The containers of a workload, as last seen", "", "ImageContainers", &[503]),
     operation("get", "/images/{image}/health", "How the containers of a workload are, from the last look and samples", "", "ImageHealth", &[503]),
     operation("get", "/images/{image}/decisions", "The newest decisions of a workload", "", "ImageDecisions", &[404, 422, 503]),
+    operation("get", "/images/{image}/shadows", "What the shadows of a workload would have said, and where it differs", "", "ImageShadows", &[404, 503]),
     operation("get", "/openapi.json", "This description", "", "", &[503]),
 ];
 
@@ -314,8 +323,19 @@ fn describe(operation: &Operation) -> Value {
                     "description": "Whether it is handed what the revision before it remembered.",
                     "schema": {"type": "string", "enum": ["keep", "reset"], "default": "keep"},
                 },
+                {
+                    "name": "candidate", "in": "query",
+                    "description": "It is only asked beside the acting revision, and promoted later.",
+                    "schema": {"type": "boolean", "default": false},
+                },
                 {"name": "From", "in": "header", "description": "Who pushes it.", "schema": {"type": "string"}},
             ]);
+        }
+        ("post", "/policies/{name}/promote") => {
+            described["parameters"] = json!([{
+                "name": "revision", "in": "query", "description": "Which; where it is absent, the candidate.",
+                "schema": {"type": "integer", "minimum": 1},
+            }]);
         }
         _ => {}
     }
@@ -326,7 +346,7 @@ fn path_parameters(path: &str) -> Vec<Value> {
     let describe = |name: &str| match name {
         "image" => {
             "Image or name of a workload. Slashes may be written as they are, unless the image's own last part is \
-             `containers`, `decisions`, `health`, `policy`, `reconcile` or `scale`: then as `%2F`."
+             `containers`, `decisions`, `health`, `policy`, `reconcile`, `scale` or `shadows`: then as `%2F`."
         }
         "name" => "Name of a policy: 1 to 63 lower-case letters, digits and hyphens.",
         _ => "Name of a container, its identifier, or 12 and more characters the identifier begins with.",

@@ -3,11 +3,12 @@
 use super::ApiState;
 use super::error::Problem;
 use super::fields::{self, Fields, Problems};
-use super::request::{NoQuery, PolicyName, Reset, WasmBody, to_the_end_or};
+use super::request::{NoQuery, PolicyName, PushQuery, RevisionNumber, WasmBody, to_the_end_or};
 use super::views::{PolicyDetail, PolicyView};
 use crate::control::ControlError;
+use crate::model::PolicyKind;
 use crate::model::{PolicyChoice, PolicyChoices, Timestamp};
-use crate::policy::{CatalogueError, ChoiceError, PolicyKind, Push};
+use crate::policy::{CatalogueError, ChoiceError, Push};
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::FROM;
@@ -41,18 +42,28 @@ pub async fn show(
     Ok(Json(PolicyDetail::from(found)))
 }
 
-/// Registers the body as the newest revision, which acts from the next pass on.
+/// Registers the body as the newest revision, which acts from the next pass on, or as the candidate.
 pub async fn push(
     State(state): State<ApiState>,
     PolicyName(name): PolicyName,
-    Reset(reset_memory): Reset,
+    PushQuery { reset_memory, candidate }: PushQuery,
     headers: HeaderMap,
     WasmBody(component): WasmBody,
 ) -> Result<Json<PolicyDetail>, Problem> {
     let at = Timestamp(state.controller.now_ms());
-    let push = Push { name, component: component.to_vec().into(), by: pusher(&headers), reset_memory, at };
+    let push = Push { name, component: component.to_vec().into(), by: pusher(&headers), reset_memory, candidate, at };
     let pushed = to_the_end_or(async move { state.policies.push(push).await.map_err(Problem::from) }).await?;
     Ok(Json(PolicyDetail::from(pushed)))
+}
+
+/// Lets the candidate act, or the revision of a number.
+pub async fn promote(
+    State(state): State<ApiState>,
+    PolicyName(name): PolicyName,
+    RevisionNumber(revision): RevisionNumber,
+) -> Result<Json<PolicyDetail>, Problem> {
+    let promoted = async move { state.policies.promote(&name, revision).await.map_err(Problem::from) };
+    Ok(Json(PolicyDetail::from(to_the_end_or(promoted).await?)))
 }
 
 /// Lets the revision before the acting one act again.
@@ -98,8 +109,18 @@ pub(super) async fn check(state: &ApiState, choices: &PolicyChoices) -> Result<(
         (PolicyKind::Scaling, &choices.scaling, "/scaling_policy"),
         (PolicyKind::Health, &choices.health, "/health_policy"),
     ];
-    for (kind, choice, pointer) in chosen {
-        let Some(choice) = choice else { continue };
+    let named = chosen
+        .into_iter()
+        .filter_map(|(kind, choice, pointer)| choice.as_ref().map(|choice| (Some(kind), choice, pointer.to_owned())));
+    let shadows = choices.shadows.iter().enumerate().map(|(index, choice)| {
+        let kind = state.policies.find(&choice.name).map(|info| info.kind);
+        (kind, choice, format!("/shadow_policies/{index}"))
+    });
+    for (kind, choice, pointer) in named.chain(shadows) {
+        let Some(kind) = kind else {
+            problems.add(format!("{pointer}/name"), CatalogueError::Unknown(choice.name.clone()).to_string());
+            continue;
+        };
         match state.policies.check(kind, choice, now).await {
             Ok(()) => {}
             Err(error @ ChoiceError::Unknown { .. }) => problems.add(format!("{pointer}/name"), error.to_string()),

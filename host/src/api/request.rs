@@ -76,13 +76,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Force {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let Some(text) = query(&parts.uri, &["force"])?.pop() else {
-            return Ok(Self(false));
-        };
-        match text.to_ascii_lowercase().as_str() {
-            "true" | "1" | "yes" | "on" | "y" | "t" => Ok(Self(true)),
-            "false" | "0" | "no" | "off" | "n" | "f" => Ok(Self(false)),
-            _ => Err(Problem::invalid_at("/query/force", "expected `true` or `false`")),
+        match query(&parts.uri, &["force"])?.pop() {
+            Some((name, text)) => truth(&name, &text).map(Self),
+            None => Ok(Self(false)),
         }
     }
 }
@@ -94,7 +90,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Limit {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let Some(text) = query(&parts.uri, &["limit"])?.pop() else {
+        let Some((_, text)) = query(&parts.uri, &["limit"])?.pop() else {
             return Ok(Self(20));
         };
         match text.parse() {
@@ -104,43 +100,76 @@ impl<S: Send + Sync> FromRequestParts<S> for Limit {
     }
 }
 
-/// `?memory=`: `keep` (where it is absent) or `reset`.
-pub struct Reset(pub bool);
+/// How a component is pushed: `?memory=`, `keep` (where it is absent) or `reset`, and `?candidate=`.
+pub struct PushQuery {
+    /// It begins with empty memory.
+    pub reset_memory: bool,
+    /// It is only asked beside the acting revision.
+    pub candidate: bool,
+}
 
-impl<S: Send + Sync> FromRequestParts<S> for Reset {
+impl<S: Send + Sync> FromRequestParts<S> for PushQuery {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        match query(&parts.uri, &["memory"])?.pop().as_deref() {
-            None | Some("keep") => Ok(Self(false)),
-            Some("reset") => Ok(Self(true)),
-            Some(_) => Err(Problem::invalid_at("/query/memory", "expected `keep` or `reset`")),
+        let mut asked = Self { reset_memory: false, candidate: false };
+        for (name, value) in query(&parts.uri, &["memory", "candidate"])? {
+            match (name.as_str(), value.as_str()) {
+                ("memory", "keep") => {}
+                ("memory", "reset") => asked.reset_memory = true,
+                ("memory", _) => return Err(Problem::invalid_at("/query/memory", "expected `keep` or `reset`")),
+                _ => asked.candidate = truth("candidate", &value)?,
+            }
+        }
+        Ok(asked)
+    }
+}
+
+/// `?revision=`: which one; none where it is absent.
+pub struct RevisionNumber(pub Option<u32>);
+
+impl<S: Send + Sync> FromRequestParts<S> for RevisionNumber {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let Some((_, text)) = query(&parts.uri, &["revision"])?.pop() else {
+            return Ok(Self(None));
+        };
+        match text.parse() {
+            Ok(number @ 1..) => Ok(Self(Some(number))),
+            _ => Err(Problem::invalid_at("/query/revision", "expected the number of a revision, from 1")),
         }
     }
 }
 
-/// The values of a query, whose parameters must all be `known` and appear once.
-fn query(uri: &Uri, known: &[&str]) -> Result<Vec<String>, Problem> {
+fn truth(name: &str, text: &str) -> Result<bool, Problem> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" | "y" | "t" => Ok(true),
+        "false" | "0" | "no" | "off" | "n" | "f" => Ok(false),
+        _ => Err(Problem::invalid_at(&format!("/query/{name}"), "expected `true` or `false`")),
+    }
+}
+
+/// A query, whose parameters must all be `known` and appear once.
+fn query(uri: &Uri, known: &[&str]) -> Result<Vec<(String, String)>, Problem> {
     let pairs = match Query::<Vec<(String, String)>>::try_from_uri(uri) {
         Ok(Query(pairs)) => pairs,
         Err(_) => return Err(Problem::invalid_at("/query", "the query cannot be read")),
     };
     let mut problems = Vec::new();
-    let mut values = Vec::new();
-    let mut seen = Vec::new();
+    let mut seen: Vec<(String, String)> = Vec::new();
     for (name, value) in pairs {
         let detail = if !known.contains(&name.as_str()) {
             fields::unknown("query parameter", &name, known)
-        } else if seen.contains(&name) {
+        } else if seen.iter().any(|(earlier, _)| *earlier == name) {
             "given more than once".to_owned()
         } else {
-            seen.push(name);
-            values.push(value);
+            seen.push((name, value));
             continue;
         };
         problems.push(FieldProblem { pointer: fields::join("/query", &name), detail });
     }
-    if problems.is_empty() { Ok(values) } else { Err(Problem::invalid(&problems)) }
+    if problems.is_empty() { Ok(seen) } else { Err(Problem::invalid(&problems)) }
 }
 
 /// Runs a change to its end even if the caller hangs up meanwhile: what was begun on the engine is not
@@ -279,7 +308,7 @@ mod tests {
     fn unknown_and_repeated_query_parameters_are_refused() {
         let read = |text: &str| query(&text.parse().expect("a URI"), &["force"]);
         assert_eq!(read("/x"), Ok(vec![]));
-        assert_eq!(read("/x?force=1"), Ok(vec!["1".to_owned()]));
+        assert_eq!(read("/x?force=1"), Ok(vec![("force".to_owned(), "1".to_owned())]));
         let refused = |text: &str| read(text).expect_err(text).detail().to_owned();
         assert_eq!(refused("/x?froce=1"), "/query/froce: unknown query parameter; did you mean `force`?");
         assert_eq!(refused("/x?force=1&force=0"), "/query/force: given more than once");

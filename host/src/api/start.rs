@@ -10,7 +10,7 @@ use crate::model::text::duration;
 use crate::model::workload::{
     Bounds, ContainerPort, DesiredStatus, Mode, Probe, ProbeTarget, Resources, Workload, WorkloadKey,
 };
-use crate::model::{ImageRef, Invalid, PolicyChoices};
+use crate::model::{ImageRef, Invalid, PolicyChoice, PolicyChoices};
 use axum::Json;
 use axum::extract::State;
 use serde_json::Value;
@@ -31,9 +31,10 @@ pub(super) const FIELDS: &[&str] = &[
     "command",
     "scaling_policy",
     "health_policy",
+    "shadow_policies",
 ];
 /// What says who decides about a workload that is there.
-pub(super) const POLICIES: &[&str] = &["scaling_policy", "health_policy", "mode"];
+pub(super) const POLICIES: &[&str] = &["scaling_policy", "health_policy", "shadow_policies", "mode"];
 const RESOURCES: &[&str] = &["cpu", "memory", "status"];
 const PROBE: &[&str] = &["http", "tcp", "interval", "timeout"];
 
@@ -155,8 +156,22 @@ fn choices(fields: &Fields<'_>, problems: &mut Problems) -> PolicyChoices {
     PolicyChoices {
         scaling: fields.nullable("scaling_policy", problems, policies::choice),
         health: fields.nullable("health_policy", problems, policies::choice),
+        shadows: fields.nullable("shadow_policies", problems, shadows).unwrap_or_default(),
         mode: Mode::default(),
     }
+}
+
+fn shadows(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Vec<PolicyChoice>> {
+    let shadows = fields::list_of(policies::choice)(value, pointer, problems)?;
+    if shadows.len() > PolicyChoices::MOST_SHADOWS {
+        problems.add(pointer, format!("a workload has at most {} shadows", PolicyChoices::MOST_SHADOWS));
+    }
+    for (index, shadow) in shadows.iter().enumerate() {
+        if shadows[..index].contains(shadow) {
+            problems.add(format!("{pointer}/{index}"), "the same policy with the same configuration is given twice");
+        }
+    }
+    Some(shadows)
 }
 
 fn min_replicas() -> impl Fn(&Value, &str, &mut Problems) -> Option<u32> {

@@ -3,8 +3,9 @@
 use super::*;
 use crate::api::openapi::OPERATIONS;
 use crate::control::fixtures::idle_controller;
+use crate::model::PolicyKind;
 use crate::model::{PolicyChoice, Timestamp};
-use crate::policy::{CatalogueError, ChoiceError, PolicyInfo, PolicyKind, Push};
+use crate::policy::{CatalogueError, ChoiceError, PolicyInfo, Push};
 use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
@@ -31,6 +32,7 @@ impl PolicyCatalogue for Shelf {
             imports: vec![],
             failures: BTreeMap::new(),
             acting: Some(0),
+            candidate: None,
             revisions: vec![],
         }]
     }
@@ -41,6 +43,10 @@ impl PolicyCatalogue for Shelf {
 
     async fn push(&self, push: Push) -> Result<PolicyInfo, CatalogueError> {
         Err(CatalogueError::Component(vec![format!("{} bytes say nothing", push.component.len()), "by far".into()]))
+    }
+
+    async fn promote(&self, name: &str, _: Option<u32>) -> Result<PolicyInfo, CatalogueError> {
+        Err(CatalogueError::Unknown(name.to_owned()))
     }
 
     async fn roll_back(&self, name: &str) -> Result<PolicyInfo, CatalogueError> {
@@ -103,6 +109,7 @@ async fn what_needs_no_control_loop_is_answered() {
       "policies": [
         {
           "acting": 0,
+          "candidate": null,
           "config_schema": {
             "type": "object"
           },
@@ -274,10 +281,12 @@ async fn the_description_and_the_router_agree() {
     put /images/{image}/policy
     post /images/{image}/reconcile
     post /images/{image}/scale
+    get /images/{image}/shadows
     get /openapi.json
     get /policies
     get /policies/{name}
     put /policies/{name}
+    post /policies/{name}/promote
     post /policies/{name}/rollback
     get /ready
     post /start/container

@@ -3,8 +3,10 @@
 //! Times are milliseconds since the Unix epoch, as in the contract with policies.
 
 mod image;
+mod shadow;
 
 pub use image::{DesiredView, ImageView, ObservedView, PassView, PolicyAnswerView, ReplicaView, UnavailableView};
+pub use shadow::{ImageShadows, ShadowView};
 
 use crate::control::{Action, ActionKind, PassReport, WorkloadView};
 use crate::model::facts::HealthStatus;
@@ -292,6 +294,8 @@ pub struct PolicyView {
     /// Number of the acting revision, 0 of a built-in one; null: each failed, and the built-in policy of this kind
     /// stands in.
     pub acting: Option<u32>,
+    /// Number of the candidate, which is asked beside the acting revision and does not act; null: there is none.
+    pub candidate: Option<u32>,
     /// Failed calls by kind: `trap`, `time`, `memory`, `output`, `link`, `refused`.
     pub failures: BTreeMap<String, u64>,
 }
@@ -309,6 +313,7 @@ impl From<&PolicyInfo> for PolicyView {
             imports: info.imports.clone(),
             source: info.source.to_owned(),
             acting: info.acting,
+            candidate: info.candidate,
             failures: info.failures.clone(),
         }
     }

@@ -1,13 +1,13 @@
 //! `windlass policy check` and `windlass policy run`: a policy on an author's desk, with no server and no
 //! container engine, under the limits it will have in production.
 
+use crate::model::PolicyKind;
 use crate::model::Timestamp;
 use crate::model::facts::{HealthObservation, ScalingObservation};
 use crate::model::settings::PolicyLimits;
 use crate::policy::compile::Compiler;
 use crate::policy::component::{Called, PolicyComponent};
 use crate::policy::engine::PolicyEngine;
-use crate::policy::link::PolicyKind;
 use crate::policy::store::CallLog;
 use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;

@@ -25,7 +25,8 @@ pub(super) fn look_after(shared: &Arc<Shared>, cell: &Arc<Cell>) {
     spawn(shared, probe(Arc::clone(shared), Arc::clone(cell)));
 }
 
-fn spawn(shared: &Shared, task: impl Future<Output = ()> + Send + 'static) {
+/// Runs a task that is finished before Windlass ends.
+pub(super) fn spawn(shared: &Shared, task: impl Future<Output = ()> + Send + 'static) {
     let mut tasks = shared.tasks.lock().unwrap_or_else(PoisonError::into_inner);
     // Those of deleted workloads have ended: let go of what is left of them.
     while tasks.try_join_next().is_some() {}

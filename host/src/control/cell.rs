@@ -3,7 +3,7 @@
 use super::observe::Known;
 use super::probe::ProbeLog;
 use super::report::{PassReport, WorkloadView};
-use crate::model::{ContainerId, History, Phase, Replica, Snapshot, Workload, WorkloadKey};
+use crate::model::{ContainerId, History, Phase, Replica, ShadowTally, Snapshot, Workload, WorkloadKey};
 use crate::store::StoredWorkload;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +23,8 @@ pub(super) struct CellState {
     pub(super) last_pass: Option<Arc<PassReport>>,
     /// What the newest recorded decision came to, so that a repetition is not recorded again.
     pub(super) last_recorded: Option<String>,
+    /// What its shadows would have said.
+    pub(super) shadows: Vec<ShadowTally>,
     /// When the loop looks again by itself.
     pub(super) look_again: Duration,
 }
@@ -64,6 +66,8 @@ pub(super) struct Cell {
     pub(super) key: WorkloadKey,
     /// Held for a pass, and for an operator's act on a replica: at most one hand at a workload.
     pub(super) gate: tokio::sync::Mutex<()>,
+    /// Held while shadows are asked about a pass.
+    pub(super) shadowing: Arc<tokio::sync::Mutex<()>>,
     pub(super) probes: ProbeLog,
     pub(super) probe_now: Notify,
     state: Mutex<CellState>,
@@ -77,6 +81,7 @@ impl Cell {
         Self {
             key: stored.workload.key.clone(),
             gate: tokio::sync::Mutex::default(),
+            shadowing: Arc::default(),
             probes: ProbeLog::new(probes_kept),
             probe_now: Notify::new(),
             state: Mutex::new(CellState {
@@ -87,6 +92,7 @@ impl Cell {
                 health_reasons: BTreeMap::new(),
                 last_pass: None,
                 last_recorded: None,
+                shadows: stored.shadows,
                 look_again: interval,
             }),
             requested: AtomicU64::new(0),
@@ -177,6 +183,7 @@ impl Cell {
             health_reasons: state.health_reasons.clone(),
             held: state.held.clone(),
             last_pass: state.last_pass.as_deref().cloned(),
+            shadows: state.shadows.clone(),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::report::{ActionKind, PassReport, Readiness, WorkloadView};
 use super::shared::Shared;
 use crate::model::settings::ControlSettings;
 use crate::model::workload::{Bounds, DesiredStatus};
-use crate::model::{History, PolicyChoices, Replica, Workload, WorkloadKey};
+use crate::model::{PolicyChoices, Replica, Workload, WorkloadKey};
 use crate::net::Net;
 use crate::policy::PolicySource;
 use crate::runtime::{Runtime, RuntimeError};
@@ -131,7 +131,7 @@ impl Controller {
                 continue;
             }
             self.save(&workload).await?;
-            let cell = self.take_up(StoredWorkload { workload, history: History::default(), held: Vec::new() });
+            let cell = self.take_up(StoredWorkload::new(workload));
             let request = cell.request();
             return Ok((cell, request));
         }
@@ -153,6 +153,7 @@ impl Controller {
             workload.policies = PolicyChoices {
                 scaling: named.scaling.or(assigned.scaling),
                 health: named.health.or(assigned.health),
+                shadows: if named.shadows.is_empty() { assigned.shadows } else { named.shadows },
                 mode: assigned.mode,
             };
         }

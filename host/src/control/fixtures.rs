@@ -55,12 +55,7 @@ pub fn idle_controller() -> Controller {
     Controller::begin(Parts {
         runtime: Arc::new(SimRuntime::new(|| Clock::System.now(), Duration::ZERO)),
         store: Arc::new(SqliteStore::open(directory.path(), 10).expect("a store")),
-        policies: Arc::new(Policies {
-            scaling: silent(),
-            scaling_config: "{}".to_owned(),
-            health: silent(),
-            health_config: "{}".to_owned(),
-        }),
+        policies: Arc::new(Policies::plain(silent(), silent())),
         net: NetClient::new().expect("TLS is set up"),
         host_name: "here".to_owned(),
         settings: ControlSettings::default(),

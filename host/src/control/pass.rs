@@ -6,6 +6,7 @@ use super::decide::{decide, remember_failures};
 use super::evaluate::{Evaluation, evaluate};
 use super::observe::observe;
 use super::report::{PassReport, PolicyReport};
+use super::shadow::{self, Round};
 use super::shared::Shared;
 use crate::model::{Plan, PolicyOutcome, Snapshot, Step, Timestamp, Workload};
 use crate::policy::Policies;
@@ -89,6 +90,8 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
     end_holds(shared, cell, &snapshot).await;
     let decision = record(shared, cell, &plan, &evaluation, &policies, &outcome).await;
     publish(shared, cell, &plan, snapshot, &evaluation);
+    let is_shadowed = !policies.shadows.is_empty();
+    shadow::begin(shared, cell, is_shadowed, || Round { evaluation: evaluation.clone(), policies, decision });
     PassReport {
         at: now,
         finished_at: shared.clock.now(),

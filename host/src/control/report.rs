@@ -2,7 +2,7 @@
 
 use crate::model::facts::HealthStatus;
 use crate::model::{
-    ContainerId, Deferral, PolicyFailure, PolicyIdentity, Recommendation, Replica, Timestamp, Workload,
+    ContainerId, Deferral, PolicyFailure, PolicyIdentity, Recommendation, Replica, ShadowTally, Timestamp, Workload,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,6 +85,8 @@ pub struct WorkloadView {
     pub held: BTreeSet<ContainerId>,
     /// The last pass; none before the first.
     pub last_pass: Option<PassReport>,
+    /// What its shadows would have said.
+    pub shadows: Vec<ShadowTally>,
 }
 
 /// Whether Windlass can do its work.

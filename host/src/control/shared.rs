@@ -12,7 +12,7 @@ use crate::runtime::{Runtime, RuntimeError};
 use crate::store::{Store, StoreError};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 pub(super) struct Shared {
     pub(super) runtime: Arc<dyn Runtime>,
@@ -29,6 +29,8 @@ pub(super) struct Shared {
     pub(super) orphans: Mutex<Vec<Replica>>,
     /// Why the engine cannot be used, as last seen; none: it can.
     engine: Mutex<Option<String>>,
+    /// The place of the one shadow that is asked at a time, so that they take no places from those that act.
+    pub(super) shadows: Semaphore,
     pub(super) shutdown: watch::Sender<bool>,
     pub(super) tasks: Mutex<tokio::task::JoinSet<()>>,
 }
@@ -55,6 +57,7 @@ impl Shared {
             starting: tokio::sync::Mutex::default(),
             orphans: Mutex::default(),
             engine: Mutex::new(Some("the engine was not asked yet".to_owned())),
+            shadows: Semaphore::new(1),
             shutdown: watch::Sender::new(false),
             tasks: Mutex::default(),
         }

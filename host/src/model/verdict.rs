@@ -4,6 +4,25 @@ use super::facts::{HealthReport, ScalingDecision};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// What a policy decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PolicyKind {
+    /// How many replicas there should be.
+    Scaling,
+    /// Which replicas are well.
+    Health,
+}
+
+impl fmt::Display for PolicyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scaling => "scaling",
+            Self::Health => "health",
+        })
+    }
+}
+
 /// Which policy answered: its described name and version, and what was compiled.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PolicyIdentity {

@@ -246,9 +246,17 @@ pub struct PolicyChoices {
     pub scaling: Option<PolicyChoice>,
     /// Says who is well.
     pub health: Option<PolicyChoice>,
+    /// Asked beside them, and only written down; at most [`PolicyChoices::MOST_SHADOWS`].
+    #[serde(default)]
+    pub shadows: Vec<PolicyChoice>,
     /// Whether what they decide is done.
     #[serde(default)]
     pub mode: Mode,
+}
+
+impl PolicyChoices {
+    /// The most shadows of one workload.
+    pub const MOST_SHADOWS: usize = 4;
 }
 
 /// The desired state of one workload.

@@ -1,6 +1,6 @@
 //! The policies as people deal with them: names, revisions, what may be done to them.
 
-use super::link::PolicyKind;
+use crate::model::PolicyKind;
 use crate::model::{PolicyChoice, PolicyFailure, Timestamp};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,8 @@ pub struct PolicyInfo {
     pub failures: BTreeMap<String, u64>,
     /// Number of the acting revision; none: the built-in policy of its kind stands in. 0: it is built in.
     pub acting: Option<u32>,
+    /// Number of the revision that is a candidate: it shadows the acting one wherever that acts.
+    pub candidate: Option<u32>,
     /// Every revision that is kept, newest first; none of a built-in one.
     pub revisions: Vec<RevisionInfo>,
 }
@@ -55,10 +57,18 @@ pub struct RevisionInfo {
     pub loaded_by: String,
     /// The revision that last began with empty memory, up to this one; 0: none did.
     pub memory_since: u32,
+    /// It has acted at some time.
+    #[serde(default = "yes")]
+    pub acted: bool,
     /// It answered its first calls well enough to be trusted.
     pub proved: bool,
     /// Why it may not act any more.
     pub quarantined: Option<String>,
+}
+
+/// Of revisions stored before there were candidates.
+fn yes() -> bool {
+    true
 }
 
 /// A component to be registered.
@@ -72,8 +82,16 @@ pub struct Push {
     pub by: String,
     /// Whether it begins with empty memory instead of what the revision before it left.
     pub reset_memory: bool,
+    /// Whether it becomes the candidate, which is only asked beside the acting revision, instead of acting.
+    pub candidate: bool,
     /// When.
     pub at: Timestamp,
+}
+
+/// Whether a policy may be registered under this name. The same rule as for the name a component gives itself.
+pub(super) fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&name.len()) && name.bytes().all(plain)
 }
 
 /// Why nothing came of a change.
@@ -140,12 +158,18 @@ pub trait PolicyCatalogue: Send + Sync + 'static {
     /// One policy.
     fn find(&self, name: &str) -> Option<PolicyInfo>;
 
-    /// Registers a component as the newest revision of its name, which acts from the next call on. Bytes
-    /// that act already are no new revision.
+    /// Registers a component as the newest revision of its name, which acts from the next call on, or is the
+    /// candidate. Bytes that act already, or are the candidate already, are no new revision.
     ///
     /// # Errors
     /// When it cannot be loaded; the revision before it then acts as before.
     async fn push(&self, push: Push) -> Result<PolicyInfo, CatalogueError>;
+
+    /// Lets the candidate act, or the revision of this number.
+    ///
+    /// # Errors
+    /// When there is no such revision, or it may not act.
+    async fn promote(&self, name: &str, revision: Option<u32>) -> Result<PolicyInfo, CatalogueError>;
 
     /// Lets the newest revision before the acting one act again, quarantined ones passed over.
     ///

@@ -4,9 +4,10 @@ use super::compile::{CompileError, Compiler};
 use super::convert;
 use super::convert::{wit_health, wit_manifest, wit_scaling};
 use super::engine::PolicyEngine;
-use super::link::{self, LinkProblem, Links, PolicyKind};
+use super::link::{self, LinkProblem, Links};
 use super::store::{CallLog, CallState, Randomness, failure, time_exceeded};
 use super::{HealthPolicy, ScalingPolicy};
+use crate::model::PolicyKind;
 use crate::model::facts::{
     Description, HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation,
 };
@@ -461,7 +462,7 @@ fn check_description(description: &Description) -> Vec<LoadProblem> {
     let mut problems = Vec::new();
     let mut wrong = |why: String| problems.push(LoadProblem::Description(why));
     let Description { name, version, summary, config_schema } = description;
-    if !super::registry::is_name(name) {
+    if !super::catalogue::is_name(name) {
         wrong(format!(
             "`name` is `{}`; expected 1 to 63 lower-case letters, digits and hyphens",
             convert::excerpt(name)

@@ -2,7 +2,7 @@
 //! this mislead. It finds everything that is wrong, not only the first thing.
 
 use super::convert::{excerpt, plain, wit_health, wit_log, wit_manifest, wit_scaling, wit_types};
-use std::fmt;
+use crate::model::PolicyKind;
 use wasmtime::Engine;
 use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, Lift, Lower};
@@ -44,16 +44,6 @@ pub(super) const WASI: [&str; 27] = [
     "wasi:sockets/udp-create-socket",
 ];
 
-/// What a policy decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PolicyKind {
-    /// How many replicas there should be.
-    Scaling,
-    /// Which replicas are well.
-    Health,
-}
-
 impl PolicyKind {
     /// The WIT world a component of this kind is compiled for.
     pub fn world(self) -> &'static str {
@@ -61,15 +51,6 @@ impl PolicyKind {
             Self::Scaling => "windlass:policy/scaling-policy@0.1.0",
             Self::Health => "windlass:policy/health-policy@0.1.0",
         }
-    }
-}
-
-impl fmt::Display for PolicyKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Scaling => "scaling",
-            Self::Health => "health",
-        })
     }
 }
 

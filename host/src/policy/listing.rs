@@ -16,6 +16,7 @@ pub(super) fn pushed_info(pushed: &Pushed) -> PolicyInfo {
     let info = acting.map_or_else(|| gone_info(pushed, &state), |watched| component_info(&watched.component));
     PolicyInfo {
         acting: acting.map(|watched| watched.number()),
+        candidate: state.candidate.as_ref().map(|watched| watched.number()),
         revisions: state.revisions.into_iter().rev().collect(),
         ..info
     }
@@ -35,6 +36,7 @@ fn component_info(policy: &PolicyComponent) -> PolicyInfo {
         imports: policy.imports().to_vec(),
         failures: FailureKind::ALL.into_iter().map(|kind| (kind.to_string(), policy.failures().get(kind))).collect(),
         acting: None,
+        candidate: None,
         revisions: Vec::new(),
     }
 }
@@ -54,6 +56,7 @@ fn gone_info(pushed: &Pushed, state: &State) -> PolicyInfo {
         imports: Vec::new(),
         failures: BTreeMap::new(),
         acting: None,
+        candidate: None,
         revisions: Vec::new(),
     }
 }

@@ -2,9 +2,9 @@
 
 use super::catalogue::RevisionInfo;
 use super::component::PolicyComponent;
-use super::link::PolicyKind;
 use super::shelf::{Shelf, Shelved};
 use super::{HealthPolicy, ScalingPolicy};
+use crate::model::PolicyKind;
 use crate::model::facts::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
 use crate::model::settings::PolicyLimits;
 use crate::model::{PolicyFailure, PolicyIdentity};
@@ -90,6 +90,8 @@ pub(super) struct State {
     pub(super) acting: Option<Arc<Watched>>,
     /// Who is asked if the acting one fails its trial.
     pub(super) before: Option<Arc<Watched>>,
+    /// Who is asked beside the acting one, without a consequence.
+    pub(super) candidate: Option<Arc<Watched>>,
     /// Calls of the acting revision since it began to act, and how many of them failed.
     calls: u32,
     failures: u32,
@@ -121,19 +123,29 @@ impl State {
         Shelved {
             kind,
             acting: self.acting.as_ref().map(|watched| watched.number()),
+            candidate: self.candidate.as_ref().map(|watched| watched.number()),
             revisions: self.revisions.clone(),
         }
     }
 
     /// Lets a revision act, and begins its trial anew.
     pub(super) fn act(&mut self, watched: Arc<Watched>, before: Option<Arc<Watched>>) {
+        if let Some(revision) = self.revision(watched.number()) {
+            revision.acted = true;
+        }
         (self.acting, self.before, self.calls, self.failures) = (Some(watched), before, 0, 0);
     }
 
-    /// Revisions that may act again, older than `number`, newest first.
-    pub(super) fn candidates(&self, number: Option<u32>) -> Vec<RevisionInfo> {
+    /// Whether a component acts, or is the candidate.
+    pub(super) fn is_there(&self, digest: &str, as_candidate: bool) -> bool {
+        let there = if as_candidate { &self.candidate } else { &self.acting };
+        there.as_ref().is_some_and(|watched| watched.component.identity().digest == digest)
+    }
+
+    /// Revisions that have acted and may again, older than `number`, newest first.
+    pub(super) fn good_before(&self, number: Option<u32>) -> Vec<RevisionInfo> {
         let older = self.revisions.iter().rev().filter(|revision| number.is_none_or(|acting| revision.number < acting));
-        older.filter(|revision| revision.quarantined.is_none()).cloned().collect()
+        older.filter(|revision| revision.acted && revision.quarantined.is_none()).cloned().collect()
     }
 
     pub(super) fn quarantine(&mut self, number: u32, why: String) {
@@ -146,10 +158,13 @@ impl State {
         self.revisions.iter_mut().find(|revision| revision.number == number)
     }
 
-    /// Drops the oldest revisions past `kept`, but neither who acts nor who would in its stead.
+    /// Drops the oldest revisions past `kept`, but neither who acts or would in its stead, nor the candidate.
     pub(super) fn prune(&mut self, kept: u32) {
-        let needed: Vec<u32> =
-            [&self.acting, &self.before].into_iter().flatten().map(|watched| watched.number()).collect();
+        let needed: Vec<u32> = [&self.acting, &self.before, &self.candidate]
+            .into_iter()
+            .flatten()
+            .map(|watched| watched.number())
+            .collect();
         let mut excess = self.revisions.len().saturating_sub(kept as usize);
         self.revisions.retain(|revision| {
             let drop = excess > 0 && !needed.contains(&revision.number);
@@ -238,6 +253,31 @@ impl Watched {
             pushed.note(self.number(), answer.as_ref().err());
         }
         answer
+    }
+}
+
+/// A revision that is asked as a shadow: its failures set nothing back.
+pub(super) struct Unwatched(pub(super) Arc<Watched>);
+
+#[async_trait]
+impl ScalingPolicy for Unwatched {
+    fn identity(&self) -> &PolicyIdentity {
+        self.0.component.identity()
+    }
+
+    async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
+        ScalingPolicy::decide(&self.0.component, config, observation).await
+    }
+}
+
+#[async_trait]
+impl HealthPolicy for Unwatched {
+    fn identity(&self) -> &PolicyIdentity {
+        self.0.component.identity()
+    }
+
+    async fn evaluate(&self, config: &str, observation: &HealthObservation) -> Result<HealthReport, PolicyFailure> {
+        HealthPolicy::evaluate(&self.0.component, config, observation).await
     }
 }
 

@@ -3,18 +3,18 @@
 //! Which revision of a name acts is looked up before each pass, so a swap comes between two calls, never
 //! within one; compiling goes on beside the calls of the one before.
 
-use super::catalogue::{CatalogueError, ChoiceError, PolicyCatalogue, PolicyInfo, Push, RevisionInfo};
+use super::catalogue::{CatalogueError, ChoiceError, PolicyCatalogue, PolicyInfo, Push, RevisionInfo, is_name};
 use super::compile::Compiler;
 use super::component::{LoadError, PolicyComponent};
 use super::engine::{EngineError, PolicyEngine};
-use super::link::PolicyKind;
 use super::listing::{built_in_info, pushed_info};
 use super::pushed::{Names, Pushed, State, Watched};
 use super::schema;
 use super::shelf::{Shelf, digest_of};
-use super::{HealthPolicy, Policies, PolicySource, ScalingPolicy};
+use super::{HealthPolicy, ScalingPolicy};
+use crate::model::PolicyKind;
 use crate::model::settings::PolicyLimits;
-use crate::model::{PolicyChoice, PolicyChoices, Timestamp};
+use crate::model::{PolicyChoice, Timestamp};
 use async_trait::async_trait;
 use std::io;
 use std::path::Path;
@@ -116,6 +116,10 @@ impl PolicyRegistry {
             if let Some(acting) = shelved.acting {
                 registry.bring_back(&pushed, &mut state, Some(acting + 1)).await;
             }
+            let candidate = state.revisions.iter().find(|revision| Some(revision.number) == shelved.candidate).cloned();
+            if let Some(revision) = candidate {
+                state.candidate = registry.load_or_quarantine(&pushed, &mut state, &revision).await;
+            }
             *pushed.state() = state;
             registry.names.insert(pushed);
         }
@@ -141,25 +145,21 @@ impl PolicyRegistry {
         [&self.liveness, &self.min_max]
     }
 
-    /// The acting revision of a pushed name.
-    fn acting(&self, name: &str, kind: PolicyKind) -> Option<Arc<Watched>> {
-        let pushed = self.names.get(name).filter(|pushed| pushed.kind == kind)?;
-        pushed.state().acting.clone()
+    /// A pushed name, to be changed.
+    fn pushed(&self, name: &str) -> Result<Arc<Pushed>, CatalogueError> {
+        self.names.get(name).ok_or_else(|| match self.find(name) {
+            Some(_) => CatalogueError::Conflict(format!("`{name}` is built in and has no other revision")),
+            None => CatalogueError::Unknown(name.to_owned()),
+        })
     }
 
     /// Lets the newest good revision older than `than` act, in `state`; one that does not load is quarantined
     /// there. One on trial has the next good one loaded behind it. None: there is none.
     async fn bring_back(&self, pushed: &Arc<Pushed>, state: &mut State, than: Option<u32>) -> Option<u32> {
         let mut found: Vec<Arc<Watched>> = Vec::new();
-        for revision in state.candidates(than) {
-            match self.load_stored(pushed, state, &revision).await {
-                Ok(watched) => found.push(watched),
-                Err(why) => {
-                    tracing::error!(policy = pushed.name, revision = revision.number, why, "cannot be loaded any more");
-                    state.quarantine(revision.number, format!("it cannot be loaded any more: {why}"));
-                    continue;
-                }
-            }
+        for revision in state.good_before(than) {
+            let Some(watched) = self.load_or_quarantine(pushed, state, &revision).await else { continue };
+            found.push(watched);
             if revision.proved || found.len() == 2 {
                 break;
             }
@@ -171,13 +171,29 @@ impl PolicyRegistry {
         Some(number)
     }
 
+    async fn load_or_quarantine(
+        &self,
+        pushed: &Arc<Pushed>,
+        state: &mut State,
+        revision: &RevisionInfo,
+    ) -> Option<Arc<Watched>> {
+        match self.load_stored(pushed, state, revision).await {
+            Ok(watched) => Some(watched),
+            Err(why) => {
+                tracing::error!(policy = pushed.name, revision = revision.number, why, "cannot be loaded any more");
+                state.quarantine(revision.number, format!("it cannot be loaded any more: {why}"));
+                None
+            }
+        }
+    }
+
     async fn load_stored(
         &self,
         pushed: &Arc<Pushed>,
         state: &State,
         revision: &RevisionInfo,
     ) -> Result<Arc<Watched>, String> {
-        let mut loaded = [&state.acting, &state.before].into_iter().flatten();
+        let mut loaded = [&state.acting, &state.before, &state.candidate].into_iter().flatten();
         if let Some(watched) = loaded.find(|watched| watched.number() == revision.number) {
             return Ok(Arc::clone(watched));
         }
@@ -209,11 +225,19 @@ impl PolicyRegistry {
             loaded_at: push.at,
             loaded_by: push.by.clone(),
             memory_since,
+            acted: false,
             proved: false,
             quarantined: None,
         });
-        let before = state.acting.take();
-        state.act(Watched::new(component.with_revision(number, memory_since), pushed), before);
+        let watched = Watched::new(component.with_revision(number, memory_since), pushed);
+        if push.candidate {
+            state.candidate = Some(watched);
+        } else {
+            // A candidate is compared with what acted until now.
+            state.candidate = None;
+            let before = state.acting.take();
+            state.act(watched, before);
+        }
         state.prune(self.engine.limits().revisions_kept);
         state
     }
@@ -231,29 +255,6 @@ impl PolicyRegistry {
         });
         committed.await.map_err(|error| CatalogueError::Disk(error.to_string()))?;
         Ok(pushed_info(pushed))
-    }
-}
-
-impl PolicySource for PolicyRegistry {
-    fn of(&self, choices: &PolicyChoices) -> Policies {
-        let scaling: Option<(Arc<dyn ScalingPolicy>, &str)> = choices.scaling.as_ref().and_then(|choice| {
-            if choice.name == DEFAULT_SCALING {
-                return Some((self.default_scaling(), choice.config.as_str()));
-            }
-            Some((self.acting(&choice.name, PolicyKind::Scaling)?, &choice.config))
-        });
-        let health: Option<(Arc<dyn HealthPolicy>, &str)> = choices.health.as_ref().and_then(|choice| {
-            if choice.name == DEFAULT_HEALTH {
-                return Some((self.default_health(), choice.config.as_str()));
-            }
-            Some((self.acting(&choice.name, PolicyKind::Health)?, &choice.config))
-        });
-        // Where every revision failed, the built-in policy stands in; who was asked is in every decision.
-        let (scaling, scaling_config) =
-            scaling.unwrap_or_else(|| (self.default_scaling(), self.defaults.scaling_config.as_str()));
-        let (health, health_config) =
-            health.unwrap_or_else(|| (self.default_health(), self.defaults.health_config.as_str()));
-        Policies { scaling, scaling_config: scaling_config.to_owned(), health, health_config: health_config.to_owned() }
     }
 }
 
@@ -284,9 +285,13 @@ impl PolicyCatalogue for PolicyRegistry {
         let _one_at_a_time = self.changing.lock().await;
         let known = self.names.get(&push.name);
         let digest = digest_of(&push.component);
+        if push.candidate && known.as_ref().is_none_or(|pushed| pushed.state().acting.is_none()) {
+            let detail = format!("no revision of `{}` acts that a candidate could be compared with", push.name);
+            return Err(CatalogueError::Conflict(detail));
+        }
         if let Some(pushed) = &known
             && !push.reset_memory
-            && pushed.state().acting.as_ref().is_some_and(|acting| acting.component.identity().digest == digest)
+            && pushed.state().is_there(&digest, push.candidate)
         {
             return Ok(pushed_info(pushed));
         }
@@ -305,18 +310,47 @@ impl PolicyCatalogue for PolicyRegistry {
         };
         let state = self.state_after(&pushed, component, &push, digest.clone());
         let info = self.commit(&pushed, state, Some((digest, Arc::clone(&push.component)))).await?;
-        tracing::info!(policy = info.name, revision = info.acting, by = push.by, "a new revision acts");
+        if push.candidate {
+            tracing::info!(policy = info.name, revision = info.candidate, by = push.by, "a new candidate");
+        } else {
+            tracing::info!(policy = info.name, revision = info.acting, by = push.by, "a new revision acts");
+        }
+        Ok(info)
+    }
+
+    async fn promote(&self, name: &str, revision: Option<u32>) -> Result<PolicyInfo, CatalogueError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let pushed = self.pushed(name)?;
+        let mut state = pushed.state().clone();
+        let conflict = |detail| Err(CatalogueError::Conflict(detail));
+        let Some(number) = revision.or(state.candidate.as_ref().map(|candidate| candidate.number())) else {
+            return conflict(format!("`{name}` has no candidate; say which revision is to act"));
+        };
+        let Some(revision) = state.revisions.iter().find(|revision| revision.number == number).cloned() else {
+            return conflict(format!("`{name}` has no revision {number}"));
+        };
+        if let Some(why) = &revision.quarantined {
+            return conflict(format!("revision {number} of `{name}` may not act: {why}"));
+        }
+        if state.acting.as_ref().is_some_and(|acting| acting.number() == number) {
+            return Ok(pushed_info(&pushed));
+        }
+        let watched = self.load_stored(&pushed, &state, &revision).await.map_err(|why| {
+            CatalogueError::Conflict(format!("revision {number} of `{name}` cannot be loaded any more: {why}"))
+        })?;
+        if state.candidate.as_ref().is_some_and(|candidate| candidate.number() == number) {
+            state.candidate = None;
+        }
+        let before = state.acting.take();
+        state.act(watched, before);
+        let info = self.commit(&pushed, state, None).await?;
+        tracing::info!(policy = name, revision = number, "promoted");
         Ok(info)
     }
 
     async fn roll_back(&self, name: &str) -> Result<PolicyInfo, CatalogueError> {
         let _one_at_a_time = self.changing.lock().await;
-        let Some(pushed) = self.names.get(name) else {
-            return Err(match self.find(name) {
-                Some(_) => CatalogueError::Conflict(format!("`{name}` is built in and has no other revision")),
-                None => CatalogueError::Unknown(name.to_owned()),
-            });
-        };
+        let pushed = self.pushed(name)?;
         let mut state = pushed.state().clone();
         let from = state.acting.as_ref().map(|acting| acting.number());
         let Some(to) = self.bring_back(&pushed, &mut state, from).await else {
@@ -355,15 +389,10 @@ impl PolicyCatalogue for PolicyRegistry {
     }
 }
 
-/// The same rule as for the name a component gives itself.
-pub(super) fn is_name(name: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=63).contains(&name.len()) && name.bytes().all(plain)
-}
-
 async fn blocking<T: Send + 'static>(call: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(call).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
+mod source;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 //! new one, and at worst a component that nobody names, which the next write removes.
 
 use super::catalogue::RevisionInfo;
-use super::link::PolicyKind;
+use crate::model::PolicyKind;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +21,8 @@ const VERSION: u32 = 1;
 pub(super) struct Shelved {
     pub(super) kind: PolicyKind,
     pub(super) acting: Option<u32>,
+    #[serde(default)]
+    pub(super) candidate: Option<u32>,
     /// Oldest first.
     pub(super) revisions: Vec<RevisionInfo>,
 }
@@ -133,6 +135,7 @@ mod tests {
             loaded_at: Timestamp(1),
             loaded_by: "ada".to_owned(),
             memory_since: 0,
+            acted: true,
             proved: true,
             quarantined: None,
         }
@@ -146,7 +149,12 @@ mod tests {
         let (first, second) = (digest_of(b"first"), digest_of(b"second"));
         shelf.put(&first, b"first").unwrap();
         shelf.put(&second, b"second").unwrap();
-        let shelved = Shelved { kind: PolicyKind::Scaling, acting: Some(2), revisions: vec![revision(2, &second)] };
+        let shelved = Shelved {
+            kind: PolicyKind::Scaling,
+            acting: Some(2),
+            candidate: None,
+            revisions: vec![revision(2, &second)],
+        };
         let policies = BTreeMap::from([("queue".to_owned(), shelved)]);
         shelf.save(policies.clone()).unwrap();
         let again = Shelf::open(data_dir.path()).unwrap();

@@ -1,7 +1,7 @@
 //! [`Store`] in one SQLite file (WAL) in the data directory, held by one Windlass at a time.
 
 use super::{DecisionRecord, Store, StoreError, StoredWorkload};
-use crate::model::{ContainerId, History, Timestamp, Workload, WorkloadKey};
+use crate::model::{ContainerId, History, ShadowTally, Timestamp, Workload, WorkloadKey};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::fs::{DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
@@ -10,7 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The steps from an empty file to the newest schema; `user_version` counts how many were taken. A step
 /// that was released is never changed.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE workloads (
         key TEXT PRIMARY KEY,
         desired TEXT NOT NULL,              -- model::Workload as JSON, its target apart
@@ -25,7 +26,9 @@ const MIGRATIONS: [&str; 1] = ["
         body TEXT NOT NULL
     ) STRICT;
     CREATE INDEX decisions_of_workload ON decisions (key, id);
-"];
+",
+    "ALTER TABLE workloads ADD COLUMN shadows TEXT NOT NULL DEFAULT '[]'; -- model::ShadowTally, a list, as JSON",
+];
 
 /// The store of one data directory. Dropping it lets the directory go.
 #[derive(Debug)]
@@ -121,7 +124,7 @@ impl Store for SqliteStore {
         const OPERATION: &str = "read the stored workloads";
         let connection = self.connection();
         let mut statement = connection
-            .prepare("SELECT desired, target, history, held FROM workloads ORDER BY key")
+            .prepare("SELECT desired, target, history, held, shadows FROM workloads ORDER BY key")
             .map_err(failed(OPERATION))?;
         let rows = statement
             .query_map([], |row| {
@@ -130,17 +133,19 @@ impl Store for SqliteStore {
                     row.get::<_, u32>(1)?,
                     row.get::<_, String>(2)?,
                     row.get::<_, String>(3)?,
+                    row.get::<_, String>(4)?,
                 ))
             })
             .map_err(failed(OPERATION))?;
         rows.map(|row| {
-            let (desired, target, history, held) = row.map_err(failed(OPERATION))?;
+            let (desired, target, history, held, shadows) = row.map_err(failed(OPERATION))?;
             let mut workload: Workload = serde_json::from_str(&desired).map_err(failed(OPERATION))?;
             workload.target = target;
             Ok(StoredWorkload {
                 workload,
                 history: serde_json::from_str(&history).map_err(failed(OPERATION))?,
                 held: serde_json::from_str(&held).map_err(failed(OPERATION))?,
+                shadows: serde_json::from_str(&shadows).map_err(failed(OPERATION))?,
             })
         })
         .collect()
@@ -203,6 +208,27 @@ impl Store for SqliteStore {
         })
     }
 
+    fn save_shadows(
+        &self,
+        key: &WorkloadKey,
+        shadows: &[ShadowTally],
+        beside: Option<(i64, &serde_json::Value)>,
+    ) -> Result<(), StoreError> {
+        self.transaction("store what the shadows said", |transaction| {
+            transaction
+                .prepare_cached("UPDATE workloads SET shadows = ?2 WHERE key = ?1")?
+                .execute(params![key.as_str(), json(&shadows)])?;
+            if let Some((decision, said)) = beside {
+                transaction
+                    .prepare_cached(
+                        "UPDATE decisions SET body = json_set(body, '$.shadows', json(?3)) WHERE key = ?1 AND id = ?2",
+                    )?
+                    .execute(params![key.as_str(), decision, json(said)])?;
+            }
+            Ok(())
+        })
+    }
+
     fn decisions(&self, key: &WorkloadKey, limit: u32) -> Result<Vec<DecisionRecord>, StoreError> {
         const OPERATION: &str = "read the decisions";
         let connection = self.connection();
@@ -223,7 +249,7 @@ impl Store for SqliteStore {
 mod tests {
     use super::*;
     use crate::model::fixtures::workload;
-    use crate::model::{MemoryOwner, Slot, SlotHistory};
+    use crate::model::{MemoryOwner, PolicyIdentity, PolicyKind, Slot, SlotHistory};
     use serde_json::json;
 
     fn open(directory: &Path) -> SqliteStore {
@@ -244,14 +270,17 @@ mod tests {
             health_memory: vec![1],
             health_memory_of: None,
         };
+        let shadow = ShadowTally::new(PolicyKind::Scaling, PolicyIdentity::default(), "{}".into(), Timestamp(9));
+        let shadows = vec![ShadowTally { memory: vec![3], ..shadow }];
         {
             let store = open(directory.path());
             store.save_workload(&web).unwrap();
             store.save_held(&web.key, &held).unwrap();
             store.save_pass(&web.key, 4, &history, None).unwrap();
+            store.save_shadows(&web.key, &shadows, None).unwrap();
         }
         web.target = 4;
-        assert_eq!(open(directory.path()).load().unwrap(), [StoredWorkload { workload: web, history, held }]);
+        assert_eq!(open(directory.path()).load().unwrap(), [StoredWorkload { workload: web, history, held, shadows }]);
     }
 
     #[test]
@@ -282,7 +311,7 @@ mod tests {
     fn a_store_written_by_a_newer_windlass_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         open(directory.path()).connection().pragma_update(None, "user_version", 99).unwrap();
-        assert!(matches!(SqliteStore::open(directory.path(), 3), Err(StoreError::TooNew { found: 99, known: 1 })));
+        assert!(matches!(SqliteStore::open(directory.path(), 3), Err(StoreError::TooNew { found: 99, known: 2 })));
     }
 
     #[test]
@@ -306,6 +335,37 @@ mod tests {
         store.delete_workload(&web.key).unwrap();
         assert!(numbers(10).is_empty());
         assert_eq!(store.decisions(&other.key, 10).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn what_shadows_said_stands_beside_the_decision() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path());
+        let (web, other) = (workload("web", 1, 5), workload("other", 1, 5));
+        store.save_workload(&web).unwrap();
+        let record = DecisionRecord { id: 0, at: Timestamp(1), body: json!({ "target": 2 }) };
+        let id = store.save_pass(&web.key, 2, &History::default(), Some(&record)).unwrap().unwrap();
+        let said = json!([{"kind": "scaling"}]);
+        // Another workload's, or one that is gone, is nobody's.
+        store.save_shadows(&other.key, &[], Some((id, &said))).unwrap();
+        store.save_shadows(&web.key, &[], Some((id + 1, &said))).unwrap();
+        assert_eq!(store.decisions(&web.key, 10).unwrap()[0].body, json!({ "target": 2 }));
+        store.save_shadows(&web.key, &[], Some((id, &said))).unwrap();
+        assert_eq!(store.decisions(&web.key, 10).unwrap()[0].body, json!({ "target": 2, "shadows": said }));
+    }
+
+    #[test]
+    fn a_store_of_the_first_version_is_brought_up_to_date() {
+        let directory = tempfile::tempdir().unwrap();
+        let web = workload("web", 1, 5);
+        {
+            let mut old = Connection::open(directory.path().join("windlass.db")).unwrap();
+            take_step(&mut old, 1, MIGRATIONS[0]).unwrap();
+            let row = params![web.key.as_str(), json(&web)];
+            old.execute("INSERT INTO workloads (key, desired, target) VALUES (?1, ?2, 1)", row).unwrap();
+        }
+        let stored = open(directory.path()).load().unwrap();
+        assert_eq!((stored.len(), &stored[0].workload.key, stored[0].shadows.len()), (1, &web.key, 0));
     }
 
     #[test]

@@ -161,6 +161,8 @@ pub struct DesiredView {
     pub scaling_policy: Option<Value>,
     /// Says who is well; null: the default.
     pub health_policy: Option<Value>,
+    /// Asked beside them, and only written down.
+    pub shadow_policies: Vec<Value>,
     /// `act`, or `recommend`: what would be done is recorded, and nothing is done.
     #[schema(value_type = String)]
     pub mode: Mode,
@@ -227,6 +229,7 @@ impl From<&WorkloadView> for ImageView {
                 command: workload.command.clone(),
                 scaling_policy: workload.policies.scaling.as_ref().map(choice),
                 health_policy: workload.policies.health.as_ref().map(choice),
+                shadow_policies: workload.policies.shadows.iter().map(choice).collect(),
                 mode: workload.policies.mode,
             },
             observed: ObservedView {

@@ -106,6 +106,7 @@ fn view() -> WorkloadView {
         health_reasons: BTreeMap::from([(running.id.clone(), "3 probes answered".into())]),
         held: BTreeSet::from([held.id.clone()]),
         replicas: vec![running, held],
+        shadows: vec![],
         last_pass: Some(pass()),
     }
 }
@@ -321,6 +322,7 @@ fn a_workload_is_shown_with_what_runs_and_why() {
         "command": null,
         "scaling_policy": null,
         "health_policy": null,
+        "shadow_policies": [],
         "mode": "act"
       },
       "observed": {

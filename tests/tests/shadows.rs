@@ -1,0 +1,158 @@
+//! Shadow policies on the simulated engine: they see what the acting ones see, and nobody waits for them.
+
+use async_trait::async_trait;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use windlass::control::clock::Clock;
+use windlass::control::{Controller, Parts};
+use windlass::model::facts::{ScalingDecision, ScalingObservation};
+use windlass::model::settings::ControlSettings;
+use windlass::model::workload::{Bounds, DesiredStatus, Resources};
+use windlass::model::{ImageRef, PolicyChoices, PolicyFailure, PolicyIdentity, ShadowTally, Workload, WorkloadKey};
+use windlass::net::client::NetClient;
+use windlass::policy::{Policies, ScalingPolicy, Shadow, ShadowPolicy};
+use windlass::runtime::sim::SimRuntime;
+use windlass::store::sqlite::SqliteStore;
+use windlass_tests::policies::built_in;
+use windlass_tests::wait::eventually;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Proposes what it was made with, may be held up, and remembers how often it was asked.
+struct Fixed {
+    identity: PolicyIdentity,
+    replicas: AtomicU32,
+    may_answer: Semaphore,
+}
+
+impl Fixed {
+    fn new(name: &str, replicas: u32, answers: usize) -> Arc<Self> {
+        Arc::new(Self {
+            identity: PolicyIdentity { name: name.into(), version: "1.0.0".into(), ..Default::default() },
+            replicas: replicas.into(),
+            may_answer: Semaphore::new(answers),
+        })
+    }
+}
+
+#[async_trait]
+impl ScalingPolicy for Fixed {
+    fn identity(&self) -> &PolicyIdentity {
+        &self.identity
+    }
+
+    async fn decide(&self, _: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
+        self.may_answer.acquire().await.expect("it is never closed").forget();
+        let asked = observation.memory.first().copied().unwrap_or_default() + 1;
+        let replicas = self.replicas.load(Ordering::SeqCst);
+        let reason = format!("asked {asked} times about {} replicas", observation.current_replicas);
+        Ok(ScalingDecision { replicas, reason, memory: vec![asked], evaluate_after: None })
+    }
+}
+
+async fn begin(data_dir: &Path, acting: &Arc<Fixed>, shadow: &Arc<Fixed>) -> anyhow::Result<Controller> {
+    let (_, health) = built_in();
+    let shadow = Shadow { policy: ShadowPolicy::Scaling(shadow.clone()), config: "{}".to_owned() };
+    Ok(Controller::begin(Parts {
+        runtime: Arc::new(SimRuntime::new(|| Clock::System.now(), Duration::ZERO)),
+        store: Arc::new(SqliteStore::open(data_dir, 100)?),
+        policies: Arc::new(Policies { shadows: vec![shadow], ..Policies::plain(acting.clone(), health) }),
+        net: NetClient::new()?,
+        host_name: "here".to_owned(),
+        // No pass but those that are asked for.
+        settings: ControlSettings { interval: Duration::from_secs(3_600), ..ControlSettings::default() },
+        clock: Clock::System,
+    })?)
+}
+
+fn workload() -> anyhow::Result<Workload> {
+    let image: ImageRef = "web".parse()?;
+    Ok(Workload {
+        key: WorkloadKey::from(&image),
+        image,
+        bounds: Bounds::new(1, 5)?,
+        target: 1,
+        env: [].into(),
+        ports: [].into(),
+        resources: Resources { cpu: "0.1".parse()?, memory: "64m".parse()?, status: DesiredStatus::Running },
+        labels: [].into(),
+        networks: Vec::new(),
+        probe: None,
+        command: None,
+        policies: PolicyChoices::default(),
+    })
+}
+
+/// Waits until the one shadow has come so far.
+async fn reaches(controller: &Controller, key: &WorkloadKey, enough: impl Fn(&ShadowTally) -> bool) -> ShadowTally {
+    let mut found = None;
+    eventually("the shadow to have come so far", LIMIT, async || {
+        found = controller.view(key).and_then(|view| view.shadows.into_iter().next());
+        if found.as_ref().is_some_and(&enough) { Ok(()) } else { Err(format!("{found:?}")) }
+    })
+    .await;
+    found.expect("it was just there")
+}
+
+#[tokio::test]
+async fn a_shadow_is_asked_and_counted_and_its_memory_is_its_own() -> anyhow::Result<()> {
+    let data_dir = tempfile::tempdir()?;
+    let (acting, shadow) = (Fixed::new("acting", 2, 100), Fixed::new("shadow", 4, 100));
+    let workload = workload()?;
+    let key = workload.key.clone();
+    {
+        let controller = begin(data_dir.path(), &acting, &shadow).await?;
+        controller.start(workload).await?;
+        let first = reaches(&controller, &key, |tally| tally.calls > 0).await;
+        assert_eq!((first.differed, first.failed), (first.calls, 0));
+        let difference = &first.differences[0];
+        // It saw what the acting one saw, before that acted.
+        assert_eq!(difference.shadow["reason"], "asked 1 times about 1 replicas");
+        let decisions = controller.decisions(&key, 10).await?;
+        let recorded = decisions.iter().find(|decision| Some(decision.id) == difference.decision);
+        let beside = &recorded.expect("the decision is recorded").body["shadows"][0];
+        assert_eq!((&beside["policy"]["name"], &beside["answer"]), (&"shadow".into(), &difference.shadow));
+        // The replicas are what the acting one says.
+        assert_eq!(controller.view(&key).map(|view| view.replicas.len()), Some(2));
+        controller.shut_down().await;
+    }
+    // All of it outlives the process: it goes on counting, in its memory as here.
+    let controller = begin(data_dir.path(), &acting, &shadow).await?;
+    let later = reaches(&controller, &key, |tally| tally.calls > 1).await;
+    assert_eq!(u64::from(later.memory[0]), later.calls);
+    shadow.replicas.store(2, Ordering::SeqCst);
+    controller.reconcile(&key).await?;
+    let agreed = reaches(&controller, &key, |tally| tally.differed < tally.calls).await;
+    assert!(agreed.differences.iter().all(|one| one.last_at < agreed.last_at));
+    controller.shut_down().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_shadow() -> anyhow::Result<()> {
+    let data_dir = tempfile::tempdir()?;
+    let (acting, shadow) = (Fixed::new("acting", 2, 100), Fixed::new("shadow", 4, 0));
+    let controller = begin(data_dir.path(), &acting, &shadow).await?;
+    let workload = workload()?;
+    let key = workload.key.clone();
+    // The shadow answers none of these passes, and each of them ends.
+    tokio::time::timeout(LIMIT, controller.start(workload)).await??;
+    for _ in 0..5 {
+        tokio::time::timeout(LIMIT, controller.reconcile(&key)).await??;
+    }
+    assert_eq!(controller.view(&key).map(|view| view.replicas.len()), Some(2));
+    shadow.may_answer.add_permits(1);
+    reaches(&controller, &key, |tally| tally.calls == 1).await;
+    // It is busy with the next pass; those after it are passes it was not asked about.
+    for _ in 0..3 {
+        tokio::time::timeout(LIMIT, controller.reconcile(&key)).await??;
+    }
+    reaches(&controller, &key, |tally| tally.skipped >= 2).await;
+    shadow.may_answer.add_permits(1);
+    reaches(&controller, &key, |tally| tally.calls == 2).await;
+    controller.shut_down().await;
+    Ok(())
+}
