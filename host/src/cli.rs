@@ -7,6 +7,7 @@ pub mod compile_policy;
 pub mod config;
 pub mod logging;
 pub mod policy;
+pub mod remote;
 pub mod serve;
 
 use clap::{Parser, Subcommand};
@@ -30,7 +31,7 @@ enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Look at a policy without a server or an engine.
+    /// Try policies without a server or an engine, and change those of a windlass that runs.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     /// The process that compiles one policy under limits; started by windlass itself.

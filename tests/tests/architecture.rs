@@ -10,7 +10,7 @@ const ADAPTERS: [(&str, &[&str]); 5] = [
     ("runtime::docker", &["app"]),
     ("runtime::sim", &["app"]),
     ("store::sqlite", &["app"]),
-    ("net::client", &["app"]),
+    ("net::client", &["app", "cli"]),
     ("policy::", &["app", "cli"]),
 ];
 

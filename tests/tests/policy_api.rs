@@ -1,8 +1,9 @@
 //! Policies pushed to a Windlass that is running, on a real engine: pushed, chosen, swapped, set back.
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
 use std::time::Duration;
-use windlass_tests::harness::{Site, Windlass, start_body};
+use windlass_tests::harness::{Site, Windlass, binary, start_body};
 use windlass_tests::hostile::{self, Kind, Stub};
 use windlass_tests::images::Fixture;
 use windlass_tests::wait::eventually;
@@ -306,6 +307,71 @@ async fn a_candidate_is_watched_in_shadow_and_promoted() -> anyhow::Result<()> {
       "type": "about:blank"
     }
     "#);
+    Ok(())
+}
+
+/// Runs `windlass policy …` against a Windlass: exit code, standard output and standard error.
+async fn command(windlass: &Windlass, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String, String)> {
+    let mut command = tokio::process::Command::new(binary()?);
+    command.arg("policy").args(arguments).env_clear();
+    command.env("WINDLASS_SERVER", format!("http://{}", windlass.address())).env("USER", "ada");
+    let output = command.output().await?;
+    Ok((output.status.code(), String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?))
+}
+
+#[tokio::test]
+async fn an_author_pushes_watches_promotes_and_rolls_back_from_the_command_line() -> anyhow::Result<()> {
+    let site = Site::new("push-command").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    windlass.post("/start/container", start_body(image, 1, 5)).await.ok();
+    let folder = tempfile::tempdir()?;
+    let file = |name: &str, stub: &Stub| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, stub.build()).map(|()| path.display().to_string())
+    };
+    let (first, second) = (file("queue.wasm", &hostile::proposes(2))?, file("next.wasm", &hostile::proposes(4))?);
+    let ok = async |arguments: &[&str]| {
+        let (code, stdout, stderr) = command(&windlass, arguments).await?;
+        anyhow::ensure!(code == Some(0) && stderr.is_empty(), "{code:?} {stdout} {stderr}");
+        // The digest is left out: it changes with the fixture.
+        let (before, rest) = stdout.split_once(", sha256:").context(stdout.clone())?;
+        Ok(format!("{before}{}", rest.trim_start_matches(|c: char| c.is_ascii_hexdigit())))
+    };
+    assert_eq!(ok(&["push", &first]).await?, "queue 1.0.0 (scaling): revision 1 acts\n");
+    assert_eq!(windlass.get("/policies/queue").await.ok()["revisions"][0]["loaded_by"], "ada");
+    windlass.put(&format!("/images/{image}/policy"), json!({"scaling_policy": {"name": "queue"}})).await.ok();
+    let pushed = ok(&["push", &second, "--name", "queue", "--candidate", "--from", "ben"]).await?;
+    assert_eq!(pushed, "queue 1.0.0 (scaling): revision 1 acts, candidate 2\n");
+    eventually("the candidate to be asked", LIMIT, async || {
+        windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
+        let (_, told, _) = command(&windlass, &["diff", image]).await.map_err(|error| error.to_string())?;
+        let line = told.lines().next().unwrap_or_default();
+        let found = line.starts_with("queue revision 2 (scaling, told {}): asked ")
+            && told.contains("\n    acting: 2 (as told)\n    shadow: 4 (as told)\n");
+        if found { Ok(()) } else { Err(told) }
+    })
+    .await;
+    assert_eq!(ok(&["promote", "queue"]).await?, "queue 1.0.0 (scaling): revision 2 acts\n");
+    assert_eq!(ok(&["rollback", "queue"]).await?, "queue 1.0.0 (scaling): revision 1 acts\n");
+    let (_, listed, _) = command(&windlass, &["list"]).await?;
+    let names: Vec<&str> = listed.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(names, ["liveness", "min-max", "queue"], "{listed}");
+
+    let refused = async |arguments: &[&str]| {
+        let (code, stdout, stderr) = command(&windlass, arguments).await?;
+        anyhow::ensure!(code == Some(1) && stdout.is_empty(), "{code:?} {stdout} {stderr}");
+        Ok(stderr)
+    };
+    assert_eq!(
+        refused(&["promote", "queue"]).await?,
+        "error: `queue` has no candidate; say which revision is to act\n"
+    );
+    assert_eq!(refused(&["diff", "never:1"]).await?, "error: image `never:1` was never started\n");
+    let elsewhere = refused(&["list", "--server", "http://127.0.0.1:1"]).await?;
+    assert!(elsewhere.starts_with("error: cannot reach windlass at http://127.0.0.1:1: "), "{elsewhere}");
+    let nowhere = refused(&["list", "--server", "localhost"]).await?;
+    assert!(nowhere.contains("expected an address such as `http://127.0.0.1:8000`"), "{nowhere}");
     Ok(())
 }
 

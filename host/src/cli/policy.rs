@@ -1,6 +1,7 @@
 //! `windlass policy check` and `windlass policy run`: a policy on an author's desk, with no server and no
 //! container engine, under the limits it will have in production.
 
+use super::remote::{self, RemoteCommand};
 use crate::model::PolicyKind;
 use crate::model::Timestamp;
 use crate::model::facts::{HealthObservation, ScalingObservation};
@@ -41,6 +42,9 @@ pub enum PolicyCommand {
         #[arg(long, value_name = "FILE")]
         input: PathBuf,
     },
+    /// What is asked of a windlass that runs.
+    #[command(flatten)]
+    Remote(RemoteCommand),
 }
 
 /// Serves a command: its result on standard output and 0, or why there is none on standard error and 1.
@@ -48,6 +52,7 @@ pub async fn run(command: PolicyCommand) -> ExitCode {
     let done = match &command {
         PolicyCommand::Check { file, config } => check(file, config.as_deref()).await,
         PolicyCommand::Run { file, config, input } => answer(file, config, input).await,
+        PolicyCommand::Remote(command) => remote::run(command).await,
     };
     let done = done.and_then(|text| {
         let mut output = std::io::stdout().lock();

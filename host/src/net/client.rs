@@ -1,5 +1,7 @@
 //! [`Net`] over reqwest: the only file that names it.
 
+pub mod remote;
+
 use super::{Net, NetError};
 use crate::model::DurationMs;
 use crate::model::time::millis;
@@ -23,8 +25,7 @@ impl NetClient {
     /// # Errors
     /// When the TLS library cannot be set up.
     pub fn new() -> Result<Arc<Self>, NetError> {
-        // Another part of the program may have chosen the same provider already: that is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        set_up_tls();
         let agent = concat!("windlass/", env!("CARGO_PKG_VERSION"));
         let build = |builder: reqwest::ClientBuilder| {
             builder.user_agent(agent).no_proxy().build().map_err(|error| NetError::Failed(chain(&error)))
@@ -70,10 +71,15 @@ impl Net for NetClient {
     }
 }
 
-async fn limited(
+fn set_up_tls() {
+    // Another part of the program may have chosen the same provider already: that is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+async fn limited<T>(
     timeout: Duration,
-    request: impl Future<Output = Result<reqwest::Response, reqwest::Error>>,
-) -> Result<reqwest::Response, NetError> {
+    request: impl Future<Output = Result<T, reqwest::Error>>,
+) -> Result<T, NetError> {
     match tokio::time::timeout(timeout, request).await {
         Err(_) => Err(NetError::TimedOut(timeout)),
         Ok(Err(error)) => Err(NetError::Failed(chain(&error))),
