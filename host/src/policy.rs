@@ -3,12 +3,13 @@
 //! [`PolicySource`], [`ScalingPolicy`] and [`HealthPolicy`] are all the loop knows, [`PolicyCatalogue`] is what the
 //! API knows. Behind them: [`registry`] (names → revisions), `pushed` (one name), `shelf` (on disk), `schema`, [`component`] (loads, checks, calls), [`link`] (a component against the contract), [`compile`]
 //! and [`cache`] (machine code, made in a child process and kept), [`engine`] (wasmtime's), [`store`] (the
-//! limits of one call), [`convert`] (model ↔ WIT).
+//! limits of one call), [`convert`] (model ↔ WIT), [`contract`] (its text) and [`wrap`] (a core module as a component).
 
 pub mod cache;
 pub mod catalogue;
 pub mod compile;
 pub mod component;
+pub mod contract;
 pub mod convert;
 pub mod engine;
 pub mod link;
@@ -18,6 +19,7 @@ pub mod registry;
 mod schema;
 mod shelf;
 pub mod store;
+pub mod wrap;
 
 pub use catalogue::{CatalogueError, ChoiceError, PolicyCatalogue, PolicyInfo, Push, RevisionInfo};
 

@@ -15,7 +15,7 @@ const ADAPTERS: [(&str, &[&str]); 5] = [
 ];
 
 /// Foreign libraries and the one place that names each; a path below `host/src` begins with it.
-const FOREIGN: [(&str, &[&str]); 15] = [
+const FOREIGN: [(&str, &[&str]); 18] = [
     ("axum", &["api"]),
     ("bollard", &["runtime/docker"]),
     ("clap", &["cli", "config"]),
@@ -28,9 +28,12 @@ const FOREIGN: [(&str, &[&str]); 15] = [
     ("tower_http", &["api"]),
     ("utoipa", &["api"]),
     ("utoipa_swagger_ui", &["api"]),
+    ("wasi_preview1_component_adapter_provider", &["policy/"]),
     ("wasmparser", &["policy/"]),
     ("wasmtime", &["policy/"]),
     ("wasmtime_wasi", &["policy/"]),
+    ("wit_component", &["policy/"]),
+    ("wit_parser", &["policy/"]),
 ];
 
 /// Lines a file may have without a reason, tests aside.

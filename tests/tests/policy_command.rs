@@ -1,9 +1,11 @@
 //! `windlass policy check` and `windlass policy run`, as an author meets them: without a server or an engine.
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use windlass::policy::contract;
 use windlass::policy::registry::{LIVENESS, MIN_MAX};
 use windlass_tests::harness::binary;
 use windlass_tests::hostile::{self, Expect};
@@ -238,5 +240,26 @@ fn every_hostile_component_ends_in_a_sentence() -> anyhow::Result<()> {
             Expect::Harmless => assert_eq!(run(&hostile.bytes, "{}", &scaling)?.code, Some(0), "{name}"),
         }
     }
+    Ok(())
+}
+
+#[test]
+fn the_contract_is_printed_whole() -> anyhow::Result<()> {
+    assert_eq!(policy(&["wit"], "")?.ok(), contract::text());
+    Ok(())
+}
+
+#[test]
+fn a_component_is_made_of_a_core_module_and_of_nothing_else() -> anyhow::Result<()> {
+    // Rust's compiler leaves such a module of the built-in policy beside its component.
+    let target = binary()?.parent().and_then(Path::parent).context("it lies in target/debug")?.to_owned();
+    let module = target.join("guests/wasm32-unknown-unknown/guest/windlass_policy_min_max.wasm");
+    let folder = tempfile::tempdir()?;
+    let made = folder.path().join("made.wasm").display().to_string();
+    policy(&["wrap", &module.display().to_string(), "-o", &made], "")?.ok();
+    assert!(policy(&["check", &made], "")?.ok().starts_with("min-max "));
+    let component = File::of(MIN_MAX)?;
+    let refused = policy(&["wrap", component.path(), "-o", &made], "")?.refused();
+    assert!(refused.ends_with("it is not a core WebAssembly module: it is a component already\n"), "{refused}");
     Ok(())
 }

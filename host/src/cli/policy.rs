@@ -1,4 +1,4 @@
-//! `windlass policy check` and `windlass policy run`: a policy on an author's desk, with no server and no
+//! `windlass policy check`, `run`, `wrap` and `wit`: a policy on an author's desk, with no server and no
 //! container engine, under the limits it will have in production.
 
 use super::remote::{self, RemoteCommand};
@@ -10,6 +10,7 @@ use crate::policy::compile::Compiler;
 use crate::policy::component::{Called, PolicyComponent};
 use crate::policy::engine::PolicyEngine;
 use crate::policy::store::CallLog;
+use crate::policy::{contract, wrap};
 use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
 use serde::Serialize;
@@ -42,6 +43,16 @@ pub enum PolicyCommand {
         #[arg(long, value_name = "FILE")]
         input: PathBuf,
     },
+    /// Make a component of the core module that a compiler of Rust, C or Go left
+    Wrap {
+        /// The core module
+        module: PathBuf,
+        /// Where the component is written
+        #[arg(long, short, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Print the contract with policies: the WIT package that bindings are made from
+    Wit,
     /// What is asked of a windlass that runs.
     #[command(flatten)]
     Remote(RemoteCommand),
@@ -52,6 +63,8 @@ pub async fn run(command: PolicyCommand) -> ExitCode {
     let done = match &command {
         PolicyCommand::Check { file, config } => check(file, config.as_deref()).await,
         PolicyCommand::Run { file, config, input } => answer(file, config, input).await,
+        PolicyCommand::Wrap { module, output } => wrapped(module, output),
+        PolicyCommand::Wit => Ok(contract::text()),
         PolicyCommand::Remote(command) => remote::run(command).await,
     };
     let done = done.and_then(|text| {
@@ -66,6 +79,14 @@ pub async fn run(command: PolicyCommand) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What `wrap` prints.
+fn wrapped(module: &Path, output: &Path) -> anyhow::Result<String> {
+    let bytes = std::fs::read(module).with_context(|| format!("cannot read `{}`", module.display()))?;
+    let component = wrap::wrap(&bytes).with_context(|| format!("nothing was made of `{}`", module.display()))?;
+    std::fs::write(output, &component).with_context(|| format!("cannot write `{}`", output.display()))?;
+    Ok(format!("{}: {} bytes\n", output.display(), component.len()))
 }
 
 /// What `check` prints.
