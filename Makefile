@@ -1,6 +1,6 @@
 # The recipes of the house; CI runs the same ones. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint build setup clean
+.PHONY: help demo test examples bench lint build setup clean
 
 CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -26,6 +26,11 @@ demo: setup ## watch Windlass keep a web server alive (KEEP=1 leaves it running)
 test: setup ## run every test, those on a real engine too
 	$(CARGO) build $(ALL) --bins
 	$(CARGO) test $(ALL)
+
+examples: setup ## build the example policies from source and hold them to one table of cases
+	$(CARGO) build $(ALL) --bins
+	examples/policies/build
+	$(CARGO) test $(ALL) --test examples -- --include-ignored
 
 bench: setup ## measure, the engine's own speed beside ours
 	$(CARGO) build $(ALL) --release --bins

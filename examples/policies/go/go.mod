@@ -1,0 +1,8 @@
+module wit_component
+
+go 1.25
+
+require go.bytecodealliance.org/pkg v0.2.3
+
+// The runtime of the generated code lies beside it: nothing is fetched.
+replace go.bytecodealliance.org/pkg => ./pkg

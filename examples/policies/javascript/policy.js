@@ -1,0 +1,49 @@
+// The glue between the contract in `wit/` and the rule in `rule.js`.
+
+import { write } from "windlass:policy/log@0.1.0";
+import * as rule from "./rule.js";
+
+// An error of the contract is thrown as the case of its variant.
+const orThrow = (tag, answer) => {
+  try {
+    return answer();
+  } catch (error) {
+    throw { tag, val: error.message };
+  }
+};
+
+export const manifest = {
+  describe() {
+    return {
+      name: "queue-depth",
+      version: "1.0.0",
+      summary: "Keeps a queue at so much for each replica; scales down after a cool-down",
+      configSchema: rule.SCHEMA,
+    };
+  },
+
+  configure(text) {
+    const config = orThrow("invalid-config", () => rule.configure(text));
+    // This engine's numbers for u64 are plain ones, not BigInt.
+    return { metrics: [{ name: config.metric, window: 60000 }] };
+  },
+};
+
+export const scaling = {
+  decide(text, seen) {
+    const config = orThrow("invalid-config", () => rule.configure(text));
+    // `none` comes as null or undefined, as the engine likes.
+    const found = seen.metrics.find((series) => series.name === config.metric && series.replica == null);
+    const series = found && { newest: found.samples.at(-1)?.value, failure: found.failure };
+    const answer = orThrow("insufficient-data", () =>
+      rule.decide(config, Number(seen.now), seen.currentReplicas, series, Array.from(seen.memory)),
+    );
+    write("debug", answer.reason);
+    return {
+      replicas: answer.replicas,
+      reason: answer.reason,
+      memory: Uint8Array.from(answer.memory),
+      evaluateAfter: answer.evaluateAfter,
+    };
+  },
+};

@@ -1,0 +1,103 @@
+//! The example policies in `examples/policies`: one rule in every language, held to the same table of cases, byte
+//! for byte. `make examples` builds what this runs.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use windlass::model::facts::{ScalingObservation, Series};
+use windlass::model::settings::PolicyLimits;
+use windlass::policy::compile::Compiler;
+use windlass::policy::component::PolicyComponent;
+use windlass::policy::contract;
+use windlass::policy::engine::PolicyEngine;
+use windlass_tests::harness::binary;
+
+const LANGUAGES: [&str; 5] = ["c", "go", "javascript", "python", "rust"];
+
+/// One row of the table. A sample's value may be the text `NaN` or `inf`, which JSON has no numbers for.
+#[derive(Deserialize)]
+struct Case {
+    case: String,
+    config: String,
+    now: u64,
+    current: u32,
+    metrics: Value,
+    memory: String,
+    expect: Value,
+}
+
+fn cases() -> Vec<Case> {
+    serde_json::from_str(include_str!("examples/conformance.json")).expect("a table of cases")
+}
+
+impl Case {
+    fn observation(&self) -> ScalingObservation {
+        let mut metrics = self.metrics.clone();
+        let mut unwritten = None;
+        for sample in metrics.pointer_mut("/0/samples").and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(text) = sample["value"].as_str() {
+                unwritten = Some(text.parse::<f64>().expect("a number"));
+                sample["value"] = json!(0.0);
+            }
+        }
+        let mut metrics: Vec<Series> = serde_json::from_value(metrics).expect("series");
+        if let Some(value) = unwritten {
+            metrics[0].samples[0].value = value;
+        }
+        let shown: Value = serde_json::from_str(include_str!("../../examples/observations/scaling.json"))
+            .expect("the example of an observation");
+        let mut shown: ScalingObservation = serde_json::from_value(shown).expect("the form of an observation");
+        shown.now.0 = self.now;
+        shown.current_replicas = self.current;
+        shown.metrics = metrics;
+        shown.memory = self.memory.clone().into_bytes();
+        shown
+    }
+}
+
+/// Where `examples/policies/build` puts its components: beside the program, in the target directory.
+fn built() -> PathBuf {
+    let binary = binary().expect("the program is built");
+    let target = binary.parent().and_then(Path::parent).expect("it lies in target/debug");
+    target.join("examples")
+}
+
+#[tokio::test]
+#[ignore = "`make examples` builds what this runs"]
+async fn every_language_answers_the_same() {
+    let engine = Arc::new(PolicyEngine::new(PolicyLimits::default()).expect("an engine"));
+    let mut wrong = Vec::new();
+    for language in LANGUAGES {
+        let file = built().join(format!("{language}.wasm"));
+        let bytes = std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let loaded = PolicyComponent::load(&engine, &Compiler::in_process(), None, Arc::from(bytes)).await;
+        let policy = loaded.unwrap_or_else(|error| panic!("{language}: {error}"));
+        assert_eq!(policy.description().name, "queue-depth");
+        for case in cases() {
+            let called = policy.decide(&case.config, &case.observation()).await;
+            let said = match called.answer {
+                Ok(decision) => json!({
+                    "replicas": decision.replicas,
+                    "reason": decision.reason,
+                    "memory": String::from_utf8_lossy(&decision.memory),
+                    "evaluate-after": decision.evaluate_after,
+                }),
+                Err(failure) => json!({"error": failure.reason}),
+            };
+            if said != case.expect {
+                wrong.push(format!("{language}, {}: {said} instead of {}", case.case, case.expect));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_example_has_the_contract_as_it_is_published() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/policies");
+    for language in LANGUAGES {
+        let file = folder.join(language).join("wit/windlass-policy.wit");
+        assert_eq!(std::fs::read_to_string(file).expect(language), contract::text(), "{language}");
+    }
+}
