@@ -12,6 +12,7 @@ use crate::net::client::NetClient;
 use crate::policy::PolicyCatalogue;
 use crate::policy::cache::Cache;
 use crate::policy::compile::Compiler;
+use crate::policy::folder::Folder;
 use crate::policy::registry::{DEFAULT_HEALTH, DEFAULT_SCALING, Defaults, PolicyRegistry};
 use crate::runtime::docker::DockerRuntime;
 use crate::store::sqlite::SqliteStore;
@@ -26,7 +27,7 @@ use tokio::sync::watch;
 /// # Errors
 /// What kept it from starting, or from serving on.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let Config { api: api_settings, engine, control, policy, store, .. } = config;
+    let Config { api: api_settings, engine, control, policy, policy_folder, store, .. } = config;
     let data_dir = &store.data_dir;
     let store = SqliteStore::open(data_dir, control.decisions_kept)?;
     let listener = TcpListener::bind(api_settings.listen)
@@ -36,6 +37,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let compiler = Compiler::this_program().with_cache(Cache::open(data_dir)?);
     let defaults =
         Defaults { scaling_config: control.scaling_config.clone(), health_config: control.health_config.clone() };
+    let longest = policy.component_bytes;
     let upload_bytes = usize::try_from(policy.component_bytes).unwrap_or(usize::MAX);
     let api_settings = ApiSettings { upload_bytes, ..api_settings };
     let registry = Arc::new(PolicyRegistry::open(policy, compiler, defaults, Some(data_dir)).await?);
@@ -46,6 +48,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     ] {
         let choice = PolicyChoice { name: name.to_owned(), config: config.clone() };
         registry.check(kind, &choice, clock.now()).await?;
+    }
+    let mut folder = policy_folder.map(|path| Folder::new(path, longest, Arc::<PolicyRegistry>::clone(&registry)));
+    if let Some(folder) = &mut folder {
+        // Before the first pass, whose workloads may have chosen what is in it.
+        folder.look(clock.now()).await;
     }
     let controller = Controller::begin(Parts {
         runtime: DockerRuntime::connect(&engine).await?,
@@ -71,7 +78,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         ending.send_replace(true);
         controller.shut_down().await;
     };
+    let watching = folder.map(|folder| tokio::spawn(folder.watch(move || Clock::System.now())));
     tracing::info!(%address, instance = engine.instance, data_dir = %data_dir.display(), "listening");
     let (served, ()) = tokio::join!(api::serve(listener, api::router(state), &api_settings, until_ended), end);
+    if let Some(watching) = watching {
+        watching.abort();
+    }
     served.context("the server failed")
 }

@@ -60,6 +60,8 @@ pub struct Config {
     pub control: ControlSettings,
     /// Limits of policy calls.
     pub policy: PolicyLimits,
+    /// A folder whose components are policies; none: there is no such folder.
+    pub policy_folder: Option<PathBuf>,
     /// Where things are kept.
     pub store: StoreSettings,
     /// What is logged, and how.
@@ -192,6 +194,9 @@ fn check(
     if control.backoff_base > control.backoff_max {
         problems.push("`control.backoff_base` is above `control.backoff_max`".to_owned());
     }
+    // A relative path begins where the file lies that says it.
+    let beside = file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+    let policy_folder = raw.policy.folder.map(|folder| beside.join(folder));
     let log = LogSettings {
         filter: overrides.log.clone().or(raw.log.filter).unwrap_or_else(|| "info".to_owned()),
         format: overrides.log_format.or(raw.log.format).unwrap_or_default(),
@@ -217,7 +222,18 @@ fn check(
     if !problems.is_empty() {
         return Err(ConfigError::Refused(problems));
     }
-    Ok(Config { file, api, insecure, token_file, engine, control, policy, store: StoreSettings { data_dir }, log })
+    Ok(Config {
+        file,
+        api,
+        insecure,
+        token_file,
+        engine,
+        control,
+        policy,
+        policy_folder,
+        store: StoreSettings { data_dir },
+        log,
+    })
 }
 
 /// The token and the file it came from. A flag's file is over the environment's token, that over the file's

@@ -8,6 +8,7 @@ use windlass::model::facts::{Limits, ScalingObservation, WorkloadFacts};
 use windlass::model::settings::PolicyLimits;
 use windlass::model::{PolicyChoice, PolicyChoices, PolicyIdentity, Timestamp};
 use windlass::policy::compile::Compiler;
+use windlass::policy::folder::Folder;
 use windlass::policy::registry::{Defaults, LIVENESS, PolicyRegistry};
 use windlass::policy::{CatalogueError, PolicyCatalogue, PolicyInfo, PolicySource, Push, ShadowPolicy};
 use windlass_tests::hostile::{self, Stub};
@@ -342,4 +343,74 @@ async fn a_shadow_that_fails_sets_nothing_back() {
     assert_eq!(decided(&registry).await, (1, 3));
     let refused = registry.promote(NAME, Some(2)).await.expect_err("quarantined").to_string();
     assert!(refused.starts_with("revision 2 of `queue` may not act: 1 of its first 1 calls failed"), "{refused}");
+}
+
+/// A time long after any file of a test was written.
+const LATER: Timestamp = Timestamp(4_000_000_000_000);
+
+#[tokio::test]
+async fn a_file_in_the_folder_is_a_revision_when_it_is_new_or_changed() {
+    let (data_dir, folder) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let file = folder.path().join("queue.wasm");
+    let acting = |registry: &PolicyRegistry| registry.find(NAME).map(|info| (info.acting, info.revisions.len()));
+    let watch = |registry: &Arc<PolicyRegistry>| {
+        Folder::new(folder.path().to_owned(), 1 << 20, Arc::<PolicyRegistry>::clone(registry))
+    };
+    fs::write(folder.path().join("Not A Name.wasm"), hostile::proposes(1).build()).expect("written");
+    fs::write(folder.path().join("notes.txt"), "nothing").expect("written");
+    fs::write(&file, hostile::proposes(3).build()).expect("written");
+    {
+        let registry = Arc::new(open(data_dir.path(), PolicyLimits::default()).await);
+        let mut watched = watch(&registry);
+        watched.look(LATER).await;
+        assert_eq!(acting(&registry), Some((Some(1), 1)));
+        assert_eq!(registry.list().len(), 3, "the others are no policies");
+        let by = registry.find(NAME).expect("it is there").revisions[0].loaded_by.clone();
+        assert_eq!(by, format!("the file {}", file.display()));
+
+        // One that does not load is not taken, and the one before acts on.
+        fs::write(&file, &hostile::proposes(4).build()[..100]).expect("written");
+        watched.look(LATER).await;
+        assert_eq!((acting(&registry), decided(&registry).await), (Some((Some(1), 1)), (1, 3)));
+        fs::write(&file, hostile::proposes(4).build()).expect("written");
+        watched.look(LATER).await;
+        assert_eq!((acting(&registry), decided(&registry).await), (Some((Some(2), 2)), (2, 4)));
+        // A rollback holds, though the file is another revision.
+        registry.roll_back(NAME).await.expect("rolled back");
+        watched.look(LATER).await;
+        assert_eq!(acting(&registry), Some((Some(1), 2)));
+    }
+    // After a restart too; and what changed meanwhile is seen.
+    let registry = Arc::new(open(data_dir.path(), PolicyLimits::default()).await);
+    watch(&registry).look(LATER).await;
+    assert_eq!(acting(&registry), Some((Some(1), 2)));
+    fs::write(&file, hostile::proposes(5).build()).expect("written");
+    watch(&registry).look(LATER).await;
+    assert_eq!((acting(&registry), decided(&registry).await), (Some((Some(3), 3)), (3, 5)));
+    // A file that went away takes nothing with it.
+    fs::remove_file(&file).expect("removed");
+    watch(&registry).look(LATER).await;
+    assert_eq!(decided(&registry).await, (3, 5));
+}
+
+#[tokio::test]
+async fn a_file_that_is_being_written_is_not_taken() {
+    let (data_dir, folder) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let registry = Arc::new(open(data_dir.path(), PolicyLimits::default()).await);
+    let mut watched = Folder::new(folder.path().to_owned(), 1 << 20, Arc::<PolicyRegistry>::clone(&registry));
+    let path = folder.path().join("queue.wasm");
+    let write = |component: &[u8], at_ms: u64| {
+        fs::write(&path, component).expect("written");
+        let file = fs::File::options().write(true).open(&path).expect("it is there");
+        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_millis(at_ms)).expect("set");
+    };
+    let component = hostile::proposes(3).build();
+    write(&component, 1_000_000);
+    watched.look(Timestamp(1_001_000)).await;
+    assert!(registry.find(NAME).is_none(), "it was written a second ago");
+    write(&[component.as_slice(), b""].concat(), 1_001_500);
+    watched.look(Timestamp(1_003_000)).await;
+    assert!(registry.find(NAME).is_none(), "it has changed since");
+    watched.look(Timestamp(1_003_100)).await;
+    assert_eq!(registry.find(NAME).and_then(|info| info.acting), Some(1), "it has stood still between two looks");
 }

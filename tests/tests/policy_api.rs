@@ -310,6 +310,26 @@ async fn a_candidate_is_watched_in_shadow_and_promoted() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_folder_is_a_source_of_policies() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("queue.wasm");
+    std::fs::write(&file, hostile::proposes(2).build())?;
+    let site = Site::new("policy-folder").await?.set("policy.folder", &format!("{:?}", folder.path()));
+    let windlass = site.start().await?;
+    let acts = async |number: u64| {
+        eventually(&format!("revision {number} to act"), LIMIT, async || {
+            let shown = windlass.get("/policies/queue").await;
+            if shown.status == 200 && shown.ok()["acting"] == number { Ok(()) } else { Err("not yet".to_owned()) }
+        })
+        .await;
+    };
+    acts(1).await;
+    std::fs::write(&file, hostile::proposes(3).build())?;
+    acts(2).await;
+    Ok(())
+}
+
 /// Runs `windlass policy …` against a Windlass: exit code, standard output and standard error.
 async fn command(windlass: &Windlass, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String, String)> {
     let mut command = tokio::process::Command::new(binary()?);

@@ -116,7 +116,7 @@ section! {
         trial_calls: Count [Count(1)..=Count(10_000)],
         trial_failures: Count [Count(1)..=Count(10_000)],
     }
-    more {}
+    more { folder: PathBuf, }
 }
 
 /// `[store]`: where things are kept.

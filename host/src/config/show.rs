@@ -24,7 +24,7 @@ impl Config {
                 health_config: table(&self.control.health_config),
                 ..RawControl::showing(&self.control)
             },
-            policy: RawPolicy::showing(&self.policy),
+            policy: RawPolicy { folder: self.policy_folder.clone(), ..RawPolicy::showing(&self.policy) },
             store: RawStore { data_dir: Some(self.store.data_dir.clone()) },
             log: RawLog { filter: Some(self.log.filter.clone()), format: Some(self.log.format) },
         };
