@@ -42,7 +42,7 @@ pub struct PolicyLimits {
     pub reason_bytes: u64,
     /// Size of a component in bytes. Default 40 MiB.
     pub component_bytes: u64,
-    /// Calls in flight at once; more wait. Default 8.
+    /// Calls in flight at once, half of them at most of one policy; more wait. Default 8.
     pub concurrent_calls: u32,
     /// Wall time of compiling one component. Default 30 s.
     pub compile_time: Duration,

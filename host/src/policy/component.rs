@@ -19,6 +19,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use wasmtime::component::{Component, Instance, InstancePre};
 use wasmtime::{Engine, Store};
 
@@ -123,6 +124,8 @@ pub struct PolicyComponent {
     /// It imports random numbers, whose seed costs a hash of the observation.
     draws_random: bool,
     failures: FailureCounts,
+    /// Its places among the calls in flight.
+    share: Semaphore,
 }
 
 impl PolicyComponent {
@@ -176,6 +179,7 @@ impl PolicyComponent {
             exports,
             size_bytes,
             failures: FailureCounts::default(),
+            share: engine.share(),
         };
         let described = policy.describe().await;
         described.log.trace(name.unwrap_or("a policy being loaded"));
@@ -337,7 +341,7 @@ impl PolicyComponent {
     ) -> Called<T> {
         let limits = self.engine.limits();
         // Held until the store is gone: the pool has as many slots as there are places.
-        let _place = match self.engine.place().await {
+        let _place = match self.engine.place(&self.share).await {
             Ok(place) => place,
             Err(failure) => return Called { answer: Err(failure), log: CallLog::default() },
         };

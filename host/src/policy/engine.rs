@@ -113,25 +113,33 @@ impl PolicyEngine {
         &self.linker
     }
 
-    /// A place among the calls in flight. The wait is not the policy's time.
+    /// The places one policy may hold of all there are: half of them, so that a slow one leaves some to others.
+    pub(super) fn share(&self) -> Semaphore {
+        Semaphore::new((self.limits.concurrent_calls as usize / 2).max(1))
+    }
+
+    /// A place among the calls in flight, within a policy's share of them. The wait is not the policy's time.
     ///
     /// # Errors
     /// A failure of kind `time` after one second without a place.
-    pub(super) async fn place(&self) -> Result<SemaphorePermit<'_>, PolicyFailure> {
-        let busy = || {
-            let reason = format!(
-                "{} other policy calls were in flight for {} ms",
-                self.limits.concurrent_calls,
-                WAIT_FOR_PLACE.as_millis()
-            );
-            PolicyFailure::new(FailureKind::Time, reason)
-        };
-        if let Ok(place) = self.places.try_acquire() {
-            return Ok(place);
-        }
-        match tokio::time::timeout(WAIT_FOR_PLACE, self.places.acquire()).await {
-            Ok(Ok(place)) => Ok(place),
-            _ => Err(busy()),
+    pub(super) async fn place<'a>(
+        &'a self,
+        share: &'a Semaphore,
+    ) -> Result<(SemaphorePermit<'a>, SemaphorePermit<'a>), PolicyFailure> {
+        let own = wait_for(share, "calls of this policy").await?;
+        Ok((own, wait_for(&self.places, "policy calls").await?))
+    }
+}
+
+async fn wait_for<'a>(places: &'a Semaphore, what: &str) -> Result<SemaphorePermit<'a>, PolicyFailure> {
+    if let Ok(place) = places.try_acquire() {
+        return Ok(place);
+    }
+    match tokio::time::timeout(WAIT_FOR_PLACE, places.acquire()).await {
+        Ok(Ok(place)) => Ok(place),
+        _ => {
+            let reason = format!("as many other {what} as may be were in flight for {} ms", WAIT_FOR_PLACE.as_millis());
+            Err(PolicyFailure::new(FailureKind::Time, reason))
         }
     }
 }
