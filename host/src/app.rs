@@ -7,16 +7,18 @@ use crate::control::clock::Clock;
 use crate::control::{Controller, Parts};
 use crate::model::PolicyChoice;
 use crate::model::PolicyKind;
-use crate::model::settings::ApiSettings;
+use crate::model::settings::{ApiSettings, PolicyOrigin, PolicySettings};
 use crate::net::client::NetClient;
 use crate::policy::PolicyCatalogue;
 use crate::policy::cache::Cache;
 use crate::policy::compile::Compiler;
-use crate::policy::folder::Folder;
+use crate::policy::files::Files;
 use crate::policy::registry::{DEFAULT_HEALTH, DEFAULT_SCALING, Defaults, PolicyRegistry};
 use crate::runtime::docker::DockerRuntime;
 use crate::store::sqlite::SqliteStore;
 use anyhow::Context;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,7 +29,7 @@ use tokio::sync::watch;
 /// # Errors
 /// What kept it from starting, or from serving on.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let Config { api: api_settings, engine, control, policy, policy_folder, store, .. } = config;
+    let Config { api: api_settings, engine, control, policy, store, .. } = config;
     let data_dir = &store.data_dir;
     let store = SqliteStore::open(data_dir, control.decisions_kept)?;
     let listener = TcpListener::bind(api_settings.listen)
@@ -35,24 +37,29 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on `{}`", api_settings.listen))?;
     let address = listener.local_addr().context("the socket has no address")?;
     let compiler = Compiler::this_program().with_cache(Cache::open(data_dir)?);
-    let defaults =
-        Defaults { scaling_config: control.scaling_config.clone(), health_config: control.health_config.clone() };
-    let longest = policy.component_bytes;
-    let upload_bytes = usize::try_from(policy.component_bytes).unwrap_or(usize::MAX);
+    let choice = |name: &Option<String>, built_in: &str, config: &String| PolicyChoice {
+        name: name.clone().unwrap_or_else(|| built_in.to_owned()),
+        config: config.clone(),
+    };
+    let defaults = Defaults {
+        scaling: choice(&control.scaling_policy, DEFAULT_SCALING, &control.scaling_config),
+        health: choice(&control.health_policy, DEFAULT_HEALTH, &control.health_config),
+    };
+    let longest = policy.limits.component_bytes;
+    let upload_bytes = usize::try_from(longest).unwrap_or(usize::MAX);
     let api_settings = ApiSettings { upload_bytes, ..api_settings };
-    let registry = Arc::new(PolicyRegistry::open(policy, compiler, defaults, Some(data_dir)).await?);
+    let registry = Arc::new(PolicyRegistry::open(policy.clone(), compiler, defaults.clone(), Some(data_dir)).await?);
     let clock = Clock::System;
-    for (kind, name, config) in [
-        (PolicyKind::Scaling, DEFAULT_SCALING, &control.scaling_config),
-        (PolicyKind::Health, DEFAULT_HEALTH, &control.health_config),
+    let mut files =
+        Files::new(policy.folder.clone(), named_files(&policy), longest, Arc::<PolicyRegistry>::clone(&registry));
+    // Before the first pass, whose workloads may have chosen what is in them.
+    files.look(clock.now()).await;
+    for (setting, kind, choice) in [
+        ("control.scaling_policy", PolicyKind::Scaling, &defaults.scaling),
+        ("control.health_policy", PolicyKind::Health, &defaults.health),
     ] {
-        let choice = PolicyChoice { name: name.to_owned(), config: config.clone() };
-        registry.check(kind, &choice, clock.now()).await?;
-    }
-    let mut folder = policy_folder.map(|path| Folder::new(path, longest, Arc::<PolicyRegistry>::clone(&registry)));
-    if let Some(folder) = &mut folder {
-        // Before the first pass, whose workloads may have chosen what is in it.
-        folder.look(clock.now()).await;
+        let checked = registry.check(kind, choice, clock.now()).await;
+        checked.with_context(|| format!("`{setting}` and its configuration"))?;
     }
     let controller = Controller::begin(Parts {
         runtime: DockerRuntime::connect(&engine).await?,
@@ -78,11 +85,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         ending.send_replace(true);
         controller.shut_down().await;
     };
-    let watching = folder.map(|folder| tokio::spawn(folder.watch(move || Clock::System.now())));
+    let watching = tokio::spawn(files.watch(move || Clock::System.now()));
     tracing::info!(%address, instance = engine.instance, data_dir = %data_dir.display(), "listening");
     let (served, ()) = tokio::join!(api::serve(listener, api::router(state), &api_settings, until_ended), end);
-    if let Some(watching) = watching {
-        watching.abort();
-    }
+    watching.abort();
     served.context("the server failed")
+}
+
+/// The policies whose components are files, named one by one.
+fn named_files(policy: &PolicySettings) -> BTreeMap<String, PathBuf> {
+    let named = policy.named.iter().filter_map(|(name, named)| Some((name, named.source.as_ref()?)));
+    named.map(|(name, PolicyOrigin::File(path))| (name.clone(), path.clone())).collect()
 }

@@ -8,7 +8,9 @@ pub mod kinds;
 pub mod raw;
 mod show;
 
-use crate::model::settings::{ApiSettings, ControlSettings, EngineSettings, PolicyLimits, StoreSettings};
+use crate::model::settings::{
+    ApiSettings, ControlSettings, EngineSettings, PolicyOrigin, PolicySettings, StoreSettings,
+};
 use raw::RawConfig;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -58,10 +60,8 @@ pub struct Config {
     pub engine: EngineSettings,
     /// Guardrails and pace of the control loop.
     pub control: ControlSettings,
-    /// Limits of policy calls.
-    pub policy: PolicyLimits,
-    /// A folder whose components are policies; none: there is no such folder.
-    pub policy_folder: Option<PathBuf>,
+    /// Limits of policy calls, and where policies come from.
+    pub policy: PolicySettings,
     /// Where things are kept.
     pub store: StoreSettings,
     /// What is logged, and how.
@@ -171,7 +171,7 @@ fn check(
     surroundings: &Surroundings<'_>,
 ) -> Result<Config, ConfigError> {
     let mut problems = Vec::new();
-    let raw::Settings { mut api, mut engine, mut control, policy } = raw.settings(&mut problems);
+    let raw::Settings { mut api, mut engine, mut control, mut policy } = raw.settings(&mut problems);
     if let Some(listen) = overrides.listen.or(raw.api.listen) {
         api.listen = listen;
     }
@@ -196,7 +196,11 @@ fn check(
     }
     // A relative path begins where the file lies that says it.
     let beside = file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-    let policy_folder = raw.policy.folder.map(|folder| beside.join(folder));
+    policy.folder = raw.policy.folder.map(|folder| beside.join(folder));
+    for PolicyOrigin::File(path) in policy.named.values_mut().filter_map(|named| named.source.as_mut()) {
+        *path = beside.join(&path);
+    }
+    (control.scaling_policy, control.health_policy) = (raw.control.scaling_policy, raw.control.health_policy);
     let log = LogSettings {
         filter: overrides.log.clone().or(raw.log.filter).unwrap_or_else(|| "info".to_owned()),
         format: overrides.log_format.or(raw.log.format).unwrap_or_default(),
@@ -222,18 +226,7 @@ fn check(
     if !problems.is_empty() {
         return Err(ConfigError::Refused(problems));
     }
-    Ok(Config {
-        file,
-        api,
-        insecure,
-        token_file,
-        engine,
-        control,
-        policy,
-        policy_folder,
-        store: StoreSettings { data_dir },
-        log,
-    })
+    Ok(Config { file, api, insecure, token_file, engine, control, policy, store: StoreSettings { data_dir }, log })
 }
 
 /// The token and the file it came from. A flag's file is over the environment's token, that over the file's

@@ -1,7 +1,7 @@
 //! What the control loop asks of policies, and the WebAssembly engine that serves it.
 //!
 //! [`PolicySource`], [`ScalingPolicy`] and [`HealthPolicy`] are all the loop knows, [`PolicyCatalogue`] is what the
-//! API knows. Behind them: [`registry`] (names → revisions), `pushed` (one name), `shelf` (on disk), `schema`, [`folder`] (a source of them), [`component`] (loads, checks, calls), [`link`] (a component against the contract), [`compile`]
+//! API knows. Behind them: [`registry`] (names → revisions), `pushed` (one name), `shelf` (on disk), `schema`, [`files`] (a source of them), [`component`] (loads, checks, calls), [`link`] (a component against the contract), [`compile`]
 //! and [`cache`] (machine code, made in a child process and kept), [`engine`] (wasmtime's), [`store`] (the
 //! limits of one call), [`convert`] (model ↔ WIT), [`contract`] (its text) and [`wrap`] (a core module as a component).
 
@@ -12,7 +12,7 @@ pub mod component;
 pub mod contract;
 pub mod convert;
 pub mod engine;
-pub mod folder;
+pub mod files;
 pub mod link;
 mod listing;
 mod pushed;
@@ -22,7 +22,7 @@ mod shelf;
 pub mod store;
 pub mod wrap;
 
-pub use catalogue::{CatalogueError, ChoiceError, PolicyCatalogue, PolicyInfo, Push, RevisionInfo};
+pub use catalogue::{CatalogueError, ChoiceError, PolicyCatalogue, PolicyEvent, PolicyInfo, Push, RevisionInfo};
 
 use crate::model::PolicyChoices;
 use crate::model::facts::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};

@@ -75,7 +75,13 @@ fn the_example_shows_every_key_with_its_default() -> anyhow::Result<()> {
     let example = read("examples/windlass.toml");
     let defaults = example.lines().map(|line| match line.strip_prefix("# ") {
         // These have no default, or one that depends on who asks.
-        Some(key) if ["token_file", "host", "data_dir"].iter().any(|name| key.starts_with(&format!("{name} = "))) => "",
+        Some(key)
+            if ["token_file", "host", "data_dir", "source"]
+                .iter()
+                .any(|name| key.starts_with(&format!("{name} = "))) =>
+        {
+            ""
+        }
         Some(key)
             if key.split_once(" = ").is_some_and(|(name, _)| name.chars().all(|c| c.is_lowercase() || c == '_')) =>
         {

@@ -8,7 +8,6 @@ use windlass::model::facts::{Limits, ScalingObservation, WorkloadFacts};
 use windlass::model::settings::PolicyLimits;
 use windlass::model::{PolicyChoice, PolicyChoices, PolicyIdentity, Timestamp};
 use windlass::policy::compile::Compiler;
-use windlass::policy::folder::Folder;
 use windlass::policy::registry::{Defaults, LIVENESS, PolicyRegistry};
 use windlass::policy::{CatalogueError, PolicyCatalogue, PolicyInfo, PolicySource, Push, ShadowPolicy};
 use windlass_tests::hostile::{self, Stub};
@@ -114,8 +113,8 @@ async fn what_is_no_policy_is_refused_and_the_one_before_acts_on() {
     assert_eq!(conflict, "`queue` is a scaling policy and this is a health policy");
     assert_eq!(decided(&registry).await, (1, 3));
     assert_eq!(components(data_dir.path()), 1);
-    assert_eq!(registry.roll_back("nobody").await, Err(CatalogueError::Unknown("nobody".to_owned())));
-    assert!(matches!(registry.roll_back("min-max").await, Err(CatalogueError::Conflict(_))));
+    assert_eq!(registry.roll_back("nobody", Timestamp(7)).await, Err(CatalogueError::Unknown("nobody".to_owned())));
+    assert!(matches!(registry.roll_back("min-max", Timestamp(7)).await, Err(CatalogueError::Conflict(_))));
 }
 
 #[tokio::test]
@@ -125,10 +124,10 @@ async fn rolling_back_goes_one_revision_back_each_time() {
     for replicas in [3, 4, 5] {
         push(&registry, &hostile::proposes(replicas)).await;
     }
-    assert_eq!(registry.roll_back(NAME).await.expect("there is one").acting, Some(2));
+    assert_eq!(registry.roll_back(NAME, Timestamp(7)).await.expect("there is one").acting, Some(2));
     assert_eq!(decided(&registry).await, (2, 4));
-    assert_eq!(registry.roll_back(NAME).await.expect("there is one").acting, Some(1));
-    let none = registry.roll_back(NAME).await.expect_err("there is none").to_string();
+    assert_eq!(registry.roll_back(NAME, Timestamp(7)).await.expect("there is one").acting, Some(1));
+    let none = registry.roll_back(NAME, Timestamp(7)).await.expect_err("there is none").to_string();
     assert_eq!(none, "`queue` has no earlier revision that may act");
     drop(registry);
     let registry = open(data_dir.path(), PolicyLimits::default()).await;
@@ -161,7 +160,34 @@ async fn a_revision_that_fails_its_trial_is_set_back_for_good() {
     let registry = open(data_dir.path(), PolicyLimits::default()).await;
     assert_eq!(decided(&registry).await, (1, 3));
     push(&registry, &hostile::proposes(5)).await;
-    assert_eq!(registry.roll_back(NAME).await.expect("past the quarantined one").acting, Some(1));
+    let rolled_back = registry.roll_back(NAME, Timestamp(7)).await.expect("past the quarantined one");
+    assert_eq!(rolled_back.acting, Some(1));
+    let events: Vec<(u32, &str)> =
+        rolled_back.events.iter().map(|event| (event.revision, event.what.as_str())).collect();
+    insta::assert_debug_snapshot!(events, @r#"
+    [
+        (
+            1,
+            "rolled back to, from revision 3; it acts",
+        ),
+        (
+            3,
+            "pushed by ada@example.org; it acts",
+        ),
+        (
+            2,
+            "set back and quarantined: 3 of its first 3 calls failed, the last one: trap: it gave up: it reached code marked unreachable, as a panic does; revision 1 acts again",
+        ),
+        (
+            2,
+            "pushed by ada@example.org; it acts",
+        ),
+        (
+            1,
+            "pushed by ada@example.org; it acts",
+        ),
+    ]
+    "#);
 }
 
 #[tokio::test]
@@ -240,8 +266,8 @@ async fn memory_is_handed_on_unless_a_push_says_reset() {
     assert_ne!(second, first);
     push(&registry, &hostile::proposes(4)).await;
     assert_eq!(owner().await, second);
-    registry.roll_back(NAME).await.expect("there is one");
-    registry.roll_back(NAME).await.expect("there is one");
+    registry.roll_back(NAME, Timestamp(7)).await.expect("there is one");
+    registry.roll_back(NAME, Timestamp(7)).await.expect("there is one");
     assert_eq!(owner().await, first);
 }
 
@@ -312,15 +338,16 @@ async fn a_candidate_shadows_who_acts_until_it_is_promoted() {
     let registry = open(data_dir.path(), PolicyLimits::default()).await;
     assert_eq!(decided(&registry).await, (1, 3));
     assert_eq!(shadows(&registry, &[]).await, [(NAME.to_owned(), 3, Some(5))]);
-    let promoted = registry.promote(NAME, None).await.expect("promoted");
+    let promoted = registry.promote(NAME, None, Timestamp(8)).await.expect("promoted");
     assert_eq!((promoted.acting, promoted.candidate), (Some(3), None));
     assert_eq!(decided(&registry).await, (3, 5));
     assert!(shadows(&registry, &[]).await.is_empty());
     // Revision 2 never acted: there is nothing to go back to in it, unless somebody says so.
-    assert_eq!(registry.roll_back(NAME).await.expect("rolled back").acting, Some(1));
-    assert_eq!(registry.promote(NAME, Some(2)).await.expect("promoted").acting, Some(2));
+    assert_eq!(registry.roll_back(NAME, Timestamp(7)).await.expect("rolled back").acting, Some(1));
+    assert_eq!(registry.promote(NAME, Some(2), Timestamp(8)).await.expect("promoted").acting, Some(2));
     assert_eq!(decided(&registry).await, (2, 4));
-    let refused = async |revision| registry.promote(NAME, revision).await.expect_err("refused").to_string();
+    let refused =
+        async |revision| registry.promote(NAME, revision, Timestamp(8)).await.expect_err("refused").to_string();
     assert_eq!(refused(None).await, "`queue` has no candidate; say which revision is to act");
     assert_eq!(refused(Some(9)).await, "`queue` has no revision 9");
 }
@@ -338,79 +365,9 @@ async fn a_shadow_that_fails_sets_nothing_back() {
     assert_eq!(registry.find(NAME).expect("it is there").candidate, Some(2));
     assert_eq!(registry.find("other").expect("it is there").acting, Some(1));
     // Once it acts, it is on trial as any other.
-    registry.promote(NAME, None).await.expect("promoted");
+    registry.promote(NAME, None, Timestamp(8)).await.expect("promoted");
     decide(&registry).await.1.expect_err("it knows another count only");
     assert_eq!(decided(&registry).await, (1, 3));
-    let refused = registry.promote(NAME, Some(2)).await.expect_err("quarantined").to_string();
+    let refused = registry.promote(NAME, Some(2), Timestamp(8)).await.expect_err("quarantined").to_string();
     assert!(refused.starts_with("revision 2 of `queue` may not act: 1 of its first 1 calls failed"), "{refused}");
-}
-
-/// A time long after any file of a test was written.
-const LATER: Timestamp = Timestamp(4_000_000_000_000);
-
-#[tokio::test]
-async fn a_file_in_the_folder_is_a_revision_when_it_is_new_or_changed() {
-    let (data_dir, folder) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-    let file = folder.path().join("queue.wasm");
-    let acting = |registry: &PolicyRegistry| registry.find(NAME).map(|info| (info.acting, info.revisions.len()));
-    let watch = |registry: &Arc<PolicyRegistry>| {
-        Folder::new(folder.path().to_owned(), 1 << 20, Arc::<PolicyRegistry>::clone(registry))
-    };
-    fs::write(folder.path().join("Not A Name.wasm"), hostile::proposes(1).build()).expect("written");
-    fs::write(folder.path().join("notes.txt"), "nothing").expect("written");
-    fs::write(&file, hostile::proposes(3).build()).expect("written");
-    {
-        let registry = Arc::new(open(data_dir.path(), PolicyLimits::default()).await);
-        let mut watched = watch(&registry);
-        watched.look(LATER).await;
-        assert_eq!(acting(&registry), Some((Some(1), 1)));
-        assert_eq!(registry.list().len(), 3, "the others are no policies");
-        let by = registry.find(NAME).expect("it is there").revisions[0].loaded_by.clone();
-        assert_eq!(by, format!("the file {}", file.display()));
-
-        // One that does not load is not taken, and the one before acts on.
-        fs::write(&file, &hostile::proposes(4).build()[..100]).expect("written");
-        watched.look(LATER).await;
-        assert_eq!((acting(&registry), decided(&registry).await), (Some((Some(1), 1)), (1, 3)));
-        fs::write(&file, hostile::proposes(4).build()).expect("written");
-        watched.look(LATER).await;
-        assert_eq!((acting(&registry), decided(&registry).await), (Some((Some(2), 2)), (2, 4)));
-        // A rollback holds, though the file is another revision.
-        registry.roll_back(NAME).await.expect("rolled back");
-        watched.look(LATER).await;
-        assert_eq!(acting(&registry), Some((Some(1), 2)));
-    }
-    // After a restart too; and what changed meanwhile is seen.
-    let registry = Arc::new(open(data_dir.path(), PolicyLimits::default()).await);
-    watch(&registry).look(LATER).await;
-    assert_eq!(acting(&registry), Some((Some(1), 2)));
-    fs::write(&file, hostile::proposes(5).build()).expect("written");
-    watch(&registry).look(LATER).await;
-    assert_eq!((acting(&registry), decided(&registry).await), (Some((Some(3), 3)), (3, 5)));
-    // A file that went away takes nothing with it.
-    fs::remove_file(&file).expect("removed");
-    watch(&registry).look(LATER).await;
-    assert_eq!(decided(&registry).await, (3, 5));
-}
-
-#[tokio::test]
-async fn a_file_that_is_being_written_is_not_taken() {
-    let (data_dir, folder) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-    let registry = Arc::new(open(data_dir.path(), PolicyLimits::default()).await);
-    let mut watched = Folder::new(folder.path().to_owned(), 1 << 20, Arc::<PolicyRegistry>::clone(&registry));
-    let path = folder.path().join("queue.wasm");
-    let write = |component: &[u8], at_ms: u64| {
-        fs::write(&path, component).expect("written");
-        let file = fs::File::options().write(true).open(&path).expect("it is there");
-        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_millis(at_ms)).expect("set");
-    };
-    let component = hostile::proposes(3).build();
-    write(&component, 1_000_000);
-    watched.look(Timestamp(1_001_000)).await;
-    assert!(registry.find(NAME).is_none(), "it was written a second ago");
-    write(&[component.as_slice(), b""].concat(), 1_001_500);
-    watched.look(Timestamp(1_003_000)).await;
-    assert!(registry.find(NAME).is_none(), "it has changed since");
-    watched.look(Timestamp(1_003_100)).await;
-    assert_eq!(registry.find(NAME).and_then(|info| info.acting), Some(1), "it has stood still between two looks");
 }

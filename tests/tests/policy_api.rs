@@ -37,6 +37,13 @@ async fn a_policy_is_pushed_chosen_swapped_and_rolled_back_while_windlass_runs()
       "candidate": null,
       "config_schema": {},
       "digest": "[digest]",
+      "events": [
+        {
+          "at": "[time]",
+          "revision": 1,
+          "what": "pushed by ada@example.org; it acts"
+        }
+      ],
       "failures": {
         "link": 0,
         "memory": 0,
@@ -67,6 +74,7 @@ async fn a_policy_is_pushed_chosen_swapped_and_rolled_back_while_windlass_runs()
       ],
       "size_bytes": 5810,
       "source": "upload",
+      "source_problem": null,
       "summary": "misbehaves",
       "version": "1.0.0"
     }
@@ -387,6 +395,14 @@ async fn an_author_pushes_watches_promotes_and_rolls_back_from_the_command_line(
         refused(&["promote", "queue"]).await?,
         "error: `queue` has no candidate; say which revision is to act\n"
     );
+    assert_eq!(
+        refused(&["delete", "queue"]).await?,
+        format!("error: `queue` was chosen for `{image}`; choose another one there first\n")
+    );
+    windlass.put(&format!("/images/{image}/policy"), json!({"scaling_policy": {"name": "min-max"}})).await.ok();
+    let (_, deleted, _) = command(&windlass, &["delete", "queue"]).await?;
+    assert_eq!(deleted, "queue: deleted\n");
+    assert_eq!(refused(&["rollback", "queue"]).await?, "error: there is no policy `queue`\n");
     assert_eq!(refused(&["diff", "never:1"]).await?, "error: image `never:1` was never started\n");
     let elsewhere = refused(&["list", "--server", "http://127.0.0.1:1"]).await?;
     assert!(elsewhere.starts_with("error: cannot reach windlass at http://127.0.0.1:1: "), "{elsewhere}");

@@ -15,6 +15,7 @@ use axum::http::header::FROM;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// Characters kept of who pushed a policy.
@@ -25,11 +26,17 @@ const LONGEST_NAME: usize = 200;
 pub struct PolicyList {
     /// Every policy, in the order of names.
     pub policies: Vec<PolicyView>,
+    /// What keeps the sources that `windlass.toml` names from being taken, by the policy's name; those that are fine
+    /// are not there.
+    pub source_problems: BTreeMap<String, String>,
 }
 
 /// Every policy.
 pub async fn list(State(state): State<ApiState>, _: NoQuery) -> Json<PolicyList> {
-    Json(PolicyList { policies: state.policies.list().iter().map(PolicyView::from).collect() })
+    Json(PolicyList {
+        policies: state.policies.list().iter().map(PolicyView::from).collect(),
+        source_problems: state.policies.source_problems(),
+    })
 }
 
 /// One policy with its revisions.
@@ -62,7 +69,8 @@ pub async fn promote(
     PolicyName(name): PolicyName,
     RevisionNumber(revision): RevisionNumber,
 ) -> Result<Json<PolicyDetail>, Problem> {
-    let promoted = async move { state.policies.promote(&name, revision).await.map_err(Problem::from) };
+    let at = Timestamp(state.controller.now_ms());
+    let promoted = async move { state.policies.promote(&name, revision, at).await.map_err(Problem::from) };
     Ok(Json(PolicyDetail::from(to_the_end_or(promoted).await?)))
 }
 
@@ -72,8 +80,31 @@ pub async fn roll_back(
     PolicyName(name): PolicyName,
     _: NoQuery,
 ) -> Result<Json<PolicyDetail>, Problem> {
-    let now = to_the_end_or(async move { state.policies.roll_back(&name).await.map_err(Problem::from) }).await?;
+    let at = Timestamp(state.controller.now_ms());
+    let now = to_the_end_or(async move { state.policies.roll_back(&name, at).await.map_err(Problem::from) }).await?;
     Ok(Json(PolicyDetail::from(now)))
+}
+
+/// Forgets a policy that no workload chose, with all its revisions.
+pub async fn remove(
+    State(state): State<ApiState>,
+    PolicyName(name): PolicyName,
+    _: NoQuery,
+) -> Result<Json<PolicyDetail>, Problem> {
+    let chosen_by = |choices: &PolicyChoices| {
+        let mut chosen = [&choices.scaling, &choices.health].into_iter().flatten().chain(&choices.shadows);
+        chosen.any(|choice| choice.name == name)
+    };
+    let choosers: Vec<String> = (state.controller.views().iter())
+        .filter(|view| chosen_by(&view.workload.policies))
+        .map(|view| format!("`{}`", view.workload.key))
+        .collect();
+    if !choosers.is_empty() {
+        let detail = format!("`{name}` was chosen for {}; choose another one there first", choosers.join(", "));
+        return Err(CatalogueError::Conflict(detail).into());
+    }
+    let removed = to_the_end_or(async move { state.policies.remove(&name).await.map_err(Problem::from) }).await?;
+    Ok(Json(PolicyDetail::from(removed)))
 }
 
 /// Who pushes, by the header `From`; without control characters, since it is shown and logged.

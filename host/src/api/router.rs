@@ -17,7 +17,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
         .route("/policies", get(policies::list))
-        .route("/policies/{name}", get(policies::show).put(policies::push))
+        .route("/policies/{name}", get(policies::show).put(policies::push).delete(policies::remove))
         .route("/policies/{name}/promote", post(policies::promote))
         .route("/policies/{name}/rollback", post(policies::roll_back))
         .route("/start/container", post(start::start))

@@ -34,6 +34,8 @@ impl PolicyCatalogue for Shelf {
             acting: Some(0),
             candidate: None,
             revisions: vec![],
+            events: vec![],
+            source_problem: None,
         }]
     }
 
@@ -45,11 +47,21 @@ impl PolicyCatalogue for Shelf {
         Err(CatalogueError::Component(vec![format!("{} bytes say nothing", push.component.len()), "by far".into()]))
     }
 
-    async fn promote(&self, name: &str, _: Option<u32>) -> Result<PolicyInfo, CatalogueError> {
+    fn source_problems(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
+    fn tell_source(&self, _: &str, _: Option<String>) {}
+
+    async fn remove(&self, name: &str) -> Result<PolicyInfo, CatalogueError> {
         Err(CatalogueError::Unknown(name.to_owned()))
     }
 
-    async fn roll_back(&self, name: &str) -> Result<PolicyInfo, CatalogueError> {
+    async fn promote(&self, name: &str, _: Option<u32>, _: Timestamp) -> Result<PolicyInfo, CatalogueError> {
+        Err(CatalogueError::Unknown(name.to_owned()))
+    }
+
+    async fn roll_back(&self, name: &str, _: Timestamp) -> Result<PolicyInfo, CatalogueError> {
         Err(CatalogueError::Unknown(name.to_owned()))
     }
 
@@ -123,7 +135,8 @@ async fn what_needs_no_control_loop_is_answered() {
           "summary": "keeps the count within bounds",
           "version": "1.0.0"
         }
-      ]
+      ],
+      "source_problems": {}
     }
     "#);
 }
@@ -284,6 +297,7 @@ async fn the_description_and_the_router_agree() {
     get /images/{image}/shadows
     get /openapi.json
     get /policies
+    delete /policies/{name}
     get /policies/{name}
     put /policies/{name}
     post /policies/{name}/promote

@@ -1,4 +1,4 @@
-//! `windlass policy push`, `list`, `promote`, `rollback` and `diff`: policies of a Windlass that runs.
+//! `windlass policy push`, `list`, `promote`, `rollback`, `delete` and `diff`: policies of a Windlass that runs.
 
 use crate::net::client::remote::Remote;
 use anyhow::{Context, bail};
@@ -66,6 +66,14 @@ pub enum RemoteCommand {
         #[command(flatten)]
         server: Server,
     },
+    /// Forget a policy that no workload chose, with all its revisions
+    Delete {
+        /// Name of the policy
+        name: String,
+        /// Where it runs.
+        #[command(flatten)]
+        server: Server,
+    },
     /// Show where the shadows of a workload would have decided differently, and how often
     Diff {
         /// Image or name of the workload
@@ -107,6 +115,10 @@ pub async fn run(command: &RemoteCommand) -> anyhow::Result<String> {
         }
         RemoteCommand::Rollback { name, server } => {
             Ok(standing(&remote(server)?.post(&["policies", name, "rollback"], &[]).await?))
+        }
+        RemoteCommand::Delete { name, server } => {
+            remote(server)?.delete(&["policies", name]).await?;
+            Ok(format!("{name}: deleted\n"))
         }
         RemoteCommand::Diff { image, server } => Ok(diff(&remote(server)?.get(&["images", image, "shadows"]).await?)),
     }

@@ -2,9 +2,13 @@
 
 use super::LogFormat;
 use super::kinds::{Count, Share, Size, Span, Stands, kib, mib, ms, secs};
-use crate::model::settings::{ApiSettings, ControlSettings, EngineSettings, PolicyLimits};
+use crate::model::PolicyChoice;
+use crate::model::settings::{
+    ApiSettings, ControlSettings, EngineSettings, NamedPolicy, PolicyLimits, PolicyOrigin, PolicySettings,
+};
 use crate::model::text::nearest;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -16,7 +20,7 @@ use std::time::Duration;
 macro_rules! section {
     (
         $(#[$doc:meta])*
-        $raw:ident $name:literal for $settings:ty {
+        $raw:ident for $settings:ty {
             $($field:ident: $kind:ty [$range:expr],)*
         }
         more { $($other:ident: $type:ty,)* }
@@ -32,9 +36,9 @@ macro_rules! section {
 
         impl $raw {
             /// Puts what was said over the defaults; notes what is out of its range.
-            fn apply(&self, settings: &mut $settings, problems: &mut Vec<String>) {
+            fn apply(&self, name: &str, settings: &mut $settings, problems: &mut Vec<String>) {
                 $(if let Some(value) = self.$field
-                    && is_within(concat!($name, ".", stringify!($field)), value, &$range, problems)
+                    && is_within(&format!("{name}.{}", stringify!($field)), value, &$range, problems)
                 {
                     settings.$field = Stands::setting(value);
                 })*
@@ -53,7 +57,7 @@ macro_rules! section {
 
 section! {
     /// `[api]`: how the API is served.
-    RawApi "api" for ApiSettings {
+    RawApi for ApiSettings {
         body_bytes: Size [kib(1)..=mib(64)],
         header_timeout: Span [ms(100)..=secs(300)],
         concurrent_requests: Count [Count(1)..=Count(65_536)],
@@ -65,7 +69,7 @@ section! {
 
 section! {
     /// `[engine]`: how the engine is reached and treated.
-    RawEngine "engine" for EngineSettings {
+    RawEngine for EngineSettings {
         call_timeout: Span [secs(1)..=secs(600)],
         pull_timeout: Span [secs(1)..=secs(86_400)],
         concurrent_actions: Count [Count(1)..=Count(256)],
@@ -76,7 +80,7 @@ section! {
 
 section! {
     /// `[control]`: guardrails and pace of the control loop.
-    RawControl "control" for ControlSettings {
+    RawControl for ControlSettings {
         interval: Span [secs(1)..=secs(3_600)],
         stop_grace: Span [ms(0)..=secs(3_600)],
         backoff_base: Span [ms(0)..=secs(3_600)],
@@ -86,12 +90,17 @@ section! {
         probes_kept: Count [Count(1)..=Count(1_000)],
         decisions_kept: Count [Count(1)..=Count(1_000_000)],
     }
-    more { scaling_config: toml::Table, health_config: toml::Table, }
+    more {
+        scaling_policy: String,
+        scaling_config: toml::Table,
+        health_policy: String,
+        health_config: toml::Table,
+    }
 }
 
 section! {
     /// `[policy]`: limits of one policy call, and of compiling a policy.
-    RawPolicy "policy" for PolicyLimits {
+    RawPolicy for PolicyLimits {
         decision_time: Span [ms(1)..=secs(5)],
         manifest_time: Span [ms(1)..=secs(10)],
         memory_bytes: Size [mib(1)..=mib(256)],
@@ -117,6 +126,28 @@ section! {
         trial_failures: Count [Count(1)..=Count(10_000)],
     }
     more { folder: PathBuf, }
+}
+
+section! {
+    /// `[policies.NAME]`: where one policy comes from, and its own limits over those of `[policy]`.
+    RawNamedPolicy for PolicyLimits {
+        decision_time: Span [ms(1)..=secs(5)],
+        manifest_time: Span [ms(1)..=secs(10)],
+        memory_bytes: Size [mib(1)..=mib(256)],
+        table_elements: Count [Count(1)..=Count(10_000_000)],
+        hostcall_bytes: Size [kib(4)..=mib(8)],
+        handles: Count [Count(1)..=Count(1_000_000)],
+        random_bytes: Size [Size(1)..=mib(16)],
+        log_lines: Count [Count(0)..=Count(10_000)],
+        log_line_bytes: Size [Size(1)..=kib(64)],
+        output_bytes: Size [Size(1)..=mib(1)],
+        returned_memory_bytes: Size [Size(1)..=mib(4)],
+        reason_bytes: Size [Size(16)..=kib(64)],
+        revisions_kept: Count [Count(2)..=Count(1_000)],
+        trial_calls: Count [Count(1)..=Count(10_000)],
+        trial_failures: Count [Count(1)..=Count(10_000)],
+    }
+    more { source: String, }
 }
 
 /// `[store]`: where things are kept.
@@ -149,10 +180,33 @@ pub struct RawConfig {
     pub control: RawControl,
     /// Limits of policy calls.
     pub policy: RawPolicy,
+    /// Policies by their names.
+    pub policies: BTreeMap<String, RawNamedPolicy>,
     /// Where things are kept.
     pub store: RawStore,
     /// What is logged, and how.
     pub log: RawLog,
+}
+
+impl RawNamedPolicy {
+    /// What is said of the policy `name`, over the limits of all.
+    fn checked(&self, name: &str, limits: &PolicyLimits, problems: &mut Vec<String>) -> NamedPolicy {
+        let place = format!("policies.{}", name.escape_debug());
+        if !PolicyChoice::is_name(name) {
+            problems.push(format!("`{place}`: a policy's name is 1 to 63 lower-case letters, digits and hyphens"));
+        }
+        let mut named = NamedPolicy { limits: limits.clone(), ..NamedPolicy::default() };
+        self.apply(&place, &mut named.limits, problems);
+        named.source = self.source.as_deref().and_then(|source| match source.split_once("://") {
+            None if !source.is_empty() => Some(PolicyOrigin::File(source.into())),
+            _ => {
+                problems
+                    .push(format!("`{place}.source` is `{}`; expected the path of a component", source.escape_debug()));
+                None
+            }
+        });
+        named
+    }
 }
 
 /// What the sections with ranges came to.
@@ -160,7 +214,7 @@ pub(super) struct Settings {
     pub(super) api: ApiSettings,
     pub(super) engine: EngineSettings,
     pub(super) control: ControlSettings,
-    pub(super) policy: PolicyLimits,
+    pub(super) policy: PolicySettings,
 }
 
 impl RawConfig {
@@ -170,12 +224,16 @@ impl RawConfig {
             api: ApiSettings::default(),
             engine: EngineSettings::default(),
             control: ControlSettings::default(),
-            policy: PolicyLimits::default(),
+            policy: PolicySettings::default(),
         };
-        self.api.apply(&mut settings.api, problems);
-        self.engine.apply(&mut settings.engine, problems);
-        self.control.apply(&mut settings.control, problems);
-        self.policy.apply(&mut settings.policy, problems);
+        self.api.apply("api", &mut settings.api, problems);
+        self.engine.apply("engine", &mut settings.engine, problems);
+        self.control.apply("control", &mut settings.control, problems);
+        self.policy.apply("policy", &mut settings.policy.limits, problems);
+        for (name, raw) in &self.policies {
+            let named = raw.checked(name, &settings.policy.limits, problems);
+            settings.policy.named.insert(name.clone(), named);
+        }
         let control = &mut settings.control;
         for (name, table, config) in [
             ("control.scaling_config", &self.control.scaling_config, &mut control.scaling_config),
@@ -193,7 +251,7 @@ impl RawConfig {
 
 /// Sets the interval as the file's own field would.
 pub(super) fn set_interval(interval: Duration, control: &mut ControlSettings, problems: &mut Vec<String>) {
-    RawControl { interval: Some(Span(interval)), ..RawControl::default() }.apply(control, problems);
+    RawControl { interval: Some(Span(interval)), ..RawControl::default() }.apply("control", control, problems);
 }
 
 fn is_within<T: PartialOrd + Display + Copy>(

@@ -1,7 +1,8 @@
 //! Shows a configuration as a `windlass.toml` that says everything, but for the token.
 
 use super::Config;
-use super::raw::{RawApi, RawConfig, RawControl, RawEngine, RawLog, RawPolicy, RawStore};
+use super::raw::{RawApi, RawConfig, RawControl, RawEngine, RawLog, RawNamedPolicy, RawPolicy, RawStore};
+use crate::model::settings::NamedPolicy;
 
 impl Config {
     /// The effective configuration as TOML. The token itself is never shown.
@@ -20,14 +21,21 @@ impl Config {
                 ..RawEngine::showing(&self.engine)
             },
             control: RawControl {
+                scaling_policy: self.control.scaling_policy.clone(),
+                health_policy: self.control.health_policy.clone(),
                 scaling_config: table(&self.control.scaling_config),
                 health_config: table(&self.control.health_config),
                 ..RawControl::showing(&self.control)
             },
-            policy: RawPolicy { folder: self.policy_folder.clone(), ..RawPolicy::showing(&self.policy) },
+            policy: RawPolicy { folder: self.policy.folder.clone(), ..RawPolicy::showing(&self.policy.limits) },
+            policies: self.policy.named.iter().map(|(name, named)| (name.clone(), shown(named))).collect(),
             store: RawStore { data_dir: Some(self.store.data_dir.clone()) },
             log: RawLog { filter: Some(self.log.filter.clone()), format: Some(self.log.format) },
         };
         toml::to_string(&raw).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
     }
+}
+
+fn shown(named: &NamedPolicy) -> RawNamedPolicy {
+    RawNamedPolicy { source: named.source.as_ref().map(ToString::to_string), ..RawNamedPolicy::showing(&named.limits) }
 }

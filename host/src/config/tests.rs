@@ -1,7 +1,7 @@
 //! What configurations come to, and what is said of wrong ones.
 
 use super::*;
-use crate::model::settings::PolicyLimits;
+use crate::model::settings::{PolicyLimits, PolicyOrigin};
 use std::fs;
 
 /// Loads a file with this text, in this environment.
@@ -33,7 +33,7 @@ fn an_empty_file_is_the_defaults() {
     assert_eq!(config.api, ApiSettings::default());
     assert_eq!(config.engine, EngineSettings::default());
     assert_eq!(config.control, ControlSettings::default());
-    assert_eq!(config.policy, PolicyLimits::default());
+    assert_eq!(config.policy, PolicyLimits::default().into());
     assert_eq!(config.store.data_dir, Path::new("/home/ann/.local/state/windlass"));
     assert_eq!((config.log.filter.as_str(), config.log.format), ("info", LogFormat::Auto));
 }
@@ -98,6 +98,8 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
     trial_calls = 20
     trial_failures = 3
 
+    [policies]
+
     [store]
     data_dir = "/home/ann/.local/state/windlass"
 
@@ -141,9 +143,39 @@ fn every_section_is_understood() {
     assert_eq!(config.control.heal_share, 0.5);
     assert_eq!(config.control.backoff_max, Duration::from_secs(90));
     assert_eq!(config.control.health_config, r#"{"failures":3,"grace":{"seconds":2.5}}"#);
-    assert_eq!(config.policy.memory_bytes, 128 << 20);
+    assert_eq!(config.policy.limits.memory_bytes, 128 << 20);
     assert_eq!(config.store.data_dir, Path::new("/data"));
     assert_eq!(config.log.format, LogFormat::Json);
+}
+
+#[test]
+fn one_policy_has_a_source_and_limits_of_its_own_over_those_of_all() {
+    let config = load_text(
+        "policy.log_lines = 7\ncontrol.scaling_policy = 'queue'\n[policies.queue]\nsource = 'q.wasm'\nmemory_bytes = '128MiB'\n",
+        Overrides::default(),
+        HOME,
+    )
+    .expect("a configuration");
+    let queue = &config.policy.named["queue"];
+    assert_eq!((queue.limits.memory_bytes, queue.limits.log_lines), (128 << 20, 7));
+    let folder = config.file.as_deref().and_then(Path::parent).expect("a folder");
+    assert_eq!(queue.source, Some(PolicyOrigin::File(folder.join("q.wasm"))), "a path begins beside the file");
+    assert_eq!((config.policy.limits.memory_bytes, config.policy.widest().memory_bytes), (64 << 20, 128 << 20));
+    assert_eq!(config.control.scaling_policy.as_deref(), Some("queue"));
+    let refused = |text| load_text(text, Overrides::default(), HOME).expect_err("refused");
+    assert_eq!(
+        refused("[policies.queue]\nmemory_bytes = '1GiB'"),
+        "`policies.queue.memory_bytes` is 1GiB; expected 1MiB to 256MiB"
+    );
+    assert_eq!(
+        refused("[policies.Queue]\n"),
+        "`policies.Queue`: a policy's name is 1 to 63 lower-case letters, digits and hyphens"
+    );
+    assert_eq!(
+        refused("[policies.queue]\nsource = 'ftp://x'\n"),
+        "`policies.queue.source` is `ftp://x`; expected the path of a component"
+    );
+    assert!(refused("[policies.queue]\nstack_bytes = '1MiB'\n").contains("unknown key `policies.queue.stack_bytes`"));
 }
 
 #[test]

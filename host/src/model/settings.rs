@@ -1,6 +1,7 @@
 //! Checked settings of each part, with their defaults; `config` fills them from `windlass.toml`,
 //! flags and environment.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -86,6 +87,65 @@ impl Default for PolicyLimits {
     }
 }
 
+/// What is said of policies: for all of them, and of some by their names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PolicySettings {
+    /// The limits of those that have none of their own.
+    pub limits: PolicyLimits,
+    /// `[policies.NAME]`.
+    pub named: BTreeMap<String, NamedPolicy>,
+    /// A folder whose components are policies; none: there is no such folder.
+    pub folder: Option<PathBuf>,
+}
+
+impl PolicySettings {
+    /// The limits of one policy.
+    pub fn limits_of(&self, name: &str) -> &PolicyLimits {
+        self.named.get(name).map_or(&self.limits, |named| &named.limits)
+    }
+
+    /// Limits within which each of the policies finds the room it may have.
+    pub fn widest(&self) -> PolicyLimits {
+        let mut widest = self.limits.clone();
+        for named in self.named.values() {
+            widest.memory_bytes = widest.memory_bytes.max(named.limits.memory_bytes);
+            widest.table_elements = widest.table_elements.max(named.limits.table_elements);
+        }
+        widest
+    }
+}
+
+/// The same limits for every policy.
+impl From<PolicyLimits> for PolicySettings {
+    fn from(limits: PolicyLimits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+}
+
+/// What is said of one policy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NamedPolicy {
+    /// Where its component comes from; none: from whoever pushes it.
+    pub source: Option<PolicyOrigin>,
+    /// Its own limits over those of all.
+    pub limits: PolicyLimits,
+}
+
+/// Where a component comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicyOrigin {
+    /// A file that is looked at again and again.
+    File(PathBuf),
+}
+
+impl std::fmt::Display for PolicyOrigin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
 /// How the engine is reached and treated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineSettings {
@@ -137,9 +197,13 @@ pub struct ControlSettings {
     pub probes_kept: usize,
     /// Decisions kept of a workload. Default 1 000.
     pub decisions_kept: u32,
-    /// Configuration of the default scaling policy, JSON text. Default `{}`.
+    /// The scaling policy of a workload that names none; none: the built-in one.
+    pub scaling_policy: Option<String>,
+    /// Its configuration, JSON text. Default `{}`.
     pub scaling_config: String,
-    /// Configuration of the default health policy, JSON text. Default `{}`.
+    /// The health policy of a workload that names none; none: the built-in one.
+    pub health_policy: Option<String>,
+    /// Its configuration, JSON text. Default `{}`.
     pub health_config: String,
 }
 
@@ -154,7 +218,9 @@ impl Default for ControlSettings {
             heal_share: 1.0 / 3.0,
             probes_kept: 10,
             decisions_kept: 1_000,
+            scaling_policy: None,
             scaling_config: "{}".to_owned(),
+            health_policy: None,
             health_config: "{}".to_owned(),
         }
     }

@@ -228,6 +228,14 @@ pub struct PolicyChoice {
     pub config: String,
 }
 
+impl PolicyChoice {
+    /// Whether a policy may be registered under this name, or give it to itself.
+    pub fn is_name(name: &str) -> bool {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        (1..=63).contains(&name.len()) && name.bytes().all(plain)
+    }
+}
+
 /// What becomes of what was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

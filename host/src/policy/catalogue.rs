@@ -36,6 +36,24 @@ pub struct PolicyInfo {
     pub candidate: Option<u32>,
     /// Every revision that is kept, newest first; none of a built-in one.
     pub revisions: Vec<RevisionInfo>,
+    /// What happened to it, newest first; as many as [`EVENTS_KEPT`].
+    pub events: Vec<PolicyEvent>,
+    /// Why the newest state of the source it comes from could not be taken.
+    pub source_problem: Option<String>,
+}
+
+/// Events kept of a policy.
+pub(super) const EVENTS_KEPT: usize = 100;
+
+/// Something that changed who acts, or would.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyEvent {
+    /// When.
+    pub at: Timestamp,
+    /// Number of the revision it is about.
+    pub revision: u32,
+    /// What happened to that revision, one sentence.
+    pub what: String,
 }
 
 /// One revision of a policy, as it is listed and stored.
@@ -86,12 +104,6 @@ pub struct Push {
     pub candidate: bool,
     /// When.
     pub at: Timestamp,
-}
-
-/// Whether a policy may be registered under this name. The same rule as for the name a component gives itself.
-pub(super) fn is_name(name: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=63).contains(&name.len()) && name.bytes().all(plain)
 }
 
 /// Why nothing came of a change.
@@ -158,6 +170,12 @@ pub trait PolicyCatalogue: Send + Sync + 'static {
     /// One policy.
     fn find(&self, name: &str) -> Option<PolicyInfo>;
 
+    /// What keeps each source from being taken, by the policy's name; those that are fine are not there.
+    fn source_problems(&self) -> BTreeMap<String, String>;
+
+    /// Notes what keeps the source of a policy from being taken; none: nothing does.
+    fn tell_source(&self, name: &str, problem: Option<String>);
+
     /// Registers a component as the newest revision of its name, which acts from the next call on, or is the
     /// candidate. Bytes that act already, or are the candidate already, are no new revision.
     ///
@@ -169,13 +187,20 @@ pub trait PolicyCatalogue: Send + Sync + 'static {
     ///
     /// # Errors
     /// When there is no such revision, or it may not act.
-    async fn promote(&self, name: &str, revision: Option<u32>) -> Result<PolicyInfo, CatalogueError>;
+    async fn promote(&self, name: &str, revision: Option<u32>, at: Timestamp) -> Result<PolicyInfo, CatalogueError>;
 
     /// Lets the newest revision before the acting one act again, quarantined ones passed over.
     ///
     /// # Errors
     /// When there is no such revision.
-    async fn roll_back(&self, name: &str) -> Result<PolicyInfo, CatalogueError>;
+    async fn roll_back(&self, name: &str, at: Timestamp) -> Result<PolicyInfo, CatalogueError>;
+
+    /// Forgets a pushed policy with all its revisions. A workload that still chose it is asked about by the built-in
+    /// one of its kind, so look for such workloads first.
+    ///
+    /// # Errors
+    /// When it is not there, is built in, is a default, or has a source that would bring it back.
+    async fn remove(&self, name: &str) -> Result<PolicyInfo, CatalogueError>;
 
     /// Whether a policy of this kind and name is there and accepts a configuration: by its schema, then by
     /// its own word.

@@ -12,7 +12,7 @@ use crate::model::facts::{
     Description, HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation,
 };
 use crate::model::settings::PolicyLimits;
-use crate::model::{FailureKind, PolicyFailure, PolicyIdentity, Timestamp};
+use crate::model::{FailureKind, PolicyChoice, PolicyFailure, PolicyIdentity, Timestamp};
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -114,6 +114,7 @@ impl FailureCounts {
 /// A loaded policy.
 pub struct PolicyComponent {
     engine: Arc<PolicyEngine>,
+    limits: Arc<PolicyLimits>,
     pre: InstancePre<CallState>,
     links: Links,
     identity: PolicyIdentity,
@@ -140,7 +141,20 @@ impl PolicyComponent {
         name: Option<&str>,
         bytes: Arc<[u8]>,
     ) -> Result<Self, LoadError> {
-        let limits = engine.limits();
+        Self::load_within(engine, compiler, engine.limits(), name, bytes).await
+    }
+
+    /// As [`PolicyComponent::load`], within limits of its own; no more memory and table elements than the engine's.
+    ///
+    /// # Errors
+    /// As [`PolicyComponent::load`].
+    pub async fn load_within(
+        engine: &Arc<PolicyEngine>,
+        compiler: &Compiler,
+        limits: &Arc<PolicyLimits>,
+        name: Option<&str>,
+        bytes: Arc<[u8]>,
+    ) -> Result<Self, LoadError> {
         check_file(&bytes, limits).map_err(one)?;
         let size_bytes = bytes.len();
         let digest = {
@@ -160,6 +174,7 @@ impl PolicyComponent {
         let (imports, exports) = link::names(engine.wasmtime(), &component);
         let mut policy = Self {
             engine: Arc::clone(engine),
+            limits: Arc::clone(limits),
             pre,
             links,
             identity: PolicyIdentity {
@@ -232,6 +247,11 @@ impl PolicyComponent {
         self.size_bytes
     }
 
+    /// Its limits.
+    pub fn limits(&self) -> &Arc<PolicyLimits> {
+        &self.limits
+    }
+
     /// How often its calls failed since it was loaded.
     pub fn failures(&self) -> &FailureCounts {
         &self.failures
@@ -239,7 +259,7 @@ impl PolicyComponent {
 
     /// Asks it to check a configuration and to say what it needs under it. `now` is what its clocks show.
     pub async fn configure(&self, config: &str, now: Timestamp) -> Called<Vec<MetricRequest>> {
-        let limits = self.engine.limits();
+        let limits = &self.limits;
         let called = self
             .call(limits.manifest_time, now, self.randomness(&[config.as_bytes()]), async |store, instance| {
                 let configure = instance.get_typed_func::<link::ConfigureArguments<'_>, link::ConfigureAnswer>(
@@ -260,7 +280,7 @@ impl PolicyComponent {
         if self.kind() != PolicyKind::Scaling {
             return self.wrong_kind(PolicyKind::Scaling);
         }
-        let limits = self.engine.limits();
+        let limits = &self.limits;
         let randomness = self.randomness_of(config, observation);
         let labels = convert::labels(&observation.workload);
         let replicas = convert::replicas(&observation.replicas);
@@ -292,7 +312,7 @@ impl PolicyComponent {
         if self.kind() != PolicyKind::Health {
             return self.wrong_kind(PolicyKind::Health);
         }
-        let limits = self.engine.limits();
+        let limits = &self.limits;
         let randomness = self.randomness_of(config, observation);
         let labels = convert::labels(&observation.workload);
         let probes = convert::probes(observation);
@@ -319,7 +339,7 @@ impl PolicyComponent {
     }
 
     async fn describe(&self) -> Called<Description> {
-        let limits = self.engine.limits();
+        let limits = &self.limits;
         let called = self
             .call(limits.manifest_time, Timestamp::default(), self.randomness(&[]), async |store, instance| {
                 let describe =
@@ -339,7 +359,7 @@ impl PolicyComponent {
         randomness: Randomness,
         run: impl AsyncFnOnce(&mut Store<CallState>, &Instance) -> wasmtime::Result<T>,
     ) -> Called<T> {
-        let limits = self.engine.limits();
+        let limits = &self.limits;
         // Held until the store is gone: the pool has as many slots as there are places.
         let _place = match self.engine.place(&self.share).await {
             Ok(place) => place,
@@ -375,7 +395,7 @@ impl PolicyComponent {
     }
 
     fn randomness(&self, seed: &[&[u8]]) -> Randomness {
-        if self.draws_random { Randomness::seeded(seed, self.engine.limits()) } else { Randomness::none() }
+        if self.draws_random { Randomness::seeded(seed, &self.limits) } else { Randomness::none() }
     }
 
     fn randomness_of(&self, config: &str, observation: &impl serde::Serialize) -> Randomness {
@@ -466,7 +486,7 @@ fn check_description(description: &Description) -> Vec<LoadProblem> {
     let mut problems = Vec::new();
     let mut wrong = |why: String| problems.push(LoadProblem::Description(why));
     let Description { name, version, summary, config_schema } = description;
-    if !super::catalogue::is_name(name) {
+    if !PolicyChoice::is_name(name) {
         wrong(format!(
             "`name` is `{}`; expected 1 to 63 lower-case letters, digits and hyphens",
             convert::excerpt(name)

@@ -18,6 +18,7 @@ pub(super) fn pushed_info(pushed: &Pushed) -> PolicyInfo {
         acting: acting.map(|watched| watched.number()),
         candidate: state.candidate.as_ref().map(|watched| watched.number()),
         revisions: state.revisions.into_iter().rev().collect(),
+        events: state.events.into_iter().rev().collect(),
         ..info
     }
 }
@@ -38,6 +39,8 @@ fn component_info(policy: &PolicyComponent) -> PolicyInfo {
         acting: None,
         candidate: None,
         revisions: Vec::new(),
+        events: Vec::new(),
+        source_problem: None,
     }
 }
 
@@ -58,5 +61,7 @@ fn gone_info(pushed: &Pushed, state: &State) -> PolicyInfo {
         acting: None,
         candidate: None,
         revisions: Vec::new(),
+        events: Vec::new(),
+        source_problem: None,
     }
 }

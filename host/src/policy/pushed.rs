@@ -1,13 +1,13 @@
 //! One pushed name: its revisions, which of them acts, and the trial of a new one.
 
-use super::catalogue::RevisionInfo;
+use super::catalogue::{EVENTS_KEPT, PolicyEvent, RevisionInfo};
 use super::component::PolicyComponent;
 use super::shelf::{Shelf, Shelved};
 use super::{HealthPolicy, ScalingPolicy};
 use crate::model::PolicyKind;
 use crate::model::facts::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
 use crate::model::settings::PolicyLimits;
-use crate::model::{PolicyFailure, PolicyIdentity};
+use crate::model::{PolicyFailure, PolicyIdentity, Timestamp};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::io;
@@ -65,6 +65,18 @@ impl Names {
         policies.insert(pushed.name.clone(), pushed);
     }
 
+    /// Forgets a name: first on disk, then here.
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shelf) = &self.shelf {
+            let mut index = self.shelved();
+            index.remove(name);
+            shelf.save(index)?;
+        }
+        self.policies.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        Ok(())
+    }
+
     fn shelved(&self) -> BTreeMap<String, Shelved> {
         let policies = self.policies.read().unwrap_or_else(PoisonError::into_inner).clone();
         policies.into_iter().map(|(name, pushed)| (name, pushed.state().shelved(pushed.kind))).collect()
@@ -92,6 +104,8 @@ pub(super) struct State {
     pub(super) before: Option<Arc<Watched>>,
     /// Who is asked beside the acting one, without a consequence.
     pub(super) candidate: Option<Arc<Watched>>,
+    /// What happened, oldest first.
+    pub(super) events: Vec<PolicyEvent>,
     /// Calls of the acting revision since it began to act, and how many of them failed.
     calls: u32,
     failures: u32,
@@ -99,8 +113,15 @@ pub(super) struct State {
 
 impl State {
     /// Revisions as they were stored, none of which acts yet.
-    pub(super) fn stored(revisions: Vec<RevisionInfo>) -> Self {
-        Self { revisions, ..Self::default() }
+    pub(super) fn stored(revisions: Vec<RevisionInfo>, events: Vec<PolicyEvent>) -> Self {
+        Self { revisions, events, ..Self::default() }
+    }
+
+    /// Notes what happened to a revision.
+    pub(super) fn happened(&mut self, at: Timestamp, revision: u32, what: String) {
+        self.events.push(PolicyEvent { at, revision, what });
+        let excess = self.events.len().saturating_sub(EVENTS_KEPT);
+        self.events.drain(..excess);
     }
 
     /// Takes over a state that was made from this one a moment ago; what calls have shown since is kept.
@@ -114,6 +135,11 @@ impl State {
         let may_act = |watched: &Arc<Watched>| {
             !next.revisions.iter().any(|one| one.number == watched.number() && one.quarantined.is_some())
         };
+        // What calls brought about since the other state was made: it is newer than what that state knew.
+        let last = self.events.iter().rposition(|event| next.events.contains(event)).map_or(0, |last| last + 1);
+        let since = self.events.split_off(last);
+        let place = next.events.len().saturating_sub(1);
+        next.events.splice(place..place, since);
         let before = next.before.take().filter(may_act);
         next.before = before;
         *self = next;
@@ -125,6 +151,7 @@ impl State {
             acting: self.acting.as_ref().map(|watched| watched.number()),
             candidate: self.candidate.as_ref().map(|watched| watched.number()),
             revisions: self.revisions.clone(),
+            events: self.events.clone(),
         }
     }
 
@@ -190,7 +217,7 @@ impl Pushed {
     }
 
     /// Counts a call of a revision on trial: enough failures set it back, enough calls without end the trial.
-    fn note(&self, number: u32, failure: Option<&PolicyFailure>) {
+    fn note(&self, number: u32, failure: Option<&PolicyFailure>, at: Timestamp) {
         {
             let mut state = self.state();
             let on_trial = state.acting.as_ref().is_some_and(|acting| acting.number() == number);
@@ -206,6 +233,11 @@ impl Pushed {
                 let (before, calls, failures) = (state.before.take(), 0, 0);
                 (state.acting, state.calls, state.failures) = (before, calls, failures);
                 let acts = state.acting.as_ref().map(|acting| acting.number());
+                let instead = acts.map_or_else(
+                    || format!("the built-in {} policy stands in", self.kind),
+                    |acts| format!("revision {acts} acts again"),
+                );
+                state.happened(at, number, format!("set back and quarantined: {why}; {instead}"));
                 tracing::error!(
                     policy = self.name,
                     revision = number,
@@ -217,6 +249,8 @@ impl Pushed {
                 if let Some(revision) = state.revision(number) {
                     revision.proved = true;
                 }
+                let (calls, failures) = (state.calls, state.failures);
+                state.happened(at, number, format!("proved itself: {failures} of its first {calls} calls failed"));
                 tracing::info!(policy = self.name, revision = number, "the revision has proved itself");
             } else {
                 return;
@@ -248,9 +282,9 @@ impl Watched {
         self.component.identity().revision
     }
 
-    fn noted<T>(&self, answer: Result<T, PolicyFailure>) -> Result<T, PolicyFailure> {
+    fn noted<T>(&self, at: Timestamp, answer: Result<T, PolicyFailure>) -> Result<T, PolicyFailure> {
         if let Some(pushed) = self.pushed.upgrade() {
-            pushed.note(self.number(), answer.as_ref().err());
+            pushed.note(self.number(), answer.as_ref().err(), at);
         }
         answer
     }
@@ -288,7 +322,7 @@ impl ScalingPolicy for Watched {
     }
 
     async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
-        self.noted(ScalingPolicy::decide(&self.component, config, observation).await)
+        self.noted(observation.now, ScalingPolicy::decide(&self.component, config, observation).await)
     }
 }
 
@@ -299,6 +333,6 @@ impl HealthPolicy for Watched {
     }
 
     async fn evaluate(&self, config: &str, observation: &HealthObservation) -> Result<HealthReport, PolicyFailure> {
-        self.noted(HealthPolicy::evaluate(&self.component, config, observation).await)
+        self.noted(observation.now, HealthPolicy::evaluate(&self.component, config, observation).await)
     }
 }

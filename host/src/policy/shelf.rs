@@ -3,7 +3,7 @@
 //! The index is written beside and moved, after the components it names: a crash leaves the old one or the
 //! new one, and at worst a component that nobody names, which the next write removes.
 
-use super::catalogue::RevisionInfo;
+use super::catalogue::{PolicyEvent, RevisionInfo};
 use crate::model::PolicyKind;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -25,6 +25,9 @@ pub(super) struct Shelved {
     pub(super) candidate: Option<u32>,
     /// Oldest first.
     pub(super) revisions: Vec<RevisionInfo>,
+    /// Oldest first.
+    #[serde(default)]
+    pub(super) events: Vec<PolicyEvent>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -154,6 +157,7 @@ mod tests {
             acting: Some(2),
             candidate: None,
             revisions: vec![revision(2, &second)],
+            events: vec![PolicyEvent { at: Timestamp(1), revision: 2, what: "pushed".to_owned() }],
         };
         let policies = BTreeMap::from([("queue".to_owned(), shelved)]);
         shelf.save(policies.clone()).unwrap();

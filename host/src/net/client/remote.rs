@@ -66,6 +66,14 @@ impl Remote {
         self.send(self.client.get(self.url(path, &[]))).await
     }
 
+    /// `DELETE` of a path whose segments are these.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or refuses.
+    pub async fn delete(&self, path: &[&str]) -> Result<Value, RemoteError> {
+        self.send(self.client.delete(self.url(path, &[]))).await
+    }
+
     /// `POST` without a body.
     ///
     /// # Errors

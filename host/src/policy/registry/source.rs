@@ -1,7 +1,7 @@
 //! Who is asked about a workload: the acting revisions of the names it chose, and the shadows beside them.
 
 use super::{DEFAULT_HEALTH, DEFAULT_SCALING, PolicyRegistry};
-use crate::model::{PolicyChoices, PolicyKind};
+use crate::model::{PolicyChoice, PolicyChoices, PolicyKind};
 use crate::policy::pushed::{Unwatched, Watched};
 use crate::policy::{HealthPolicy, Policies, PolicySource, ScalingPolicy, Shadow, ShadowPolicy};
 use std::sync::Arc;
@@ -11,6 +11,19 @@ impl PolicyRegistry {
     pub(super) fn acting(&self, name: &str, kind: PolicyKind) -> Option<Arc<Watched>> {
         let pushed = self.names.get(name).filter(|pushed| pushed.kind == kind)?;
         pushed.state().acting.clone()
+    }
+
+    fn scaling_of<'a>(&'a self, choices: &'a PolicyChoices) -> &'a PolicyChoice {
+        choices.scaling.as_ref().unwrap_or(&self.defaults.scaling)
+    }
+
+    fn health_of<'a>(&'a self, choices: &'a PolicyChoices) -> &'a PolicyChoice {
+        choices.health.as_ref().unwrap_or(&self.defaults.health)
+    }
+
+    /// The configuration a built-in policy has where it stands in: its own, if it is the default.
+    fn stand_in(default: &PolicyChoice) -> &str {
+        if [DEFAULT_SCALING, DEFAULT_HEALTH].contains(&default.name.as_str()) { &default.config } else { "{}" }
     }
 
     /// Everything that is asked beside the acting policies: what the workload names, and the candidates of the
@@ -36,9 +49,8 @@ impl PolicyRegistry {
             };
             Some(Shadow { policy, config: choice.config.clone() })
         });
-        let acting = [(PolicyKind::Scaling, &choices.scaling), (PolicyKind::Health, &choices.health)];
+        let acting = [(PolicyKind::Scaling, self.scaling_of(choices)), (PolicyKind::Health, self.health_of(choices))];
         let candidates = acting.into_iter().filter_map(|(kind, choice)| {
-            let choice = choice.as_ref()?;
             let pushed = self.names.get(&choice.name).filter(|pushed| pushed.kind == kind)?;
             let candidate = pushed.state().candidate.clone()?;
             Some(shadow(candidate, kind, &choice.config))
@@ -49,23 +61,27 @@ impl PolicyRegistry {
 
 impl PolicySource for PolicyRegistry {
     fn of(&self, choices: &PolicyChoices) -> Policies {
-        let scaling: Option<(Arc<dyn ScalingPolicy>, &str)> = choices.scaling.as_ref().and_then(|choice| {
-            if choice.name == DEFAULT_SCALING {
-                return Some((self.default_scaling(), choice.config.as_str()));
-            }
-            Some((self.acting(&choice.name, PolicyKind::Scaling)?, &choice.config))
-        });
-        let health: Option<(Arc<dyn HealthPolicy>, &str)> = choices.health.as_ref().and_then(|choice| {
-            if choice.name == DEFAULT_HEALTH {
-                return Some((self.default_health(), choice.config.as_str()));
-            }
-            Some((self.acting(&choice.name, PolicyKind::Health)?, &choice.config))
-        });
+        let scaling = self.scaling_of(choices);
+        let found: Option<Arc<dyn ScalingPolicy>> = if scaling.name == DEFAULT_SCALING {
+            Some(self.default_scaling())
+        } else {
+            self.acting(&scaling.name, PolicyKind::Scaling).map(|acting| acting as _)
+        };
         // Where every revision failed, the built-in policy stands in; who was asked is in every decision.
-        let (scaling, scaling_config) =
-            scaling.unwrap_or_else(|| (self.default_scaling(), self.defaults.scaling_config.as_str()));
-        let (health, health_config) =
-            health.unwrap_or_else(|| (self.default_health(), self.defaults.health_config.as_str()));
+        let (scaling, scaling_config) = found.map_or_else(
+            || (self.default_scaling(), Self::stand_in(&self.defaults.scaling)),
+            |found| (found, scaling.config.as_str()),
+        );
+        let health = self.health_of(choices);
+        let found: Option<Arc<dyn HealthPolicy>> = if health.name == DEFAULT_HEALTH {
+            Some(self.default_health())
+        } else {
+            self.acting(&health.name, PolicyKind::Health).map(|acting| acting as _)
+        };
+        let (health, health_config) = found.map_or_else(
+            || (self.default_health(), Self::stand_in(&self.defaults.health)),
+            |found| (found, health.config.as_str()),
+        );
         Policies {
             scaling,
             scaling_config: scaling_config.to_owned(),

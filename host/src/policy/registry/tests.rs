@@ -7,6 +7,7 @@ use crate::model::facts::{
     ScalingObservation, WorkloadFacts,
 };
 use crate::model::workload::Bounds;
+use crate::model::{PolicyKind, Timestamp};
 
 const NOW: Timestamp = Timestamp(1_000_000);
 

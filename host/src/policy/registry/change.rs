@@ -1,0 +1,184 @@
+//! What people do with policies: push, promote, roll back, delete, choose.
+
+use super::{DEFAULT_HEALTH, DEFAULT_SCALING, PolicyRegistry, blocking};
+use crate::model::{PolicyChoice, PolicyKind, Timestamp};
+use crate::policy::catalogue::{CatalogueError, ChoiceError, PolicyCatalogue, PolicyInfo, Push};
+use crate::policy::component::PolicyComponent;
+use crate::policy::listing::{built_in_info, pushed_info};
+use crate::policy::pushed::Pushed;
+use crate::policy::schema;
+use crate::policy::shelf::digest_of;
+use async_trait::async_trait;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+#[async_trait]
+impl PolicyCatalogue for PolicyRegistry {
+    fn list(&self) -> Vec<PolicyInfo> {
+        let policies = self.names.policies.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let pushed = policies.values().map(|pushed| pushed_info(pushed));
+        let mut all: Vec<PolicyInfo> =
+            self.built_in().map(|policy| built_in_info(policy)).into_iter().chain(pushed).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        let problems = self.source_problems();
+        for info in &mut all {
+            info.source_problem = problems.get(&info.name).cloned();
+        }
+        all
+    }
+
+    fn find(&self, name: &str) -> Option<PolicyInfo> {
+        let built_in = self.built_in().into_iter().find(|policy| policy.identity().name == name);
+        let built_in = built_in.map(|policy| built_in_info(policy));
+        let info = built_in.or_else(|| self.names.get(name).map(|pushed| pushed_info(&pushed)))?;
+        Some(PolicyInfo { source_problem: self.source_problems().remove(name), ..info })
+    }
+
+    fn source_problems(&self) -> BTreeMap<String, String> {
+        self.source_problems.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn tell_source(&self, name: &str, problem: Option<String>) {
+        let mut problems = self.source_problems.lock().unwrap_or_else(PoisonError::into_inner);
+        match problem {
+            Some(problem) => drop(problems.insert(name.to_owned(), problem)),
+            None => drop(problems.remove(name)),
+        }
+    }
+
+    async fn push(&self, push: Push) -> Result<PolicyInfo, CatalogueError> {
+        if !PolicyChoice::is_name(&push.name) {
+            return Err(CatalogueError::Name(push.name));
+        }
+        if [DEFAULT_SCALING, DEFAULT_HEALTH].contains(&push.name.as_str()) {
+            let detail = format!("`{}` is built in; push under another name and assign that one", push.name);
+            return Err(CatalogueError::Conflict(detail));
+        }
+        let _one_at_a_time = self.changing.lock().await;
+        let known = self.names.get(&push.name);
+        let digest = digest_of(&push.component);
+        if push.candidate && known.as_ref().is_none_or(|pushed| pushed.state().acting.is_none()) {
+            let detail = format!("no revision of `{}` acts that a candidate could be compared with", push.name);
+            return Err(CatalogueError::Conflict(detail));
+        }
+        if let Some(pushed) = &known
+            && !push.reset_memory
+            && pushed.state().is_there(&digest, push.candidate)
+        {
+            return Ok(pushed_info(pushed));
+        }
+        let component = self.load(&push.name, Arc::clone(&push.component)).await;
+        let component = component
+            .map_err(|error| CatalogueError::Component(error.problems.iter().map(ToString::to_string).collect()))?;
+        let pushed = match known {
+            Some(pushed) if pushed.kind != component.kind() => {
+                let detail =
+                    format!("`{}` is a {} policy and this is a {} policy", push.name, pushed.kind, component.kind());
+                return Err(CatalogueError::Conflict(detail));
+            }
+            Some(pushed) => pushed,
+            None => Pushed::new(&push.name, component.kind(), &self.names, &self.limits_of(&push.name)),
+        };
+        let state = self.state_after(&pushed, component, &push, digest.clone());
+        let info = self.commit(&pushed, state, Some((digest, Arc::clone(&push.component)))).await?;
+        if push.candidate {
+            tracing::info!(policy = info.name, revision = info.candidate, by = push.by, "a new candidate");
+        } else {
+            tracing::info!(policy = info.name, revision = info.acting, by = push.by, "a new revision acts");
+        }
+        Ok(info)
+    }
+
+    async fn promote(&self, name: &str, revision: Option<u32>, at: Timestamp) -> Result<PolicyInfo, CatalogueError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let pushed = self.pushed(name)?;
+        let mut state = pushed.state().clone();
+        let conflict = |detail| Err(CatalogueError::Conflict(detail));
+        let Some(number) = revision.or(state.candidate.as_ref().map(|candidate| candidate.number())) else {
+            return conflict(format!("`{name}` has no candidate; say which revision is to act"));
+        };
+        let Some(revision) = state.revisions.iter().find(|revision| revision.number == number).cloned() else {
+            return conflict(format!("`{name}` has no revision {number}"));
+        };
+        if let Some(why) = &revision.quarantined {
+            return conflict(format!("revision {number} of `{name}` may not act: {why}"));
+        }
+        if state.acting.as_ref().is_some_and(|acting| acting.number() == number) {
+            return Ok(pushed_info(&pushed));
+        }
+        let watched = self.load_stored(&pushed, &state, &revision).await.map_err(|why| {
+            CatalogueError::Conflict(format!("revision {number} of `{name}` cannot be loaded any more: {why}"))
+        })?;
+        if state.candidate.as_ref().is_some_and(|candidate| candidate.number() == number) {
+            state.candidate = None;
+        }
+        let before = state.acting.take();
+        state.act(watched, before);
+        state.happened(at, number, "promoted; it acts".to_owned());
+        let info = self.commit(&pushed, state, None).await?;
+        tracing::info!(policy = name, revision = number, "promoted");
+        Ok(info)
+    }
+
+    async fn roll_back(&self, name: &str, at: Timestamp) -> Result<PolicyInfo, CatalogueError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let pushed = self.pushed(name)?;
+        let mut state = pushed.state().clone();
+        let from = state.acting.as_ref().map(|acting| acting.number());
+        let Some(to) = self.bring_back(&pushed, &mut state, from).await else {
+            return Err(CatalogueError::Conflict(format!("`{name}` has no earlier revision that may act")));
+        };
+        let from_what = from.map_or_else(|| "none".to_owned(), |from| from.to_string());
+        state.happened(at, to, format!("rolled back to, from revision {from_what}; it acts"));
+        let info = self.commit(&pushed, state, None).await?;
+        tracing::info!(policy = name, from, to, "rolled back");
+        Ok(info)
+    }
+
+    async fn remove(&self, name: &str) -> Result<PolicyInfo, CatalogueError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let pushed = self.pushed(name)?;
+        if [&self.defaults.scaling.name, &self.defaults.health.name].contains(&&pushed.name) {
+            let detail =
+                format!("`{name}` is the {} policy of workloads that name none, says windlass.toml", pushed.kind);
+            return Err(CatalogueError::Conflict(detail));
+        }
+        if self.settings.named.get(name).is_some_and(|named| named.source.is_some()) {
+            let detail = format!("`{name}` has a source in windlass.toml, which would bring it back");
+            return Err(CatalogueError::Conflict(detail));
+        }
+        let info = pushed_info(&pushed);
+        let (names, gone) = (Arc::clone(&self.names), name.to_owned());
+        let removed = blocking(move || names.remove(&gone)).await;
+        removed.map_err(|error| CatalogueError::Disk(error.to_string()))?;
+        tracing::info!(policy = name, "deleted");
+        Ok(info)
+    }
+
+    async fn check(&self, kind: PolicyKind, choice: &PolicyChoice, now: Timestamp) -> Result<(), ChoiceError> {
+        let built_in = self.built_in().into_iter().find(|policy| policy.identity().name == choice.name);
+        let pushed = self.acting(&choice.name, kind);
+        let policy: &PolicyComponent = match (built_in.filter(|policy| policy.kind() == kind), &pushed) {
+            (Some(built_in), _) => built_in,
+            (None, Some(watched)) => &watched.component,
+            (None, None) => {
+                let known = self.list().into_iter().filter(|info| info.kind == kind && info.acting.is_some());
+                let known = known.map(|info| format!("`{}`", info.name)).collect();
+                return Err(ChoiceError::Unknown { name: choice.name.clone(), kind, known });
+            }
+        };
+        let refused = |problems| ChoiceError::Schema { name: choice.name.clone(), problems };
+        let whole = |why: String| refused(vec![(String::new(), why)]);
+        let config = serde_json::from_str(&choice.config).map_err(|error| whole(format!("it is not JSON: {error}")))?;
+        let schema =
+            serde_json::from_str(&policy.description().config_schema).map_err(|error| whole(error.to_string()))?;
+        let problems = schema::problems(&schema::compile(&schema).map_err(whole)?, &config);
+        if !problems.is_empty() {
+            return Err(refused(problems));
+        }
+        let called = policy.configure(&choice.config, now).await;
+        called.log.trace(&choice.name);
+        let accepted = called.answer.map(drop);
+        accepted.map_err(|failure| ChoiceError::Refused { name: choice.name.clone(), failure })
+    }
+}

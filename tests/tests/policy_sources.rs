@@ -1,0 +1,231 @@
+//! Where policies come from besides pushes, and what `windlass.toml` says of them by name: files, limits, defaults.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use windlass::model::facts::{Limits, ScalingObservation, WorkloadFacts};
+use windlass::model::settings::{NamedPolicy, PolicyLimits, PolicyOrigin, PolicySettings};
+use windlass::model::{PolicyChoice, PolicyChoices, Timestamp};
+use windlass::policy::compile::Compiler;
+use windlass::policy::files::Files;
+use windlass::policy::registry::{Defaults, PolicyRegistry};
+use windlass::policy::{CatalogueError, PolicyCatalogue, PolicySource, Push};
+use windlass_tests::hostile;
+
+const NAME: &str = "queue";
+
+async fn open(data_dir: &Path, settings: impl Into<PolicySettings>, defaults: Defaults) -> Arc<PolicyRegistry> {
+    let opened = PolicyRegistry::open(settings, Compiler::in_process(), defaults, Some(data_dir)).await;
+    Arc::new(opened.expect("it opens"))
+}
+
+async fn plain(data_dir: &Path) -> Arc<PolicyRegistry> {
+    open(data_dir, PolicyLimits::default(), Defaults::default()).await
+}
+
+fn choice(name: &str) -> PolicyChoice {
+    PolicyChoice { name: name.to_owned(), config: "{}".to_owned() }
+}
+
+async fn push(registry: &PolicyRegistry, name: &str, component: Vec<u8>) {
+    let push = Push {
+        name: name.to_owned(),
+        component: component.into(),
+        by: "ada".to_owned(),
+        reset_memory: false,
+        candidate: false,
+        at: Timestamp(1_767_225_600_000),
+    };
+    registry.push(push).await.expect("it is taken");
+}
+
+/// One decision under these choices: which policy and revision, and how many or why not.
+async fn decide(registry: &PolicyRegistry, choices: &PolicyChoices) -> (String, u32, Result<u32, String>) {
+    let workload = WorkloadFacts {
+        name: "web".to_owned(),
+        image: "web:1".to_owned(),
+        min_replicas: 1,
+        max_replicas: 9,
+        limits: Limits::default(),
+        labels: Vec::new(),
+    };
+    let observation = ScalingObservation {
+        now: Timestamp(1_767_225_600_000),
+        workload,
+        current_replicas: 2,
+        replicas: Vec::new(),
+        metrics: Vec::new(),
+        memory: Vec::new(),
+    };
+    let policies = registry.of(choices);
+    let answer = policies.scaling.decide(&policies.scaling_config, &observation).await;
+    let identity = policies.scaling.identity();
+    let answer = answer.map(|decision| decision.replicas).map_err(|error| error.reason);
+    (identity.name.clone(), identity.revision, answer)
+}
+
+async fn decided(registry: &PolicyRegistry) -> (u32, u32) {
+    let choices = PolicyChoices { scaling: Some(choice(NAME)), ..PolicyChoices::default() };
+    let (_, revision, replicas) = decide(registry, &choices).await;
+    (revision, replicas.expect("it decides"))
+}
+
+/// A time long after any file of a test was written.
+const LATER: Timestamp = Timestamp(4_000_000_000_000);
+
+#[tokio::test]
+async fn a_file_in_the_folder_is_a_revision_when_it_is_new_or_changed() {
+    let (data_dir, folder) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let file = folder.path().join("queue.wasm");
+    let acting = |registry: &PolicyRegistry| registry.find(NAME).map(|info| (info.acting, info.revisions.len()));
+    let watch = |registry: &Arc<PolicyRegistry>| {
+        Files::new(Some(folder.path().to_owned()), BTreeMap::new(), 1 << 20, Arc::<PolicyRegistry>::clone(registry))
+    };
+    fs::write(folder.path().join("Not A Name.wasm"), hostile::proposes(1).build()).expect("written");
+    fs::write(folder.path().join("notes.txt"), "nothing").expect("written");
+    fs::write(&file, hostile::proposes(3).build()).expect("written");
+    {
+        let registry = plain(data_dir.path()).await;
+        let mut watched = watch(&registry);
+        watched.look(LATER).await;
+        assert_eq!(acting(&registry), Some((Some(1), 1)));
+        assert_eq!(registry.list().len(), 3, "the others are no policies");
+        let by = registry.find(NAME).expect("it is there").revisions[0].loaded_by.clone();
+        assert_eq!(by, format!("the file {}", file.display()));
+
+        // One that does not load is not taken, and the one before acts on.
+        fs::write(&file, &hostile::proposes(4).build()[..100]).expect("written");
+        watched.look(LATER).await;
+        assert_eq!((acting(&registry), decided(&registry).await), (Some((Some(1), 1)), (1, 3)));
+        fs::write(&file, hostile::proposes(4).build()).expect("written");
+        watched.look(LATER).await;
+        assert_eq!((acting(&registry), decided(&registry).await), (Some((Some(2), 2)), (2, 4)));
+        // A rollback holds, though the file is another revision.
+        registry.roll_back(NAME, Timestamp(7)).await.expect("rolled back");
+        watched.look(LATER).await;
+        assert_eq!(acting(&registry), Some((Some(1), 2)));
+    }
+    // After a restart too; and what changed meanwhile is seen.
+    let registry = plain(data_dir.path()).await;
+    watch(&registry).look(LATER).await;
+    assert_eq!(acting(&registry), Some((Some(1), 2)));
+    fs::write(&file, hostile::proposes(5).build()).expect("written");
+    watch(&registry).look(LATER).await;
+    assert_eq!((acting(&registry), decided(&registry).await), (Some((Some(3), 3)), (3, 5)));
+    // A file that went away takes nothing with it.
+    fs::remove_file(&file).expect("removed");
+    watch(&registry).look(LATER).await;
+    assert_eq!(decided(&registry).await, (3, 5));
+}
+
+#[tokio::test]
+async fn a_file_that_is_being_written_is_not_taken() {
+    let (data_dir, folder) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let registry = plain(data_dir.path()).await;
+    let mut watched =
+        Files::new(Some(folder.path().to_owned()), BTreeMap::new(), 1 << 20, Arc::<PolicyRegistry>::clone(&registry));
+    let path = folder.path().join("queue.wasm");
+    let write = |component: &[u8], at_ms: u64| {
+        fs::write(&path, component).expect("written");
+        let file = fs::File::options().write(true).open(&path).expect("it is there");
+        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_millis(at_ms)).expect("set");
+    };
+    let component = hostile::proposes(3).build();
+    write(&component, 1_000_000);
+    watched.look(Timestamp(1_001_000)).await;
+    assert!(registry.find(NAME).is_none(), "it was written a second ago");
+    write(&[component.as_slice(), b""].concat(), 1_001_500);
+    watched.look(Timestamp(1_003_000)).await;
+    assert!(registry.find(NAME).is_none(), "it has changed since");
+    watched.look(Timestamp(1_003_100)).await;
+    assert_eq!(registry.find(NAME).and_then(|info| info.acting), Some(1), "it has stood still between two looks");
+}
+
+#[tokio::test]
+async fn a_file_named_one_by_one_is_taken_and_what_keeps_it_is_told() {
+    let (data_dir, folder) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let registry = plain(data_dir.path()).await;
+    let (named, path) = (folder.path().join("build-17.wasm"), Some(folder.path().to_owned()));
+    let mut watched = Files::new(
+        path,
+        BTreeMap::from([(NAME.to_owned(), named.clone())]),
+        1 << 20,
+        Arc::<PolicyRegistry>::clone(&registry),
+    );
+    watched.look(LATER).await;
+    let problem = registry.source_problems().remove(NAME).expect("the file is not there");
+    assert!(problem.starts_with("cannot read `") && problem.contains("build-17.wasm"), "{problem}");
+    // Beside one of the same name in the folder, the one that is named is taken.
+    fs::write(folder.path().join("queue.wasm"), hostile::proposes(8).build()).expect("written");
+    fs::write(&named, hostile::proposes(3).build()).expect("written");
+    watched.look(LATER).await;
+    assert_eq!(decided(&registry).await, (1, 3));
+    assert!(!registry.source_problems().contains_key(NAME));
+    fs::write(&named, b"nonsense").expect("written");
+    watched.look(LATER).await;
+    let problem = registry.find(NAME).expect("it acts on").source_problem.expect("it is told");
+    assert!(problem.contains("cannot take `") && problem.contains("is text, not a WebAssembly component"), "{problem}");
+    assert_eq!(decided(&registry).await, (1, 3));
+}
+
+#[tokio::test]
+async fn a_policy_has_limits_of_its_own() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let roomy = PolicyLimits { memory_bytes: 128 << 20, ..PolicyLimits::default() };
+    let named = BTreeMap::from([("roomy".to_owned(), NamedPolicy { source: None, limits: roomy })]);
+    let registry =
+        open(data_dir.path(), PolicySettings { named, ..PolicySettings::default() }, Defaults::default()).await;
+    // 90 MiB: past the limit of all, within its own.
+    for name in ["roomy", "plain"] {
+        push(&registry, name, hostile::grows(90 * 16).build()).await;
+    }
+    let of = |name| PolicyChoices { scaling: Some(choice(name)), ..PolicyChoices::default() };
+    let (.., answer) = decide(&registry, &of("roomy")).await;
+    assert!(answer.is_ok(), "{answer:?}");
+    let (.., answer) = decide(&registry, &of("plain")).await;
+    assert!(answer.expect_err("refused").contains("bytes of memory in all; at most 67108864"));
+}
+
+#[tokio::test]
+async fn a_default_policy_decides_for_workloads_that_name_none() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let defaults = Defaults { scaling: choice(NAME), ..Defaults::default() };
+    let registry = open(data_dir.path(), PolicyLimits::default(), defaults).await;
+    let none = PolicyChoices::default();
+    let (name, ..) = decide(&registry, &none).await;
+    assert_eq!(name, "min-max", "until it is there, the built-in one stands in");
+    push(&registry, NAME, hostile::proposes(5).build()).await;
+    push(&registry, "other", hostile::proposes(6).build()).await;
+    assert_eq!(decide(&registry, &none).await, (NAME.to_owned(), 1, Ok(5)));
+    let other = PolicyChoices { scaling: Some(choice("other")), ..PolicyChoices::default() };
+    assert_eq!(decide(&registry, &other).await, ("other".to_owned(), 1, Ok(6)));
+    let refused = registry.remove(NAME).await.expect_err("it is the default").to_string();
+    assert_eq!(refused, "`queue` is the scaling policy of workloads that name none, says windlass.toml");
+}
+
+#[tokio::test]
+async fn a_deleted_policy_is_gone_with_its_components_and_after_a_restart() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let source = Some(PolicyOrigin::File("other.wasm".into()));
+    let named = BTreeMap::from([("other".to_owned(), NamedPolicy { source, ..NamedPolicy::default() })]);
+    let settings = PolicySettings { named, ..PolicySettings::default() };
+    let components = || {
+        let entries = fs::read_dir(data_dir.path().join("policies")).expect("a folder").flatten();
+        entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "wasm")).count()
+    };
+    {
+        let registry = open(data_dir.path(), settings.clone(), Defaults::default()).await;
+        push(&registry, NAME, hostile::proposes(5).build()).await;
+        push(&registry, "other", hostile::proposes(6).build()).await;
+        assert_eq!(components(), 2);
+        assert_eq!(registry.remove(NAME).await.expect("deleted").name, NAME);
+        assert_eq!(components(), 1);
+        assert_eq!(registry.remove(NAME).await, Err(CatalogueError::Unknown(NAME.to_owned())));
+        assert!(matches!(registry.remove("min-max").await, Err(CatalogueError::Conflict(_))));
+        let refused = registry.remove("other").await.expect_err("its source would bring it back").to_string();
+        assert_eq!(refused, "`other` has a source in windlass.toml, which would bring it back");
+    }
+    let registry = open(data_dir.path(), settings, Defaults::default()).await;
+    assert!(registry.find(NAME).is_none() && registry.find("other").is_some());
+}
