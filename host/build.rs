@@ -1,4 +1,5 @@
-//! Compiles the built-in policies in `plugins/` to components, whose bytes the host embeds.
+//! Compiles the built-in policies in `plugins/` to components, whose bytes the host embeds, and lists the files of the
+//! example policies, which `windlass policy new` begins projects from.
 //!
 //! A nested cargo builds the core modules, in a target directory of its own (`<target>/guests`: the outer
 //! cargo holds a lock on its own) that every profile shares; `wit-component` wraps them.
@@ -6,12 +7,14 @@
 use std::env;
 use std::error::Error;
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use wit_component::ComponentEncoder;
 
 const POLICIES: [&str; 2] = ["min-max", "liveness"];
+const LANGUAGES: [&str; 5] = ["c", "go", "javascript", "python", "rust"];
 const TARGET: &str = "wasm32-unknown-unknown";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -43,6 +46,49 @@ fn main() -> Result<(), Box<dyn Error>> {
         fs::write(out_dir.join(&name), &component)?;
         // For people, who try the command line on it.
         fs::write(target_dir.join(&name), &component)?;
+    }
+    list_templates(&workspace.join("examples/policies"), &out_dir.join("templates.rs"))?;
+    Ok(())
+}
+
+/// Writes a constant with every file of the example policies: (language, path in its folder, content).
+fn list_templates(examples: &Path, output: &Path) -> Result<(), Box<dyn Error>> {
+    let mut list = String::from("&[\n");
+    for language in LANGUAGES {
+        let folder = examples.join(language);
+        let ignore = fs::read_to_string(folder.join(".gitignore"))?;
+        let ignored: Vec<&str> = ignore.lines().map(|line| line.trim_matches('/')).collect();
+        let mut files = Vec::new();
+        collect(&folder, &ignored, &mut files)?;
+        files.sort();
+        for file in files {
+            println!("cargo::rerun-if-changed={}", file.display());
+            let path = file.strip_prefix(&folder)?.display().to_string();
+            writeln!(list, "    ({language:?}, {path:?}, include_bytes!({:?})),", file.display().to_string())?;
+        }
+    }
+    list.push_str("]\n");
+    fs::write(output, list)?;
+    Ok(())
+}
+
+/// The files below a folder but for what Git is told to ignore: names at its top, with `*` at most at their end.
+fn collect(folder: &Path, ignored: &[&str], files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let is_ignored = ignored.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(beginning) => name.starts_with(beginning),
+            None => name == *pattern,
+        });
+        if is_ignored {
+            continue;
+        }
+        if path.is_dir() {
+            collect(&path, ignored, files)?;
+        } else {
+            files.push(path);
+        }
     }
     Ok(())
 }

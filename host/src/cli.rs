@@ -6,6 +6,7 @@
 pub mod compile_policy;
 pub mod config;
 pub mod logging;
+pub mod new;
 pub mod policy;
 pub mod remote;
 pub mod serve;

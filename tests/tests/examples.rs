@@ -68,12 +68,15 @@ fn built() -> PathBuf {
 async fn every_language_answers_the_same() {
     let engine = Arc::new(PolicyEngine::new(PolicyLimits::default()).expect("an engine"));
     let mut wrong = Vec::new();
-    for language in LANGUAGES {
+    // The examples, and projects begun from them with `windlass policy new`.
+    let examples = LANGUAGES.map(|language| (language.to_owned(), "queue-depth".to_owned()));
+    let begun = LANGUAGES.map(|language| (format!("new-{language}"), format!("trial-{language}")));
+    for (language, name) in examples.into_iter().chain(begun) {
         let file = built().join(format!("{language}.wasm"));
         let bytes = std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let loaded = PolicyComponent::load(&engine, &Compiler::in_process(), None, Arc::from(bytes)).await;
         let policy = loaded.unwrap_or_else(|error| panic!("{language}: {error}"));
-        assert_eq!(policy.description().name, "queue-depth");
+        assert_eq!(policy.description().name, name);
         for case in cases() {
             let called = policy.decide(&case.config, &case.observation()).await;
             let said = match called.answer {

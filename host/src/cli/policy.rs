@@ -1,6 +1,7 @@
-//! `windlass policy check`, `run`, `wrap` and `wit`: a policy on an author's desk, with no server and no
+//! `windlass policy new`, `check`, `run`, `wrap` and `wit`: a policy on an author's desk, with no server and no
 //! container engine, under the limits it will have in production.
 
+use super::new::{self, Language};
 use super::remote::{self, RemoteCommand};
 use crate::model::PolicyKind;
 use crate::model::Timestamp;
@@ -24,6 +25,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// `windlass policy …`
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
+    /// Begin a project of your own: an example policy, with its tests, under another name
+    New {
+        /// Name of the policy, and of the folder that is made
+        name: String,
+        /// Its language
+        #[arg(long)]
+        lang: Language,
+    },
     /// Load a policy, as the host would, and show what it is
     Check {
         /// The component
@@ -61,6 +70,7 @@ pub enum PolicyCommand {
 /// Serves a command: its result on standard output and 0, or why there is none on standard error and 1.
 pub async fn run(command: PolicyCommand) -> ExitCode {
     let done = match &command {
+        PolicyCommand::New { name, lang } => new::write(*lang, name, Path::new("")),
         PolicyCommand::Check { file, config } => check(file, config.as_deref()).await,
         PolicyCommand::Run { file, config, input } => answer(file, config, input).await,
         PolicyCommand::Wrap { module, output } => wrapped(module, output),
