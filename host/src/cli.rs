@@ -3,6 +3,7 @@
 //! Each command makes the runtime it needs; `compile-policy` makes none, for its process is held to tight
 //! limits.
 
+mod bench;
 pub mod compile_policy;
 pub mod config;
 pub mod logging;
@@ -10,6 +11,7 @@ pub mod new;
 pub mod policy;
 pub mod remote;
 pub mod serve;
+mod trial;
 
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;

@@ -3,7 +3,7 @@
 //! [`PolicySource`], [`ScalingPolicy`] and [`HealthPolicy`] are all the loop knows, [`PolicyCatalogue`] is what the
 //! API knows. Behind them: [`registry`] (names → revisions), `pushed` (one name), `shelf` (on disk), `schema`, [`files`] (a source of them), [`component`] (loads, checks, calls), [`link`] (a component against the contract), [`compile`]
 //! and [`cache`] (machine code, made in a child process and kept), [`engine`] (wasmtime's), [`store`] (the
-//! limits of one call), [`convert`] (model ↔ WIT), [`contract`] (its text) and [`wrap`] (a core module as a component).
+//! limits of one call), [`convert`] (model ↔ WIT), [`language`] (what it was written in), [`contract`] (its text) and [`wrap`] (a core module as a component).
 
 pub mod cache;
 pub mod catalogue;
@@ -13,6 +13,7 @@ pub mod contract;
 pub mod convert;
 pub mod engine;
 pub mod files;
+pub mod language;
 pub mod link;
 mod listing;
 mod pushed;

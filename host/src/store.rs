@@ -100,6 +100,9 @@ pub trait Store: Send + Sync + 'static {
         beside: Option<(i64, &serde_json::Value)>,
     ) -> Result<(), StoreError>;
 
+    /// One decision by its number; none: it is not kept, or never was.
+    fn decision(&self, id: i64) -> Result<Option<DecisionRecord>, StoreError>;
+
     /// The newest decisions of a workload, newest first, at most `limit`.
     fn decisions(&self, key: &WorkloadKey, limit: u32) -> Result<Vec<DecisionRecord>, StoreError>;
 }

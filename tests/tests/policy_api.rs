@@ -381,6 +381,18 @@ async fn an_author_pushes_watches_promotes_and_rolls_back_from_the_command_line(
     })
     .await;
     assert_eq!(ok(&["promote", "queue"]).await?, "queue 1.0.0 (scaling): revision 2 acts\n");
+    // What the server recorded is asked again here: of the component that answered, and of another.
+    let report = windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
+    let newest = windlass.get(&format!("/images/{image}/decisions?limit=1")).await.ok()["decisions"][0].clone();
+    let number = newest["id"].to_string();
+    assert_eq!(windlass.get(&format!("/decisions/{number}")).await.ok(), newest, "{report}");
+    let (code, same, errors) = command(&windlass, &["run", &second, "--decision", &number]).await?;
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(same.ends_with("the answer is the same as recorded of this component\n"), "{same}");
+    let (code, _, differs) = command(&windlass, &["run", &first, "--decision", &number]).await?;
+    assert!(code == Some(1) && differs.contains("recorded of another component"), "{differs}");
+    let (_, _, gone) = command(&windlass, &["run", &first, "--decision", "999999"]).await?;
+    assert_eq!(gone, "error: there is no decision 999999: it was never made, or is no longer kept\n");
     assert_eq!(ok(&["rollback", "queue"]).await?, "queue 1.0.0 (scaling): revision 1 acts\n");
     let (_, listed, _) = command(&windlass, &["list"]).await?;
     let names: Vec<&str> = listed.lines().filter_map(|line| line.split(' ').next()).collect();
@@ -421,10 +433,10 @@ async fn what_cannot_be_pushed_or_chosen_is_told_with_its_reasons() -> anyhow::R
     insta::assert_snapshot!(windlass.put_component("/policies/queue", b"\0asm\x01\0\0\0".to_vec()).await, @r#"
     422 application/problem+json
     {
-      "detail": "the file is a core WebAssembly module, not a component; make one of it with `wasm-tools component new FILE -o FILE.component.wasm`",
+      "detail": "the file is a core WebAssembly module, not a component; make one of it with `windlass policy wrap FILE -o COMPONENT`",
       "errors": [
         {
-          "detail": "the file is a core WebAssembly module, not a component; make one of it with `wasm-tools component new FILE -o FILE.component.wasm`",
+          "detail": "the file is a core WebAssembly module, not a component; make one of it with `windlass policy wrap FILE -o COMPONENT`",
           "pointer": ""
         }
       ],

@@ -89,12 +89,13 @@ fn changed(observation: &str, pointer: &str, value: Value) -> String {
 #[test]
 fn check_tells_what_a_component_is() -> anyhow::Result<()> {
     let told = policy(&["check", File::of(MIN_MAX)?.path()], "")?.ok();
-    insta::with_settings!({filters => [(r"[0-9a-f]{64}", "[digest]"), (r"\d+ bytes", "[size] bytes")]}, {
+    insta::with_settings!({filters => [(r"[0-9a-f]{64}", "[digest]"), (r"\d+ bytes", "[size] bytes"), (r"\d+ microseconds", "[time] microseconds")]}, {
         insta::assert_snapshot!(told, @r#"
         min-max 0.1.0: Keeps the current count within the workload's minimum and maximum
         kind:     scaling (world `windlass:policy/scaling-policy@0.1.0`)
         digest:   sha256:[digest]
         size:     [size] bytes
+        language: Rust
         imports:  windlass:policy/types@0.1.0
         exports:  windlass:policy/manifest@0.1.0, windlass:policy/scaling@0.1.0
         config:   {
@@ -105,6 +106,9 @@ fn check_tells_what_a_component_is() -> anyhow::Result<()> {
                     "title": "min-max",
                     "type": "object"
                   }
+        trial:    shown 10 replicas it said 10 replicas, `10 is within 1 to 20`
+        used:     [time] microseconds, [size] bytes of linear memory
+        near:     no limit
         "#);
     });
     Ok(())
@@ -261,5 +265,68 @@ fn a_component_is_made_of_a_core_module_and_of_nothing_else() -> anyhow::Result<
     let component = File::of(MIN_MAX)?;
     let refused = policy(&["wrap", component.path(), "-o", &made], "")?.refused();
     assert!(refused.ends_with("it is not a core WebAssembly module: it is a component already\n"), "{refused}");
+    Ok(())
+}
+
+#[test]
+fn check_tells_the_limits_a_trial_call_came_near() -> anyhow::Result<()> {
+    let told = |component: &[u8]| anyhow::Ok(policy(&["check", File::of(component)?.path()], "")?.ok());
+    let calm = told(&hostile::proposes(3).build())?;
+    assert!(calm.contains("\ntrial:    shown 10 replicas it said 3 replicas, `as told`\n"), "{calm}");
+    assert!(calm.ends_with("\nnear:     no limit\n"), "{calm}");
+    // 40 of 64 MiB, on top of what it begins with.
+    let greedy = told(&hostile::grows(40 * 16).build())?;
+    let near = greedy.lines().find(|line| line.starts_with("near:")).context("a line")?;
+    assert!(near.contains("bytes of linear memory: ") && near.contains(" of 67108864"), "{greedy}");
+    let failed = told(&hostile::spins(u32::MAX).build())?;
+    assert!(failed.contains("gave no answer: time: it ran longer than 250 ms"), "{failed}");
+    assert!(failed.contains("near:     microseconds: "), "{failed}");
+    Ok(())
+}
+
+#[test]
+fn bench_measures_loading_memory_and_calls() -> anyhow::Result<()> {
+    let file = File::of(MIN_MAX)?;
+    let told = policy(&["bench", file.path(), "--calls", "50", "--json"], "")?.ok();
+    let measured: Value = serde_json::from_str(&told)?;
+    assert_eq!((&measured["size_bytes"], &measured["calls"]), (&json!(MIN_MAX.len()), &json!(50)));
+    let number = |pointer: &str| measured.pointer(pointer).and_then(Value::as_f64).unwrap_or_default();
+    assert!(number("/compile_ms") > 0.0 && number("/load_ms") > 0.0, "{measured}");
+    assert!(number("/call_memory_bytes") >= 65_536.0 && number("/resident_bytes") > 0.0, "{measured}");
+    for (index, replicas) in [10.0, 100.0].into_iter().enumerate() {
+        assert_eq!(number(&format!("/fresh_call/{index}/replicas")), replicas);
+        let time = |name: &str| number(&format!("/fresh_call/{index}/{name}"));
+        assert!(0.0 < time("p50_us") && time("p50_us") <= time("p99_us") && time("p99_us") <= time("max_us"));
+    }
+    let text = policy(&["bench", file.path(), "--calls", "5"], "")?.ok();
+    assert_eq!(text.lines().count(), 6, "{text}");
+    let refused = policy(&["bench", File::of(b"nonsense")?.path()], "")?.refused();
+    assert!(refused.contains("is text, not a WebAssembly component"), "{refused}");
+    let failing = policy(&["bench", File::of(&hostile::spins(u32::MAX).build())?.path()], "")?.refused();
+    assert!(failing.starts_with("error: no decision: time: "), "{failing}");
+    Ok(())
+}
+
+#[test]
+fn a_recorded_decision_is_asked_again() -> anyhow::Result<()> {
+    let observation: Value = serde_json::from_str(&example("scaling.json"))?;
+    let answer: Value = serde_json::from_str(&run(MIN_MAX, "{}", &observation.to_string())?.ok())?;
+    let scaling = |answer: &Value| json!({"policy": {"digest": "sha256:0"}, "config": "{}", "observation": observation, "answer": answer});
+    let record = |answer: &Value| json!({"id": 7, "at": 1, "scaling": scaling(answer)}).to_string();
+    let replayed =
+        |component: &[u8], record: &str| policy(&["run", File::of(component)?.path(), "--decision", "-"], record);
+    let same = replayed(MIN_MAX, &record(&answer))?.ok();
+    assert!(same.ends_with("}\nthe answer is the same as recorded of another component\n"), "{same}");
+    let mut other = answer.clone();
+    other["replicas"] = json!(99);
+    let differs = replayed(MIN_MAX, &record(&other))?.refused();
+    assert!(
+        differs.starts_with("error: the answer is another one than recorded of another component\nrecorded: {"),
+        "{differs}"
+    );
+    assert!(differs.contains("\"replicas\":99") && differs.contains("\nnow:      {"), "{differs}");
+    let wrong_kind = replayed(LIVENESS, &record(&answer))?.refused();
+    assert!(wrong_kind.contains("there is no call of a health policy in this decision"), "{wrong_kind}");
+    assert!(replayed(MIN_MAX, "{")?.refused().contains("the decision is not JSON"));
     Ok(())
 }

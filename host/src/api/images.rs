@@ -2,7 +2,7 @@
 
 use super::ApiState;
 use super::error::Problem;
-use super::request::{ImageKey, JsonBody, Limit, NoQuery, to_the_end};
+use super::request::{DecisionNumber, ImageKey, JsonBody, Limit, NoQuery, to_the_end};
 use super::views::{
     ContainerHealth, ContainerSummary, ImageShadows, ImageSummary, ImageView, ReconcileAnswer, RemovedContainer,
 };
@@ -61,6 +61,13 @@ pub struct ImageDecisions {
     #[schema(value_type = Vec<Object>)]
     pub decisions: Vec<DecisionRecord>,
 }
+
+/// Answer of `GET /decisions/{id}`: `id`, `at` in milliseconds since the Unix epoch, `health` and `scaling` (each with
+/// `policy`, `config`, `observation` and `answer`), and what came of them.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = Object)]
+pub struct DecisionView(DecisionRecord);
 
 /// Every workload.
 pub async fn list(State(state): State<ApiState>, _: NoQuery) -> Json<ImageList> {
@@ -169,6 +176,22 @@ pub async fn decisions(
     let image = known(&state, &key)?.workload.image.to_string();
     let decisions = state.controller.decisions(&key, limit).await?;
     Ok(Json(ImageDecisions { image, decisions }))
+}
+
+/// One decision by its number: what each policy was told and shown, what it answered, and what came of it.
+pub async fn decision(
+    State(state): State<ApiState>,
+    DecisionNumber(id): DecisionNumber,
+    _: NoQuery,
+) -> Result<Json<DecisionView>, Problem> {
+    let found = state.controller.decision(id).await?;
+    let gone = || {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            format!("there is no decision {id}: it was never made, or is no longer kept"),
+        )
+    };
+    found.map(|found| Json(DecisionView(found))).ok_or_else(gone)
 }
 
 /// What the shadows of a workload would have said, and where that differs.

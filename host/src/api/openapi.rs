@@ -181,6 +181,7 @@ pub struct ProblemDetails {
     images::ImageList,
     images::ImageContainers,
     images::ImageHealth,
+    images::DecisionView,
     images::ImageDecisions,
     views::ImageShadows,
     images::DeletedImage,
@@ -242,6 +243,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     operation("get", "/images/{image}/containers", "The containers of a workload, as last seen", "", "ImageContainers", &[503]),
     operation("get", "/images/{image}/health", "How the containers of a workload are, from the last look and samples", "", "ImageHealth", &[503]),
     operation("get", "/images/{image}/decisions", "The newest decisions of a workload", "", "ImageDecisions", &[404, 422, 503]),
+    operation("get", "/decisions/{id}", "One decision: what each policy was told and shown, what it answered, and what came of it", "", "DecisionView", &[404, 422, 503]),
     operation("get", "/images/{image}/shadows", "What the shadows of a workload would have said, and where it differs", "", "ImageShadows", &[404, 503]),
     operation("get", "/openapi.json", "This description", "", "", &[503]),
 ];

@@ -50,6 +50,18 @@ impl<S: Send + Sync> FromRequestParts<S> for PolicyName {
     }
 }
 
+/// The `{id}` of a path below `/decisions`.
+pub struct DecisionNumber(pub i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for DecisionNumber {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let wrong = || Problem::invalid_at("/path/id", "expected the number of a decision, from 1");
+        segment(parts).await?.parse().ok().filter(|number| *number >= 1).map(Self).ok_or_else(wrong)
+    }
+}
+
 /// The one parameter of a path, its escapes undone once.
 async fn segment(parts: &mut Parts) -> Result<String, Problem> {
     match parts.extract::<Path<String>>().await {

@@ -31,6 +31,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/images/{image}/containers", get(images::containers))
         .route("/images/{image}/health", get(images::health))
         .route("/images/{image}/decisions", get(images::decisions))
+        .route("/decisions/{id}", get(images::decision))
         .route("/images/{image}/shadows", get(images::shadows))
         .route("/openapi.json", get(openapi::serve))
         .merge(SwaggerUi::new("/docs").config(page()))

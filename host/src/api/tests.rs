@@ -284,6 +284,7 @@ async fn the_description_and_the_router_agree() {
     get /containers
     delete /containers/{name_or_id}
     patch /containers/{name_or_id}
+    get /decisions/{id}
     get /health
     get /images
     delete /images/{image}
@@ -308,7 +309,11 @@ async fn the_description_and_the_router_agree() {
     for (path, method) in &described {
         assert!(document["paths"][path][method].is_object(), "{method} {path}");
         // The router, asked with a query it refuses, has the route: not 404, not 405.
-        let uri = path.replace("{image}", "ghcr.io/org/app:1").replace("{name_or_id}", "x").replace("{name}", "x");
+        let uri = path
+            .replace("{image}", "ghcr.io/org/app:1")
+            .replace("{name_or_id}", "x")
+            .replace("{name}", "x")
+            .replace("{id}", "1");
         let refused = problem(&method.to_uppercase(), &format!("{uri}?nonsense"), "{}").await;
         assert!(refused.starts_with("422 /query/nonsense"), "{method} {path}: {refused}");
     }

@@ -2,16 +2,17 @@
 //! container engine, under the limits it will have in production.
 
 use super::new::{self, Language};
-use super::remote::{self, RemoteCommand};
+use super::remote::{self, RemoteCommand, Server};
+use super::{bench, trial};
 use crate::model::PolicyKind;
 use crate::model::Timestamp;
-use crate::model::facts::{HealthObservation, ScalingObservation};
+use crate::model::facts::{HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation};
 use crate::model::settings::PolicyLimits;
 use crate::policy::compile::Compiler;
-use crate::policy::component::{Called, PolicyComponent};
+use crate::policy::component::{Called, LoadError, LoadProblem, PolicyComponent};
 use crate::policy::engine::PolicyEngine;
 use crate::policy::store::CallLog;
-use crate::policy::{contract, wrap};
+use crate::policy::{contract, language, wrap};
 use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
 use serde::Serialize;
@@ -45,12 +46,33 @@ pub enum PolicyCommand {
     Run {
         /// The component
         file: PathBuf,
+        /// Its configuration, as JSON text [default: {}]
+        #[arg(long, value_name = "JSON", conflicts_with = "decision")]
+        config: Option<String>,
+        /// The observation, as JSON with the names of the WIT; `-` reads standard input
+        #[arg(long, value_name = "FILE", required_unless_present = "decision")]
+        input: Option<PathBuf>,
+        /// Ask again what was asked for this decision, and say whether the answer is the same: its number at a windlass
+        /// that runs, or a file with its record; `-` reads standard input
+        #[arg(long, value_name = "NUMBER|FILE", conflicts_with = "input")]
+        decision: Option<String>,
+        /// Where the decision is.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Measure a policy: compiling, loading, memory, and the time of a call with 10 and 100 replicas
+    Bench {
+        /// The component
+        file: PathBuf,
         /// Its configuration, as JSON text
         #[arg(long, value_name = "JSON", default_value = "{}")]
         config: String,
-        /// The observation, as JSON with the names of the WIT; `-` reads standard input
-        #[arg(long, value_name = "FILE")]
-        input: PathBuf,
+        /// Calls with each number of replicas
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        calls: u32,
+        /// Print the figures as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Make a component of the core module that a compiler of Rust, C or Go left
     Wrap {
@@ -72,7 +94,12 @@ pub async fn run(command: PolicyCommand) -> ExitCode {
     let done = match &command {
         PolicyCommand::New { name, lang } => new::write(*lang, name, Path::new("")),
         PolicyCommand::Check { file, config } => check(file, config.as_deref()).await,
-        PolicyCommand::Run { file, config, input } => answer(file, config, input).await,
+        PolicyCommand::Run { file, decision: Some(decision), server, .. } => replay(file, decision, server).await,
+        PolicyCommand::Run { file, config, input, .. } => {
+            let input = input.as_deref().unwrap_or(Path::new("-"));
+            answer(file, config.as_deref().unwrap_or("{}"), input).await
+        }
+        PolicyCommand::Bench { file, config, calls, json } => bench::bench(file, config, *calls, *json).await,
         PolicyCommand::Wrap { module, output } => wrapped(module, output),
         PolicyCommand::Wit => Ok(contract::text()),
         PolicyCommand::Remote(command) => remote::run(command).await,
@@ -101,60 +128,186 @@ fn wrapped(module: &Path, output: &Path) -> anyhow::Result<String> {
 
 /// What `check` prints.
 async fn check(file: &Path, config: Option<&str>) -> anyhow::Result<String> {
-    let policy = load(file).await?;
+    let (policy, language) = load(file).await?;
     let description = policy.description();
     let mut lines = vec![
         format!("{} {}: {}", description.name, description.version, description.summary),
         format!("kind:     {} (world `{}`)", policy.kind(), policy.kind().world()),
         format!("digest:   {}", policy.identity().digest),
         format!("size:     {} bytes", policy.size_bytes()),
+        format!("language: {}", language.map_or_else(|| "it does not say".to_owned(), |language| language.to_string())),
         format!("imports:  {}", list(policy.imports())),
         format!("exports:  {}", list(policy.exports())),
     ];
     let schema: serde_json::Value = serde_json::from_str(&description.config_schema)?;
     lines.push(format!("config:   {}", serde_json::to_string_pretty(&schema)?.replace('\n', "\n          ")));
+    let needs = take(policy.configure(config.unwrap_or("{}"), now()).await);
+    let needs = match (needs, config) {
+        (Ok(needs), _) => needs,
+        (Err(error), Some(_)) => return Err(error.context("the configuration is refused")),
+        (Err(error), None) => {
+            lines.push(format!("trial:    none, for it does not accept `{{}}`: {error:#}; say a `--config`"));
+            lines.push(String::new());
+            return Ok(lines.join("\n"));
+        }
+    };
     if let Some(config) = config {
-        let needs = take(policy.configure(config, now()).await).context("the configuration is refused")?;
         let needs: Vec<String> = needs.iter().map(|need| format!("{} over {} ms", need.name, need.window)).collect();
         lines.push(format!("accepted: {config}"));
         lines.push(format!("metrics:  {}", list(&needs)));
     }
+    lines.push(tried(&policy, language, config.unwrap_or("{}"), &needs).await);
     lines.push(String::new());
     Ok(lines.join("\n"))
+}
+
+/// What became of a call that shows 10 replicas, and the limits it came near.
+async fn tried(
+    policy: &PolicyComponent,
+    language: Option<language::Language>,
+    config: &str,
+    needs: &[MetricRequest],
+) -> String {
+    let limits = policy.limits();
+    let mut used = Vec::new();
+    let (said, log, usage) = match policy.kind() {
+        PolicyKind::Scaling => {
+            let Called { answer, log, usage } = policy.decide(config, &trial::scaling(10, needs, now())).await;
+            let said = answer.map(|decision| {
+                used.push(("a reason of bytes", decision.reason.len() as u64, limits.reason_bytes));
+                used.push(("memory handed back, in bytes", decision.memory.len() as u64, limits.returned_memory_bytes));
+                format!("{} replicas, `{}`", decision.replicas, decision.reason)
+            });
+            (said, log, usage)
+        }
+        PolicyKind::Health => {
+            let Called { answer, log, usage } = policy.evaluate(config, &trial::health(10, now())).await;
+            let said = answer.map(|report| {
+                let longest = report.assessments.iter().map(|one| one.reason.len() as u64).max().unwrap_or_default();
+                used.push(("a reason of bytes", longest, limits.reason_bytes));
+                used.push(("memory handed back, in bytes", report.memory.len() as u64, limits.returned_memory_bytes));
+                format!("{} assessments", report.assessments.len())
+            });
+            (said, log, usage)
+        }
+    };
+    let time = u64::try_from(usage.time.as_micros()).unwrap_or(u64::MAX);
+    let limit = u64::try_from(limits.decision_time.as_micros()).unwrap_or(u64::MAX);
+    used.push(("microseconds", time, limit));
+    used.push(("bytes of linear memory", usage.memory_bytes, limits.memory_bytes));
+    used.push(("elements of a table", u64::from(usage.table_elements), u64::from(limits.table_elements)));
+    used.push(("log lines", log.lines.len() as u64 + log.dropped_lines, u64::from(limits.log_lines)));
+    used.push(("bytes of output", log.output.len() as u64 + log.dropped_output_bytes, limits.output_bytes));
+    let mut text = match said {
+        Ok(said) => format!("trial:    shown 10 replicas it said {said}"),
+        Err(failure) => {
+            let hint = language::hint_for_call(language, &failure);
+            format!("trial:    shown 10 replicas it gave no answer: {failure}{}", likely(language, hint))
+        }
+    };
+    text.push_str(&format!("\nused:     {time} microseconds, {} bytes of linear memory", usage.memory_bytes));
+    // Near is half of it: another day has twice the replicas, or a slower machine.
+    let near = used.iter().filter(|(_, used, limit)| used.saturating_mul(2) >= *limit && *used > 0);
+    let near: Vec<String> = near.map(|(what, used, limit)| format!("{what}: {used} of {limit}")).collect();
+    text.push_str(&format!("\nnear:     {}", if near.is_empty() { "no limit".to_owned() } else { near.join("; ") }));
+    text
+}
+
+fn likely(language: Option<language::Language>, hint: Option<&str>) -> String {
+    match (language, hint) {
+        (Some(language), Some(hint)) => format!("\n  likely, in {language}: {hint}"),
+        (None, Some(hint)) => format!("\n  likely: {hint}"),
+        (_, None) => String::new(),
+    }
 }
 
 /// What `run` prints.
 async fn answer(file: &Path, config: &str, input: &Path) -> anyhow::Result<String> {
     let input = read_input(input)?;
-    let policy = load(file).await?;
+    let (policy, _) = load(file).await?;
+    print(&asked(&policy, config, &input).await?)
+}
+
+/// What a policy answers.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Answer {
+    Scaling(ScalingDecision),
+    Health(HealthReport),
+}
+
+/// The answer to one observation.
+async fn asked(policy: &PolicyComponent, config: &str, observation: &[u8]) -> anyhow::Result<Answer> {
     match policy.kind() {
         PolicyKind::Scaling => {
-            let observation: ScalingObservation = parse(&input, policy.kind())?;
+            let observation: ScalingObservation = parse(observation, policy.kind())?;
             take(policy.configure(config, observation.now).await).context("the configuration is refused")?;
-            print(&take(policy.decide(config, &observation).await).context("no decision")?)
+            Ok(Answer::Scaling(take(policy.decide(config, &observation).await).context("no decision")?))
         }
         PolicyKind::Health => {
-            let observation: HealthObservation = parse(&input, policy.kind())?;
+            let observation: HealthObservation = parse(observation, policy.kind())?;
             take(policy.configure(config, observation.now).await).context("the configuration is refused")?;
-            print(&take(policy.evaluate(config, &observation).await).context("no report")?)
+            Ok(Answer::Health(take(policy.evaluate(config, &observation).await).context("no report")?))
         }
     }
 }
 
-/// A policy loaded for a few calls: compiled in a child process, kept nowhere.
-async fn load(file: &Path) -> anyhow::Result<PolicyComponent> {
+/// What `run --decision` prints; another answer than the recorded one is an error.
+async fn replay(file: &Path, decision: &str, server: &Server) -> anyhow::Result<String> {
+    let record: serde_json::Value = match decision.parse::<u64>() {
+        Ok(number) => remote::remote(server)?.get(&["decisions", &number.to_string()]).await?,
+        Err(_) => serde_json::from_slice(&read_input(Path::new(decision))?).context("the decision is not JSON")?,
+    };
+    let (policy, _) = load(file).await?;
+    let call = &record[policy.kind().to_string()];
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    let (Some(config), Some(_)) = (text(&call["config"]), call["observation"].as_object()) else {
+        bail!(
+            "there is no call of a {} policy in this decision; expected a record of `GET /decisions/{{id}}`",
+            policy.kind()
+        );
+    };
+    let observation = serde_json::to_vec(&call["observation"])?;
+    let answer = asked(&policy, &config, &observation).await?;
+    let digest = text(&call["policy"]["digest"]).unwrap_or_default();
+    let who = if digest == policy.identity().digest { "this component" } else { "another component" };
+    if serde_json::to_value(&answer)? != call["answer"] {
+        bail!(
+            "the answer is another one than recorded of {who}\nrecorded: {}\nnow:      {}",
+            serde_json::to_string(&call["answer"])?,
+            serde_json::to_string(&answer)?
+        );
+    }
+    Ok(format!("{}the answer is the same as recorded of {who}\n", print(&answer)?))
+}
+
+/// A policy loaded for a few calls, compiled in a child process and kept nowhere, and its language.
+async fn load(file: &Path) -> anyhow::Result<(PolicyComponent, Option<language::Language>)> {
     let limits = PolicyLimits { concurrent_calls: 1, ..PolicyLimits::default() };
-    // Read one byte more than allowed: enough to refuse it, however long it is.
+    let bytes = read_component(file, &limits)?;
+    let engine = Arc::new(PolicyEngine::without_pool(limits)?);
+    let loaded = PolicyComponent::load(&engine, &Compiler::this_program(), None, Arc::clone(&bytes)).await;
+    Ok((loaded.map_err(|error| hinted(file, &bytes, &error))?, language::of(&bytes)))
+}
+
+/// The bytes of a file; of one that is too long, one more than allowed: enough to refuse it.
+pub(super) fn read_component(file: &Path, limits: &PolicyLimits) -> anyhow::Result<Arc<[u8]>> {
     let mut bytes = Vec::new();
     std::fs::File::open(file)
         .and_then(|file| file.take(limits.component_bytes.saturating_add(1)).read_to_end(&mut bytes))
         .with_context(|| format!("cannot read `{}`", file.display()))?;
-    let engine = Arc::new(PolicyEngine::without_pool(limits)?);
-    let loaded = PolicyComponent::load(&engine, &Compiler::this_program(), None, Arc::from(bytes)).await;
-    loaded.map_err(|error| {
-        let problems: Vec<String> = error.problems.iter().map(|problem| format!("\n  - {problem}")).collect();
-        anyhow!("`{}` is not a policy this host can run:{}", file.display(), problems.concat())
-    })
+    Ok(bytes.into())
+}
+
+/// Why a file is no policy, with the mistake that is likely in its language.
+pub(super) fn hinted(file: &Path, bytes: &[u8], error: &LoadError) -> anyhow::Error {
+    let language = language::of(bytes);
+    let problem = |problem: &LoadProblem| {
+        let hint = language::hint_for_loading(language, problem);
+        format!("\n  - {problem}{}", likely(language, hint).replace("\n  ", "\n    "))
+    };
+    let problems: Vec<String> = error.problems.iter().map(problem).collect();
+    anyhow!("`{}` is not a policy this host can run:{}", file.display(), problems.concat())
 }
 
 fn read_input(input: &Path) -> anyhow::Result<Vec<u8>> {
@@ -204,7 +357,7 @@ fn list(names: &[String]) -> String {
 }
 
 /// The time a configuration is checked at, where no observation tells one.
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     Timestamp::default().plus(since_epoch)
 }

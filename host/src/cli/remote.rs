@@ -128,7 +128,8 @@ fn stem(file: &Path) -> Option<String> {
     Some(file.file_stem()?.to_str()?.to_owned())
 }
 
-fn remote(server: &Server) -> anyhow::Result<Remote> {
+/// The Windlass that was named.
+pub(super) fn remote(server: &Server) -> anyhow::Result<Remote> {
     let token = match (std::env::var("WINDLASS_TOKEN").ok(), &server.token_file) {
         (Some(_), Some(_)) => bail!("there is both WINDLASS_TOKEN and a token file (`--token-file`); keep one"),
         (Some(token), None) => Some(token),

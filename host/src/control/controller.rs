@@ -243,6 +243,11 @@ impl Controller {
         self.shared.orphans().clone()
     }
 
+    /// One decision by its number; none: it is not kept, or never was.
+    pub async fn decision(&self, id: i64) -> Result<Option<DecisionRecord>, ControlError> {
+        self.shared.store(move |store| store.decision(id)).await
+    }
+
     /// The newest decisions of a workload, newest first.
     pub async fn decisions(&self, key: &WorkloadKey, limit: u32) -> Result<Vec<DecisionRecord>, ControlError> {
         self.cell(key)?;

@@ -5,7 +5,7 @@ use super::convert;
 use super::convert::{wit_health, wit_manifest, wit_scaling};
 use super::engine::PolicyEngine;
 use super::link::{self, LinkProblem, Links};
-use super::store::{CallLog, CallState, Randomness, failure, time_exceeded};
+use super::store::{CallLog, CallState, CallUsage, Randomness, failure, time_exceeded};
 use super::{HealthPolicy, ScalingPolicy};
 use crate::model::PolicyKind;
 use crate::model::facts::{
@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use wasmtime::component::{Component, Instance, InstancePre};
 use wasmtime::{Engine, Store};
 
@@ -57,7 +58,7 @@ pub enum LoadProblem {
     /// A core module.
     #[error(
         "the file is a core WebAssembly module, not a component; make one of it with \
-         `wasm-tools component new FILE -o FILE.component.wasm`"
+         `windlass policy wrap FILE -o COMPONENT`"
     )]
     CoreModule,
     /// Code compiled ahead of time, which nobody may hand us.
@@ -90,6 +91,15 @@ pub struct Called<T> {
     pub answer: Result<T, PolicyFailure>,
     /// What it wrote.
     pub log: CallLog,
+    /// What it took.
+    pub usage: CallUsage,
+}
+
+impl<T> Called<T> {
+    /// No call was made.
+    fn not_made(failure: PolicyFailure) -> Self {
+        Self { answer: Err(failure), log: CallLog::default(), usage: CallUsage::default() }
+    }
 }
 
 /// How often calls of a policy failed since it was loaded, by kind.
@@ -159,7 +169,7 @@ impl PolicyComponent {
         let size_bytes = bytes.len();
         let digest = {
             let bytes = Arc::clone(&bytes);
-            let hashed = tokio::task::spawn_blocking(move || hexadecimal(&Sha256::digest(&bytes))).await;
+            let hashed = tokio::task::spawn_blocking(move || digest(&bytes)).await;
             hashed.map_err(|error| one(LoadProblem::Compile(CompileError::Child(error.to_string()))))?
         };
         let code = compiler.compile(engine, &bytes, &digest).await.map_err(|error| one(error.into()))?;
@@ -363,8 +373,9 @@ impl PolicyComponent {
         // Held until the store is gone: the pool has as many slots as there are places.
         let _place = match self.engine.place(&self.share).await {
             Ok(place) => place,
-            Err(failure) => return Called { answer: Err(failure), log: CallLog::default() },
+            Err(failure) => return Called::not_made(failure),
         };
+        let began = Instant::now();
         let mut store = CallState::new(limits, now, randomness).into_store(self.engine.wasmtime(), time);
         let called = tokio::time::timeout(time, async {
             let instance = self.pre.instantiate_async(&mut store).await?;
@@ -376,7 +387,8 @@ impl PolicyComponent {
             Ok(Err(error)) => Err(failure(&error, limits)),
             Err(_) => Err(time_exceeded(time)),
         };
-        Called { answer, log: store.into_data().into_log() }
+        let state = store.into_data();
+        Called { answer, usage: state.usage(began.elapsed()), log: state.into_log() }
     }
 
     /// Checks an answer and counts it if it is none.
@@ -385,13 +397,13 @@ impl PolicyComponent {
         if let Err(failure) = &answer {
             self.failures.add(failure.kind);
         }
-        Called { answer, log: called.log }
+        Called { answer, log: called.log, usage: called.usage }
     }
 
     fn wrong_kind<T>(&self, wanted: PolicyKind) -> Called<T> {
         self.failures.add(FailureKind::Link);
         let reason = format!("it is a {} policy and was asked as a {wanted} policy", self.kind());
-        Called { answer: Err(PolicyFailure::new(FailureKind::Link, reason)), log: CallLog::default() }
+        Called::not_made(PolicyFailure::new(FailureKind::Link, reason))
     }
 
     fn randomness(&self, seed: &[&[u8]]) -> Randomness {
@@ -511,6 +523,11 @@ fn check_description(description: &Description) -> Vec<LoadProblem> {
         Err(error) => wrong(format!("`config-schema` is not JSON: {error}")),
     }
     problems
+}
+
+/// SHA-256 of these bytes in hexadecimal.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes))
 }
 
 pub(super) fn hexadecimal(bytes: &[u8]) -> String {

@@ -6,7 +6,6 @@
 use super::catalogue::{PolicyEvent, RevisionInfo};
 use crate::model::PolicyKind;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
@@ -120,7 +119,7 @@ impl Shelf {
 
 /// `sha256:` and the digest in hexadecimal.
 pub(super) fn digest_of(bytes: &[u8]) -> String {
-    format!("sha256:{}", super::component::hexadecimal(&Sha256::digest(bytes)))
+    format!("sha256:{}", super::component::digest(bytes))
 }
 
 #[cfg(test)]

@@ -63,6 +63,17 @@ impl CallLog {
     }
 }
 
+/// What a call took of its limits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CallUsage {
+    /// Wall time of the instance and the call in it.
+    pub time: Duration,
+    /// Linear memory at its end, which never shrinks, in bytes.
+    pub memory_bytes: u64,
+    /// Elements of the largest table.
+    pub table_elements: u32,
+}
+
 /// The store of one call.
 pub(super) struct CallState {
     limits: Arc<PolicyLimits>,
@@ -81,6 +92,7 @@ pub(super) struct CallState {
 struct Usage {
     limits: Arc<PolicyLimits>,
     memory_bytes: usize,
+    table_elements: usize,
     /// The last growth granted, to be taken back if it fails.
     last_growth: usize,
 }
@@ -89,7 +101,7 @@ impl CallState {
     pub(super) fn new(limits: &Arc<PolicyLimits>, now: Timestamp, randomness: Randomness) -> Self {
         Self {
             limits: Arc::clone(limits),
-            usage: Usage { limits: Arc::clone(limits), memory_bytes: 0, last_growth: 0 },
+            usage: Usage { limits: Arc::clone(limits), memory_bytes: 0, table_elements: 0, last_growth: 0 },
             log: CallLog::default(),
             now,
             randomness,
@@ -123,6 +135,13 @@ impl CallState {
             Ok(UpdateDeadline::Yield(1))
         });
         store
+    }
+
+    /// What was used in the call, which took `time`.
+    pub(super) fn usage(&self, time: Duration) -> CallUsage {
+        let Usage { memory_bytes, table_elements, .. } = self.usage;
+        let table_elements = u32::try_from(table_elements).unwrap_or(u32::MAX);
+        CallUsage { time, memory_bytes: memory_bytes as u64, table_elements }
     }
 
     /// What was written during the call.
@@ -198,6 +217,7 @@ impl ResourceLimiter for Usage {
             let reason = format!("it asked for a table of {desired} elements; at most {limit} are given");
             return Err(LimitExceeded(PolicyFailure::new(FailureKind::Memory, reason)).into());
         }
+        self.table_elements = self.table_elements.max(desired);
         Ok(true)
     }
 

@@ -115,6 +115,11 @@ fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("these types have string keys and no failing serializer")
 }
 
+fn decision_of((id, at, body): (i64, i64, String), operation: &'static str) -> Result<DecisionRecord, StoreError> {
+    let body = serde_json::from_str(&body).map_err(failed(operation))?;
+    Ok(DecisionRecord { id, at: Timestamp(at.cast_unsigned()), body })
+}
+
 fn decision_of_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<(i64, i64, String)> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?))
 }
@@ -229,6 +234,15 @@ impl Store for SqliteStore {
         })
     }
 
+    fn decision(&self, id: i64) -> Result<Option<DecisionRecord>, StoreError> {
+        const OPERATION: &str = "read a decision";
+        let connection = self.connection();
+        let mut statement =
+            connection.prepare_cached("SELECT id, at, body FROM decisions WHERE id = ?1").map_err(failed(OPERATION))?;
+        let row = statement.query_row(params![id], decision_of_row).optional().map_err(failed(OPERATION))?;
+        row.map(|row| decision_of(row, OPERATION)).transpose()
+    }
+
     fn decisions(&self, key: &WorkloadKey, limit: u32) -> Result<Vec<DecisionRecord>, StoreError> {
         const OPERATION: &str = "read the decisions";
         let connection = self.connection();
@@ -236,12 +250,7 @@ impl Store for SqliteStore {
             .prepare_cached("SELECT id, at, body FROM decisions WHERE key = ?1 ORDER BY id DESC LIMIT ?2")
             .map_err(failed(OPERATION))?;
         let rows = statement.query_map(params![key.as_str(), limit], decision_of_row).map_err(failed(OPERATION))?;
-        rows.map(|row| {
-            let (id, at, body) = row.map_err(failed(OPERATION))?;
-            let body = serde_json::from_str(&body).map_err(failed(OPERATION))?;
-            Ok(DecisionRecord { id, at: Timestamp(at.cast_unsigned()), body })
-        })
-        .collect()
+        rows.map(|row| decision_of(row.map_err(failed(OPERATION))?, OPERATION)).collect()
     }
 }
 

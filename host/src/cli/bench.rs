@@ -1,0 +1,170 @@
+//! `windlass policy bench`: what a policy costs here, under the limits and on the engine it will have in production.
+
+use super::policy::{hinted, now, read_component};
+use super::trial;
+use crate::model::PolicyKind;
+use crate::model::settings::PolicyLimits;
+use crate::policy::cache::Cache;
+use crate::policy::compile::Compiler;
+use crate::policy::component::PolicyComponent;
+use crate::policy::engine::PolicyEngine;
+use anyhow::Context;
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Calls before those that count: pages are mapped and caches filled.
+const WARM_UP: u32 = 20;
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+struct Measured {
+    /// Size of the component in bytes.
+    size_bytes: u64,
+    /// Compiling it in a process of its own, once for each component, in milliseconds.
+    compile_ms: f64,
+    /// Checking, linking and describing it with its code from the cache, in milliseconds.
+    load_ms: f64,
+    /// Resident memory of this process that loading and the first calls cost, in bytes.
+    resident_bytes: u64,
+    /// Most linear memory of one call, in bytes.
+    call_memory_bytes: u64,
+    /// Calls made with each number of replicas.
+    calls: u32,
+    /// Times of fresh calls, each in an instance of its own.
+    fresh_call: Vec<Times>,
+}
+
+/// Percentiles of the time of a call, in microseconds.
+#[derive(Debug, Serialize)]
+struct Times {
+    replicas: u32,
+    p50_us: f64,
+    p90_us: f64,
+    p99_us: f64,
+    max_us: f64,
+}
+
+/// Loads and calls a policy so many times; the figures as text, or as JSON.
+///
+/// # Errors
+/// When it does not load, or a call fails.
+pub(super) async fn bench(file: &Path, config: &str, calls: u32, json: bool) -> anyhow::Result<String> {
+    let limits = PolicyLimits::default();
+    let bytes = read_component(file, &limits)?;
+    let size_bytes = bytes.len() as u64;
+    let folder = tempfile::tempdir().context("cannot make a folder for compiled code")?;
+    let engine = Arc::new(PolicyEngine::new(limits)?);
+    let compiler = || anyhow::Ok(Compiler::this_program().with_cache(Cache::open(folder.path())?));
+    let digest = crate::policy::component::digest(&bytes);
+    let began = Instant::now();
+    // A file that cannot be compiled is told by loading it, in better words.
+    let _code_or_why = compiler()?.compile(&engine, &bytes, &digest).await;
+    let compile = began.elapsed();
+
+    let resident_before = resident()?;
+    let (again, began) = (compiler()?, Instant::now());
+    let loaded = PolicyComponent::load(&engine, &again, None, Arc::clone(&bytes)).await;
+    let policy = loaded.map_err(|error| hinted(file, &bytes, &error))?;
+    let load = began.elapsed();
+    drop(bytes);
+    let needs = policy.configure(config, now()).await.answer.context("the configuration is refused")?;
+    let mut measured = Measured {
+        size_bytes,
+        compile_ms: milliseconds(compile),
+        load_ms: milliseconds(load),
+        resident_bytes: 0,
+        call_memory_bytes: 0,
+        calls,
+        fresh_call: Vec::new(),
+    };
+    for replicas in [10, 100] {
+        let (scaling, health) = (trial::scaling(replicas, &needs, now()), trial::health(replicas, now()));
+        let mut times = Vec::new();
+        for number in 0..calls.saturating_add(WARM_UP) {
+            let began = Instant::now();
+            let usage = match policy.kind() {
+                PolicyKind::Scaling => {
+                    let called = policy.decide(config, &scaling).await;
+                    called.answer.context("no decision")?;
+                    called.usage
+                }
+                PolicyKind::Health => {
+                    let called = policy.evaluate(config, &health).await;
+                    called.answer.context("no report")?;
+                    called.usage
+                }
+            };
+            if number >= WARM_UP {
+                times.push(began.elapsed());
+            }
+            measured.call_memory_bytes = measured.call_memory_bytes.max(usage.memory_bytes);
+        }
+        measured.fresh_call.push(percentiles(replicas, times));
+    }
+    measured.resident_bytes = resident()?.saturating_sub(resident_before);
+    if json {
+        return Ok(serde_json::to_string_pretty(&measured)? + "\n");
+    }
+    told(&measured)
+}
+
+fn told(measured: &Measured) -> anyhow::Result<String> {
+    let mib = |bytes: u64| Duration::from_nanos(bytes).as_secs_f64() * 1e9 / f64::from(1 << 20);
+    let mut text = String::new();
+    writeln!(text, "component  {} bytes", measured.size_bytes)?;
+    writeln!(text, "compile    {:.0} ms, once, in a process of its own", measured.compile_ms)?;
+    writeln!(text, "load       {:.1} ms, its code from the cache", measured.load_ms)?;
+    writeln!(
+        text,
+        "memory     {:.1} MiB resident while it is loaded, {:.1} MiB in a call",
+        mib(measured.resident_bytes),
+        mib(measured.call_memory_bytes)
+    )?;
+    for Times { replicas, p50_us, p90_us, p99_us, max_us } in &measured.fresh_call {
+        writeln!(
+            text,
+            "call       {replicas} replicas: p50 {p50_us:.1} µs, p90 {p90_us:.1} µs, p99 {p99_us:.1} µs, most {max_us:.1} µs, of {}",
+            measured.calls
+        )?;
+    }
+    Ok(text)
+}
+
+/// Nearest-rank percentiles; there is at least one time.
+fn percentiles(replicas: u32, mut times: Vec<Duration>) -> Times {
+    times.sort_unstable();
+    let at = |percent: usize| {
+        let rank = (times.len() * percent).div_ceil(100).max(1);
+        times.get(rank - 1).copied().unwrap_or_default().as_secs_f64() * 1e6
+    };
+    Times { replicas, p50_us: at(50), p90_us: at(90), p99_us: at(99), max_us: at(100) }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// Resident memory of this process in bytes, as Linux tells it.
+fn resident() -> anyhow::Result<u64> {
+    let told = std::fs::read_to_string("/proc/self/statm").context("cannot read this process's memory")?;
+    let pages: u64 = told.split(' ').nth(1).and_then(|pages| pages.parse().ok()).context("it has another form")?;
+    Ok(pages * rustix::param::page_size() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_the_nearest_rank() {
+        let times = (1..=200).rev().map(Duration::from_micros).collect();
+        let Times { p50_us, p90_us, p99_us, max_us, .. } = percentiles(1, times);
+        assert_eq!([p50_us, p90_us, p99_us, max_us].map(f64::round), [100.0, 180.0, 198.0, 200.0]);
+        let one = percentiles(1, vec![Duration::from_micros(7)]);
+        assert_eq!([one.p50_us, one.max_us].map(f64::round), [7.0, 7.0]);
+    }
+}

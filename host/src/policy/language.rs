@@ -1,0 +1,134 @@
+//! Which language a component was written in, as its producers left word, and the mistake that is likely where it fails.
+
+use super::component::LoadProblem;
+use super::link::LinkProblem;
+use crate::model::{FailureKind, PolicyFailure};
+use wasmparser::{KnownCustom, Parser, Payload};
+
+/// A language there is an example in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// Compiled by rustc, bindings by wit-bindgen.
+    Rust,
+    /// Compiled by clang, bindings by wit-bindgen.
+    C,
+    /// Compiled by Go.
+    Go,
+    /// On an interpreter inside the component.
+    JavaScript,
+    /// CPython inside the component.
+    Python,
+}
+
+impl std::fmt::Display for Language {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Rust => "Rust",
+            Self::C => "C",
+            Self::Go => "Go",
+            Self::JavaScript => "JavaScript",
+            Self::Python => "Python",
+        })
+    }
+}
+
+/// The language of a component or core module; none: nothing in it tells.
+pub fn of(bytes: &[u8]) -> Option<Language> {
+    // Interpreters leave no word in the sections for it, but are there themselves.
+    let holds = |text: &str| memchr::memmem::find(bytes, text.as_bytes()).is_some();
+    if holds("libpython3.") {
+        return Some(Language::Python);
+    }
+    if holds("QuickJS") || holds("StarlingMonkey") {
+        return Some(Language::JavaScript);
+    }
+    let producers = producers(bytes);
+    let found = |field: &str, name: &str| producers.iter().any(|(of, is)| of == field && is == name);
+    // A component may hold an adapter that was written in Rust, so the bindings come first.
+    if found("language", "Go") {
+        Some(Language::Go)
+    } else if found("processed-by", "wit-bindgen-c") {
+        Some(Language::C)
+    } else if found("processed-by", "wit-bindgen-rust") {
+        Some(Language::Rust)
+    } else {
+        None
+    }
+}
+
+/// The sections `producers`: (field, name). What cannot be parsed is left out.
+fn producers(bytes: &[u8]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for payload in Parser::new(0).parse_all(bytes) {
+        let Ok(payload) = payload else { break };
+        let Payload::CustomSection(section) = payload else { continue };
+        let KnownCustom::Producers(fields) = section.as_known() else { continue };
+        for field in fields.into_iter().flatten() {
+            let values = field.values.into_iter().flatten();
+            found.extend(values.map(|value| (field.name.to_owned(), value.name.to_owned())));
+        }
+    }
+    found
+}
+
+/// The likely mistake behind a component that does not load.
+pub fn hint_for_loading(language: Option<Language>, problem: &LoadProblem) -> Option<&'static str> {
+    match (language, problem) {
+        (_, LoadProblem::Link(LinkProblem::Version { .. } | LinkProblem::FunctionType { .. })) => Some(
+            "its bindings were made from another version of the contract: make them from what `windlass policy wit` prints",
+        ),
+        (Some(Language::JavaScript), LoadProblem::Link(LinkProblem::Import { .. })) => Some(
+            "jco brings more of WASI along than a policy has: build with `--backend-qjs-stub-wasi`, on StarlingMonkey with `--disable all`",
+        ),
+        (Some(Language::Python), LoadProblem::Link(LinkProblem::Import { .. })) => {
+            Some("componentize-py brings more of WASI along than a policy has: build with `--stub-wasi`")
+        }
+        (_, LoadProblem::Manifest(failure)) => hint_for_call(language, failure),
+        _ => None,
+    }
+}
+
+/// The likely mistake behind a call that failed.
+pub fn hint_for_call(language: Option<Language>, failure: &PolicyFailure) -> Option<&'static str> {
+    match (language?, failure.kind) {
+        (Language::Rust, FailureKind::Trap) => {
+            Some("a panic ends the call (`unwrap`, an index, a sum that overflows): give a `policy-error` instead")
+        }
+        (Language::C, FailureKind::Trap) => Some(
+            "the bindings free what is returned: each text and list must come from `malloc` (`scaling_policy_string_dup`), none be a literal",
+        ),
+        (Language::Go, FailureKind::Trap) => Some("a panic ends the call: a nil map, an index, a type assertion"),
+        (Language::JavaScript, FailureKind::Trap) => Some(
+            "an error that is thrown ends the call, but for `throw {tag, val}` with a case of `policy-error`; 64-bit numbers are plain numbers on QuickJS",
+        ),
+        (Language::Python, FailureKind::Trap) => Some(
+            "an exception ends the call, but for `Err` with a case of `policy-error`; what is imported while it runs is not there",
+        ),
+        (Language::Go | Language::JavaScript | Language::Python, FailureKind::Time | FailureKind::Memory) => Some(
+            "each call begins with a fresh runtime: keep what runs at its start small, or raise the limit in `[policies.NAME]`",
+        ),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_policies_are_written_in_rust_and_nothing_is_written_in_nothing() {
+        assert_eq!(of(crate::policy::registry::MIN_MAX), Some(Language::Rust));
+        assert_eq!((of(b""), of(b"\0asm\x0d\0\x01\0"), of(b"\0asm\x01\0\0\0\xff")), (None, None, None));
+    }
+
+    #[test]
+    fn each_hint_belongs_to_a_language_and_a_failure() {
+        let trap = PolicyFailure::new(FailureKind::Trap, "it gave up".to_owned());
+        assert!(hint_for_call(Some(Language::C), &trap).is_some_and(|hint| hint.contains("malloc")));
+        assert_eq!(hint_for_call(None, &trap), None);
+        let slow = PolicyFailure::new(FailureKind::Time, "it ran long".to_owned());
+        assert_eq!(hint_for_call(Some(Language::Rust), &slow), None);
+        let manifest = LoadProblem::Manifest(slow);
+        assert!(hint_for_loading(Some(Language::Python), &manifest).is_some_and(|hint| hint.contains("fresh runtime")));
+    }
+}
