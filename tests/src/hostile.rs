@@ -195,7 +195,15 @@ fn words(words: &[(u32, u32)]) -> String {
 }
 
 /// As much of WASI 0.2 as the hostile components use.
-const WASI: [(&str, &str); 4] = [
+const WASI: [(&str, &str); 6] = [
+    (
+        "cli-environment.wit",
+        "package wasi:cli@0.2.1; interface environment { get-environment: func() -> list<tuple<string, string>>; get-arguments: func() -> list<string>; }",
+    ),
+    (
+        "filesystem.wit",
+        "package wasi:filesystem@0.2.1; interface types { resource descriptor; } interface preopens { use types.{descriptor}; get-directories: func() -> list<tuple<descriptor, string>>; }",
+    ),
     (
         "io.wit",
         "package wasi:io@0.2.0;
@@ -431,6 +439,46 @@ pub fn compiles_long(locals: u32, steps: u32) -> Vec<u8> {
     Stub::new(Kind::Scaling).fields(&format!("(func (export \"big\") {declared} {mixed})")).build()
 }
 
+/// A type that is twice the one before, so many times: a few bytes that unfold to 2^times.
+pub fn doubling_types(times: u32) -> Vec<u8> {
+    let doubled: String = (1..=times).map(|n| format!("(type $t{n} (tuple $t{0} $t{0}))", n - 1)).collect();
+    let text =
+        format!("(component (type $t0 (tuple u64 u64)) {doubled} (import \"f\" (func (param \"x\" $t{times}))))");
+    wat::parse_str(text).expect("it is WAT")
+}
+
+/// A list of a list of a list.
+pub fn deep_types(depth: u32) -> Vec<u8> {
+    let lists: String = (1..=depth).map(|n| format!("(type $t{n} (list $t{}))", n - 1)).collect();
+    wat::parse_str(format!("(component (type $t0 (list u8)) {lists})")).expect("it is WAT")
+}
+
+/// Records that nobody uses.
+pub fn many_types(count: u32) -> Vec<u8> {
+    let records: String = (0..count).map(|n| format!("(type (record (field \"a{n}\" u8)))")).collect();
+    wat::parse_str(format!("(component {records})")).expect("it is WAT")
+}
+
+/// A component with so many bytes of nothing behind it, in a section nobody reads.
+pub fn padded(component: &[u8], bytes: u32) -> Vec<u8> {
+    let mut padded = component.to_vec();
+    padded.push(0);
+    let mut rest = bytes + 1;
+    while rest >= 0x80 {
+        padded.push((rest & 0x7f) as u8 | 0x80);
+        rest >>= 7;
+    }
+    padded.push(rest as u8);
+    // A name of no bytes, then the content.
+    padded.resize(padded.len() + bytes as usize + 1, 0);
+    padded
+}
+
+/// Traps when it is asked to check a configuration.
+pub fn traps_configuring() -> Stub {
+    Stub { configure: "(unreachable)".to_owned(), ..Stub::new(Kind::Scaling) }
+}
+
 /// Every hostile component that the host's default limits must hold harmless.
 pub fn all() -> Vec<Hostile> {
     use Expect::{Harmless, Health, NotLoaded, Scaling};
@@ -557,6 +605,26 @@ pub fn all() -> Vec<Hostile> {
             health().first(&stores(&[(256, 1), (260, 2), (264, 80), (268, 7)])),
             Health(Refused, "it failed: as told"),
         ),
+        // Nothing is behind WASI: it traps if it finds an argument, a variable or a folder
+        component(
+            "looks-around",
+            scaling()
+                .wasi(
+                    "wasi:cli/environment@0.2.1",
+                    r#"(import "wasi:cli/environment@0.2.1" "get-environment" (func $environment (param i32)))
+                       (import "wasi:cli/environment@0.2.1" "get-arguments" (func $arguments (param i32)))"#,
+                )
+                .wasi(
+                    "wasi:filesystem/preopens@0.2.1",
+                    r#"(import "wasi:filesystem/preopens@0.2.1" "get-directories" (func $folders (param i32)))"#,
+                )
+                .first(
+                    "(call $environment (i32.const 700)) (call $arguments (i32.const 708)) (call $folders (i32.const 716))
+                     (if (i32.or (i32.load (i32.const 704)) (i32.or (i32.load (i32.const 712)) (i32.load (i32.const 720))))
+                         (then (unreachable)))",
+                ),
+            Harmless,
+        ),
         // Dropped, not failed
         component("floods-log", floods_log(1_000, 2_000), Harmless),
         component("floods-output", floods_output(100), Harmless),
@@ -574,6 +642,9 @@ pub fn all() -> Vec<Hostile> {
         file("not-wasm", vec![0x7f, 0, 3, 4, 0xff, 0, 0, 0, 0], NotLoaded("it does not begin with the bytes")),
         file("truncated", whole[..whole.len() / 2].to_vec(), NotLoaded("it is not a valid component")),
         file("only-a-header", whole[..8].to_vec(), NotLoaded("it exports neither")),
+        file("doubling-types", doubling_types(40), NotLoaded("effective type size exceeds the limit")),
+        file("deep-types", deep_types(200_000), NotLoaded("it is not a valid component")),
+        file("many-types", many_types(200_000), NotLoaded("it exports neither")),
         file("bare-component", wat::parse_str("(component)").expect("it is WAT"), NotLoaded("it exports neither")),
         // Links
         file(

@@ -11,6 +11,7 @@ pub mod engine;
 pub mod harness;
 pub mod hostile;
 pub mod images;
+pub mod mutation;
 pub mod policies;
 pub mod private_engine;
 pub mod response;

@@ -358,6 +358,8 @@ async fn code_compiled_elsewhere_is_refused_and_an_altered_entry_is_compiled_ane
 
 #[tokio::test]
 async fn describing_and_configuring_are_bounded_in_time() {
+    let traps = load(PolicyLimits::default(), hostile::traps_configuring().build()).await.expect("it loads");
+    failed("traps", traps.configure("{}", Timestamp(1)).await.answer, FailureKind::Trap, "code marked unreachable");
     let slow = hostile::begins_slowly(300_000_000).build();
     let low = PolicyLimits { manifest_time: Duration::from_millis(20), ..PolicyLimits::default() };
     let refused = load(low, slow.clone()).await.expect_err("refused").to_string();

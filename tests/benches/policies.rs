@@ -1,0 +1,285 @@
+//! `make bench`, the part about policies in any language.
+//!
+//! Three questions. What does each example cost (`windlass policy bench`)? How much quicker is a policy in a component
+//! than the same decision asked of a child process over HTTP on loopback, which is what webhooks and plugin processes
+//! cost? Does swapping a policy under 2,000 decisions a second lose or delay any? Needs the release binary beside it,
+//! and `make examples` for the examples.
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+use windlass::model::facts::{ScalingDecision, ScalingObservation, Series};
+use windlass::model::settings::PolicyLimits;
+use windlass::model::{PolicyChoice, PolicyChoices, Timestamp};
+use windlass::policy::compile::Compiler;
+use windlass::policy::component::PolicyComponent;
+use windlass::policy::engine::PolicyEngine;
+use windlass::policy::registry::{Defaults, PolicyRegistry};
+use windlass::policy::{PolicyCatalogue, PolicySource, Push};
+use windlass_tests::harness::binary;
+use windlass_tests::hostile;
+
+/// Says to this program that it is the child.
+const CHILD: &str = "WINDLASS_BENCH_CHILD";
+
+const CONFIG: &str = r#"{"target-per-replica": 25}"#;
+const LANGUAGES: [&str; 5] = ["rust", "c", "javascript", "go", "python"];
+const CALLS: usize = 2_000;
+const WARM_UP: usize = 100;
+
+/// Time between two decisions, and how long each phase of the swaps takes.
+const PACE: Duration = Duration::from_micros(500);
+const PHASE: usize = 10_000;
+
+const AIM_CHILD: f64 = 3.0;
+const AIM_SWAP: f64 = 2.0;
+
+#[expect(clippy::print_stdout, reason = "a program for people speaks on standard output")]
+fn say(text: impl AsRef<str>) {
+    println!("{}", text.as_ref());
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let done = if std::env::var_os(CHILD).is_some() {
+        serve().await
+    } else if std::env::args().any(|argument| argument == "--bench") {
+        measure().await
+    } else {
+        // `cargo test --benches` and the like only want to know that it compiles.
+        Ok(())
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(format!("the bench of policies failed: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure() -> anyhow::Result<()> {
+    let examples = binary()?.parent().and_then(Path::parent).context("a target directory")?.join("examples");
+    let built = LANGUAGES.map(|language| (language, examples.join(format!("{language}.wasm"))));
+    let built: Vec<(&str, PathBuf)> = built.into_iter().filter(|(_, file)| file.is_file()).collect();
+    if built.len() < LANGUAGES.len() {
+        say("policies: some examples are not built and left out; `make examples` builds them");
+    }
+    costs(&built)?;
+    beside_a_child(&built).await?;
+    swaps().await
+}
+
+fn costs(built: &[(&str, PathBuf)]) -> anyhow::Result<()> {
+    for (language, file) in built {
+        let output = std::process::Command::new(binary()?)
+            .args(["policy", "bench", "--json", "--config", CONFIG])
+            .arg(file)
+            .output()?;
+        ensure!(output.status.success(), "{language}: {}", String::from_utf8_lossy(&output.stderr));
+        let measured: Value = serde_json::from_slice(&output.stdout)?;
+        let number = |pointer: &str| measured.pointer(pointer).and_then(Value::as_f64).unwrap_or(f64::NAN);
+        say(format!(
+            "{language}: {} bytes, compile {:.0} ms, load from cache {:.1} ms, {:.1} MiB resident; \
+             fresh call p50/p99 {:.0}/{:.0} µs with 10 replicas, {:.0}/{:.0} µs with 100",
+            measured["size_bytes"],
+            number("/compile_ms"),
+            number("/load_ms"),
+            number("/resident_bytes") / f64::from(1 << 20),
+            number("/fresh_call/0/p50_us"),
+            number("/fresh_call/0/p99_us"),
+            number("/fresh_call/1/p50_us"),
+            number("/fresh_call/1/p99_us"),
+        ));
+    }
+    Ok(())
+}
+
+/// What both sides are shown: 200 wait, 8 replicas are wanted.
+fn observation(replicas: usize) -> anyhow::Result<ScalingObservation> {
+    let mut shown: ScalingObservation = serde_json::from_str(include_str!("../../examples/observations/scaling.json"))?;
+    let replica = shown.replicas.first().cloned().context("the example has a replica")?;
+    shown.replicas = (0..replicas)
+        .map(|number| windlass::model::facts::ReplicaFacts { id: format!("{number:064x}"), ..replica.clone() })
+        .collect();
+    shown.current_replicas = 2;
+    let sample = windlass::model::facts::Sample { at: shown.now, value: 200.0 };
+    shown.metrics =
+        vec![Series { name: "queue-depth".to_owned(), replica: None, samples: vec![sample], failure: None }];
+    Ok(shown)
+}
+
+async fn beside_a_child(built: &[(&str, PathBuf)]) -> anyhow::Result<()> {
+    let mut child = tokio::process::Command::new(std::env::current_exe()?)
+        .env(CHILD, "1")
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().context("it is piped")?).read_line(&mut line).await?;
+    let address = format!("http://{}/decide", line.trim());
+    let client = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build()?;
+    let engine = Arc::new(PolicyEngine::new(PolicyLimits::default())?);
+    let compiler = Compiler::child(binary()?);
+    for replicas in [10, 100] {
+        let shown = observation(replicas)?;
+        let mut times = Vec::new();
+        for number in 0..CALLS + WARM_UP {
+            let began = Instant::now();
+            let sent = client.post(&address).body(serde_json::to_vec(&shown)?).send().await?;
+            let decision: ScalingDecision = serde_json::from_slice(&sent.bytes().await?)?;
+            if number >= WARM_UP {
+                times.push(began.elapsed());
+            }
+            ensure!(decision.replicas == 8, "the child said {decision:?}");
+        }
+        let over_http = percentile(&mut times, 50);
+        say(format!(
+            "child process over HTTP, {replicas} replicas: p50 {over_http:?}, p99 {:?}",
+            percentile(&mut times, 99)
+        ));
+        for (language, file) in built {
+            let bytes = Arc::from(std::fs::read(file)?);
+            let policy = PolicyComponent::load(&engine, &compiler, None, bytes).await?;
+            let mut times = Vec::new();
+            for number in 0..CALLS + WARM_UP {
+                let began = Instant::now();
+                let decision = policy.decide(CONFIG, &shown).await.answer?;
+                if number >= WARM_UP {
+                    times.push(began.elapsed());
+                }
+                ensure!(decision.replicas == 8, "{language} said {decision:?}");
+            }
+            let here = percentile(&mut times, 50);
+            let ratio = over_http.as_secs_f64() / here.as_secs_f64();
+            let aim = match *language {
+                "rust" | "c" if ratio >= AIM_CHILD => format!("; the aim is {AIM_CHILD}: met"),
+                "rust" | "c" => format!("; the aim is {AIM_CHILD}: MISSED"),
+                _ => String::new(),
+            };
+            say(format!("  {language} component: p50 {here:?}, {ratio:.1} times as quick as the child{aim}"));
+        }
+    }
+    child.kill().await?;
+    Ok(())
+}
+
+async fn swaps() -> anyhow::Result<()> {
+    let data_dir = tempfile::tempdir()?;
+    let opened = PolicyRegistry::open(
+        PolicyLimits::default(),
+        Compiler::child(binary()?),
+        Defaults::default(),
+        Some(data_dir.path()),
+    );
+    let registry = Arc::new(opened.await?);
+    push(&registry, 1).await?;
+    let shown = observation(10)?;
+    let (mut calm, answered) = ask(&registry, &shown).await;
+    ensure!(answered == PHASE, "{answered} of {PHASE} were answered");
+    let (calm_p99, calm_most) = (percentile(&mut calm, 99), percentile(&mut calm, 100));
+    let asking = tokio::spawn({
+        let (registry, shown) = (Arc::clone(&registry), shown.clone());
+        async move { ask(&registry, &shown).await }
+    });
+    let mut swapped = 0;
+    while !asking.is_finished() {
+        swapped += 1;
+        push(&registry, swapped % 9 + 1).await?;
+    }
+    let (mut times, answered) = asking.await?;
+    let (p99, most) = (percentile(&mut times, 99), percentile(&mut times, 100));
+    let ratio = most.as_secs_f64() / p99.as_secs_f64();
+    let verdict = if answered == PHASE && ratio <= AIM_SWAP { "met" } else { "MISSED" };
+    say(format!(
+        "2,000 decisions a second: p99 {calm_p99:?}, most {calm_most:?}; with {swapped} swaps beside them: {} of {PHASE} lost, \
+         p99 {p99:?}, most {most:?}, {ratio:.1} times its p99; the aim is none and {AIM_SWAP}: {verdict}",
+        PHASE - answered
+    ));
+    Ok(())
+}
+
+async fn push(registry: &PolicyRegistry, replicas: u32) -> anyhow::Result<()> {
+    let push = Push {
+        name: "swapped".to_owned(),
+        component: hostile::proposes(replicas).build().into(),
+        by: "the bench".to_owned(),
+        reset_memory: false,
+        candidate: false,
+        at: Timestamp(1),
+    };
+    registry.push(push).await?;
+    Ok(())
+}
+
+/// Asks whoever acts, at the pace; the time of each answer, and how many there were.
+async fn ask(registry: &PolicyRegistry, shown: &ScalingObservation) -> (Vec<Duration>, usize) {
+    let choice = PolicyChoice { name: "swapped".to_owned(), config: "{}".to_owned() };
+    let choices = PolicyChoices { scaling: Some(choice), ..PolicyChoices::default() };
+    let (mut times, mut answered) = (Vec::with_capacity(PHASE), 0);
+    let mut pace = tokio::time::interval(PACE);
+    for _ in 0..PHASE {
+        pace.tick().await;
+        let began = Instant::now();
+        let policies = registry.of(&choices);
+        let answer = policies.scaling.decide(&policies.scaling_config, shown).await;
+        times.push(began.elapsed());
+        answered += usize::from(answer.is_ok());
+    }
+    (times, answered)
+}
+
+/// By nearest rank.
+fn percentile(times: &mut [Duration], percent: usize) -> Duration {
+    times.sort_unstable();
+    times[(times.len() * percent).div_ceil(100).max(1) - 1]
+}
+
+/// The child: as lean a server as there can be, which keeps its connection, and the rule in the same process. Whoever
+/// writes a real one pays for more.
+async fn serve() -> anyhow::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    say(listener.local_addr()?.to_string());
+    loop {
+        let (stream, _) = listener.accept().await?;
+        tokio::spawn(answer(stream));
+    }
+}
+
+async fn answer(stream: TcpStream) -> anyhow::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut stream = BufReader::new(stream);
+    loop {
+        let (mut line, mut length) = (String::new(), 0);
+        loop {
+            line.clear();
+            if stream.read_line(&mut line).await? == 0 {
+                return Ok(());
+            }
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse()?;
+            } else if line == "\r\n" {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await?;
+        let shown: ScalingObservation = serde_json::from_slice(&body)?;
+        let waiting = shown.metrics.first().and_then(|series| series.samples.last()).map_or(0.0, |sample| sample.value);
+        let decision = ScalingDecision {
+            replicas: (waiting / 25.0).ceil() as u32,
+            reason: format!("{waiting} waiting, 25 for each replica"),
+            memory: Vec::new(),
+            evaluate_after: None,
+        };
+        let body = serde_json::to_vec(&decision)?;
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all(&[head.as_bytes(), &body].concat()).await?;
+    }
+}

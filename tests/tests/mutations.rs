@@ -1,0 +1,106 @@
+//! A few thousand damaged components: each ends in an error or an answer, and the memory they took comes back.
+
+use std::sync::Arc;
+use std::time::Duration;
+use windlass::model::PolicyKind;
+use windlass::model::Timestamp;
+use windlass::model::facts::{HealthObservation, ScalingObservation};
+use windlass::model::settings::PolicyLimits;
+use windlass::policy::compile::{CompileError, Compiler};
+use windlass::policy::component::{LoadProblem, PolicyComponent};
+use windlass::policy::engine::PolicyEngine;
+use windlass::policy::registry::{LIVENESS, MIN_MAX};
+use windlass_tests::harness::binary;
+use windlass_tests::hostile;
+use windlass_tests::mutation::{Numbers, damaged};
+
+/// How many are made.
+const MUTATIONS: usize = 3_000;
+
+/// Memory that may stay, of what thousands took: caches of the allocator and of the library.
+const SLACK: u64 = 96 << 20;
+
+fn limits() -> PolicyLimits {
+    let short = Duration::from_millis(50);
+    PolicyLimits { decision_time: short, manifest_time: short, ..PolicyLimits::default() }
+}
+
+fn observation<T: serde::de::DeserializeOwned>(text: &str) -> T {
+    serde_json::from_str(text).expect("the example of an observation")
+}
+
+/// Resident memory of this process in bytes.
+fn resident() -> u64 {
+    let told = std::fs::read_to_string("/proc/self/statm").expect("Linux tells it");
+    let pages: u64 = told.split(' ').nth(1).expect("a second field").parse().expect("a number");
+    pages * rustix::param::page_size() as u64
+}
+
+/// Loads a component and asks it everything; whether it loaded, and whether it answered.
+async fn try_out(engine: &Arc<PolicyEngine>, compiler: &Compiler, bytes: Vec<u8>, seed: usize) -> (bool, bool) {
+    let policy = match PolicyComponent::load(engine, compiler, None, bytes.into()).await {
+        Ok(policy) => policy,
+        Err(error) => {
+            // Compiled here, a failure of the library would be a panic, which is told as one of the compiling process.
+            let broken = |problem: &LoadProblem| matches!(problem, LoadProblem::Compile(CompileError::Child(_)));
+            assert!(!error.problems.is_empty() && !error.problems.iter().any(broken), "mutation {seed}: {error}");
+            return (false, false);
+        }
+    };
+    let now = Timestamp(1_767_225_600_000);
+    let configured = policy.configure("{}", now).await.answer.is_ok();
+    let answered = match policy.kind() {
+        PolicyKind::Scaling => {
+            let shown: ScalingObservation = observation(include_str!("../../examples/observations/scaling.json"));
+            policy.decide("{}", &shown).await.answer.is_ok()
+        }
+        PolicyKind::Health => {
+            let shown: HealthObservation = observation(include_str!("../../examples/observations/health.json"));
+            policy.evaluate("{}", &shown).await.answer.is_ok()
+        }
+    };
+    (true, configured && answered)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_components_end_in_an_error_or_an_answer_and_leave_no_memory_behind() {
+    let engine = Arc::new(PolicyEngine::new(limits()).expect("an engine"));
+    let compiler = Compiler::in_process();
+    let random = hostile::decides_at_random();
+    let whole: [&[u8]; 3] = [MIN_MAX, LIVENESS, &random];
+    let (mut loaded, mut answered, mut before) = (0, 0, 0);
+    for seed in 0..MUTATIONS {
+        // The first hundreds fill caches that stay.
+        if seed == MUTATIONS / 5 {
+            before = resident();
+        }
+        let mut numbers = Numbers::of(seed as u64);
+        let (component, other) = (whole[numbers.below(3)], whole[numbers.below(3)]);
+        let (loads, answers) = try_out(&engine, &compiler, damaged(component, other, &mut numbers), seed).await;
+        loaded += u32::from(loads);
+        answered += u32::from(answers);
+    }
+    let after = resident();
+    assert!(after < before + SLACK, "it held {before} bytes and holds {after}");
+    // Damage of all depths was done: to what cannot be read, to what loads, to what still answers.
+    assert!((20..MUTATIONS as u32 - 20).contains(&loaded) && (5..loaded).contains(&answered), "{loaded} {answered}");
+    // And who is whole is asked as ever.
+    assert_eq!(try_out(&engine, &compiler, MIN_MAX.to_vec(), MUTATIONS).await, (true, true));
+}
+
+#[tokio::test]
+async fn a_component_of_100_mib_is_refused_or_loaded_and_leaves_no_memory_behind() {
+    let padded = hostile::padded(MIN_MAX, 100 << 20);
+    let engine = Arc::new(PolicyEngine::new(PolicyLimits::default()).expect("an engine"));
+    let compiler = Compiler::child(binary().expect("the program is built"));
+    let refused = PolicyComponent::load(&engine, &compiler, None, padded.clone().into()).await;
+    let refused = refused.expect_err("too large").to_string();
+    assert!(refused.ends_with("a component may have at most 41943040"), "{refused}");
+    let before = resident();
+    let roomy =
+        Arc::new(PolicyEngine::new(PolicyLimits { component_bytes: 128 << 20, ..limits() }).expect("an engine"));
+    let (loads, answers) = try_out(&roomy, &compiler, padded, 0).await;
+    assert!(loads && answers, "most of it is nothing");
+    let after = resident();
+    assert!(after < before + SLACK, "it held {before} bytes and holds {after}");
+}
