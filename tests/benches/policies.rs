@@ -124,6 +124,8 @@ async fn beside_a_child(built: &[(&str, PathBuf)]) -> anyhow::Result<()> {
     let mut line = String::new();
     BufReader::new(child.stdout.take().context("it is piped")?).read_line(&mut line).await?;
     let address = format!("http://{}/decide", line.trim());
+    // The HTTP library wants a provider of TLS, though nothing here speaks it.
+    let _already = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build()?;
     let engine = Arc::new(PolicyEngine::new(PolicyLimits::default())?);
     let compiler = Compiler::child(binary()?);
