@@ -13,16 +13,23 @@ use crate::policy::PolicyCatalogue;
 use crate::policy::cache::Cache;
 use crate::policy::compile::Compiler;
 use crate::policy::files::Files;
+use crate::policy::oci::{Oci, RegistryLogin, RegistryLogins};
 use crate::policy::registry::{DEFAULT_HEALTH, DEFAULT_SCALING, Defaults, PolicyRegistry};
 use crate::runtime::docker::DockerRuntime;
+use crate::runtime::docker::credentials::{self, Login};
 use crate::store::sqlite::SqliteStore;
 use anyhow::Context;
+use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+
+/// Time until a policy is tried again that could not be fetched from its registry.
+const FETCH_AGAIN: Duration = Duration::from_secs(30);
 
 /// Serves until SIGTERM or SIGINT; then finishes the passes and requests in hand. Containers run on.
 ///
@@ -48,12 +55,16 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let longest = policy.limits.component_bytes;
     let upload_bytes = usize::try_from(longest).unwrap_or(usize::MAX);
     let api_settings = ApiSettings { upload_bytes, ..api_settings };
-    let registry = Arc::new(PolicyRegistry::open(policy.clone(), compiler, defaults.clone(), Some(data_dir)).await?);
+    // First of all that speaks TLS: it chooses who provides it.
+    let net = NetClient::new()?;
+    let registry = PolicyRegistry::open(policy.clone(), compiler, defaults.clone(), Some(data_dir)).await?;
+    let registry = Arc::new(registry.with_oci(Oci::new(Arc::new(DockerLogins), longest)));
     let clock = Clock::System;
     let mut files =
         Files::new(policy.folder.clone(), named_files(&policy), longest, Arc::<PolicyRegistry>::clone(&registry));
     // Before the first pass, whose workloads may have chosen what is in them.
     files.look(clock.now()).await;
+    registry.fetch_missing(clock.now()).await;
     for (setting, kind, choice) in [
         ("control.scaling_policy", PolicyKind::Scaling, &defaults.scaling),
         ("control.health_policy", PolicyKind::Health, &defaults.health),
@@ -65,11 +76,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         runtime: DockerRuntime::connect(&engine).await?,
         store: Arc::new(store),
         policies: Arc::<PolicyRegistry>::clone(&registry),
-        net: NetClient::new()?,
+        net,
         host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         settings: control,
         clock,
     })?;
+    let fetched = Arc::clone(&registry);
     let state =
         ApiState { controller: controller.clone(), policies: registry, settings: Arc::new(api_settings.clone()) };
     let (ending, mut ended) = watch::channel(false);
@@ -86,14 +98,39 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         controller.shut_down().await;
     };
     let watching = tokio::spawn(files.watch(move || Clock::System.now()));
+    let fetching = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(FETCH_AGAIN).await;
+            fetched.fetch_missing(Clock::System.now()).await;
+        }
+    });
     tracing::info!(%address, instance = engine.instance, data_dir = %data_dir.display(), "listening");
     let (served, ()) = tokio::join!(api::serve(listener, api::router(state), &api_settings, until_ended), end);
     watching.abort();
+    fetching.abort();
     served.context("the server failed")
 }
 
 /// The policies whose components are files, named one by one.
 fn named_files(policy: &PolicySettings) -> BTreeMap<String, PathBuf> {
     let named = policy.named.iter().filter_map(|(name, named)| Some((name, named.source.as_ref()?)));
-    named.map(|(name, PolicyOrigin::File(path))| (name.clone(), path.clone())).collect()
+    let files = named.filter_map(|(name, source)| match source {
+        PolicyOrigin::File(path) => Some((name.clone(), path.clone())),
+        PolicyOrigin::Oci(_) => None,
+    });
+    files.collect()
+}
+
+/// The logins of the user's Docker configuration.
+struct DockerLogins;
+
+#[async_trait]
+impl RegistryLogins for DockerLogins {
+    async fn of(&self, registry: &str) -> Result<RegistryLogin, String> {
+        Ok(match credentials::login(registry).await? {
+            Some(Login::Basic(name, password)) => RegistryLogin::Basic(name, password),
+            Some(Login::Bearer(token)) => RegistryLogin::Bearer(token),
+            None => RegistryLogin::Anonymous,
+        })
+    }
 }

@@ -197,8 +197,10 @@ fn check(
     // A relative path begins where the file lies that says it.
     let beside = file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
     policy.folder = raw.policy.folder.map(|folder| beside.join(folder));
-    for PolicyOrigin::File(path) in policy.named.values_mut().filter_map(|named| named.source.as_mut()) {
-        *path = beside.join(&path);
+    for source in policy.named.values_mut().filter_map(|named| named.source.as_mut()) {
+        if let PolicyOrigin::File(path) = source {
+            *path = beside.join(&path);
+        }
     }
     (control.scaling_policy, control.health_policy) = (raw.control.scaling_policy, raw.control.health_policy);
     let log = LogSettings {

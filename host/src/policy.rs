@@ -1,7 +1,7 @@
 //! What the control loop asks of policies, and the WebAssembly engine that serves it.
 //!
 //! [`PolicySource`], [`ScalingPolicy`] and [`HealthPolicy`] are all the loop knows, [`PolicyCatalogue`] is what the
-//! API knows. Behind them: [`registry`] (names → revisions), `pushed` (one name), `shelf` (on disk), `schema`, [`files`] (a source of them), [`component`] (loads, checks, calls), [`link`] (a component against the contract), [`compile`]
+//! API knows. Behind them: [`registry`] (names → revisions), `pushed` (one name), `shelf` (on disk), `schema`, [`files`] and [`oci`] (sources of them), [`component`] (loads, checks, calls), [`link`] (a component against the contract), [`compile`]
 //! and [`cache`] (machine code, made in a child process and kept), [`engine`] (wasmtime's), [`store`] (the
 //! limits of one call), [`convert`] (model ↔ WIT), [`language`] (what it was written in), [`contract`] (its text) and [`wrap`] (a core module as a component).
 
@@ -16,6 +16,7 @@ pub mod files;
 pub mod language;
 pub mod link;
 mod listing;
+pub mod oci;
 mod pushed;
 pub mod registry;
 mod schema;

@@ -14,5 +14,6 @@ pub mod images;
 pub mod mutation;
 pub mod policies;
 pub mod private_engine;
+pub mod registry;
 pub mod response;
 pub mod wait;

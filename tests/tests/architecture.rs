@@ -15,12 +15,13 @@ const ADAPTERS: [(&str, &[&str]); 5] = [
 ];
 
 /// Foreign libraries and the one place that names each; a path below `host/src` begins with it.
-const FOREIGN: [(&str, &[&str]); 18] = [
+const FOREIGN: [(&str, &[&str]); 19] = [
     ("axum", &["api"]),
     ("bollard", &["runtime/docker"]),
     ("clap", &["cli", "config"]),
     ("hyper", &["api"]),
     ("hyper_util", &["api"]),
+    ("oci_client", &["policy/oci"]),
     ("reqwest", &["net/client"]),
     ("rusqlite", &["store/sqlite"]),
     ("toml", &["config"]),

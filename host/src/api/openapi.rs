@@ -228,6 +228,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     operation("get", "/policies/{name}", "One policy with its revisions", "", "PolicyDetail", &[404, 503]),
     operation("put", "/policies/{name}", "Register a component as the newest revision, which acts from the next pass on, or as the candidate", COMPONENT, "PolicyDetail", &[409, 413, 415, 422, 503]),
     operation("delete", "/policies/{name}", "Forget a policy that no workload chose, with all its revisions", "", "PolicyDetail", &[404, 409, 503]),
+    operation("post", "/policies/{name}/refresh", "Look again at where its reference into a registry leads", "", "PolicyDetail", &[404, 409, 422, 502, 503]),
     operation("post", "/policies/{name}/promote", "Let the candidate act, or the revision of a number", "", "PolicyDetail", &[404, 409, 422, 503]),
     operation("post", "/policies/{name}/rollback", "Let the revision before the acting one act again", "", "PolicyDetail", &[404, 409, 503]),
     operation("post", "/start/container", "Store what is wanted and answer after the pass that made it so", "StartContainerRequest", "StartAnswer", &[400, 409, 413, 415, 422, 503]),

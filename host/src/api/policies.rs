@@ -63,6 +63,17 @@ pub async fn push(
     Ok(Json(PolicyDetail::from(pushed)))
 }
 
+/// Looks again at the source of a policy in a registry.
+pub async fn refresh(
+    State(state): State<ApiState>,
+    PolicyName(name): PolicyName,
+    _: NoQuery,
+) -> Result<Json<PolicyDetail>, Problem> {
+    let at = Timestamp(state.controller.now_ms());
+    let refreshed = async move { state.policies.refresh(&name, at).await.map_err(Problem::from) };
+    Ok(Json(PolicyDetail::from(to_the_end_or(refreshed).await?)))
+}
+
 /// Lets the candidate act, or the revision of a number.
 pub async fn promote(
     State(state): State<ApiState>,
@@ -171,6 +182,7 @@ impl From<CatalogueError> for Problem {
         match &error {
             CatalogueError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
             CatalogueError::Conflict(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
+            CatalogueError::Source(_) => Self::new(StatusCode::BAD_GATEWAY, error.to_string()),
             CatalogueError::Name(_) => Self::invalid_at("/path/name", error.to_string()),
             CatalogueError::Component(problems) => {
                 let mut all = Problems::default();

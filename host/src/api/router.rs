@@ -18,6 +18,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/ready", get(status::ready))
         .route("/policies", get(policies::list))
         .route("/policies/{name}", get(policies::show).put(policies::push).delete(policies::remove))
+        .route("/policies/{name}/refresh", post(policies::refresh))
         .route("/policies/{name}/promote", post(policies::promote))
         .route("/policies/{name}/rollback", post(policies::roll_back))
         .route("/start/container", post(start::start))

@@ -53,6 +53,10 @@ impl PolicyCatalogue for Shelf {
 
     fn tell_source(&self, _: &str, _: Option<String>) {}
 
+    async fn refresh(&self, name: &str, _: Timestamp) -> Result<PolicyInfo, CatalogueError> {
+        Err(CatalogueError::Unknown(name.to_owned()))
+    }
+
     async fn remove(&self, name: &str) -> Result<PolicyInfo, CatalogueError> {
         Err(CatalogueError::Unknown(name.to_owned()))
     }
@@ -302,6 +306,7 @@ async fn the_description_and_the_router_agree() {
     get /policies/{name}
     put /policies/{name}
     post /policies/{name}/promote
+    post /policies/{name}/refresh
     post /policies/{name}/rollback
     get /ready
     post /start/container

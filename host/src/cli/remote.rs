@@ -1,4 +1,4 @@
-//! `windlass policy push`, `list`, `promote`, `rollback`, `delete` and `diff`: policies of a Windlass that runs.
+//! `windlass policy push`, `list`, `promote`, `rollback`, `refresh`, `delete` and `diff`: policies of a Windlass that runs.
 
 use crate::net::client::remote::Remote;
 use anyhow::{Context, bail};
@@ -66,6 +66,14 @@ pub enum RemoteCommand {
         #[command(flatten)]
         server: Server,
     },
+    /// Look again at where a policy's reference into a registry leads
+    Refresh {
+        /// Name of the policy
+        name: String,
+        /// Where it runs.
+        #[command(flatten)]
+        server: Server,
+    },
     /// Forget a policy that no workload chose, with all its revisions
     Delete {
         /// Name of the policy
@@ -115,6 +123,9 @@ pub async fn run(command: &RemoteCommand) -> anyhow::Result<String> {
         }
         RemoteCommand::Rollback { name, server } => {
             Ok(standing(&remote(server)?.post(&["policies", name, "rollback"], &[]).await?))
+        }
+        RemoteCommand::Refresh { name, server } => {
+            Ok(standing(&remote(server)?.post(&["policies", name, "refresh"], &[]).await?))
         }
         RemoteCommand::Delete { name, server } => {
             remote(server)?.delete(&["policies", name]).await?;

@@ -199,14 +199,23 @@ impl RawNamedPolicy {
         self.apply(&place, &mut named.limits, problems);
         named.source = self.source.as_deref().and_then(|source| match source.split_once("://") {
             None if !source.is_empty() => Some(PolicyOrigin::File(source.into())),
+            Some(("oci", reference)) if is_reference(reference) => Some(PolicyOrigin::Oci(reference.to_owned())),
             _ => {
-                problems
-                    .push(format!("`{place}.source` is `{}`; expected the path of a component", source.escape_debug()));
+                problems.push(format!(
+                    "`{place}.source` is `{}`; expected the path of a component, or `oci://host/repository:tag`",
+                    source.escape_debug()
+                ));
                 None
             }
         });
         named
     }
+}
+
+/// Whether it can be a reference into a registry; the rest of its form is looked at where it is fetched.
+fn is_reference(text: &str) -> bool {
+    let parts = text.split_once('/').filter(|(host, repository)| !host.is_empty() && !repository.is_empty());
+    parts.is_some() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// What the sections with ranges came to.

@@ -173,8 +173,12 @@ fn one_policy_has_a_source_and_limits_of_its_own_over_those_of_all() {
     );
     assert_eq!(
         refused("[policies.queue]\nsource = 'ftp://x'\n"),
-        "`policies.queue.source` is `ftp://x`; expected the path of a component"
+        "`policies.queue.source` is `ftp://x`; expected the path of a component, or `oci://host/repository:tag`"
     );
+    assert!(refused("[policies.queue]\nsource = 'oci://queue'\n").contains("or `oci://host/repository:tag`"));
+    let config = load_text("policies.q.source = 'oci://127.0.0.1:5000/q:1'", Overrides::default(), HOME);
+    let source = config.expect("a configuration").policy.named["q"].source.clone();
+    assert_eq!(source, Some(PolicyOrigin::Oci("127.0.0.1:5000/q:1".to_owned())));
     assert!(refused("[policies.queue]\nstack_bytes = '1MiB'\n").contains("unknown key `policies.queue.stack_bytes`"));
 }
 

@@ -136,12 +136,20 @@ pub struct NamedPolicy {
 pub enum PolicyOrigin {
     /// A file that is looked at again and again.
     File(PathBuf),
+    /// An OCI registry: `host/repository:tag` or `host/repository@sha256:…`.
+    Oci(String),
+}
+
+impl PolicyOrigin {
+    /// What a reference into a registry begins with.
+    pub const OCI: &str = "oci://";
 }
 
 impl std::fmt::Display for PolicyOrigin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::File(path) => write!(f, "{}", path.display()),
+            Self::Oci(reference) => write!(f, "{}{reference}", Self::OCI),
         }
     }
 }

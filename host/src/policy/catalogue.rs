@@ -36,7 +36,7 @@ pub struct PolicyInfo {
     pub candidate: Option<u32>,
     /// Every revision that is kept, newest first; none of a built-in one.
     pub revisions: Vec<RevisionInfo>,
-    /// What happened to it, newest first; as many as [`EVENTS_KEPT`].
+    /// What happened to it, newest first; the last 100.
     pub events: Vec<PolicyEvent>,
     /// Why the newest state of the source it comes from could not be taken.
     pub source_problem: Option<String>,
@@ -121,6 +121,9 @@ pub enum CatalogueError {
     /// The component is no policy this host can run: a sentence for each thing wrong with it.
     #[error("it is not a policy this host can run: {}", .0.join("; "))]
     Component(Vec<String>),
+    /// The source it comes from did not give it.
+    #[error("{0}")]
+    Source(String),
     /// The disk failed; the text goes to the log only.
     #[error("the policies cannot be stored: {0}")]
     Disk(String),
@@ -175,6 +178,13 @@ pub trait PolicyCatalogue: Send + Sync + 'static {
 
     /// Notes what keeps the source of a policy from being taken; none: nothing does.
     fn tell_source(&self, name: &str, problem: Option<String>);
+
+    /// Looks again at the source that `windlass.toml` names for a policy: a reference into a registry that leads
+    /// elsewhere now is a new revision, which acts; one that leads where it led changes nothing.
+    ///
+    /// # Errors
+    /// When it has no such source, or what it leads to cannot be had or loaded.
+    async fn refresh(&self, name: &str, at: Timestamp) -> Result<PolicyInfo, CatalogueError>;
 
     /// Registers a component as the newest revision of its name, which acts from the next call on, or is the
     /// candidate. Bytes that act already, or are the candidate already, are no new revision.

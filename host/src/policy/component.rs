@@ -526,7 +526,7 @@ fn check_description(description: &Description) -> Vec<LoadProblem> {
 }
 
 /// SHA-256 of these bytes in hexadecimal.
-pub(crate) fn digest(bytes: &[u8]) -> String {
+pub fn digest(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
 }
 

@@ -8,11 +8,13 @@ use super::compile::Compiler;
 use super::component::{LoadError, PolicyComponent};
 use super::engine::{EngineError, PolicyEngine};
 use super::listing::pushed_info;
+use super::oci::Oci;
 use super::pushed::{Names, Pushed, State, Watched};
 use super::shelf::Shelf;
 use super::{HealthPolicy, ScalingPolicy};
 use crate::model::PolicyChoice;
-use crate::model::settings::{PolicyLimits, PolicySettings};
+use crate::model::Timestamp;
+use crate::model::settings::{PolicyLimits, PolicyOrigin, PolicySettings};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -79,6 +81,8 @@ pub struct PolicyRegistry {
     changing: tokio::sync::Mutex<()>,
     /// What keeps sources from being taken, by the policy's name.
     source_problems: Mutex<BTreeMap<String, String>>,
+    /// Fetches from registries; none: nothing was set up for it.
+    oci: Option<Oci>,
 }
 
 impl std::fmt::Debug for PolicyRegistry {
@@ -123,6 +127,7 @@ impl PolicyRegistry {
             names,
             changing,
             source_problems: Mutex::default(),
+            oci: None,
         };
         for (name, shelved) in shelved.unwrap_or_default() {
             let pushed = Pushed::new(&name, shelved.kind, &registry.names, &registry.limits_of(&name));
@@ -138,6 +143,27 @@ impl PolicyRegistry {
             registry.names.insert(pushed);
         }
         Ok(registry)
+    }
+
+    /// Fetches policies from registries with this.
+    #[must_use]
+    pub fn with_oci(self, oci: Oci) -> Self {
+        Self { oci: Some(oci), ..self }
+    }
+
+    /// Fetches what `windlass.toml` names in registries and was never fetched; tells what keeps it. What was fetched
+    /// once stays as it is until somebody asks for it anew.
+    pub async fn fetch_missing(&self, at: Timestamp) {
+        for (name, named) in &self.settings.named {
+            let Some(origin @ PolicyOrigin::Oci(_)) = &named.source else { continue };
+            let prefix = change::fetched_from(origin, "");
+            let revisions = self.names.get(name).map(|pushed| pushed.state().revisions.clone()).unwrap_or_default();
+            if revisions.iter().any(|revision| revision.loaded_by.starts_with(&prefix)) {
+                continue;
+            }
+            // Told there, and tried again.
+            let _told = self.refresh(name, at).await;
+        }
     }
 
     /// The engine the policies run on.

@@ -7,7 +7,7 @@
 
 mod connect;
 mod container;
-mod credentials;
+pub mod credentials;
 mod events;
 mod failure;
 mod image;

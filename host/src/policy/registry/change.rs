@@ -1,6 +1,7 @@
 //! What people do with policies: push, promote, roll back, delete, choose.
 
 use super::{DEFAULT_HEALTH, DEFAULT_SCALING, PolicyRegistry, blocking};
+use crate::model::settings::PolicyOrigin;
 use crate::model::{PolicyChoice, PolicyKind, Timestamp};
 use crate::policy::catalogue::{CatalogueError, ChoiceError, PolicyCatalogue, PolicyInfo, Push};
 use crate::policy::component::PolicyComponent;
@@ -11,6 +12,32 @@ use crate::policy::shelf::digest_of;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
+
+/// By whom a revision was pushed that came from a registry: the reference, and the digest it led to.
+pub(super) fn fetched_from(origin: &PolicyOrigin, manifest: &str) -> String {
+    format!("{origin} at {manifest}")
+}
+
+impl PolicyRegistry {
+    async fn refreshed(&self, name: &str, origin: &PolicyOrigin, at: Timestamp) -> Result<PolicyInfo, CatalogueError> {
+        let (PolicyOrigin::Oci(reference), Some(oci)) = (origin, &self.oci) else {
+            return Err(CatalogueError::Source(format!(
+                "cannot take `{origin}`: nothing here fetches from registries"
+            )));
+        };
+        let fetched = oci.fetch(reference).await;
+        let fetched = fetched.map_err(|why| CatalogueError::Source(format!("cannot take `{origin}`: {why}")))?;
+        let by = fetched_from(origin, &fetched.manifest);
+        // Where it leads is where it led: a rollback from there holds.
+        if let Some(known) = self.find(name)
+            && known.revisions.first().is_some_and(|newest| newest.loaded_by == by)
+        {
+            return Ok(known);
+        }
+        let component = fetched.component.into();
+        self.push(Push { name: name.to_owned(), component, by, reset_memory: false, candidate: false, at }).await
+    }
+}
 
 #[async_trait]
 impl PolicyCatalogue for PolicyRegistry {
@@ -44,6 +71,29 @@ impl PolicyCatalogue for PolicyRegistry {
             Some(problem) => drop(problems.insert(name.to_owned(), problem)),
             None => drop(problems.remove(name)),
         }
+    }
+
+    async fn refresh(&self, name: &str, at: Timestamp) -> Result<PolicyInfo, CatalogueError> {
+        let origin = match self.settings.named.get(name).and_then(|named| named.source.as_ref()) {
+            Some(origin @ PolicyOrigin::Oci(_)) => origin,
+            Some(PolicyOrigin::File(path)) => {
+                let detail =
+                    format!("`{name}` comes from the file {}, which is looked at all the time", path.display());
+                return Err(CatalogueError::Conflict(detail));
+            }
+            None if self.find(name).is_none() => return Err(CatalogueError::Unknown(name.to_owned())),
+            None => {
+                let detail = format!("`{name}` has no source in windlass.toml; push its next revision");
+                return Err(CatalogueError::Conflict(detail));
+            }
+        };
+        let refreshed = self.refreshed(name, origin, at).await;
+        let problem = refreshed.as_ref().err().map(ToString::to_string);
+        if let Some(why) = &problem {
+            tracing::error!(policy = name, why, "cannot take this policy from its registry");
+        }
+        self.tell_source(name, problem);
+        refreshed
     }
 
     async fn push(&self, push: Push) -> Result<PolicyInfo, CatalogueError> {

@@ -98,6 +98,31 @@ pub(super) async fn find(folder: Option<&Path>, image: &str) -> Result<Option<Do
     }
 }
 
+/// A login as the configuration has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Login {
+    /// A name and a password.
+    Basic(String, String),
+    /// A token.
+    Bearer(String),
+}
+
+/// The login of the registry at `host` or `host:port`; none: the user's configuration has none.
+///
+/// # Errors
+/// When the configuration cannot be read or a helper fails; nothing secret is in it.
+pub async fn login(registry: &str) -> Result<Option<Login>, String> {
+    let folder = super::connect::Environment::of_process().config_folder;
+    // As an image is named whose registry that is.
+    let image = format!("{registry}/policy");
+    let found = find(folder.as_deref(), &image).await.map_err(|error| chain(&error))?;
+    Ok(found.and_then(|found| match (found.username, found.password, found.registrytoken.or(found.identitytoken)) {
+        (Some(name), Some(password), _) => Some(Login::Basic(name, password)),
+        (_, _, Some(token)) => Some(Login::Bearer(token)),
+        _ => None,
+    }))
+}
+
 /// An entry by its very name, else by its host: `https://r.example/v2/` is that of `r.example`.
 fn entry<'a>(auths: &'a HashMap<String, Entry>, registry: &str) -> Option<&'a Entry> {
     auths.get(registry).or_else(|| {

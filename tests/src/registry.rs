@@ -1,0 +1,156 @@
+//! An OCI registry of a test's own, on loopback.
+
+use crate::wait::until;
+use anyhow::{Context, bail, ensure};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// How long it may take to answer.
+const LIMIT: Duration = Duration::from_secs(40);
+
+/// The only user, where the registry asks for one.
+pub const USER: &str = "ada";
+/// Their password.
+pub const PASSWORD: &str = "a-secret";
+/// The password as bcrypt has it.
+const HASH: &str = "$2b$05$abcdefghijklmnopqrstuuNnUOSpw7zf/58okJM78yFwF6JcBtEB6";
+
+/// A registry that ends with its value.
+pub struct Registry {
+    _folder: TempDir,
+    process: Child,
+    address: String,
+    client: reqwest::Client,
+    password: Option<&'static str>,
+}
+
+impl Registry {
+    /// Starts one that lets everybody in, or only [`USER`].
+    ///
+    /// # Errors
+    /// When there is no `docker-registry`, or it does not come up.
+    pub async fn start(asks_who: bool) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("windlass-registry-").tempdir()?;
+        // A port that was free a moment ago.
+        let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let mut settings = json!({
+            "version": "0.1",
+            "log": {"level": "error", "accesslog": {"disabled": true}},
+            "storage": {"filesystem": {"rootdirectory": folder.path().join("blobs")}},
+            "http": {"addr": address},
+        });
+        if asks_who {
+            let users = folder.path().join("users");
+            std::fs::write(&users, format!("{USER}:{HASH}\n"))?;
+            settings["auth"] = json!({"htpasswd": {"realm": "tests", "path": users}});
+        }
+        let file = folder.path().join("registry.yml");
+        // JSON is YAML.
+        std::fs::write(&file, settings.to_string())?;
+        let process = Command::new(program()?)
+            .arg("serve")
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(folder.path().join("log"))?)
+            .spawn()?;
+        let _already = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let registry = Self { _folder: folder, process, address, client, password: asks_who.then_some(PASSWORD) };
+        let url = format!("http://{}/v2/", registry.address);
+        until("the registry to answer", LIMIT, async || {
+            registry.client.get(&url).send().await.map(drop).map_err(|error| error.to_string())
+        })
+        .await?;
+        Ok(registry)
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Puts a component there as an artifact, as `repository:tag`; the digest of its manifest.
+    ///
+    /// # Errors
+    /// When the registry refuses it.
+    pub async fn put(&self, repository: &str, tag: &str, component: &[u8]) -> anyhow::Result<String> {
+        let layer = json!({"mediaType": "application/wasm", "size": component.len(), "digest": self.blob(repository, component).await?});
+        self.put_manifest(repository, tag, &[layer]).await
+    }
+
+    /// Puts a manifest with these layers.
+    ///
+    /// # Errors
+    /// When the registry refuses it.
+    pub async fn put_manifest(&self, repository: &str, tag: &str, layers: &[Value]) -> anyhow::Result<String> {
+        let config = br#"{"architecture":"wasm","os":"wasip2"}"#;
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {
+                "mediaType": "application/vnd.wasm.config.v0+json",
+                "size": config.len(),
+                "digest": self.blob(repository, config).await?,
+            },
+            "layers": layers,
+        });
+        let url = format!("http://{}/v2/{repository}/manifests/{tag}", self.address);
+        let request = self.as_user(self.client.put(url));
+        let put = request
+            .header("content-type", "application/vnd.oci.image.manifest.v1+json")
+            .body(manifest.to_string())
+            .send()
+            .await?;
+        ensure!(put.status() == 201, "the manifest is answered {}: {}", put.status(), put.text().await?);
+        let digest = put.headers().get("docker-content-digest").context("it tells the digest")?;
+        Ok(digest.to_str()?.to_owned())
+    }
+
+    /// Puts bytes there; their digest.
+    ///
+    /// # Errors
+    /// When the registry refuses them.
+    pub async fn blob(&self, repository: &str, bytes: &[u8]) -> anyhow::Result<String> {
+        let digest = windlass::policy::component::digest(bytes);
+        let url = format!("http://{}/v2/{repository}/blobs/uploads/", self.address);
+        let begun = self.as_user(self.client.post(url)).send().await?;
+        let place = begun.headers().get("location").context("it tells where to go on")?.to_str()?.to_owned();
+        let separator = if place.contains('?') { '&' } else { '?' };
+        let request = self.as_user(self.client.put(format!("{place}{separator}digest=sha256:{digest}")));
+        let put = request.header("content-type", "application/octet-stream").body(bytes.to_vec()).send().await?;
+        ensure!(put.status() == 201, "the bytes are answered {}", put.status());
+        Ok(format!("sha256:{digest}"))
+    }
+
+    fn as_user(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match self.password {
+            Some(password) => request.basic_auth(USER, Some(password)),
+            None => request,
+        }
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _gone = self.process.kill();
+        let _status = self.process.wait();
+    }
+}
+
+/// The registry's program: that of the machine, or the one that the setup fetched.
+fn program() -> anyhow::Result<PathBuf> {
+    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/docker-registry");
+    let installed = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+        .map(|folder| folder.join("docker-registry"))
+        .find(|file| file.is_file());
+    match installed {
+        Some(installed) => Ok(installed),
+        None if fetched.is_file() => Ok(fetched),
+        None => bail!("there is no docker-registry; `.ci/setup` fetches it"),
+    }
+}

@@ -1,0 +1,89 @@
+//! Policies from an OCI registry: fetched once, pinned, looked at again on demand. With a real registry and the program.
+
+use serde_json::{Value, json};
+use std::time::Duration;
+use windlass_tests::harness::{Site, Windlass};
+use windlass_tests::hostile;
+use windlass_tests::registry::{PASSWORD, Registry, USER};
+use windlass_tests::wait::eventually;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+async fn policy(windlass: &Windlass) -> Value {
+    windlass.get("/policies/queue").await.ok()
+}
+
+#[tokio::test]
+async fn a_reference_is_pinned_to_where_it_led_until_somebody_looks_again() -> anyhow::Result<()> {
+    let registry = Registry::start(false).await?;
+    let first = registry.put("team/queue", "1", &hostile::proposes(1).build()).await?;
+    let origin = format!("oci://{}/team/queue:1", registry.address());
+    let site = Site::new("oci").await?.set("policies.queue.source", &format!("{origin:?}"));
+    let windlass = site.start().await?;
+    let shown = policy(&windlass).await;
+    assert_eq!((&shown["acting"], &shown["source_problem"]), (&json!(1), &Value::Null), "{shown}");
+    assert_eq!(shown["revisions"][0]["loaded_by"], format!("{origin} at {first}"));
+
+    // The tag leads elsewhere: nothing happens, not even when Windlass starts anew, until somebody asks.
+    let second = registry.put("team/queue", "1", &hostile::proposes(2).build()).await?;
+    windlass.kill()?;
+    let windlass = site.start().await?;
+    assert_eq!(policy(&windlass).await["revisions"].as_array().map(Vec::len), Some(1));
+    let refreshed = windlass.post("/policies/queue/refresh", Value::Null).await.ok();
+    assert_eq!(
+        (&refreshed["acting"], &refreshed["revisions"][0]["loaded_by"]),
+        (&json!(2), &json!(format!("{origin} at {second}")))
+    );
+    // A rollback holds while it leads where it led.
+    windlass.post("/policies/queue/rollback", Value::Null).await.ok();
+    assert_eq!(windlass.post("/policies/queue/refresh", Value::Null).await.ok()["acting"], 1);
+
+    // What is no policy is refused, in a sentence, and who acts acts on.
+    let blob = registry.blob("team/queue", b"text").await?;
+    let layer = |media: &str| json!({"mediaType": media, "size": 4, "digest": blob});
+    for (layers, why) in [
+        (vec![layer("text/plain")], "its layer is of type `text/plain`; a policy's is `application/wasm`"),
+        (vec![layer("application/wasm"), layer("application/wasm")], "it has 2 layers; a policy has one"),
+        (vec![layer("application/wasm")], "it is not a policy this host can run"),
+    ] {
+        registry.put_manifest("team/queue", "1", &layers).await?;
+        let refused = windlass.post("/policies/queue/refresh", Value::Null).await;
+        let detail = refused.to_string();
+        assert!(detail.contains(why) || detail.contains("is text, not a WebAssembly component"), "{detail}");
+        let shown = policy(&windlass).await;
+        assert!(shown["acting"] == 1 && shown["source_problem"].is_string(), "{shown}");
+    }
+    registry.put("team/queue", "1", &hostile::proposes(3).build()).await?;
+    let refreshed = windlass.post("/policies/queue/refresh", Value::Null).await.ok();
+    assert_eq!((&refreshed["acting"], &refreshed["source_problem"]), (&json!(3), &Value::Null));
+    let refused = windlass.post("/policies/min-max/refresh", Value::Null).await.to_string();
+    assert!(refused.starts_with("409") && refused.contains("has no source in windlass.toml"), "{refused}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_registry_that_asks_who_is_told_by_the_docker_configuration() -> anyhow::Result<()> {
+    let registry = Registry::start(true).await?;
+    let digest = registry.put("queue", "latest", &hostile::proposes(1).build()).await?;
+    let configuration = tempfile::tempdir()?;
+    let site = Site::new("oci-login")
+        .await?
+        // By its digest this time.
+        .set("policies.queue.source", &format!("\"oci://{}/queue@{digest}\"", registry.address()))
+        .environment("DOCKER_CONFIG", configuration.path().to_str().expect("a plain name"));
+    let windlass = site.start().await?;
+    let listed = windlass.get("/policies").await.ok();
+    let problem = listed["source_problems"]["queue"].as_str().unwrap_or_default().to_owned();
+    assert!(problem.starts_with("cannot take `oci://") && !problem.contains(PASSWORD), "{listed}");
+    let logins = json!({"auths": {registry.address(): {"username": USER, "password": PASSWORD}}});
+    std::fs::write(configuration.path().join("config.json"), logins.to_string())?;
+    // It is tried again by itself; a person need not wait for that.
+    eventually("the policy", LIMIT, async || {
+        let refreshed = windlass.post("/policies/queue/refresh", Value::Null).await.to_string();
+        if refreshed.starts_with("200") { Ok(()) } else { Err(refreshed) }
+    })
+    .await;
+    assert_eq!(policy(&windlass).await["acting"], 1);
+    assert!(!windlass.log().contains(PASSWORD));
+    Ok(())
+}
