@@ -6,17 +6,17 @@ use crate::config::Config;
 use crate::control::clock::Clock;
 use crate::control::{Controller, Parts};
 use crate::model::PolicyChoice;
-use crate::model::PolicyKind;
 use crate::model::settings::{ApiSettings, PolicyOrigin, PolicySettings};
+use crate::model::{PolicyKind, RegistryLogin};
 use crate::net::client::NetClient;
 use crate::policy::PolicyCatalogue;
 use crate::policy::cache::Cache;
 use crate::policy::compile::Compiler;
 use crate::policy::files::Files;
-use crate::policy::oci::{Oci, RegistryLogin, RegistryLogins};
+use crate::policy::oci::{Oci, RegistryLogins};
 use crate::policy::registry::{DEFAULT_HEALTH, DEFAULT_SCALING, Defaults, PolicyRegistry};
 use crate::runtime::docker::DockerRuntime;
-use crate::runtime::docker::credentials::{self, Login};
+use crate::runtime::docker::credentials;
 use crate::store::sqlite::SqliteStore;
 use anyhow::Context;
 use async_trait::async_trait;
@@ -126,11 +126,7 @@ struct DockerLogins;
 
 #[async_trait]
 impl RegistryLogins for DockerLogins {
-    async fn of(&self, registry: &str) -> Result<RegistryLogin, String> {
-        Ok(match credentials::login(registry).await? {
-            Some(Login::Basic(name, password)) => RegistryLogin::Basic(name, password),
-            Some(Login::Bearer(token)) => RegistryLogin::Bearer(token),
-            None => RegistryLogin::Anonymous,
-        })
+    async fn of(&self, registry: &str) -> Result<Option<RegistryLogin>, String> {
+        credentials::login(registry).await
     }
 }

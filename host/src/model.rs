@@ -9,6 +9,7 @@ pub mod facts;
 pub mod fixtures;
 pub mod history;
 pub mod image;
+pub mod login;
 pub mod plan;
 pub mod quantity;
 pub mod replica;
@@ -22,6 +23,7 @@ pub mod workload;
 
 pub use history::{History, SlotHistory};
 pub use image::ImageRef;
+pub use login::RegistryLogin;
 pub use plan::{Deferral, Plan, Recommendation, Step};
 pub use replica::{ContainerId, Phase, PortBinding, Replica, Slot};
 pub use shadow::{Difference, ShadowTally};

@@ -1,10 +1,15 @@
-//! The built-in policies, loaded once for a test program.
+//! The built-in policies, loaded once for a test program, and questions to a registry.
 
 use std::sync::{Arc, LazyLock};
+use windlass::model::facts::{Limits, ScalingObservation, WorkloadFacts};
 use windlass::model::settings::PolicyLimits;
+use windlass::model::{PolicyChoice, PolicyChoices, PolicyIdentity, Timestamp};
 use windlass::policy::compile::Compiler;
 use windlass::policy::registry::{Defaults, PolicyRegistry};
-use windlass::policy::{HealthPolicy, ScalingPolicy};
+use windlass::policy::{HealthPolicy, PolicySource, Push, ScalingPolicy};
+
+/// When everything happens.
+const NOW: Timestamp = Timestamp(1_767_225_600_000);
 
 static REGISTRY: LazyLock<Arc<PolicyRegistry>> = LazyLock::new(|| {
     // A runtime of its own, on a thread of its own: the caller may be inside one already.
@@ -26,4 +31,49 @@ pub fn built_in() -> (Arc<dyn ScalingPolicy>, Arc<dyn HealthPolicy>) {
 /// The registry of a program that pushes nothing.
 pub fn registry() -> Arc<PolicyRegistry> {
     Arc::clone(&REGISTRY)
+}
+
+/// A component as `ada` pushes it under a name, without more ado.
+pub fn push_of(name: &str, component: Vec<u8>) -> Push {
+    Push {
+        name: name.to_owned(),
+        component: component.into(),
+        by: "ada@example.org".to_owned(),
+        reset_memory: false,
+        candidate: false,
+        at: NOW,
+    }
+}
+
+/// A policy without configuration.
+pub fn choice(name: &str) -> PolicyChoice {
+    PolicyChoice { name: name.to_owned(), config: "{}".to_owned() }
+}
+
+/// Two of at most nine replicas, and nothing else to see.
+pub fn observation() -> ScalingObservation {
+    let workload = WorkloadFacts {
+        name: "web".to_owned(),
+        image: "web:1".to_owned(),
+        min_replicas: 1,
+        max_replicas: 9,
+        limits: Limits::default(),
+        labels: Vec::new(),
+    };
+    ScalingObservation {
+        now: NOW,
+        workload,
+        current_replicas: 2,
+        replicas: Vec::new(),
+        metrics: Vec::new(),
+        memory: Vec::new(),
+    }
+}
+
+/// One decision of whoever acts under these choices: who, and how many or why not.
+pub async fn decide(registry: &PolicyRegistry, choices: &PolicyChoices) -> (PolicyIdentity, Result<u32, String>) {
+    let policies = registry.of(choices);
+    let answer = policies.scaling.decide(&policies.scaling_config, &observation()).await;
+    let answer = answer.map(|decision| decision.replicas).map_err(|error| error.reason);
+    (policies.scaling.identity().clone(), answer)
 }

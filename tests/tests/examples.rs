@@ -11,9 +11,8 @@ use windlass::policy::compile::Compiler;
 use windlass::policy::component::PolicyComponent;
 use windlass::policy::contract;
 use windlass::policy::engine::PolicyEngine;
+use windlass::policy::language::Language;
 use windlass_tests::harness::binary;
-
-const LANGUAGES: [&str; 5] = ["c", "go", "javascript", "python", "rust"];
 
 /// One row of the table. A sample's value may be the text `NaN` or `inf`, which JSON has no numbers for.
 #[derive(Deserialize)]
@@ -69,8 +68,8 @@ async fn every_language_answers_the_same() {
     let engine = Arc::new(PolicyEngine::new(PolicyLimits::default()).expect("an engine"));
     let mut wrong = Vec::new();
     // The examples, and projects begun from them with `windlass policy new`.
-    let examples = LANGUAGES.map(|language| (language.to_owned(), "queue-depth".to_owned()));
-    let begun = LANGUAGES.map(|language| (format!("new-{language}"), format!("trial-{language}")));
+    let examples = Language::ALL.map(|language| (language.folder().to_owned(), "queue-depth".to_owned()));
+    let begun = Language::ALL.map(Language::folder).map(|folder| (format!("new-{folder}"), format!("trial-{folder}")));
     for (language, name) in examples.into_iter().chain(begun) {
         let file = built().join(format!("{language}.wasm"));
         let bytes = std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
@@ -99,7 +98,7 @@ async fn every_language_answers_the_same() {
 #[test]
 fn each_example_has_the_contract_as_it_is_published() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/policies");
-    for language in LANGUAGES {
+    for language in Language::ALL.map(Language::folder) {
         let file = folder.join(language).join("wit/windlass-policy.wit");
         assert_eq!(std::fs::read_to_string(file).expect(language), contract::text(), "{language}");
     }

@@ -4,13 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use windlass::model::facts::{Limits, ScalingObservation, WorkloadFacts};
+use windlass::model::facts::ScalingObservation;
 use windlass::model::settings::PolicyLimits;
 use windlass::model::{PolicyChoice, PolicyChoices, PolicyIdentity, Timestamp};
 use windlass::policy::compile::Compiler;
 use windlass::policy::registry::{Defaults, LIVENESS, PolicyRegistry};
 use windlass::policy::{CatalogueError, PolicyCatalogue, PolicyInfo, PolicySource, Push, ShadowPolicy};
 use windlass_tests::hostile::{self, Stub};
+use windlass_tests::policies::{self, choice, observation, push_of};
 use windlass_tests::wait::eventually;
 
 const NAME: &str = "queue";
@@ -19,46 +20,13 @@ async fn open(data_dir: &Path, limits: PolicyLimits) -> PolicyRegistry {
     PolicyRegistry::open(limits, Compiler::in_process(), Defaults::default(), Some(data_dir)).await.expect("it opens")
 }
 
-fn push_of(name: &str, component: Vec<u8>) -> Push {
-    Push {
-        name: name.to_owned(),
-        component: component.into(),
-        by: "ada@example.org".to_owned(),
-        reset_memory: false,
-        candidate: false,
-        at: Timestamp(1_767_225_600_000),
-    }
-}
-
 async fn push(registry: &PolicyRegistry, stub: &Stub) -> PolicyInfo {
     registry.push(push_of(NAME, stub.build())).await.expect("it is taken")
 }
 
-fn observation() -> ScalingObservation {
-    let workload = WorkloadFacts {
-        name: "web".to_owned(),
-        image: "web:1".to_owned(),
-        min_replicas: 1,
-        max_replicas: 9,
-        limits: Limits::default(),
-        labels: Vec::new(),
-    };
-    ScalingObservation {
-        now: Timestamp(1_767_225_600_000),
-        workload,
-        current_replicas: 2,
-        replicas: Vec::new(),
-        metrics: Vec::new(),
-        memory: Vec::new(),
-    }
-}
-
-/// One decision of whoever acts for a workload that chose the name: who, and how many.
+/// One decision of whoever acts for a workload that chose the name.
 async fn decide(registry: &PolicyRegistry) -> (PolicyIdentity, Result<u32, String>) {
-    let choice = PolicyChoice { name: NAME.to_owned(), config: "{}".to_owned() };
-    let policies = registry.of(&PolicyChoices { scaling: Some(choice), ..PolicyChoices::default() });
-    let answer = policies.scaling.decide(&policies.scaling_config, &observation()).await;
-    (policies.scaling.identity().clone(), answer.map(|decision| decision.replicas).map_err(|error| error.reason))
+    policies::decide(registry, &PolicyChoices { scaling: Some(choice(NAME)), ..PolicyChoices::default() }).await
 }
 
 async fn decided(registry: &PolicyRegistry) -> (u32, u32) {
@@ -304,7 +272,6 @@ async fn push_candidate(registry: &PolicyRegistry, stub: &Stub) -> Result<Policy
 
 /// Who shadows a workload that chose the name, and named `others` as shadows: revision and answer of each.
 async fn shadows(registry: &PolicyRegistry, others: &[&str]) -> Vec<(String, u32, Option<u32>)> {
-    let choice = |name: &str| PolicyChoice { name: name.to_owned(), config: "{}".to_owned() };
     let choices = PolicyChoices {
         scaling: Some(choice(NAME)),
         shadows: others.iter().map(|name| choice(name)).collect(),

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use windlass::model::facts::{Limits, ScalingObservation, WorkloadFacts};
 use windlass::model::settings::{NamedPolicy, PolicyLimits, PolicyOrigin, PolicySettings};
-use windlass::model::{PolicyChoice, PolicyChoices, Timestamp};
+use windlass::model::{PolicyChoices, Timestamp};
 use windlass::policy::compile::Compiler;
 use windlass::policy::files::Files;
 use windlass::policy::registry::{Defaults, PolicyRegistry};
-use windlass::policy::{CatalogueError, PolicyCatalogue, PolicySource, Push};
+use windlass::policy::{CatalogueError, PolicyCatalogue};
 use windlass_tests::hostile;
+use windlass_tests::policies::{self, choice, push_of};
 
 const NAME: &str = "queue";
 
@@ -24,45 +24,14 @@ async fn plain(data_dir: &Path) -> Arc<PolicyRegistry> {
     open(data_dir, PolicyLimits::default(), Defaults::default()).await
 }
 
-fn choice(name: &str) -> PolicyChoice {
-    PolicyChoice { name: name.to_owned(), config: "{}".to_owned() }
-}
-
 async fn push(registry: &PolicyRegistry, name: &str, component: Vec<u8>) {
-    let push = Push {
-        name: name.to_owned(),
-        component: component.into(),
-        by: "ada".to_owned(),
-        reset_memory: false,
-        candidate: false,
-        at: Timestamp(1_767_225_600_000),
-    };
-    registry.push(push).await.expect("it is taken");
+    registry.push(push_of(name, component)).await.expect("it is taken");
 }
 
 /// One decision under these choices: which policy and revision, and how many or why not.
 async fn decide(registry: &PolicyRegistry, choices: &PolicyChoices) -> (String, u32, Result<u32, String>) {
-    let workload = WorkloadFacts {
-        name: "web".to_owned(),
-        image: "web:1".to_owned(),
-        min_replicas: 1,
-        max_replicas: 9,
-        limits: Limits::default(),
-        labels: Vec::new(),
-    };
-    let observation = ScalingObservation {
-        now: Timestamp(1_767_225_600_000),
-        workload,
-        current_replicas: 2,
-        replicas: Vec::new(),
-        metrics: Vec::new(),
-        memory: Vec::new(),
-    };
-    let policies = registry.of(choices);
-    let answer = policies.scaling.decide(&policies.scaling_config, &observation).await;
-    let identity = policies.scaling.identity();
-    let answer = answer.map(|decision| decision.replicas).map_err(|error| error.reason);
-    (identity.name.clone(), identity.revision, answer)
+    let (identity, answer) = policies::decide(registry, choices).await;
+    (identity.name, identity.revision, answer)
 }
 
 async fn decided(registry: &PolicyRegistry) -> (u32, u32) {

@@ -8,7 +8,7 @@ use super::views::{PolicyDetail, PolicyView};
 use crate::control::ControlError;
 use crate::model::PolicyKind;
 use crate::model::{PolicyChoice, PolicyChoices, Timestamp};
-use crate::policy::{CatalogueError, ChoiceError, Push};
+use crate::policy::{CatalogueError, ChoiceError, PolicyInfo, Push};
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::FROM;
@@ -59,8 +59,7 @@ pub async fn push(
 ) -> Result<Json<PolicyDetail>, Problem> {
     let at = Timestamp(state.controller.now_ms());
     let push = Push { name, component: component.to_vec().into(), by: pusher(&headers), reset_memory, candidate, at };
-    let pushed = to_the_end_or(async move { state.policies.push(push).await.map_err(Problem::from) }).await?;
-    Ok(Json(PolicyDetail::from(pushed)))
+    changed(async move { state.policies.push(push).await }).await
 }
 
 /// Looks again at the source of a policy in a registry.
@@ -70,8 +69,7 @@ pub async fn refresh(
     _: NoQuery,
 ) -> Result<Json<PolicyDetail>, Problem> {
     let at = Timestamp(state.controller.now_ms());
-    let refreshed = async move { state.policies.refresh(&name, at).await.map_err(Problem::from) };
-    Ok(Json(PolicyDetail::from(to_the_end_or(refreshed).await?)))
+    changed(async move { state.policies.refresh(&name, at).await }).await
 }
 
 /// Lets the candidate act, or the revision of a number.
@@ -81,8 +79,7 @@ pub async fn promote(
     RevisionNumber(revision): RevisionNumber,
 ) -> Result<Json<PolicyDetail>, Problem> {
     let at = Timestamp(state.controller.now_ms());
-    let promoted = async move { state.policies.promote(&name, revision, at).await.map_err(Problem::from) };
-    Ok(Json(PolicyDetail::from(to_the_end_or(promoted).await?)))
+    changed(async move { state.policies.promote(&name, revision, at).await }).await
 }
 
 /// Lets the revision before the acting one act again.
@@ -92,8 +89,7 @@ pub async fn roll_back(
     _: NoQuery,
 ) -> Result<Json<PolicyDetail>, Problem> {
     let at = Timestamp(state.controller.now_ms());
-    let now = to_the_end_or(async move { state.policies.roll_back(&name, at).await.map_err(Problem::from) }).await?;
-    Ok(Json(PolicyDetail::from(now)))
+    changed(async move { state.policies.roll_back(&name, at).await }).await
 }
 
 /// Forgets a policy that no workload chose, with all its revisions.
@@ -114,8 +110,15 @@ pub async fn remove(
         let detail = format!("`{name}` was chosen for {}; choose another one there first", choosers.join(", "));
         return Err(CatalogueError::Conflict(detail).into());
     }
-    let removed = to_the_end_or(async move { state.policies.remove(&name).await.map_err(Problem::from) }).await?;
-    Ok(Json(PolicyDetail::from(removed)))
+    changed(async move { state.policies.remove(&name).await }).await
+}
+
+/// Makes a change whether or not the caller waits for it, and shows what the policy is then.
+async fn changed(
+    change: impl Future<Output = Result<PolicyInfo, CatalogueError>> + Send + 'static,
+) -> Result<Json<PolicyDetail>, Problem> {
+    let info = to_the_end_or(async move { change.await.map_err(Problem::from) }).await?;
+    Ok(Json(PolicyDetail::from(info)))
 }
 
 /// Who pushes, by the header `From`; without control characters, since it is shown and logged.

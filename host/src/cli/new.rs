@@ -1,7 +1,10 @@
 //! `windlass policy new`: a project of one's own, begun from an example policy.
 
+use crate::model::PolicyChoice;
+use crate::policy::language::Language;
 use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use std::fs;
 use std::path::Path;
 
@@ -14,30 +17,13 @@ const EXAMPLE: &str = "queue-depth";
 /// Where the page lies that the examples' own pages lead to.
 const GUIDE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/examples/policies/README.md");
 
-/// A language there is an example in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Language {
-    /// Rust
-    Rust,
-    /// JavaScript
-    Javascript,
-    /// Python
-    Python,
-    /// Go
-    Go,
-    /// C
-    C,
-}
+impl ValueEnum for Language {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
 
-impl Language {
-    fn folder(self) -> &'static str {
-        match self {
-            Self::Rust => "rust",
-            Self::Javascript => "javascript",
-            Self::Python => "python",
-            Self::Go => "go",
-            Self::C => "c",
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.folder()).help(self.to_string()))
     }
 }
 
@@ -46,9 +32,9 @@ impl Language {
 /// # Errors
 /// When the name is none, the folder is there already or cannot be written.
 pub fn write(language: Language, name: &str, parent: &Path) -> anyhow::Result<String> {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    // In most languages a name begins with a letter.
     ensure!(
-        name.len() <= 63 && name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(plain),
+        PolicyChoice::is_name(name) && name.starts_with(|first: char| first.is_ascii_lowercase()),
         "`{}` cannot be a policy's name: expected a lower-case letter, then up to 62 lower-case letters, digits and hyphens",
         name.escape_debug()
     );
@@ -104,9 +90,9 @@ mod tests {
     #[test]
     fn a_project_is_the_example_under_another_name() {
         let parent = tempfile::tempdir().unwrap();
-        for language in Language::value_variants() {
+        for language in Language::ALL {
             let name = format!("my-{}", language.folder());
-            write(*language, &name, parent.path()).unwrap();
+            write(language, &name, parent.path()).unwrap();
             let folder = parent.path().join(&name);
             assert!(fs::read_to_string(folder.join("README.md")).unwrap().starts_with(&format!("# {name} in ")));
             assert!(fs::read_to_string(folder.join(".gitignore")).unwrap().lines().count() > 0);

@@ -1,7 +1,7 @@
 //! `windlass policy new`, `check`, `run`, `wrap` and `wit`: a policy on an author's desk, with no server and no
 //! container engine, under the limits it will have in production.
 
-use super::new::{self, Language};
+use super::new;
 use super::remote::{self, RemoteCommand, Server};
 use super::{bench, trial};
 use crate::model::PolicyKind;
@@ -11,8 +11,9 @@ use crate::model::settings::PolicyLimits;
 use crate::policy::compile::Compiler;
 use crate::policy::component::{Called, LoadError, LoadProblem, PolicyComponent};
 use crate::policy::engine::PolicyEngine;
+use crate::policy::language::{self, Language};
 use crate::policy::store::CallLog;
-use crate::policy::{contract, language, wrap};
+use crate::policy::{contract, wrap};
 use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
 use serde::Serialize;

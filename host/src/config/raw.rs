@@ -98,56 +98,51 @@ section! {
     }
 }
 
-section! {
-    /// `[policy]`: limits of one policy call, and of compiling a policy.
-    RawPolicy for PolicyLimits {
+/// The two sections that limit policies: fields that both have, and those that are for all policies alike.
+macro_rules! policy_sections {
+    (both { $($both:tt)* } all { $($all:tt)* }) => {
+        section! {
+            /// `[policy]`: limits of one policy call, and of compiling a policy.
+            RawPolicy for PolicyLimits { $($both)* $($all)* }
+            more { folder: PathBuf, }
+        }
+
+        section! {
+            /// `[policies.NAME]`: where one policy comes from, and its own limits over those of `[policy]`.
+            RawNamedPolicy for PolicyLimits { $($both)* }
+            more { source: String, }
+        }
+    };
+}
+
+policy_sections! {
+    both {
         decision_time: Span [ms(1)..=secs(5)],
         manifest_time: Span [ms(1)..=secs(10)],
         memory_bytes: Size [mib(1)..=mib(256)],
-        memories: Count [Count(1)..=Count(64)],
-        core_instances: Count [Count(1)..=Count(1_000)],
-        tables: Count [Count(1)..=Count(1_000)],
         table_elements: Count [Count(1)..=Count(10_000_000)],
         hostcall_bytes: Size [kib(4)..=mib(8)],
         handles: Count [Count(1)..=Count(1_000_000)],
-        stack_bytes: Size [kib(64)..=mib(1)],
         random_bytes: Size [Size(1)..=mib(16)],
         log_lines: Count [Count(0)..=Count(10_000)],
         log_line_bytes: Size [Size(1)..=kib(64)],
         output_bytes: Size [Size(1)..=mib(1)],
         returned_memory_bytes: Size [Size(1)..=mib(4)],
         reason_bytes: Size [Size(16)..=kib(64)],
+        revisions_kept: Count [Count(2)..=Count(1_000)],
+        trial_calls: Count [Count(1)..=Count(10_000)],
+        trial_failures: Count [Count(1)..=Count(10_000)],
+    }
+    all {
+        memories: Count [Count(1)..=Count(64)],
+        core_instances: Count [Count(1)..=Count(1_000)],
+        tables: Count [Count(1)..=Count(1_000)],
+        stack_bytes: Size [kib(64)..=mib(1)],
         component_bytes: Size [kib(4)..=mib(256)],
         concurrent_calls: Count [Count(1)..=Count(1_000)],
         compile_time: Span [secs(1)..=secs(600)],
         compile_memory_bytes: Size [mib(256)..=mib(64 << 10)],
-        revisions_kept: Count [Count(2)..=Count(1_000)],
-        trial_calls: Count [Count(1)..=Count(10_000)],
-        trial_failures: Count [Count(1)..=Count(10_000)],
     }
-    more { folder: PathBuf, }
-}
-
-section! {
-    /// `[policies.NAME]`: where one policy comes from, and its own limits over those of `[policy]`.
-    RawNamedPolicy for PolicyLimits {
-        decision_time: Span [ms(1)..=secs(5)],
-        manifest_time: Span [ms(1)..=secs(10)],
-        memory_bytes: Size [mib(1)..=mib(256)],
-        table_elements: Count [Count(1)..=Count(10_000_000)],
-        hostcall_bytes: Size [kib(4)..=mib(8)],
-        handles: Count [Count(1)..=Count(1_000_000)],
-        random_bytes: Size [Size(1)..=mib(16)],
-        log_lines: Count [Count(0)..=Count(10_000)],
-        log_line_bytes: Size [Size(1)..=kib(64)],
-        output_bytes: Size [Size(1)..=mib(1)],
-        returned_memory_bytes: Size [Size(1)..=mib(4)],
-        reason_bytes: Size [Size(16)..=kib(64)],
-        revisions_kept: Count [Count(2)..=Count(1_000)],
-        trial_calls: Count [Count(1)..=Count(10_000)],
-        trial_failures: Count [Count(1)..=Count(10_000)],
-    }
-    more { source: String, }
 }
 
 /// `[store]`: where things are kept.

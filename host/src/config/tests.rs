@@ -77,26 +77,26 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
     decision_time = "250ms"
     manifest_time = "1s"
     memory_bytes = "64MiB"
-    memories = 4
-    core_instances = 64
-    tables = 20
     table_elements = 100000
     hostcall_bytes = "1MiB"
     handles = 1000
-    stack_bytes = "512KiB"
     random_bytes = "64KiB"
     log_lines = 32
     log_line_bytes = "1KiB"
     output_bytes = "16KiB"
     returned_memory_bytes = "64KiB"
     reason_bytes = "1KiB"
+    revisions_kept = 10
+    trial_calls = 20
+    trial_failures = 3
+    memories = 4
+    core_instances = 64
+    tables = 20
+    stack_bytes = "512KiB"
     component_bytes = "40MiB"
     concurrent_calls = 8
     compile_time = "30s"
     compile_memory_bytes = "2GiB"
-    revisions_kept = 10
-    trial_calls = 20
-    trial_failures = 3
 
     [policies]
 

@@ -20,6 +20,22 @@ pub enum Language {
     Python,
 }
 
+impl Language {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Rust, Self::JavaScript, Self::Python, Self::Go, Self::C];
+
+    /// The folder of its example, and what it is called on a command line.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::C => "c",
+            Self::Go => "go",
+            Self::JavaScript => "javascript",
+            Self::Python => "python",
+        }
+    }
+}
+
 impl std::fmt::Display for Language {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

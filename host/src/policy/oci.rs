@@ -1,7 +1,8 @@
 //! Components from an OCI registry, in the layout of the CNCF for WebAssembly: a manifest with one layer of type
 //! `application/wasm`.
 
-use super::component::digest;
+use super::shelf::digest_of;
+use crate::model::RegistryLogin;
 use async_trait::async_trait;
 use oci_client::client::{ClientConfig, ClientProtocol};
 use oci_client::manifest::OciImageManifest;
@@ -26,25 +27,14 @@ const MANIFESTS: [&str; 1] = ["application/vnd.oci.image.manifest.v1+json"];
 /// Longest manifest that is read as one, in bytes.
 const LONGEST_MANIFEST: usize = 1 << 20;
 
-/// What a registry asks of those who fetch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RegistryLogin {
-    /// Nothing, or nothing is known.
-    Anonymous,
-    /// A name and a password.
-    Basic(String, String),
-    /// A token.
-    Bearer(String),
-}
-
 /// Where logins are found.
 #[async_trait]
 pub trait RegistryLogins: Send + Sync + 'static {
-    /// That of the registry at `host` or `host:port`.
+    /// That of the registry at `host` or `host:port`; none: nothing is known.
     ///
     /// # Errors
     /// Why it cannot be had; nothing secret is in it.
-    async fn of(&self, registry: &str) -> Result<RegistryLogin, String>;
+    async fn of(&self, registry: &str) -> Result<Option<RegistryLogin>, String>;
 }
 
 /// A component, and the manifest it was named by.
@@ -90,9 +80,9 @@ impl Oci {
         let protocol = if is_local { ClientProtocol::Http } else { ClientProtocol::Https };
         let client = Client::new(ClientConfig { protocol, ..ClientConfig::default() });
         let auth = match self.logins.of(registry).await? {
-            RegistryLogin::Anonymous => RegistryAuth::Anonymous,
-            RegistryLogin::Basic(name, password) => RegistryAuth::Basic(name, password),
-            RegistryLogin::Bearer(token) => RegistryAuth::Bearer(token),
+            None => RegistryAuth::Anonymous,
+            Some(RegistryLogin::Basic(name, password)) => RegistryAuth::Basic(name, password),
+            Some(RegistryLogin::Bearer(token)) => RegistryAuth::Bearer(token),
         };
         let (raw, _) =
             client.pull_manifest_raw(&reference, &auth, &MANIFESTS).await.map_err(|error| error.to_string())?;
@@ -100,7 +90,7 @@ impl Oci {
             return Err(format!("its manifest has {} bytes; at most {LONGEST_MANIFEST} are read", raw.len()));
         }
         // What the registry says of digests is not taken for granted: both are of what came.
-        let manifest = format!("sha256:{}", digest(&raw));
+        let manifest = digest_of(&raw);
         if let Some(named) = reference.digest()
             && named != manifest
         {
@@ -121,7 +111,7 @@ impl Oci {
         }
         let mut component = Bounded { bytes: Vec::new(), longest: usize::try_from(size).unwrap_or(usize::MAX) };
         client.pull_blob(&reference, layer, &mut component).await.map_err(|error| error.to_string())?;
-        let came = format!("sha256:{}", digest(&component.bytes));
+        let came = digest_of(&component.bytes);
         if came != layer.digest {
             return Err(format!("the registry gave bytes with the digest {came}, its manifest names {}", layer.digest));
         }

@@ -35,7 +35,15 @@ impl Names {
     /// Stores everything as it is now.
     fn save(&self) -> io::Result<()> {
         let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
-        self.shelf.as_ref().map_or(Ok(()), |shelf| shelf.save(self.shelved()))
+        self.save_but(|_| ())
+    }
+
+    /// Stores everything as it is now, but for `change`.
+    fn save_but(&self, change: impl FnOnce(&mut BTreeMap<String, Shelved>)) -> io::Result<()> {
+        let Some(shelf) = &self.shelf else { return Ok(()) };
+        let mut index = self.shelved();
+        change(&mut index);
+        shelf.save(index)
     }
 
     /// Stores a name as it is about to be, with the component that is new, then lets it be so. Nobody else stores
@@ -47,14 +55,10 @@ impl Names {
         component: Option<(&str, &[u8])>,
     ) -> io::Result<()> {
         let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shelf) = &self.shelf {
-            if let Some((digest, bytes)) = component {
-                shelf.put(digest, bytes)?;
-            }
-            let mut index = self.shelved();
-            index.insert(pushed.name.clone(), state.shelved(pushed.kind));
-            shelf.save(index)?;
+        if let (Some(shelf), Some((digest, bytes))) = (&self.shelf, component) {
+            shelf.put(digest, bytes)?;
         }
+        self.save_but(|index| drop(index.insert(pushed.name.clone(), state.shelved(pushed.kind))))?;
         pushed.state().turn_into(state);
         self.insert(Arc::clone(pushed));
         Ok(())
@@ -68,11 +72,7 @@ impl Names {
     /// Forgets a name: first on disk, then here.
     pub(super) fn remove(&self, name: &str) -> io::Result<()> {
         let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shelf) = &self.shelf {
-            let mut index = self.shelved();
-            index.remove(name);
-            shelf.save(index)?;
-        }
+        self.save_but(|index| drop(index.remove(name)))?;
         self.policies.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         Ok(())
     }

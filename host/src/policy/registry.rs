@@ -157,8 +157,10 @@ impl PolicyRegistry {
         for (name, named) in &self.settings.named {
             let Some(origin @ PolicyOrigin::Oci(_)) = &named.source else { continue };
             let prefix = change::fetched_from(origin, "");
-            let revisions = self.names.get(name).map(|pushed| pushed.state().revisions.clone()).unwrap_or_default();
-            if revisions.iter().any(|revision| revision.loaded_by.starts_with(&prefix)) {
+            let was_fetched = self.names.get(name).is_some_and(|pushed| {
+                pushed.state().revisions.iter().any(|revision| revision.loaded_by.starts_with(&prefix))
+            });
+            if was_fetched {
                 continue;
             }
             // Told there, and tried again.

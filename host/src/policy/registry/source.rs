@@ -3,7 +3,7 @@
 use super::{DEFAULT_HEALTH, DEFAULT_SCALING, PolicyRegistry};
 use crate::model::{PolicyChoice, PolicyChoices, PolicyKind};
 use crate::policy::pushed::{Unwatched, Watched};
-use crate::policy::{HealthPolicy, Policies, PolicySource, ScalingPolicy, Shadow, ShadowPolicy};
+use crate::policy::{Policies, PolicySource, Shadow, ShadowPolicy};
 use std::sync::Arc;
 
 impl PolicyRegistry {
@@ -21,9 +21,24 @@ impl PolicyRegistry {
         choices.health.as_ref().unwrap_or(&self.defaults.health)
     }
 
-    /// The configuration a built-in policy has where it stands in: its own, if it is the default.
-    fn stand_in(default: &PolicyChoice) -> &str {
-        if [DEFAULT_SCALING, DEFAULT_HEALTH].contains(&default.name.as_str()) { &default.config } else { "{}" }
+    /// The policy of a choice, with its configuration. Where every revision failed, the built-in one stands in, told
+    /// what it is told as the default; who was asked is in every decision.
+    fn chosen<P: ?Sized>(
+        &self,
+        choice: &PolicyChoice,
+        built_in: Arc<P>,
+        default: &PolicyChoice,
+        (kind, built_in_name): (PolicyKind, &str),
+        asked: fn(Arc<Watched>) -> Arc<P>,
+    ) -> (Arc<P>, String) {
+        if choice.name == built_in_name {
+            return (built_in, choice.config.clone());
+        }
+        match self.acting(&choice.name, kind) {
+            Some(acting) => (asked(acting), choice.config.clone()),
+            None if default.name == built_in_name => (built_in, default.config.clone()),
+            None => (built_in, "{}".to_owned()),
+        }
     }
 
     /// Everything that is asked beside the acting policies: what the workload names, and the candidates of the
@@ -61,33 +76,21 @@ impl PolicyRegistry {
 
 impl PolicySource for PolicyRegistry {
     fn of(&self, choices: &PolicyChoices) -> Policies {
-        let scaling = self.scaling_of(choices);
-        let found: Option<Arc<dyn ScalingPolicy>> = if scaling.name == DEFAULT_SCALING {
-            Some(self.default_scaling())
-        } else {
-            self.acting(&scaling.name, PolicyKind::Scaling).map(|acting| acting as _)
-        };
-        // Where every revision failed, the built-in policy stands in; who was asked is in every decision.
-        let (scaling, scaling_config) = found.map_or_else(
-            || (self.default_scaling(), Self::stand_in(&self.defaults.scaling)),
-            |found| (found, scaling.config.as_str()),
+        let (scaling, scaling_config) = self.chosen(
+            self.scaling_of(choices),
+            self.default_scaling(),
+            &self.defaults.scaling,
+            (PolicyKind::Scaling, DEFAULT_SCALING),
+            |acting| acting,
         );
-        let health = self.health_of(choices);
-        let found: Option<Arc<dyn HealthPolicy>> = if health.name == DEFAULT_HEALTH {
-            Some(self.default_health())
-        } else {
-            self.acting(&health.name, PolicyKind::Health).map(|acting| acting as _)
-        };
-        let (health, health_config) = found.map_or_else(
-            || (self.default_health(), Self::stand_in(&self.defaults.health)),
-            |found| (found, health.config.as_str()),
+        let (health, health_config) = self.chosen(
+            self.health_of(choices),
+            self.default_health(),
+            &self.defaults.health,
+            (PolicyKind::Health, DEFAULT_HEALTH),
+            |acting| acting,
         );
-        Policies {
-            scaling,
-            scaling_config: scaling_config.to_owned(),
-            health,
-            health_config: health_config.to_owned(),
-            shadows: self.shadows(choices),
-        }
+        let shadows = self.shadows(choices);
+        Policies { scaling, scaling_config, health, health_config, shadows }
     }
 }

@@ -1,6 +1,7 @@
 //! Credentials for fetching images, from the user's Docker configuration (`config.json`) and its helpers.
 
 use super::failure::chain;
+use crate::model::RegistryLogin;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::DecodePaddingMode;
@@ -98,27 +99,18 @@ pub(super) async fn find(folder: Option<&Path>, image: &str) -> Result<Option<Do
     }
 }
 
-/// A login as the configuration has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Login {
-    /// A name and a password.
-    Basic(String, String),
-    /// A token.
-    Bearer(String),
-}
-
 /// The login of the registry at `host` or `host:port`; none: the user's configuration has none.
 ///
 /// # Errors
 /// When the configuration cannot be read or a helper fails; nothing secret is in it.
-pub async fn login(registry: &str) -> Result<Option<Login>, String> {
+pub async fn login(registry: &str) -> Result<Option<RegistryLogin>, String> {
     let folder = super::connect::Environment::of_process().config_folder;
     // As an image is named whose registry that is.
     let image = format!("{registry}/policy");
     let found = find(folder.as_deref(), &image).await.map_err(|error| chain(&error))?;
     Ok(found.and_then(|found| match (found.username, found.password, found.registrytoken.or(found.identitytoken)) {
-        (Some(name), Some(password), _) => Some(Login::Basic(name, password)),
-        (_, _, Some(token)) => Some(Login::Bearer(token)),
+        (Some(name), Some(password), _) => Some(RegistryLogin::Basic(name, password)),
+        (_, _, Some(token)) => Some(RegistryLogin::Bearer(token)),
         _ => None,
     }))
 }
