@@ -58,6 +58,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     // First of all that speaks TLS: it chooses who provides it.
     let net = NetClient::new()?;
     let registry = PolicyRegistry::open(policy.clone(), compiler, defaults.clone(), Some(data_dir)).await?;
+    registry.engine().send_with(Arc::<NetClient>::clone(&net));
     let registry = Arc::new(registry.with_oci(Oci::new(Arc::new(DockerLogins), longest)));
     let clock = Clock::System;
     let mut files =

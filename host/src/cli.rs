@@ -6,6 +6,7 @@
 mod bench;
 pub mod compile_policy;
 pub mod config;
+mod desk;
 pub mod logging;
 pub mod new;
 pub mod policy;

@@ -152,6 +152,16 @@ pub fn load(overrides: &Overrides, surroundings: &Surroundings<'_>) -> Result<Co
     check(file, raw, overrides, surroundings)
 }
 
+/// What a file says of policies, and nothing else of it.
+///
+/// # Errors
+/// As [`load`], of every section with ranges.
+pub fn policies(path: &Path) -> Result<PolicySettings, ConfigError> {
+    let mut problems = Vec::new();
+    let settings = read(path)?.settings(&mut problems);
+    if problems.is_empty() { Ok(settings.policy) } else { Err(ConfigError::Refused(problems)) }
+}
+
 fn read(path: &Path) -> Result<RawConfig, ConfigError> {
     let text =
         std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;

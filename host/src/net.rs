@@ -1,4 +1,4 @@
-//! What Windlass asks of the network itself: probes of replicas, and notices to callbacks.
+//! What Windlass asks of the network itself: probes of replicas, notices to callbacks, and what policies were granted.
 
 pub mod client;
 
@@ -29,4 +29,29 @@ pub trait Net: Send + Sync + 'static {
 
     /// `POST url` with a JSON body; a status of 200 to 299 is good.
     async fn post_json(&self, url: &str, body: &serde_json::Value, timeout: Duration) -> Result<(), NetError>;
+}
+
+/// Sends requests that were made elsewhere, as they are: no proxy, no redirect followed, no cookie kept.
+#[async_trait]
+pub trait HttpSender: Send + Sync + 'static {
+    /// The answer, with at most `longest` bytes of body. It ends when the returned future is dropped.
+    ///
+    /// # Errors
+    /// When none came, or a longer one.
+    async fn send(
+        &self,
+        request: http::Request<bytes::Bytes>,
+        longest: u64,
+    ) -> Result<http::Response<bytes::Bytes>, SendError>;
+}
+
+/// Why a request has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The body of the answer has more bytes than were wanted.
+    #[error("the answer has more than {0} bytes")]
+    TooLong(u64),
+    /// It could not be sent, or its answer not be read.
+    #[error("{0}")]
+    Failed(String),
 }

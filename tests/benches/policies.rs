@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use windlass::model::facts::{ScalingDecision, ScalingObservation, Series};
 use windlass::model::settings::PolicyLimits;
 use windlass::model::{PolicyChoice, PolicyChoices, Timestamp};
+use windlass::policy::cache::Cache;
 use windlass::policy::compile::Compiler;
 use windlass::policy::component::PolicyComponent;
 use windlass::policy::engine::PolicyEngine;
@@ -32,6 +33,9 @@ const CONFIG: &str = r#"{"target-per-replica": 25}"#;
 const LANGUAGES: [&str; 5] = ["rust", "c", "javascript", "go", "python"];
 const CALLS: usize = 2_000;
 const WARM_UP: usize = 100;
+
+/// Time between two swaps. The first nine components are compiled, then they are in the cache.
+const SWAP_PACE: Duration = Duration::from_millis(25);
 
 /// Time between two decisions, and how long each phase of the swaps takes.
 const PACE: Duration = Duration::from_micros(500);
@@ -174,12 +178,8 @@ async fn beside_a_child(built: &[(&str, PathBuf)]) -> anyhow::Result<()> {
 
 async fn swaps() -> anyhow::Result<()> {
     let data_dir = tempfile::tempdir()?;
-    let opened = PolicyRegistry::open(
-        PolicyLimits::default(),
-        Compiler::child(binary()?),
-        Defaults::default(),
-        Some(data_dir.path()),
-    );
+    let compiler = Compiler::child(binary()?).with_cache(Cache::open(data_dir.path())?);
+    let opened = PolicyRegistry::open(PolicyLimits::default(), compiler, Defaults::default(), Some(data_dir.path()));
     let registry = Arc::new(opened.await?);
     push(&registry, 1).await?;
     let shown = observation(10)?;
@@ -190,8 +190,9 @@ async fn swaps() -> anyhow::Result<()> {
         let (registry, shown) = (Arc::clone(&registry), shown.clone());
         async move { ask(&registry, &shown).await }
     });
-    let mut swapped = 0;
+    let (mut swapped, mut pace) = (0, tokio::time::interval(SWAP_PACE));
     while !asking.is_finished() {
+        pace.tick().await;
         swapped += 1;
         push(&registry, swapped % 9 + 1).await?;
     }

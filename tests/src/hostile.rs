@@ -185,6 +185,87 @@ impl Stub {
     }
 }
 
+/// A scaling policy that sends `GET http://{authority}{path}` so many times, one after the other. It proposes the first
+/// byte of the last answer's body as a digit, 100 and the number of the error code where that one was not answered,
+/// or 200 where it cannot be sent.
+pub fn asks(authority: &str, path: &str, requests: u32) -> Stub {
+    http_stub().fields(&http_fields(authority, path)).first(&repeat(requests, "(call $ask)"))
+}
+
+/// The same, but it asks when a configuration is shown to it.
+pub fn asks_in_configure(authority: &str, path: &str) -> Stub {
+    let mut stub = http_stub().fields(&http_fields(authority, path)).fields(
+        // The configuration is refused with what became of the request: `invalid-config` has a text of one byte.
+        r#"(func $told (result i32) (call $ask)
+            (i32.store8 (i32.const 192) (i32.ne (i32.load (i32.const 264)) (i32.const 115)))
+            (i32.const 192))"#,
+    );
+    stub.configure = "(call $told)".to_owned();
+    stub
+}
+
+fn http_stub() -> Stub {
+    Stub::new(Kind::Scaling)
+        .wasi(
+            "wasi:io/poll@0.2.0",
+            r#"(import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))"#,
+        )
+        .wasi(
+            "wasi:io/streams@0.2.0",
+            r#"(import "wasi:io/streams@0.2.0" "[method]input-stream.blocking-read" (func $read (param i32 i64 i32)))"#,
+        )
+        .wasi("wasi:http/types@0.2.0", HTTP_IMPORTS)
+        .wasi(
+            "wasi:http/outgoing-handler@0.2.0",
+            r#"(import "wasi:http/outgoing-handler@0.2.0" "handle" (func $handle (param i32 i32 i32 i32)))"#,
+        )
+}
+
+const HTTP_IMPORTS: &str = r#"
+    (import "wasi:http/types@0.2.0" "[constructor]fields" (func $fields (result i32)))
+    (import "wasi:http/types@0.2.0" "[constructor]outgoing-request" (func $request (param i32) (result i32)))
+    (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-path-with-query"
+        (func $set_path (param i32 i32 i32 i32) (result i32)))
+    (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-scheme"
+        (func $set_scheme (param i32 i32 i32 i32 i32) (result i32)))
+    (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-authority"
+        (func $set_authority (param i32 i32 i32 i32) (result i32)))
+    (import "wasi:http/types@0.2.0" "[method]future-incoming-response.subscribe"
+        (func $subscribe (param i32) (result i32)))
+    (import "wasi:http/types@0.2.0" "[method]future-incoming-response.get" (func $get (param i32 i32)))
+    (import "wasi:http/types@0.2.0" "[method]incoming-response.consume" (func $consume (param i32 i32)))
+    (import "wasi:http/types@0.2.0" "[method]incoming-body.stream" (func $stream (param i32 i32)))"#;
+
+/// `$ask`, which leaves its finding where the answer has its count.
+fn http_fields(authority: &str, path: &str) -> String {
+    format!(
+        r#"(data (i32.const 1024) "{authority}") (data (i32.const 2048) "{path}")
+        (func $found (param $count i32) (i32.store (i32.const 264) (local.get $count)))
+        (func $ask (local $request i32) (local $future i32)
+            (local.set $request (call $request (call $fields)))
+            (drop (call $set_scheme (local.get $request) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0)))
+            (if (i32.or
+                    (call $set_authority
+                        (local.get $request) (i32.const 1) (i32.const 1024) (i32.const {authority_length}))
+                    (call $set_path (local.get $request) (i32.const 1) (i32.const 2048) (i32.const {path_length})))
+                (then (call $found (i32.const 200)) (return)))
+            (call $handle (local.get $request) (i32.const 0) (i32.const 0) (i32.const 3072))
+            (if (i32.load8_u (i32.const 3072))
+                (then (call $found (i32.add (i32.const 100) (i32.load8_u (i32.const 3080)))) (return)))
+            (local.set $future (i32.load (i32.const 3080)))
+            (call $block (call $subscribe (local.get $future)))
+            (call $get (local.get $future) (i32.const 3072))
+            (if (i32.load8_u (i32.const 3088))
+                (then (call $found (i32.add (i32.const 100) (i32.load8_u (i32.const 3096)))) (return)))
+            (call $consume (i32.load (i32.const 3096)) (i32.const 3072))
+            (call $stream (i32.load (i32.const 3076)) (i32.const 3072))
+            (call $read (i32.load (i32.const 3076)) (i64.const 64) (i32.const 3072))
+            (call $found (i32.sub (i32.load8_u (i32.load (i32.const 3076))) (i32.const 48))))"#,
+        authority_length = authority.len(),
+        path_length = path.len(),
+    )
+}
+
 /// Data segments that write 32-bit words.
 fn words(words: &[(u32, u32)]) -> String {
     let segment = |&(at, word): &(u32, u32)| {
@@ -195,7 +276,7 @@ fn words(words: &[(u32, u32)]) -> String {
 }
 
 /// As much of WASI 0.2 as the hostile components use.
-const WASI: [(&str, &str); 6] = [
+const WASI: [(&str, &str); 7] = [
     (
         "cli-environment.wit",
         "package wasi:cli@0.2.1; interface environment { get-environment: func() -> list<tuple<string, string>>; get-arguments: func() -> list<string>; }",
@@ -213,6 +294,7 @@ const WASI: [(&str, &str); 6] = [
             use error.{error};
             use poll.{pollable};
             variant stream-error { last-operation-failed(error), closed }
+            resource input-stream { blocking-read: func(len: u64) -> result<list<u8>, stream-error>; }
             resource output-stream { blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>; }
         }",
     ),
@@ -238,7 +320,11 @@ const WASI: [(&str, &str); 6] = [
         "package wasi:random@0.2.0;
         interface random { get-random-bytes: func(len: u64) -> list<u8>; get-random-u64: func() -> u64; }",
     ),
+    HTTP,
 ];
+
+/// As much of `wasi:http` as a `GET` needs; the cases of `error-code` are all there, for they count.
+const HTTP: (&str, &str) = ("http.wit", include_str!("hostile/http.wit"));
 
 const GET_STDOUT: &str = r#"(import "wasi:cli/stdout@0.2.0" "get-stdout" (func $stdout (result i32)))"#;
 const WRITE_STREAM: &str = r#"(import "wasi:io/streams@0.2.0" "[method]output-stream.blocking-write-and-flush"

@@ -15,7 +15,7 @@ const ADAPTERS: [(&str, &[&str]); 5] = [
 ];
 
 /// Foreign libraries and the one place that names each; a path below `host/src` begins with it.
-const FOREIGN: [(&str, &[&str]); 19] = [
+const FOREIGN: [(&str, &[&str]); 20] = [
     ("axum", &["api"]),
     ("bollard", &["runtime/docker"]),
     ("clap", &["cli", "config"]),
@@ -33,6 +33,7 @@ const FOREIGN: [(&str, &[&str]); 19] = [
     ("wasmparser", &["policy/"]),
     ("wasmtime", &["policy/"]),
     ("wasmtime_wasi", &["policy/"]),
+    ("wasmtime_wasi_http", &["policy/store/http"]),
     ("wit_component", &["policy/"]),
     ("wit_parser", &["policy/"]),
 ];

@@ -82,6 +82,8 @@ fn the_example_shows_every_key_with_its_default() -> anyhow::Result<()> {
         {
             ""
         }
+        // A table that would be wrong without what it must say.
+        Some(table) if table.starts_with('[') && table.ends_with(']') => table,
         Some(key)
             if key.split_once(" = ").is_some_and(|(name, _)| name.chars().all(|c| c.is_lowercase() || c == '_')) =>
         {

@@ -52,11 +52,13 @@ async fn a_policy_is_pushed_chosen_swapped_and_rolled_back_while_windlass_runs()
         "time": 0,
         "trap": 0
       },
+      "http": null,
       "imports": [
         "windlass:policy/types@0.1.0"
       ],
       "kind": "scaling",
       "name": "queue",
+      "replayable": true,
       "revisions": [
         {
           "acting": true,

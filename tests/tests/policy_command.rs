@@ -330,3 +330,31 @@ fn a_recorded_decision_is_asked_again() -> anyhow::Result<()> {
     assert!(replayed(MIN_MAX, "{")?.refused().contains("the decision is not JSON"));
     Ok(())
 }
+
+#[test]
+fn a_policy_is_tried_under_the_limits_and_grants_it_will_have() -> anyhow::Result<()> {
+    let component = File::of(&hostile::asks("127.0.0.1:9", "/", 1).build())?;
+    let ungranted = policy(&["check", component.path()], "")?.refused();
+    assert!(ungranted.contains("outgoing HTTP, which it was not granted"), "{ungranted}");
+
+    let settings = "[policies.asker]\nreason_bytes = '16B'\n[policies.asker.http]\nhosts = ['http://127.0.0.1:9']\n";
+    let settings = File::of(settings.as_bytes())?;
+    let under = |name: &str, command: &str| {
+        policy(&[command, component.path(), "--settings", settings.path(), "--as", name], "")
+    };
+    let checked = under("asker", "check")?.ok();
+    assert!(checked.contains("replay:   not possible: it may ask the network while it decides\n"), "{checked}");
+    assert!(checked.contains("trial:    shown 10 replicas it said 138 replicas"), "{checked}");
+    let unknown = under("other", "check")?.refused();
+    assert!(unknown.contains("has no `[policies.other]`"), "{unknown}");
+
+    let wordy = File::of(MIN_MAX)?;
+    let input = include_str!("../../examples/observations/scaling.json");
+    let told = ["run", wordy.path(), "--input", "-", "--settings", settings.path(), "--as", "asker"];
+    let refused = policy(&told, input)?.refused();
+    assert!(refused.contains("at most 16"), "{refused}");
+    let wrong = File::of(b"[policies.asker]\nreason_bytes = '1B'\n")?;
+    let refused = policy(&["check", component.path(), "--settings", wrong.path()], "")?.refused();
+    assert!(refused.contains("`policies.asker.reason_bytes` is 1B; expected 16B to 64KiB"), "{refused}");
+    Ok(())
+}

@@ -1,6 +1,7 @@
 //! `windlass policy bench`: what a policy costs here, under the limits and on the engine it will have in production.
 
-use super::policy::{hinted, now, read_component};
+use super::desk::{reaching, read_component};
+use super::policy::{hinted, now};
 use super::trial;
 use crate::model::PolicyKind;
 use crate::model::settings::PolicyLimits;
@@ -52,12 +53,17 @@ struct Times {
 ///
 /// # Errors
 /// When it does not load, or a call fails.
-pub(super) async fn bench(file: &Path, config: &str, calls: u32, json: bool) -> anyhow::Result<String> {
-    let limits = PolicyLimits::default();
+pub(super) async fn bench(
+    file: &Path,
+    config: &str,
+    calls: u32,
+    json: bool,
+    limits: PolicyLimits,
+) -> anyhow::Result<String> {
     let bytes = read_component(file, &limits)?;
     let size_bytes = bytes.len() as u64;
     let folder = tempfile::tempdir().context("cannot make a folder for compiled code")?;
-    let engine = Arc::new(PolicyEngine::new(limits)?);
+    let engine = Arc::new(reaching(PolicyEngine::new(limits)?)?);
     let compiler = || anyhow::Ok(Compiler::this_program().with_cache(Cache::open(folder.path())?));
     let digest = crate::policy::component::digest(&bytes);
     let began = Instant::now();

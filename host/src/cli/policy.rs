@@ -1,16 +1,14 @@
 //! `windlass policy new`, `check`, `run`, `wrap` and `wit`: a policy on an author's desk, with no server and no
 //! container engine, under the limits it will have in production.
 
+use super::desk::Desk;
 use super::new;
 use super::remote::{self, RemoteCommand, Server};
 use super::{bench, trial};
 use crate::model::PolicyKind;
 use crate::model::Timestamp;
 use crate::model::facts::{HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation};
-use crate::model::settings::PolicyLimits;
-use crate::policy::compile::Compiler;
 use crate::policy::component::{Called, LoadError, LoadProblem, PolicyComponent};
-use crate::policy::engine::PolicyEngine;
 use crate::policy::language::{self, Language};
 use crate::policy::store::CallLog;
 use crate::policy::{contract, wrap};
@@ -21,7 +19,6 @@ use serde::de::DeserializeOwned;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// `windlass policy …`
@@ -42,6 +39,9 @@ pub enum PolicyCommand {
         /// A configuration to be checked too, as JSON text
         #[arg(long, value_name = "JSON")]
         config: Option<String>,
+        /// Under whose limits.
+        #[command(flatten)]
+        desk: Desk,
     },
     /// Ask a policy for one answer and print it as JSON
     Run {
@@ -60,6 +60,9 @@ pub enum PolicyCommand {
         /// Where the decision is.
         #[command(flatten)]
         server: Server,
+        /// Under whose limits.
+        #[command(flatten)]
+        desk: Desk,
     },
     /// Measure a policy: compiling, loading, memory, and the time of a call with 10 and 100 replicas
     Bench {
@@ -74,6 +77,9 @@ pub enum PolicyCommand {
         /// Print the figures as JSON
         #[arg(long)]
         json: bool,
+        /// Under whose limits.
+        #[command(flatten)]
+        desk: Desk,
     },
     /// Make a component of the core module that a compiler of Rust, C or Go left
     Wrap {
@@ -94,13 +100,15 @@ pub enum PolicyCommand {
 pub async fn run(command: PolicyCommand) -> ExitCode {
     let done = match &command {
         PolicyCommand::New { name, lang } => new::write(*lang, name, Path::new("")),
-        PolicyCommand::Check { file, config } => check(file, config.as_deref()).await,
-        PolicyCommand::Run { file, decision: Some(decision), server, .. } => replay(file, decision, server).await,
-        PolicyCommand::Run { file, config, input, .. } => {
-            let input = input.as_deref().unwrap_or(Path::new("-"));
-            answer(file, config.as_deref().unwrap_or("{}"), input).await
+        PolicyCommand::Check { file, config, desk } => check(file, config.as_deref(), desk).await,
+        PolicyCommand::Run { file, decision: Some(decision), server, desk, .. } => {
+            replay(file, decision, server, desk).await
         }
-        PolicyCommand::Bench { file, config, calls, json } => bench::bench(file, config, *calls, *json).await,
+        PolicyCommand::Run { file, config, input, desk, .. } => {
+            let input = input.as_deref().unwrap_or(Path::new("-"));
+            answer(file, config.as_deref().unwrap_or("{}"), input, desk).await
+        }
+        PolicyCommand::Bench { file, config, calls, json, desk } => bench(file, config, (*calls, *json), desk).await,
         PolicyCommand::Wrap { module, output } => wrapped(module, output),
         PolicyCommand::Wit => Ok(contract::text()),
         PolicyCommand::Remote(command) => remote::run(command).await,
@@ -119,6 +127,11 @@ pub async fn run(command: PolicyCommand) -> ExitCode {
     }
 }
 
+/// What `bench` prints.
+async fn bench(file: &Path, config: &str, (calls, json): (u32, bool), desk: &Desk) -> anyhow::Result<String> {
+    bench::bench(file, config, calls, json, desk.limits()?).await
+}
+
 /// What `wrap` prints.
 fn wrapped(module: &Path, output: &Path) -> anyhow::Result<String> {
     let bytes = std::fs::read(module).with_context(|| format!("cannot read `{}`", module.display()))?;
@@ -128,8 +141,8 @@ fn wrapped(module: &Path, output: &Path) -> anyhow::Result<String> {
 }
 
 /// What `check` prints.
-async fn check(file: &Path, config: Option<&str>) -> anyhow::Result<String> {
-    let (policy, language) = load(file).await?;
+async fn check(file: &Path, config: Option<&str>, desk: &Desk) -> anyhow::Result<String> {
+    let (policy, language) = desk.load(file).await?;
     let description = policy.description();
     let mut lines = vec![
         format!("{} {}: {}", description.name, description.version, description.summary),
@@ -140,6 +153,9 @@ async fn check(file: &Path, config: Option<&str>) -> anyhow::Result<String> {
         format!("imports:  {}", list(policy.imports())),
         format!("exports:  {}", list(policy.exports())),
     ];
+    if !policy.identity().replayable {
+        lines.push("replay:   not possible: it may ask the network while it decides".to_owned());
+    }
     let schema: serde_json::Value = serde_json::from_str(&description.config_schema)?;
     lines.push(format!("config:   {}", serde_json::to_string_pretty(&schema)?.replace('\n', "\n          ")));
     let needs = take(policy.configure(config.unwrap_or("{}"), now()).await);
@@ -193,7 +209,7 @@ async fn tried(
         }
     };
     let time = u64::try_from(usage.time.as_micros()).unwrap_or(u64::MAX);
-    let limit = u64::try_from(limits.decision_time.as_micros()).unwrap_or(u64::MAX);
+    let limit = u64::try_from(policy.decision_time().as_micros()).unwrap_or(u64::MAX);
     used.push(("microseconds", time, limit));
     used.push(("bytes of linear memory", usage.memory_bytes, limits.memory_bytes));
     used.push(("elements of a table", u64::from(usage.table_elements), u64::from(limits.table_elements)));
@@ -223,9 +239,9 @@ fn likely(language: Option<language::Language>, hint: Option<&str>) -> String {
 }
 
 /// What `run` prints.
-async fn answer(file: &Path, config: &str, input: &Path) -> anyhow::Result<String> {
+async fn answer(file: &Path, config: &str, input: &Path, desk: &Desk) -> anyhow::Result<String> {
     let input = read_input(input)?;
-    let (policy, _) = load(file).await?;
+    let (policy, _) = desk.load(file).await?;
     print(&asked(&policy, config, &input).await?)
 }
 
@@ -254,12 +270,12 @@ async fn asked(policy: &PolicyComponent, config: &str, observation: &[u8]) -> an
 }
 
 /// What `run --decision` prints; another answer than the recorded one is an error.
-async fn replay(file: &Path, decision: &str, server: &Server) -> anyhow::Result<String> {
+async fn replay(file: &Path, decision: &str, server: &Server, desk: &Desk) -> anyhow::Result<String> {
     let record: serde_json::Value = match decision.parse::<u64>() {
         Ok(number) => remote::remote(server)?.get(&["decisions", &number.to_string()]).await?,
         Err(_) => serde_json::from_slice(&read_input(Path::new(decision))?).context("the decision is not JSON")?,
     };
-    let (policy, _) = load(file).await?;
+    let (policy, _) = desk.load(file).await?;
     let call = &record[policy.kind().to_string()];
     let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
     let (Some(config), Some(_)) = (text(&call["config"]), call["observation"].as_object()) else {
@@ -273,31 +289,15 @@ async fn replay(file: &Path, decision: &str, server: &Server) -> anyhow::Result<
     let digest = text(&call["policy"]["digest"]).unwrap_or_default();
     let who = if digest == policy.identity().digest { "this component" } else { "another component" };
     if serde_json::to_value(&answer)? != call["answer"] {
+        let asked =
+            if policy.identity().replayable { "" } else { ", which may ask the network and cannot be replayed" };
         bail!(
-            "the answer is another one than recorded of {who}\nrecorded: {}\nnow:      {}",
+            "the answer is another one than recorded of {who}{asked}\nrecorded: {}\nnow:      {}",
             serde_json::to_string(&call["answer"])?,
             serde_json::to_string(&answer)?
         );
     }
     Ok(format!("{}the answer is the same as recorded of {who}\n", print(&answer)?))
-}
-
-/// A policy loaded for a few calls, compiled in a child process and kept nowhere, and its language.
-async fn load(file: &Path) -> anyhow::Result<(PolicyComponent, Option<language::Language>)> {
-    let limits = PolicyLimits { concurrent_calls: 1, ..PolicyLimits::default() };
-    let bytes = read_component(file, &limits)?;
-    let engine = Arc::new(PolicyEngine::without_pool(limits)?);
-    let loaded = PolicyComponent::load(&engine, &Compiler::this_program(), None, Arc::clone(&bytes)).await;
-    Ok((loaded.map_err(|error| hinted(file, &bytes, &error))?, language::of(&bytes)))
-}
-
-/// The bytes of a file; of one that is too long, one more than allowed: enough to refuse it.
-pub(super) fn read_component(file: &Path, limits: &PolicyLimits) -> anyhow::Result<Arc<[u8]>> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(file)
-        .and_then(|file| file.take(limits.component_bytes.saturating_add(1)).read_to_end(&mut bytes))
-        .with_context(|| format!("cannot read `{}`", file.display()))?;
-    Ok(bytes.into())
 }
 
 /// Why a file is no policy, with the mistake that is likely in its language.

@@ -4,7 +4,7 @@ use super::LogFormat;
 use super::kinds::{Count, Share, Size, Span, Stands, kib, mib, ms, secs};
 use crate::model::PolicyChoice;
 use crate::model::settings::{
-    ApiSettings, ControlSettings, EngineSettings, NamedPolicy, PolicyLimits, PolicyOrigin, PolicySettings,
+    ApiSettings, ControlSettings, EngineSettings, HttpGrant, NamedPolicy, PolicyLimits, PolicyOrigin, PolicySettings,
 };
 use crate::model::text::nearest;
 use serde::{Deserialize, Serialize};
@@ -98,6 +98,17 @@ section! {
     }
 }
 
+section! {
+    /// `[policies.NAME.http]`: outgoing HTTP that one policy is granted.
+    RawHttp for HttpGrant {
+        time: Span [ms(10)..=secs(10)],
+        requests: Count [Count(1)..=Count(64)],
+        request_bytes: Size [Size(0)..=mib(1)],
+        response_bytes: Size [Size(1)..=mib(8)],
+    }
+    more { hosts: Vec<String>, }
+}
+
 /// The two sections that limit policies: fields that both have, and those that are for all policies alike.
 macro_rules! policy_sections {
     (both { $($both:tt)* } all { $($all:tt)* }) => {
@@ -110,7 +121,7 @@ macro_rules! policy_sections {
         section! {
             /// `[policies.NAME]`: where one policy comes from, and its own limits over those of `[policy]`.
             RawNamedPolicy for PolicyLimits { $($both)* }
-            more { source: String, }
+            more { source: String, http: RawHttp, }
         }
     };
 }
@@ -192,6 +203,7 @@ impl RawNamedPolicy {
         }
         let mut named = NamedPolicy { limits: limits.clone(), ..NamedPolicy::default() };
         self.apply(&place, &mut named.limits, problems);
+        named.limits.http = self.http.as_ref().map(|http| http.checked(&format!("{place}.http"), problems));
         named.source = self.source.as_deref().and_then(|source| match source.split_once("://") {
             None if !source.is_empty() => Some(PolicyOrigin::File(source.into())),
             Some(("oci", reference)) if is_reference(reference) => Some(PolicyOrigin::Oci(reference.to_owned())),
@@ -204,6 +216,24 @@ impl RawNamedPolicy {
             }
         });
         named
+    }
+}
+
+impl RawHttp {
+    /// What is granted.
+    fn checked(&self, place: &str, problems: &mut Vec<String>) -> HttpGrant {
+        let mut grant = HttpGrant::default();
+        self.apply(place, &mut grant, problems);
+        for (index, host) in self.hosts.iter().flatten().enumerate() {
+            match host.parse() {
+                Ok(origin) => grant.hosts.push(origin),
+                Err(why) => problems.push(format!("`{place}.hosts[{index}]` is `{}`; {why}", host.escape_debug())),
+            }
+        }
+        if self.hosts.as_ref().is_none_or(Vec::is_empty) {
+            problems.push(format!("`{place}.hosts` names nobody; expected the hosts it may ask: `[\"https://host\"]`"));
+        }
+        grant
     }
 }
 

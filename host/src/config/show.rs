@@ -1,7 +1,7 @@
 //! Shows a configuration as a `windlass.toml` that says everything, but for the token.
 
 use super::Config;
-use super::raw::{RawApi, RawConfig, RawControl, RawEngine, RawLog, RawNamedPolicy, RawPolicy, RawStore};
+use super::raw::{RawApi, RawConfig, RawControl, RawEngine, RawHttp, RawLog, RawNamedPolicy, RawPolicy, RawStore};
 use crate::model::settings::NamedPolicy;
 
 impl Config {
@@ -37,5 +37,10 @@ impl Config {
 }
 
 fn shown(named: &NamedPolicy) -> RawNamedPolicy {
-    RawNamedPolicy { source: named.source.as_ref().map(ToString::to_string), ..RawNamedPolicy::showing(&named.limits) }
+    let http = named.limits.http.as_ref().map(|grant| RawHttp {
+        hosts: Some(grant.hosts.iter().map(ToString::to_string).collect()),
+        ..RawHttp::showing(grant)
+    });
+    let source = named.source.as_ref().map(ToString::to_string);
+    RawNamedPolicy { source, http, ..RawNamedPolicy::showing(&named.limits) }
 }

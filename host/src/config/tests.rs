@@ -338,6 +338,32 @@ fn tokens_come_from_one_place_and_are_good_enough() {
 }
 
 #[test]
+fn a_policy_is_granted_hosts_by_its_name() {
+    let text = "[policies.queue.http]\nhosts = ['https://Metrics.example.org', 'http://[::1]:9090']\ntime = '2s'\n";
+    let config = load_text(text, Overrides::default(), HOME).expect("accepted");
+    let grant = config.policy.limits_of("queue").http.clone().expect("a grant");
+    assert_eq!(
+        grant.hosts.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["https://metrics.example.org:443", "http://[::1]:9090"]
+    );
+    assert_eq!((grant.time, grant.requests), (Duration::from_secs(2), 4));
+    assert_eq!(config.policy.limits_of("other").http, None);
+    let again = load_text(&config.to_toml(), Overrides::default(), HOME).expect("what is shown is accepted");
+    assert_eq!(again.policy, config.policy);
+    let refused = |text: &str| load_text(text, Overrides::default(), HOME).expect_err("refused");
+    insta::assert_snapshot!(
+        refused("[policies.q.http]\nhosts = ['example.org', 'http://a/b']\nrequests = 0\n"),
+        @r#"
+        `policies.q.http.requests` is 0; expected 1 to 64
+        `policies.q.http.hosts[0]` is `example.org`; expected `https://host` or `http://host:port`, without a path
+        `policies.q.http.hosts[1]` is `http://a/b`; expected `https://host` or `http://host:port`, without a path
+        "#
+    );
+    insta::assert_snapshot!(refused("[policies.q.http]\n"), @r#"`policies.q.http.hosts` names nobody; expected the hosts it may ask: `["https://host"]`"#);
+    assert!(refused("[policy.http]\nhosts = ['http://a']\n").contains("unknown key `policy.http`"));
+}
+
+#[test]
 fn the_data_directory_is_where_it_belongs() {
     let at = |environment: &[(&str, &str)], is_root| {
         let variable =

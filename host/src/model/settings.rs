@@ -1,6 +1,7 @@
 //! Checked settings of each part, with their defaults; `config` fills them from `windlass.toml`,
 //! flags and environment.
 
+use super::Origin;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -55,6 +56,36 @@ pub struct PolicyLimits {
     pub trial_calls: u32,
     /// Failed calls that set a revision on trial back. Default 3.
     pub trial_failures: u32,
+    /// What it may ask of the network while it decides; none, the default: nothing. It is said of one policy by its
+    /// name, never of all.
+    pub http: Option<HttpGrant>,
+}
+
+/// Outgoing HTTP that a policy was granted. Each bound is of one decision or evaluation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpGrant {
+    /// Where it may send requests; never empty.
+    pub hosts: Vec<Origin>,
+    /// Wall time from its first request to the end of its last answer, on top of its own time. Default 1 s.
+    pub time: Duration,
+    /// Requests. Default 4.
+    pub requests: u32,
+    /// Bytes of one request's body. Default 64 KiB.
+    pub request_bytes: u64,
+    /// Bytes of one answer's body. Default 256 KiB.
+    pub response_bytes: u64,
+}
+
+impl Default for HttpGrant {
+    fn default() -> Self {
+        Self {
+            hosts: Vec::new(),
+            time: Duration::from_secs(1),
+            requests: 4,
+            request_bytes: 64 << 10,
+            response_bytes: 256 << 10,
+        }
+    }
 }
 
 impl Default for PolicyLimits {
@@ -83,6 +114,7 @@ impl Default for PolicyLimits {
             revisions_kept: 10,
             trial_calls: 20,
             trial_failures: 3,
+            http: None,
         }
     }
 }

@@ -24,7 +24,7 @@ impl fmt::Display for PolicyKind {
 }
 
 /// Which policy answered: its described name and version, and what was compiled.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyIdentity {
     /// Name it is registered under.
     pub name: String,
@@ -39,6 +39,27 @@ pub struct PolicyIdentity {
     /// on only between revisions that have it in common.
     #[serde(default)]
     pub memory_since: u32,
+    /// Whether it answers the same question in the same way: not if it may ask the network.
+    #[serde(default = "yes")]
+    pub replayable: bool,
+}
+
+/// Of policies recorded before any could ask the network.
+fn yes() -> bool {
+    true
+}
+
+impl Default for PolicyIdentity {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            version: String::new(),
+            digest: String::new(),
+            revision: 0,
+            memory_since: 0,
+            replayable: true,
+        }
+    }
 }
 
 impl PolicyIdentity {

@@ -2,10 +2,11 @@
 
 pub mod remote;
 
-use super::{Net, NetError};
+use super::{HttpSender, Net, NetError, SendError};
 use crate::model::DurationMs;
 use crate::model::time::millis;
 use async_trait::async_trait;
+use bytes::Bytes;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,8 @@ use tokio::time::Instant;
 pub struct NetClient {
     probes: reqwest::Client,
     callbacks: reqwest::Client,
+    /// Of policies.
+    granted: reqwest::Client,
 }
 
 impl NetClient {
@@ -35,6 +38,7 @@ impl NetClient {
                 reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).pool_max_idle_per_host(0),
             )?,
             callbacks: build(reqwest::Client::builder())?,
+            granted: build(reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()))?,
         }))
     }
 }
@@ -68,6 +72,26 @@ impl Net for NetClient {
         } else {
             Err(NetError::Failed(format!("it answered {}", response.status())))
         }
+    }
+}
+
+#[async_trait]
+impl HttpSender for NetClient {
+    async fn send(&self, request: http::Request<Bytes>, longest: u64) -> Result<http::Response<Bytes>, SendError> {
+        let failed = |error: &reqwest::Error| SendError::Failed(chain(error));
+        let request = reqwest::Request::try_from(request).map_err(|error| failed(&error))?;
+        let mut response = self.granted.execute(request).await.map_err(|error| failed(&error))?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
+            if (body.len() + chunk.len()) as u64 > longest {
+                return Err(SendError::TooLong(longest));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let mut whole = http::Response::new(body.into());
+        *whole.status_mut() = response.status();
+        *whole.headers_mut() = std::mem::take(response.headers_mut());
+        Ok(whole)
     }
 }
 

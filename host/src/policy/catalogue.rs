@@ -1,6 +1,7 @@
 //! The policies as people deal with them: names, revisions, what may be done to them.
 
 use crate::model::PolicyKind;
+use crate::model::settings::HttpGrant;
 use crate::model::{PolicyChoice, PolicyFailure, Timestamp};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,10 @@ pub struct PolicyInfo {
     pub source: &'static str,
     /// What it imports.
     pub imports: Vec<String>,
+    /// Whether it answers the same question in the same way: not if it may ask the network.
+    pub replayable: bool,
+    /// What it was granted of the network.
+    pub http: Option<HttpGrant>,
     /// Failed calls since it was loaded, by kind; every kind is there.
     pub failures: BTreeMap<String, u64>,
     /// Number of the acting revision; none: the built-in policy of its kind stands in. 0: it is built in.

@@ -250,9 +250,13 @@ fn compile_standard_input() -> Result<(), ChildError> {
     output.write_all(&code).and_then(|()| output.flush()).map_err(|error| other(&error))
 }
 
-/// From here on this process can use so much memory and time, write to no file and leave no core behind.
+/// How far this process stands back for others of the same priority group, the policies that decide above all.
+const NICENESS: i32 = 10;
+
+/// From here on this process can use so much memory and time, write to no file, leave no core behind, and stands back.
 fn bound_this_process(memory_bytes: u64, seconds: u64) -> rustix::io::Result<()> {
-    use rustix::process::{Resource, Rlimit, setrlimit};
+    use rustix::process::{Resource, Rlimit, nice, setrlimit};
+    nice(NICENESS)?;
     let processor_seconds = seconds.saturating_mul(CHILD_THREADS);
     let bounds = [
         (Resource::As, memory_bytes),

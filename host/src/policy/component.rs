@@ -121,6 +121,15 @@ impl FailureCounts {
     }
 }
 
+/// What a call is for, which says how long it may take and whether it may ask the network.
+#[derive(Clone, Copy)]
+enum Occasion {
+    /// It tells about itself, or checks a configuration.
+    Manifest,
+    /// It decides or evaluates.
+    Decision,
+}
+
 /// A loaded policy.
 pub struct PolicyComponent {
     engine: Arc<PolicyEngine>,
@@ -169,19 +178,15 @@ impl PolicyComponent {
         let size_bytes = bytes.len();
         let digest = {
             let bytes = Arc::clone(&bytes);
-            let hashed = tokio::task::spawn_blocking(move || digest(&bytes)).await;
-            hashed.map_err(|error| one(LoadProblem::Compile(CompileError::Child(error.to_string()))))?
+            beside(move || digest(&bytes)).await?
         };
         let code = compiler.compile(engine, &bytes, &digest).await.map_err(|error| one(error.into()))?;
-        let component = deserialize(engine.wasmtime(), &code).map_err(|error| one(demand(&error)))?;
-        drop((bytes, code));
-        let links = link::check(engine.wasmtime(), &component)
-            .map_err(|problems| LoadError { problems: problems.into_iter().map(LoadProblem::from).collect() })?;
-        let pre = engine.linker().instantiate_pre(&component).map_err(|error| {
-            // Names were compared; what is left is a function of WASI that this host's version has not.
-            one(LoadProblem::Demand(convert::excerpt(&format!("{error:#}"))))
-        })?;
-        let (imports, exports) = link::names(engine.wasmtime(), &component);
+        drop(bytes);
+        let linked = {
+            let (engine, is_granted_http) = (Arc::clone(engine), limits.http.is_some());
+            beside(move || link_code(&engine, &code, is_granted_http)).await??
+        };
+        let Linked { pre, links, imports, exports } = linked;
         let mut policy = Self {
             engine: Arc::clone(engine),
             limits: Arc::clone(limits),
@@ -191,6 +196,7 @@ impl PolicyComponent {
                 name: String::new(),
                 version: String::new(),
                 digest: format!("sha256:{digest}"),
+                replayable: !link::asks_network(&imports),
                 ..PolicyIdentity::default()
             },
             description: Description {
@@ -262,6 +268,11 @@ impl PolicyComponent {
         &self.limits
     }
 
+    /// Wall time of one decision or evaluation: its own, and that of the requests it was granted.
+    pub fn decision_time(&self) -> Duration {
+        self.limits.decision_time + self.limits.http.as_ref().map_or(Duration::ZERO, |grant| grant.time)
+    }
+
     /// How often its calls failed since it was loaded.
     pub fn failures(&self) -> &FailureCounts {
         &self.failures
@@ -269,9 +280,8 @@ impl PolicyComponent {
 
     /// Asks it to check a configuration and to say what it needs under it. `now` is what its clocks show.
     pub async fn configure(&self, config: &str, now: Timestamp) -> Called<Vec<MetricRequest>> {
-        let limits = &self.limits;
         let called = self
-            .call(limits.manifest_time, now, self.randomness(&[config.as_bytes()]), async |store, instance| {
+            .call(Occasion::Manifest, now, self.randomness(&[config.as_bytes()]), async |store, instance| {
                 let configure = instance.get_typed_func::<link::ConfigureArguments<'_>, link::ConfigureAnswer>(
                     &mut *store,
                     &self.links.configure,
@@ -305,7 +315,7 @@ impl PolicyComponent {
             memory: &observation.memory,
         };
         let called = self
-            .call(limits.decision_time, observation.now, randomness, async |store, instance| {
+            .call(Occasion::Decision, observation.now, randomness, async |store, instance| {
                 let decide = instance
                     .get_typed_func::<link::DecideArguments<'_>, link::DecideAnswer>(&mut *store, &self.links.decide)?;
                 decide.call_async(store, (config, shown)).await
@@ -334,7 +344,7 @@ impl PolicyComponent {
             memory: &observation.memory,
         };
         let called = self
-            .call(limits.decision_time, observation.now, randomness, async |store, instance| {
+            .call(Occasion::Decision, observation.now, randomness, async |store, instance| {
                 let evaluate = instance.get_typed_func::<link::EvaluateArguments<'_>, link::EvaluateAnswer>(
                     &mut *store,
                     &self.links.decide,
@@ -349,9 +359,8 @@ impl PolicyComponent {
     }
 
     async fn describe(&self) -> Called<Description> {
-        let limits = &self.limits;
         let called = self
-            .call(limits.manifest_time, Timestamp::default(), self.randomness(&[]), async |store, instance| {
+            .call(Occasion::Manifest, Timestamp::default(), self.randomness(&[]), async |store, instance| {
                 let describe =
                     instance.get_typed_func::<(), (wit_manifest::Description,)>(&mut *store, &self.links.describe)?;
                 describe.call_async(store, ()).await
@@ -360,11 +369,11 @@ impl PolicyComponent {
         self.counted(called, |(description,)| Ok(convert::description(&description)))
     }
 
-    /// A fresh store with every limit, an instance in it, and one call, all within `time`. The store is
-    /// dropped whatever happened: after a trap, or a call given up, the instance is dead.
+    /// A fresh store with every limit, an instance in it, and one call, all within the time of its occasion. The
+    /// store is dropped whatever happened: after a trap, or a call given up, the instance is dead.
     async fn call<T>(
         &self,
-        time: Duration,
+        occasion: Occasion,
         now: Timestamp,
         randomness: Randomness,
         run: impl AsyncFnOnce(&mut Store<CallState>, &Instance) -> wasmtime::Result<T>,
@@ -375,8 +384,12 @@ impl PolicyComponent {
             Ok(place) => place,
             Err(failure) => return Called::not_made(failure),
         };
+        let (time, sender) = match occasion {
+            Occasion::Manifest => (limits.manifest_time, None),
+            Occasion::Decision => (self.decision_time(), self.engine.sender()),
+        };
         let began = Instant::now();
-        let mut store = CallState::new(limits, now, randomness).into_store(self.engine.wasmtime(), time);
+        let mut store = CallState::new(limits, now, randomness, sender).into_store(self.engine.wasmtime(), time);
         let called = tokio::time::timeout(time, async {
             let instance = self.pre.instantiate_async(&mut store).await?;
             run(&mut store, &instance).await
@@ -454,6 +467,30 @@ impl HealthPolicy for PolicyComponent {
 
 fn one(problem: LoadProblem) -> LoadError {
     LoadError { problems: vec![problem] }
+}
+
+/// Runs what takes long on a thread for that: calls of other policies go on meanwhile.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, LoadError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| one(LoadProblem::Compile(CompileError::Child(error.to_string()))))
+}
+
+/// A component that fits the contract, ready for instances.
+struct Linked {
+    pre: InstancePre<CallState>,
+    links: Links,
+    imports: Vec<String>,
+    exports: Vec<String>,
+}
+
+fn link_code(engine: &PolicyEngine, code: &[u8], is_granted_http: bool) -> Result<Linked, LoadError> {
+    let component = deserialize(engine.wasmtime(), code).map_err(|error| one(demand(&error)))?;
+    let links = link::check(engine.wasmtime(), &component, is_granted_http)
+        .map_err(|problems| LoadError { problems: problems.into_iter().map(LoadProblem::from).collect() })?;
+    // Names were compared; what is left is a function of WASI that this host's version has not.
+    let pre = engine.linker().instantiate_pre(&component).map_err(|error| one(demand(&error)))?;
+    let (imports, exports) = link::names(engine.wasmtime(), &component);
+    Ok(Linked { pre, links, imports, exports })
 }
 
 /// What can be told from a file's first bytes.

@@ -4,9 +4,10 @@ use super::convert::scaling_world::windlass::policy as wit;
 use super::store::{CallState, TICK, add_to_linker};
 use crate::model::settings::PolicyLimits;
 use crate::model::{FailureKind, PolicyFailure};
+use crate::net::HttpSender;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::component::{HasSelf, Linker};
@@ -42,6 +43,7 @@ pub struct PolicyEngine {
     limits: Arc<PolicyLimits>,
     places: Semaphore,
     pooled: bool,
+    sender: OnceLock<Arc<dyn HttpSender>>,
 }
 
 impl PolicyEngine {
@@ -84,7 +86,16 @@ impl PolicyEngine {
             .spawn(move || tick(&ticker))
             .map_err(EngineError::Ticker)?;
         let places = Semaphore::new(limits.concurrent_calls.max(1) as usize);
-        Ok(Self { engine, linker, limits: Arc::new(limits), places, pooled })
+        Ok(Self { engine, linker, limits: Arc::new(limits), places, pooled, sender: OnceLock::new() })
+    }
+
+    /// Sends what policies were granted with this; before it is said nothing is sent, and the first word holds.
+    pub fn send_with(&self, sender: Arc<dyn HttpSender>) {
+        let _first_holds = self.sender.set(sender);
+    }
+
+    pub(super) fn sender(&self) -> Option<Arc<dyn HttpSender>> {
+        self.sender.get().cloned()
     }
 
     /// The limits of every call.

@@ -93,7 +93,10 @@ pub fn hint_for_loading(language: Option<Language>, problem: &LoadProblem) -> Op
         (_, LoadProblem::Link(LinkProblem::Version { .. } | LinkProblem::FunctionType { .. })) => Some(
             "its bindings were made from another version of the contract: make them from what `windlass policy wit` prints",
         ),
-        (Some(Language::JavaScript), LoadProblem::Link(LinkProblem::Import { .. })) => Some(
+        (
+            Some(Language::JavaScript),
+            LoadProblem::Link(LinkProblem::Import { .. } | LinkProblem::NotGranted { .. }),
+        ) => Some(
             "jco brings more of WASI along than a policy has: build with `--backend-qjs-stub-wasi`, on StarlingMonkey with `--disable all`",
         ),
         (Some(Language::Python), LoadProblem::Link(LinkProblem::Import { .. })) => {

@@ -44,6 +44,14 @@ pub(super) const WASI: [&str; 27] = [
     "wasi:sockets/udp-create-socket",
 ];
 
+/// WASI's interfaces that an operator grants.
+const HTTP: [&str; 2] = ["wasi:http/outgoing-handler", "wasi:http/types"];
+
+/// Whether a component that imports these may ask the network.
+pub(super) fn asks_network(imports: &[String]) -> bool {
+    imports.iter().any(|import| Name::parse(import).path == HTTP[0])
+}
+
 impl PolicyKind {
     /// The WIT world a component of this kind is compiled for.
     pub fn world(self) -> &'static str {
@@ -101,6 +109,15 @@ pub enum LinkProblem {
         /// The interface with its version.
         name: String,
     },
+    /// It needs what an operator grants, and was not granted it.
+    #[error(
+        "it imports `{name}`, outgoing HTTP, which it was not granted: whoever runs this windlass grants it to a policy \
+         by its name, with `[policies.NAME.http]` and `hosts = [\"https://…\"]` in windlass.toml"
+    )]
+    NotGranted {
+        /// What it needs.
+        name: String,
+    },
     /// It needs what the host does not offer.
     #[error(
         "it imports `{name}`, which the host does not offer: the world `{world}` imports `{PACKAGE}/log@{VERSION}` and \
@@ -147,7 +164,8 @@ impl<'a> Name<'a> {
 }
 
 /// Compares a component with the contract.
-pub(super) fn check(engine: &Engine, component: &Component) -> Result<Links, Vec<LinkProblem>> {
+/// `is_granted_http` says whether it may import outgoing HTTP.
+pub(super) fn check(engine: &Engine, component: &Component, is_granted_http: bool) -> Result<Links, Vec<LinkProblem>> {
     let mut problems = Vec::new();
     let component_type = component.component_type();
     let mut exported = Vec::new();
@@ -182,7 +200,7 @@ pub(super) fn check(engine: &Engine, component: &Component) -> Result<Links, Vec
         problems.push(LinkProblem::MissingInterface { interface: "manifest", world });
     }
 
-    check_imports(engine, component, world, &mut problems);
+    check_imports(engine, component, (world, is_granted_http), &mut problems);
     let mut checker = Exports { engine, component, problems: &mut problems };
     let manifest = exports("manifest");
     let describe = manifest.and_then(|(_, name, instance)| {
@@ -253,7 +271,12 @@ fn wrong_type(interface: &str, function: &str, error: &wasmtime::Error) -> LinkP
     LinkProblem::FunctionType { interface: excerpt(interface), function: plain(function), why }
 }
 
-fn check_imports(engine: &Engine, component: &Component, world: &'static str, problems: &mut Vec<LinkProblem>) {
+fn check_imports(
+    engine: &Engine,
+    component: &Component,
+    (world, is_granted_http): (&'static str, bool),
+    problems: &mut Vec<LinkProblem>,
+) {
     let component_type = component.component_type();
     for (name, import) in component_type.imports(engine) {
         let parsed = Name::parse(name);
@@ -271,6 +294,11 @@ fn check_imports(engine: &Engine, component: &Component, world: &'static str, pr
                 problems.extend(functions.map(|_| foreign()));
             }
             (None, ComponentItem::ComponentInstance(_)) if WASI.contains(&parsed.path) && parsed.is_minor("0.2") => {}
+            (None, ComponentItem::ComponentInstance(_)) if HTTP.contains(&parsed.path) && parsed.is_minor("0.2") => {
+                if !is_granted_http {
+                    problems.push(LinkProblem::NotGranted { name: excerpt(name) });
+                }
+            }
             _ => problems.push(foreign()),
         }
     }

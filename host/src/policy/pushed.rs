@@ -212,6 +212,10 @@ impl Pushed {
         })
     }
 
+    pub(super) fn limits(&self) -> &PolicyLimits {
+        &self.limits
+    }
+
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,15 +3,23 @@
 use super::convert::{cut, excerpt, plain, wit_log};
 use crate::model::settings::PolicyLimits;
 use crate::model::{FailureKind, PolicyFailure, Timestamp};
+use crate::net::HttpSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use wasmtime::component::{ResourceTable, ResourceTableError};
+use wasmtime::component::{Linker, ResourceTable, ResourceTableError};
 use wasmtime::{Engine, ResourceLimiter, Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 
+mod http;
 mod wasi;
 
-pub(super) use wasi::{Randomness, add_to_linker};
+pub(super) use wasi::Randomness;
+
+/// Adds everything a component may import but our own interfaces. Whether it may is looked at in `link`.
+pub(super) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+    wasi::add_to_linker(linker)?;
+    http::add_to_linker(linker)
+}
 
 /// Length of one tick of the engine's epoch.
 pub(super) const TICK: Duration = Duration::from_millis(10);
@@ -85,6 +93,9 @@ pub(super) struct CallState {
     table: ResourceTable,
     /// Made when a component first asks for it: those that need only our own interface never pay for it.
     wasi: Option<Box<WasiCtx>>,
+    http: Option<Box<http::Http>>,
+    /// Sends what was granted; none: this call may not ask the network.
+    sender: Option<Arc<dyn HttpSender>>,
     output: Arc<Mutex<wasi::Output>>,
 }
 
@@ -98,7 +109,12 @@ struct Usage {
 }
 
 impl CallState {
-    pub(super) fn new(limits: &Arc<PolicyLimits>, now: Timestamp, randomness: Randomness) -> Self {
+    pub(super) fn new(
+        limits: &Arc<PolicyLimits>,
+        now: Timestamp,
+        randomness: Randomness,
+        sender: Option<Arc<dyn HttpSender>>,
+    ) -> Self {
         Self {
             limits: Arc::clone(limits),
             usage: Usage { limits: Arc::clone(limits), memory_bytes: 0, table_elements: 0, last_growth: 0 },
@@ -107,6 +123,8 @@ impl CallState {
             randomness,
             table: ResourceTable::new(),
             wasi: None,
+            http: None,
+            sender,
             output: Arc::default(),
         }
     }
@@ -150,25 +168,32 @@ impl CallState {
         self.log.output = plain(&String::from_utf8_lossy(&output.kept));
         self.log.dropped_output_bytes = output.dropped;
         drop(output);
+        for note in self.http.map(|http| http.into_notes()).unwrap_or_default() {
+            note_line(&mut self.log, &self.limits, LogLevel::Warn, &note);
+        }
         self.log
     }
 }
 
 impl wit_log::Host for CallState {
     fn write(&mut self, level: wit_log::Level, message: String) {
-        if self.log.lines.len() >= self.limits.log_lines as usize {
-            self.log.dropped_lines += 1;
-            return;
-        }
         let level = match level {
             wit_log::Level::Debug => LogLevel::Debug,
             wit_log::Level::Info => LogLevel::Info,
             wit_log::Level::Warn => LogLevel::Warn,
             wit_log::Level::Error => LogLevel::Error,
         };
-        let limit = usize::try_from(self.limits.log_line_bytes).unwrap_or(usize::MAX);
-        self.log.lines.push((level, plain(cut(&message, limit))));
+        note_line(&mut self.log, &self.limits, level, &message);
     }
+}
+
+fn note_line(log: &mut CallLog, limits: &PolicyLimits, level: LogLevel, message: &str) {
+    if log.lines.len() >= limits.log_lines as usize {
+        log.dropped_lines += 1;
+        return;
+    }
+    let limit = usize::try_from(limits.log_line_bytes).unwrap_or(usize::MAX);
+    log.lines.push((level, plain(cut(message, limit))));
 }
 
 impl super::convert::wit_types::Host for CallState {}

@@ -1,5 +1,7 @@
 //! How policies are shown.
 
+use crate::model::settings::HttpGrant;
+use crate::model::time::millis;
 use crate::policy::{PolicyEvent, PolicyInfo, RevisionInfo};
 use serde::Serialize;
 use serde_json::Value;
@@ -25,6 +27,9 @@ pub struct PolicyView {
     pub config_schema: Value,
     /// What it imports.
     pub imports: Vec<String>,
+    /// Whether it answers the same question in the same way, so that a decision can be replayed: false of one that may
+    /// ask the network.
+    pub replayable: bool,
     /// Where it came from: `built-in` or `upload`.
     pub source: String,
     /// Number of the acting revision, 0 of a built-in one; null: each failed, and the built-in policy of this kind
@@ -47,6 +52,7 @@ impl From<&PolicyInfo> for PolicyView {
             size_bytes: info.size_bytes,
             config_schema: info.config_schema.clone(),
             imports: info.imports.clone(),
+            replayable: info.replayable,
             source: info.source.to_owned(),
             acting: info.acting,
             candidate: info.candidate,
@@ -61,12 +67,41 @@ pub struct PolicyDetail {
     /// As in `GET /policies`.
     #[serde(flatten)]
     pub policy: PolicyView,
+    /// Outgoing HTTP it was granted by `[policies.NAME.http]`; null: none. Whether it asks for that is in `imports`.
+    pub http: Option<HttpGrantView>,
     /// Every revision that is kept, newest first; none of a built-in policy.
     pub revisions: Vec<RevisionView>,
     /// What changed who acts, or would, newest first; the last 100.
     pub events: Vec<EventView>,
     /// Why the newest state of its source in `windlass.toml` could not be taken; null: it was, or there is none.
     pub source_problem: Option<String>,
+}
+
+/// Outgoing HTTP a policy was granted; the bounds are of one decision or evaluation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct HttpGrantView {
+    /// Whom it may ask: `scheme://host:port`.
+    pub hosts: Vec<String>,
+    /// Milliseconds from its first request to its last answer.
+    pub time_ms: u64,
+    /// Requests.
+    pub requests: u32,
+    /// Bytes of one request's body.
+    pub request_bytes: u64,
+    /// Bytes of one answer's body.
+    pub response_bytes: u64,
+}
+
+impl From<&HttpGrant> for HttpGrantView {
+    fn from(grant: &HttpGrant) -> Self {
+        Self {
+            hosts: grant.hosts.iter().map(ToString::to_string).collect(),
+            time_ms: millis(grant.time),
+            requests: grant.requests,
+            request_bytes: grant.request_bytes,
+            response_bytes: grant.response_bytes,
+        }
+    }
 }
 
 /// Something that happened to a revision.
@@ -99,6 +134,7 @@ impl From<PolicyInfo> for PolicyDetail {
         let event = |PolicyEvent { at, revision, what }| EventView { at: at.0, revision, what };
         Self {
             policy,
+            http: info.http.as_ref().map(HttpGrantView::from),
             revisions: info.revisions.into_iter().map(revision).collect(),
             events: info.events.into_iter().map(event).collect(),
             source_problem: info.source_problem,

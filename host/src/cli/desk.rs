@@ -1,0 +1,71 @@
+//! The limits and grants a policy has on an author's desk: those of a `windlass.toml`, or the defaults.
+
+use crate::config;
+use crate::model::settings::PolicyLimits;
+use crate::net::client::NetClient;
+use crate::policy::compile::Compiler;
+use crate::policy::component::PolicyComponent;
+use crate::policy::engine::PolicyEngine;
+use crate::policy::language::{self, Language};
+use anyhow::{Context, anyhow};
+use clap::Args;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Under whose limits a policy runs.
+#[derive(Debug, Args)]
+pub struct Desk {
+    /// A `windlass.toml` whose limits and grants it is to have, those of `[policy]` [default: Windlass's own]
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    /// The name it has there: those of `[policies.NAME]` are put over them
+    #[arg(long = "as", value_name = "NAME", requires = "settings")]
+    name: Option<String>,
+}
+
+impl Desk {
+    /// The limits of one call.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is wrong, or has no such policy.
+    pub(super) fn limits(&self) -> anyhow::Result<PolicyLimits> {
+        let Some(file) = &self.settings else { return Ok(PolicyLimits::default()) };
+        let settings = config::policies(file)?;
+        if let Some(name) = &self.name
+            && !settings.named.contains_key(name)
+        {
+            return Err(anyhow!("`{}` has no `[policies.{}]`", file.display(), name.escape_debug()));
+        }
+        Ok(self.name.as_ref().map_or(&settings.limits, |name| settings.limits_of(name)).clone())
+    }
+
+    /// A policy loaded for a few calls, compiled in a child process and kept nowhere, and its language.
+    ///
+    /// # Errors
+    /// When the settings are wrong, or it is no policy.
+    pub(super) async fn load(&self, file: &Path) -> anyhow::Result<(PolicyComponent, Option<Language>)> {
+        let limits = PolicyLimits { concurrent_calls: 1, ..self.limits()? };
+        let bytes = read_component(file, &limits)?;
+        let engine = Arc::new(reaching(PolicyEngine::without_pool(limits)?)?);
+        let loaded = PolicyComponent::load(&engine, &Compiler::this_program(), None, Arc::clone(&bytes)).await;
+        Ok((loaded.map_err(|error| super::policy::hinted(file, &bytes, &error))?, language::of(&bytes)))
+    }
+}
+
+/// The same engine, with the network for those that were granted some of it.
+pub(super) fn reaching(engine: PolicyEngine) -> anyhow::Result<PolicyEngine> {
+    if engine.limits().http.is_some() {
+        engine.send_with(NetClient::new()?);
+    }
+    Ok(engine)
+}
+
+/// The bytes of a file; of one that is too long, one more than allowed: enough to refuse it.
+pub(super) fn read_component(file: &Path, limits: &PolicyLimits) -> anyhow::Result<Arc<[u8]>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)
+        .and_then(|file| file.take(limits.component_bytes.saturating_add(1)).read_to_end(&mut bytes))
+        .with_context(|| format!("cannot read `{}`", file.display()))?;
+    Ok(bytes.into())
+}
