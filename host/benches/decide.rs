@@ -5,6 +5,7 @@ use std::hint::black_box;
 use windlass::control::decide::decide;
 use windlass::model::facts::{Assessment, HealthReport, HealthStatus, Remedy, ScalingDecision};
 use windlass::model::settings::ControlSettings;
+use windlass::model::verdict::FailedMetrics;
 use windlass::model::{History, PolicyIdentity, PolicyOutcome, Snapshot, Verdict};
 
 #[path = "common/mod.rs"]
@@ -45,6 +46,7 @@ fn bench(criterion: &mut Criterion) {
                     evaluate_after: None,
                 }),
             },
+            failed_metrics: FailedMetrics::default(),
         };
         let (history, settings) = (History::default(), ControlSettings::default());
         group.bench_function(BenchmarkId::from_parameter(count), |bencher| {

@@ -10,6 +10,7 @@ pub mod error;
 pub mod fields;
 pub mod guard;
 pub mod images;
+pub mod metrics;
 pub mod openapi;
 pub mod paths;
 pub mod policies;

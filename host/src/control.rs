@@ -16,6 +16,7 @@ mod error;
 pub mod evaluate;
 #[cfg(test)]
 pub mod fixtures;
+pub mod metrics;
 pub mod observe;
 mod operator;
 mod pass;

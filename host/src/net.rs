@@ -27,6 +27,16 @@ pub trait Net: Send + Sync + 'static {
     /// Opens a TCP connection and closes it. Returns the milliseconds it took.
     async fn tcp_connect(&self, address: SocketAddr, timeout: Duration) -> Result<DurationMs, NetError>;
 
+    /// `GET url` with these pairs as its query; a status of 200 to 299 is good, no redirect is followed. Gives the body,
+    /// at most `longest` bytes.
+    async fn get(
+        &self,
+        url: &str,
+        query: &[(&str, &str)],
+        longest: u64,
+        timeout: Duration,
+    ) -> Result<bytes::Bytes, NetError>;
+
     /// `POST url` with a JSON body; a status of 200 to 299 is good.
     async fn post_json(&self, url: &str, body: &serde_json::Value, timeout: Duration) -> Result<(), NetError>;
 }

@@ -27,8 +27,8 @@ pub mod wrap;
 pub use catalogue::{CatalogueError, ChoiceError, PolicyCatalogue, PolicyEvent, PolicyInfo, Push, RevisionInfo};
 
 use crate::model::PolicyChoices;
-use crate::model::facts::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
-use crate::model::{PolicyFailure, PolicyIdentity};
+use crate::model::facts::{HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation};
+use crate::model::{PolicyFailure, PolicyIdentity, Timestamp};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -37,6 +37,14 @@ use std::sync::Arc;
 pub trait ScalingPolicy: Send + Sync + 'static {
     /// Who is asked.
     fn identity(&self) -> &PolicyIdentity;
+
+    /// The metrics it is to be shown under a configuration, JSON text.
+    ///
+    /// # Errors
+    /// Whatever the policy did wrong, or its refusal of the configuration.
+    async fn requirements(&self, _config: &str, _now: Timestamp) -> Result<Vec<MetricRequest>, PolicyFailure> {
+        Ok(Vec::new())
+    }
 
     /// One decision. `config` is JSON text.
     ///

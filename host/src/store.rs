@@ -2,6 +2,7 @@
 
 pub mod sqlite;
 
+use crate::model::facts::Sample;
 use crate::model::{ContainerId, History, ShadowTally, Timestamp, Workload, WorkloadKey};
 use serde::{Deserialize, Serialize};
 
@@ -56,12 +57,14 @@ pub struct StoredWorkload {
     pub held: Vec<ContainerId>,
     /// What its shadows would have said.
     pub shadows: Vec<ShadowTally>,
+    /// The values of its metrics: name and value, by time.
+    pub samples: Vec<(String, Sample)>,
 }
 
 impl StoredWorkload {
     /// One that is new.
     pub fn new(workload: Workload) -> Self {
-        Self { workload, history: History::default(), held: Vec::new(), shadows: Vec::new() }
+        Self { workload, history: History::default(), held: Vec::new(), shadows: Vec::new(), samples: Vec::new() }
     }
 }
 
@@ -99,6 +102,10 @@ pub trait Store: Send + Sync + 'static {
         shadows: &[ShadowTally],
         beside: Option<(i64, &serde_json::Value)>,
     ) -> Result<(), StoreError>;
+
+    /// Stores values of metrics, in the place of any of the same time, and drops all that are older than `oldest`. Those
+    /// of workloads that are not there any more are left out.
+    fn save_samples(&self, samples: &[(WorkloadKey, String, Sample)], oldest: Timestamp) -> Result<(), StoreError>;
 
     /// One decision by its number; none: it is not kept, or never was.
     fn decision(&self, id: i64) -> Result<Option<DecisionRecord>, StoreError>;

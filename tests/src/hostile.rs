@@ -101,6 +101,13 @@ impl Stub {
         self
     }
 
+    /// Asks to be shown a metric over so many milliseconds.
+    #[must_use]
+    pub fn requires(self, metric: &str, window: u32) -> Self {
+        let request = words(&[(196, 4096), (200, 1), (4096, 4200), (4100, metric.len() as u32), (4104, window)]);
+        self.fields(&format!("{request} (data (i32.const 4200) \"{metric}\")"))
+    }
+
     /// Imports the log as `$log (param level, pointer, length)`.
     #[must_use]
     pub fn log(mut self) -> Self {

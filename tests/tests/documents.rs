@@ -70,6 +70,19 @@ fn the_configurations_shown_are_accepted() -> anyhow::Result<()> {
 }
 
 #[test]
+fn the_metrics_shown_are_accepted() -> anyhow::Result<()> {
+    let shown = blocks(&read("README.md"), "jsonc");
+    assert!(!shown.is_empty());
+    for block in shown {
+        let mut body = windlass_tests::harness::start_body("nginx:alpine", 1, 5);
+        body["metrics"] = serde_json::from_str::<Value>(&block)?["metrics"].clone();
+        let workload = windlass::api::start::workload(&body).map_err(|why| anyhow::anyhow!("{block}\n{why:?}"))?;
+        assert!(!workload.metrics.is_empty(), "{block}");
+    }
+    Ok(())
+}
+
+#[test]
 fn the_example_shows_every_key_with_its_default() -> anyhow::Result<()> {
     // Its keys are commented out: as they stand they would be the defaults.
     let example = read("examples/windlass.toml");

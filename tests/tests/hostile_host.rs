@@ -101,6 +101,7 @@ fn workload() -> anyhow::Result<Workload> {
         probe: None,
         command: None,
         policies: Default::default(),
+        metrics: Default::default(),
     })
 }
 

@@ -83,6 +83,9 @@ impl Net for SimNet {
     async fn tcp_connect(&self, address: SocketAddr, timeout: Duration) -> Result<DurationMs, NetError> {
         self.http_get(address, "", timeout).await
     }
+    async fn get(&self, _: &str, _: &[(&str, &str)], _: u64, _: Duration) -> Result<bytes::Bytes, NetError> {
+        Err(NetError::Failed("nobody is there".to_owned()))
+    }
     async fn post_json(&self, _: &str, _: &serde_json::Value, _: Duration) -> Result<(), NetError> {
         Ok(())
     }
@@ -332,6 +335,7 @@ fn workload(image: &str, words: &[&str]) -> anyhow::Result<Workload> {
         probe,
         command: None,
         policies: Default::default(),
+        metrics: Default::default(),
     })
 }
 

@@ -83,6 +83,7 @@ fn workload() -> anyhow::Result<Workload> {
         probe: None,
         command: None,
         policies: PolicyChoices::default(),
+        metrics: std::collections::BTreeMap::new(),
     })
 }
 

@@ -33,6 +33,7 @@ pub fn workload(image: &str, count: u32) -> Workload {
         probe: None,
         command: None,
         policies: Default::default(),
+        metrics: Default::default(),
     }
 }
 

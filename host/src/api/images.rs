@@ -204,7 +204,7 @@ pub async fn shadows(
     Ok(Json(ImageShadows::from(&view)))
 }
 
-fn known(state: &ApiState, key: &WorkloadKey) -> Result<WorkloadView, Problem> {
+pub(super) fn known(state: &ApiState, key: &WorkloadKey) -> Result<WorkloadView, Problem> {
     state.controller.view(key).ok_or_else(|| ControlError::NoSuchWorkload(key.to_string()).into())
 }
 

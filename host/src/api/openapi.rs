@@ -3,165 +3,18 @@
 //! One line for each operation in `OPERATIONS`; the shapes come from the types of the answers. A test
 //! holds the table and the router together.
 
+pub mod requests;
+
 use super::error::FieldProblem;
 use super::request::NoQuery;
-use super::{containers, images, policies, status, views};
+use super::{containers, images, metrics, policies, status, views};
 use axum::Json;
-use serde::Deserialize;
+use requests::{
+    ChangeRequest, ChoiceRequest, MetricsRequest, PolicyRequest, ProblemDetails, SamplesRequest, ScaleRequest,
+    StartContainerRequest,
+};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
-use utoipa::{OpenApi, ToSchema};
-
-/// Body of `POST /start/container`, for the description; [`super::start::workload`] is what reads it.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct StartContainerRequest {
-    /// Image reference: `nginx:alpine`, `ghcr.io/org/app:1`.
-    pub image: String,
-    /// The fewest replicas; at most `max_replicas`.
-    #[schema(default = 1, minimum = 0, maximum = 1000, nullable = false)]
-    pub min_replicas: Option<u32>,
-    /// The most replicas; 1 by default where `ports` fixes a port of the host.
-    #[schema(default = 5, minimum = 1, maximum = 1000, nullable = false)]
-    pub max_replicas: Option<u32>,
-    /// Environment of each replica.
-    pub env: Option<BTreeMap<String, String>>,
-    /// `80/tcp` → port on the host, 0 for any free one. A fixed one needs `max_replicas` 1.
-    pub ports: Option<BTreeMap<String, u16>>,
-    /// What each replica may use.
-    pub resources: ResourcesRequest,
-    /// What the workload is addressed by instead of its image, so that one image can serve twice: lower-case
-    /// letters, digits and hyphens.
-    pub name: Option<String>,
-    /// Labels of each replica; `windlass.` and `orchestrator.` are reserved.
-    pub labels: Option<BTreeMap<String, String>>,
-    /// Networks each replica joins; they exist already.
-    pub networks: Option<Vec<String>>,
-    /// How the host asks whether a replica answers.
-    pub probe: Option<ProbeRequest>,
-    /// Says how many; null or absent: who does already, at first the default.
-    pub scaling_policy: Option<ChoiceRequest>,
-    /// Says who is well; null or absent: who does already, at first the default.
-    pub health_policy: Option<ChoiceRequest>,
-    /// Asked beside them, and only written down; null or absent: those that are already.
-    #[schema(max_items = 4)]
-    pub shadow_policies: Option<Vec<ChoiceRequest>>,
-    /// Replaces the image's command.
-    pub command: Option<Vec<String>>,
-}
-
-/// What each replica may use.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ResourcesRequest {
-    /// Cores (`0.5`) or thousandths (`500m`).
-    pub cpu: String,
-    /// Bytes with `k`, `m` or `g`, powers of 1024: `512m`, `1g`.
-    pub memory: String,
-    /// `running` or `stopped`: stopped keeps one replica, created and not started.
-    #[schema(default = "running", nullable = false)]
-    pub status: Option<String>,
-}
-
-/// How the host asks whether a replica answers: `http` or `tcp`, one of them.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ProbeRequest {
-    /// `GET path`; 200 to 399 is success.
-    pub http: Option<HttpProbeRequest>,
-    /// A connection that opens is success.
-    pub tcp: Option<TcpProbeRequest>,
-    /// From one question to the next: a number of seconds, or text such as `10s`; 1 s to 1 h, 10 s if absent.
-    #[schema(value_type = Option<Value>)]
-    pub interval: Option<Value>,
-    /// What an answer may take: a number of seconds, or text such as `500ms`; 10 ms up to `interval`, 2 s if absent.
-    #[schema(value_type = Option<Value>)]
-    pub timeout: Option<Value>,
-}
-
-/// An HTTP probe.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HttpProbeRequest {
-    /// Port inside the replica.
-    #[schema(minimum = 1)]
-    pub port: u16,
-    /// Begins with `/`.
-    #[schema(default = "/", nullable = false)]
-    pub path: Option<String>,
-}
-
-/// A TCP probe.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TcpProbeRequest {
-    /// Port inside the replica.
-    #[schema(minimum = 1)]
-    pub port: u16,
-}
-
-/// Body of `POST /images/{image}/scale`.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ScaleRequest {
-    /// The fewest replicas; at most `max_replicas`.
-    #[schema(minimum = 0, maximum = 1000)]
-    pub min_replicas: u32,
-    /// The most replicas.
-    #[schema(minimum = 1, maximum = 1000)]
-    pub max_replicas: u32,
-}
-
-/// Body of `PUT /images/{image}/policy`.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PolicyRequest {
-    /// Says how many; null or absent: the default.
-    pub scaling_policy: Option<ChoiceRequest>,
-    /// Says who is well; null or absent: the default.
-    pub health_policy: Option<ChoiceRequest>,
-    /// Asked beside them, and only written down; null or absent: none.
-    #[schema(max_items = 4)]
-    pub shadow_policies: Option<Vec<ChoiceRequest>>,
-    /// `act`, or `recommend`: what would be done is recorded, and nothing is done.
-    #[schema(default = "act", nullable = false)]
-    pub mode: Option<String>,
-}
-
-/// A policy and what it is told.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ChoiceRequest {
-    /// Name it is registered under.
-    pub name: String,
-    /// Its configuration, as its schema says.
-    #[schema(value_type = Option<Object>)]
-    pub config: Option<Value>,
-}
-
-/// Body of `PATCH /containers/{name_or_id}`.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ChangeRequest {
-    /// `running` or `stopped`.
-    pub status: String,
-}
-
-/// Every error (RFC 9457).
-#[derive(Debug, Deserialize, ToSchema)]
-pub struct ProblemDetails {
-    /// Always `about:blank`: the status says it all.
-    pub r#type: String,
-    /// The status in words.
-    pub title: String,
-    /// The status.
-    pub status: u16,
-    /// What is wrong, for people.
-    pub detail: String,
-    /// On 422: each place that is wrong.
-    #[schema(value_type = Option<Vec<FieldProblem>>)]
-    pub errors: Option<Vec<Value>>,
-}
+use utoipa::OpenApi;
 
 #[derive(OpenApi)]
 #[openapi(components(schemas(
@@ -177,6 +30,10 @@ pub struct ProblemDetails {
     views::PolicyDetail,
     views::RevisionView,
     PolicyRequest,
+    MetricsRequest,
+    SamplesRequest,
+    metrics::ImageMetrics,
+    metrics::PushedSamples,
     ChoiceRequest,
     images::ImageList,
     images::ImageContainers,
@@ -243,6 +100,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
     operation("put", "/images/{image}/policy", "Choose the policies of a workload and answer after their first pass", "PolicyRequest", "ImageView", &[404, 413, 415, 422, 503]),
     operation("get", "/images/{image}/containers", "The containers of a workload, as last seen", "", "ImageContainers", &[503]),
     operation("get", "/images/{image}/health", "How the containers of a workload are, from the last look and samples", "", "ImageHealth", &[503]),
+    operation("get", "/images/{image}/metrics", "What is measured of a workload, with the values since a time", "", "ImageMetrics", &[404, 422, 503]),
+    operation("put", "/images/{image}/metrics", "Replace what is measured of a workload", "MetricsRequest", "ImageView", &[400, 404, 409, 413, 415, 422, 503]),
+    operation("post", "/images/{image}/metrics", "Send values of metrics that are pushed", "SamplesRequest", "PushedSamples", &[400, 404, 413, 415, 422, 503]),
     operation("get", "/images/{image}/decisions", "The newest decisions of a workload", "", "ImageDecisions", &[404, 422, 503]),
     operation("get", "/decisions/{id}", "One decision: what each policy was told and shown, what it answered, and what came of it", "", "DecisionView", &[404, 422, 503]),
     operation("get", "/images/{image}/shadows", "What the shadows of a workload would have said, and where it differs", "", "ImageShadows", &[404, 503]),
@@ -320,6 +180,13 @@ fn describe(operation: &Operation) -> Value {
                 "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 20},
             }]);
         }
+        ("get", "/images/{image}/metrics") => {
+            described["parameters"] = json!([{
+                "name": "since", "in": "query",
+                "description": "Since when, in milliseconds since the Unix epoch; an hour ago if absent.",
+                "schema": {"type": "integer", "minimum": 0},
+            }]);
+        }
         ("put", "/policies/{name}") => {
             described["parameters"] = json!([
                 {
@@ -350,7 +217,7 @@ fn path_parameters(path: &str) -> Vec<Value> {
     let describe = |name: &str| match name {
         "image" => {
             "Image or name of a workload. Slashes may be written as they are, unless the image's own last part is \
-             `containers`, `decisions`, `health`, `policy`, `reconcile`, `scale` or `shadows`: then as `%2F`."
+             `containers`, `decisions`, `health`, `metrics`, `policy`, `reconcile`, `scale` or `shadows`: then as `%2F`."
         }
         "name" => "Name of a policy: 1 to 63 lower-case letters, digits and hyphens.",
         _ => "Name of a container, its identifier, or 12 and more characters the identifier begins with.",

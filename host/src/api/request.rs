@@ -3,7 +3,7 @@
 use super::error::{FieldProblem, Problem};
 use super::fields;
 use crate::control::ControlError;
-use crate::model::WorkloadKey;
+use crate::model::{Timestamp, WorkloadKey};
 use axum::RequestPartsExt;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -109,6 +109,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Limit {
             Ok(limit @ 1..=1_000) => Ok(Self(limit)),
             _ => Err(Problem::invalid_at("/query/limit", "expected a whole number from 1 to 1000")),
         }
+    }
+}
+
+/// `?since=`: milliseconds since the Unix epoch; none where it is absent.
+pub struct Since(pub Option<Timestamp>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Since {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let Some((_, text)) = query(&parts.uri, &["since"])?.pop() else { return Ok(Self(None)) };
+        let since = text.parse().map(|at| Self(Some(Timestamp(at))));
+        since.map_err(|_| Problem::invalid_at("/query/since", "expected milliseconds since the Unix epoch"))
     }
 }
 

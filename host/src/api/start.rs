@@ -3,9 +3,9 @@
 use super::ApiState;
 use super::error::Problem;
 use super::fields::{self, Fields, Problems};
-use super::policies;
 use super::request::{JsonBody, NoQuery};
 use super::views::StartAnswer;
+use super::{metrics, policies};
 use crate::model::text::duration;
 use crate::model::workload::{
     Bounds, ContainerPort, DesiredStatus, Mode, Probe, ProbeTarget, Resources, Workload, WorkloadKey,
@@ -32,6 +32,7 @@ pub(super) const FIELDS: &[&str] = &[
     "scaling_policy",
     "health_policy",
     "shadow_policies",
+    "metrics",
 ];
 /// What says who decides about a workload that is there.
 pub(super) const POLICIES: &[&str] = &["scaling_policy", "health_policy", "shadow_policies", "mode"];
@@ -116,6 +117,7 @@ fn read(body: &Value, problems: &mut Problems) -> Option<Workload> {
     let probe = fields.nullable("probe", problems, probe);
     let command = fields.nullable("command", problems, command);
     let policies = choices(&fields, problems);
+    let metrics = fields.nullable("metrics", problems, metrics::definitions);
     if let (Some(ports), Some(bounds)) = (&ports, bounds)
         && let Some(reason) = fixed_ports_conflict(ports, bounds)
     {
@@ -135,6 +137,7 @@ fn read(body: &Value, problems: &mut Problems) -> Option<Workload> {
         probe,
         command,
         policies,
+        metrics: metrics.unwrap_or_default(),
     })
 }
 
@@ -354,7 +357,7 @@ fn path(text: &str) -> Result<String, Invalid> {
 }
 
 /// A number of seconds, or text such as `5s`.
-fn length_of_time(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Duration> {
+pub(super) fn length_of_time(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Duration> {
     let read = match value {
         Value::Number(number) => number.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
         Value::String(text) => duration(text).ok(),

@@ -299,6 +299,9 @@ async fn the_description_and_the_router_agree() {
     get /images/{image}/containers
     get /images/{image}/decisions
     get /images/{image}/health
+    get /images/{image}/metrics
+    post /images/{image}/metrics
+    put /images/{image}/metrics
     put /images/{image}/policy
     post /images/{image}/reconcile
     post /images/{image}/scale

@@ -2,6 +2,7 @@
 //! one that looks at the whole engine now and then.
 
 use super::cell::Cell;
+use super::metrics::gather;
 use super::pass::pass;
 use super::probe::probe_all;
 use super::shared::Shared;
@@ -17,6 +18,7 @@ const INTERVALS_PER_SURVEY: u32 = 10;
 pub(super) fn begin(shared: &Arc<Shared>) {
     spawn(shared, follow_events(Arc::clone(shared)));
     spawn(shared, watch_engine(Arc::clone(shared)));
+    spawn(shared, gather(Arc::clone(shared)));
 }
 
 /// Begins to look after a workload.

@@ -5,15 +5,18 @@ use super::callback::Callbacks;
 use super::cell::{Cell, PassRequest};
 use super::clock::Clock;
 use super::error::ControlError;
+use super::metrics::{self, MetricReport};
 use super::report::{ActionKind, PassReport, Readiness, WorkloadView};
 use super::shared::Shared;
+use crate::model::facts::Sample;
 use crate::model::settings::ControlSettings;
 use crate::model::workload::{Bounds, DesiredStatus};
-use crate::model::{PolicyChoices, Replica, Workload, WorkloadKey};
+use crate::model::{Metric, PolicyChoices, Replica, Timestamp, Workload, WorkloadKey};
 use crate::net::Net;
 use crate::policy::PolicySource;
 use crate::runtime::{Runtime, RuntimeError};
 use crate::store::{DecisionRecord, Store, StoredWorkload};
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use tokio::sync::MutexGuard;
 
@@ -88,7 +91,7 @@ impl Controller {
     }
 
     /// Stores the desired state and answers after the pass it woke. Of an existing workload everything is
-    /// replaced but its target, which the pass moves into the new bounds, and policies that are not named.
+    /// replaced but its target, which the pass moves into the new bounds, and policies and metrics that are not named.
     ///
     /// A container that is there is kept: where none runs and the workload is to run, the oldest is started.
     pub async fn start(&self, workload: Workload) -> Result<Started, ControlError> {
@@ -148,6 +151,9 @@ impl Controller {
                 )));
             }
             workload.target = state.workload.target;
+            if workload.metrics.is_empty() {
+                workload.metrics.clone_from(&state.workload.metrics);
+            }
             let assigned = state.workload.policies.clone();
             let named = std::mem::take(&mut workload.policies);
             workload.policies = PolicyChoices {
@@ -175,6 +181,33 @@ impl Controller {
     /// Changes who decides about a workload and answers with the pass they decided first.
     pub async fn assign(&self, key: &WorkloadKey, policies: PolicyChoices) -> Result<PassReport, ControlError> {
         self.change(key, |workload| workload.policies = policies).await
+    }
+
+    /// Changes what is measured of a workload and answers with the pass after it.
+    pub async fn define_metrics(
+        &self,
+        key: &WorkloadKey,
+        metrics: BTreeMap<String, Metric>,
+    ) -> Result<PassReport, ControlError> {
+        self.change(key, |workload| workload.metrics = metrics).await
+    }
+
+    /// Takes in values of metrics that are pushed; the caller has looked whether they may be. They are stored when this
+    /// returns.
+    pub async fn push_samples(&self, key: &WorkloadKey, samples: &[(String, Sample)]) -> Result<(), ControlError> {
+        let cell = self.cell(key)?;
+        for (name, sample) in samples {
+            cell.metrics.note(name, Ok(*sample));
+        }
+        metrics::save(&self.shared, &[cell]).await;
+        Ok(())
+    }
+
+    /// Every metric of a workload with its values since then.
+    pub fn metrics(&self, key: &WorkloadKey, since: Timestamp) -> Result<Vec<MetricReport>, ControlError> {
+        let cell = self.cell(key)?;
+        let workload = cell.state().workload.clone();
+        Ok(cell.metrics.report(&workload, since, self.shared.clock.now()))
     }
 
     async fn change(&self, key: &WorkloadKey, change: impl FnOnce(&mut Workload)) -> Result<PassReport, ControlError> {

@@ -1,12 +1,13 @@
 //! The guardrails: what the host makes of a verdict. Pure: no clock, no I/O, the same values in always
 //! give the same plan out.
 //!
-//! In this order: bounds; hold where a policy is unavailable; scale-down victims; healing with backoff
+//! In this order: bounds; hold where a policy is unavailable or its metrics have no value; scale-down victims; healing with backoff
 //! and a cap; creation of what is missing. What a policy proposes can only ever move the count within
 //! the bounds, and only a health policy that answered can cause a replica to be healed.
 
 use crate::model::facts::{Assessment, HealthStatus, Remedy};
 use crate::model::settings::ControlSettings;
+use crate::model::verdict::FailedMetrics;
 use crate::model::workload::{DesiredStatus, Mode};
 use crate::model::{
     ContainerId, Deferral, History, Phase, Plan, Recommendation, Replica, Slot, SlotHistory, Snapshot, Step, Timestamp,
@@ -127,6 +128,19 @@ fn bounded_target(desired: &Workload, verdict: &Verdict) -> (u32, String) {
     match &verdict.scaling.answer {
         Ok(decision) => {
             let target = bounds.clamp(decision.replicas);
+            let current = bounds.clamp(desired.target);
+            let FailedMetrics { failed, are_all } = &verdict.failed_metrics;
+            // A value that is missing is not a small one.
+            if !failed.is_empty() && (target < current || (*are_all && target > current)) {
+                let blocked = if *are_all { "no metric has a value" } else { "not every metric has a value" };
+                let why = format!(
+                    "held at {current}: {blocked} ({}); `{policy}` proposed {}: {}",
+                    failed.join(", "),
+                    decision.replicas,
+                    decision.reason
+                );
+                return (current, why);
+            }
             let reason = if target == decision.replicas {
                 decision.reason.clone()
             } else {

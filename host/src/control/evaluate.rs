@@ -1,7 +1,10 @@
 //! Asks the policies: [`Snapshot`] → [`Verdict`]. The health policy first, since the scaling policy is
 //! shown what it said.
 
-use crate::model::facts::{HealthObservation, Limits, ProbedReplica, ReplicaFacts, ScalingObservation, WorkloadFacts};
+use crate::model::facts::{
+    HealthObservation, Limits, ProbedReplica, ReplicaFacts, ScalingObservation, Series, WorkloadFacts,
+};
+use crate::model::verdict::FailedMetrics;
 use crate::model::{
     History, MemoryOwner, PolicyIdentity, PolicyOutcome, Replica, Snapshot, Timestamp, Verdict, Workload,
 };
@@ -46,12 +49,13 @@ impl Evaluation {
     }
 }
 
-/// Asks both policies about a snapshot and takes over into it what the health policy said.
+/// Asks both policies about a snapshot, the scaling policy with these metrics, and takes over into it what the health policy said.
 pub async fn evaluate(
     desired: &Workload,
     snapshot: &mut Snapshot,
     history: &History,
     policies: &Policies,
+    metrics: Vec<Series>,
     now: Timestamp,
 ) -> Evaluation {
     let workload = workload_facts(desired);
@@ -80,14 +84,25 @@ pub async fn evaluate(
         workload,
         current_replicas: desired.target,
         replicas: snapshot.replicas.iter().map(|replica| replica_facts(replica, snapshot, history)).collect(),
-        metrics: Vec::new(),
+        metrics,
         memory: handed(&history.scaling_memory, history.scaling_memory_of.as_ref(), policies.scaling.identity()),
     };
     let scaling = PolicyOutcome {
         policy: policies.scaling.identity().clone(),
         answer: policies.scaling.decide(&policies.scaling_config, &scaling_observation).await,
     };
-    Evaluation { verdict: Verdict { health, scaling }, health_observation, scaling_observation }
+    let failed_metrics = failed(&scaling_observation.metrics);
+    Evaluation { verdict: Verdict { health, scaling, failed_metrics }, health_observation, scaling_observation }
+}
+
+/// The metrics of the whole workload that have no value, and whether all have none.
+fn failed(metrics: &[Series]) -> FailedMetrics {
+    let whole = || metrics.iter().filter(|series| series.replica.is_none());
+    // The name alone: the sentence goes on changing, and is in the observation.
+    let kind = |why: &str| why.split(':').next().unwrap_or_default().to_owned();
+    let failure = |series: &Series| series.failure.as_ref().map(|why| format!("`{}` is {}", series.name, kind(why)));
+    let failed: Vec<String> = whole().filter_map(failure).collect();
+    FailedMetrics { are_all: !failed.is_empty() && failed.len() == whole().count(), failed }
 }
 
 /// A policy's memory, if it is its own or of a revision it takes over from.

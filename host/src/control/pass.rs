@@ -4,6 +4,7 @@ use super::act::{Outcome, act};
 use super::cell::Cell;
 use super::decide::{decide, remember_failures};
 use super::evaluate::{Evaluation, evaluate};
+use super::metrics;
 use super::observe::observe;
 use super::report::{PassReport, PolicyReport};
 use super::shadow::{self, Round};
@@ -57,7 +58,8 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
         (state.workload.clone(), state.history.clone())
     };
     let policies = shared.policies.of(&desired.policies);
-    let evaluation = evaluate(&desired, &mut snapshot, &history, &policies, now).await;
+    let metrics = metrics::shown_to(cell, policies.scaling.as_ref(), &policies.scaling_config, &desired, now).await;
+    let evaluation = evaluate(&desired, &mut snapshot, &history, &policies, metrics, now).await;
     warn_unavailable(&desired, &evaluation.verdict.health);
     warn_unavailable(&desired, &evaluation.verdict.scaling);
     let mut plan = decide(&desired, &snapshot, &evaluation.verdict, &history, &shared.settings, now);
@@ -91,7 +93,12 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
     let decision = record(shared, cell, &plan, &evaluation, &policies, &outcome).await;
     publish(shared, cell, &plan, snapshot, &evaluation);
     let is_shadowed = !policies.shadows.is_empty();
-    shadow::begin(shared, cell, is_shadowed, || Round { evaluation: evaluation.clone(), policies, decision });
+    shadow::begin(shared, cell, is_shadowed, || Round {
+        workload: desired.clone(),
+        evaluation: evaluation.clone(),
+        policies,
+        decision,
+    });
     PassReport {
         at: now,
         finished_at: shared.clock.now(),

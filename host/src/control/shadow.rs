@@ -4,15 +4,17 @@
 use super::background;
 use super::cell::Cell;
 use super::evaluate::Evaluation;
+use super::metrics;
 use super::shared::Shared;
 use crate::model::facts::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
-use crate::model::{PolicyFailure, PolicyIdentity, PolicyKind, ShadowTally};
+use crate::model::{PolicyFailure, PolicyIdentity, PolicyKind, ShadowTally, Workload};
 use crate::policy::{Policies, Shadow, ShadowPolicy};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// What one pass leaves to its shadows.
 pub(super) struct Round {
+    pub(super) workload: Workload,
     pub(super) evaluation: Evaluation,
     pub(super) policies: Policies,
     /// Number of the pass's decision, where one was recorded.
@@ -58,7 +60,7 @@ async fn ask_all(shared: &Arc<Shared>, cell: &Arc<Cell>, round: &Round) {
     let before = cell.state().shadows.clone();
     let mut answers = Vec::new();
     for shadow in &round.policies.shadows {
-        answers.push(ask(shadow, round, &before).await);
+        answers.push(ask(cell, shadow, round, &before).await);
     }
     let beside = answers.iter().map(|answered| {
         json!({
@@ -82,7 +84,7 @@ async fn ask_all(shared: &Arc<Shared>, cell: &Arc<Cell>, round: &Round) {
         .await;
 }
 
-async fn ask(shadow: &Shadow, round: &Round, before: &[ShadowTally]) -> Answered {
+async fn ask(cell: &Cell, shadow: &Shadow, round: &Round, before: &[ShadowTally]) -> Answered {
     let (evaluation, policies) = (&round.evaluation, &round.policies);
     let config = &shadow.config;
     match &shadow.policy {
@@ -91,7 +93,8 @@ async fn ask(shadow: &Shadow, round: &Round, before: &[ShadowTally]) -> Answered
             let (observed, acting) = (&evaluation.scaling_observation, &evaluation.verdict.scaling);
             let memory = own_memory(before, kind, of, config)
                 .or_else(|| inherited(of, config, &acting.policy, &policies.scaling_config, &observed.memory));
-            let shown = ScalingObservation { memory: memory.unwrap_or_default(), ..observed.clone() };
+            let metrics = metrics::shown_to(cell, policy.as_ref(), config, &round.workload, observed.now).await;
+            let shown = ScalingObservation { memory: memory.unwrap_or_default(), metrics, ..observed.clone() };
             let answer = policy.decide(config, &shown).await;
             let (acting, shadow) = (count(&acting.answer), count(&answer));
             let memory = answer.ok().map(|decision| decision.memory);

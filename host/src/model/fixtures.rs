@@ -25,6 +25,7 @@ pub fn workload(image: &str, min: u32, max: u32) -> Workload {
         probe: None,
         command: None,
         policies: Default::default(),
+        metrics: Default::default(),
     }
 }
 

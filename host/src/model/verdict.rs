@@ -147,4 +147,15 @@ pub struct Verdict {
     pub health: PolicyOutcome<HealthReport>,
     /// How many there should be.
     pub scaling: PolicyOutcome<ScalingDecision>,
+    /// The metrics the scaling policy was shown that have no value.
+    pub failed_metrics: FailedMetrics,
+}
+
+/// Metrics of a workload that have no value.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FailedMetrics {
+    /// Each with the name of its failure, for people.
+    pub failed: Vec<String>,
+    /// No metric the policy asked for has a value.
+    pub are_all: bool,
 }

@@ -1,5 +1,6 @@
 //! What the user asked for: the desired state of one workload.
 
+use super::Metric;
 use super::quantity::{Cpu, Memory};
 use super::{ImageRef, Invalid};
 use serde::{Deserialize, Serialize};
@@ -295,6 +296,9 @@ pub struct Workload {
     /// Who decides about it.
     #[serde(default)]
     pub policies: PolicyChoices,
+    /// What is measured of it, by name, besides what every workload has.
+    #[serde(default)]
+    pub metrics: BTreeMap<String, Metric>,
 }
 
 #[cfg(test)]

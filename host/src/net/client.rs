@@ -65,6 +65,21 @@ impl Net for NetClient {
         }
     }
 
+    async fn get(&self, url: &str, query: &[(&str, &str)], longest: u64, timeout: Duration) -> Result<Bytes, NetError> {
+        let mut url = reqwest::Url::parse(url).map_err(|error| NetError::Failed(error.to_string()))?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let request = http::Request::get(url.as_str()).body(Bytes::new());
+        let request = request.map_err(|error| NetError::Failed(error.to_string()))?;
+        match tokio::time::timeout(timeout, self.send(request, longest)).await {
+            Err(_) => Err(NetError::TimedOut(timeout)),
+            Ok(Err(error)) => Err(NetError::Failed(error.to_string())),
+            Ok(Ok(answer)) if answer.status().is_success() => Ok(answer.into_body()),
+            Ok(Ok(answer)) => Err(NetError::Failed(format!("it answered {}", answer.status()))),
+        }
+    }
+
     async fn post_json(&self, url: &str, body: &serde_json::Value, timeout: Duration) -> Result<(), NetError> {
         let response = limited(timeout, self.callbacks.post(url).json(body).send()).await?;
         if response.status().is_success() {

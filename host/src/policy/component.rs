@@ -445,6 +445,12 @@ impl ScalingPolicy for PolicyComponent {
         &self.identity
     }
 
+    async fn requirements(&self, config: &str, now: Timestamp) -> Result<Vec<MetricRequest>, PolicyFailure> {
+        let called = self.configure(config, now).await;
+        called.log.trace(&self.identity.name);
+        called.answer
+    }
+
     async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
         let called = PolicyComponent::decide(self, config, observation).await;
         called.log.trace(&self.identity.name);

@@ -5,7 +5,7 @@ use super::component::PolicyComponent;
 use super::shelf::{Shelf, Shelved};
 use super::{HealthPolicy, ScalingPolicy};
 use crate::model::PolicyKind;
-use crate::model::facts::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
+use crate::model::facts::{HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation};
 use crate::model::settings::PolicyLimits;
 use crate::model::{PolicyFailure, PolicyIdentity, Timestamp};
 use async_trait::async_trait;
@@ -303,6 +303,10 @@ impl ScalingPolicy for Unwatched {
         self.0.component.identity()
     }
 
+    async fn requirements(&self, config: &str, now: Timestamp) -> Result<Vec<MetricRequest>, PolicyFailure> {
+        self.0.component.requirements(config, now).await
+    }
+
     async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
         ScalingPolicy::decide(&self.0.component, config, observation).await
     }
@@ -323,6 +327,10 @@ impl HealthPolicy for Unwatched {
 impl ScalingPolicy for Watched {
     fn identity(&self) -> &PolicyIdentity {
         self.component.identity()
+    }
+
+    async fn requirements(&self, config: &str, now: Timestamp) -> Result<Vec<MetricRequest>, PolicyFailure> {
+        self.component.requirements(config, now).await
     }
 
     async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {

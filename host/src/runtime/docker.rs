@@ -9,6 +9,7 @@ mod connect;
 mod container;
 pub mod credentials;
 mod events;
+mod exec;
 mod failure;
 mod image;
 mod labels;
@@ -104,6 +105,10 @@ impl Runtime for DockerRuntime {
 
     async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), RuntimeError> {
         self.lifecycle.remove(id, force).await
+    }
+
+    async fn exec(&self, id: &ContainerId, command: &[String]) -> Result<String, RuntimeError> {
+        exec::run(self.lifecycle.engine(), id, command).await
     }
 
     fn events(&self) -> BoxStream<'static, RuntimeEvent> {

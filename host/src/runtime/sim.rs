@@ -283,6 +283,12 @@ impl Runtime for SimRuntime {
         self.begin(&mut engine, id)
     }
 
+    /// Prints the last word of the command.
+    async fn exec(&self, id: &ContainerId, command: &[String]) -> Result<String, RuntimeError> {
+        self.enter(None)?.find(id)?;
+        Ok(command.last().cloned().unwrap_or_default())
+    }
+
     async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), RuntimeError> {
         let mut engine = self.enter(Some(Call::Remove))?;
         let Ok(replica) = engine.find(id) else {

@@ -1,6 +1,7 @@
 //! [`Store`] in one SQLite file (WAL) in the data directory, held by one Windlass at a time.
 
 use super::{DecisionRecord, Store, StoreError, StoredWorkload};
+use crate::model::facts::Sample;
 use crate::model::{ContainerId, History, ShadowTally, Timestamp, Workload, WorkloadKey};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::fs::{DirBuilder, File, TryLockError};
@@ -10,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The steps from an empty file to the newest schema; `user_version` counts how many were taken. A step
 /// that was released is never changed.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE workloads (
         key TEXT PRIMARY KEY,
@@ -28,6 +29,16 @@ const MIGRATIONS: [&str; 2] = [
     CREATE INDEX decisions_of_workload ON decisions (key, id);
 ",
     "ALTER TABLE workloads ADD COLUMN shadows TEXT NOT NULL DEFAULT '[]'; -- model::ShadowTally, a list, as JSON",
+    "
+    CREATE TABLE samples (
+        key TEXT NOT NULL REFERENCES workloads (key) ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        value REAL NOT NULL,
+        PRIMARY KEY (key, name, at)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX samples_by_age ON samples (at);
+",
 ];
 
 /// The store of one data directory. Dropping it lets the directory go.
@@ -120,6 +131,15 @@ fn decision_of((id, at, body): (i64, i64, String), operation: &'static str) -> R
     Ok(DecisionRecord { id, at: Timestamp(at.cast_unsigned()), body })
 }
 
+fn samples_of(connection: &Connection, key: &WorkloadKey) -> rusqlite::Result<Vec<(String, Sample)>> {
+    let mut statement = connection.prepare_cached("SELECT name, at, value FROM samples WHERE key = ?1 ORDER BY at")?;
+    let rows = statement.query_map([key.as_str()], |row| {
+        let at = Timestamp(row.get::<_, i64>(1)?.cast_unsigned());
+        Ok((row.get(0)?, Sample { at, value: row.get(2)? }))
+    })?;
+    rows.collect()
+}
+
 fn decision_of_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<(i64, i64, String)> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?))
 }
@@ -146,11 +166,13 @@ impl Store for SqliteStore {
             let (desired, target, history, held, shadows) = row.map_err(failed(OPERATION))?;
             let mut workload: Workload = serde_json::from_str(&desired).map_err(failed(OPERATION))?;
             workload.target = target;
+            let samples = samples_of(&connection, &workload.key).map_err(failed(OPERATION))?;
             Ok(StoredWorkload {
                 workload,
                 history: serde_json::from_str(&history).map_err(failed(OPERATION))?,
                 held: serde_json::from_str(&held).map_err(failed(OPERATION))?,
                 shadows: serde_json::from_str(&shadows).map_err(failed(OPERATION))?,
+                samples,
             })
         })
         .collect()
@@ -234,6 +256,21 @@ impl Store for SqliteStore {
         })
     }
 
+    fn save_samples(&self, samples: &[(WorkloadKey, String, Sample)], oldest: Timestamp) -> Result<(), StoreError> {
+        self.transaction("store the values of metrics", |transaction| {
+            transaction
+                .prepare_cached("DELETE FROM samples WHERE at < ?1")?
+                .execute(params![oldest.0.cast_signed()])?;
+            let mut insert = transaction.prepare_cached(
+                "INSERT OR REPLACE INTO samples (key, name, at, value) SELECT key, ?2, ?3, ?4 FROM workloads WHERE key = ?1",
+            )?;
+            for (key, name, sample) in samples {
+                insert.execute(params![key.as_str(), name, sample.at.0.cast_signed(), sample.value])?;
+            }
+            Ok(())
+        })
+    }
+
     fn decision(&self, id: i64) -> Result<Option<DecisionRecord>, StoreError> {
         const OPERATION: &str = "read a decision";
         let connection = self.connection();
@@ -287,9 +324,17 @@ mod tests {
             store.save_held(&web.key, &held).unwrap();
             store.save_pass(&web.key, 4, &history, None).unwrap();
             store.save_shadows(&web.key, &shadows, None).unwrap();
+            let sample = |at, value| (web.key.clone(), "queue".to_owned(), Sample { at: Timestamp(at), value });
+            store.save_samples(&[sample(10, 1.0), sample(20, 2.0)], Timestamp(0)).unwrap();
+            // The old one goes, one of the same time is replaced, one of an unknown workload is left out.
+            let stranger = (WorkloadKey::stored("gone"), "queue".to_owned(), Sample { at: Timestamp(30), value: 9.0 });
+            store.save_samples(&[sample(20, 2.5), stranger, sample(40, 4.0)], Timestamp(15)).unwrap();
         }
         web.target = 4;
-        assert_eq!(open(directory.path()).load().unwrap(), [StoredWorkload { workload: web, history, held, shadows }]);
+        let sample = |at, value| ("queue".to_owned(), Sample { at: Timestamp(at), value });
+        let samples = vec![sample(20, 2.5), sample(40, 4.0)];
+        let stored = StoredWorkload { workload: web, history, held, shadows, samples };
+        assert_eq!(open(directory.path()).load().unwrap(), [stored]);
     }
 
     #[test]
@@ -320,7 +365,7 @@ mod tests {
     fn a_store_written_by_a_newer_windlass_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         open(directory.path()).connection().pragma_update(None, "user_version", 99).unwrap();
-        assert!(matches!(SqliteStore::open(directory.path(), 3), Err(StoreError::TooNew { found: 99, known: 2 })));
+        assert!(matches!(SqliteStore::open(directory.path(), 3), Err(StoreError::TooNew { found: 99, known: 3 })));
     }
 
     #[test]

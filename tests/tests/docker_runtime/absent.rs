@@ -43,6 +43,7 @@ fn workload() -> Workload {
         probe: None,
         command: None,
         policies: Default::default(),
+        metrics: Default::default(),
     }
 }
 

@@ -72,6 +72,7 @@ impl Fixture {
             networks: Vec::new(),
             probe: None,
             policies: Default::default(),
+            metrics: Default::default(),
             command: Some(command.iter().map(|word| (*word).to_owned()).collect()),
         }
     }

@@ -1,6 +1,7 @@
 //! The answer of `GET /images/{image}`: one workload in full.
 
 use super::{ActionView, ContainerSummary, DesiredBounds, ImageSummary, ResourcesView};
+use crate::api::metrics::shown;
 use crate::control::report::PolicyReport;
 use crate::control::{PassReport, WorkloadView};
 use crate::model::facts::HealthStatus;
@@ -163,6 +164,8 @@ pub struct DesiredView {
     pub health_policy: Option<Value>,
     /// Asked beside them, and only written down.
     pub shadow_policies: Vec<Value>,
+    /// What is measured of it besides what every workload has, in the form of the start request; durations in seconds.
+    pub metrics: BTreeMap<String, Value>,
     /// `act`, or `recommend`: what would be done is recorded, and nothing is done.
     #[schema(value_type = String)]
     pub mode: Mode,
@@ -230,6 +233,7 @@ impl From<&WorkloadView> for ImageView {
                 scaling_policy: workload.policies.scaling.as_ref().map(choice),
                 health_policy: workload.policies.health.as_ref().map(choice),
                 shadow_policies: workload.policies.shadows.iter().map(choice).collect(),
+                metrics: workload.metrics.iter().map(|(name, metric)| (name.clone(), shown(metric))).collect(),
                 mode: workload.policies.mode,
             },
             observed: ObservedView {

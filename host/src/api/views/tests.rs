@@ -101,6 +101,7 @@ fn view() -> WorkloadView {
             }),
             command: None,
             policies: Default::default(),
+            metrics: Default::default(),
         },
         health: BTreeMap::from([(running.id.clone(), HealthStatus::Healthy)]),
         health_reasons: BTreeMap::from([(running.id.clone(), "3 probes answered".into())]),
@@ -323,6 +324,7 @@ fn a_workload_is_shown_with_what_runs_and_why() {
         "scaling_policy": null,
         "health_policy": null,
         "shadow_policies": [],
+        "metrics": {},
         "mode": "act"
       },
       "observed": {

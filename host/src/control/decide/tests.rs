@@ -46,6 +46,7 @@ struct Pass {
     settings: ControlSettings,
     scaling: Result<ScalingDecision, PolicyFailure>,
     health: Result<HealthReport, PolicyFailure>,
+    failed_metrics: FailedMetrics,
 }
 
 impl Pass {
@@ -60,6 +61,7 @@ impl Pass {
             settings: ControlSettings::default(),
             scaling: proposes(target),
             health: says(&[]),
+            failed_metrics: FailedMetrics::default(),
         }
     }
 
@@ -67,6 +69,7 @@ impl Pass {
         let verdict = Verdict {
             health: PolicyOutcome { policy: identity("liveness"), answer: self.health.clone() },
             scaling: PolicyOutcome { policy: identity("min-max"), answer: self.scaling.clone() },
+            failed_metrics: self.failed_metrics.clone(),
         };
         decide(&self.desired, &self.snapshot, &verdict, &self.history, &self.settings, NOW)
     }
@@ -196,6 +199,29 @@ fn scale_down_takes_the_exited_then_the_unhealthy_then_the_starting_then_the_old
     assert_eq!(removed(&victims(3)), ids(&[5, 4, 3]));
     assert_eq!(removed(&victims(2)), ids(&[5, 4, 3, 0]));
     assert_eq!(removed(&victims(1)), ids(&[5, 4, 3, 0, 1]));
+}
+
+#[test]
+fn a_metric_without_a_value_blocks_scaling_down_and_never_up() {
+    let desired = Workload { target: 4, ..workload("web", 1, 9) };
+    let steered = |wanted, are_all| {
+        let failed_metrics = FailedMetrics { failed: vec!["`queue` is stale".to_owned()], are_all };
+        let pass = Pass { scaling: proposes(wanted), failed_metrics, ..Pass::of(&desired, replicas(&desired, 4)) };
+        let plan = pass.decide();
+        (plan.target, plan.reason)
+    };
+    let (target, reason) = steered(2, false);
+    assert_eq!(target, 4);
+    assert_eq!(reason, "held at 4: not every metric has a value (`queue` is stale); `min-max` proposed 2: because");
+    assert_eq!(steered(6, false), (6, "because".to_owned()));
+    assert_eq!(steered(4, true), (4, "because".to_owned()));
+    // Where nothing is known there is no reason to move at all.
+    assert_eq!((steered(6, true).0, steered(2, true).0), (4, 4));
+    // But the bounds hold whatever is known.
+    let outside = Workload { target: 9, ..workload("web", 1, 5) };
+    let failed_metrics = FailedMetrics { failed: vec!["`queue` is stale".to_owned()], are_all: true };
+    let pass = Pass { scaling: proposes(2), failed_metrics, ..Pass::of(&outside, replicas(&outside, 9)) };
+    assert_eq!(pass.decide().target, 5);
 }
 
 #[test]

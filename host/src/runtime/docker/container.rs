@@ -200,6 +200,7 @@ mod tests {
             probe: None,
             command: Some(vec!["httpd".to_owned()]),
             policies: Default::default(),
+            metrics: Default::default(),
         }
     }
 

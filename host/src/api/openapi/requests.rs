@@ -1,0 +1,245 @@
+//! What the bodies of requests look like, for the description alone: they are read field by field, strictly, elsewhere.
+
+use crate::api::error::FieldProblem;
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// Body of `POST /start/container`, for the description; [`super::start::workload`] is what reads it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StartContainerRequest {
+    /// Image reference: `nginx:alpine`, `ghcr.io/org/app:1`.
+    pub image: String,
+    /// The fewest replicas; at most `max_replicas`.
+    #[schema(default = 1, minimum = 0, maximum = 1000, nullable = false)]
+    pub min_replicas: Option<u32>,
+    /// The most replicas; 1 by default where `ports` fixes a port of the host.
+    #[schema(default = 5, minimum = 1, maximum = 1000, nullable = false)]
+    pub max_replicas: Option<u32>,
+    /// Environment of each replica.
+    pub env: Option<BTreeMap<String, String>>,
+    /// `80/tcp` → port on the host, 0 for any free one. A fixed one needs `max_replicas` 1.
+    pub ports: Option<BTreeMap<String, u16>>,
+    /// What each replica may use.
+    pub resources: ResourcesRequest,
+    /// What the workload is addressed by instead of its image, so that one image can serve twice: lower-case
+    /// letters, digits and hyphens.
+    pub name: Option<String>,
+    /// Labels of each replica; `windlass.` and `orchestrator.` are reserved.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Networks each replica joins; they exist already.
+    pub networks: Option<Vec<String>>,
+    /// How the host asks whether a replica answers.
+    pub probe: Option<ProbeRequest>,
+    /// Says how many; null or absent: who does already, at first the default.
+    pub scaling_policy: Option<ChoiceRequest>,
+    /// Says who is well; null or absent: who does already, at first the default.
+    pub health_policy: Option<ChoiceRequest>,
+    /// Asked beside them, and only written down; null or absent: those that are already.
+    #[schema(max_items = 4)]
+    pub shadow_policies: Option<Vec<ChoiceRequest>>,
+    /// What is measured of it by name, besides what every workload has; null or absent: what is already.
+    pub metrics: Option<BTreeMap<String, MetricDefinition>>,
+    /// Replaces the image's command.
+    pub command: Option<Vec<String>>,
+}
+
+/// What each replica may use.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResourcesRequest {
+    /// Cores (`0.5`) or thousandths (`500m`).
+    pub cpu: String,
+    /// Bytes with `k`, `m` or `g`, powers of 1024: `512m`, `1g`.
+    pub memory: String,
+    /// `running` or `stopped`: stopped keeps one replica, created and not started.
+    #[schema(default = "running", nullable = false)]
+    pub status: Option<String>,
+}
+
+/// How the host asks whether a replica answers: `http` or `tcp`, one of them.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeRequest {
+    /// `GET path`; 200 to 399 is success.
+    pub http: Option<HttpProbeRequest>,
+    /// A connection that opens is success.
+    pub tcp: Option<TcpProbeRequest>,
+    /// From one question to the next: a number of seconds, or text such as `10s`; 1 s to 1 h, 10 s if absent.
+    #[schema(value_type = Option<Value>)]
+    pub interval: Option<Value>,
+    /// What an answer may take: a number of seconds, or text such as `500ms`; 10 ms up to `interval`, 2 s if absent.
+    #[schema(value_type = Option<Value>)]
+    pub timeout: Option<Value>,
+}
+
+/// An HTTP probe.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpProbeRequest {
+    /// Port inside the replica.
+    #[schema(minimum = 1)]
+    pub port: u16,
+    /// Begins with `/`.
+    #[schema(default = "/", nullable = false)]
+    pub path: Option<String>,
+}
+
+/// A TCP probe.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TcpProbeRequest {
+    /// Port inside the replica.
+    #[schema(minimum = 1)]
+    pub port: u16,
+}
+
+/// Body of `POST /images/{image}/scale`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScaleRequest {
+    /// The fewest replicas; at most `max_replicas`.
+    #[schema(minimum = 0, maximum = 1000)]
+    pub min_replicas: u32,
+    /// The most replicas.
+    #[schema(minimum = 1, maximum = 1000)]
+    pub max_replicas: u32,
+}
+
+/// Body of `PUT /images/{image}/policy`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyRequest {
+    /// Says how many; null or absent: the default.
+    pub scaling_policy: Option<ChoiceRequest>,
+    /// Says who is well; null or absent: the default.
+    pub health_policy: Option<ChoiceRequest>,
+    /// Asked beside them, and only written down; null or absent: none.
+    #[schema(max_items = 4)]
+    pub shadow_policies: Option<Vec<ChoiceRequest>>,
+    /// `act`, or `recommend`: what would be done is recorded, and nothing is done.
+    #[schema(default = "act", nullable = false)]
+    pub mode: Option<String>,
+}
+
+/// A policy and what it is told.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChoiceRequest {
+    /// Name it is registered under.
+    pub name: String,
+    /// Its configuration, as its schema says.
+    #[schema(value_type = Option<Object>)]
+    pub config: Option<Value>,
+}
+
+/// Body of `PUT /images/{image}/metrics`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsRequest {
+    /// By name: 1 to 63 lower-case letters, digits, `-` and `_`; at most 32.
+    pub metrics: BTreeMap<String, MetricDefinition>,
+}
+
+/// Where a metric's values come from (one source), how often, and what counts as one.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MetricDefinition {
+    /// An instant query that comes to one number.
+    pub prometheus: Option<PrometheusSource>,
+    /// A number in a JSON document.
+    pub json: Option<JsonSource>,
+    /// A command in each running replica that prints a number; the metric is their mean.
+    pub exec: Option<ExecSource>,
+    /// `{}`: samples are sent to `POST /images/{image}/metrics`.
+    #[schema(value_type = Option<Object>)]
+    pub push: Option<Value>,
+    /// From one question to the next: a number of seconds, or text such as `15s`; 1 s to 1 h, 15 s if absent.
+    #[schema(value_type = Option<Value>)]
+    pub interval: Option<Value>,
+    /// What an answer may take; 10 ms up to `interval`, 5 s if absent.
+    #[schema(value_type = Option<Value>)]
+    pub timeout: Option<Value>,
+    /// How old the newest value may be; `interval` up to a day, two intervals and at least 60 s if absent.
+    #[schema(value_type = Option<Value>)]
+    pub max_age: Option<Value>,
+    /// Whether a value below zero is one, or a failure.
+    #[schema(default = false, nullable = false)]
+    pub allow_negative: Option<bool>,
+}
+
+/// An instant query.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PrometheusSource {
+    /// Address of the Prometheus: `http://127.0.0.1:9090`.
+    pub url: String,
+    /// The query.
+    pub query: String,
+}
+
+/// A number in a document.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JsonSource {
+    /// Address of the document.
+    pub url: String,
+    /// Where the number is (RFC 6901): `/queues/0/depth`.
+    pub pointer: String,
+}
+
+/// A command.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExecSource {
+    /// Program and arguments.
+    pub command: Vec<String>,
+}
+
+/// Body of `POST /images/{image}/metrics`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SamplesRequest {
+    /// At most 1 000; all are taken or none.
+    #[schema(max_items = 1000)]
+    pub samples: Vec<SampleRequest>,
+}
+
+/// A value of a metric that is pushed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SampleRequest {
+    /// Name of the metric.
+    pub name: String,
+    /// How much.
+    pub value: f64,
+    /// When, in milliseconds since the Unix epoch: at most a day ago; now if absent.
+    #[schema(nullable = false)]
+    pub at: Option<u64>,
+}
+
+/// Body of `PATCH /containers/{name_or_id}`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeRequest {
+    /// `running` or `stopped`.
+    pub status: String,
+}
+
+/// Every error (RFC 9457).
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct ProblemDetails {
+    /// Always `about:blank`: the status says it all.
+    pub r#type: String,
+    /// The status in words.
+    pub title: String,
+    /// The status.
+    pub status: u16,
+    /// What is wrong, for people.
+    pub detail: String,
+    /// On 422: each place that is wrong.
+    #[schema(value_type = Option<Vec<FieldProblem>>)]
+    pub errors: Option<Vec<Value>>,
+}

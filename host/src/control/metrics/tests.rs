@@ -1,0 +1,170 @@
+//! What policies are shown of metrics, and what they are never shown.
+
+use super::answer::{pointed, printed, prometheus};
+use super::*;
+use crate::model::Metric;
+use crate::model::fixtures::{running, workload};
+
+const NOW: Timestamp = Timestamp(1_767_225_600_000);
+
+fn ago(seconds: u64) -> Timestamp {
+    Timestamp(NOW.0 - seconds * 1_000)
+}
+
+fn measured(names: &[&str]) -> Workload {
+    let metric = Metric {
+        source: MetricSource::Push,
+        interval: Metric::INTERVAL,
+        timeout: Metric::TIMEOUT,
+        max_age: Duration::from_secs(60),
+        allow_negative: false,
+    };
+    let metrics = names.iter().map(|name| ((*name).to_owned(), metric.clone())).collect();
+    Workload { metrics, ..workload("web", 1, 9) }
+}
+
+fn request(name: &str, seconds: u64) -> MetricRequest {
+    MetricRequest { name: name.to_owned(), window: seconds * 1_000 }
+}
+
+fn pushed(log: &MetricLog, samples: &[(u64, f64)]) {
+    for (seconds, value) in samples {
+        log.note("queue", Ok(Sample { at: ago(*seconds), value: *value }));
+    }
+}
+
+#[test]
+fn a_window_is_shown_in_the_order_of_time_with_the_newest_in_any_case() {
+    let (log, workload) = (MetricLog::default(), measured(&["queue"]));
+    pushed(&log, &[(10, 3.0), (50, 1.0), (30, 2.0), (30, 2.5)]);
+    let values = |window| -> Vec<f64> {
+        let shown = log.series(&[request("queue", window)], &workload, NOW);
+        assert_eq!((shown.len(), shown[0].failure.as_ref(), shown[0].replica.as_ref()), (1, None, None));
+        shown[0].samples.iter().map(|sample| sample.value).collect()
+    };
+    assert_eq!(values(100), [1.0, 2.5, 3.0]);
+    assert_eq!(values(40), [2.5, 3.0]);
+    assert_eq!(values(0), [3.0]);
+    // What lies ahead of the observation is not there yet.
+    assert_eq!(log.series(&[request("queue", 100)], &workload, ago(20))[0].samples.len(), 2);
+}
+
+#[test]
+fn what_has_no_value_says_so_and_is_never_a_zero() {
+    let (log, workload) = (MetricLog::default(), measured(&["queue"]));
+    let failure = |name| log.series(&[request(name, 60)], &workload, NOW).remove(0).failure.unwrap_or_default();
+    assert_eq!(failure("other"), "missing: the workload defines no metric `other`");
+    assert_eq!(failure("queue"), "missing: no value has come yet");
+    assert_eq!(failure("cpu-utilization"), "missing: no value has come yet");
+    pushed(&log, &[(61, 3.0)]);
+    assert_eq!(failure("queue"), "stale: the newest value is 61000 ms old, at most 60000 ms count");
+    pushed(&log, &[(60, 3.0)]);
+    assert_eq!(failure("queue"), "");
+    log.note("queue", Err(MetricFailure::Empty("the query found nothing".to_owned())));
+    let shown = log.series(&[request("queue", 60)], &workload, NOW).remove(0);
+    assert_eq!(shown.failure.as_deref(), Some("empty: the query found nothing"));
+    assert_eq!(shown.samples.len(), 1, "what was known before is still there");
+}
+
+#[test]
+fn a_long_window_is_thinned_and_an_old_value_is_forgotten() {
+    let (log, workload) = (MetricLog::default(), measured(&["queue"]));
+    for second in (0..5_000).rev() {
+        log.note("queue", Ok(Sample { at: ago(second), value: 1.0 }));
+    }
+    let shown = log.series(&[request("queue", 5_000)], &workload, NOW).remove(0).samples;
+    assert_eq!((shown.len(), shown.last().map(|sample| sample.at)), (1_000, Some(NOW)));
+    log.note("queue", Ok(Sample { at: NOW.plus(KEPT), value: 1.0 }));
+    let kept = log.report(&workload, Timestamp(0), NOW).into_iter().find(|metric| metric.name == "queue");
+    assert_eq!(kept.map(|metric| metric.samples.len()), Some(2));
+}
+
+#[test]
+fn use_is_told_by_replica_and_as_the_mean_over_those_that_are_ready() {
+    let (log, workload) = (MetricLog::default(), measured(&[]));
+    let replicas: Vec<_> = (1..=3).map(|slot| running(&workload, slot, 1)).collect();
+    let mut snapshot = Snapshot { at: NOW, replicas: replicas.clone(), ..Snapshot::default() };
+    snapshot.health.insert(replicas[2].id.clone(), HealthStatus::Unhealthy);
+    let cores = workload.resources.cpu.cores();
+    let usage = |id: &ContainerId| {
+        let share = replicas.iter().position(|replica| replica.id == *id).map_or(0.0, |index| [0.2, 0.6, 4.0][index]);
+        Some(Usage {
+            at: ago(1),
+            cpu_cores: share * cores,
+            memory_bytes: workload.resources.memory.bytes() / 2,
+            network_receive_rate: 10.0,
+            network_transmit_rate: f64::NAN,
+        })
+    };
+    log.note_usage(&workload, &snapshot, usage, NOW);
+    let shown = log.series(&[request("cpu-utilization", 60)], &workload, NOW);
+    let values: Vec<(bool, f64)> = shown.iter().map(|one| (one.replica.is_some(), one.samples[0].value)).collect();
+    assert_eq!(values.len(), 4);
+    assert!((values[0].1 - 0.4).abs() < 1e-9 && !values[0].0, "{values:?}");
+    assert!(values[1..].iter().any(|(of_replica, value)| *of_replica && (value - 4.0).abs() < 1e-9), "{values:?}");
+    let one = |name| log.series(&[request(name, 60)], &workload, NOW).remove(0);
+    assert_eq!(one("memory-utilization").samples[0].value, 0.5);
+    assert_eq!(one("ready-replicas").samples[0].value, 2.0);
+    assert_eq!(one("network-transmit-rate").failure.as_deref(), Some("not-a-number: the value is NaN"));
+    // Nobody tells: that is no rest.
+    log.note_usage(&workload, &snapshot, |_| None, NOW.plus(Duration::from_secs(15)));
+    let cpu = log.series(&[request("cpu-utilization", 60)], &workload, NOW.plus(Duration::from_secs(15))).remove(0);
+    assert_eq!(cpu.failure.as_deref(), Some("missing: no ready replica has told its use lately"));
+}
+
+#[test]
+fn answers_are_numbers_or_failures_with_a_name() {
+    let told = |body: &str| prometheus(body.as_bytes()).map(|sample| (sample.at.0, sample.value));
+    let vector =
+        |elements: &str| format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{elements}]}}}}"#);
+    let one = r#"{"metric":{},"value":[1767225600.5,"12.5"]}"#;
+    assert_eq!(told(&vector(one)), Ok((1_767_225_600_500, 12.5)));
+    let scalar = r#"{"status":"success","data":{"resultType":"scalar","result":[1767225600,"3"]}}"#;
+    assert_eq!(told(scalar), Ok((1_767_225_600_000, 3.0)));
+    let failures: Vec<String> = [
+        vector(""),
+        vector(&format!("{one},{one}")),
+        vector(&one.replace("12.5", "many")),
+        r#"{"status":"error","error":"parse error at char 3"}"#.to_owned(),
+        r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#.to_owned(),
+        "<html>".to_owned(),
+    ]
+    .iter()
+    .map(|body| told(body).unwrap_err().to_string())
+    .collect();
+    insta::assert_snapshot!(failures.join("\n"), @r#"
+    empty: the query found nothing
+    unreadable: the query found 2 series; one is expected, so sum or average them
+    not-a-number: the value is `many`
+    unreadable: Prometheus refused the query: parse error at char 3
+    unreadable: the query gives a matrix, not one number
+    unreadable: it is not JSON: expected value at line 1 column 1
+    "#);
+    // Read as what they are; they are refused when they are taken in.
+    assert!(told(&vector(&one.replace("12.5", "NaN"))).is_ok_and(|(_, value)| value.is_nan()));
+    assert!(told(&vector(&one.replace("12.5", "+Inf"))).is_ok_and(|(_, value)| value.is_infinite()));
+
+    let document = br#"{"queues": [{"depth": 7}], "none": null, "text": "7"}"#;
+    assert_eq!(pointed(document, "/queues/0/depth"), Ok(7.0));
+    assert_eq!(pointed(b"7.5", ""), Ok(7.5));
+    let failures: Vec<String> =
+        ["/queues/1/depth", "/none", "/text"].map(|at| pointed(document, at).unwrap_err().to_string()).to_vec();
+    insta::assert_snapshot!(failures.join("\n"), @r#"
+    missing: nothing is at `/queues/1/depth`
+    empty: `/none` is null
+    not-a-number: the value is \"7\"
+    "#);
+    assert_eq!(printed(" 42\n"), Ok(42.0));
+    assert_eq!(printed("\n").unwrap_err().to_string(), "empty: the command printed nothing");
+    assert_eq!(printed("42 jobs").unwrap_err().to_string(), "not-a-number: the value is `42 jobs`");
+}
+
+#[test]
+fn what_came_is_stored_once() {
+    let log = MetricLog::stored(vec![("queue".to_owned(), Sample { at: ago(50), value: 1.0 })]);
+    assert!(log.take_unsaved().is_empty());
+    pushed(&log, &[(10, 2.0)]);
+    assert_eq!(log.take_unsaved(), [("queue".to_owned(), Sample { at: ago(10), value: 2.0 })]);
+    assert!(log.take_unsaved().is_empty());
+    assert_eq!(log.series(&[request("queue", 60)], &measured(&["queue"]), NOW)[0].samples.len(), 2);
+}

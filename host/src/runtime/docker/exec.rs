@@ -1,0 +1,51 @@
+//! Runs a command in a replica.
+
+use super::connect::Engine;
+use crate::model::ContainerId;
+use crate::runtime::RuntimeError;
+use bollard::container::LogOutput;
+use bollard::exec::StartExecResults;
+use bollard::models::ExecConfig;
+use futures_util::StreamExt;
+
+/// Bytes that are kept of what a command prints, and of what it complains of.
+const LONGEST: usize = 64 << 10;
+
+/// What the command prints, if it ends with status 0.
+pub(super) async fn run(engine: &Engine, id: &ContainerId, command: &[String]) -> Result<String, RuntimeError> {
+    let config = ExecConfig {
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        cmd: Some(command.to_vec()),
+        ..ExecConfig::default()
+    };
+    let operation = format!("run `{}` in {id}", command.join(" ").escape_debug());
+    let ran = engine.call(&operation, |docker| async move {
+        let exec = docker.create_exec(id.as_str(), config).await?.id;
+        let (mut printed, mut complained) = (Vec::new(), Vec::new());
+        if let StartExecResults::Attached { mut output, .. } = docker.start_exec(&exec, None).await? {
+            while let Some(part) = output.next().await {
+                match part? {
+                    LogOutput::StdErr { message } => keep(&mut complained, &message),
+                    other => keep(&mut printed, &other.into_bytes()),
+                }
+            }
+        }
+        let status = docker.inspect_exec(&exec).await?.exit_code;
+        Ok((status, printed, complained))
+    });
+    let (status, printed, complained) = ran.await?;
+    if status == Some(0) {
+        return Ok(String::from_utf8_lossy(&printed).into_owned());
+    }
+    let status = status.map_or_else(|| "an unknown status".to_owned(), |status| format!("status {status}"));
+    // What keeps a command from being run at all is told on its standard output.
+    let complained = if complained.is_empty() { printed } else { complained };
+    let complaint: String = String::from_utf8_lossy(&complained).trim().escape_debug().take(200).collect();
+    Err(RuntimeError::Refused(format!("the command ended with {status}: {complaint}")))
+}
+
+fn keep(kept: &mut Vec<u8>, part: &[u8]) {
+    let room = LONGEST.saturating_sub(kept.len()).min(part.len());
+    kept.extend_from_slice(&part[..room]);
+}

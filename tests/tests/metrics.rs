@@ -1,0 +1,311 @@
+//! Metrics of a workload on a real engine: asked for, pushed, shown to policies, kept; and what becomes of errors.
+
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use windlass_tests::harness::{Site, Windlass, start_body};
+use windlass_tests::hostile;
+use windlass_tests::images::Fixture;
+use windlass_tests::wait::eventually;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// One metric of the workload as it is shown.
+async fn metric(windlass: &Windlass, image: &str, name: &str) -> Value {
+    let answer = windlass.get(&format!("/images/{image}/metrics")).await.ok();
+    let metrics = answer["metrics"].as_array().cloned().unwrap_or_default();
+    metrics.into_iter().find(|metric| metric["name"] == name).unwrap_or_else(|| panic!("no `{name}`: {answer}"))
+}
+
+/// Waits for a metric to have a value, and gives its last.
+async fn value(windlass: &Windlass, image: &str, name: &str) -> f64 {
+    eventually(&format!("a value of {name}"), LIMIT, async || {
+        let metric = metric(windlass, image, name).await;
+        let last = metric["samples"].as_array().and_then(|samples| samples.last()?["value"].as_f64());
+        last.filter(|_| metric["failure"].is_null()).ok_or_else(|| metric.to_string())
+    })
+    .await
+}
+
+async fn failure(windlass: &Windlass, image: &str, name: &str) -> String {
+    eventually(&format!("a failure of {name}"), LIMIT, async || {
+        let metric = metric(windlass, image, name).await;
+        metric["failure"].as_str().map(str::to_owned).ok_or_else(|| metric.to_string())
+    })
+    .await
+}
+
+/// Makes a pass; the count steered to, and why.
+async fn steered(windlass: &Windlass, image: &str) -> (u64, String) {
+    windlass.post(&format!("/images/{image}/reconcile"), json!({})).await.ok();
+    let shown = windlass.get(&format!("/images/{image}")).await.ok();
+    let target = shown["desired"]["target"].as_u64().expect("a target");
+    (target, shown["last_pass"]["reason"].as_str().expect("a reason").to_owned())
+}
+
+/// A server of one JSON document that counts who asks.
+async fn document(body: &'static str) -> (String, Arc<AtomicU32>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    let asked = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 2_048];
+            if matches!(stream.read(&mut request).await, Ok(1..)) {
+                counter.fetch_add(1, Ordering::SeqCst);
+                let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+                let _gone = stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).await;
+            }
+        }
+    });
+    (url, asked)
+}
+
+#[tokio::test]
+async fn what_is_measured_steers_the_count_and_an_error_is_never_a_zero() -> anyhow::Result<()> {
+    let site = Site::new("metrics").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let mut windlass = site.start().await?;
+    let asks = |replicas| hostile::proposes(replicas).requires("queue", 60_000).build();
+    windlass.put_component("/policies/queue", asks(3)).await.ok();
+    let mut body = start_body(image, 1, 5);
+    body["metrics"] = json!({"queue": {"push": {}, "max_age": "1h"}});
+    body["scaling_policy"] = json!({"name": "queue"});
+    windlass.post("/start/container", body).await.ok();
+
+    // Nothing was pushed yet: whatever is proposed, nothing is done on no ground.
+    let held = "held at 1: no metric has a value (`queue` is missing); `queue` proposed 3: as told";
+    assert_eq!(steered(&windlass, image).await, (1, held.to_owned()));
+    let path = format!("/images/{image}/metrics");
+    let pushed = windlass.post(&path, json!({"samples": [{"name": "queue", "value": 120}]})).await.ok();
+    assert_eq!(pushed, json!({"accepted": 1}));
+    assert_eq!(steered(&windlass, image).await, (3, "as told".to_owned()));
+    let decision = windlass.get(&format!("/images/{image}/decisions?limit=1")).await.ok();
+    let series = &decision["decisions"][0]["scaling"]["observation"]["metrics"][0];
+    assert_eq!((&series["name"], &series["failure"]), (&json!("queue"), &Value::Null));
+    assert_eq!(series["samples"][0]["value"], 120.0);
+
+    // What came survives the process.
+    assert!(windlass.terminate().await?.success());
+    let windlass = site.start().await?;
+    assert_eq!(value(&windlass, image, "queue").await, 120.0);
+    assert_eq!(steered(&windlass, image).await.0, 3);
+
+    // A source that is not there is no reason to shrink.
+    let unused = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+    let gone = json!({"metrics": {"queue": {"json": {"url": format!("http://{unused}/"), "pointer": "/depth"}, "interval": 1}}});
+    windlass.put(&path, gone).await.ok();
+    windlass.put_component("/policies/queue", asks(1)).await.ok();
+    let why = failure(&windlass, image, "queue").await;
+    assert!(why.starts_with("unreachable: ") || why.starts_with("stale: "), "{why}");
+    let (target, reason) = steered(&windlass, image).await;
+    assert!(target == 3 && reason.starts_with("held at 3: no metric has a value (`queue` is "), "{target} {reason}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn documents_commands_and_what_the_engine_tells_are_metrics() -> anyhow::Result<()> {
+    let site = Site::new("sources").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    let (url, _) = document(r#"{"queues": [{"depth": 41}], "text": "many"}"#).await;
+    let source = |pointer: &str| json!({"json": {"url": url, "pointer": pointer}, "interval": "1h", "timeout": "5s"});
+    let metrics = json!({
+        "depth": source("/queues/0/depth"),
+        "text": source("/text"),
+        "nothing": source("/queues/1/depth"),
+        "printed": {"exec": {"command": ["sh", "-c", "echo 42"]}, "interval": 1},
+        "fails": {"exec": {"command": ["sh", "-c", "echo 1; echo broken >&2; exit 3"]}, "interval": 1},
+    });
+    let mut body = start_body(image, 2, 5);
+    body["metrics"] = metrics.clone();
+    windlass.post("/start/container", body).await.ok();
+    let mut twin = start_body(image, 1, 5);
+    twin["name"] = json!("twin");
+    twin["metrics"] = json!({"also": source("/queues/0/depth")});
+    windlass.post("/start/container", twin).await.ok();
+
+    assert_eq!(value(&windlass, image, "depth").await, 41.0);
+    assert_eq!(failure(&windlass, image, "text").await, "not-a-number: the value is \\\"many\\\"");
+    assert_eq!(failure(&windlass, image, "nothing").await, "missing: nothing is at `/queues/1/depth`");
+    assert_eq!(value(&windlass, image, "printed").await, 42.0);
+    eventually("the command to fail", LIMIT, async || {
+        let why = failure(&windlass, image, "fails").await;
+        let told = why == "unreachable: the command ended with status 3: broken";
+        if told { Ok(()) } else { Err(why) }
+    })
+    .await;
+    assert_eq!(value(&windlass, image, "ready-replicas").await, 2.0);
+    let cpu = value(&windlass, image, "cpu-utilization").await;
+    assert!((0.0..1.0).contains(&cpu), "{cpu}");
+    let memory = value(&windlass, image, "memory-utilization").await;
+    assert!(memory > 0.0 && memory < 1.0, "{memory}");
+    assert_eq!(value(&windlass, "twin", "also").await, 41.0);
+
+    let shown = windlass.get(&format!("/images/{image}")).await.ok();
+    assert_eq!(shown["desired"]["metrics"]["printed"]["exec"]["command"], json!(["sh", "-c", "echo 42"]));
+    assert_eq!(shown["desired"]["metrics"]["printed"]["max_age"], json!(60.0));
+    // Said again as it is shown, it is the same.
+    let said = json!({"metrics": shown["desired"]["metrics"]});
+    let again = windlass.put(&format!("/images/{image}/metrics"), said).await.ok();
+    assert_eq!(again["desired"]["metrics"], shown["desired"]["metrics"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_same_question_of_two_workloads_is_asked_once() -> anyhow::Result<()> {
+    let site = Site::new("twins").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    let (url, asked) = document("7").await;
+    for name in ["one", "two"] {
+        let mut body = start_body(image, 1, 5);
+        body["name"] = json!(name);
+        body["metrics"] = json!({"depth": {"json": {"url": url, "pointer": ""}, "interval": 1}});
+        windlass.post("/start/container", body).await.ok();
+    }
+    // Each may have been asked for alone before the other was there.
+    let count = async |name| metric(&windlass, name, "depth").await["samples"].as_array().map_or(0, Vec::len);
+    let (one, two, before) = (count("one").await, count("two").await, asked.load(Ordering::SeqCst));
+    let values = eventually("five more values of each", LIMIT, async || {
+        let (more, as_many) = (count("one").await - one, count("two").await - two);
+        if more >= 5 && as_many >= 5 { Ok(more + as_many) } else { Err(format!("{more} and {as_many}")) }
+    })
+    .await;
+    let questions = (asked.load(Ordering::SeqCst) - before) as usize;
+    assert!(questions <= values / 2 + 2, "{questions} questions for {values} values");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_metric_is_told_with_its_place() -> anyhow::Result<()> {
+    let site = Site::new("wrong-metrics").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    let mut body = start_body(image, 1, 5);
+    body["metrics"] = json!({"queue": {"push": {}}, "other": {"exec": {"command": ["true"]}}});
+    windlass.post("/start/container", body).await.ok();
+    let path = format!("/images/{image}/metrics");
+    let definitions = json!({"metrics": {
+        "Queue": {"push": {}},
+        "cpu-utilization": {"push": {}},
+        "none": {"interval": "15s"},
+        "two": {"push": {}, "exec": {"command": ["true"]}},
+        "often": {"push": {}, "interval": "10ms"},
+        "slow": {"push": {}, "timeout": "1m"},
+        "young": {"push": {}, "max_age": "1s"},
+        "place": {"json": {"url": "metrics.local", "pointer": "depth"}},
+        "empty": {"exec": {"command": []}},
+        "asks": {"prometheus": {"url": "http://127.0.0.1:9090"}},
+    }});
+    insta::assert_snapshot!(windlass.put(&path, definitions).await, @r#"
+    422 application/problem+json
+    {
+      "detail": "/metrics/Queue: a metric's name is 1 to 63 lower-case letters, digits, `-` and `_`; /metrics/asks/prometheus/query: this field is required; /metrics/cpu-utilization: every workload has a metric of this name; choose another one; /metrics/empty/exec/command: expected a program and its arguments; /metrics/none: a metric has one source: `prometheus`, `json`, `exec` or `push`; /metrics/often/interval: expected 1 s to 1 h; /metrics/place/json/url: expected an address such as `http://127.0.0.1:9090`; /metrics/place/json/pointer: expected a JSON pointer such as `/queues/0/depth`, or `\"\"` for the whole document; /metrics/slow/timeout: expected 10 ms up to `interval`; /metrics/two: a metric has one source: `prometheus`, `json`, `exec` or `push`; /metrics/young/max_age: expected `interval` up to a day",
+      "errors": [
+        {
+          "detail": "a metric's name is 1 to 63 lower-case letters, digits, `-` and `_`",
+          "pointer": "/metrics/Queue"
+        },
+        {
+          "detail": "this field is required",
+          "pointer": "/metrics/asks/prometheus/query"
+        },
+        {
+          "detail": "every workload has a metric of this name; choose another one",
+          "pointer": "/metrics/cpu-utilization"
+        },
+        {
+          "detail": "expected a program and its arguments",
+          "pointer": "/metrics/empty/exec/command"
+        },
+        {
+          "detail": "a metric has one source: `prometheus`, `json`, `exec` or `push`",
+          "pointer": "/metrics/none"
+        },
+        {
+          "detail": "expected 1 s to 1 h",
+          "pointer": "/metrics/often/interval"
+        },
+        {
+          "detail": "expected an address such as `http://127.0.0.1:9090`",
+          "pointer": "/metrics/place/json/url"
+        },
+        {
+          "detail": "expected a JSON pointer such as `/queues/0/depth`, or `\"\"` for the whole document",
+          "pointer": "/metrics/place/json/pointer"
+        },
+        {
+          "detail": "expected 10 ms up to `interval`",
+          "pointer": "/metrics/slow/timeout"
+        },
+        {
+          "detail": "a metric has one source: `prometheus`, `json`, `exec` or `push`",
+          "pointer": "/metrics/two"
+        },
+        {
+          "detail": "expected `interval` up to a day",
+          "pointer": "/metrics/young/max_age"
+        }
+      ],
+      "status": 422,
+      "title": "Unprocessable Entity",
+      "type": "about:blank"
+    }
+    "#);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
+    let samples = json!({"samples": [
+        {"name": "quue", "value": 1},
+        {"name": "other", "value": 1},
+        {"name": "queue", "value": -1},
+        {"name": "queue", "value": "1"},
+        {"name": "queue", "value": 1, "at": now + 120_000},
+        {"name": "queue", "value": 1, "at": 5},
+    ]});
+    insta::assert_snapshot!(windlass.post(&path, samples).await, @r#"
+    422 application/problem+json
+    {
+      "detail": "/samples/0/name: unknown metric that is pushed; did you mean `queue`?; /samples/1/name: unknown metric that is pushed; expected `queue`; /samples/2/value: negative: the value is -1, and this metric has no negative values; /samples/3/value: expected a number; /samples/4/at: it is more than 60 s ahead of this clock; /samples/5/at: it is more than a day ago",
+      "errors": [
+        {
+          "detail": "unknown metric that is pushed; did you mean `queue`?",
+          "pointer": "/samples/0/name"
+        },
+        {
+          "detail": "unknown metric that is pushed; expected `queue`",
+          "pointer": "/samples/1/name"
+        },
+        {
+          "detail": "negative: the value is -1, and this metric has no negative values",
+          "pointer": "/samples/2/value"
+        },
+        {
+          "detail": "expected a number",
+          "pointer": "/samples/3/value"
+        },
+        {
+          "detail": "it is more than 60 s ahead of this clock",
+          "pointer": "/samples/4/at"
+        },
+        {
+          "detail": "it is more than a day ago",
+          "pointer": "/samples/5/at"
+        }
+      ],
+      "status": 422,
+      "title": "Unprocessable Entity",
+      "type": "about:blank"
+    }
+    "#);
+    // All or none.
+    assert_eq!(metric(&windlass, image, "queue").await["samples"], json!([]));
+    assert_eq!(windlass.get("/images/unknown/metrics").await.status, 404);
+    assert_eq!(windlass.get(&format!("{path}?since=yesterday")).await.status, 422);
+    let later = windlass.get(&format!("{path}?since={}", now + 60_000)).await.ok();
+    assert!(later["metrics"].as_array().is_some_and(|metrics| metrics.len() == 7), "{later}");
+    Ok(())
+}
