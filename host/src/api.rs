@@ -9,6 +9,7 @@ pub mod containers;
 pub mod error;
 pub mod fields;
 pub mod guard;
+pub mod guardrails;
 pub mod images;
 pub mod metrics;
 pub mod openapi;

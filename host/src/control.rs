@@ -24,6 +24,7 @@ pub mod probe;
 pub mod report;
 mod shadow;
 mod shared;
+pub mod smooth;
 
 pub use controller::{Controller, Parts, Started};
 pub use error::ControlError;

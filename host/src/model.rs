@@ -7,6 +7,7 @@
 pub mod facts;
 #[cfg(test)]
 pub mod fixtures;
+pub mod guardrails;
 pub mod history;
 pub mod image;
 pub mod login;
@@ -23,12 +24,13 @@ pub mod time;
 pub mod verdict;
 pub mod workload;
 
-pub use history::{History, SlotHistory};
+pub use guardrails::{Amount, Guardrail, Guardrails, Rate, Select};
+pub use history::{Change, History, Proposal, SlotHistory};
 pub use image::ImageRef;
 pub use login::RegistryLogin;
 pub use metric::{BuiltIn, Metric, MetricFailure, MetricSource};
 pub use origin::Origin;
-pub use plan::{Deferral, Plan, Recommendation, Step};
+pub use plan::{Deferral, Plan, Recommendation, Stages, Step};
 pub use replica::{ContainerId, Phase, PortBinding, Replica, Slot};
 pub use shadow::{Difference, ShadowTally};
 pub use snapshot::Snapshot;

@@ -102,6 +102,7 @@ fn workload() -> anyhow::Result<Workload> {
         command: None,
         policies: Default::default(),
         metrics: Default::default(),
+        guardrails: None,
     })
 }
 

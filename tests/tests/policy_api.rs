@@ -28,7 +28,10 @@ async fn a_policy_is_pushed_chosen_swapped_and_rolled_back_while_windlass_runs()
     let site = Site::new("push").await?;
     let image = site.engine().prepare(Fixture::Web).await?;
     let mut windlass = site.start().await?;
-    windlass.post("/start/container", start_body(image, 1, 5)).await.ok();
+    let mut body = start_body(image, 1, 5);
+    // What is proposed is wanted at once.
+    body["guardrails"] = json!({"scale_down": {"window": 0}});
+    windlass.post("/start/container", body).await.ok();
 
     insta::assert_snapshot!(windlass.put_component("/policies/queue", hostile::proposes(3).build()).await, @r#"
     200 application/json

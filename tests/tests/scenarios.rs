@@ -336,6 +336,7 @@ fn workload(image: &str, words: &[&str]) -> anyhow::Result<Workload> {
         command: None,
         policies: Default::default(),
         metrics: Default::default(),
+        guardrails: None,
     })
 }
 

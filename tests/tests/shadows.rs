@@ -84,6 +84,7 @@ fn workload() -> anyhow::Result<Workload> {
         command: None,
         policies: PolicyChoices::default(),
         metrics: std::collections::BTreeMap::new(),
+        guardrails: None,
     })
 }
 

@@ -34,6 +34,7 @@ pub fn workload(image: &str, count: u32) -> Workload {
         command: None,
         policies: Default::default(),
         metrics: Default::default(),
+        guardrails: None,
     }
 }
 

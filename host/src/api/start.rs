@@ -5,7 +5,7 @@ use super::error::Problem;
 use super::fields::{self, Fields, Problems};
 use super::request::{JsonBody, NoQuery};
 use super::views::StartAnswer;
-use super::{metrics, policies};
+use super::{guardrails, metrics, policies};
 use crate::model::text::duration;
 use crate::model::workload::{
     Bounds, ContainerPort, DesiredStatus, Mode, Probe, ProbeTarget, Resources, Workload, WorkloadKey,
@@ -33,6 +33,7 @@ pub(super) const FIELDS: &[&str] = &[
     "health_policy",
     "shadow_policies",
     "metrics",
+    "guardrails",
 ];
 /// What says who decides about a workload that is there.
 pub(super) const POLICIES: &[&str] = &["scaling_policy", "health_policy", "shadow_policies", "mode"];
@@ -61,7 +62,7 @@ pub async fn start(
     policies::check(&state, &workload.policies).await?;
     let image = workload.image.to_string();
     let controller = state.controller;
-    let started = super::request::to_the_end(async move { controller.start(workload).await }).await?;
+    let started = Box::pin(super::request::to_the_end(async move { controller.start(workload).await })).await?;
     Ok(Json(StartAnswer {
         ok: true,
         action: if started.created { "created" } else { "kept-existing" },
@@ -118,6 +119,7 @@ fn read(body: &Value, problems: &mut Problems) -> Option<Workload> {
     let command = fields.nullable("command", problems, command);
     let policies = choices(&fields, problems);
     let metrics = fields.nullable("metrics", problems, metrics::definitions);
+    let guardrails = fields.nullable("guardrails", problems, guardrails::read);
     if let (Some(ports), Some(bounds)) = (&ports, bounds)
         && let Some(reason) = fixed_ports_conflict(ports, bounds)
     {
@@ -138,6 +140,7 @@ fn read(body: &Value, problems: &mut Problems) -> Option<Workload> {
         command,
         policies,
         metrics: metrics.unwrap_or_default(),
+        guardrails,
     })
 }
 

@@ -298,6 +298,7 @@ async fn the_description_and_the_router_agree() {
     get /images/{image}
     get /images/{image}/containers
     get /images/{image}/decisions
+    put /images/{image}/guardrails
     get /images/{image}/health
     get /images/{image}/metrics
     post /images/{image}/metrics

@@ -11,7 +11,7 @@ use super::shared::Shared;
 use crate::model::facts::Sample;
 use crate::model::settings::ControlSettings;
 use crate::model::workload::{Bounds, DesiredStatus};
-use crate::model::{Metric, PolicyChoices, Replica, Timestamp, Workload, WorkloadKey};
+use crate::model::{Guardrails, Metric, PolicyChoices, Replica, Timestamp, Workload, WorkloadKey};
 use crate::net::Net;
 use crate::policy::PolicySource;
 use crate::runtime::{Runtime, RuntimeError};
@@ -91,7 +91,7 @@ impl Controller {
     }
 
     /// Stores the desired state and answers after the pass it woke. Of an existing workload everything is
-    /// replaced but its target, which the pass moves into the new bounds, and policies and metrics that are not named.
+    /// replaced but its target, which the pass moves into the new bounds, and policies, metrics and guardrails that are not named.
     ///
     /// A container that is there is kept: where none runs and the workload is to run, the oldest is started.
     pub async fn start(&self, workload: Workload) -> Result<Started, ControlError> {
@@ -154,6 +154,7 @@ impl Controller {
             if workload.metrics.is_empty() {
                 workload.metrics.clone_from(&state.workload.metrics);
             }
+            workload.guardrails = workload.guardrails.take().or(state.workload.guardrails.clone());
             let assigned = state.workload.policies.clone();
             let named = std::mem::take(&mut workload.policies);
             workload.policies = PolicyChoices {
@@ -181,6 +182,11 @@ impl Controller {
     /// Changes who decides about a workload and answers with the pass they decided first.
     pub async fn assign(&self, key: &WorkloadKey, policies: PolicyChoices) -> Result<PassReport, ControlError> {
         self.change(key, |workload| workload.policies = policies).await
+    }
+
+    /// Changes how fast the count may follow what is proposed and answers with the pass after it.
+    pub async fn guard(&self, key: &WorkloadKey, guardrails: Guardrails) -> Result<PassReport, ControlError> {
+        self.change(key, |workload| workload.guardrails = Some(guardrails)).await
     }
 
     /// Changes what is measured of a workload and answers with the pass after it.

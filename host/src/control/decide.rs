@@ -1,17 +1,19 @@
 //! The guardrails: what the host makes of a verdict. Pure: no clock, no I/O, the same values in always
 //! give the same plan out.
 //!
-//! In this order: bounds; hold where a policy is unavailable or its metrics have no value; scale-down victims; healing with backoff
+//! In this order: bounds; hold where a policy is unavailable, its metrics have no value or replicas are still to come;
+//! windows, cooldowns and rates (`smooth`); scale-down victims; healing with backoff
 //! and a cap; creation of what is missing. What a policy proposes can only ever move the count within
 //! the bounds, and only a health policy that answered can cause a replica to be healed.
 
+use super::smooth::{Smoothed, note_change, smooth};
 use crate::model::facts::{Assessment, HealthStatus, Remedy};
 use crate::model::settings::ControlSettings;
 use crate::model::verdict::FailedMetrics;
 use crate::model::workload::{DesiredStatus, Mode};
 use crate::model::{
-    ContainerId, Deferral, History, Phase, Plan, Recommendation, Replica, Slot, SlotHistory, Snapshot, Step, Timestamp,
-    Verdict, Workload,
+    ContainerId, Deferral, Guardrails, History, Phase, Plan, Recommendation, Replica, Slot, SlotHistory, Snapshot,
+    Stages, Step, Timestamp, Verdict, Workload,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -40,8 +42,8 @@ pub fn decide(
             reason: format!("only recommended: {}", plan.reason),
             steps: Vec::new(),
             recommended: Some(Recommendation { target: plan.target, steps: plan.steps }),
-            // Nothing was restarted, so no restart is counted; what the policies remember goes on.
-            history: History { slots: history.slots.clone(), ..plan.history },
+            // Nothing was restarted or changed, so nothing of it is counted; what the policies remember goes on.
+            history: History { slots: history.slots.clone(), changes: history.changes.clone(), ..plan.history },
             ..plan
         },
     }
@@ -59,7 +61,10 @@ fn plan(
     if desired.resources.status == DesiredStatus::Stopped {
         return stopped(desired, snapshot, history);
     }
-    let (target, reason) = bounded_target(desired, verdict);
+    let guardrails = desired.guardrails.clone().unwrap_or_default();
+    let there = snapshot.counted().count();
+    let (target, reason, stages) = steered(desired, verdict, &guardrails, there, &mut history, now);
+    note_change(desired.target, target, &guardrails, &mut history, now);
     let mut planner = Planner { settings, now, look_again: None, steps: Vec::new(), deferred: Vec::new() };
 
     let mut counted: Vec<&Replica> = snapshot.counted().collect();
@@ -74,7 +79,7 @@ fn plan(
         planner.look_again_after(Duration::from_millis(after).max(SHORTEST_EVALUATE_AFTER));
     }
     let Planner { steps, deferred, look_again, .. } = planner;
-    Plan { target, reason, steps, deferred, recommended: None, history, look_again }
+    Plan { target, reason, stages, steps, deferred, recommended: None, history, look_again }
 }
 
 /// What the policies are to be handed next time: what they returned, or what they were handed if they failed.
@@ -113,6 +118,7 @@ fn stopped(desired: &Workload, snapshot: &Snapshot, history: History) -> Plan {
     Plan {
         target: desired.bounds.clamp(desired.target),
         reason,
+        stages: None,
         steps,
         deferred: Vec::new(),
         recommended: None,
@@ -121,44 +127,54 @@ fn stopped(desired: &Workload, snapshot: &Snapshot, history: History) -> Plan {
     }
 }
 
-/// The count to steer to, and why.
-fn bounded_target(desired: &Workload, verdict: &Verdict) -> (u32, String) {
+/// The count to steer to, why, and what became of the proposal. `there` replicas count now.
+fn steered(
+    desired: &Workload,
+    verdict: &Verdict,
+    guardrails: &Guardrails,
+    there: usize,
+    history: &mut History,
+    now: Timestamp,
+) -> (u32, String, Option<Stages>) {
     let bounds = desired.bounds;
+    // Bounds at once and before everything: what is outside of them is not where a step begins.
+    let current = bounds.clamp(desired.target);
     let policy = &verdict.scaling.policy.name;
-    match &verdict.scaling.answer {
-        Ok(decision) => {
-            let target = bounds.clamp(decision.replicas);
-            let current = bounds.clamp(desired.target);
-            let FailedMetrics { failed, are_all } = &verdict.failed_metrics;
-            // A value that is missing is not a small one.
-            if !failed.is_empty() && (target < current || (*are_all && target > current)) {
-                let blocked = if *are_all { "no metric has a value" } else { "not every metric has a value" };
-                let why = format!(
-                    "held at {current}: {blocked} ({}); `{policy}` proposed {}: {}",
-                    failed.join(", "),
-                    decision.replicas,
-                    decision.reason
-                );
-                return (current, why);
-            }
-            let reason = if target == decision.replicas {
-                decision.reason.clone()
-            } else {
-                format!(
-                    "`{policy}` proposed {}, bounded to {target} (min {}, max {}): {}",
-                    decision.replicas,
-                    bounds.min(),
-                    bounds.max(),
-                    decision.reason
-                )
-            };
-            (target, reason)
-        }
+    let decision = match &verdict.scaling.answer {
+        Ok(decision) => decision,
         Err(failure) => {
-            let target = bounds.clamp(desired.target);
-            (target, format!("held at {target}: scaling policy `{policy}` is unavailable ({failure})"))
+            return (current, format!("held at {current}: scaling policy `{policy}` is unavailable ({failure})"), None);
         }
+    };
+    let raw = decision.replicas;
+    let held = |why: String| {
+        let stages = Stages { raw, stabilized: current, limited: current, bounded: current };
+        (current, format!("held at {current}: {why}; `{policy}` proposed {raw}: {}", decision.reason), Some(stages))
+    };
+    let wanted = bounds.clamp(raw);
+    let FailedMetrics { failed, are_all } = &verdict.failed_metrics;
+    // A value that is missing is not a small one.
+    if !failed.is_empty() && (wanted < current || (*are_all && wanted > current)) {
+        let blocked = if *are_all { "no metric has a value" } else { "not every metric has a value" };
+        return held(format!("{blocked} ({})", failed.join(", ")));
     }
+    let is_rising = there < usize::try_from(current).unwrap_or(usize::MAX);
+    if wanted < current && desired.bounds.clamp(desired.target) == desired.target && is_rising {
+        return held(format!("{there} of {current} replicas are there, the others are still to come"));
+    }
+    let Smoothed { stages, held_back } = smooth(raw, current, bounds, guardrails, history, now);
+    let target = stages.bounded;
+    let reason = match held_back {
+        Some(why) => format!("`{policy}` proposed {raw}, steered to {target}: {why}; {}", decision.reason),
+        None if target == raw => decision.reason.clone(),
+        None => format!(
+            "`{policy}` proposed {raw}, bounded to {target} (min {}, max {}): {}",
+            bounds.min(),
+            bounds.max(),
+            decision.reason
+        ),
+    };
+    (target, reason, Some(stages))
 }
 
 struct Planner<'a> {

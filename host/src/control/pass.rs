@@ -182,6 +182,7 @@ async fn record(
     let mut body = evaluation.record(policies);
     body["target"] = json!(plan.target);
     body["reason"] = json!(plan.reason);
+    body["stages"] = json!(plan.stages);
     body["steps"] = json!(plan.steps);
     body["deferred"] = json!(plan.deferred);
     body["recommended"] = json!(plan.recommended);

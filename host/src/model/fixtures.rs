@@ -26,6 +26,7 @@ pub fn workload(image: &str, min: u32, max: u32) -> Workload {
         command: None,
         policies: Default::default(),
         metrics: Default::default(),
+        guardrails: None,
     }
 }
 

@@ -31,4 +31,30 @@ pub struct History {
     /// Whose they are; none: nobody's yet.
     #[serde(default)]
     pub health_memory_of: Option<MemoryOwner>,
+    /// What was proposed within the longest window, by time; equal ones in a row are one, of the time of the last.
+    #[serde(default)]
+    pub proposals: Vec<Proposal>,
+    /// How the count changed within the longest time that matters, by time.
+    #[serde(default)]
+    pub changes: Vec<Change>,
+}
+
+/// A count that was proposed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// When last.
+    pub at: Timestamp,
+    /// Within the bounds of then.
+    pub count: u32,
+}
+
+/// A change of the count steered to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// When.
+    pub at: Timestamp,
+    /// The count before.
+    pub from: u32,
+    /// The count after.
+    pub to: u32,
 }

@@ -49,6 +49,19 @@ pub enum Step {
     },
 }
 
+/// What became of a proposal on its way to the count steered to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Stages {
+    /// What the policy proposed.
+    pub raw: u32,
+    /// What the proposals of the windows agree on, outside of cooldowns.
+    pub stabilized: u32,
+    /// What the rates allow of that.
+    pub limited: u32,
+    /// What lies within the bounds.
+    pub bounded: u32,
+}
+
 impl Step {
     /// Why it is done.
     pub fn reason(&self) -> &str {
@@ -99,4 +112,6 @@ pub struct Plan {
     pub history: History,
     /// Look again after this time even if nothing happens; none: at the usual interval.
     pub look_again: Option<Duration>,
+    /// What became of the proposal; none: the scaling policy was unavailable, or not asked for a count.
+    pub stages: Option<Stages>,
 }

@@ -1,7 +1,7 @@
 //! What the user asked for: the desired state of one workload.
 
-use super::Metric;
 use super::quantity::{Cpu, Memory};
+use super::{Guardrails, Metric};
 use super::{ImageRef, Invalid};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -299,6 +299,9 @@ pub struct Workload {
     /// What is measured of it, by name, besides what every workload has.
     #[serde(default)]
     pub metrics: BTreeMap<String, Metric>,
+    /// How fast its count may follow what is proposed; none: as [`Guardrails::default`] says.
+    #[serde(default)]
+    pub guardrails: Option<Guardrails>,
 }
 
 #[cfg(test)]

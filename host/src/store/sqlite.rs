@@ -295,7 +295,7 @@ impl Store for SqliteStore {
 mod tests {
     use super::*;
     use crate::model::fixtures::workload;
-    use crate::model::{MemoryOwner, PolicyIdentity, PolicyKind, Slot, SlotHistory};
+    use crate::model::{Change, MemoryOwner, PolicyIdentity, PolicyKind, Proposal, Slot, SlotHistory};
     use serde_json::json;
 
     fn open(directory: &Path) -> SqliteStore {
@@ -315,6 +315,8 @@ mod tests {
             scaling_memory_of: Some(owner),
             health_memory: vec![1],
             health_memory_of: None,
+            proposals: vec![Proposal { at: Timestamp(7), count: 3 }],
+            changes: vec![Change { at: Timestamp(8), from: 2, to: 3 }],
         };
         let shadow = ShadowTally::new(PolicyKind::Scaling, PolicyIdentity::default(), "{}".into(), Timestamp(9));
         let shadows = vec![ShadowTally { memory: vec![3], ..shadow }];

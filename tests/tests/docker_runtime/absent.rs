@@ -44,6 +44,7 @@ fn workload() -> Workload {
         command: None,
         policies: Default::default(),
         metrics: Default::default(),
+        guardrails: None,
     }
 }
 

@@ -73,6 +73,7 @@ impl Fixture {
             probe: None,
             policies: Default::default(),
             metrics: Default::default(),
+            guardrails: None,
             command: Some(command.iter().map(|word| (*word).to_owned()).collect()),
         }
     }

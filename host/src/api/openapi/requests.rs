@@ -42,6 +42,8 @@ pub struct StartContainerRequest {
     pub shadow_policies: Option<Vec<ChoiceRequest>>,
     /// What is measured of it by name, besides what every workload has; null or absent: what is already.
     pub metrics: Option<BTreeMap<String, MetricDefinition>>,
+    /// How fast the count may follow what is proposed; null or absent: as it is already, at first the defaults.
+    pub guardrails: Option<GuardrailsRequest>,
     /// Replaces the image's command.
     pub command: Option<Vec<String>>,
 }
@@ -133,6 +135,51 @@ pub struct ChoiceRequest {
     /// Its configuration, as its schema says.
     #[schema(value_type = Option<Object>)]
     pub config: Option<Value>,
+}
+
+/// Body of `PUT /images/{image}/guardrails`; what is absent is as the defaults are.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GuardrailsRequest {
+    /// Of a count that rises; by default at once, by 4 or 100 % in 15 s, whichever is more.
+    #[schema(nullable = false)]
+    pub scale_up: Option<DirectionRequest>,
+    /// Of a count that falls; by default to the highest proposal of 5 min, by 100 % in 15 s.
+    #[schema(nullable = false)]
+    pub scale_down: Option<DirectionRequest>,
+}
+
+/// Guardrails of one direction. Durations are a number of seconds, or text such as `5m`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DirectionRequest {
+    /// The count moves no further than every proposal of this time agrees; 0 s to 1 h.
+    #[schema(value_type = Option<Value>)]
+    pub window: Option<Value>,
+    /// Time after a step in this direction before the next; 0 s to 1 h.
+    #[schema(value_type = Option<Value>)]
+    pub cooldown: Option<Value>,
+    /// Which of the rates holds: `max` (the one that allows most), `min`, or `disabled`: no step in this direction.
+    #[schema(default = "max", nullable = false)]
+    pub select: Option<String>,
+    /// How much in what time; empty: as much as is proposed.
+    #[schema(max_items = 8, nullable = false)]
+    pub rates: Option<Vec<RateRequest>>,
+}
+
+/// How much the count may change in a time: `count` or `percent`, one of them.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RateRequest {
+    /// Replicas.
+    #[schema(minimum = 1, maximum = 1000, nullable = false)]
+    pub count: Option<u32>,
+    /// Percent of the replicas there were when the time began.
+    #[schema(minimum = 1, maximum = 1000, nullable = false)]
+    pub percent: Option<u32>,
+    /// The time: 1 s to 1 h.
+    #[schema(value_type = Value)]
+    pub per: Value,
 }
 
 /// Body of `PUT /images/{image}/metrics`.

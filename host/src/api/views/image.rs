@@ -1,6 +1,7 @@
 //! The answer of `GET /images/{image}`: one workload in full.
 
 use super::{ActionView, ContainerSummary, DesiredBounds, ImageSummary, ResourcesView};
+use crate::api::guardrails;
 use crate::api::metrics::shown;
 use crate::control::report::PolicyReport;
 use crate::control::{PassReport, WorkloadView};
@@ -166,6 +167,9 @@ pub struct DesiredView {
     pub shadow_policies: Vec<Value>,
     /// What is measured of it besides what every workload has, in the form of the start request; durations in seconds.
     pub metrics: BTreeMap<String, Value>,
+    /// How fast the count may follow what is proposed, in the form of the start request; durations in seconds.
+    #[schema(value_type = Object)]
+    pub guardrails: Value,
     /// `act`, or `recommend`: what would be done is recorded, and nothing is done.
     #[schema(value_type = String)]
     pub mode: Mode,
@@ -234,6 +238,7 @@ impl From<&WorkloadView> for ImageView {
                 health_policy: workload.policies.health.as_ref().map(choice),
                 shadow_policies: workload.policies.shadows.iter().map(choice).collect(),
                 metrics: workload.metrics.iter().map(|(name, metric)| (name.clone(), shown(metric))).collect(),
+                guardrails: guardrails::shown(&workload.guardrails.clone().unwrap_or_default()),
                 mode: workload.policies.mode,
             },
             observed: ObservedView {

@@ -102,6 +102,7 @@ fn view() -> WorkloadView {
             command: None,
             policies: Default::default(),
             metrics: Default::default(),
+            guardrails: None,
         },
         health: BTreeMap::from([(running.id.clone(), HealthStatus::Healthy)]),
         health_reasons: BTreeMap::from([(running.id.clone(), "3 probes answered".into())]),
@@ -325,6 +326,34 @@ fn a_workload_is_shown_with_what_runs_and_why() {
         "health_policy": null,
         "shadow_policies": [],
         "metrics": {},
+        "guardrails": {
+          "scale_down": {
+            "cooldown": 0.0,
+            "rates": [
+              {
+                "per": 15.0,
+                "percent": 100
+              }
+            ],
+            "select": "max",
+            "window": 300.0
+          },
+          "scale_up": {
+            "cooldown": 0.0,
+            "rates": [
+              {
+                "count": 4,
+                "per": 15.0
+              },
+              {
+                "per": 15.0,
+                "percent": 100
+              }
+            ],
+            "select": "max",
+            "window": 0.0
+          }
+        },
         "mode": "act"
       },
       "observed": {

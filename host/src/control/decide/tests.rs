@@ -55,7 +55,8 @@ impl Pass {
         let mut history = History::default();
         history.slots.extend(replicas.iter().map(|replica| (replica.slot, SlotHistory::default())));
         Self {
-            desired: desired.clone(),
+            // How steps are smoothed has tests of its own.
+            desired: Workload { guardrails: Some(Guardrails::none()), ..desired.clone() },
             snapshot: Snapshot { at: NOW, replicas, ..Snapshot::default() },
             history,
             settings: ControlSettings::default(),
@@ -222,6 +223,38 @@ fn a_metric_without_a_value_blocks_scaling_down_and_never_up() {
     let failed_metrics = FailedMetrics { failed: vec!["`queue` is stale".to_owned()], are_all: true };
     let pass = Pass { scaling: proposes(2), failed_metrics, ..Pass::of(&outside, replicas(&outside, 9)) };
     assert_eq!(pass.decide().target, 5);
+}
+
+#[test]
+fn nothing_shrinks_while_replicas_are_still_to_come() {
+    let desired = Workload { target: 5, ..workload("web", 1, 9) };
+    let mut pass = Pass::of(&desired, replicas(&desired, 3));
+    pass.scaling = proposes(2);
+    let plan = pass.decide();
+    assert_eq!((plan.target, created_slots(&plan)), (5, vec![4, 5]));
+    let why = "held at 5: 3 of 5 replicas are there, the others are still to come; `min-max` proposed 2: because";
+    assert_eq!(plan.reason, why);
+}
+
+#[test]
+fn a_proposal_is_smoothed_and_each_stage_is_told() {
+    let desired = Workload { target: 2, ..workload("web", 1, 9) };
+    let mut pass = Pass::of(&desired, replicas(&desired, 2));
+    pass.desired.guardrails = None;
+    pass.scaling = proposes(50);
+    let plan = pass.decide();
+    assert_eq!(plan.stages, Some(Stages { raw: 50, stabilized: 9, limited: 6, bounded: 6 }));
+    let why = "`min-max` proposed 50, steered to 6: at most 4 in 15 s or 100 % in 15 s is allowed; because";
+    assert_eq!((plan.target, plan.reason.as_str()), (6, why));
+    // What only recommends has changed nothing, and counts nothing.
+    pass.desired.policies.mode = Mode::Recommend;
+    assert_eq!((pass.decide().history.changes, plan.history.changes.len()), (vec![], 1));
+    // Down: the count there is stands for what was proposed before the host knew.
+    pass.desired.policies.mode = Mode::Act;
+    pass.scaling = proposes(1);
+    let plan = pass.decide();
+    assert_eq!((plan.target, plan.history.proposals.len()), (2, 2));
+    assert!(plan.reason.contains("2 is the highest proposal of the last 300 s"), "{}", plan.reason);
 }
 
 #[test]

@@ -201,6 +201,7 @@ mod tests {
             command: Some(vec!["httpd".to_owned()]),
             policies: Default::default(),
             metrics: Default::default(),
+            guardrails: None,
         }
     }
 

@@ -1,0 +1,148 @@
+//! Windows, cooldowns and rates, each case a short story: (second, proposal) → the count steered to.
+
+use super::*;
+
+const BASE: u64 = 1_000_000_000;
+
+/// Steers by these proposals from `current`, and gives the counts.
+fn steered(guardrails: &Guardrails, current: u32, story: &[(u64, u32)]) -> Vec<u32> {
+    let bounds = Bounds::new(0, 100).expect("bounds");
+    let (mut history, mut current) = (History::default(), current);
+    let mut counts = Vec::new();
+    for (second, raw) in story {
+        let now = Timestamp(BASE + second * 1_000);
+        let to = smooth(*raw, current, bounds, guardrails, &mut history, now).stages.bounded;
+        note_change(current, to, guardrails, &mut history, now);
+        current = to;
+        counts.push(current);
+    }
+    counts
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn rate(amount: Amount, per: u64) -> Rate {
+    Rate { amount, per: seconds(per) }
+}
+
+#[test]
+fn the_count_falls_to_the_highest_proposal_of_the_window_and_rises_at_once() {
+    let guardrails = Guardrails::default();
+    // The count there is stands for the time before: nothing shrinks within the first window.
+    assert_eq!(steered(&guardrails, 6, &[(0, 2), (100, 2), (299, 2), (300, 2)]), [6, 6, 6, 2]);
+    assert_eq!(steered(&guardrails, 6, &[(0, 2), (200, 4), (301, 2), (499, 2), (500, 2)]), [6, 6, 4, 4, 2]);
+    assert_eq!(steered(&guardrails, 2, &[(0, 3), (15, 2), (30, 6)]), [3, 3, 6]);
+}
+
+#[test]
+fn where_the_windows_disagree_the_count_stays() {
+    let mut guardrails = Guardrails::none();
+    (guardrails.up.window, guardrails.down.window) = (seconds(60), seconds(60));
+    assert_eq!(steered(&guardrails, 5, &[(0, 8), (15, 2), (30, 9), (45, 3)]), [5, 5, 5, 5]);
+    assert_eq!(steered(&guardrails, 5, &[(0, 8), (30, 7), (61, 9)]), [5, 5, 7]);
+}
+
+#[test]
+fn a_jump_is_spread_by_the_rate_that_allows_most() {
+    let guardrails = Guardrails::default();
+    assert_eq!(steered(&guardrails, 1, &[(0, 50), (14, 50), (15, 50), (30, 50), (45, 50)]), [5, 5, 10, 20, 40]);
+    let slow = Guardrails { up: Guardrail { select: Select::Min, ..guardrails.up.clone() }, ..guardrails };
+    assert_eq!(steered(&slow, 1, &[(0, 50), (15, 50), (30, 50), (45, 50)]), [2, 4, 8, 12]);
+    assert_eq!(steered(&slow, 0, &[(0, 50), (15, 50)]), [0, 0], "a part of nothing is nothing");
+}
+
+#[test]
+fn percents_round_up_on_the_way_up_and_leave_no_part_on_the_way_down() {
+    let mut guardrails = Guardrails::none();
+    guardrails.up.rates = vec![rate(Amount::Percent(1), 60)];
+    guardrails.down.rates = vec![rate(Amount::Percent(10), 60)];
+    assert_eq!(steered(&guardrails, 3, &[(0, 9), (30, 9), (60, 9)]), [4, 4, 5]);
+    assert_eq!(steered(&guardrails, 25, &[(0, 0), (30, 0), (60, 0)]), [22, 22, 19]);
+}
+
+#[test]
+fn a_rate_counts_changes_of_both_directions_and_never_turns_a_step_round() {
+    let mut guardrails = Guardrails::none();
+    guardrails.up.rates = vec![rate(Amount::Count(2), 60)];
+    // Up 2, down 1: the time began with 5, so 7 may be reached again.
+    assert_eq!(steered(&guardrails, 5, &[(0, 9), (10, 6), (20, 9), (70, 9)]), [7, 6, 7, 8]);
+    // The count was raised further than the rate allows, by somebody else: it stays and does not fall.
+    let mut history = History { changes: vec![Change { at: Timestamp(BASE), from: 2, to: 8 }], ..History::default() };
+    let bounds = Bounds::new(0, 100).expect("bounds");
+    let smoothed = smooth(9, 8, bounds, &guardrails, &mut history, Timestamp(BASE + 1_000));
+    assert_eq!(smoothed.stages.bounded, 8);
+}
+
+#[test]
+fn a_disabled_direction_does_not_move() {
+    let mut guardrails = Guardrails::none();
+    guardrails.down.select = Select::Disabled;
+    assert_eq!(steered(&guardrails, 5, &[(0, 1), (15, 7), (30, 1)]), [5, 7, 7]);
+    guardrails.up.select = Select::Disabled;
+    assert_eq!(steered(&guardrails, 5, &[(0, 9)]), [5]);
+}
+
+#[test]
+fn a_cooldown_waits_but_for_a_larger_step_up_which_ends_that_of_steps_down() {
+    let mut guardrails = Guardrails::none();
+    (guardrails.up.cooldown, guardrails.down.cooldown) = (seconds(60), seconds(60));
+    // Two, then three: one more.
+    assert_eq!(steered(&guardrails, 4, &[(0, 6), (20, 8), (30, 9), (90, 9)]), [6, 6, 7, 9]);
+    assert_eq!(steered(&guardrails, 6, &[(0, 5), (20, 4), (60, 4)]), [5, 5, 4]);
+    assert_eq!(steered(&guardrails, 6, &[(0, 5), (20, 6), (30, 3)]), [5, 6, 3]);
+}
+
+#[test]
+fn what_held_the_count_back_is_told() {
+    let bounds = Bounds::new(1, 10).expect("bounds");
+    let told = |guardrails: &Guardrails, raw, history: &mut History| {
+        smooth(raw, 5, bounds, guardrails, history, Timestamp(BASE)).held_back
+    };
+    let defaults = Guardrails::default();
+    assert_eq!(
+        told(&defaults, 2, &mut History::default()).as_deref(),
+        Some("5 is the highest proposal of the last 300 s")
+    );
+    assert_eq!(told(&defaults, 7, &mut History::default()), None);
+    assert_eq!(told(&defaults, 50, &mut History::default()), None, "the bounds are told elsewhere");
+    let mut slow = Guardrails::none();
+    slow.up.rates = vec![rate(Amount::Count(1), 60), rate(Amount::Percent(10), 60)];
+    let said = told(&slow, 9, &mut History::default());
+    assert_eq!(said.as_deref(), Some("at most 1 in 60 s or 10 % in 60 s is allowed"));
+    slow.up.cooldown = seconds(60);
+    let mut history = History::default();
+    note_change(4, 5, &slow, &mut history, Timestamp(BASE - 20_500));
+    let said = told(&slow, 6, &mut history);
+    assert_eq!(said.as_deref(), Some("the cooldown after the last step up lasts 40 s more"));
+}
+
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever is proposed: no step is against the direction of the proposal, and every count is within the bounds.
+        #[test]
+        fn no_step_goes_further_or_the_other_way(
+            current in 0u32..30,
+            proposals in prop::collection::vec((0u64..60, 0u32..40), 1..30),
+        ) {
+            let bounds = Bounds::new(0, 30).expect("bounds");
+            let guardrails = Guardrails::default();
+            let (mut history, mut current, mut second) = (History::default(), current, 0);
+            for (later, raw) in proposals {
+                second += later;
+                let now = Timestamp(BASE + second * 1_000);
+                let to = smooth(raw, current, bounds, &guardrails, &mut history, now).stages.bounded;
+                let wanted = bounds.clamp(raw);
+                prop_assert!(to == current || (to > current && to <= wanted) || (to < current && to >= wanted));
+                note_change(current, to, &guardrails, &mut history, now);
+                current = to;
+                let within = |proposal: &Proposal| now.since(proposal.at) < seconds(300);
+                prop_assert!(history.proposals.iter().all(within), "what is too old is forgotten");
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What keeps the count from following every proposal, on a real engine and over a restart.
+
+use serde_json::json;
+use windlass_tests::harness::{Site, Windlass, start_body};
+use windlass_tests::hostile;
+use windlass_tests::images::Fixture;
+
+/// Makes a pass; the count steered to, and why.
+async fn steered(windlass: &Windlass, image: &str) -> (u64, String) {
+    windlass.post(&format!("/images/{image}/reconcile"), json!({})).await.ok();
+    let shown = windlass.get(&format!("/images/{image}")).await.ok();
+    let target = shown["desired"]["target"].as_u64().expect("a target");
+    (target, shown["last_pass"]["reason"].as_str().expect("a reason").to_owned())
+}
+
+#[tokio::test]
+async fn a_drop_waits_for_its_window_which_a_restart_does_not_shorten() -> anyhow::Result<()> {
+    let site = Site::new("guardrails").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let mut windlass = site.start().await?;
+    windlass.put_component("/policies/queue", hostile::proposes(3).build()).await.ok();
+    let mut body = start_body(image, 1, 5);
+    body["scaling_policy"] = json!({"name": "queue"});
+    windlass.post("/start/container", body).await.ok();
+    assert_eq!(steered(&windlass, image).await, (3, "as told".to_owned()));
+
+    windlass.put_component("/policies/queue", hostile::proposes(1).build()).await.ok();
+    let waits = "`queue` proposed 1, steered to 3: 3 is the highest proposal of the last 300 s; as told";
+    assert_eq!(steered(&windlass, image).await, (3, waits.to_owned()));
+    assert!(windlass.terminate().await?.success());
+    let windlass = site.start().await?;
+    assert_eq!(steered(&windlass, image).await, (3, waits.to_owned()));
+    let decision = windlass.get(&format!("/images/{image}/decisions?limit=1")).await.ok();
+    let stages = json!({"raw": 1, "stabilized": 3, "limited": 3, "bounded": 3});
+    assert_eq!(decision["decisions"][0]["stages"], stages);
+
+    let path = format!("/images/{image}/guardrails");
+    let frozen = windlass.put(&path, json!({"scale_down": {"window": 0, "select": "disabled"}})).await.ok();
+    assert_eq!(frozen["desired"]["guardrails"]["scale_down"]["select"], "disabled");
+    let disabled = "`queue` proposed 1, steered to 3: this direction is disabled; as told";
+    assert_eq!(steered(&windlass, image).await, (3, disabled.to_owned()));
+    // An operator who wants it now says so.
+    let freed = windlass.put(&path, json!({"scale_down": {"window": 0, "rates": []}})).await.ok();
+    assert_eq!(freed["desired"]["target"], 1);
+    assert_eq!(steered(&windlass, image).await, (1, "as told".to_owned()));
+    // Said again as it is shown, it is the same.
+    let again = windlass.put(&path, freed["desired"]["guardrails"].clone()).await.ok();
+    assert_eq!(again["desired"]["guardrails"], freed["desired"]["guardrails"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_guardrails_is_told_with_its_place() -> anyhow::Result<()> {
+    let site = Site::new("wrong-guardrails").await?;
+    let windlass = site.start().await?;
+    let wrong = json!({
+        "scale_up": {"window": "2h", "select": "most", "rates": [{"count": 1}, {"per": "1s"}, {"count": 0, "per": "2h"}]},
+        "scale_down": {"cooldown": "soon", "rate": []},
+    });
+    insta::assert_snapshot!(windlass.put("/images/any/guardrails", wrong).await, @r#"
+    422 application/problem+json
+    {
+      "detail": "/scale_up/window: expected 0 s to 1 h; /scale_up/select: expected `max` or `min` or `disabled`, found `\"most\"`; /scale_up/rates/0/per: this field is required; /scale_up/rates/1: a rate has `count` or `percent`, one of them; /scale_up/rates/2/count: expected a whole number from 1 to 1000, found `0`; /scale_up/rates/2/per: expected 1 s to 1 h; /scale_down/rate: unknown field; did you mean `rates`?; /scale_down/cooldown: expected a length of time: a number of seconds, or text such as `500ms`, `5s` or `1m`",
+      "errors": [
+        {
+          "detail": "expected 0 s to 1 h",
+          "pointer": "/scale_up/window"
+        },
+        {
+          "detail": "expected `max` or `min` or `disabled`, found `\"most\"`",
+          "pointer": "/scale_up/select"
+        },
+        {
+          "detail": "this field is required",
+          "pointer": "/scale_up/rates/0/per"
+        },
+        {
+          "detail": "a rate has `count` or `percent`, one of them",
+          "pointer": "/scale_up/rates/1"
+        },
+        {
+          "detail": "expected a whole number from 1 to 1000, found `0`",
+          "pointer": "/scale_up/rates/2/count"
+        },
+        {
+          "detail": "expected 1 s to 1 h",
+          "pointer": "/scale_up/rates/2/per"
+        },
+        {
+          "detail": "unknown field; did you mean `rates`?",
+          "pointer": "/scale_down/rate"
+        },
+        {
+          "detail": "expected a length of time: a number of seconds, or text such as `500ms`, `5s` or `1m`",
+          "pointer": "/scale_down/cooldown"
+        }
+      ],
+      "status": 422,
+      "title": "Unprocessable Entity",
+      "type": "about:blank"
+    }
+    "#);
+    Ok(())
+}
