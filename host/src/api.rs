@@ -13,6 +13,7 @@ pub mod guardrails;
 pub mod images;
 pub mod metrics;
 pub mod openapi;
+pub mod overrides;
 pub mod paths;
 pub mod policies;
 pub mod request;

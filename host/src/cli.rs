@@ -11,6 +11,7 @@ pub mod logging;
 pub mod new;
 pub mod policy;
 pub mod remote;
+pub mod scaling;
 pub mod serve;
 mod trial;
 
@@ -38,6 +39,9 @@ enum Command {
     /// Try policies without a server or an engine, and change those of a windlass that runs.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Pause the scaling of a workload, freeze a direction, force a count for a time.
+    #[command(subcommand)]
+    Scaling(scaling::ScalingCommand),
     /// The process that compiles one policy under limits; started by windlass itself.
     #[command(hide = true, disable_help_flag = true)]
     CompilePolicy {
@@ -53,14 +57,15 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Config(command) => config::run(command),
-        Command::Policy(command) => policy(command),
+        Command::Policy(command) => in_runtime(policy::run(command)),
+        Command::Scaling(command) => in_runtime(async move { policy::printed(scaling::run(&command).await) }),
         Command::CompilePolicy { .. } => compile_policy::compile_policy(),
     }
 }
 
-fn policy(command: policy::PolicyCommand) -> ExitCode {
+fn in_runtime(command: impl Future<Output = ExitCode>) -> ExitCode {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(policy::run(command)),
+        Ok(runtime) => runtime.block_on(command),
         Err(error) => fail(1, format!("cannot start the runtime: {error}")),
     }
 }

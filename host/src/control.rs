@@ -25,6 +25,7 @@ pub mod report;
 mod shadow;
 mod shared;
 pub mod smooth;
+mod target;
 
 pub use controller::{Controller, Parts, Started};
 pub use error::ControlError;

@@ -1,7 +1,7 @@
 //! What keeps the count from following every proposal, on a real engine and over a restart.
 
 use serde_json::json;
-use windlass_tests::harness::{Site, Windlass, start_body};
+use windlass_tests::harness::{Site, Windlass, binary, start_body};
 use windlass_tests::hostile;
 use windlass_tests::images::Fixture;
 
@@ -46,6 +46,52 @@ async fn a_drop_waits_for_its_window_which_a_restart_does_not_shorten() -> anyho
     // Said again as it is shown, it is the same.
     let again = windlass.put(&path, freed["desired"]["guardrails"].clone()).await.ok();
     assert_eq!(again["desired"]["guardrails"], freed["desired"]["guardrails"]);
+    Ok(())
+}
+
+/// Runs `windlass scaling …` against it.
+fn scaling(windlass: &Windlass, arguments: &[&str]) -> anyhow::Result<String> {
+    let mut command = std::process::Command::new(binary()?);
+    command.arg("scaling").args(arguments).env("WINDLASS_SERVER", format!("http://{}", windlass.address()));
+    let output = command.output()?;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+#[tokio::test]
+async fn an_operator_pauses_forces_and_lets_go_again() -> anyhow::Result<()> {
+    let site = Site::new("overrides").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let mut windlass = site.start().await?;
+    windlass.put_component("/policies/queue", hostile::proposes(3).build()).await.ok();
+    windlass.post("/start/container", start_body(image, 1, 5)).await.ok();
+    let shown = scaling(&windlass, &["pause", image])?;
+    let nothing = "1 run\nby an operator: paused\nbecause: ";
+    assert!(shown.starts_with(&format!("{image}: 1 wanted of 1 to 5, {nothing}")), "{shown}");
+    let chosen = json!({"scaling_policy": {"name": "queue"}});
+    windlass.put(&format!("/images/{image}/policy"), chosen).await.ok();
+    let held = "held at 1: an operator paused scaling; `queue` proposed 3: as told";
+    assert_eq!(steered(&windlass, image).await, (1, held.to_owned()));
+
+    let shown = scaling(&windlass, &["force", image, "2", "--for", "1h"])?;
+    assert!(
+        shown.starts_with(&format!("{image}: 2 wanted of 1 to 5, 2 run\nby an operator: paused, 2 forced")),
+        "{shown}"
+    );
+    assert!(windlass.terminate().await?.success());
+    let windlass = site.start().await?;
+    let (target, reason) = steered(&windlass, image).await;
+    assert!(target == 2 && reason.starts_with("an operator forces 2 for 3"), "{target} {reason}");
+
+    let shown = scaling(&windlass, &["resume", image])?;
+    assert!(shown.contains(": 3 wanted of 1 to 5, 3 run\nby an operator: nothing\nbecause: as told\n"), "{shown}");
+    let wrong = json!({"paused": 1, "force": {"replicas": 2000, "for": "1y"}, "freeze": true});
+    let refused = windlass.patch(&format!("/images/{image}/overrides"), wrong).await;
+    assert_eq!(refused.status, 422, "{refused}");
+    let detail = refused.text("/detail");
+    for place in ["/paused: ", "/force/replicas: ", "/force/for: ", "/freeze: "] {
+        assert!(detail.contains(place), "{detail}");
+    }
     Ok(())
 }
 

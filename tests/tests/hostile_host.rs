@@ -103,6 +103,7 @@ fn workload() -> anyhow::Result<Workload> {
         policies: Default::default(),
         metrics: Default::default(),
         guardrails: None,
+        overrides: Default::default(),
     })
 }
 

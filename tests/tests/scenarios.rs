@@ -337,6 +337,7 @@ fn workload(image: &str, words: &[&str]) -> anyhow::Result<Workload> {
         policies: Default::default(),
         metrics: Default::default(),
         guardrails: None,
+        overrides: Default::default(),
     })
 }
 

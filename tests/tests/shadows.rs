@@ -85,6 +85,7 @@ fn workload() -> anyhow::Result<Workload> {
         policies: PolicyChoices::default(),
         metrics: std::collections::BTreeMap::new(),
         guardrails: None,
+        overrides: Default::default(),
     })
 }
 

@@ -35,6 +35,7 @@ pub fn workload(image: &str, count: u32) -> Workload {
         policies: Default::default(),
         metrics: Default::default(),
         guardrails: None,
+        overrides: Default::default(),
     }
 }
 

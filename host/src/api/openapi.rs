@@ -10,8 +10,8 @@ use super::request::NoQuery;
 use super::{containers, images, metrics, policies, status, views};
 use axum::Json;
 use requests::{
-    ChangeRequest, ChoiceRequest, GuardrailsRequest, MetricsRequest, PolicyRequest, ProblemDetails, SamplesRequest,
-    ScaleRequest, StartContainerRequest,
+    ChangeRequest, ChoiceRequest, GuardrailsRequest, MetricsRequest, OverridesRequest, PolicyRequest, ProblemDetails,
+    SamplesRequest, ScaleRequest, StartContainerRequest,
 };
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
@@ -31,6 +31,7 @@ use utoipa::OpenApi;
     views::RevisionView,
     PolicyRequest,
     GuardrailsRequest,
+    OverridesRequest,
     MetricsRequest,
     SamplesRequest,
     metrics::ImageMetrics,
@@ -102,6 +103,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     operation("get", "/images/{image}/containers", "The containers of a workload, as last seen", "", "ImageContainers", &[503]),
     operation("get", "/images/{image}/health", "How the containers of a workload are, from the last look and samples", "", "ImageHealth", &[503]),
     operation("put", "/images/{image}/guardrails", "Change how fast the count may follow what is proposed", "GuardrailsRequest", "ImageView", &[400, 404, 409, 413, 415, 422, 503]),
+    operation("patch", "/images/{image}/overrides", "Pause scaling, freeze a direction, or force a count for a time", "OverridesRequest", "ImageView", &[400, 404, 409, 413, 415, 422, 503]),
     operation("get", "/images/{image}/metrics", "What is measured of a workload, with the values since a time", "", "ImageMetrics", &[404, 422, 503]),
     operation("put", "/images/{image}/metrics", "Replace what is measured of a workload", "MetricsRequest", "ImageView", &[400, 404, 409, 413, 415, 422, 503]),
     operation("post", "/images/{image}/metrics", "Send values of metrics that are pushed", "SamplesRequest", "PushedSamples", &[400, 404, 413, 415, 422, 503]),
@@ -219,7 +221,7 @@ fn path_parameters(path: &str) -> Vec<Value> {
     let describe = |name: &str| match name {
         "image" => {
             "Image or name of a workload. Slashes may be written as they are, unless the image's own last part is \
-             `containers`, `decisions`, `guardrails`, `health`, `metrics`, `policy`, `reconcile`, `scale` or `shadows`: then as `%2F`."
+             `containers`, `decisions`, `guardrails`, `health`, `metrics`, `overrides`, `policy`, `reconcile`, `scale` or `shadows`: then as `%2F`."
         }
         "name" => "Name of a policy: 1 to 63 lower-case letters, digits and hyphens.",
         _ => "Name of a container, its identifier, or 12 and more characters the identifier begins with.",

@@ -11,8 +11,18 @@
 use axum::http::{Request, Uri};
 
 /// The resources of an image: the last segments of the paths below `/images/{image}/`.
-pub const WORDS: [&str; 9] =
-    ["containers", "decisions", "guardrails", "health", "metrics", "policy", "reconcile", "scale", "shadows"];
+pub const WORDS: [&str; 10] = [
+    "containers",
+    "decisions",
+    "guardrails",
+    "health",
+    "metrics",
+    "overrides",
+    "policy",
+    "reconcile",
+    "scale",
+    "shadows",
+];
 
 /// Rewrites the path of a request; meant for [`tower::util::MapRequestLayer`] around the router.
 pub fn fold_image<B>(mut request: Request<B>) -> Request<B> {

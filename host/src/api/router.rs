@@ -1,7 +1,9 @@
 //! Every route on one screen.
 
 use super::error::Problem;
-use super::{ApiState, containers, guard, guardrails, images, metrics, openapi, paths, policies, start, status};
+use super::{
+    ApiState, containers, guard, guardrails, images, metrics, openapi, overrides, paths, policies, start, status,
+};
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
@@ -32,6 +34,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/images/{image}/containers", get(images::containers))
         .route("/images/{image}/health", get(images::health))
         .route("/images/{image}/guardrails", put(guardrails::guard))
+        .route("/images/{image}/overrides", patch(overrides::change))
         .route("/images/{image}/metrics", get(metrics::show).put(metrics::define).post(metrics::push))
         .route("/images/{image}/decisions", get(images::decisions))
         .route("/decisions/{id}", get(images::decision))

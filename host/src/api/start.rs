@@ -10,7 +10,7 @@ use crate::model::text::duration;
 use crate::model::workload::{
     Bounds, ContainerPort, DesiredStatus, Mode, Probe, ProbeTarget, Resources, Workload, WorkloadKey,
 };
-use crate::model::{ImageRef, Invalid, PolicyChoice, PolicyChoices};
+use crate::model::{ImageRef, Invalid, Overrides, PolicyChoice, PolicyChoices};
 use axum::Json;
 use axum::extract::State;
 use serde_json::Value;
@@ -141,6 +141,7 @@ fn read(body: &Value, problems: &mut Problems) -> Option<Workload> {
         policies,
         metrics: metrics.unwrap_or_default(),
         guardrails,
+        overrides: Overrides::default(),
     })
 }
 

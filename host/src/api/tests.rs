@@ -303,6 +303,7 @@ async fn the_description_and_the_router_agree() {
     get /images/{image}/metrics
     post /images/{image}/metrics
     put /images/{image}/metrics
+    patch /images/{image}/overrides
     put /images/{image}/policy
     post /images/{image}/reconcile
     post /images/{image}/scale

@@ -113,6 +113,11 @@ pub async fn run(command: PolicyCommand) -> ExitCode {
         PolicyCommand::Wit => Ok(contract::text()),
         PolicyCommand::Remote(command) => remote::run(command).await,
     };
+    printed(done)
+}
+
+/// Ends a command: its result on standard output and 0, or why there is none on standard error and 1.
+pub(super) fn printed(done: anyhow::Result<String>) -> ExitCode {
     let done = done.and_then(|text| {
         let mut output = std::io::stdout().lock();
         output.write_all(text.as_bytes()).and_then(|()| output.flush()).context("cannot write to standard output")

@@ -11,7 +11,7 @@ use super::shared::Shared;
 use crate::model::facts::Sample;
 use crate::model::settings::ControlSettings;
 use crate::model::workload::{Bounds, DesiredStatus};
-use crate::model::{Guardrails, Metric, PolicyChoices, Replica, Timestamp, Workload, WorkloadKey};
+use crate::model::{Guardrails, Metric, Overrides, PolicyChoices, Replica, Timestamp, Workload, WorkloadKey};
 use crate::net::Net;
 use crate::policy::PolicySource;
 use crate::runtime::{Runtime, RuntimeError};
@@ -151,6 +151,7 @@ impl Controller {
                 )));
             }
             workload.target = state.workload.target;
+            workload.overrides = state.workload.overrides;
             if workload.metrics.is_empty() {
                 workload.metrics.clone_from(&state.workload.metrics);
             }
@@ -182,6 +183,15 @@ impl Controller {
     /// Changes who decides about a workload and answers with the pass they decided first.
     pub async fn assign(&self, key: &WorkloadKey, policies: PolicyChoices) -> Result<PassReport, ControlError> {
         self.change(key, |workload| workload.policies = policies).await
+    }
+
+    /// Changes what an operator says over the policy and answers with the pass after it.
+    pub async fn override_policy(
+        &self,
+        key: &WorkloadKey,
+        change: impl FnOnce(&mut Overrides),
+    ) -> Result<PassReport, ControlError> {
+        self.change(key, |workload| change(&mut workload.overrides)).await
     }
 
     /// Changes how fast the count may follow what is proposed and answers with the pass after it.

@@ -1,19 +1,19 @@
 //! The guardrails: what the host makes of a verdict. Pure: no clock, no I/O, the same values in always
 //! give the same plan out.
 //!
-//! In this order: bounds; hold where a policy is unavailable, its metrics have no value or replicas are still to come;
+//! In this order: bounds; an operator's overrides; hold where a policy is unavailable, its metrics have no value or replicas are still to come;
 //! windows, cooldowns and rates (`smooth`); scale-down victims; healing with backoff
 //! and a cap; creation of what is missing. What a policy proposes can only ever move the count within
 //! the bounds, and only a health policy that answered can cause a replica to be healed.
 
-use super::smooth::{Smoothed, note_change, smooth};
+use super::smooth::note_change;
+use super::target::steered;
 use crate::model::facts::{Assessment, HealthStatus, Remedy};
 use crate::model::settings::ControlSettings;
-use crate::model::verdict::FailedMetrics;
 use crate::model::workload::{DesiredStatus, Mode};
 use crate::model::{
-    ContainerId, Deferral, Guardrails, History, Phase, Plan, Recommendation, Replica, Slot, SlotHistory, Snapshot,
-    Stages, Step, Timestamp, Verdict, Workload,
+    ContainerId, Deferral, History, Phase, Plan, Recommendation, Replica, Slot, SlotHistory, Snapshot, Step, Timestamp,
+    Verdict, Workload,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -78,6 +78,9 @@ fn plan(
     {
         planner.look_again_after(Duration::from_millis(after).max(SHORTEST_EVALUATE_AFTER));
     }
+    if let Some(force) = desired.overrides.forced(now) {
+        planner.look_again_after(force.until.since(now));
+    }
     let Planner { steps, deferred, look_again, .. } = planner;
     Plan { target, reason, stages, steps, deferred, recommended: None, history, look_again }
 }
@@ -125,56 +128,6 @@ fn stopped(desired: &Workload, snapshot: &Snapshot, history: History) -> Plan {
         history,
         look_again: None,
     }
-}
-
-/// The count to steer to, why, and what became of the proposal. `there` replicas count now.
-fn steered(
-    desired: &Workload,
-    verdict: &Verdict,
-    guardrails: &Guardrails,
-    there: usize,
-    history: &mut History,
-    now: Timestamp,
-) -> (u32, String, Option<Stages>) {
-    let bounds = desired.bounds;
-    // Bounds at once and before everything: what is outside of them is not where a step begins.
-    let current = bounds.clamp(desired.target);
-    let policy = &verdict.scaling.policy.name;
-    let decision = match &verdict.scaling.answer {
-        Ok(decision) => decision,
-        Err(failure) => {
-            return (current, format!("held at {current}: scaling policy `{policy}` is unavailable ({failure})"), None);
-        }
-    };
-    let raw = decision.replicas;
-    let held = |why: String| {
-        let stages = Stages { raw, stabilized: current, limited: current, bounded: current };
-        (current, format!("held at {current}: {why}; `{policy}` proposed {raw}: {}", decision.reason), Some(stages))
-    };
-    let wanted = bounds.clamp(raw);
-    let FailedMetrics { failed, are_all } = &verdict.failed_metrics;
-    // A value that is missing is not a small one.
-    if !failed.is_empty() && (wanted < current || (*are_all && wanted > current)) {
-        let blocked = if *are_all { "no metric has a value" } else { "not every metric has a value" };
-        return held(format!("{blocked} ({})", failed.join(", ")));
-    }
-    let is_rising = there < usize::try_from(current).unwrap_or(usize::MAX);
-    if wanted < current && desired.bounds.clamp(desired.target) == desired.target && is_rising {
-        return held(format!("{there} of {current} replicas are there, the others are still to come"));
-    }
-    let Smoothed { stages, held_back } = smooth(raw, current, bounds, guardrails, history, now);
-    let target = stages.bounded;
-    let reason = match held_back {
-        Some(why) => format!("`{policy}` proposed {raw}, steered to {target}: {why}; {}", decision.reason),
-        None if target == raw => decision.reason.clone(),
-        None => format!(
-            "`{policy}` proposed {raw}, bounded to {target} (min {}, max {}): {}",
-            bounds.min(),
-            bounds.max(),
-            decision.reason
-        ),
-    };
-    (target, reason, Some(stages))
 }
 
 struct Planner<'a> {

@@ -27,6 +27,7 @@ pub fn workload(image: &str, min: u32, max: u32) -> Workload {
         policies: Default::default(),
         metrics: Default::default(),
         guardrails: None,
+        overrides: Default::default(),
     }
 }
 

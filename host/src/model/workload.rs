@@ -1,7 +1,7 @@
 //! What the user asked for: the desired state of one workload.
 
 use super::quantity::{Cpu, Memory};
-use super::{Guardrails, Metric};
+use super::{Guardrails, Metric, Overrides};
 use super::{ImageRef, Invalid};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -302,6 +302,9 @@ pub struct Workload {
     /// How fast its count may follow what is proposed; none: as [`Guardrails::default`] says.
     #[serde(default)]
     pub guardrails: Option<Guardrails>,
+    /// What an operator says over its policy.
+    #[serde(default)]
+    pub overrides: Overrides,
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ fn workload() -> Workload {
         policies: Default::default(),
         metrics: Default::default(),
         guardrails: None,
+        overrides: Default::default(),
     }
 }
 

@@ -74,6 +74,7 @@ impl Fixture {
             policies: Default::default(),
             metrics: Default::default(),
             guardrails: None,
+            overrides: Default::default(),
             command: Some(command.iter().map(|word| (*word).to_owned()).collect()),
         }
     }

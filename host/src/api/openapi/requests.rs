@@ -182,6 +182,35 @@ pub struct RateRequest {
     pub per: Value,
 }
 
+/// Body of `PATCH /images/{image}/overrides`; what is absent is left as it is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OverridesRequest {
+    /// The count stays where it is.
+    #[schema(nullable = false)]
+    pub paused: Option<bool>,
+    /// The count does not rise.
+    #[schema(nullable = false)]
+    pub freeze_scale_up: Option<bool>,
+    /// The count does not fall.
+    #[schema(nullable = false)]
+    pub freeze_scale_down: Option<bool>,
+    /// The count is this one for a time, within the bounds; null: none is forced any more.
+    pub force: Option<ForceRequest>,
+}
+
+/// A count for a time.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ForceRequest {
+    /// How many.
+    #[schema(minimum = 0, maximum = 1000)]
+    pub replicas: u32,
+    /// How long: a number of seconds, or text such as `1h`; 1 s to 30 days.
+    #[schema(value_type = Value)]
+    pub r#for: Value,
+}
+
 /// Body of `PUT /images/{image}/metrics`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -3,6 +3,7 @@
 use super::{ActionView, ContainerSummary, DesiredBounds, ImageSummary, ResourcesView};
 use crate::api::guardrails;
 use crate::api::metrics::shown;
+use crate::api::overrides;
 use crate::control::report::PolicyReport;
 use crate::control::{PassReport, WorkloadView};
 use crate::model::facts::HealthStatus;
@@ -170,6 +171,10 @@ pub struct DesiredView {
     /// How fast the count may follow what is proposed, in the form of the start request; durations in seconds.
     #[schema(value_type = Object)]
     pub guardrails: Value,
+    /// What an operator says over the policy: `paused`, `freeze_scale_up`, `freeze_scale_down`, and `force`, null or
+    /// `{"replicas", "until"}`.
+    #[schema(value_type = Object)]
+    pub overrides: Value,
     /// `act`, or `recommend`: what would be done is recorded, and nothing is done.
     #[schema(value_type = String)]
     pub mode: Mode,
@@ -239,6 +244,7 @@ impl From<&WorkloadView> for ImageView {
                 shadow_policies: workload.policies.shadows.iter().map(choice).collect(),
                 metrics: workload.metrics.iter().map(|(name, metric)| (name.clone(), shown(metric))).collect(),
                 guardrails: guardrails::shown(&workload.guardrails.clone().unwrap_or_default()),
+                overrides: overrides::shown(&workload.overrides),
                 mode: workload.policies.mode,
             },
             observed: ObservedView {

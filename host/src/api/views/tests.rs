@@ -103,6 +103,7 @@ fn view() -> WorkloadView {
             policies: Default::default(),
             metrics: Default::default(),
             guardrails: None,
+            overrides: Default::default(),
         },
         health: BTreeMap::from([(running.id.clone(), HealthStatus::Healthy)]),
         health_reasons: BTreeMap::from([(running.id.clone(), "3 probes answered".into())]),
@@ -353,6 +354,12 @@ fn a_workload_is_shown_with_what_runs_and_why() {
             "select": "max",
             "window": 0.0
           }
+        },
+        "overrides": {
+          "force": null,
+          "freeze_scale_down": false,
+          "freeze_scale_up": false,
+          "paused": false
         },
         "mode": "act"
       },

@@ -3,7 +3,10 @@
 use super::*;
 use crate::model::facts::{HealthReport, ScalingDecision};
 use crate::model::fixtures::{exited, running, workload};
-use crate::model::{FailureKind, PolicyFailure, PolicyIdentity, PolicyOutcome, WorkloadKey};
+use crate::model::verdict::FailedMetrics;
+use crate::model::{
+    FailureKind, Force, Guardrails, Overrides, PolicyFailure, PolicyIdentity, PolicyOutcome, Stages, WorkloadKey,
+};
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
 
@@ -223,6 +226,34 @@ fn a_metric_without_a_value_blocks_scaling_down_and_never_up() {
     let failed_metrics = FailedMetrics { failed: vec!["`queue` is stale".to_owned()], are_all: true };
     let pass = Pass { scaling: proposes(2), failed_metrics, ..Pass::of(&outside, replicas(&outside, 9)) };
     assert_eq!(pass.decide().target, 5);
+}
+
+#[test]
+fn an_operators_word_is_over_the_policy_and_within_the_bounds() {
+    let desired = Workload { target: 4, ..workload("web", 1, 9) };
+    let steered = |overrides, proposal: Result<ScalingDecision, PolicyFailure>| {
+        let mut pass = Pass::of(&desired, replicas(&desired, 4));
+        (pass.desired.overrides, pass.scaling) = (overrides, proposal);
+        let plan = pass.decide();
+        (plan.target, plan.reason, plan.look_again)
+    };
+    let paused = Overrides { paused: true, ..Overrides::default() };
+    let (target, reason, _) = steered(paused, proposes(2));
+    assert_eq!((target, reason.as_str()), (4, "held at 4: an operator paused scaling; `min-max` proposed 2: because"));
+    assert_eq!((steered(paused, proposes(6)).0, steered(paused, proposes(4)).1.as_str()), (4, "because"));
+    let down = Overrides { freeze_scale_down: true, ..Overrides::default() };
+    assert_eq!((steered(down, proposes(2)).0, steered(down, proposes(6)).0), (4, 6));
+    let up = Overrides { freeze_scale_up: true, ..Overrides::default() };
+    assert_eq!((steered(up, proposes(2)).0, steered(up, proposes(6)).0), (2, 4));
+    let forced = |replicas, until| {
+        let force = Some(Force { replicas, until: Timestamp(until) });
+        Overrides { paused: true, force, ..Overrides::default() }
+    };
+    let (target, reason, again) = steered(forced(7, NOW.0 + 5_000), unavailable());
+    assert_eq!((target, reason.as_str()), (7, "an operator forces 7 for 5 s more"));
+    assert_eq!(again, Some(Duration::from_secs(5)));
+    assert_eq!(steered(forced(50, NOW.0 + 1), proposes(2)).0, 9);
+    assert_eq!(steered(forced(7, NOW.0), proposes(2)).0, 4, "it is over, and the pause holds");
 }
 
 #[test]

@@ -82,6 +82,14 @@ impl Remote {
         self.send(self.client.post(self.url(path, query))).await
     }
 
+    /// `PATCH` with a JSON body.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or refuses.
+    pub async fn patch(&self, path: &[&str], body: &Value) -> Result<Value, RemoteError> {
+        self.send(self.client.patch(self.url(path, &[])).json(body)).await
+    }
+
     /// `PUT` of a component, pushed by `from` where somebody says who they are.
     ///
     /// # Errors

@@ -202,6 +202,7 @@ mod tests {
             policies: Default::default(),
             metrics: Default::default(),
             guardrails: None,
+            overrides: Default::default(),
         }
     }
 

@@ -1,0 +1,119 @@
+//! `windlass scaling …`: an operator's word over the policy of a workload that runs.
+
+use super::remote::{Server, remote};
+use crate::model::text::duration;
+use clap::{Subcommand, ValueEnum};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Up or down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Direction {
+    /// The count does not rise
+    Up,
+    /// The count does not fall
+    Down,
+}
+
+/// What is said.
+#[derive(Debug, Subcommand)]
+pub enum ScalingCommand {
+    /// Show how many replicas are wanted, and why
+    Show {
+        /// Image or name of the workload
+        image: String,
+        /// Where it runs.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Leave the count where it is; what is ill is healed all the same
+    Pause {
+        /// Image or name of the workload
+        image: String,
+        /// Where it runs.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Freeze one direction
+    Freeze {
+        /// Image or name of the workload
+        image: String,
+        /// Which
+        direction: Direction,
+        /// Where it runs.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Force a count for a time
+    Force {
+        /// Image or name of the workload
+        image: String,
+        /// How many, within the bounds
+        #[arg(value_parser = clap::value_parser!(u32).range(0..=1_000))]
+        replicas: u32,
+        /// How long
+        #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+        time: Duration,
+        /// Where it runs.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Take all of that back: the policy decides again
+    Resume {
+        /// Image or name of the workload
+        image: String,
+        /// Where it runs.
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+/// What a command prints.
+///
+/// # Errors
+/// Why it was not done.
+pub async fn run(command: &ScalingCommand) -> anyhow::Result<String> {
+    let (image, server, change) = match command {
+        ScalingCommand::Show { image, server } => {
+            return Ok(told(&remote(server)?.get(&["images", image]).await?));
+        }
+        ScalingCommand::Pause { image, server } => (image, server, json!({"paused": true})),
+        ScalingCommand::Freeze { image, direction: Direction::Up, server } => {
+            (image, server, json!({"freeze_scale_up": true}))
+        }
+        ScalingCommand::Freeze { image, direction: Direction::Down, server } => {
+            (image, server, json!({"freeze_scale_down": true}))
+        }
+        ScalingCommand::Force { image, replicas, time, server } => {
+            (image, server, json!({"force": {"replicas": replicas, "for": time.as_secs_f64()}}))
+        }
+        ScalingCommand::Resume { image, server } => {
+            let nothing = json!({"paused": false, "freeze_scale_up": false, "freeze_scale_down": false, "force": null});
+            (image, server, nothing)
+        }
+    };
+    Ok(told(&remote(server)?.patch(&["images", image, "overrides"], &change).await?))
+}
+
+/// One workload in a few lines.
+fn told(view: &Value) -> String {
+    let (desired, overrides) = (&view["desired"], &view["desired"]["overrides"]);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let named =
+        [("paused", "paused"), ("freeze_scale_up", "frozen upwards"), ("freeze_scale_down", "frozen downwards")];
+    let mut said: Vec<String> =
+        named.iter().filter(|(field, _)| overrides[field] == true).map(|(_, words)| (*words).to_owned()).collect();
+    if let Some(force) = overrides["force"].as_object() {
+        said.push(format!("{} forced until {} ms", force["replicas"], force["until"]));
+    }
+    let said = if said.is_empty() { "nothing".to_owned() } else { said.join(", ") };
+    format!(
+        "{}: {} wanted of {} to {}, {} run\nby an operator: {said}\nbecause: {}\n",
+        text(&view["image"]),
+        desired["target"],
+        desired["min_replicas"],
+        desired["max_replicas"],
+        view["observed"]["running"],
+        text(&view["last_pass"]["reason"])
+    )
+}
