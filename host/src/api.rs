@@ -22,6 +22,7 @@ pub mod server;
 pub mod start;
 pub mod status;
 pub mod views;
+mod workloads;
 
 #[cfg(test)]
 mod tests;

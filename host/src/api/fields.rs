@@ -2,11 +2,13 @@
 
 use super::error::{FieldProblem, Problem};
 use crate::model::Invalid;
+use crate::model::text::duration;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// What was found wrong so far.
 #[derive(Debug, Default)]
@@ -113,6 +115,19 @@ pub(super) fn whole<T: TryFrom<u64> + Display>(
         }
         number
     }
+}
+
+/// Reads a length of time: a number of seconds, or text such as `5s`.
+pub(super) fn length_of_time(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Duration> {
+    let read = match value {
+        Value::Number(number) => number.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+        Value::String(text) => duration(text).ok(),
+        _ => None,
+    };
+    if read.is_none() {
+        problems.add(pointer, "expected a length of time: a number of seconds, or text such as `500ms`, `5s` or `1m`");
+    }
+    read
 }
 
 /// Reads text.

@@ -2,11 +2,10 @@
 
 use super::ApiState;
 use super::error::Problem;
-use super::fields::{self, Fields, Problems};
-use super::images::known;
-use super::request::{ImageKey, JsonBody, NoQuery, to_the_end};
-use super::start::length_of_time;
+use super::fields::{self, Fields, Problems, length_of_time};
+use super::request::{ImageKey, JsonBody, NoQuery};
 use super::views::ImageView;
+use super::workloads::changed;
 use crate::model::{Amount, Guardrail, Guardrails, Rate, Select};
 use axum::Json;
 use axum::extract::State;
@@ -26,9 +25,7 @@ pub async fn guard(
     let mut problems = Problems::default();
     let guardrails = read(&body, "", &mut problems);
     let guardrails = problems.finish(guardrails)?;
-    let (controller, wanted) = (state.controller.clone(), key.clone());
-    to_the_end(async move { controller.guard(&wanted, guardrails).await }).await?;
-    Ok(Json(ImageView::from(&known(&state, &key)?)))
+    changed(&state, key, async move |controller, key| controller.guard(&key, guardrails).await).await
 }
 
 /// Guardrails as a body has them: what it does not say is as the defaults are.

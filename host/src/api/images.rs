@@ -6,8 +6,9 @@ use super::request::{DecisionNumber, ImageKey, JsonBody, Limit, NoQuery, to_the_
 use super::views::{
     ContainerHealth, ContainerSummary, ImageShadows, ImageSummary, ImageView, ReconcileAnswer, RemovedContainer,
 };
+use super::workloads::{changed, known};
 use super::{policies, start};
-use crate::control::{ControlError, PassReport, WorkloadView};
+use crate::control::PassReport;
 use crate::model::{Replica, WorkloadKey};
 use crate::store::DecisionRecord;
 use axum::Json;
@@ -121,11 +122,7 @@ pub async fn assign(
 ) -> Result<Json<ImageView>, Problem> {
     let choices = start::policies_of(&body)?;
     policies::check(&state, &choices).await?;
-    let controller = state.controller.clone();
-    let wanted = key.clone();
-    to_the_end(async move { controller.assign(&wanted, choices).await }).await?;
-    let view = known(&state, &key)?;
-    Ok(Json(ImageView::from(&view)))
+    changed(&state, key, async move |controller, key| controller.assign(&key, choices).await).await
 }
 
 /// Answers after a pass.
@@ -202,10 +199,6 @@ pub async fn shadows(
 ) -> Result<Json<ImageShadows>, Problem> {
     let view = known(&state, &key)?;
     Ok(Json(ImageShadows::from(&view)))
-}
-
-pub(super) fn known(state: &ApiState, key: &WorkloadKey) -> Result<WorkloadView, Problem> {
-    state.controller.view(key).ok_or_else(|| ControlError::NoSuchWorkload(key.to_string()).into())
 }
 
 /// Containers of this instance whose workload is not known any more.

@@ -2,11 +2,10 @@
 
 use super::ApiState;
 use super::error::Problem;
-use super::fields::{self, Fields, Problems};
-use super::images::known;
+use super::fields::{self, Fields, Problems, length_of_time};
 use super::request::{ImageKey, JsonBody, NoQuery, Since, to_the_end};
-use super::start::length_of_time;
 use super::views::ImageView;
+use super::workloads::{changed, known};
 use crate::control::metrics::MetricReport;
 use crate::model::facts::Sample;
 use crate::model::{BuiltIn, Metric, MetricSource, Timestamp, Workload};
@@ -104,9 +103,7 @@ pub async fn define(
     let metrics = Fields::of(&body, "", &["metrics"], &mut problems)
         .and_then(|fields| fields.required("metrics", &mut problems, definitions));
     let metrics = problems.finish(metrics)?;
-    let (controller, wanted) = (state.controller.clone(), key.clone());
-    to_the_end(async move { controller.define_metrics(&wanted, metrics).await }).await?;
-    Ok(Json(ImageView::from(&known(&state, &key)?)))
+    changed(&state, key, async move |controller, key| controller.define_metrics(&key, metrics).await).await
 }
 
 /// Takes in samples, all of them or none.

@@ -2,11 +2,10 @@
 
 use super::ApiState;
 use super::error::Problem;
-use super::fields::{self, Fields, Problems};
-use super::images::known;
-use super::request::{ImageKey, JsonBody, NoQuery, to_the_end};
-use super::start::length_of_time;
+use super::fields::{self, Fields, Problems, length_of_time};
+use super::request::{ImageKey, JsonBody, NoQuery};
 use super::views::ImageView;
+use super::workloads::changed;
 use crate::model::workload::Bounds;
 use crate::model::{Force, Overrides, Timestamp};
 use axum::Json;
@@ -37,15 +36,13 @@ pub async fn change(
     let mut problems = Problems::default();
     let changes = read(&body, now, &mut problems);
     let changes = problems.finish(changes)?;
-    let (controller, wanted) = (state.controller.clone(), key.clone());
     let change = move |overrides: &mut Overrides| {
         overrides.paused = changes.paused.unwrap_or(overrides.paused);
         overrides.freeze_scale_up = changes.freeze_scale_up.unwrap_or(overrides.freeze_scale_up);
         overrides.freeze_scale_down = changes.freeze_scale_down.unwrap_or(overrides.freeze_scale_down);
         overrides.force = changes.force.unwrap_or(overrides.force);
     };
-    to_the_end(async move { controller.override_policy(&wanted, change).await }).await?;
-    Ok(Json(ImageView::from(&known(&state, &key)?)))
+    changed(&state, key, async move |controller, key| controller.override_policy(&key, change).await).await
 }
 
 fn read(body: &Value, now: Timestamp, problems: &mut Problems) -> Option<Changes> {

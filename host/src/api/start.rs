@@ -6,7 +6,6 @@ use super::fields::{self, Fields, Problems};
 use super::request::{JsonBody, NoQuery};
 use super::views::StartAnswer;
 use super::{guardrails, metrics, policies};
-use crate::model::text::duration;
 use crate::model::workload::{
     Bounds, ContainerPort, DesiredStatus, Mode, Probe, ProbeTarget, Resources, Workload, WorkloadKey,
 };
@@ -324,9 +323,9 @@ fn probe(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Probe>
         }
         _ => http.or(tcp),
     };
-    let interval = fields.or("interval", DEFAULT_PROBE_INTERVAL, problems, length_of_time);
+    let interval = fields.or("interval", DEFAULT_PROBE_INTERVAL, problems, fields::length_of_time);
     let shortest = DEFAULT_PROBE_TIMEOUT.min(interval.unwrap_or(DEFAULT_PROBE_INTERVAL));
-    let timeout = fields.or("timeout", shortest, problems, length_of_time);
+    let timeout = fields.or("timeout", shortest, problems, fields::length_of_time);
     let (interval, timeout) = (interval?, timeout?);
     if !(Duration::from_secs(1)..=Duration::from_secs(3_600)).contains(&interval) {
         problems.add(fields.at("interval"), "expected 1 s to 1 h");
@@ -358,19 +357,6 @@ fn path(text: &str) -> Result<String, Invalid> {
             "expected a path that begins with `/`, up to {MAX_PROBE_PATH} bytes, with blanks and the like percent-encoded"
         )))
     }
-}
-
-/// A number of seconds, or text such as `5s`.
-pub(super) fn length_of_time(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Duration> {
-    let read = match value {
-        Value::Number(number) => number.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
-        Value::String(text) => duration(text).ok(),
-        _ => None,
-    };
-    if read.is_none() {
-        problems.add(pointer, "expected a length of time: a number of seconds, or text such as `500ms`, `5s` or `1m`");
-    }
-    read
 }
 
 #[cfg(test)]

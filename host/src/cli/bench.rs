@@ -1,7 +1,6 @@
 //! `windlass policy bench`: what a policy costs here, under the limits and on the engine it will have in production.
 
-use super::desk::{reaching, read_component};
-use super::policy::{hinted, now};
+use super::desk::{hinted, now, reaching, read_component};
 use super::trial;
 use crate::model::PolicyKind;
 use crate::model::settings::PolicyLimits;

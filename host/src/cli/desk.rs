@@ -1,10 +1,11 @@
-//! The limits and grants a policy has on an author's desk: those of a `windlass.toml`, or the defaults.
+//! A policy on an author's desk: loaded under the limits and grants of a `windlass.toml`, or the defaults.
 
 use crate::config;
+use crate::model::Timestamp;
 use crate::model::settings::PolicyLimits;
 use crate::net::client::NetClient;
 use crate::policy::compile::Compiler;
-use crate::policy::component::PolicyComponent;
+use crate::policy::component::{LoadError, LoadProblem, PolicyComponent};
 use crate::policy::engine::PolicyEngine;
 use crate::policy::language::{self, Language};
 use anyhow::{Context, anyhow};
@@ -12,6 +13,7 @@ use clap::Args;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Under whose limits a policy runs.
 #[derive(Debug, Args)]
@@ -49,7 +51,7 @@ impl Desk {
         let bytes = read_component(file, &limits)?;
         let engine = Arc::new(reaching(PolicyEngine::without_pool(limits)?)?);
         let loaded = PolicyComponent::load(&engine, &Compiler::this_program(), None, Arc::clone(&bytes)).await;
-        Ok((loaded.map_err(|error| super::policy::hinted(file, &bytes, &error))?, language::of(&bytes)))
+        Ok((loaded.map_err(|error| hinted(file, &bytes, &error))?, language::of(&bytes)))
     }
 }
 
@@ -68,4 +70,30 @@ pub(super) fn read_component(file: &Path, limits: &PolicyLimits) -> anyhow::Resu
         .and_then(|file| file.take(limits.component_bytes.saturating_add(1)).read_to_end(&mut bytes))
         .with_context(|| format!("cannot read `{}`", file.display()))?;
     Ok(bytes.into())
+}
+
+/// Why a file is no policy, with the mistake that is likely in its language.
+pub(super) fn hinted(file: &Path, bytes: &[u8], error: &LoadError) -> anyhow::Error {
+    let language = language::of(bytes);
+    let problem = |problem: &LoadProblem| {
+        let hint = language::hint_for_loading(language, problem);
+        format!("\n  - {problem}{}", likely(language, hint).replace("\n  ", "\n    "))
+    };
+    let problems: Vec<String> = error.problems.iter().map(problem).collect();
+    anyhow!("`{}` is not a policy this host can run:{}", file.display(), problems.concat())
+}
+
+/// The mistake that is likely, for people.
+pub(super) fn likely(language: Option<Language>, hint: Option<&str>) -> String {
+    match (language, hint) {
+        (Some(language), Some(hint)) => format!("\n  likely, in {language}: {hint}"),
+        (None, Some(hint)) => format!("\n  likely: {hint}"),
+        (_, None) => String::new(),
+    }
+}
+
+/// The time a configuration is checked at, where no observation tells one.
+pub(super) fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    Timestamp::default().plus(since_epoch)
 }

@@ -1,14 +1,13 @@
 //! `windlass policy new`, `check`, `run`, `wrap` and `wit`: a policy on an author's desk, with no server and no
 //! container engine, under the limits it will have in production.
 
-use super::desk::Desk;
+use super::desk::{Desk, likely, now};
 use super::new;
 use super::remote::{self, RemoteCommand, Server};
 use super::{bench, trial};
 use crate::model::PolicyKind;
-use crate::model::Timestamp;
 use crate::model::facts::{HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation};
-use crate::policy::component::{Called, LoadError, LoadProblem, PolicyComponent};
+use crate::policy::component::{Called, PolicyComponent};
 use crate::policy::language::{self, Language};
 use crate::policy::store::CallLog;
 use crate::policy::{contract, wrap};
@@ -19,7 +18,6 @@ use serde::de::DeserializeOwned;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// `windlass policy …`
 #[derive(Debug, Subcommand)]
@@ -235,14 +233,6 @@ async fn tried(
     text
 }
 
-fn likely(language: Option<language::Language>, hint: Option<&str>) -> String {
-    match (language, hint) {
-        (Some(language), Some(hint)) => format!("\n  likely, in {language}: {hint}"),
-        (None, Some(hint)) => format!("\n  likely: {hint}"),
-        (_, None) => String::new(),
-    }
-}
-
 /// What `run` prints.
 async fn answer(file: &Path, config: &str, input: &Path, desk: &Desk) -> anyhow::Result<String> {
     let input = read_input(input)?;
@@ -305,17 +295,6 @@ async fn replay(file: &Path, decision: &str, server: &Server, desk: &Desk) -> an
     Ok(format!("{}the answer is the same as recorded of {who}\n", print(&answer)?))
 }
 
-/// Why a file is no policy, with the mistake that is likely in its language.
-pub(super) fn hinted(file: &Path, bytes: &[u8], error: &LoadError) -> anyhow::Error {
-    let language = language::of(bytes);
-    let problem = |problem: &LoadProblem| {
-        let hint = language::hint_for_loading(language, problem);
-        format!("\n  - {problem}{}", likely(language, hint).replace("\n  ", "\n    "))
-    };
-    let problems: Vec<String> = error.problems.iter().map(problem).collect();
-    anyhow!("`{}` is not a policy this host can run:{}", file.display(), problems.concat())
-}
-
 fn read_input(input: &Path) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if input == Path::new("-") {
@@ -360,10 +339,4 @@ fn print(answer: &impl Serialize) -> anyhow::Result<String> {
 
 fn list(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-}
-
-/// The time a configuration is checked at, where no observation tells one.
-pub(super) fn now() -> Timestamp {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    Timestamp::default().plus(since_epoch)
 }

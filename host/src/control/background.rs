@@ -8,7 +8,7 @@ use super::probe::probe_all;
 use super::shared::Shared;
 use crate::runtime::RuntimeEvent;
 use futures_util::StreamExt;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The engine is asked for containers of unknown workloads once in so many intervals.
@@ -16,23 +16,15 @@ const INTERVALS_PER_SURVEY: u32 = 10;
 
 /// Begins what is not about one workload.
 pub(super) fn begin(shared: &Arc<Shared>) {
-    spawn(shared, follow_events(Arc::clone(shared)));
-    spawn(shared, watch_engine(Arc::clone(shared)));
-    spawn(shared, gather(Arc::clone(shared)));
+    shared.spawn(follow_events(Arc::clone(shared)));
+    shared.spawn(watch_engine(Arc::clone(shared)));
+    shared.spawn(gather(Arc::clone(shared)));
 }
 
 /// Begins to look after a workload.
 pub(super) fn look_after(shared: &Arc<Shared>, cell: &Arc<Cell>) {
-    spawn(shared, steer(Arc::clone(shared), Arc::clone(cell)));
-    spawn(shared, probe(Arc::clone(shared), Arc::clone(cell)));
-}
-
-/// Runs a task that is finished before Windlass ends.
-pub(super) fn spawn(shared: &Shared, task: impl Future<Output = ()> + Send + 'static) {
-    let mut tasks = shared.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-    // Those of deleted workloads have ended: let go of what is left of them.
-    while tasks.try_join_next().is_some() {}
-    tasks.spawn(task);
+    shared.spawn(steer(Arc::clone(shared), Arc::clone(cell)));
+    shared.spawn(probe(Arc::clone(shared), Arc::clone(cell)));
 }
 
 /// Makes a pass whenever the workload is woken, and when it was quiet for too long.

@@ -4,7 +4,6 @@ use super::metrics::MetricLog;
 use super::observe::Known;
 use super::probe::ProbeLog;
 use super::report::{PassReport, WorkloadView};
-use crate::model::facts::MetricRequest;
 use crate::model::{ContainerId, History, Phase, Replica, ShadowTally, Snapshot, Workload, WorkloadKey};
 use crate::store::StoredWorkload;
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,8 +72,6 @@ pub(super) struct Cell {
     pub(super) probes: ProbeLog,
     pub(super) probe_now: Notify,
     pub(super) metrics: MetricLog,
-    /// What scaling policies asked to be shown, by their digest and configuration.
-    pub(super) requirements: Mutex<BTreeMap<(String, String), Vec<MetricRequest>>>,
     state: Mutex<CellState>,
     requested: AtomicU64,
     wake: Notify,
@@ -90,7 +87,6 @@ impl Cell {
             probes: ProbeLog::new(probes_kept),
             probe_now: Notify::new(),
             metrics: MetricLog::stored(stored.samples),
-            requirements: Mutex::default(),
             state: Mutex::new(CellState {
                 workload: stored.workload,
                 history: stored.history,

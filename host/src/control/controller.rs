@@ -86,8 +86,14 @@ impl Controller {
         for cell in self.shared.cells() {
             cell.close();
         }
-        let mut tasks = std::mem::take(&mut *self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        while tasks.join_next().await.is_some() {}
+        // What the last tasks began themselves is waited for too: the store is let go of when this returns.
+        loop {
+            let mut tasks = std::mem::take(&mut *self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+            if tasks.is_empty() {
+                return;
+            }
+            while tasks.join_next().await.is_some() {}
+        }
     }
 
     /// Stores the desired state and answers after the pass it woke. Of an existing workload everything is

@@ -5,11 +5,10 @@ mod gather;
 
 pub(super) use gather::{gather, save};
 
-use super::cell::Cell;
 use crate::model::facts::{HealthStatus, MetricRequest, Phase, Sample, Series, Usage};
 use crate::model::metric::{BuiltIn, accept};
 use crate::model::time::millis;
-use crate::model::{ContainerId, MetricFailure, MetricSource, Snapshot, Timestamp, Workload};
+use crate::model::{ContainerId, MetricFailure, Snapshot, Timestamp, Workload};
 use crate::policy::ScalingPolicy;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,7 +36,11 @@ const REQUIREMENTS_KEPT: usize = 16;
 #[derive(Debug, Default)]
 pub struct MetricLog {
     tracks: Mutex<BTreeMap<Key, Track>>,
+    requirements: Mutex<Requirements>,
 }
+
+/// What scaling policies asked to be shown, by their digest and configuration.
+type Requirements = BTreeMap<(String, String), Vec<MetricRequest>>;
 
 /// The name of a metric, and the replica it was measured at.
 type Key = (String, Option<ContainerId>);
@@ -224,6 +227,42 @@ impl MetricLog {
         shown
     }
 
+    /// What a scaling policy is shown of a workload. What it needs is asked once of each revision under each
+    /// configuration; one that cannot say is shown nothing.
+    pub(super) async fn shown_to(
+        &self,
+        policy: &dyn ScalingPolicy,
+        config: &str,
+        workload: &Workload,
+        now: Timestamp,
+    ) -> Vec<Series> {
+        let asked = (policy.identity().digest.clone(), config.to_owned());
+        let known = self.requirements().get(&asked).cloned();
+        let requests = match known {
+            Some(requests) => requests,
+            None => match policy.requirements(config, now).await {
+                Ok(requests) => {
+                    let mut known = self.requirements();
+                    if known.len() >= REQUIREMENTS_KEPT {
+                        known.clear();
+                    }
+                    known.insert(asked, requests.clone());
+                    requests
+                }
+                Err(failure) => {
+                    let policy = &policy.identity().name;
+                    tracing::warn!(workload = %workload.key, policy, %failure, "the policy does not say which metrics it needs");
+                    return Vec::new();
+                }
+            },
+        };
+        self.series(&requests, workload, now)
+    }
+
+    fn requirements(&self) -> MutexGuard<'_, Requirements> {
+        self.requirements.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Every metric of the workload with its values since then, in the order of names.
     pub fn report(&self, workload: &Workload, since: Timestamp, now: Timestamp) -> Vec<MetricReport> {
         let tracks = self.tracks();
@@ -295,43 +334,6 @@ fn utilization(workload: &Workload, usage: &Usage, what: BuiltIn) -> Option<f64>
 #[expect(clippy::cast_precision_loss, reason = "replicas are at most a thousand")]
 fn count(replicas: usize) -> f64 {
     replicas as f64
-}
-
-/// What a scaling policy is shown of a workload. What it needs is asked once of each revision under each configuration;
-/// one that cannot say is shown nothing.
-pub(super) async fn shown_to(
-    cell: &Cell,
-    policy: &dyn ScalingPolicy,
-    config: &str,
-    workload: &Workload,
-    now: Timestamp,
-) -> Vec<Series> {
-    let asked = (policy.identity().digest.clone(), config.to_owned());
-    let known = cell.requirements.lock().unwrap_or_else(PoisonError::into_inner).get(&asked).cloned();
-    let requests = match known {
-        Some(requests) => requests,
-        None => match policy.requirements(config, now).await {
-            Ok(requests) => {
-                let mut known = cell.requirements.lock().unwrap_or_else(PoisonError::into_inner);
-                if known.len() >= REQUIREMENTS_KEPT {
-                    known.clear();
-                }
-                known.insert(asked, requests.clone());
-                requests
-            }
-            Err(failure) => {
-                let policy = &policy.identity().name;
-                tracing::warn!(workload = %cell.key, policy, %failure, "the policy does not say which metrics it needs");
-                return Vec::new();
-            }
-        },
-    };
-    cell.metrics.series(&requests, workload, now)
-}
-
-/// Whether samples of this metric may be sent to the API.
-pub fn is_pushed(workload: &Workload, name: &str) -> bool {
-    workload.metrics.get(name).is_some_and(|metric| metric.source == MetricSource::Push)
 }
 
 #[cfg(test)]

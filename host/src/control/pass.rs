@@ -4,7 +4,6 @@ use super::act::{Outcome, act};
 use super::cell::Cell;
 use super::decide::{decide, remember_failures};
 use super::evaluate::{Evaluation, evaluate};
-use super::metrics;
 use super::observe::observe;
 use super::report::{PassReport, PolicyReport};
 use super::shadow::{self, Round};
@@ -58,7 +57,8 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
         (state.workload.clone(), state.history.clone())
     };
     let policies = shared.policies.of(&desired.policies);
-    let metrics = metrics::shown_to(cell, policies.scaling.as_ref(), &policies.scaling_config, &desired, now).await;
+    let (scaling, config) = (policies.scaling.as_ref(), &policies.scaling_config);
+    let metrics = cell.metrics.shown_to(scaling, config, &desired, now).await;
     let evaluation = evaluate(&desired, &mut snapshot, &history, &policies, metrics, now).await;
     warn_unavailable(&desired, &evaluation.verdict.health);
     warn_unavailable(&desired, &evaluation.verdict.scaling);

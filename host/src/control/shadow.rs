@@ -1,10 +1,8 @@
 //! Asks the shadows of a workload what its acting policies were asked in a pass, after the pass and beside
 //! the loop: a shadow neither acts nor lets anybody wait.
 
-use super::background;
 use super::cell::Cell;
 use super::evaluate::Evaluation;
-use super::metrics;
 use super::shared::Shared;
 use crate::model::facts::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
 use crate::model::{PolicyFailure, PolicyIdentity, PolicyKind, ShadowTally, Workload};
@@ -44,7 +42,7 @@ pub(super) fn begin(shared: &Arc<Shared>, cell: &Arc<Cell>, is_shadowed: bool, r
         return;
     };
     let (round, cell, for_task) = (round(), Arc::clone(cell), Arc::clone(shared));
-    background::spawn(shared, async move {
+    shared.spawn(async move {
         let _turn = turn;
         ask_all(&for_task, &cell, &round).await;
     });
@@ -93,7 +91,7 @@ async fn ask(cell: &Cell, shadow: &Shadow, round: &Round, before: &[ShadowTally]
             let (observed, acting) = (&evaluation.scaling_observation, &evaluation.verdict.scaling);
             let memory = own_memory(before, kind, of, config)
                 .or_else(|| inherited(of, config, &acting.policy, &policies.scaling_config, &observed.memory));
-            let metrics = metrics::shown_to(cell, policy.as_ref(), config, &round.workload, observed.now).await;
+            let metrics = cell.metrics.shown_to(policy.as_ref(), config, &round.workload, observed.now).await;
             let shown = ScalingObservation { memory: memory.unwrap_or_default(), metrics, ..observed.clone() };
             let answer = policy.decide(config, &shown).await;
             let (acting, shadow) = (count(&acting.answer), count(&answer));

@@ -63,6 +63,14 @@ impl Shared {
         }
     }
 
+    /// Runs a task that is finished before Windlass ends.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those of deleted workloads have ended: let go of what is left of them.
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+
     pub(super) fn cells(&self) -> Vec<Arc<Cell>> {
         self.cells.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }

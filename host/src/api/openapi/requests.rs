@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// Body of `POST /start/container`, for the description; [`super::start::workload`] is what reads it.
+/// Body of `POST /start/container`, for the description; [`crate::api::start::workload`] is what reads it.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StartContainerRequest {

@@ -2,7 +2,6 @@
 //! workloads have it.
 
 use super::answer;
-use crate::control::background;
 use crate::control::cell::Cell;
 use crate::control::shared::Shared;
 use crate::model::facts::{Phase, Sample};
@@ -47,7 +46,7 @@ pub(in crate::control) async fn gather(shared: Arc<Shared>) {
         // Beside the ticks: what takes long keeps nobody waiting, and is asked again when it is due again.
         for (question, askers) in due {
             let (asking, places, mut ended) = (Arc::clone(&shared), Arc::clone(&places), shared.shutdown.subscribe());
-            background::spawn(&shared, async move {
+            shared.spawn(async move {
                 tokio::select! {
                     _ = ended.wait_for(|down| *down) => {}
                     () = ask(&asking, &places, question, askers) => {}

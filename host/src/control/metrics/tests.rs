@@ -2,8 +2,8 @@
 
 use super::answer::{pointed, printed, prometheus};
 use super::*;
-use crate::model::Metric;
 use crate::model::fixtures::{running, workload};
+use crate::model::{Metric, MetricSource};
 
 const NOW: Timestamp = Timestamp(1_767_225_600_000);
 
