@@ -228,8 +228,8 @@ impl Controller {
     /// Every metric of a workload with its values since then.
     pub fn metrics(&self, key: &WorkloadKey, since: Timestamp) -> Result<Vec<MetricReport>, ControlError> {
         let cell = self.cell(key)?;
-        let workload = cell.state().workload.clone();
-        Ok(cell.metrics.report(&workload, since, self.shared.clock.now()))
+        let state = cell.state();
+        Ok(cell.metrics.report(&state.workload, since, self.shared.clock.now()))
     }
 
     async fn change(&self, key: &WorkloadKey, change: impl FnOnce(&mut Workload)) -> Result<PassReport, ControlError> {

@@ -160,7 +160,7 @@ fn started(current: u32, rate: &Rate, changes: &[Change], now: Timestamp) -> u32
 fn raised(from: u32, amount: Amount) -> u32 {
     match amount {
         Amount::Count(count) => from.saturating_add(count),
-        Amount::Percent(percent) => from.saturating_add(part(from, percent, u64::div_ceil)),
+        Amount::Percent(percent) => from.saturating_add(part(from, percent)),
     }
 }
 
@@ -168,12 +168,13 @@ fn lowered(from: u32, amount: Amount) -> u32 {
     match amount {
         Amount::Count(count) => from.saturating_sub(count),
         // What is left is truncated, so that one percent of three takes one.
-        Amount::Percent(percent) => from.saturating_sub(part(from, percent, u64::div_ceil)),
+        Amount::Percent(percent) => from.saturating_sub(part(from, percent)),
     }
 }
 
-fn part(of: u32, percent: u32, divide: fn(u64, u64) -> u64) -> u32 {
-    u32::try_from(divide(u64::from(of) * u64::from(percent), 100)).unwrap_or(u32::MAX)
+/// So many percent, rounded up.
+fn part(of: u32, percent: u32) -> u32 {
+    u32::try_from((u64::from(of) * u64::from(percent)).div_ceil(100)).unwrap_or(u32::MAX)
 }
 
 fn told(guardrail: &Guardrail) -> String {

@@ -53,7 +53,7 @@ pub(super) fn steered(
         return held(format!("{blocked} ({})", failed.join(", ")));
     }
     let is_rising = there < usize::try_from(current).unwrap_or(usize::MAX);
-    if wanted < current && desired.bounds.clamp(desired.target) == desired.target && is_rising {
+    if wanted < current && current == desired.target && is_rising {
         return held(format!("{there} of {current} replicas are there, the others are still to come"));
     }
     let Smoothed { stages, held_back } = smooth(raw, current, bounds, guardrails, history, now);

@@ -65,15 +65,15 @@ type Askers = Vec<(Arc<Cell>, String)>;
 fn due(shared: &Shared, before: Timestamp, now: Timestamp) -> BTreeMap<(Question, Option<String>), Askers> {
     let mut due: BTreeMap<(Question, Option<String>), Askers> = BTreeMap::new();
     for cell in shared.cells() {
-        let workload = cell.state().workload.clone();
-        for (name, metric) in &workload.metrics {
+        let state = cell.state();
+        for (name, metric) in &state.workload.metrics {
             let turn = |at: Timestamp| u128::from(at.0) / metric.interval.as_millis().max(1);
             if turn(before) == turn(now) && !cell.metrics.begin(name) {
                 continue;
             }
             let of_one = match &metric.source {
                 MetricSource::Push => continue,
-                MetricSource::Exec { .. } => Some(workload.key.to_string()),
+                MetricSource::Exec { .. } => Some(cell.key.to_string()),
                 MetricSource::Prometheus { .. } | MetricSource::Json { .. } => None,
             };
             let question = ((metric.source.clone(), metric.timeout), of_one);
