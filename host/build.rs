@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use wit_component::ComponentEncoder;
 
-const POLICIES: [&str; 2] = ["min-max", "liveness"];
+/// The built-in policies: each a folder of `plugins/`.
+const POLICIES: [&str; 2] = ["liveness", "min-max"];
 const LANGUAGES: [&str; 5] = ["c", "go", "javascript", "python", "rust"];
 const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -33,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .join("guests");
 
     build_modules(&workspace, &target_dir)?;
+    let mut list = String::from("&[\n");
     for policy in POLICIES {
         let file = format!("windlass_policy_{}.wasm", policy.replace('-', "_"));
         let module = target_dir.join(TARGET).join("guest").join(file);
@@ -46,7 +48,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         fs::write(out_dir.join(&name), &component)?;
         // For people, who try the command line on it.
         fs::write(target_dir.join(&name), &component)?;
+        writeln!(list, "    ({policy:?}, include_bytes!({:?})),", out_dir.join(&name).display().to_string())?;
     }
+    list.push_str("]\n");
+    fs::write(out_dir.join("built_in.rs"), list)?;
     list_templates(&workspace.join("examples/policies"), &out_dir.join("templates.rs"))?;
     Ok(())
 }

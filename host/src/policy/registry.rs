@@ -12,9 +12,8 @@ use super::oci::Oci;
 use super::pushed::{Names, Pushed, State, Watched};
 use super::shelf::Shelf;
 use super::{HealthPolicy, ScalingPolicy};
-use crate::model::PolicyChoice;
-use crate::model::Timestamp;
 use crate::model::settings::{PolicyLimits, PolicyOrigin, PolicySettings};
+use crate::model::{PolicyChoice, PolicyKind, Timestamp};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -31,6 +30,9 @@ pub const MIN_MAX: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/min-max.was
 
 /// The component of the default health policy.
 pub const LIVENESS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/liveness.wasm"));
+
+/// Every policy that is built in: (name, component).
+pub const BUILT_IN: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/built_in.rs"));
 
 /// The policies cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -74,8 +76,8 @@ pub struct PolicyRegistry {
     compiler: Compiler,
     defaults: Defaults,
     settings: PolicySettings,
-    min_max: Arc<PolicyComponent>,
-    liveness: Arc<PolicyComponent>,
+    /// By name; the two defaults are among them.
+    built_in: BTreeMap<&'static str, Arc<PolicyComponent>>,
     names: Arc<Names>,
     /// One change at a time.
     changing: tokio::sync::Mutex<()>,
@@ -112,7 +114,8 @@ impl PolicyRegistry {
             let loaded = PolicyComponent::load_within(&engine, &compiler, &limits, Some(name), Arc::from(bytes)).await;
             loaded.map(Arc::new).map_err(|source| RegistryError::Load { name, source })
         };
-        let (min_max, liveness) = (load(DEFAULT_SCALING, MIN_MAX).await?, load(DEFAULT_HEALTH, LIVENESS).await?);
+        let loaded = BUILT_IN.iter().map(async |&(name, bytes)| load(name, bytes).await.map(|policy| (name, policy)));
+        let built_in = futures_util::future::try_join_all(loaded).await?.into_iter().collect();
         let shelf = data_dir.map(Shelf::open).transpose().map_err(RegistryError::Shelf)?;
         let shelved = shelf.as_ref().map(Shelf::load).transpose().map_err(RegistryError::Shelf)?;
         let names = Arc::new(Names::new(shelf));
@@ -122,8 +125,7 @@ impl PolicyRegistry {
             compiler,
             defaults,
             settings,
-            min_max,
-            liveness,
+            built_in,
             names,
             changing,
             source_problems: Mutex::default(),
@@ -175,12 +177,16 @@ impl PolicyRegistry {
 
     /// The built-in scaling policy: that of a workload that names none, unless the operator says otherwise.
     pub fn default_scaling(&self) -> Arc<dyn ScalingPolicy> {
-        Arc::<PolicyComponent>::clone(&self.min_max)
+        self.default_of(DEFAULT_SCALING)
     }
 
     /// The built-in health policy.
     pub fn default_health(&self) -> Arc<dyn HealthPolicy> {
-        Arc::<PolicyComponent>::clone(&self.liveness)
+        self.default_of(DEFAULT_HEALTH)
+    }
+
+    fn default_of(&self, name: &str) -> Arc<PolicyComponent> {
+        Arc::clone(self.built_in.get(name).expect("the defaults are built in"))
     }
 
     fn limits_of(&self, name: &str) -> Arc<PolicyLimits> {
@@ -192,8 +198,9 @@ impl PolicyRegistry {
         PolicyComponent::load_within(&self.engine, &self.compiler, &limits, Some(name), component).await
     }
 
-    fn built_in(&self) -> [&Arc<PolicyComponent>; 2] {
-        [&self.liveness, &self.min_max]
+    /// A built-in policy of this name and kind.
+    fn built_in(&self, name: &str, kind: PolicyKind) -> Option<Arc<PolicyComponent>> {
+        self.built_in.get(name).filter(|policy| policy.kind() == kind).cloned()
     }
 
     /// A pushed name, to be changed.

@@ -1,34 +1,27 @@
 //! The rule: the current count, moved into the workload's bounds.
 
-use crate::bindings::exports::windlass::policy::scaling::{Decision, Observation};
-use serde_json::Value;
+use serde::Deserialize;
+use windlass_policy_common::ScalingPolicy;
+use windlass_policy_common::bindings::exports::windlass::policy::scaling::{Decision, Observation};
+use windlass_policy_common::bindings::windlass::policy::types::PolicyError;
 
-/// JSON Schema of the configuration: there is nothing to configure.
-pub const CONFIG_SCHEMA: &str = r#"{
-  "$schema": "https://json-schema.org/draft/2020-12/schema",
-  "title": "min-max",
-  "description": "Nothing to configure: the bounds are the workload's own.",
-  "type": "object",
-  "properties": {},
-  "additionalProperties": false
-}"#;
+/// Keeps the count within the bounds.
+#[derive(Debug)]
+pub struct MinMax;
 
-/// Refuses every configuration but an empty object.
-///
-/// # Errors
-/// A sentence that names the field, or says that the text is not an object.
-pub fn check_config(config: &str) -> Result<(), String> {
-    // Asked at every call; the usual answer needs no parser.
-    if config.trim() == "{}" {
-        return Ok(());
-    }
-    match serde_json::from_str::<Value>(config) {
-        Ok(Value::Object(fields)) => match fields.keys().next() {
-            Some(field) => Err(format!("unknown field `{}`; this policy has no settings", field.escape_debug())),
-            None => Ok(()),
-        },
-        Ok(_) => Err("the configuration is not a JSON object; expected `{}`".to_owned()),
-        Err(error) => Err(format!("the configuration is not JSON: {error}")),
+/// Nothing: the bounds are the workload's own.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {}
+
+impl ScalingPolicy for MinMax {
+    const NAME: &'static str = "min-max";
+    const SUMMARY: &'static str = "Keeps the current count within the workload's minimum and maximum";
+    const SCHEMA: &'static str = include_str!("../schema.json");
+    type Config = Config;
+
+    fn decide(_config: &Config, observation: &Observation) -> Result<Decision, PolicyError> {
+        Ok(decide(observation))
     }
 }
 
@@ -51,23 +44,15 @@ pub fn decide(observation: &Observation) -> Decision {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bindings::windlass::policy::types::{Limits, Workload};
+    use windlass_policy_common::bindings::windlass::policy::types::Workload;
+    use windlass_policy_common::{fixtures, parse};
 
     fn observation(current_replicas: u32, min_replicas: u32, max_replicas: u32) -> Observation {
+        let at_rest = fixtures::observation(0);
         Observation {
-            now: 1_000,
-            workload: Workload {
-                name: "web".to_owned(),
-                image: "web:1".to_owned(),
-                min_replicas,
-                max_replicas,
-                limits: Limits { cpu_cores: None, memory_bytes: None },
-                labels: Vec::new(),
-            },
+            workload: Workload { min_replicas, max_replicas, ..at_rest.workload },
             current_replicas,
-            replicas: Vec::new(),
-            metrics: Vec::new(),
-            memory: Vec::new(),
+            ..at_rest
         }
     }
 
@@ -109,15 +94,10 @@ mod tests {
     #[test]
     fn a_configuration_must_be_an_empty_object() {
         for right in ["{}", " { } ", "\n{}\n"] {
-            assert_eq!(check_config(right), Ok(()));
+            assert!(parse::<MinMax>(right).is_ok(), "{right}");
         }
-        for (wrong, why) in [
-            (r#"{"min": 1}"#, "unknown field `min`; this policy has no settings"),
-            ("[]", "the configuration is not a JSON object; expected `{}`"),
-            ("", "the configuration is not JSON: EOF while parsing a value at line 1 column 0"),
-        ] {
-            assert_eq!(check_config(wrong), Err(why.to_owned()));
+        for wrong in [r#"{"min": 1}"#, "3", ""] {
+            assert!(parse::<MinMax>(wrong).is_err(), "{wrong}");
         }
-        assert!(serde_json::from_str::<Value>(CONFIG_SCHEMA).is_ok());
     }
 }

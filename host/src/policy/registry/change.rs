@@ -1,6 +1,6 @@
 //! What people do with policies: push, promote, roll back, delete, choose.
 
-use super::{DEFAULT_HEALTH, DEFAULT_SCALING, PolicyRegistry, blocking};
+use super::{PolicyRegistry, blocking};
 use crate::model::settings::PolicyOrigin;
 use crate::model::{PolicyChoice, PolicyKind, Timestamp};
 use crate::policy::catalogue::{CatalogueError, ChoiceError, PolicyCatalogue, PolicyInfo, Push};
@@ -45,7 +45,7 @@ impl PolicyCatalogue for PolicyRegistry {
         let policies = self.names.policies.read().unwrap_or_else(PoisonError::into_inner).clone();
         let pushed = policies.values().map(|pushed| pushed_info(pushed));
         let mut all: Vec<PolicyInfo> =
-            self.built_in().map(|policy| built_in_info(policy)).into_iter().chain(pushed).collect();
+            self.built_in.values().map(|policy| built_in_info(policy)).chain(pushed).collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         let problems = self.source_problems();
         for info in &mut all {
@@ -55,8 +55,7 @@ impl PolicyCatalogue for PolicyRegistry {
     }
 
     fn find(&self, name: &str) -> Option<PolicyInfo> {
-        let built_in = self.built_in().into_iter().find(|policy| policy.identity().name == name);
-        let built_in = built_in.map(|policy| built_in_info(policy));
+        let built_in = self.built_in.get(name).map(|policy| built_in_info(policy));
         let info = built_in.or_else(|| self.names.get(name).map(|pushed| pushed_info(&pushed)))?;
         Some(PolicyInfo { source_problem: self.source_problems().remove(name), ..info })
     }
@@ -100,7 +99,7 @@ impl PolicyCatalogue for PolicyRegistry {
         if !PolicyChoice::is_name(&push.name) {
             return Err(CatalogueError::Name(push.name));
         }
-        if [DEFAULT_SCALING, DEFAULT_HEALTH].contains(&push.name.as_str()) {
+        if self.built_in.contains_key(push.name.as_str()) {
             let detail = format!("`{}` is built in; push under another name and assign that one", push.name);
             return Err(CatalogueError::Conflict(detail));
         }
@@ -206,9 +205,9 @@ impl PolicyCatalogue for PolicyRegistry {
     }
 
     async fn check(&self, kind: PolicyKind, choice: &PolicyChoice, now: Timestamp) -> Result<(), ChoiceError> {
-        let built_in = self.built_in().into_iter().find(|policy| policy.identity().name == choice.name);
+        let built_in = self.built_in(&choice.name, kind);
         let pushed = self.acting(&choice.name, kind);
-        let policy: &PolicyComponent = match (built_in.filter(|policy| policy.kind() == kind), &pushed) {
+        let policy: &PolicyComponent = match (&built_in, &pushed) {
             (Some(built_in), _) => built_in,
             (None, Some(watched)) => &watched.component,
             (None, None) => {

@@ -2,8 +2,9 @@
 
 use super::{DEFAULT_HEALTH, DEFAULT_SCALING, PolicyRegistry};
 use crate::model::{PolicyChoice, PolicyChoices, PolicyKind};
+use crate::policy::component::PolicyComponent;
 use crate::policy::pushed::{Unwatched, Watched};
-use crate::policy::{Policies, PolicySource, Shadow, ShadowPolicy};
+use crate::policy::{HealthPolicy, Policies, PolicySource, ScalingPolicy, Shadow, ShadowPolicy};
 use std::sync::Arc;
 
 impl PolicyRegistry {
@@ -26,18 +27,20 @@ impl PolicyRegistry {
     fn chosen<P: ?Sized>(
         &self,
         choice: &PolicyChoice,
-        built_in: Arc<P>,
         default: &PolicyChoice,
-        (kind, built_in_name): (PolicyKind, &str),
+        (kind, stand_in): (PolicyKind, &str),
+        built_in: fn(Arc<PolicyComponent>) -> Arc<P>,
         asked: fn(Arc<Watched>) -> Arc<P>,
     ) -> (Arc<P>, String) {
-        if choice.name == built_in_name {
-            return (built_in, choice.config.clone());
+        if let Some(policy) = self.built_in(&choice.name, kind) {
+            return (built_in(policy), choice.config.clone());
         }
         match self.acting(&choice.name, kind) {
             Some(acting) => (asked(acting), choice.config.clone()),
-            None if default.name == built_in_name => (built_in, default.config.clone()),
-            None => (built_in, "{}".to_owned()),
+            None => {
+                let config = if default.name == stand_in { default.config.clone() } else { "{}".to_owned() };
+                (built_in(self.default_of(stand_in)), config)
+            }
         }
     }
 
@@ -53,16 +56,16 @@ impl PolicyRegistry {
             Shadow { policy, config: config.to_owned() }
         };
         let named = choices.shadows.iter().filter_map(|choice| {
-            let policy = match choice.name.as_str() {
-                DEFAULT_SCALING => ShadowPolicy::Scaling(self.default_scaling()),
-                DEFAULT_HEALTH => ShadowPolicy::Health(self.default_health()),
-                name => {
-                    let pushed = self.names.get(name)?;
-                    let acting = pushed.state().acting.clone()?;
-                    return Some(shadow(acting, pushed.kind, &choice.config));
-                }
-            };
-            Some(Shadow { policy, config: choice.config.clone() })
+            if let Some(policy) = self.built_in.get(choice.name.as_str()).cloned() {
+                let policy = match policy.kind() {
+                    PolicyKind::Scaling => ShadowPolicy::Scaling(policy),
+                    PolicyKind::Health => ShadowPolicy::Health(policy),
+                };
+                return Some(Shadow { policy, config: choice.config.clone() });
+            }
+            let pushed = self.names.get(&choice.name)?;
+            let acting = pushed.state().acting.clone()?;
+            Some(shadow(acting, pushed.kind, &choice.config))
         });
         let acting = [(PolicyKind::Scaling, self.scaling_of(choices)), (PolicyKind::Health, self.health_of(choices))];
         let candidates = acting.into_iter().filter_map(|(kind, choice)| {
@@ -78,17 +81,17 @@ impl PolicySource for PolicyRegistry {
     fn of(&self, choices: &PolicyChoices) -> Policies {
         let (scaling, scaling_config) = self.chosen(
             self.scaling_of(choices),
-            self.default_scaling(),
             &self.defaults.scaling,
             (PolicyKind::Scaling, DEFAULT_SCALING),
-            |acting| acting,
+            |built_in| built_in as Arc<dyn ScalingPolicy>,
+            |acting| acting as Arc<dyn ScalingPolicy>,
         );
         let (health, health_config) = self.chosen(
             self.health_of(choices),
-            self.default_health(),
             &self.defaults.health,
             (PolicyKind::Health, DEFAULT_HEALTH),
-            |acting| acting,
+            |built_in| built_in as Arc<dyn HealthPolicy>,
+            |acting| acting as Arc<dyn HealthPolicy>,
         );
         let shadows = self.shadows(choices);
         Policies { scaling, scaling_config, health, health_config, shadows }
