@@ -148,7 +148,12 @@ async fn a_configuration_is_refused_with_the_field_and_the_reason() {
          minimum of 1; ``: Additional properties are not allowed ('x' was unexpected)"
     );
     // What a schema cannot say the policy says itself.
-    let failure = registry.default_of(DEFAULT_HEALTH).configure(r#"{"failure-threshold": 0}"#, NOW).await.answer.expect_err("refused");
+    let failure = registry
+        .default_of(DEFAULT_HEALTH)
+        .configure(r#"{"failure-threshold": 0}"#, NOW)
+        .await
+        .answer
+        .expect_err("refused");
     assert!(failure.reason.contains("`failure-threshold` is 0; expected a whole number from 1 to 10"), "{failure}");
     let unknown = check("min-max", "{}").await.expect_err("of the other kind");
     assert_eq!(unknown.to_string(), "there is no health policy `min-max`; there are: `liveness`");
