@@ -224,7 +224,7 @@ async fn push(registry: &PolicyRegistry, replicas: u32) -> anyhow::Result<()> {
 /// Asks whoever acts, at the pace; the time of each answer, and how many there were.
 async fn ask(registry: &PolicyRegistry, shown: &ScalingObservation) -> (Vec<Duration>, usize) {
     let choice = PolicyChoice { name: "swapped".to_owned(), config: "{}".to_owned() };
-    let choices = PolicyChoices { scaling: Some(choice), ..PolicyChoices::default() };
+    let choices = PolicyChoices { scaling: vec![choice], ..PolicyChoices::default() };
     let (mut times, mut answered) = (Vec::with_capacity(PHASE), 0);
     let mut pace = tokio::time::interval(PACE);
     for _ in 0..PHASE {

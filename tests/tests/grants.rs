@@ -189,7 +189,7 @@ async fn who_was_not_granted_is_refused_and_who_was_is_marked() {
 
     let info = registry.push(push_of("asker", asks)).await.expect("it was granted");
     assert!(!info.replayable && info.http.is_some_and(|grant| grant.requests == 2));
-    let choices = PolicyChoices { scaling: Some(choice("asker")), ..PolicyChoices::default() };
+    let choices = PolicyChoices { scaling: vec![choice("asker")], ..PolicyChoices::default() };
     let (identity, answer) = decide(&registry, &choices).await;
     assert_eq!((identity.replayable, answer), (false, Ok(7)));
     // As the decision's record has it.

@@ -26,7 +26,7 @@ async fn push(registry: &PolicyRegistry, stub: &Stub) -> PolicyInfo {
 
 /// One decision of whoever acts for a workload that chose the name.
 async fn decide(registry: &PolicyRegistry) -> (PolicyIdentity, Result<u32, String>) {
-    policies::decide(registry, &PolicyChoices { scaling: Some(choice(NAME)), ..PolicyChoices::default() }).await
+    policies::decide(registry, &PolicyChoices { scaling: vec![choice(NAME)], ..PolicyChoices::default() }).await
 }
 
 async fn decided(registry: &PolicyRegistry) -> (u32, u32) {
@@ -179,7 +179,7 @@ async fn a_revision_that_proved_itself_is_not_set_back() {
     push(&registry, &hostile::knows_only(2)).await;
     let ask = async |current| {
         let choice = PolicyChoice { name: NAME.to_owned(), config: "{}".to_owned() };
-        let policies = registry.of(&PolicyChoices { scaling: Some(choice), ..PolicyChoices::default() });
+        let policies = registry.of(&PolicyChoices { scaling: vec![choice], ..PolicyChoices::default() });
         let shown = ScalingObservation { current_replicas: current, ..observation() };
         policies.scaling.decide("{}", &shown).await.is_ok()
     };
@@ -273,7 +273,7 @@ async fn push_candidate(registry: &PolicyRegistry, stub: &Stub) -> Result<Policy
 /// Who shadows a workload that chose the name, and named `others` as shadows: revision and answer of each.
 async fn shadows(registry: &PolicyRegistry, others: &[&str]) -> Vec<(String, u32, Option<u32>)> {
     let choices = PolicyChoices {
-        scaling: Some(choice(NAME)),
+        scaling: vec![choice(NAME)],
         shadows: others.iter().map(|name| choice(name)).collect(),
         ..PolicyChoices::default()
     };

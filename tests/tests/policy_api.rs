@@ -115,10 +115,27 @@ async fn a_policy_is_pushed_chosen_swapped_and_rolled_back_while_windlass_runs()
         .collect();
     assert!(asked.contains(&&json!(1)) && asked.contains(&&json!(2)), "{asked:?}");
 
+    // Several: the highest count wanted. The one that keeps what there is lets nothing shrink.
+    let several = json!([{"name": "queue", "config": {}}, {"name": "min-max", "config": {}}]);
+    let shown = windlass.put(&format!("/images/{image}/policy"), json!({"scaling_policy": several})).await.ok();
+    assert_eq!(shown["desired"]["scaling_policy"], several, "{shown}");
+    assert_eq!(shown["last_pass"]["scaling_policy"]["name"], "queue + min-max", "{shown}");
+    push(&windlass, &hostile::proposes(2)).await;
+    windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
+    let shown = windlass.get(&format!("/images/{image}")).await.ok();
+    let reason = shown["last_pass"]["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("`queue` wants 2") && reason.contains("`min-max` wants 3"), "{shown}");
+    running(&site, 3).await;
+    let twice = json!({"scaling_policy": [{"name": "queue"}, {"name": "queue"}]});
+    let refused = windlass.put(&format!("/images/{image}/policy"), twice).await;
+    assert_eq!((refused.status, &refused.body["errors"][0]["pointer"]), (422, &json!("/scaling_policy/1")));
+    assert_eq!(windlass.post("/policies/queue/promote?revision=1", Value::Null).await.ok()["acting"], 1);
+
     // All of it outlives the process.
     assert!(windlass.terminate().await?.success());
     let windlass = site.start().await?;
     assert_eq!(windlass.get("/policies/queue").await.ok()["acting"], 1);
+    assert_eq!(windlass.get(&format!("/images/{image}")).await.ok()["desired"]["scaling_policy"], several);
     let reconciled = windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
     assert_eq!(reconciled["actions"], json!([]), "{reconciled}");
     running(&site, 3).await;

@@ -35,7 +35,7 @@ async fn decide(registry: &PolicyRegistry, choices: &PolicyChoices) -> (String, 
 }
 
 async fn decided(registry: &PolicyRegistry) -> (u32, u32) {
-    let choices = PolicyChoices { scaling: Some(choice(NAME)), ..PolicyChoices::default() };
+    let choices = PolicyChoices { scaling: vec![choice(NAME)], ..PolicyChoices::default() };
     let (_, revision, replicas) = decide(registry, &choices).await;
     (revision, replicas.expect("it decides"))
 }
@@ -149,7 +149,7 @@ async fn a_policy_has_limits_of_its_own() {
     for name in ["roomy", "plain"] {
         push(&registry, name, hostile::grows(90 * 16).build()).await;
     }
-    let of = |name| PolicyChoices { scaling: Some(choice(name)), ..PolicyChoices::default() };
+    let of = |name| PolicyChoices { scaling: vec![choice(name)], ..PolicyChoices::default() };
     let (.., answer) = decide(&registry, &of("roomy")).await;
     assert!(answer.is_ok(), "{answer:?}");
     let (.., answer) = decide(&registry, &of("plain")).await;
@@ -167,7 +167,7 @@ async fn a_default_policy_decides_for_workloads_that_name_none() {
     push(&registry, NAME, hostile::proposes(5).build()).await;
     push(&registry, "other", hostile::proposes(6).build()).await;
     assert_eq!(decide(&registry, &none).await, (NAME.to_owned(), 1, Ok(5)));
-    let other = PolicyChoices { scaling: Some(choice("other")), ..PolicyChoices::default() };
+    let other = PolicyChoices { scaling: vec![choice("other")], ..PolicyChoices::default() };
     assert_eq!(decide(&registry, &other).await, ("other".to_owned(), 1, Ok(6)));
     let refused = registry.remove(NAME).await.expect_err("it is the default").to_string();
     assert_eq!(refused, "`queue` is the scaling policy of workloads that name none, says windlass.toml");

@@ -10,8 +10,8 @@ use super::request::NoQuery;
 use super::{containers, images, metrics, policies, status, views};
 use axum::Json;
 use requests::{
-    ChangeRequest, ChoiceRequest, GuardrailsRequest, MetricsRequest, OverridesRequest, PolicyRequest, ProblemDetails,
-    SamplesRequest, ScaleRequest, StartContainerRequest,
+    ChangeRequest, ChoiceRequest, ChoicesRequest, GuardrailsRequest, MetricsRequest, OverridesRequest, PolicyRequest,
+    ProblemDetails, SamplesRequest, ScaleRequest, StartContainerRequest,
 };
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
@@ -37,6 +37,7 @@ use utoipa::OpenApi;
     metrics::ImageMetrics,
     metrics::PushedSamples,
     ChoiceRequest,
+    ChoicesRequest,
     images::ImageList,
     images::ImageContainers,
     images::ImageHealth,

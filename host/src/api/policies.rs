@@ -99,7 +99,7 @@ pub async fn remove(
     _: NoQuery,
 ) -> Result<Json<PolicyDetail>, Problem> {
     let chosen_by = |choices: &PolicyChoices| {
-        let mut chosen = [&choices.scaling, &choices.health].into_iter().flatten().chain(&choices.shadows);
+        let mut chosen = choices.scaling.iter().chain(&choices.health).chain(&choices.shadows);
         chosen.any(|choice| choice.name == name)
     };
     let choosers: Vec<String> = (state.controller.views().iter())
@@ -135,6 +135,34 @@ pub(super) fn choice(value: &Value, pointer: &str, problems: &mut Problems) -> O
     Some(PolicyChoice { name: name?, config: config? })
 }
 
+/// One choice, or a list of them, none twice.
+pub(super) fn choices(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Vec<PolicyChoice>> {
+    if value.is_array() {
+        different(value, pointer, PolicyChoices::MOST_SCALING, problems)
+    } else {
+        choice(value, pointer, problems).map(|choice| vec![choice])
+    }
+}
+
+/// So many choices at most, none twice.
+pub(super) fn different(
+    value: &Value,
+    pointer: &str,
+    most: usize,
+    problems: &mut Problems,
+) -> Option<Vec<PolicyChoice>> {
+    let choices = fields::list_of(choice)(value, pointer, problems)?;
+    if choices.len() > most {
+        problems.add(pointer, format!("{} policies are given; expected at most {most}", choices.len()));
+    }
+    for (index, choice) in choices.iter().enumerate() {
+        if choices[..index].contains(choice) {
+            problems.add(format!("{pointer}/{index}"), "the same policy with the same configuration is given twice");
+        }
+    }
+    Some(choices)
+}
+
 fn config(value: &Value, pointer: &str, problems: &mut Problems) -> Option<String> {
     if !value.is_object() {
         problems.add(pointer, "expected an object, as the policy's schema says");
@@ -150,18 +178,16 @@ fn config(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Strin
 pub(super) async fn check(state: &ApiState, choices: &PolicyChoices) -> Result<(), Problem> {
     let now = Timestamp(state.controller.now_ms());
     let mut problems = Problems::default();
-    let chosen = [
-        (PolicyKind::Scaling, &choices.scaling, "/scaling_policy"),
-        (PolicyKind::Health, &choices.health, "/health_policy"),
-    ];
-    let named = chosen
-        .into_iter()
-        .filter_map(|(kind, choice, pointer)| choice.as_ref().map(|choice| (Some(kind), choice, pointer.to_owned())));
+    let scaling = choices.scaling.iter().enumerate().map(|(index, choice)| {
+        let index = if choices.scaling.len() == 1 { String::new() } else { format!("/{index}") };
+        (Some(PolicyKind::Scaling), choice, format!("/scaling_policy{index}"))
+    });
+    let health = choices.health.iter().map(|choice| (Some(PolicyKind::Health), choice, "/health_policy".to_owned()));
     let shadows = choices.shadows.iter().enumerate().map(|(index, choice)| {
         let kind = state.policies.find(&choice.name).map(|info| info.kind);
         (kind, choice, format!("/shadow_policies/{index}"))
     });
-    for (kind, choice, pointer) in named.chain(shadows) {
+    for (kind, choice, pointer) in scaling.chain(health).chain(shadows) {
         let Some(kind) = kind else {
             problems.add(format!("{pointer}/name"), CatalogueError::Unknown(choice.name.clone()).to_string());
             continue;

@@ -160,7 +160,7 @@ pub fn policies_of(body: &Value) -> Result<PolicyChoices, Problem> {
 
 fn choices(fields: &Fields<'_>, problems: &mut Problems) -> PolicyChoices {
     PolicyChoices {
-        scaling: fields.nullable("scaling_policy", problems, policies::choice),
+        scaling: fields.nullable("scaling_policy", problems, policies::choices).unwrap_or_default(),
         health: fields.nullable("health_policy", problems, policies::choice),
         shadows: fields.nullable("shadow_policies", problems, shadows).unwrap_or_default(),
         mode: Mode::default(),
@@ -168,16 +168,7 @@ fn choices(fields: &Fields<'_>, problems: &mut Problems) -> PolicyChoices {
 }
 
 fn shadows(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Vec<PolicyChoice>> {
-    let shadows = fields::list_of(policies::choice)(value, pointer, problems)?;
-    if shadows.len() > PolicyChoices::MOST_SHADOWS {
-        problems.add(pointer, format!("a workload has at most {} shadows", PolicyChoices::MOST_SHADOWS));
-    }
-    for (index, shadow) in shadows.iter().enumerate() {
-        if shadows[..index].contains(shadow) {
-            problems.add(format!("{pointer}/{index}"), "the same policy with the same configuration is given twice");
-        }
-    }
-    Some(shadows)
+    policies::different(value, pointer, PolicyChoices::MOST_SHADOWS, problems)
 }
 
 fn min_replicas() -> impl Fn(&Value, &str, &mut Problems) -> Option<u32> {

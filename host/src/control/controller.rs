@@ -165,7 +165,7 @@ impl Controller {
             let assigned = state.workload.policies.clone();
             let named = std::mem::take(&mut workload.policies);
             workload.policies = PolicyChoices {
-                scaling: named.scaling.or(assigned.scaling),
+                scaling: if named.scaling.is_empty() { assigned.scaling } else { named.scaling },
                 health: named.health.or(assigned.health),
                 shadows: if named.shadows.is_empty() { assigned.shadows } else { named.shadows },
                 mode: assigned.mode,

@@ -251,8 +251,9 @@ pub enum Mode {
 /// The policies of a workload; none: the host's default.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PolicyChoices {
-    /// Says how many.
-    pub scaling: Option<PolicyChoice>,
+    /// Say how many: the highest of what they want; at most [`PolicyChoices::MOST_SCALING`].
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub scaling: Vec<PolicyChoice>,
     /// Says who is well.
     pub health: Option<PolicyChoice>,
     /// Asked beside them, and only written down; at most [`PolicyChoices::MOST_SHADOWS`].
@@ -266,6 +267,22 @@ pub struct PolicyChoices {
 impl PolicyChoices {
     /// The most shadows of one workload.
     pub const MOST_SHADOWS: usize = 4;
+    /// The most scaling policies of one workload.
+    pub const MOST_SCALING: usize = 8;
+}
+
+/// Before there could be several, one was stored, or null.
+fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<PolicyChoice>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Many(Vec<PolicyChoice>),
+        One(Option<PolicyChoice>),
+    }
+    Ok(match Stored::deserialize(deserializer)? {
+        Stored::Many(choices) => choices,
+        Stored::One(choice) => choice.into_iter().collect(),
+    })
 }
 
 /// The desired state of one workload.
@@ -327,6 +344,17 @@ mod tests {
         for wrong in ["", "0/tcp", "65536/tcp", "80/http", "+80/tcp", "80/tcp/", "/tcp"] {
             assert!(wrong.parse::<ContainerPort>().is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn choices_stored_when_there_was_one_at_most_are_read() {
+        let stored = |scaling: &str| {
+            let choices: PolicyChoices = serde_json::from_str(&format!(r#"{{"scaling": {scaling}, "health": null}}"#))?;
+            Ok::<_, serde_json::Error>(choices.scaling.iter().map(|choice| choice.name.clone()).collect::<Vec<_>>())
+        };
+        assert_eq!(stored("null").ok(), Some(Vec::new()));
+        assert_eq!(stored(r#"{"name": "a", "config": "{}"}"#).ok(), Some(vec!["a".to_owned()]));
+        assert_eq!(stored(r#"[{"name": "a", "config": "{}"}]"#).ok(), Some(vec!["a".to_owned()]));
     }
 
     #[test]

@@ -33,8 +33,8 @@ pub struct StartContainerRequest {
     pub networks: Option<Vec<String>>,
     /// How the host asks whether a replica answers.
     pub probe: Option<ProbeRequest>,
-    /// Says how many; null or absent: who does already, at first the default.
-    pub scaling_policy: Option<ChoiceRequest>,
+    /// Says how many, or say, the highest count wanted; null or absent: who does already, at first the default.
+    pub scaling_policy: Option<ChoicesRequest>,
     /// Says who is well; null or absent: who does already, at first the default.
     pub health_policy: Option<ChoiceRequest>,
     /// Asked beside them, and only written down; null or absent: those that are already.
@@ -114,8 +114,8 @@ pub struct ScaleRequest {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyRequest {
-    /// Says how many; null or absent: the default.
-    pub scaling_policy: Option<ChoiceRequest>,
+    /// Says how many, or say, the highest count wanted; null or absent: the default.
+    pub scaling_policy: Option<ChoicesRequest>,
     /// Says who is well; null or absent: the default.
     pub health_policy: Option<ChoiceRequest>,
     /// Asked beside them, and only written down; null or absent: none.
@@ -124,6 +124,16 @@ pub struct PolicyRequest {
     /// `act`, or `recommend`: what would be done is recorded, and nothing is done.
     #[schema(default = "act", nullable = false)]
     pub mode: Option<String>,
+}
+
+/// One policy, or 1 to 8 different ones.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum ChoicesRequest {
+    /// One.
+    One(ChoiceRequest),
+    /// Several.
+    Several(Vec<ChoiceRequest>),
 }
 
 /// A policy and what it is told.

@@ -160,7 +160,7 @@ pub struct DesiredView {
     pub probe: Option<Value>,
     /// Replaces the image's command.
     pub command: Option<Vec<String>>,
-    /// Says how many; null: the default.
+    /// Says how many; a list of several, null: the default.
     pub scaling_policy: Option<Value>,
     /// Says who is well; null: the default.
     pub health_policy: Option<Value>,
@@ -239,7 +239,7 @@ impl From<&WorkloadView> for ImageView {
                 networks: workload.networks.clone(),
                 probe: workload.probe.as_ref().map(probe),
                 command: workload.command.clone(),
-                scaling_policy: workload.policies.scaling.as_ref().map(choice),
+                scaling_policy: scaling(&workload.policies.scaling),
                 health_policy: workload.policies.health.as_ref().map(choice),
                 shadow_policies: workload.policies.shadows.iter().map(choice).collect(),
                 metrics: workload.metrics.iter().map(|(name, metric)| (name.clone(), shown(metric))).collect(),
@@ -255,6 +255,15 @@ impl From<&WorkloadView> for ImageView {
             },
             last_pass: view.last_pass.as_ref().map(|pass| PassView::of(pass, &view.replicas)),
         }
+    }
+}
+
+/// The scaling policies in the form of the start request: one alone, several as a list.
+fn scaling(choices: &[PolicyChoice]) -> Option<Value> {
+    match choices {
+        [] => None,
+        [one] => Some(choice(one)),
+        several => Some(several.iter().map(choice).collect()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{DEFAULT_HEALTH, DEFAULT_SCALING, PolicyRegistry};
 use crate::model::{PolicyChoice, PolicyChoices, PolicyKind};
+use crate::policy::combined::Combined;
 use crate::policy::component::PolicyComponent;
 use crate::policy::pushed::{Unwatched, Watched};
 use crate::policy::{HealthPolicy, Policies, PolicySource, ScalingPolicy, Shadow, ShadowPolicy};
@@ -14,8 +15,31 @@ impl PolicyRegistry {
         pushed.state().acting.clone()
     }
 
-    fn scaling_of<'a>(&'a self, choices: &'a PolicyChoices) -> &'a PolicyChoice {
-        choices.scaling.as_ref().unwrap_or(&self.defaults.scaling)
+    fn scaling_of<'a>(&'a self, choices: &'a PolicyChoices) -> &'a [PolicyChoice] {
+        let default = std::slice::from_ref(&self.defaults.scaling);
+        if choices.scaling.is_empty() { default } else { &choices.scaling }
+    }
+
+    /// The scaling policies of a workload as one.
+    fn scaling(&self, choices: &PolicyChoices) -> (Arc<dyn ScalingPolicy>, String) {
+        let chosen = self.scaling_of(choices).iter().map(|choice| {
+            self.chosen(
+                choice,
+                &self.defaults.scaling,
+                (PolicyKind::Scaling, DEFAULT_SCALING),
+                |built_in| built_in as Arc<dyn ScalingPolicy>,
+                |acting| acting as Arc<dyn ScalingPolicy>,
+            )
+        });
+        let mut parts: Vec<_> = chosen.collect();
+        match parts.len() {
+            1 => parts.remove(0),
+            _ => {
+                let combined = Combined::new(parts);
+                let config = combined.config();
+                (Arc::new(combined), config)
+            }
+        }
     }
 
     fn health_of<'a>(&'a self, choices: &'a PolicyChoices) -> &'a PolicyChoice {
@@ -67,8 +91,8 @@ impl PolicyRegistry {
             let acting = pushed.state().acting.clone()?;
             Some(shadow(acting, pushed.kind, &choice.config))
         });
-        let acting = [(PolicyKind::Scaling, self.scaling_of(choices)), (PolicyKind::Health, self.health_of(choices))];
-        let candidates = acting.into_iter().filter_map(|(kind, choice)| {
+        let scaling = self.scaling_of(choices).iter().map(|choice| (PolicyKind::Scaling, choice));
+        let candidates = scaling.chain([(PolicyKind::Health, self.health_of(choices))]).filter_map(|(kind, choice)| {
             let pushed = self.names.get(&choice.name).filter(|pushed| pushed.kind == kind)?;
             let candidate = pushed.state().candidate.clone()?;
             Some(shadow(candidate, kind, &choice.config))
@@ -79,13 +103,7 @@ impl PolicyRegistry {
 
 impl PolicySource for PolicyRegistry {
     fn of(&self, choices: &PolicyChoices) -> Policies {
-        let (scaling, scaling_config) = self.chosen(
-            self.scaling_of(choices),
-            &self.defaults.scaling,
-            (PolicyKind::Scaling, DEFAULT_SCALING),
-            |built_in| built_in as Arc<dyn ScalingPolicy>,
-            |acting| acting as Arc<dyn ScalingPolicy>,
-        );
+        let (scaling, scaling_config) = self.scaling(choices);
         let (health, health_config) = self.chosen(
             self.health_of(choices),
             &self.defaults.health,

@@ -1,0 +1,245 @@
+//! Several scaling policies asked as one: out if any wants more, in if all want less, ties to the higher.
+//!
+//! That is the highest of the counts wanted, as the Horizontal Pod Autoscaler takes of its metrics and AWS of its
+//! target-tracking policies. A policy that does not answer wants neither, so that nothing shrinks without it.
+
+use super::ScalingPolicy;
+use crate::model::facts::{MetricRequest, ScalingDecision, ScalingObservation};
+use crate::model::{MemoryOwner, PolicyFailure, PolicyIdentity, Timestamp};
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+/// Scaling policies, each with its configuration, JSON text.
+pub(super) struct Combined {
+    parts: Vec<(Arc<dyn ScalingPolicy>, String)>,
+    identity: PolicyIdentity,
+}
+
+/// What one of them is to be handed next time, and whose it is.
+#[derive(Debug, Serialize, Deserialize)]
+struct Remembered {
+    of: MemoryOwner,
+    memory: Vec<u8>,
+}
+
+impl Combined {
+    /// The policies as one, which goes by their names.
+    pub(super) fn new(parts: Vec<(Arc<dyn ScalingPolicy>, String)>) -> Self {
+        let joined = |of: fn(&PolicyIdentity) -> &str| {
+            parts.iter().map(|(policy, _)| of(policy.identity())).collect::<Vec<_>>().join(" + ")
+        };
+        let mut digest = Sha256::new();
+        for (policy, config) in &parts {
+            digest.update(&policy.identity().digest);
+            digest.update(config);
+        }
+        let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let identity = PolicyIdentity {
+            name: joined(|identity| &identity.name),
+            version: joined(|identity| &identity.version),
+            digest: format!("sha256:{digest}"),
+            revision: 0,
+            memory_since: 0,
+            replayable: parts.iter().all(|(policy, _)| policy.identity().replayable),
+        };
+        Self { parts, identity }
+    }
+
+    /// What they are told, as one JSON text: `[{"policy": …, "config": {…}}, …]`.
+    pub(super) fn config(&self) -> String {
+        let parts = self.parts.iter().map(|(policy, config)| {
+            // It was JSON when it was accepted.
+            let config: serde_json::Value = serde_json::from_str(config).unwrap_or_default();
+            serde_json::json!({"policy": policy.identity().name, "config": config})
+        });
+        serde_json::Value::from_iter(parts).to_string()
+    }
+}
+
+#[async_trait]
+impl ScalingPolicy for Combined {
+    fn identity(&self) -> &PolicyIdentity {
+        &self.identity
+    }
+
+    async fn requirements(&self, _config: &str, now: Timestamp) -> Result<Vec<MetricRequest>, PolicyFailure> {
+        let mut all: Vec<MetricRequest> = Vec::new();
+        for (policy, config) in &self.parts {
+            for request in policy.requirements(config, now).await? {
+                match all.iter_mut().find(|known| known.name == request.name) {
+                    Some(known) => known.window = known.window.max(request.window),
+                    None => all.push(request),
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    async fn decide(&self, _config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
+        let handed: Vec<Remembered> = serde_json::from_slice(&observation.memory).unwrap_or_default();
+        let asked = self.parts.iter().enumerate().map(async |(index, (policy, config))| {
+            let owner = policy.identity().memory_owner();
+            let memory = handed.get(index).filter(|kept| kept.of == owner).map(|kept| kept.memory.clone());
+            let memory = memory.unwrap_or_default();
+            let answer = match policy.requirements(config, observation.now).await {
+                Ok(requests) => {
+                    let shown = ScalingObservation { memory: memory.clone(), ..shown_only(&requests, observation) };
+                    policy.decide(config, &shown).await
+                }
+                Err(failure) => Err(failure),
+            };
+            let memory = answer.as_ref().map_or(memory, |decision| decision.memory.clone());
+            (policy.identity(), answer, Remembered { of: owner, memory })
+        });
+        combine(join_all(asked).await, observation.current_replicas)
+    }
+}
+
+/// An observation with what these requests are for, and no more.
+fn shown_only(requests: &[MetricRequest], observation: &ScalingObservation) -> ScalingObservation {
+    let mut shown = observation.clone();
+    shown.metrics.retain_mut(|series| {
+        let Some(request) = requests.iter().find(|request| request.name == series.name) else { return false };
+        let newest = series.samples.last().map(|newest| newest.at);
+        series.samples.retain(|sample| {
+            observation.now.since(sample.at).as_millis() <= u128::from(request.window) || Some(sample.at) == newest
+        });
+        true
+    });
+    shown
+}
+
+type Answer<'a> = (&'a PolicyIdentity, Result<ScalingDecision, PolicyFailure>, Remembered);
+
+fn combine(answers: Vec<Answer<'_>>, current: u32) -> Result<ScalingDecision, PolicyFailure> {
+    let good = || answers.iter().filter_map(|(_, answer, _)| answer.as_ref().ok());
+    let Some(highest) = good().map(|decision| decision.replicas).max() else {
+        let mut failures = answers.into_iter().filter_map(|(_, answer, _)| answer.err());
+        return Err(failures.next().expect("there are policies, and none answered"));
+    };
+    let is_complete = good().count() == answers.len();
+    let replicas = if is_complete { highest } else { highest.max(current) };
+    let evaluate_after = good().filter_map(|decision| decision.evaluate_after).min();
+    let said = answers.iter().map(|(of, answer, _)| match answer {
+        Ok(decision) => format!("`{}` wants {} ({})", of.name, decision.replicas, decision.reason),
+        Err(failure) => format!("`{}` gave no answer ({failure}), so nothing shrinks", of.name),
+    });
+    let reason = said.collect::<Vec<_>>().join("; ");
+    let memory: Vec<Remembered> = answers.into_iter().map(|(_, _, remembered)| remembered).collect();
+    let is_empty = memory.iter().all(|kept| kept.memory.is_empty());
+    let memory = if is_empty { Vec::new() } else { serde_json::to_vec(&memory).unwrap_or_default() };
+    Ok(ScalingDecision { replicas, reason, memory, evaluate_after })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::FailureKind;
+    use crate::model::facts::{Limits, Sample, Series, WorkloadFacts};
+    use std::sync::Mutex;
+
+    /// Answers what it is told to, and keeps what it was shown.
+    struct Scripted {
+        identity: PolicyIdentity,
+        answer: Result<u32, ()>,
+        metric: &'static str,
+        shown: Mutex<Vec<ScalingObservation>>,
+    }
+
+    #[async_trait]
+    impl ScalingPolicy for Scripted {
+        fn identity(&self) -> &PolicyIdentity {
+            &self.identity
+        }
+
+        async fn requirements(&self, _: &str, _: Timestamp) -> Result<Vec<MetricRequest>, PolicyFailure> {
+            Ok(vec![MetricRequest { name: self.metric.to_owned(), window: 1_000 }])
+        }
+
+        async fn decide(&self, _: &str, shown: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
+            self.shown.lock().expect("no panic").push(shown.clone());
+            let replicas = self.answer.map_err(|()| PolicyFailure::new(FailureKind::Trap, "unreachable"))?;
+            let memory = [shown.memory.as_slice(), self.metric.as_bytes()].concat();
+            Ok(ScalingDecision { replicas, reason: "so".to_owned(), memory, evaluate_after: Some(replicas.into()) })
+        }
+    }
+
+    fn scripted(name: &'static str, answer: Result<u32, ()>) -> Arc<Scripted> {
+        let identity = PolicyIdentity { name: name.to_owned(), ..PolicyIdentity::default() };
+        Arc::new(Scripted { identity, answer, metric: name, shown: Mutex::default() })
+    }
+
+    fn observation(memory: Vec<u8>) -> ScalingObservation {
+        let series = |name: &str| Series {
+            name: name.to_owned(),
+            replica: None,
+            samples: [0, 9_500].map(|at| Sample { at: Timestamp(at), value: 1.0 }).to_vec(),
+            failure: None,
+        };
+        ScalingObservation {
+            now: Timestamp(10_000),
+            workload: WorkloadFacts {
+                name: "web".to_owned(),
+                image: "web:1".to_owned(),
+                min_replicas: 0,
+                max_replicas: 10,
+                limits: Limits { cpu_cores: None, memory_bytes: None },
+                labels: Vec::new(),
+            },
+            current_replicas: 4,
+            replicas: Vec::new(),
+            metrics: vec![series("a"), series("b")],
+            memory,
+        }
+    }
+
+    async fn asked(answers: [Result<u32, ()>; 2]) -> Result<ScalingDecision, PolicyFailure> {
+        let [a, b] = answers;
+        let parts: Vec<(Arc<dyn ScalingPolicy>, String)> =
+            vec![(scripted("a", a), "{}".to_owned()), (scripted("b", b), "{}".to_owned())];
+        Combined::new(parts).decide("", &observation(Vec::new())).await
+    }
+
+    #[tokio::test]
+    async fn out_if_any_in_if_all_and_never_in_without_an_answer() {
+        for (answers, wanted) in [
+            ([Ok(6), Ok(2)], 6),
+            ([Ok(6), Ok(8)], 8),
+            ([Ok(2), Ok(3)], 3),
+            ([Ok(4), Ok(1)], 4),
+            ([Ok(6), Err(())], 6),
+            ([Ok(1), Err(())], 4),
+        ] {
+            assert_eq!(asked(answers).await.map(|decision| decision.replicas), Ok(wanted), "{answers:?}");
+        }
+        assert!(asked([Err(()), Err(())]).await.is_err());
+        let told = asked([Ok(1), Err(())]).await.expect("one answered");
+        assert_eq!(told.reason, "`a` wants 1 (so); `b` gave no answer (trap: unreachable), so nothing shrinks");
+        assert_eq!(asked([Ok(3), Ok(2)]).await.map(|decision| decision.evaluate_after), Ok(Some(2)));
+    }
+
+    #[tokio::test]
+    async fn each_is_shown_its_own_metrics_and_handed_its_own_memory() {
+        let (a, b) = (scripted("a", Ok(1)), scripted("b", Ok(1)));
+        let parts: Vec<(Arc<dyn ScalingPolicy>, String)> =
+            vec![(a.clone(), "{}".to_owned()), (b.clone(), r#"{"x":1}"#.to_owned())];
+        let combined = Combined::new(parts);
+        assert_eq!(combined.identity().name, "a + b");
+        assert_eq!(combined.config(), r#"[{"config":{},"policy":"a"},{"config":{"x":1},"policy":"b"}]"#);
+        let requests = combined.requirements("", Timestamp(0)).await.expect("they say");
+        assert_eq!(requests.len(), 2);
+        let first = combined.decide("", &observation(Vec::new())).await.expect("an answer");
+        combined.decide("", &observation(first.memory)).await.expect("an answer");
+        for policy in [&a, &b] {
+            let shown = policy.shown.lock().expect("no panic");
+            let names: Vec<&str> = shown[0].metrics.iter().map(|series| series.name.as_str()).collect();
+            assert_eq!(names, [policy.metric]);
+            // Within its window.
+            assert_eq!(shown[0].metrics[0].samples.len(), 1);
+            assert_eq!((shown[0].memory.as_slice(), shown[1].memory.as_slice()), (&b""[..], policy.metric.as_bytes()));
+        }
+    }
+}
