@@ -13,6 +13,7 @@ pub mod policy;
 pub mod remote;
 pub mod scaling;
 pub mod serve;
+pub mod simulate;
 mod trial;
 
 use clap::{Parser, Subcommand};
@@ -42,6 +43,8 @@ enum Command {
     /// Pause the scaling of a workload, freeze a direction, force a count for a time.
     #[command(subcommand)]
     Scaling(scaling::ScalingCommand),
+    /// Put policies and guardrails to the test in simulated time: over the trace of a load, or a scenario
+    Simulate(Box<simulate::SimulateArguments>),
     /// The process that compiles one policy under limits; started by windlass itself.
     #[command(hide = true, disable_help_flag = true)]
     CompilePolicy {
@@ -59,6 +62,9 @@ pub fn main() -> ExitCode {
         Command::Config(command) => config::run(command),
         Command::Policy(command) => in_runtime(policy::run(command)),
         Command::Scaling(command) => in_runtime(async move { policy::printed(scaling::run(&command).await) }),
+        Command::Simulate(arguments) => {
+            in_runtime(async move { policy::printed(simulate::run_command(&arguments).await) })
+        }
         Command::CompilePolicy { .. } => compile_policy::compile_policy(),
     }
 }

@@ -1,13 +1,13 @@
 //! What the control loop asks of policies, and the WebAssembly engine that serves it.
 //!
 //! [`PolicySource`], [`ScalingPolicy`] and [`HealthPolicy`] are all the loop knows, [`PolicyCatalogue`] is what the
-//! API knows. Behind them: [`registry`] (names → revisions), `pushed` (one name), `shelf` (on disk), `schema`, `combined` (several as one), [`files`] and [`oci`] (sources of them), [`component`] (loads, checks, calls), [`link`] (a component against the contract), [`compile`]
+//! API knows. Behind them: [`registry`] (names → revisions), `pushed` (one name), `shelf` (on disk), `schema`, [`combined`] (several as one), [`files`] and [`oci`] (sources of them), [`component`] (loads, checks, calls), [`link`] (a component against the contract), [`compile`]
 //! and [`cache`] (machine code, made in a child process and kept), [`engine`] (wasmtime's), [`store`] (the
 //! limits of one call), [`convert`] (model ↔ WIT), [`language`] (what it was written in), [`contract`] (its text) and [`wrap`] (a core module as a component).
 
 pub mod cache;
 pub mod catalogue;
-mod combined;
+pub mod combined;
 pub mod compile;
 pub mod component;
 pub mod contract;

@@ -15,13 +15,16 @@ const ADAPTERS: [(&str, &[&str]); 5] = [
 ];
 
 /// Foreign libraries and the one place that names each; a path below `host/src` begins with it.
-const FOREIGN: [(&str, &[&str]); 20] = [
+const FOREIGN: [(&str, &[&str]); 23] = [
     ("axum", &["api"]),
     ("bollard", &["runtime/docker"]),
     ("clap", &["cli", "config"]),
+    ("csv", &["simulate/trace"]),
+    ("epaint_default_fonts", &["simulate/chart"]),
     ("hyper", &["api"]),
     ("hyper_util", &["api"]),
     ("oci_client", &["policy/oci"]),
+    ("plotters", &["simulate/chart"]),
     ("reqwest", &["net/client"]),
     ("rusqlite", &["store/sqlite"]),
     ("toml", &["config"]),

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// Scaling policies, each with its configuration, JSON text.
-pub(super) struct Combined {
+pub struct Combined {
     parts: Vec<(Arc<dyn ScalingPolicy>, String)>,
     identity: PolicyIdentity,
 }
@@ -27,7 +27,7 @@ struct Remembered {
 
 impl Combined {
     /// The policies as one, which goes by their names.
-    pub(super) fn new(parts: Vec<(Arc<dyn ScalingPolicy>, String)>) -> Self {
+    pub fn new(parts: Vec<(Arc<dyn ScalingPolicy>, String)>) -> Self {
         let joined = |of: fn(&PolicyIdentity) -> &str| {
             parts.iter().map(|(policy, _)| of(policy.identity())).collect::<Vec<_>>().join(" + ")
         };
@@ -49,7 +49,7 @@ impl Combined {
     }
 
     /// What they are told, as one JSON text: `[{"policy": …, "config": {…}}, …]`.
-    pub(super) fn config(&self) -> String {
+    pub fn config(&self) -> String {
         let parts = self.parts.iter().map(|(policy, config)| {
             // It was JSON when it was accepted.
             let config: serde_json::Value = serde_json::from_str(config).unwrap_or_default();

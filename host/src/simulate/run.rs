@@ -1,0 +1,115 @@
+//! One run of a policy over a trace.
+
+use super::outcome::Tally;
+use super::service::Service;
+use super::trace::Trace;
+use super::{Measures, Point, ServiceModel, Subject};
+use crate::model::facts::Sample;
+use crate::model::{MetricFailure, PolicyFailure, Timestamp};
+use std::time::Duration;
+
+/// The service is looked at this often between two passes.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The metric that tells how much load waits.
+pub const QUEUE: &str = "queue-length";
+
+/// The column in which a value above 0 says that whatever starts crashes.
+pub const CRASHING: &str = "crashing";
+
+/// What came of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ran {
+    /// The figures.
+    pub measures: Measures,
+    /// One a pass.
+    pub points: Vec<Point>,
+}
+
+/// Runs a workload through a trace from a count of replicas on. `progress` is told how much is done, 0 to 1.
+///
+/// The policy is shown the trace's columns and [`QUEUE`] as metrics of the workload, besides the built-in ones.
+///
+/// # Errors
+/// When the policy does not say what it needs.
+pub async fn run(
+    mut subject: Subject,
+    trace: &Trace,
+    model: ServiceModel,
+    mut progress: impl FnMut(f64),
+) -> Result<Ran, PolicyFailure> {
+    let (begin, end) = trace.span();
+    let mut service = Service::new(model, &subject.workload, subject.workload.target, begin);
+    let (mut tally, mut points) = (Tally::default(), Vec::new());
+    let (mut now, mut saturation) = (begin, 0.0);
+    let needed = |load: f64| needed(load, model.capacity);
+    while now <= end {
+        measure(&subject, trace, &service, now);
+        let snapshot = service.snapshot(&subject.workload, now);
+        let uses = |id: &_| snapshot.replica(id).and_then(|replica| replica.usage);
+        subject.metrics.note_usage(&subject.workload, &snapshot, uses, now);
+        subject.metrics.keep_only(&subject.workload, &snapshot);
+        let series = subject.series(now).await?;
+        let before = subject.workload.target;
+        let pass = subject.pass(snapshot, series, now).await;
+        service.act(&subject.workload, &pass.plan.steps, now);
+        tally.pass(now, before, pass.plan.target);
+        let load = trace.load(now);
+        points.push(Point {
+            at: now,
+            load,
+            needed: needed(load),
+            wanted: pass.plan.target,
+            ready: count(service.ready(now)),
+            queue: service.queue(),
+            saturation,
+        });
+        progress(now.since(begin).as_secs_f64() / end.since(begin).as_secs_f64().max(1.0));
+        let interval = subject.interval();
+        let next = now.plus(pass.plan.look_again.map_or(interval, |soon| soon.min(interval)).max(TICK));
+        let (mut used, mut time) = (0.0, 0.0);
+        while now < next {
+            let tick = TICK.min(next.since(now));
+            let crashes = trace.values(now).any(|(name, value)| name == CRASHING && value.is_some_and(|on| on > 0.0));
+            if crashes {
+                service.crash(Timestamp(now.0.saturating_sub(1_000)), now);
+            }
+            let load = trace.load(now);
+            let stretch = service.serve(load, now, tick);
+            tally.serve(now, tick, needed(load), count(service.ready(now)), (stretch.offered, stretch.dropped));
+            used += stretch.utilization * tick.as_secs_f64();
+            time += tick.as_secs_f64();
+            now = now.plus(tick);
+        }
+        saturation = if time > 0.0 { used / time } else { 0.0 };
+        service.note_utilization(saturation);
+    }
+    Ok(Ran { measures: tally.finish(), points })
+}
+
+fn measure(subject: &Subject, trace: &Trace, service: &Service, now: Timestamp) {
+    let note = |name: &str, value: Option<f64>| {
+        let value = value.ok_or_else(|| MetricFailure::Empty("the trace has no value".to_owned()));
+        subject.metrics.note(name, value.map(|value| Sample { at: now, value }));
+    };
+    for (name, value) in trace.values(now) {
+        note(name, value);
+    }
+    note(QUEUE, Some(service.queue()));
+    // Nobody stores them here.
+    drop(subject.metrics.take_unsaved());
+}
+
+fn count(replicas: usize) -> u32 {
+    u32::try_from(replicas).unwrap_or(u32::MAX)
+}
+
+/// Replicas a load needs, at least: load ÷ capacity, rounded up.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a float casts saturating; neither is below 0"
+)]
+fn needed(load: f64, capacity: f64) -> u32 {
+    (load / capacity).ceil() as u32
+}

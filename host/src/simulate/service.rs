@@ -1,0 +1,150 @@
+//! A model of a service: replicas that each take so many requests a second, start slowly and share a queue.
+
+use crate::model::facts::{HealthStatus, Usage};
+use crate::model::{ContainerId, Phase, Replica, Slot, Snapshot, Step, Timestamp, Workload};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How the service behaves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ServiceModel {
+    /// Units of load one ready replica takes in a second; above 0.
+    pub capacity: f64,
+    /// Time from a replica's creation to its readiness.
+    pub start_up: Duration,
+    /// Units of load that may wait, in all; more are dropped.
+    pub queue: f64,
+}
+
+/// What became of the load in a stretch of time.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Stretch {
+    pub(super) offered: f64,
+    pub(super) dropped: f64,
+    /// Of the ready replicas together: 0 to 1.
+    pub(super) utilization: f64,
+}
+
+/// The service in a simulation.
+pub(super) struct Service {
+    model: ServiceModel,
+    replicas: Vec<Replica>,
+    created: u64,
+    queue: f64,
+    /// Share of its capacity in use lately.
+    utilization: f64,
+}
+
+impl Service {
+    /// So many replicas that have been ready for an hour.
+    pub(super) fn new(model: ServiceModel, workload: &Workload, replicas: u32, now: Timestamp) -> Self {
+        let mut service = Self { model, replicas: Vec::new(), created: 0, queue: 0.0, utilization: 0.0 };
+        let long_ago = Timestamp(now.0.saturating_sub(3_600_000));
+        for slot in 1..=replicas {
+            service.create(workload, Slot(slot), long_ago);
+        }
+        service
+    }
+
+    fn create(&mut self, workload: &Workload, slot: Slot, now: Timestamp) {
+        self.created += 1;
+        self.replicas.push(Replica {
+            id: ContainerId(format!("{:012}", self.created)),
+            name: format!("{}-{slot}", workload.key),
+            workload: workload.key.clone(),
+            image: workload.image.to_string(),
+            slot,
+            phase: Phase::Running,
+            status: String::new(),
+            created_at: now,
+            started_at: Some(now),
+            finished_at: None,
+            exit_code: None,
+            out_of_memory: false,
+            error: String::new(),
+            ports: BTreeMap::new(),
+            address: None,
+            usage: None,
+        });
+    }
+
+    fn is_ready(&self, replica: &Replica, now: Timestamp) -> bool {
+        let is_up = replica.started_at.is_some_and(|started| now.since(started) >= self.model.start_up);
+        replica.phase == Phase::Running && is_up
+    }
+
+    /// Replicas that take load now.
+    pub(super) fn ready(&self, now: Timestamp) -> usize {
+        self.replicas.iter().filter(|replica| self.is_ready(replica, now)).count()
+    }
+
+    /// Units of load that wait.
+    pub(super) fn queue(&self) -> f64 {
+        self.queue
+    }
+
+    /// What the host would see of it.
+    pub(super) fn snapshot(&self, workload: &Workload, now: Timestamp) -> Snapshot {
+        let cores = workload.resources.cpu.cores();
+        let shown = self.replicas.iter().map(|replica| {
+            let cpu_cores = if self.is_ready(replica, now) { self.utilization * cores } else { 0.0 };
+            let usage =
+                Usage { at: now, cpu_cores, memory_bytes: 0, network_receive_rate: 0.0, network_transmit_rate: 0.0 };
+            Replica { usage: (replica.phase == Phase::Running).then_some(usage), ..replica.clone() }
+        });
+        let health = self.replicas.iter().map(|replica| {
+            let health = if self.is_ready(replica, now) { HealthStatus::Healthy } else { HealthStatus::Starting };
+            (replica.id.clone(), health)
+        });
+        Snapshot { at: now, replicas: shown.collect(), health: health.collect(), ..Snapshot::default() }
+    }
+
+    /// Takes the steps of a plan.
+    pub(super) fn act(&mut self, workload: &Workload, steps: &[Step], now: Timestamp) {
+        for step in steps {
+            match step {
+                Step::Create { slot, .. } => self.create(workload, *slot, now),
+                Step::Remove { replica, .. } => self.replicas.retain(|known| known.id != *replica),
+                Step::Replace { replica, slot, .. } => {
+                    self.replicas.retain(|known| known.id != *replica);
+                    self.create(workload, *slot, now);
+                }
+                Step::Start { replica, .. } | Step::Restart { replica, .. } => {
+                    if let Some(known) = self.replicas.iter_mut().find(|known| known.id == *replica) {
+                        (known.started_at, known.phase) = (Some(now), Phase::Running);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends the processes that came up by now, while what was deployed crashes.
+    pub(super) fn crash(&mut self, since: Timestamp, now: Timestamp) {
+        let start_up = self.model.start_up;
+        for replica in self.replicas.iter_mut().filter(|replica| replica.phase == Phase::Running) {
+            let comes_up = replica.started_at.map(|started| started.plus(start_up));
+            if comes_up.is_some_and(|up| up > since && up <= now) {
+                (replica.phase, replica.exit_code, replica.finished_at) = (Phase::Exited, Some(1), Some(now));
+            }
+        }
+    }
+
+    /// Lets a load come for a time that is short against everything else.
+    pub(super) fn serve(&mut self, load: f64, now: Timestamp, time: Duration) -> Stretch {
+        let seconds = time.as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "replicas are at most a thousand")]
+        let capacity = self.ready(now) as f64 * self.model.capacity * seconds;
+        let offered = load * seconds;
+        let waiting = self.queue + offered;
+        let served = waiting.min(capacity);
+        let left = waiting - served;
+        self.queue = left.min(self.model.queue);
+        self.utilization = if capacity > 0.0 { served / capacity } else { 0.0 };
+        Stretch { offered, dropped: left - self.queue, utilization: self.utilization }
+    }
+
+    /// Averages the use over the time since the last pass: what a sample of it shows.
+    pub(super) fn note_utilization(&mut self, mean: f64) {
+        self.utilization = mean;
+    }
+}

@@ -1,0 +1,218 @@
+//! The trace of a load: what came at which time, from CSV, from a Prometheus, or from a workload's own history.
+
+use super::BEGINNING;
+use crate::model::Timestamp;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Columns of values over time. A value holds until the next.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trace {
+    /// By name; each by time, none: there was no value then.
+    columns: BTreeMap<String, Values>,
+    /// Name of the column that is the load.
+    load: String,
+}
+
+/// The most values a trace may have.
+const MOST: usize = 10_000_000;
+
+impl Trace {
+    /// Reads any of the three forms. `load` names the column that is the load, else it is the one of that name, else
+    /// the first.
+    ///
+    /// - CSV with a head: the first column is the time (RFC 3339, Unix seconds, or seconds since the beginning), the
+    ///   others are values; an empty cell is a value that is missing.
+    /// - The answer of a Prometheus to a range query: each series a column, named by its `__name__`.
+    /// - The answer of `GET /images/{image}/metrics`: each metric a column.
+    ///
+    /// # Errors
+    /// One sentence that names the line or the place.
+    pub fn parse(text: &str, load: Option<&str>) -> Result<Self, String> {
+        let columns = if text.trim_start().starts_with('{') { json(text)? } else { csv(text)? };
+        let total: usize = columns.iter().map(|(_, values)| values.len()).sum();
+        if total > MOST {
+            return Err(format!("the trace has {total} values; at most {MOST} are taken"));
+        }
+        let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+        let known = |name: &str| names.contains(&name);
+        let load = match load {
+            Some(name) if known(name) => name,
+            Some(name) => {
+                return Err(format!("the trace has no column `{name}`; it has {}", names.join(", ")));
+            }
+            None if known("load") => "load",
+            None => names.first().copied().ok_or("the trace has no values")?,
+        }
+        .to_owned();
+        let trace = Self { columns: columns.into_iter().collect(), load };
+        let values = &trace.columns[&trace.load];
+        if values.is_empty() {
+            return Err("the trace has no values".to_owned());
+        }
+        if let Some((at, value)) =
+            values.iter().find(|(_, value)| value.is_none_or(|value| value.is_nan() || value < 0.0))
+        {
+            let value = value.map_or("missing".to_owned(), |value| value.to_string());
+            return Err(format!("the load at {at} ms is {value}; a load is there all the time, and not below 0"));
+        }
+        for (name, values) in &trace.columns {
+            if let Some(pair) = values.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
+                return Err(format!("`{name}` does not go on in time at {} ms", pair[1].0));
+            }
+        }
+        Ok(trace)
+    }
+
+    /// When the load begins and ends.
+    pub fn span(&self) -> (Timestamp, Timestamp) {
+        let values = &self.columns[&self.load];
+        (values[0].0, values[values.len() - 1].0)
+    }
+
+    /// The load at a time.
+    pub fn load(&self, at: Timestamp) -> f64 {
+        value(&self.columns[&self.load], at).flatten().unwrap_or(0.0)
+    }
+
+    /// Each column at a time: none within it: there is no value then.
+    pub fn values(&self, at: Timestamp) -> impl Iterator<Item = (&str, Option<f64>)> {
+        self.columns.iter().filter_map(move |(name, values)| Some((name.as_str(), value(values, at)?)))
+    }
+
+    /// The names of the columns.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns.keys().map(String::as_str)
+    }
+}
+
+/// The value that holds at a time; none: it has not begun.
+fn value(values: &[(Timestamp, Option<f64>)], at: Timestamp) -> Option<Option<f64>> {
+    let after = values.partition_point(|(time, _)| *time <= at);
+    Some(values.get(after.checked_sub(1)?)?.1)
+}
+
+type Values = Vec<(Timestamp, Option<f64>)>;
+type Column = (String, Values);
+type Columns = Vec<Column>;
+
+fn csv(text: &str) -> Result<Columns, String> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(text.as_bytes());
+    let head = reader.headers().map_err(|error| error.to_string())?.clone();
+    let mut columns: Columns = head.iter().skip(1).map(|name| (name.to_owned(), Vec::new())).collect();
+    if columns.is_empty() {
+        return Err("the head of a trace is `time,NAME,…`: it names no column of values".to_owned());
+    }
+    for record in reader.records() {
+        let record = record.map_err(|error| error.to_string())?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let at = time(&record[0]).ok_or_else(|| {
+            format!("line {line}: `{}` is no time; expected RFC 3339, Unix seconds or seconds from 0", &record[0])
+        })?;
+        for ((name, values), cell) in columns.iter_mut().zip(record.iter().skip(1)) {
+            let value = match cell {
+                "" => None,
+                number => Some(number.parse::<f64>().map_err(|_| {
+                    format!("line {line}: `{number}` in column `{name}` is no number; leave it empty if it is missing")
+                })?),
+            };
+            values.push((at, value));
+        }
+    }
+    Ok(columns)
+}
+
+fn time(text: &str) -> Option<Timestamp> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        return since(seconds);
+    }
+    let moment: jiff::Timestamp = text.parse().ok()?;
+    u64::try_from(moment.as_millisecond()).ok().map(Timestamp)
+}
+
+/// Unix seconds; small ones count from the beginning.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "finite and not below 0")]
+fn since(seconds: f64) -> Option<Timestamp> {
+    let is_unix = seconds >= 1e9;
+    let milliseconds = (seconds * 1_000.0).round();
+    let known = (0.0..1e15).contains(&milliseconds).then_some(milliseconds as u64)?;
+    Some(if is_unix { Timestamp(known) } else { Timestamp(BEGINNING.0 + known) })
+}
+
+fn json(text: &str) -> Result<Columns, String> {
+    let value: Value = serde_json::from_str(text).map_err(|error| format!("the trace is not JSON: {error}"))?;
+    if let Some(series) = value.pointer("/data/result").and_then(Value::as_array) {
+        return series.iter().enumerate().map(|(index, series)| range(index, series)).collect();
+    }
+    if let Some(metrics) = value.get("metrics").and_then(Value::as_array) {
+        let with_values =
+            metrics.iter().filter(|metric| metric["samples"].as_array().is_some_and(|all| !all.is_empty()));
+        return with_values.enumerate().map(|(index, metric)| recorded(index, metric)).collect();
+    }
+    Err("expected `data.result` of a Prometheus range query, or `metrics` as Windlass shows them".to_owned())
+}
+
+/// One series of a range query: `{"metric": {…}, "values": [[seconds, "number"], …]}`.
+fn range(index: usize, series: &Value) -> Result<Column, String> {
+    let name = series.pointer("/metric/__name__").and_then(Value::as_str);
+    let name = name.map_or_else(|| format!("series{index}"), str::to_owned);
+    let values = series["values"].as_array().ok_or_else(|| format!("`{name}` has no `values`"))?;
+    let value = |pair: &Value| {
+        let at = pair[0].as_f64().and_then(since)?;
+        let value: f64 = pair[1].as_str()?.parse().ok()?;
+        Some((at, Some(value).filter(|value| value.is_finite())))
+    };
+    let read: Option<Vec<_>> = values.iter().map(value).collect();
+    Ok((name.clone(), read.ok_or_else(|| format!("`{name}` has a value that is not `[seconds, \"number\"]`"))?))
+}
+
+/// One metric as Windlass shows it: `{"name": …, "samples": [{"at": ms, "value": number}, …]}`.
+fn recorded(index: usize, metric: &Value) -> Result<Column, String> {
+    let name = metric["name"].as_str().ok_or_else(|| format!("metric {index} has no `name`"))?;
+    let samples = metric["samples"].as_array().into_iter().flatten();
+    let value = |sample: &Value| Some((Timestamp(sample["at"].as_u64()?), Some(sample["value"].as_f64()?)));
+    let read: Option<Vec<_>> = samples.map(value).collect();
+    Ok((name.to_owned(), read.ok_or_else(|| format!("`{name}` has a sample without `at` or `value`"))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_three_forms_are_read() {
+        let trace = Trace::parse("time,load,requests\n# peak\n0,10,10\n60,20,\n", None).expect("a trace");
+        let at = |seconds: u64| Timestamp(BEGINNING.0 + seconds * 1_000);
+        assert_eq!(trace.span(), (at(0), at(60)));
+        assert_eq!((trace.load(at(59)), trace.load(at(60)), trace.load(at(600))), (10.0, 20.0, 20.0));
+        assert_eq!(trace.values(at(60)).collect::<Vec<_>>(), [("load", Some(20.0)), ("requests", None)]);
+        let trace = Trace::parse("time,a,b\n2026-01-01T00:00:00Z,1,2\n", Some("b")).expect("a trace");
+        assert_eq!((trace.load(at(0)), trace.span().0), (2.0, at(0)));
+        let range = r#"{"data": {"result": [{"metric": {"__name__": "x"}, "values": [[1767225600, "3.5"], [1767225615, "4"]]}]}}"#;
+        let trace = Trace::parse(range, None).expect("a trace");
+        assert_eq!((trace.load(at(0)), trace.load(at(15))), (3.5, 4.0));
+        let own = r#"{"metrics": [{"name": "queue", "samples": []}, {"name": "r", "samples": [{"at": 1767225600000, "value": 7}]}]}"#;
+        assert_eq!(Trace::parse(own, None).expect("a trace").load(at(0)), 7.0);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place() {
+        for (text, why) in [
+            ("time\n0\n", "the head of a trace is `time,NAME,…`: it names no column of values"),
+            ("time,load\nnoon,3\n", "line 2: `noon` is no time; expected RFC 3339, Unix seconds or seconds from 0"),
+            ("time,load\n0,many\n", "line 2: `many` in column `load` is no number; leave it empty if it is missing"),
+            (
+                "time,load\n0,\n",
+                "the load at 1767225600000 ms is missing; a load is there all the time, and not below 0",
+            ),
+            ("time,load\n0,-1\n", "the load at 1767225600000 ms is -1; a load is there all the time, and not below 0"),
+            ("time,load\n5,1\n5,2\n", "`load` does not go on in time at 1767225605000 ms"),
+            ("time,load\n", "the trace has no values"),
+            ("{}", "expected `data.result` of a Prometheus range query, or `metrics` as Windlass shows them"),
+        ] {
+            assert_eq!(Trace::parse(text, None).expect_err("refused"), why, "{text}");
+        }
+        let why = Trace::parse("time,a\n0,1\n", Some("b")).expect_err("refused");
+        assert_eq!(why, "the trace has no column `b`; it has a");
+    }
+}
