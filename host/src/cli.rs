@@ -7,6 +7,7 @@ mod bench;
 pub mod compile_policy;
 pub mod config;
 mod desk;
+pub mod explain;
 pub mod logging;
 pub mod new;
 pub mod policy;
@@ -43,6 +44,8 @@ enum Command {
     /// Pause the scaling of a workload, freeze a direction, force a count for a time.
     #[command(subcommand)]
     Scaling(scaling::ScalingCommand),
+    /// Tell why a workload has the count it has, and what would change it
+    Explain(explain::ExplainArguments),
     /// Put policies and guardrails to the test in simulated time: over the trace of a load, or a scenario
     Simulate(Box<simulate::SimulateArguments>),
     /// The process that compiles one policy under limits; started by windlass itself.
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Config(command) => config::run(command),
         Command::Policy(command) => in_runtime(policy::run(command)),
         Command::Scaling(command) => in_runtime(async move { policy::printed(scaling::run(&command).await) }),
+        Command::Explain(arguments) => in_runtime(async move { policy::printed(explain::run(&arguments).await) }),
         Command::Simulate(arguments) => {
             in_runtime(async move { policy::printed(simulate::run_command(&arguments).await) })
         }

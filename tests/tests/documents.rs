@@ -154,7 +154,8 @@ fn the_commands_shown_exist() -> anyhow::Result<()> {
     let makefile = read("Makefile");
     for document in ["README.md", "CONTRIBUTING.md"] {
         for line in blocks(&read(document), "sh").iter().flat_map(|block| block.lines()) {
-            let words: Vec<&str> = line.split_whitespace().collect();
+            let words = shell_words(line);
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
             match words.as_slice() {
                 ["make", recipe, ..] => {
                     assert!(makefile.contains(&format!("\n{recipe}:")), "{document}: no recipe `{recipe}`");
@@ -172,6 +173,11 @@ fn the_commands_shown_exist() -> anyhow::Result<()> {
                     let output = Command::new(binary()?).args(arguments).current_dir(root()).output()?;
                     let said = String::from_utf8_lossy(&output.stderr);
                     assert!(output.status.success(), "{document}: `{line}`: {said}");
+                    if words[1] == "simulate" {
+                        // The same on every machine, so what is shown of it is exact.
+                        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+                        assert!(read(document).contains(&printed), "{document} does not show {printed}");
+                    }
                 }
                 ["curl", ..] => {} // the tour below
                 _ => panic!("{document}: no test knows how to check `{line}`"),

@@ -275,10 +275,10 @@ async fn a_candidate_is_watched_in_shadow_and_promoted() -> anyhow::Result<()> {
         @r#"
         422 application/problem+json
         {
-          "detail": "/shadow_policies: a workload has at most 4 shadows; /shadow_policies/1: the same policy with the same configuration is given twice; /shadow_policies/2: the same policy with the same configuration is given twice; /shadow_policies/3: the same policy with the same configuration is given twice; /shadow_policies/4: the same policy with the same configuration is given twice",
+          "detail": "/shadow_policies: 5 policies are given; expected at most 4; /shadow_policies/1: the same policy with the same configuration is given twice; /shadow_policies/2: the same policy with the same configuration is given twice; /shadow_policies/3: the same policy with the same configuration is given twice; /shadow_policies/4: the same policy with the same configuration is given twice",
           "errors": [
             {
-              "detail": "a workload has at most 4 shadows",
+              "detail": "5 policies are given; expected at most 4",
               "pointer": "/shadow_policies"
             },
             {
@@ -418,7 +418,7 @@ async fn an_author_pushes_watches_promotes_and_rolls_back_from_the_command_line(
     assert_eq!(ok(&["rollback", "queue"]).await?, "queue 1.0.0 (scaling): revision 1 acts\n");
     let (_, listed, _) = command(&windlass, &["list"]).await?;
     let names: Vec<&str> = listed.lines().filter_map(|line| line.split(' ').next()).collect();
-    assert_eq!(names, ["liveness", "min-max", "queue"], "{listed}");
+    assert_eq!(names, ["liveness", "min-max", "pass-through", "queue", "step", "target-tracking"], "{listed}");
 
     let refused = async |arguments: &[&str]| {
         let (code, stdout, stderr) = command(&windlass, arguments).await?;
@@ -567,10 +567,10 @@ async fn what_cannot_be_pushed_or_chosen_is_told_with_its_reasons() -> anyhow::R
         @r#"
     422 application/problem+json
     {
-      "detail": "/scaling_policy/name: there is no scaling policy `queue`; there are: `min-max`; /health_policy/config/failure-threshold: 0 is less than the minimum of 1",
+      "detail": "/scaling_policy/name: there is no scaling policy `queue`; there are: `min-max`, `pass-through`, `step`, `target-tracking`; /health_policy/config/failure-threshold: 0 is less than the minimum of 1",
       "errors": [
         {
-          "detail": "there is no scaling policy `queue`; there are: `min-max`",
+          "detail": "there is no scaling policy `queue`; there are: `min-max`, `pass-through`, `step`, `target-tracking`",
           "pointer": "/scaling_policy/name"
         },
         {

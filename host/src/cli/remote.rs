@@ -217,7 +217,7 @@ fn said(answer: &Value) -> String {
 }
 
 /// Milliseconds since the Unix epoch as RFC 3339.
-fn time(milliseconds: &Value) -> String {
+pub(super) fn time(milliseconds: &Value) -> String {
     let at = milliseconds.as_i64().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
     at.map(|at| at.to_string()).unwrap_or_default()
 }

@@ -5,7 +5,7 @@ use crate::api::start;
 use crate::model::metric::{BuiltIn, Metric, MetricSource};
 use crate::model::settings::PolicyLimits;
 use crate::model::text::duration;
-use crate::model::{PolicyChoice, Workload};
+use crate::model::{PolicyChoice, PolicyKind, Workload};
 use crate::policy::ScalingPolicy;
 use crate::policy::combined::Combined;
 use crate::policy::compile::Compiler;
@@ -292,7 +292,10 @@ async fn load(
     let registered = built_in.map(|(known, _)| *known);
     let loaded = PolicyComponent::load(engine, &Compiler::this_program(), registered, Arc::clone(&bytes)).await;
     let policy = loaded.map_err(|error| hinted(file, &bytes, &error))?;
+    if policy.kind() != PolicyKind::Scaling {
+        bail!("`{name}` is a {} policy, not a scaling policy", policy.kind());
+    }
     let asked = policy.configure(config, super::desk::now()).await.answer;
-    asked.map_err(|failure| anyhow!("`{name}` does not accept its configuration: {}", failure.reason))?;
+    asked.map_err(|failure| anyhow!("`{name}`: {}", failure.reason))?;
     Ok(Arc::new(policy))
 }

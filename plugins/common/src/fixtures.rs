@@ -1,5 +1,6 @@
-//! Observations for the tests of policies.
+//! For the tests of policies: observations, and what a page of documentation promises.
 
+use crate::ScalingPolicy;
 use crate::bindings::exports::windlass::policy::scaling::Observation;
 use crate::bindings::windlass::policy::types::{HealthStatus, Limits, Phase, Replica, Sample, Series, Workload};
 
@@ -57,4 +58,29 @@ pub fn series_of(name: &str, replica: &str, values: &[f64]) -> Series {
 /// A metric of the whole workload that has no value now.
 pub fn failed(name: &str, why: &str) -> Series {
     Series { failure: Some(why.to_owned()), ..series(name, &[]) }
+}
+
+/// The configurations of a page: its blocks of ```` ```json ````.
+pub fn examples(page: &str) -> Vec<&str> {
+    page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+/// Holds a page of documentation to the policy: its examples are accepted, and it names every setting of the schema.
+///
+/// # Panics
+/// When not.
+pub fn check_page<P: ScalingPolicy>(page: &str) {
+    let examples = examples(page);
+    assert!(!examples.is_empty(), "the page has no example");
+    for example in examples {
+        assert_eq!(crate::parse::<P>(example).err(), None, "{example}");
+    }
+    let schema: serde_json::Value = serde_json::from_str(P::SCHEMA).expect("the schema is JSON");
+    let mut objects = vec![&schema];
+    while let Some(object) = objects.pop() {
+        for (name, property) in object["properties"].as_object().into_iter().flatten() {
+            assert!(page.contains(&format!("`{name}`")), "the page does not name `{name}`");
+            objects.extend([property, &property["items"]]);
+        }
+    }
 }

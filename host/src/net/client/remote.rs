@@ -66,6 +66,14 @@ impl Remote {
         self.send(self.client.get(self.url(path, &[]))).await
     }
 
+    /// `GET` with a query.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or refuses.
+    pub async fn get_where(&self, path: &[&str], query: &[(&str, String)]) -> Result<Value, RemoteError> {
+        self.send(self.client.get(self.url(path, query))).await
+    }
+
     /// `DELETE` of a path whose segments are these.
     ///
     /// # Errors

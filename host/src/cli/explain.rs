@@ -1,0 +1,253 @@
+//! `windlass explain`: why a workload has the count it has, and what would change it, in sentences.
+
+use super::remote::{Server, remote, time};
+use crate::model::text::duration;
+use clap::Args;
+use serde_json::Value;
+use std::fmt::Write as _;
+
+/// Decisions looked through for the one of a time.
+const LOOKED_AT: u32 = 1_000;
+
+/// `windlass explain …`
+#[derive(Debug, Args)]
+pub struct ExplainArguments {
+    /// Image or name of the workload
+    image: String,
+    /// Explain the count of an earlier time: RFC 3339 (`2026-01-01T12:00:00Z`), or how long ago (`10m`) [default: now]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    at: Option<Moment>,
+    /// Where it runs.
+    #[command(flatten)]
+    server: Server,
+}
+
+/// A time people name.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Moment {
+    At(jiff::Timestamp),
+    Ago(std::time::Duration),
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
+    let at = text.parse().map(Moment::At).ok();
+    at.or_else(|| duration(text).map(Moment::Ago).ok())
+        .ok_or_else(|| "expected a time as `2026-01-01T12:00:00Z`, or how long ago as `10m`".to_owned())
+}
+
+/// What the command prints.
+///
+/// # Errors
+/// When the server does not answer, or nothing was decided by then.
+pub async fn run(arguments: &ExplainArguments) -> anyhow::Result<String> {
+    let remote = remote(&arguments.server)?;
+    let view = remote.get(&["images", &arguments.image]).await?;
+    let limit = if arguments.at.is_some() { LOOKED_AT } else { 1 };
+    let limit = [("limit", limit.to_string())];
+    let decisions = remote.get_where(&["images", &arguments.image, "decisions"], &limit).await?;
+    let until = match arguments.at {
+        None => i64::MAX,
+        Some(Moment::At(at)) => at.as_millisecond(),
+        Some(Moment::Ago(ago)) => {
+            let now = super::desk::now().0;
+            i64::try_from(now).unwrap_or(i64::MAX).saturating_sub_unsigned(crate::model::time::millis(ago))
+        }
+    };
+    let newest_first = decisions["decisions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let found = newest_first.iter().find(|decision| decision["at"].as_i64().is_some_and(|at| at <= until));
+    let Some(decision) = found else {
+        let oldest = newest_first.last().map(|oldest| time(&oldest["at"]));
+        let oldest = oldest.map_or_else(|| "none is kept".to_owned(), |at| format!("the oldest kept is of {at}"));
+        anyhow::bail!("no decision about `{}` is kept from that time; {oldest}", arguments.image.escape_debug());
+    };
+    Ok(explained(&view, decision, arguments.at.is_none()))
+}
+
+/// A decision in sentences; with what would change it, if it is the newest.
+fn explained(view: &Value, decision: &Value, is_now: bool) -> String {
+    let (desired, scaling) = (&view["desired"], &decision["scaling"]);
+    let mut text = String::new();
+    let mut say = |sentence: String| {
+        // Writing to text cannot fail.
+        let _ = writeln!(text, "{sentence}");
+    };
+    say(format!(
+        "{} is steered to {} replicas, decided at {}: {}.",
+        word(&view["image"]),
+        decision["target"],
+        time(&decision["at"]),
+        word(&decision["reason"])
+    ));
+    let policy = word(&scaling["policy"]["name"]);
+    match scaling["answer"].get("unavailable") {
+        Some(failure) => say(format!("The scaling policy `{policy}` gave no answer: {}.", word(&failure["reason"]))),
+        None => say(format!(
+            "The scaling policy `{policy}` proposed {}: {}.",
+            scaling["answer"]["replicas"],
+            word(&scaling["answer"]["reason"])
+        )),
+    }
+    for series in scaling["observation"]["metrics"].as_array().into_iter().flatten() {
+        if !series["replica"].is_null() {
+            continue;
+        }
+        let newest = series["samples"].as_array().and_then(|samples| samples.last());
+        let value = newest.map_or_else(|| "no value".to_owned(), |sample| sample["value"].to_string());
+        let failure = series["failure"].as_str().map(|why| format!(" ({why})")).unwrap_or_default();
+        say(format!("It was shown `{}`: {value}{failure}.", word(&series["name"])));
+    }
+    stages(&decision["stages"], &mut say);
+    for waiting in decision["deferred"].as_array().into_iter().flatten() {
+        say(format!("Waiting until {}: {}.", time(&waiting["until"]), word(&waiting["reason"])));
+    }
+    for step in decision["steps"].as_array().into_iter().flatten() {
+        say(format!("Done: {} ({}).", word(&step["step"]), word(&step["reason"])));
+    }
+    if is_now {
+        say(format!("Of {} wanted, {} run now.", desired["target"], view["observed"]["running"]));
+        changes(desired, decision, &mut say);
+    }
+    text
+}
+
+/// What windows, rates and bounds made of the proposal.
+fn stages(stages: &Value, say: &mut impl FnMut(String)) {
+    let of = |name: &str| stages[name].as_u64();
+    let (Some(raw), Some(stabilized), Some(limited), Some(bounded)) =
+        (of("raw"), of("stabilized"), of("limited"), of("bounded"))
+    else {
+        return;
+    };
+    if raw == bounded {
+        return;
+    }
+    say(format!(
+        "On its way {raw} became {stabilized} by the windows and cooldowns, {limited} by the rates and {bounded} by the \
+         bounds."
+    ));
+}
+
+/// What would change the count.
+fn changes(desired: &Value, decision: &Value, say: &mut impl FnMut(String)) {
+    let target = decision["target"].as_u64().unwrap_or_default();
+    let raw = decision["stages"]["raw"].as_u64();
+    let (min, max) = (desired["min_replicas"].as_u64(), desired["max_replicas"].as_u64());
+    let overrides = &desired["overrides"];
+    let mut all: Vec<String> = Vec::new();
+    let held = [
+        ("paused", "an operator paused scaling"),
+        ("freeze_scale_up", "an operator froze scaling up"),
+        ("freeze_scale_down", "an operator froze scaling down"),
+    ];
+    for (name, what) in held {
+        if overrides[name] == true {
+            all.push(format!("{what}: `windlass scaling resume` takes it back"));
+        }
+    }
+    if overrides["force"].is_object() {
+        all.push("an operator forces the count: when that ends, or by `windlass scaling resume`".to_owned());
+    }
+    let failed: Vec<&Value> = (decision["scaling"]["observation"]["metrics"].as_array().into_iter().flatten())
+        .filter(|series| series["replica"].is_null() && series["failure"].is_string())
+        .collect();
+    for series in failed {
+        all.push(format!("`{}` has no value: nothing shrinks until it has one", word(&series["name"])));
+    }
+    match raw {
+        Some(raw) if raw > target && max == Some(target) => {
+            all.push(format!("the policy wants {raw}: a higher `max_replicas` than {target} lets it grow"));
+        }
+        Some(raw) if raw < target && min == Some(target) => {
+            all.push(format!("the policy wants {raw}: a lower `min_replicas` than {target} lets it shrink"));
+        }
+        Some(raw) if raw < target => {
+            let window = &desired["guardrails"]["scale_down"]["window"];
+            all.push(format!(
+                "the policy wants {raw}: it shrinks as its guardrails allow, once {window} s of proposals agree"
+            ));
+        }
+        Some(raw) if raw > target => {
+            all.push(format!("the policy wants {raw}: it grows as the rates of its guardrails allow"));
+        }
+        Some(_) => all.push("the policy has what it wants: another proposal of it would".to_owned()),
+        None => all.push("an answer of the scaling policy would".to_owned()),
+    }
+    say(format!("What would change it: {}.", all.join("; ")));
+}
+
+fn word(value: &Value) -> &str {
+    value.as_str().unwrap_or_default().trim_end_matches('.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn view() -> Value {
+        json!({
+            "image": "web:1",
+            "desired": {
+                "target": 7, "min_replicas": 1, "max_replicas": 10,
+                "guardrails": {"scale_down": {"window": 300.0}},
+                "overrides": {"paused": false, "freeze_scale_up": false, "freeze_scale_down": false, "force": null},
+            },
+            "observed": {"running": 6},
+        })
+    }
+
+    fn decision(raw: u64, failure: &Value) -> Value {
+        json!({
+            "at": 1_767_225_600_000_u64, "target": 7,
+            "reason": "`t` proposed 2, steered to 7: 7 is the highest proposal of the last 300 s; calm",
+            "stages": {"raw": raw, "stabilized": 7, "limited": 7, "bounded": 7},
+            "scaling": {
+                "policy": {"name": "t"},
+                "answer": {"replicas": raw, "reason": "calm"},
+                "observation": {"metrics": [
+                    {"name": "requests", "replica": null, "samples": [{"at": 1, "value": 20.5}], "failure": failure},
+                    {"name": "requests", "replica": "a", "samples": [], "failure": null},
+                ]},
+            },
+            "deferred": [{"until": 1_767_225_660_000_u64, "reason": "it crashed; backoff"}],
+            "steps": [],
+        })
+    }
+
+    #[test]
+    fn a_count_that_a_window_holds_is_explained() {
+        insta::assert_snapshot!(explained(&view(), &decision(2, &Value::Null), true), @r#"
+        web:1 is steered to 7 replicas, decided at 2026-01-01T00:00:00Z: `t` proposed 2, steered to 7: 7 is the highest proposal of the last 300 s; calm.
+        The scaling policy `t` proposed 2: calm.
+        It was shown `requests`: 20.5.
+        On its way 2 became 7 by the windows and cooldowns, 7 by the rates and 7 by the bounds.
+        Waiting until 2026-01-01T00:01:00Z: it crashed; backoff.
+        Of 7 wanted, 6 run now.
+        What would change it: the policy wants 2: it shrinks as its guardrails allow, once 300.0 s of proposals agree.
+        "#);
+    }
+
+    #[test]
+    fn bounds_operators_and_failures_are_what_would_change_it() {
+        let told = |view: &Value, decision: &Value| {
+            explained(view, decision, true).lines().last().unwrap_or_default().to_owned()
+        };
+        let mut at_most = view();
+        at_most["desired"]["max_replicas"] = json!(7);
+        let wants_more = told(&at_most, &decision(12, &Value::Null));
+        assert!(wants_more.contains("the policy wants 12: a higher `max_replicas` than 7"), "{wants_more}");
+        let mut paused = view();
+        paused["desired"]["overrides"]["paused"] = json!(true);
+        assert!(told(&paused, &decision(7, &Value::Null)).contains("`windlass scaling resume` takes it back"));
+        let failed = told(&view(), &decision(7, &json!("stale: old")));
+        assert!(failed.contains("`requests` has no value: nothing shrinks until it has one"), "{failed}");
+        assert!(!explained(&view(), &decision(2, &Value::Null), false).contains("would change"));
+    }
+
+    #[test]
+    fn times_are_told_in_two_ways() {
+        assert_eq!(moment("10m"), Ok(Moment::Ago(std::time::Duration::from_secs(600))));
+        assert!(matches!(moment("2026-01-01T12:00:00Z"), Ok(Moment::At(_))));
+        assert!(moment("noon").is_err());
+    }
+}

@@ -1,0 +1,105 @@
+//! The rule: a metric is the count.
+
+use crate::config::Config;
+use windlass_policy_common::ScalingPolicy;
+use windlass_policy_common::bindings::exports::windlass::policy::manifest::MetricRequest;
+use windlass_policy_common::bindings::exports::windlass::policy::scaling::{Decision, Observation};
+use windlass_policy_common::bindings::windlass::policy::types::PolicyError;
+use windlass_policy_common::metrics::{newest, request, rounded_up};
+
+/// Takes the count from a metric.
+#[derive(Debug)]
+pub struct PassThrough;
+
+impl ScalingPolicy for PassThrough {
+    const NAME: &'static str = "pass-through";
+    const SUMMARY: &'static str = "A metric is the count";
+    const SCHEMA: &'static str = include_str!("../schema.json");
+    type Config = Config;
+
+    fn check(config: &Config) -> Result<(), String> {
+        if !(config.divide_by > 0.0 && config.divide_by.is_finite()) {
+            return Err(format!("`divide-by` is {}; expected a number above 0", config.divide_by));
+        }
+        if !(-1_000..=1_000).contains(&config.add) {
+            return Err(format!("`add` is {}; expected a whole number from -1000 to 1000", config.add));
+        }
+        Ok(())
+    }
+
+    fn metrics(config: &Config) -> Vec<MetricRequest> {
+        vec![request(&config.metric, 0)]
+    }
+
+    fn decide(config: &Config, observation: &Observation) -> Result<Decision, PolicyError> {
+        let value = newest(observation, &config.metric).map_err(PolicyError::InsufficientData)?;
+        if value < 0.0 {
+            return Err(PolicyError::InsufficientData(format!("`{}` is {value}, below 0", config.metric)));
+        }
+        let count = i64::from(rounded_up(value / config.divide_by)).saturating_add(config.add);
+        let replicas = u32::try_from(count.max(0)).unwrap_or(u32::MAX);
+        let reason = format!("`{}` is {value}", config.metric);
+        Ok(Decision { replicas, reason, memory: Vec::new(), evaluate_after: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use windlass_policy_common::fixtures::{check_page, failed, observation, series};
+    use windlass_policy_common::parse;
+
+    fn asked(config: &str, value: f64) -> Result<u32, PolicyError> {
+        let config = parse::<PassThrough>(config).expect("a configuration");
+        let shown = Observation { metrics: vec![series("workers", &[1.0, value])], ..observation(3) };
+        PassThrough::decide(&config, &shown).map(|decision| decision.replicas)
+    }
+
+    #[test]
+    fn the_newest_value_is_the_count() {
+        let plain = r#"{"metric": "workers"}"#;
+        for (config, value, wanted) in [
+            (plain, 7.0, 7),
+            (plain, 0.0, 0),
+            (plain, 6.2, 7),
+            (plain, 1e300, u32::MAX),
+            (r#"{"metric": "workers", "divide-by": 10}"#, 41.0, 5),
+            (r#"{"metric": "workers", "divide-by": 0.1}"#, 0.3, 3),
+            (r#"{"metric": "workers", "add": 2}"#, 7.0, 9),
+            (r#"{"metric": "workers", "add": -9}"#, 7.0, 0),
+        ] {
+            assert_eq!(asked(config, value).ok(), Some(wanted), "{config} {value}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_count_is_no_zero() {
+        for value in [f64::NAN, f64::INFINITY, -1.0] {
+            assert!(asked(r#"{"metric": "workers"}"#, value).is_err(), "{value}");
+        }
+        let config = parse::<PassThrough>(r#"{"metric": "workers"}"#).expect("a configuration");
+        for metrics in [Vec::new(), vec![failed("workers", "stale: old")]] {
+            let shown = Observation { metrics, ..observation(3) };
+            assert!(matches!(PassThrough::decide(&config, &shown), Err(PolicyError::InsufficientData(_))));
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_field() {
+        for (wrong, why) in [
+            ("{}", "missing field `metric`"),
+            (r#"{"metric": "a", "divide-by": 0}"#, "`divide-by` is 0; expected a number above 0"),
+            (r#"{"metric": "a", "add": 2000}"#, "`add` is 2000; expected a whole number from -1000 to 1000"),
+            (r#"{"metric": "a", "add": "x"}"#, "`add`: invalid type"),
+            (r#"{"metric": "a", "factor": 2}"#, "`factor`: unknown field `factor`"),
+        ] {
+            let told = parse::<PassThrough>(wrong).expect_err("refused");
+            assert!(told.starts_with(why), "{wrong}: {told}");
+        }
+    }
+
+    #[test]
+    fn the_page_tells_the_truth() {
+        check_page::<PassThrough>(include_str!("../README.md"));
+    }
+}

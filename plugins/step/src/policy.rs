@@ -1,0 +1,224 @@
+//! The rule: where the value lies says how many more or fewer. The words are those of AWS step scaling.
+//!
+//! A band says what is done about a value, not what is done in every pass: a step is taken once in `hold-ms`. A higher band
+//! in that time makes the same step larger (2, then 3 more, are 3 more and not 5), as AWS has it.
+
+use crate::config::{Adjustment, Config};
+use serde::{Deserialize, Serialize};
+use windlass_policy_common::ScalingPolicy;
+use windlass_policy_common::bindings::exports::windlass::policy::manifest::MetricRequest;
+use windlass_policy_common::bindings::exports::windlass::policy::scaling::{Decision, Observation};
+use windlass_policy_common::bindings::windlass::policy::types::PolicyError;
+use windlass_policy_common::metrics::{newest, request, rounded_up};
+
+/// Scales by steps.
+#[derive(Debug)]
+pub struct Step;
+
+/// The last step, as it is remembered. A form that cannot be read is no step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Taken {
+    /// When, in milliseconds since 1970.
+    at: u64,
+    /// The count it was taken from.
+    from: u32,
+    /// The count it led to.
+    to: u32,
+}
+
+impl ScalingPolicy for Step {
+    const NAME: &'static str = "step";
+    const SUMMARY: &'static str = "Where the value of a metric lies says how many more or fewer";
+    const SCHEMA: &'static str = include_str!("../schema.json");
+    type Config = Config;
+
+    fn check(config: &Config) -> Result<(), String> {
+        config.check()
+    }
+
+    fn metrics(config: &Config) -> Vec<MetricRequest> {
+        vec![request(&config.metric, 0)]
+    }
+
+    fn decide(config: &Config, observation: &Observation) -> Result<Decision, PolicyError> {
+        let Config { metric, hold_ms, .. } = config;
+        let value = newest(observation, metric).map_err(PolicyError::InsufficientData)?;
+        let (now, current) = (observation.now, observation.current_replicas);
+        let taken = serde_json::from_slice::<Taken>(&observation.memory).ok();
+        let held = taken.filter(|taken| now.saturating_sub(taken.at) < *hold_ms);
+        let Some((index, adjustment)) = (config.bands.iter().enumerate())
+            .find(|(_, band)| band.has(value))
+            .and_then(|(index, band)| Some((index, band.adjustment()?)))
+        else {
+            let reason = format!("`{metric}` is {value}, in no band");
+            return Ok(answer(current, reason, held));
+        };
+        // Within the hold the step is that of the count before it.
+        let from = held.map_or(current, |taken| taken.from);
+        let to = adjusted(from, adjustment, config.minimum_magnitude);
+        let what = format!("`{metric}` is {value}, in band {index}, which leads from {from} to {to}");
+        match held {
+            Some(taken) if to > taken.to && to > from => Ok(answer(to, what, Some(Taken { at: taken.at, from, to }))),
+            Some(taken) => {
+                let is_up = taken.to > taken.from;
+                let count = if is_up { taken.to.max(current) } else { taken.to.min(current) };
+                Ok(answer(
+                    count,
+                    format!("`{metric}` is {value}; the step from {} to {} is still new", taken.from, taken.to),
+                    held,
+                ))
+            }
+            None if to == current => Ok(answer(current, what, None)),
+            None => Ok(answer(to, what, Some(Taken { at: now, from: current, to }))),
+        }
+    }
+}
+
+fn answer(replicas: u32, reason: String, taken: Option<Taken>) -> Decision {
+    let memory = taken.and_then(|taken| serde_json::to_vec(&taken).ok()).unwrap_or_default();
+    Decision { replicas, reason, memory, evaluate_after: None }
+}
+
+/// A count after a step. Percent up are rounded up, percent down leave what is begun: −1.5 are −1.
+fn adjusted(from: u32, adjustment: Adjustment, minimum_magnitude: u32) -> u32 {
+    match adjustment {
+        Adjustment::Exactly(count) => count,
+        Adjustment::Change(change) => from.saturating_add_signed(change),
+        Adjustment::Percent(percent) => {
+            let part = f64::from(from) * percent.abs() / 100.0;
+            if percent > 0.0 {
+                from.saturating_add(rounded_up(part).max(minimum_magnitude))
+            } else if percent < 0.0 {
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to a count")]
+                let whole = (part + 1e-9).floor() as u32;
+                from.saturating_sub(whole.max(minimum_magnitude))
+            } else {
+                from
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use windlass_policy_common::fixtures::{NOW, check_page, failed, observation, series};
+    use windlass_policy_common::parse;
+
+    const BANDS: &str = r#"{"metric": "load", "bands": [
+        {"below": 30, "change": -1},
+        {"from": 30, "below": 60, "change": 0},
+        {"from": 60, "below": 80, "change": 2},
+        {"from": 80, "below": 95, "percent": 50},
+        {"from": 95, "exactly": 20}
+    ]}"#;
+
+    fn asked(config: &str, current: u32, value: f64) -> u32 {
+        let config = parse::<Step>(config).expect("a configuration");
+        let shown = Observation { metrics: vec![series("load", &[value])], ..observation(current) };
+        Step::decide(&config, &shown).expect("an answer").replicas
+    }
+
+    #[test]
+    fn the_band_of_the_value_says_what_is_done() {
+        for (current, value, wanted) in [
+            (4, -5.0, 3),
+            (4, 29.999, 3),
+            (4, 30.0, 4),
+            (4, 60.0, 6),
+            (4, 80.0, 6),
+            (5, 80.0, 8),
+            (4, 95.0, 20),
+            (0, 10.0, 0),
+        ] {
+            assert_eq!(asked(BANDS, current, value), wanted, "{current} {value}");
+        }
+        // Between the first and the last there is no gap; outside of them nothing is done.
+        assert_eq!(asked(r#"{"metric": "load", "bands": [{"from": 1, "below": 2, "change": 5}]}"#, 4, 2.0), 4);
+    }
+
+    #[test]
+    fn percent_is_rounded_up_on_the_way_up_and_toward_zero_on_the_way_down() {
+        let percent = |percent: i32, least: u32| {
+            format!(r#"{{"metric": "load", "bands": [{{"percent": {percent}}}], "minimum-magnitude": {least}}}"#)
+        };
+        for (percent_of, least, current, wanted) in
+            [(25, 2, 4, 6), (25, 1, 4, 5), (1, 1, 3, 4), (-25, 1, 6, 5), (-10, 1, 3, 2), (-100, 1, 3, 0), (0, 5, 3, 3)]
+        {
+            assert_eq!(asked(&percent(percent_of, least), current, 1.0), wanted, "{percent_of} of {current}");
+        }
+    }
+
+    /// Asks again and again: (seconds, value) lead to counts, each of which is then the current one.
+    fn story(config: &str, current: u32, times: &[(u64, f64)]) -> Vec<u32> {
+        let config = parse::<Step>(config).expect("a configuration");
+        let (mut current, mut memory) = (current, Vec::new());
+        let told = times.iter().map(|(seconds, value)| {
+            let shown = Observation {
+                now: NOW + seconds * 1_000,
+                memory: std::mem::take(&mut memory),
+                metrics: vec![series("load", &[*value])],
+                ..observation(current)
+            };
+            let decision = Step::decide(&config, &shown).expect("an answer");
+            memory = decision.memory;
+            current = decision.replicas;
+            current
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn a_step_is_taken_once_in_the_time_it_holds() {
+        assert_eq!(story(BANDS, 4, &[(0, 70.0), (15, 70.0), (59, 70.0), (60, 70.0), (75, 70.0)]), [6, 6, 6, 8, 8]);
+        assert_eq!(story(BANDS, 4, &[(0, 10.0), (15, 10.0), (60, 10.0)]), [3, 3, 2]);
+        // A higher band makes the same step larger, and a lower one does not take it back.
+        assert_eq!(story(BANDS, 10, &[(0, 70.0), (15, 85.0), (30, 70.0), (45, 10.0)]), [12, 15, 15, 15]);
+        // A step up comes at once after one down.
+        assert_eq!(story(BANDS, 4, &[(0, 10.0), (15, 70.0)]), [3, 6]);
+    }
+
+    #[test]
+    fn a_metric_without_a_value_is_no_answer() {
+        let config = parse::<Step>(BANDS).expect("a configuration");
+        let shown = Observation { metrics: vec![failed("load", "stale: old")], ..observation(3) };
+        assert!(matches!(Step::decide(&config, &shown), Err(PolicyError::InsufficientData(_))));
+        // Memory of another kind is no step.
+        let shown = Observation { metrics: vec![series("load", &[70.0])], memory: vec![7], ..observation(3) };
+        assert_eq!(Step::decide(&config, &shown).expect("an answer").replicas, 5);
+    }
+
+    #[test]
+    fn gaps_and_overlaps_are_refused_with_their_place() {
+        let bands = |bands: &str| {
+            parse::<Step>(&format!(r#"{{"metric": "load", "bands": {bands}}}"#)).err().unwrap_or_default()
+        };
+        for (wrong, why) in [
+            ("[]", "`bands` has 0 entries"),
+            (r#"[{"from": 1}]"#, "`bands[0]`: expected exactly one of"),
+            (r#"[{"change": 1, "exactly": 2}]"#, "`bands[0]`: expected exactly one of"),
+            (r#"[{"from": 2, "below": 2, "change": 1}]"#, "`bands[0]`: `from` is 2, and `below` is 2"),
+            (
+                r#"[{"below": 1, "change": 1}, {"from": 2, "change": 1}]"#,
+                "`bands[1].from` is 2: there is a gap from 1, where `bands[0]` ends",
+            ),
+            (
+                r#"[{"below": 3, "change": 1}, {"from": 2, "change": 1}]"#,
+                "`bands[1].from` is 2: it overlaps `bands[0]`, which ends at 3",
+            ),
+            (r#"[{"change": 1}, {"from": 2, "change": 1}]"#, "`bands[1].from` and `bands[0].below` must be there"),
+        ] {
+            let told = bands(wrong);
+            assert!(told.starts_with(why), "{wrong}: {told}");
+        }
+    }
+
+    #[test]
+    fn the_page_and_the_schema_tell_the_truth() {
+        check_page::<Step>(include_str!("../README.md"));
+        let schema: serde_json::Value = serde_json::from_str(Step::SCHEMA).expect("JSON");
+        let usual = parse::<Step>(BANDS).expect("a configuration");
+        assert_eq!(schema["properties"]["hold-ms"]["default"], usual.hold_ms);
+        assert_eq!(schema["properties"]["minimum-magnitude"]["default"], usual.minimum_magnitude);
+    }
+}

@@ -1,0 +1,214 @@
+//! `windlass simulate`: the shipped traces with what the built-in policies make of them, and scenarios line by line.
+
+use anyhow::Context as _;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use windlass_tests::harness::binary;
+
+/// What each policy is told on every trace: 80 requests a second for each replica, which takes 100.
+const POLICIES: [(&str, &str); 4] = [
+    ("min-max", "{}"),
+    ("pass-through", r#"{"metric": "requests", "divide-by": 80}"#),
+    (
+        "step",
+        r#"{"metric": "cpu-utilization", "bands": [
+            {"below": 0.4, "change": -1}, {"from": 0.4, "below": 0.8, "change": 0}, {"from": 0.8, "percent": 50}
+        ]}"#,
+    ),
+    ("target-tracking", r#"{"metrics": [{"name": "requests", "target": 80, "kind": "total"}]}"#),
+];
+
+fn trace(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/traces").join(name)
+}
+
+fn simulate(arguments: &[&str]) -> anyhow::Result<Output> {
+    Ok(Command::new(binary()?).arg("simulate").args(arguments).env_clear().output()?)
+}
+
+fn told(arguments: &[&str]) -> anyhow::Result<String> {
+    let output = simulate(arguments)?;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn compared(name: &str) -> anyhow::Result<String> {
+    let file = trace(name);
+    let mut arguments = vec!["--trace", file.to_str().context("a plain path")?];
+    for (policy, config) in POLICIES {
+        arguments.extend(["--policy", policy, "--config", config]);
+    }
+    told(&arguments)
+}
+
+#[test]
+fn a_day_with_two_peaks() -> anyhow::Result<()> {
+    insta::assert_snapshot!(compared("two-peaks.csv")?, @r#"
+    policy           too little    too much  dropped  flaps  largest lag  changes  most
+    min-max          4450.0 min     0.0 min  62.27 %      0      26700 s        0     2
+    pass-through        0.0 min  1769.0 min   0.00 %     66          0 s      109    20
+    step                0.0 min  5119.5 min   0.00 %      0          0 s       51    27
+    target-tracking     1.5 min  1440.2 min   0.00 %      9         30 s       50    20
+    too little, too much: replica-minutes below and above what the load needs
+    "#);
+    Ok(())
+}
+
+#[test]
+fn a_flash_crowd() -> anyhow::Result<()> {
+    insta::assert_snapshot!(compared("flash-crowd.csv")?, @r#"
+    policy           too little    too much  dropped  flaps  largest lag  changes  most
+    min-max           399.0 min     0.0 min  62.75 %      0       3465 s        0     2
+    pass-through        7.2 min   268.3 min   1.14 %      5         60 s       31    25
+    step               40.0 min  1342.0 min   6.37 %      0        285 s       20    27
+    target-tracking     7.2 min   256.8 min   1.14 %      0         60 s       24    24
+    too little, too much: replica-minutes below and above what the load needs
+    "#);
+    Ok(())
+}
+
+#[test]
+fn a_metric_outage() -> anyhow::Result<()> {
+    insta::assert_snapshot!(compared("metric-outage.csv")?, @r#"
+    policy           too little    too much  dropped  flaps  largest lag  changes  most
+    min-max           127.2 min   219.3 min   7.24 %      0       4035 s        0     8
+    pass-through        0.0 min   443.5 min   0.00 %     10          0 s       24    14
+    step                0.0 min  1216.7 min   0.00 %      0          0 s       10    18
+    target-tracking     0.0 min   395.0 min   0.00 %      2          0 s       13    13
+    too little, too much: replica-minutes below and above what the load needs
+    "#);
+    Ok(())
+}
+
+#[test]
+fn a_deploy_that_crashes() -> anyhow::Result<()> {
+    insta::assert_snapshot!(compared("crash-loop.csv")?, @r#"
+    policy           too little    too much  dropped  flaps  largest lag  changes  most
+    min-max           279.8 min    19.0 min  26.08 %      0       4815 s        0     6
+    pass-through       90.0 min   183.8 min   7.94 %     13       2191 s       16    13
+    step               18.0 min  3842.4 min   0.76 %      0        345 s       15   100
+    target-tracking    92.5 min   165.0 min   8.20 %      0       2236 s        2    12
+    too little, too much: replica-minutes below and above what the load needs
+    "#);
+    Ok(())
+}
+
+#[test]
+fn a_sawtooth() -> anyhow::Result<()> {
+    insta::assert_snapshot!(compared("sawtooth.csv")?, @r#"
+    policy           too little    too much  dropped  flaps  largest lag  changes  most
+    min-max           830.8 min     4.5 min  50.61 %      0       1080 s        0     3
+    pass-through        0.0 min   757.2 min   0.00 %     22          0 s       95    13
+    step                0.0 min  1718.2 min   0.00 %      4          0 s       24    18
+    target-tracking     0.0 min   618.7 min   0.00 %     18          0 s       73    12
+    too little, too much: replica-minutes below and above what the load needs
+    "#);
+    Ok(())
+}
+
+/// Runs a scenario; each decision as `at: from → target, stages, reason`.
+fn played(lines: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("scenario.jsonl");
+    std::fs::write(&file, lines)?;
+    let out = told(&[&["--scenario", file.to_str().context("a plain path")?], arguments].concat())?;
+    let line = |line: &str| -> anyhow::Result<String> {
+        let told: Value = serde_json::from_str(line)?;
+        let stages = &told["stages"];
+        let stages = if stages.is_null() {
+            "-".to_owned()
+        } else {
+            format!("{} {} {} {}", stages["raw"], stages["stabilized"], stages["limited"], stages["bounded"])
+        };
+        let removed = told["steps"].as_array().into_iter().flatten().filter(|step| step["step"] == "remove");
+        let removed: Vec<&str> = removed.filter_map(|step| step["replica"].as_str()).collect();
+        let reason = told["reason"].as_str().unwrap_or_default();
+        let removed = if removed.is_empty() { String::new() } else { format!(" without {}", removed.join(", ")) };
+        Ok(format!("{}: {} to {}{removed} ({stages}) {reason}\n", told["at"], told["from"], told["target"]))
+    };
+    out.lines().map(line).collect()
+}
+
+#[test]
+fn guardrails_alone_over_plain_proposals() -> anyhow::Result<()> {
+    let told = played(
+        r#"# Up by the rate, down by the window.
+{"workload": {"max_replicas": 10}, "replicas": 3}
+
+{"at": 0, "proposal": 9}
+{"at": 15, "proposal": 2}
+{"at": 30, "unavailable": "it trapped"}
+{"at": 315, "proposal": 2}
+{"at": 330, "proposal": 40}
+"#,
+        &[],
+    )?;
+    insta::assert_snapshot!(told, @r#"
+    0.0: 3 to 7 (9 9 7 7) `min-max` proposed 9, steered to 7: at most 4 in 15 s or 100 % in 15 s is allowed; so says the scenario
+    15.0: 7 to 7 (2 7 7 7) `min-max` proposed 2, steered to 7: 7 is the highest proposal of the last 300 s; so says the scenario
+    30.0: 7 to 7 (-) held at 7: scaling policy `min-max` is unavailable (refused: it trapped)
+    315.0: 7 to 2 without r001, r002, r003, r004, r005 (2 2 2 2) so says the scenario
+    330.0: 2 to 6 (40 10 6 6) `min-max` proposed 40, steered to 6: at most 4 in 15 s or 100 % in 15 s is allowed; so says the scenario
+    "#);
+    Ok(())
+}
+
+#[test]
+fn observations_with_replicas_and_missing_samples() -> anyhow::Result<()> {
+    let told = played(
+        include_str!("../../examples/scenarios/target-tracking.jsonl"),
+        &["--policy", "target-tracking", "--config", r#"{"metrics": [{"name": "queue", "target": 10}]}"#],
+    )?;
+    insta::assert_snapshot!(told, @r#"
+    0.0: 3 to 7 (9 9 7 7) `target-tracking` proposed 9, steered to 7: at most 4 in 15 s or 100 % in 15 s is allowed; `queue` of target 10 is at 300 %: wants 9
+    15.0: 7 to 7 (-) held at 7: scaling policy `target-tracking` is unavailable (refused: not enough facts to decide: `queue` has no value (unreachable: connection refused))
+    30.0: 7 to 7 (7 7 7 7) `queue` of target 10 is at 200 %; with those missing or not ready it stays at 7
+    45.0: 7 to 7 (2 7 7 7) `target-tracking` proposed 2, steered to 7: 7 is the highest proposal of the last 60 s; `queue` of target 10 is at 20 %: wants 2
+    120.0: 7 to 2 without r001, r002, r003, r004, r005 (2 2 2 2) `queue` of target 10 is at 20 %: wants 2
+    135.0: 2 to 2 without ill, old, e, f, g (2 2 2 2) `queue` of target 10 is at 20 %: wants 2
+    "#);
+    Ok(())
+}
+
+#[test]
+fn charts_and_figures_for_programs() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (svg, png, file) = (path("chart.svg"), path("chart.png"), trace("flash-crowd.csv").display().to_string());
+    let out = told(&["--policy", "min-max", "--trace", &file, "--json", "--svg", &svg, "--png", &png])?;
+    let out: Value = serde_json::from_str(&out)?;
+    assert_eq!(out["runs"][0]["points"].as_array().map(Vec::len), Some(481));
+    assert!(out["runs"][0]["measures"]["too_little"].as_f64().is_some_and(|minutes| minutes > 0.0), "{out}");
+    assert!(std::fs::read_to_string(svg)?.contains("min-max: wanted"));
+    assert!(std::fs::read(png)?.starts_with(b"\x89PNG"));
+    Ok(())
+}
+
+#[test]
+fn what_is_wrong_is_told() -> anyhow::Result<()> {
+    let file = trace("sawtooth.csv").display().to_string();
+    let folder = tempfile::tempdir()?;
+    let bad = folder.path().join("bad.jsonl");
+    std::fs::write(&bad, "{}\n{\"at\": 5, \"proposal\": 1}\n{\"at\": 5, \"proposal\": 1}\n")?;
+    let bad = bad.display().to_string();
+    for (arguments, why) in [
+        (
+            vec!["--policy", "min-mox", "--trace", &file],
+            "`min-mox` is neither a file nor built in; there are `liveness`",
+        ),
+        (vec!["--policy", "liveness", "--trace", &file], "not a scaling policy"),
+        (
+            vec!["--policy", "step", "--config", "{}", "--trace", &file],
+            "`step`: its configuration is wrong: missing field `metric`",
+        ),
+        (vec!["--trace", "no-such-file"], "cannot read `no-such-file`"),
+        (vec!["--trace", &file, "--load", "visitors"], "the trace has no column `visitors`; it has load, requests"),
+        (vec!["--scenario", &bad], "line 3: `at` is 5; expected seconds that grow from line to line"),
+    ] {
+        let output = simulate(&arguments)?;
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), complaint.contains(why)), (Some(1), true), "{arguments:?}: {complaint}");
+    }
+    Ok(())
+}
