@@ -51,8 +51,14 @@ async fn a_drop_waits_for_its_window_which_a_restart_does_not_shorten() -> anyho
 
 /// Runs `windlass scaling …` against it.
 fn scaling(windlass: &Windlass, arguments: &[&str]) -> anyhow::Result<String> {
-    let mut command = std::process::Command::new(binary()?);
-    command.arg("scaling").args(arguments).env("WINDLASS_SERVER", format!("http://{}", windlass.address()));
+    ran(windlass, "scaling", arguments)
+}
+
+/// Runs a command against it.
+fn ran(windlass: &Windlass, command: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    let mut called = std::process::Command::new(binary()?);
+    let command = called.arg(command);
+    command.args(arguments).env("WINDLASS_SERVER", format!("http://{}", windlass.address()));
     let output = command.output()?;
     anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
@@ -81,7 +87,24 @@ async fn an_operator_pauses_forces_and_lets_go_again() -> anyhow::Result<()> {
     assert!(windlass.terminate().await?.success());
     let windlass = site.start().await?;
     let (target, reason) = steered(&windlass, image).await;
-    assert!(target == 2 && reason.starts_with("an operator forces 2 for 3"), "{target} {reason}");
+    assert!(target == 2 && reason.starts_with("an operator forces 2 until 2"), "{target} {reason}");
+    // What is said stays the same from pass to pass, so that it is written down once.
+    for _ in 0..2 {
+        windlass.post(&format!("/images/{image}/reconcile"), json!(null)).await.ok();
+    }
+    let decisions = windlass.get(&format!("/images/{image}/decisions?limit=100")).await.ok();
+    let written =
+        decisions["decisions"].as_array().into_iter().flatten().filter(|one| one["reason"] == reason.as_str());
+    assert!(written.count() <= 2, "one before the restart, one after it: {decisions}");
+    let told = ran(&windlass, "explain", &[image])?;
+    assert!(told.contains(&format!("{image} is steered to 2 replicas, decided at 20")), "{told}");
+    assert!(told.contains("The scaling policy `queue` proposed 3: as told."), "{told}");
+    assert!(
+        told.contains("What would change it: an operator paused scaling: `windlass scaling resume` takes"),
+        "{told}"
+    );
+    let too_early = ran(&windlass, "explain", &[image, "--at", "1h"]);
+    assert!(too_early.is_err_and(|why| why.to_string().contains("no decision about")));
 
     let shown = scaling(&windlass, &["resume", image])?;
     assert!(shown.contains(": 3 wanted of 1 to 5, 3 run\nby an operator: nothing\nbecause: as told\n"), "{shown}");

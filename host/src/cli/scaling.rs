@@ -1,6 +1,6 @@
 //! `windlass scaling …`: an operator's word over the policy of a workload that runs.
 
-use super::remote::{Server, remote};
+use super::remote::{Server, remote, time};
 use crate::model::text::duration;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -104,7 +104,7 @@ fn told(view: &Value) -> String {
     let mut said: Vec<String> =
         named.iter().filter(|(field, _)| overrides[field] == true).map(|(_, words)| (*words).to_owned()).collect();
     if let Some(force) = overrides["force"].as_object() {
-        said.push(format!("{} forced until {} ms", force["replicas"], force["until"]));
+        said.push(format!("{} forced until {}", force["replicas"], time(&force["until"])));
     }
     let said = if said.is_empty() { "nothing".to_owned() } else { said.join(", ") };
     format!(

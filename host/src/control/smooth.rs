@@ -3,7 +3,6 @@
 //! The order is that of the Horizontal Pod Autoscaler: the proposals of a window first, then the rates, the bounds
 //! last. Unlike there, what was proposed and what was changed is kept over a restart.
 
-use crate::model::time::millis;
 use crate::model::{Amount, Bounds, Change, Guardrail, Guardrails, History, Proposal, Rate, Select, Stages, Timestamp};
 use std::time::Duration;
 
@@ -98,26 +97,26 @@ fn cooled(
     changes: &[Change],
     now: Timestamp,
 ) -> (u32, Option<String>) {
-    let lasts = |guardrail: &Guardrail, change: &Change| {
-        guardrail.cooldown.checked_sub(now.since(change.at)).filter(|left| !left.is_zero())
-    };
-    let waits = |left: Duration, direction: &str| {
-        Some(format!("the cooldown after the last step {direction} lasts {} s more", millis(left).div_ceil(1_000)))
+    // The time it ends, not the time that is left: what is said stays the same from pass to pass.
+    let ends =
+        |guardrail: &Guardrail, change: &Change| Some(change.at.plus(guardrail.cooldown)).filter(|end| *end > now);
+    let waits = |end: Timestamp, direction: &str| {
+        Some(format!("the cooldown after the last step {direction} lasts until {}", end.told()))
     };
     if wanted > current
         && let Some(last) = changes.iter().rev().find(|change| change.to > change.from)
-        && let Some(left) = lasts(&guardrails.up, last)
+        && let Some(end) = ends(&guardrails.up, last)
     {
         // A larger step than the last adds what it is larger by.
         let more = (wanted - current).saturating_sub(last.to - last.from);
-        return (current + more, waits(left, "up"));
+        return (current + more, waits(end, "up"));
     }
     // A step up ends the cooldown of those down: only the newest change counts.
     if wanted < current
         && let Some(last) = changes.last().filter(|change| change.to < change.from)
-        && let Some(left) = lasts(&guardrails.down, last)
+        && let Some(end) = ends(&guardrails.down, last)
     {
-        return (current, waits(left, "down"));
+        return (current, waits(end, "down"));
     }
     (wanted, None)
 }

@@ -19,12 +19,11 @@ pub(super) fn steered(
     let policy = &verdict.scaling.policy.name;
     if let Some(Force { replicas, until }) = desired.overrides.forced(now) {
         let target = bounds.clamp(replicas);
-        let left = until.since(now).as_secs();
         let stages = verdict.scaling.answer.as_ref().ok().map(|decision| {
             let raw = decision.replicas;
             Stages { raw, stabilized: target, limited: target, bounded: target }
         });
-        return (target, format!("an operator forces {replicas} for {left} s more"), stages);
+        return (target, format!("an operator forces {replicas} until {}", until.told()), stages);
     }
     let decision = match &verdict.scaling.answer {
         Ok(decision) => decision,

@@ -18,6 +18,12 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// For people: RFC 3339 in UTC, to the second.
+    pub fn told(self) -> String {
+        let seconds = i64::try_from(self.0 / 1_000).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+        seconds.map_or_else(|| format!("{} ms", self.0), |at| at.to_string())
+    }
+
     /// This point in time, `duration` later; saturates at the end of time.
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(millis(duration)))

@@ -110,7 +110,9 @@ impl PolicyRegistry {
         let settings = settings.into();
         let engine = Arc::new(PolicyEngine::new(settings.widest())?);
         let load = async |name, bytes: &[u8]| {
-            let limits = Arc::new(settings.limits_of(name).clone());
+            // How large a component may be is about those that others hand in.
+            let limits = PolicyLimits { component_bytes: u64::MAX, ..settings.limits_of(name).clone() };
+            let limits = Arc::new(limits);
             let loaded = PolicyComponent::load_within(&engine, &compiler, &limits, Some(name), Arc::from(bytes)).await;
             loaded.map(Arc::new).map_err(|source| RegistryError::Load { name, source })
         };

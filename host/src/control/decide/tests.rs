@@ -250,7 +250,7 @@ fn an_operators_word_is_over_the_policy_and_within_the_bounds() {
         Overrides { paused: true, force, ..Overrides::default() }
     };
     let (target, reason, again) = steered(forced(7, NOW.0 + 5_000), unavailable());
-    assert_eq!((target, reason.as_str()), (7, "an operator forces 7 for 5 s more"));
+    assert_eq!((target, reason.as_str()), (7, "an operator forces 7 until 1970-01-12T13:46:45Z"));
     assert_eq!(again, Some(Duration::from_secs(5)));
     assert_eq!(steered(forced(50, NOW.0 + 1), proposes(2)).0, 9);
     assert_eq!(steered(forced(7, NOW.0), proposes(2)).0, 4, "it is over, and the pause holds");
