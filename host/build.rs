@@ -14,7 +14,7 @@ use std::process::Command;
 use wit_component::ComponentEncoder;
 
 /// The built-in policies: each a folder of `plugins/`.
-const POLICIES: [&str; 5] = ["liveness", "min-max", "pass-through", "step", "target-tracking"];
+const POLICIES: [&str; 6] = ["liveness", "min-max", "pass-through", "schedule", "step", "target-tracking"];
 const LANGUAGES: [&str; 5] = ["c", "go", "javascript", "python", "rust"];
 const TARGET: &str = "wasm32-unknown-unknown";
 

@@ -1,8 +1,10 @@
 //! What the built-in scaling policies have in common: [`ScalingPolicy`], which a policy's rule implements, and
-//! [`component!`], which makes a component of it; [`metrics`], which looks at what was measured.
+//! [`component!`], which makes a component of it; [`metrics`], which looks at what was measured;
+//! [`tracking`], the rule that more than one policy has.
 
 pub mod fixtures;
 pub mod metrics;
+pub mod tracking;
 
 use bindings::exports::windlass::policy::manifest::{Description, MetricRequest, Requirements};
 use bindings::exports::windlass::policy::scaling::{Decision, Observation};

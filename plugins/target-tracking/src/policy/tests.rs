@@ -2,7 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
-use windlass_policy_common::bindings::windlass::policy::types::{HealthStatus, Series};
+use windlass_policy_common::bindings::windlass::policy::types::{HealthStatus, Phase, Series};
 use windlass_policy_common::fixtures::{NOW, check_page, failed, observation, series, series_of};
 use windlass_policy_common::parse;
 
@@ -15,6 +15,10 @@ fn decided(config: &Config, shown: &Observation) -> Result<u32, PolicyError> {
 }
 
 const CPU: &str = r#"{"metrics": [{"name": "cpu-utilization", "target": 0.5}]}"#;
+
+fn counted(replicas: usize) -> f64 {
+    f64::from(u32::try_from(replicas).expect("few"))
+}
 
 /// Replicas with these values of cpu; none: no sample.
 fn with_cpu(values: &[Option<f64>]) -> Observation {

@@ -1,0 +1,60 @@
+//! The rule: a moving minimum and maximum around what decides within.
+
+use crate::config::Config;
+use windlass_policy_common::ScalingPolicy;
+use windlass_policy_common::bindings::exports::windlass::policy::manifest::MetricRequest;
+use windlass_policy_common::bindings::exports::windlass::policy::scaling::{Decision, Observation};
+use windlass_policy_common::bindings::windlass::policy::types::PolicyError;
+use windlass_policy_common::tracking;
+
+/// The longest time to ask to be asked again after: the next change may be weeks away.
+const LONGEST_WAIT: u64 = 3_600_000;
+
+/// Bounds by the calendar.
+#[derive(Debug)]
+pub struct Schedule;
+
+impl ScalingPolicy for Schedule {
+    const NAME: &'static str = "schedule";
+    const SUMMARY: &'static str =
+        "A minimum and a maximum by cron expressions, time zone and holidays, around a metric";
+    const SCHEMA: &'static str = include_str!("../schema.json");
+    type Config = Config;
+
+    fn check(config: &Config) -> Result<(), String> {
+        config.calendar().map(drop)
+    }
+
+    fn metrics(config: &Config) -> Vec<MetricRequest> {
+        config.inner.as_ref().map(tracking::metrics).unwrap_or_default()
+    }
+
+    fn decide(config: &Config, observation: &Observation) -> Result<Decision, PolicyError> {
+        let holding = config.calendar().map_err(PolicyError::InvalidConfig)?.at(observation.now);
+        let (current, within) = (observation.current_replicas, config.inner.as_ref());
+        // Without a metric the calendar holds all the same.
+        let (wanted, why) = match within.map(|inner| tracking::decide(inner, observation)) {
+            Some(Ok(decision)) => (decision.replicas, decision.reason),
+            Some(Err(PolicyError::InsufficientData(why))) => (current, format!("held at {current}, since {why}")),
+            Some(Err(other)) => return Err(other),
+            None => (current, format!("{current} are there")),
+        };
+        // The minimum wins over a maximum of another schedule: too many is better than too few.
+        let bounded = wanted.min(holding.max.unwrap_or(u32::MAX)).max(holding.min.unwrap_or(0));
+        let schedules = match holding.names.as_slice() {
+            [] => "no schedule holds".to_owned(),
+            names => format!("{} hold{}", names.join(" and "), if names.len() == 1 { "s" } else { "" }),
+        };
+        let reason = if bounded == wanted {
+            format!("{why}; {schedules}")
+        } else {
+            let bound = if bounded > wanted { "at least" } else { "at most" };
+            format!("{schedules}: {bound} {bounded}; {why}")
+        };
+        let evaluate_after = holding.changes_after.map(|after| after.min(LONGEST_WAIT));
+        Ok(Decision { replicas: bounded, reason, memory: Vec::new(), evaluate_after })
+    }
+}
+
+#[cfg(test)]
+mod tests;

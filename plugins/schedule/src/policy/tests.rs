@@ -1,0 +1,142 @@
+//! The rule, time by time.
+
+use super::*;
+use windlass_policy_common::fixtures::{check_page, failed, observation, series};
+use windlass_policy_common::parse;
+
+const OFFICE: &str = r#"{
+    "timezone": "Europe/Berlin",
+    "holidays": ["12-25", "2026-05-01"],
+    "schedules": [
+        {"name": "office", "cron": "0 8 * * 1-5", "until": "0 18 * * 1-5", "min": 4, "on-holidays": "never"},
+        {"name": "night", "cron": "0 22 * * *", "duration-ms": 28800000, "max": 2},
+        {"name": "christmas", "cron": "0 0 * * *", "duration-ms": 86400000, "min": 9, "on-holidays": "only"}
+    ]
+}"#;
+
+fn at(time: &str) -> u64 {
+    let time: jiff_0_2::Timestamp = time.parse().expect("a time");
+    u64::try_from(time.as_millisecond()).expect("after 1970")
+}
+
+fn asked(config: &str, time: &str, current: u32) -> Decision {
+    let config = parse::<Schedule>(config).expect("a configuration");
+    Schedule::decide(&config, &Observation { now: at(time), ..observation(current) }).expect("an answer")
+}
+
+#[test]
+fn schedules_bound_the_count_in_their_time_zone() {
+    for (time, current, wanted) in [
+        // Berlin is an hour ahead in winter: 8:00 there is 7:00 UTC.
+        ("2026-01-07T06:59:59Z", 1, 1),
+        ("2026-01-07T07:00:00Z", 1, 4),
+        ("2026-01-07T16:59:59Z", 1, 4),
+        ("2026-01-07T17:00:00Z", 1, 1),
+        // And two in summer.
+        ("2026-07-08T06:00:00Z", 1, 4),
+        ("2026-07-08T05:59:59Z", 1, 1),
+        // A Saturday.
+        ("2026-01-10T10:00:00Z", 1, 1),
+        // Over midnight.
+        ("2026-01-10T21:00:00Z", 7, 2),
+        ("2026-01-11T04:59:59Z", 7, 2),
+        ("2026-01-11T05:00:00Z", 7, 7),
+        // Holidays: of every year, and of one.
+        ("2026-12-25T12:00:00Z", 1, 9),
+        ("2027-12-25T12:00:00Z", 1, 9),
+        ("2026-05-01T12:00:00Z", 1, 9),
+        ("2028-05-01T12:00:00Z", 1, 4),
+        // The night's most and a holiday's fewest: too many is better than too few.
+        ("2026-12-25T22:00:00Z", 1, 9),
+    ] {
+        assert_eq!(asked(OFFICE, time, current).replicas, wanted, "{time}");
+    }
+}
+
+#[test]
+fn it_says_which_holds_until_when_and_when_to_ask_again() {
+    let told = asked(OFFICE, "2026-01-07T16:59:00Z", 1);
+    assert_eq!(told.reason, "`office` until 2026-01-07 18:00 CET holds: at least 4; 1 are there");
+    assert_eq!(told.evaluate_after, Some(60_000));
+    let told = asked(OFFICE, "2026-01-10T10:00:00Z", 3);
+    assert_eq!((told.reason.as_str(), told.evaluate_after), ("3 are there; no schedule holds", Some(3_600_000)));
+}
+
+#[test]
+fn clocks_that_are_put_forward_and_back_lose_nothing() {
+    let of = |zone: &str, cron: &str| {
+        format!(
+            r#"{{"timezone": "{zone}", "schedules": [{{"name": "a", "cron": "{cron}", "duration-ms": 3600000, "min": 5}}]}}"#
+        )
+    };
+    // 2:30 does not exist on 2026-03-29 in Berlin: it begins at 3:00, which is 1:00 UTC.
+    let spring = of("Europe/Berlin", "30 2 * * *");
+    assert_eq!(asked(&spring, "2026-03-29T00:59:00Z", 1).replicas, 1);
+    assert_eq!(asked(&spring, "2026-03-29T01:05:00Z", 1).replicas, 5);
+    assert_eq!(asked(&spring, "2026-03-29T02:00:00Z", 1).replicas, 1);
+    // 2:30 is there twice on 2026-10-25; an hour is an hour.
+    assert_eq!(asked(&spring, "2026-10-25T00:30:00Z", 1).replicas, 5);
+    assert_eq!(asked(&spring, "2026-10-25T02:30:00Z", 1).replicas, 1);
+    // Half an hour of offset.
+    let india = of("Asia/Kolkata", "0 9 * * *");
+    assert_eq!(asked(&india, "2026-01-07T03:29:59Z", 1).replicas, 1);
+    assert_eq!(asked(&india, "2026-01-07T03:30:00Z", 1).replicas, 5);
+}
+
+#[test]
+fn a_metric_decides_within_the_bounds() {
+    let config = r#"{
+        "schedules": [{"name": "day", "cron": "0 8 * * *", "duration-ms": 36000000, "min": 3, "max": 6}],
+        "inner": {"metrics": [{"name": "requests", "target": 10, "kind": "total"}]}
+    }"#;
+    let config = parse::<Schedule>(config).expect("a configuration");
+    assert_eq!(Schedule::metrics(&config).len(), 1);
+    let asked = |time: &str, metric| {
+        let shown = Observation { now: at(time), metrics: vec![metric], ..observation(4) };
+        Schedule::decide(&config, &shown).expect("an answer").replicas
+    };
+    for (value, by_day, by_night) in [(50.0, 5, 5), (10.0, 3, 1), (200.0, 6, 20)] {
+        assert_eq!(asked("2026-01-07T12:00:00Z", series("requests", &[value])), by_day, "{value}");
+        assert_eq!(asked("2026-01-07T20:00:00Z", series("requests", &[value])), by_night, "{value}");
+    }
+    assert_eq!(asked("2026-01-07T12:00:00Z", failed("requests", "stale: old")), 4);
+}
+
+#[test]
+fn a_refusal_names_the_field() {
+    let one = |entry: &str| format!(r#"{{"schedules": [{{"name": "a", {entry}}}]}}"#);
+    for (wrong, why) in [
+        (one(r#""cron": "0 8 * *", "duration-ms": 60000, "min": 1"#), "`schedules[0].cron` is `0 8 * *`: "),
+        (
+            one(r#""cron": "0 0 30 2 *", "duration-ms": 60000, "min": 1"#),
+            "`schedules[0].cron` is `0 0 30 2 *`, which is never",
+        ),
+        (one(r#""cron": "0 0 0 8 * *", "duration-ms": 60000, "min": 1"#), "`schedules[0].cron` is `0 0 0 8 * *`: "),
+        (one(r#""cron": "0 8 * * *", "min": 1"#), "`schedules[0]`: expected `duration-ms` or `until`, one of them"),
+        (one(r#""cron": "0 8 * * *", "duration-ms": 5, "min": 1"#), "`schedules[0].duration-ms` is 5; expected"),
+        (one(r#""cron": "0 8 * * *", "until": "x", "min": 1"#), "`schedules[0].until` is `x`: "),
+        (one(r#""cron": "0 8 * * *", "duration-ms": 60000"#), "`schedules[0]`: expected `min`, `max` or both"),
+        (
+            one(r#""cron": "0 8 * * *", "duration-ms": 60000, "min": 3, "max": 2"#),
+            "`schedules[0].min` is 3, above its `max` of 2",
+        ),
+        (r#"{"schedules": []}"#.to_owned(), "`schedules` has 0 entries"),
+        (
+            OFFICE.replace("Europe/Berlin", "Europe/Atlantis"),
+            "`timezone` is `Europe/Atlantis`; expected a name of the IANA database",
+        ),
+        (OFFICE.replace("12-25", "13-25"), "`holidays[0]` is `13-25`; expected a date"),
+        (
+            OFFICE.replace(r#""holidays""#, r#""inner": {"metrics": []}, "holidays""#),
+            "`inner`: `metrics` has 0 entries; expected 1 to 8",
+        ),
+    ] {
+        let told = parse::<Schedule>(&wrong).err().unwrap_or_default();
+        assert!(told.starts_with(why), "{wrong}: {told}");
+    }
+}
+
+#[test]
+fn the_page_tells_the_truth() {
+    check_page::<Schedule>(include_str!("../../README.md"));
+}
