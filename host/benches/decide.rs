@@ -47,6 +47,7 @@ fn bench(criterion: &mut Criterion) {
                 }),
             },
             failed_metrics: FailedMetrics::default(),
+            protected: Default::default(),
         };
         let (history, settings) = (History::default(), ControlSettings::default());
         group.bench_function(BenchmarkId::from_parameter(count), |bencher| {

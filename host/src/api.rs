@@ -21,6 +21,7 @@ pub mod router;
 pub mod server;
 pub mod start;
 pub mod status;
+pub mod stop_hook;
 pub mod views;
 mod workloads;
 

@@ -12,6 +12,7 @@ mod cell;
 pub mod clock;
 pub mod controller;
 pub mod decide;
+mod depend;
 mod error;
 pub mod evaluate;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub mod report;
 mod shadow;
 mod shared;
 pub mod smooth;
+mod stop;
 mod target;
 
 pub use controller::{Controller, Parts, Started};

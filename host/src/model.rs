@@ -25,8 +25,8 @@ pub mod time;
 pub mod verdict;
 pub mod workload;
 
-pub use guardrails::{Amount, Guardrail, Guardrails, Rate, Select};
-pub use history::{Change, History, Proposal, SlotHistory};
+pub use guardrails::{Amount, Fallback, Guardrail, Guardrails, Rate, Select};
+pub use history::{Blindness, Change, Dependency, History, Proposal, SlotHistory, StoppedOutside};
 pub use image::ImageRef;
 pub use login::RegistryLogin;
 pub use metric::{BuiltIn, Metric, MetricFailure, MetricSource};

@@ -52,6 +52,18 @@ pub trait ScalingPolicy: Send + Sync + 'static {
     /// # Errors
     /// Whatever the policy did wrong, as a value: the caller keeps the replicas as they are.
     async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure>;
+
+    /// Identifiers of the replicas it wants to be spared when there are to be fewer; none: it does not say.
+    ///
+    /// # Errors
+    /// As [`ScalingPolicy::decide`].
+    async fn protected(
+        &self,
+        _config: &str,
+        _observation: &ScalingObservation,
+    ) -> Option<Result<Vec<String>, PolicyFailure>> {
+        None
+    }
 }
 
 /// Says which replicas are well and what to do about those that are not.

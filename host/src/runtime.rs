@@ -7,7 +7,7 @@ pub mod sim;
 
 use crate::model::facts::Usage;
 use crate::model::workload::Workload;
-use crate::model::{ContainerId, Replica, Slot, WorkloadKey};
+use crate::model::{ContainerId, Replica, Slot, Timestamp, WorkloadKey};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use std::net::SocketAddr;
@@ -40,6 +40,16 @@ pub enum RuntimeError {
 pub enum RuntimeEvent {
     /// Something about a replica of this workload changed: look at it.
     Changed(WorkloadKey),
+    /// Somebody asked a replica's process to end, as `docker stop` does: perhaps the host itself. The end is told as a
+    /// change of its own.
+    AskedToEnd {
+        /// Whose it is.
+        workload: WorkloadKey,
+        /// Which.
+        replica: ContainerId,
+        /// When, by the engine's clock.
+        at: Timestamp,
+    },
     /// The stream of events was (re)connected: look at everything.
     Connected,
     /// The stream was lost; it reconnects by itself, with backoff. The text says why.

@@ -115,6 +115,35 @@ impl Engine {
         Ok(self.docker.kill_container(id, None::<bollard::query_parameters::KillContainerOptions>).await?)
     }
 
+    /// Stops a container as `docker stop` does.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn stop(&self, id: &str) -> anyhow::Result<()> {
+        Ok(self.docker.stop_container(id, None::<bollard::query_parameters::StopContainerOptions>).await?)
+    }
+
+    /// Starts a container as `docker start` does.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn start(&self, id: &str) -> anyhow::Result<()> {
+        Ok(self.docker.start_container(id, None).await?)
+    }
+
+    /// Runs a command in a container; it is begun when this returns.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn exec(&self, id: &str, command: &[&str]) -> anyhow::Result<()> {
+        let command = command.iter().map(|word| (*word).to_owned()).collect();
+        let exec = bollard::models::ExecConfig { cmd: Some(command), ..Default::default() };
+        let exec = self.docker.create_exec(id, exec).await?;
+        let detached = bollard::exec::StartExecOptions { detach: true, ..Default::default() };
+        self.docker.start_exec(&exec.id, Some(detached)).await?;
+        Ok(())
+    }
+
     /// Creates and starts a container that no Windlass made, with these labels; returns its identifier.
     /// [`Engine::remove`] it in the end.
     ///

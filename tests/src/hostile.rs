@@ -72,6 +72,7 @@ impl Stub {
                 include_str!("../../wit/manifest.wit"),
                 include_str!("../../wit/log.wit"),
                 include_str!("../../wit/scaling.wit"),
+                include_str!("../../wit/protection.wit"),
                 include_str!("../../wit/health.wit"),
             ]
             .map(|file| file.replace("package windlass:policy@0.1.0;", ""))
@@ -365,6 +366,34 @@ pub fn spins(rounds: u32) -> Stub {
 pub fn proposes(replicas: u32) -> Stub {
     Stub::new(Kind::Scaling).first(&store(264, replicas))
 }
+
+/// Proposes one replica, and protects that which is at this place in the observation, or traps instead.
+pub fn protects(place: Option<u32>) -> Stub {
+    // 84: where the canonical ABI puts the list `replicas` among the arguments; an identifier is the first of its fields.
+    let protect = place.map_or_else(
+        || "unreachable".to_owned(),
+        |place| {
+            format!(
+                r"(local.set $at (i32.add (i32.load offset=84 (local.get 0)) (i32.const {})))
+                (i32.store (i32.const 304) (i32.const 0)) (i32.store (i32.const 308) (i32.const 320))
+                (i32.store (i32.const 312) (i32.const 1))
+                (i32.store (i32.const 320) (i32.load (local.get $at)))
+                (i32.store (i32.const 324) (i32.load offset=4 (local.get $at)))
+                (i32.const 304)",
+                place * REPLICA_BYTES
+            )
+        },
+    );
+    let mut stub = proposes(1).fields(&format!(
+        r#"(func (export "windlass:policy/protection@0.1.0#protected") (param i32) (result i32)
+            (local $at i32) {protect})"#
+    ));
+    stub.world.push_str("export protection;\n");
+    stub
+}
+
+/// Bytes of a `replica` in the canonical ABI: 56 up to its use, which is an option of 40 bytes.
+const REPLICA_BYTES: u32 = 104;
 
 /// Traps unless the count now steered to is this one, for which it proposes 1.
 pub fn knows_only(current: u32) -> Stub {

@@ -1,9 +1,11 @@
 //! What keeps the count from following every proposal, on a real engine and over a restart.
 
 use serde_json::json;
+use std::time::Duration;
 use windlass_tests::harness::{Site, Windlass, binary, start_body};
 use windlass_tests::hostile;
 use windlass_tests::images::Fixture;
+use windlass_tests::wait::eventually;
 
 /// Makes a pass; the count steered to, and why.
 async fn steered(windlass: &Windlass, image: &str) -> (u64, String) {
@@ -35,12 +37,12 @@ async fn a_drop_waits_for_its_window_which_a_restart_does_not_shorten() -> anyho
     assert_eq!(decision["decisions"][0]["stages"], stages);
 
     let path = format!("/images/{image}/guardrails");
-    let frozen = windlass.put(&path, json!({"scale_down": {"window": 0, "select": "disabled"}})).await.ok();
+    let frozen = windlass.put(&path, json!({"grace": 0, "scale_down": {"window": 0, "select": "disabled"}})).await.ok();
     assert_eq!(frozen["desired"]["guardrails"]["scale_down"]["select"], "disabled");
     let disabled = "`queue` proposed 1, steered to 3: this direction is disabled; as told";
     assert_eq!(steered(&windlass, image).await, (3, disabled.to_owned()));
     // An operator who wants it now says so.
-    let freed = windlass.put(&path, json!({"scale_down": {"window": 0, "rates": []}})).await.ok();
+    let freed = windlass.put(&path, json!({"grace": "0s", "scale_down": {"window": 0, "rates": []}})).await.ok();
     assert_eq!(freed["desired"]["target"], 1);
     assert_eq!(steered(&windlass, image).await, (1, "as told".to_owned()));
     // Said again as it is shown, it is the same.
@@ -119,17 +121,59 @@ async fn an_operator_pauses_forces_and_lets_go_again() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn what_somebody_stops_through_the_engine_is_left_so_until_it_is_resumed() -> anyhow::Result<()> {
+    let site = Site::new("stopped-outside").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    windlass.post("/start/container", start_body(image, 2, 5)).await.ok();
+    let both = site.engine().running(site.instance()).await?;
+    for id in &both {
+        site.engine().stop(id).await?;
+    }
+    let is_left = async || {
+        let (target, reason) = steered(&windlass, image).await;
+        let left = reason.ends_with("; 2 replicas were stopped outside of Windlass and are left so");
+        if target == 2 && left { Ok(()) } else { Err(reason) }
+    };
+    eventually("both are left as they are", Duration::from_secs(10), is_left).await;
+    // Over a restart of Windlass: scenarios/stopped_outside.txt.
+    assert_eq!(site.engine().containers(site.instance()).await?.len(), 2);
+    assert!(site.engine().running(site.instance()).await?.is_empty());
+    let shown = scaling(&windlass, &["show", image])?;
+    assert!(shown.contains("stopped outside of Windlass: "), "{shown}");
+    // Started there, one is looked after again.
+    site.engine().start(&both[0]).await?;
+    let one_left = async || {
+        let (_, reason) = steered(&windlass, image).await;
+        if reason.contains("1 replica was stopped outside") { Ok(()) } else { Err(reason) }
+    };
+    eventually("the other is left", Duration::from_secs(10), one_left).await;
+    let shown = scaling(&windlass, &["resume", image])?;
+    assert!(shown.contains("2 run\nby an operator: nothing\n"), "{shown}");
+    // What is killed was not asked to end: that is no pause.
+    site.engine().kill(&both[0]).await?;
+    let replaced = async || match site.engine().running(site.instance()).await {
+        Ok(running) if running.len() == 2 && !running.contains(&both[0]) => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    eventually("the killed one is replaced", Duration::from_secs(10), replaced).await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_guardrails_is_told_with_its_place() -> anyhow::Result<()> {
     let site = Site::new("wrong-guardrails").await?;
     let windlass = site.start().await?;
     let wrong = json!({
         "scale_up": {"window": "2h", "select": "most", "rates": [{"count": 1}, {"per": "1s"}, {"count": 0, "per": "2h"}]},
         "scale_down": {"cooldown": "soon", "rate": []},
+        "grace": "2h",
+        "fallback": {"replicas": 2000, "after": 0},
     });
     insta::assert_snapshot!(windlass.put("/images/any/guardrails", wrong).await, @r#"
     422 application/problem+json
     {
-      "detail": "/scale_up/window: expected 0 s to 1 h; /scale_up/select: expected `max` or `min` or `disabled`, found `\"most\"`; /scale_up/rates/0/per: this field is required; /scale_up/rates/1: a rate has `count` or `percent`, one of them; /scale_up/rates/2/count: expected a whole number from 1 to 1000, found `0`; /scale_up/rates/2/per: expected 1 s to 1 h; /scale_down/rate: unknown field; did you mean `rates`?; /scale_down/cooldown: expected a length of time: a number of seconds, or text such as `500ms`, `5s` or `1m`",
+      "detail": "/scale_up/window: expected 0 s to 1 h; /scale_up/select: expected `max` or `min` or `disabled`, found `\"most\"`; /scale_up/rates/0/per: this field is required; /scale_up/rates/1: a rate has `count` or `percent`, one of them; /scale_up/rates/2/count: expected a whole number from 1 to 1000, found `0`; /scale_up/rates/2/per: expected 1 s to 1 h; /scale_down/rate: unknown field; did you mean `rates`?; /scale_down/cooldown: expected a length of time: a number of seconds, or text such as `500ms`, `5s` or `1m`; /grace: expected 0 s to 1 h; /fallback/replicas: expected a whole number from 0 to 1000, found `2000`; /fallback/after: expected a whole number from 1 to 1000, found `0`",
       "errors": [
         {
           "detail": "expected 0 s to 1 h",
@@ -162,6 +206,18 @@ async fn what_is_wrong_with_guardrails_is_told_with_its_place() -> anyhow::Resul
         {
           "detail": "expected a length of time: a number of seconds, or text such as `500ms`, `5s` or `1m`",
           "pointer": "/scale_down/cooldown"
+        },
+        {
+          "detail": "expected 0 s to 1 h",
+          "pointer": "/grace"
+        },
+        {
+          "detail": "expected a whole number from 0 to 1000, found `2000`",
+          "pointer": "/fallback/replicas"
+        },
+        {
+          "detail": "expected a whole number from 1 to 1000, found `0`",
+          "pointer": "/fallback/after"
         }
       ],
       "status": 422,

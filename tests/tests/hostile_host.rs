@@ -104,6 +104,8 @@ fn workload() -> anyhow::Result<Workload> {
         metrics: Default::default(),
         guardrails: None,
         overrides: Default::default(),
+        stop_hook: None,
+        depends_on: Default::default(),
     })
 }
 

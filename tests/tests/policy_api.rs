@@ -30,7 +30,7 @@ async fn a_policy_is_pushed_chosen_swapped_and_rolled_back_while_windlass_runs()
     let mut windlass = site.start().await?;
     let mut body = start_body(image, 1, 5);
     // What is proposed is wanted at once.
-    body["guardrails"] = json!({"scale_down": {"window": 0}});
+    body["guardrails"] = json!({"grace": 0, "scale_down": {"window": 0}});
     windlass.post("/start/container", body).await.ok();
 
     insta::assert_snapshot!(windlass.put_component("/policies/queue", hostile::proposes(3).build()).await, @r#"
@@ -418,7 +418,11 @@ async fn an_author_pushes_watches_promotes_and_rolls_back_from_the_command_line(
     assert_eq!(ok(&["rollback", "queue"]).await?, "queue 1.0.0 (scaling): revision 1 acts\n");
     let (_, listed, _) = command(&windlass, &["list"]).await?;
     let names: Vec<&str> = listed.lines().filter_map(|line| line.split(' ').next()).collect();
-    assert_eq!(names, ["liveness", "min-max", "pass-through", "queue", "step", "target-tracking"], "{listed}");
+    assert_eq!(
+        names,
+        ["liveness", "min-max", "pass-through", "queue", "schedule", "step", "target-tracking"],
+        "{listed}"
+    );
 
     let refused = async |arguments: &[&str]| {
         let (code, stdout, stderr) = command(&windlass, arguments).await?;
@@ -567,10 +571,10 @@ async fn what_cannot_be_pushed_or_chosen_is_told_with_its_reasons() -> anyhow::R
         @r#"
     422 application/problem+json
     {
-      "detail": "/scaling_policy/name: there is no scaling policy `queue`; there are: `min-max`, `pass-through`, `step`, `target-tracking`; /health_policy/config/failure-threshold: 0 is less than the minimum of 1",
+      "detail": "/scaling_policy/name: there is no scaling policy `queue`; there are: `min-max`, `pass-through`, `schedule`, `step`, `target-tracking`; /health_policy/config/failure-threshold: 0 is less than the minimum of 1",
       "errors": [
         {
-          "detail": "there is no scaling policy `queue`; there are: `min-max`, `pass-through`, `step`, `target-tracking`",
+          "detail": "there is no scaling policy `queue`; there are: `min-max`, `pass-through`, `schedule`, `step`, `target-tracking`",
           "pointer": "/scaling_policy/name"
         },
         {

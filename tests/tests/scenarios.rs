@@ -122,7 +122,10 @@ impl Story {
         match words.as_slice() {
             ["start", name, rest @ ..] => {
                 let started = self.controller.start(workload(name, rest)?).await;
-                self.say(started.map(|started| format!("created: {}, {}", started.created, started.replica.name)))?;
+                self.say(started.map(|started| match started.replica {
+                    Some(replica) => format!("created: {}, {}", started.created, replica.name),
+                    None => format!("waits: {}", started.pass.reason),
+                }))?;
             }
             ["scale", name, min, max] => {
                 let bounds = Bounds::new(min.parse()?, max.parse()?)?;
@@ -151,6 +154,12 @@ impl Story {
             }
             ["kill", replica] => self.engine.kill(&self.replica(replica)?.id, 137),
             ["exit", replica, code] => self.engine.kill(&self.replica(replica)?.id, code.parse()?),
+            ["docker-stop", replica] => self.engine.stop_outside(&self.replica(replica)?.id),
+            ["docker-start", replica] => self.engine.start_outside(&self.replica(replica)?.id),
+            ["resume", name] => {
+                let pass = self.controller.override_policy(&key(name), |it| *it = Default::default()).await;
+                self.say_pass(pass)?;
+            }
             ["vanish", replica] => self.engine.vanish(&self.replica(replica)?.id),
             ["crash-after", name, "never"] => self.engine.set_crash_after(&key(name), None),
             ["crash-after", name, after] => self.engine.set_crash_after(&key(name), Some(duration(after)?)),
@@ -338,6 +347,8 @@ fn workload(image: &str, words: &[&str]) -> anyhow::Result<Workload> {
         metrics: Default::default(),
         guardrails: None,
         overrides: Default::default(),
+        stop_hook: None,
+        depends_on: word("needs").into_iter().map(WorkloadKey::stored).collect(),
     })
 }
 

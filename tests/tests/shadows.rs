@@ -86,6 +86,8 @@ fn workload() -> anyhow::Result<Workload> {
         metrics: std::collections::BTreeMap::new(),
         guardrails: None,
         overrides: Default::default(),
+        stop_hook: None,
+        depends_on: Default::default(),
     })
 }
 

@@ -36,6 +36,8 @@ pub fn workload(image: &str, count: u32) -> Workload {
         metrics: Default::default(),
         guardrails: None,
         overrides: Default::default(),
+        stop_hook: None,
+        depends_on: Default::default(),
     }
 }
 
@@ -59,6 +61,7 @@ pub fn replicas(workload: &Workload, count: u32) -> Vec<Replica> {
             error: String::new(),
             ports: [].into(),
             address: None,
+            is_protected: false,
             usage: Some(usage()),
         })
         .collect()

@@ -5,6 +5,7 @@ use super::error::Problem;
 use super::fields::{self, Fields, Problems};
 use super::request::{ContainerName, Force, JsonBody, NoQuery, to_the_end};
 use super::views::ContainerSummary;
+use crate::control::ControlError;
 use crate::model::workload::DesiredStatus;
 use axum::Json;
 use axum::extract::State;
@@ -48,19 +49,32 @@ pub async fn list(State(state): State<ApiState>, _: NoQuery) -> Json<ContainerLi
     Json(ContainerList { containers: containers.collect() })
 }
 
-/// Stops a container and holds it, or starts it again and counts it.
+/// What a change says; none: it is left as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Change {
+    status: Option<DesiredStatus>,
+    scale_in_protection: Option<bool>,
+}
+
+/// Stops a container and holds it, or starts it again and counts it; protects it from policies that want fewer.
 pub async fn change(
     State(state): State<ApiState>,
     ContainerName(name): ContainerName,
     _: NoQuery,
     JsonBody(body): JsonBody,
 ) -> Result<Json<ChangedContainer>, Problem> {
-    let status = wanted_status(&body)?;
+    let change = change_of(&body)?;
     let controller = state.controller;
     let replica = to_the_end(async move {
-        match status {
-            DesiredStatus::Running => controller.release(&name).await,
-            DesiredStatus::Stopped => controller.hold(&name).await,
+        let protected = match change.scale_in_protection {
+            Some(is_protected) => Some(controller.protect(&name, is_protected).await?),
+            None => None,
+        };
+        match (change.status, protected) {
+            (Some(DesiredStatus::Running), _) => controller.release(&name).await,
+            (Some(DesiredStatus::Stopped), _) => controller.hold(&name).await,
+            (None, Some(protected)) => Ok(protected),
+            (None, None) => Err(ControlError::NoSuchContainer(name)),
         }
     })
     .await?;
@@ -78,12 +92,19 @@ pub async fn delete(
     Ok(Json(DeletedContainer { deleted: true, container_id: replica.id.to_string(), name: replica.name }))
 }
 
-fn wanted_status(body: &Value) -> Result<DesiredStatus, Problem> {
+fn change_of(body: &Value) -> Result<Change, Problem> {
     let mut problems = Problems::default();
     let words = [("running", DesiredStatus::Running), ("stopped", DesiredStatus::Stopped)];
-    let status = Fields::of(body, "", &["status"], &mut problems)
-        .and_then(|fields| fields.required("status", &mut problems, fields::one_of(&words)));
-    problems.finish(status)
+    let change = Fields::of(body, "", &["status", "scale_in_protection"], &mut problems).and_then(|fields| {
+        let scale_in_protection = fields.optional("scale_in_protection", &mut problems, fields::truth);
+        if scale_in_protection.is_some() {
+            let status = fields.optional("status", &mut problems, fields::one_of(&words));
+            return Some(Change { status, scale_in_protection });
+        }
+        let status = fields.required("status", &mut problems, fields::one_of(&words));
+        Some(Change { status: Some(status?), scale_in_protection })
+    });
+    problems.finish(change)
 }
 
 #[cfg(test)]
@@ -92,10 +113,17 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_change_says_running_or_stopped() {
-        assert_eq!(wanted_status(&json!({"status": "running"})), Ok(DesiredStatus::Running));
-        assert_eq!(wanted_status(&json!({"status": "stopped"})), Ok(DesiredStatus::Stopped));
-        let refused = |body: Value| wanted_status(&body).expect_err("refused").detail().to_owned();
+    fn a_change_says_running_or_stopped_or_protected() {
+        let status = |status| Ok(Change { status: Some(status), scale_in_protection: None });
+        assert_eq!(change_of(&json!({"status": "running"})), status(DesiredStatus::Running));
+        assert_eq!(change_of(&json!({"status": "stopped"})), status(DesiredStatus::Stopped));
+        let protected = change_of(&json!({"scale_in_protection": true}));
+        assert_eq!(protected, Ok(Change { status: None, scale_in_protection: Some(true) }));
+        let refused = |body: Value| change_of(&body).expect_err("refused").detail().to_owned();
+        assert_eq!(
+            refused(json!({"scale_in_protection": 1})),
+            "/scale_in_protection: expected `true` or `false`, found `1`; /status: this field is required"
+        );
         assert_eq!(
             refused(json!({"status": "paused"})),
             "/status: expected `running` or `stopped`, found `\"paused\"`"

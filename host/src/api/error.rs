@@ -102,6 +102,7 @@ impl From<ControlError> for Problem {
         let status = match &error {
             ControlError::NoSuchWorkload(_) | ControlError::NoSuchContainer(_) => StatusCode::NOT_FOUND,
             ControlError::Conflict(_) => StatusCode::CONFLICT,
+            ControlError::Dependency(why) => return Self::invalid_at("/depends_on", why),
             ControlError::Refused(_) => StatusCode::BAD_REQUEST,
             ControlError::StartFailed(_) => StatusCode::INTERNAL_SERVER_ERROR,
             ControlError::EngineUnavailable(_) | ControlError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
@@ -124,6 +125,7 @@ mod tests {
             (ControlError::NoSuchWorkload("x".into()), 404, "image `x` was never started"),
             (ControlError::NoSuchContainer("x".into()), 404, "Container 'x' not found"),
             (ControlError::Conflict("stop it first".into()), 409, "stop it first"),
+            (ControlError::Dependency("no `db`".into()), 422, "/depends_on: no `db`"),
             (ControlError::Refused("no such network".into()), 400, "no such network"),
             (ControlError::StartFailed("port is taken".into()), 500, "port is taken"),
             (ControlError::EngineUnavailable("no socket".into()), 503, "no socket"),

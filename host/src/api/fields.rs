@@ -157,6 +157,15 @@ pub(super) fn parsed_by<T>(
     }
 }
 
+/// Reads true or false.
+pub(super) fn truth(value: &Value, pointer: &str, problems: &mut Problems) -> Option<bool> {
+    let truth = value.as_bool();
+    if truth.is_none() {
+        problems.add(pointer, format!("expected `true` or `false`, found {}", show(value)));
+    }
+    truth
+}
+
 /// Reads one of a few words.
 pub(super) fn one_of<T: Copy>(choices: &[(&str, T)]) -> impl Fn(&Value, &str, &mut Problems) -> Option<T> {
     move |value, pointer, problems| {

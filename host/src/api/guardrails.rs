@@ -6,7 +6,8 @@ use super::fields::{self, Fields, Problems, length_of_time};
 use super::request::{ImageKey, JsonBody, NoQuery};
 use super::views::ImageView;
 use super::workloads::changed;
-use crate::model::{Amount, Guardrail, Guardrails, Rate, Select};
+use crate::model::workload::Bounds;
+use crate::model::{Amount, Fallback, Guardrail, Guardrails, Rate, Select};
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
@@ -30,7 +31,7 @@ pub async fn guard(
 
 /// Guardrails as a body has them: what it does not say is as the defaults are.
 pub(super) fn read(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Guardrails> {
-    let fields = Fields::of(value, pointer, &["scale_up", "scale_down"], problems)?;
+    let fields = Fields::of(value, pointer, &["scale_up", "scale_down", "grace", "fallback"], problems)?;
     let usual = Guardrails::default();
     let up = fields.or("scale_up", usual.up.clone(), problems, |value, pointer, problems| {
         direction(value, pointer, usual.up, problems)
@@ -38,18 +39,28 @@ pub(super) fn read(value: &Value, pointer: &str, problems: &mut Problems) -> Opt
     let down = fields.or("scale_down", usual.down.clone(), problems, |value, pointer, problems| {
         direction(value, pointer, usual.down, problems)
     });
-    Some(Guardrails { up: up?, down: down? })
+    let grace = fields.or("grace", usual.grace, problems, up_to_an_hour);
+    let fallback = fields.nullable("fallback", problems, fallback);
+    Some(Guardrails { up: up?, down: down?, grace: grace?, fallback })
+}
+
+fn fallback(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Fallback> {
+    let fields = Fields::of(value, pointer, &["replicas", "after"], problems)?;
+    let replicas = fields.required("replicas", problems, fields::whole(0..=u64::from(Bounds::LIMIT)));
+    let after = fields.or("after", Fallback::AFTER, problems, fields::whole(1..=1_000));
+    Some(Fallback { replicas: replicas?, after: after? })
+}
+
+fn up_to_an_hour(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Duration> {
+    let time = length_of_time(value, pointer, problems)?;
+    if time > LONGEST {
+        problems.add(pointer, "expected 0 s to 1 h");
+    }
+    Some(time)
 }
 
 fn direction(value: &Value, pointer: &str, usual: Guardrail, problems: &mut Problems) -> Option<Guardrail> {
     let fields = Fields::of(value, pointer, DIRECTION, problems)?;
-    let up_to_an_hour = |value: &Value, pointer: &str, problems: &mut Problems| {
-        let time = length_of_time(value, pointer, problems)?;
-        if time > LONGEST {
-            problems.add(pointer, "expected 0 s to 1 h");
-        }
-        Some(time)
-    };
     let words = [("max", Select::Max), ("min", Select::Min), ("disabled", Select::Disabled)];
     let window = fields.or("window", usual.window, problems, up_to_an_hour);
     let cooldown = fields.or("cooldown", usual.cooldown, problems, up_to_an_hour);
@@ -94,5 +105,10 @@ pub(super) fn shown(guardrails: &Guardrails) -> Value {
             "rates": guardrail.rates.iter().map(rate).collect::<Vec<_>>(),
         })
     };
-    json!({"scale_up": direction(&guardrails.up), "scale_down": direction(&guardrails.down)})
+    json!({
+        "scale_up": direction(&guardrails.up),
+        "scale_down": direction(&guardrails.down),
+        "grace": guardrails.grace.as_secs_f64(),
+        "fallback": guardrails.fallback.map(|Fallback { replicas, after }| json!({"replicas": replicas, "after": after})),
+    })
 }

@@ -24,6 +24,7 @@ use utoipa::OpenApi;
     ProblemDetails,
     FieldProblem,
     views::StartAnswer,
+    views::WaitingAnswer,
     views::ReconcileAnswer,
     views::ImageView,
     views::PolicyView,

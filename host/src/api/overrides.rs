@@ -47,14 +47,7 @@ pub async fn change(
 
 fn read(body: &Value, now: Timestamp, problems: &mut Problems) -> Option<Changes> {
     let fields = Fields::of(body, "", FIELDS, problems)?;
-    let mut truth = |name| {
-        fields.optional(name, problems, |value, pointer, problems| {
-            if value.as_bool().is_none() {
-                problems.add(pointer, "expected `true` or `false`");
-            }
-            value.as_bool()
-        })
-    };
+    let mut truth = |name| fields.optional(name, problems, fields::truth);
     let (paused, freeze_scale_up, freeze_scale_down) =
         (truth("paused"), truth("freeze_scale_up"), truth("freeze_scale_down"));
     let force = fields.optional("force", problems, |value, pointer, problems| {

@@ -4,14 +4,16 @@ use super::ApiState;
 use super::error::Problem;
 use super::fields::{self, Fields, Problems};
 use super::request::{JsonBody, NoQuery};
-use super::views::StartAnswer;
-use super::{guardrails, metrics, policies};
+use super::views::{StartAnswer, WaitingAnswer};
+use super::{guardrails, metrics, policies, stop_hook};
 use crate::model::workload::{
     Bounds, ContainerPort, DesiredStatus, Mode, Probe, ProbeTarget, Resources, Workload, WorkloadKey,
 };
 use crate::model::{ImageRef, Invalid, Overrides, PolicyChoice, PolicyChoices};
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -33,6 +35,8 @@ pub(super) const FIELDS: &[&str] = &[
     "shadow_policies",
     "metrics",
     "guardrails",
+    "stop_hook",
+    "depends_on",
 ];
 /// What says who decides about a workload that is there.
 pub(super) const POLICIES: &[&str] = &["scaling_policy", "health_policy", "shadow_policies", "mode"];
@@ -52,22 +56,25 @@ const DEFAULT_PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_PROBE_PATH: usize = 1_024;
 
 /// Stores what is wanted and answers after the pass that made it so.
-pub async fn start(
-    State(state): State<ApiState>,
-    _: NoQuery,
-    JsonBody(body): JsonBody,
-) -> Result<Json<StartAnswer>, Problem> {
+pub async fn start(State(state): State<ApiState>, _: NoQuery, JsonBody(body): JsonBody) -> Result<Response, Problem> {
     let workload = workload(&body)?;
     policies::check(&state, &workload.policies).await?;
     let image = workload.image.to_string();
     let controller = state.controller;
     let started = Box::pin(super::request::to_the_end(async move { controller.start(workload).await })).await?;
-    Ok(Json(StartAnswer {
-        ok: true,
-        action: if started.created { "created" } else { "kept-existing" },
-        image,
-        summary: (&started.replica).into(),
-    }))
+    Ok(match &started.replica {
+        Some(replica) => Json(StartAnswer {
+            ok: true,
+            action: if started.created { "created" } else { "kept-existing" },
+            image,
+            summary: replica.into(),
+        })
+        .into_response(),
+        None => {
+            let answer = WaitingAnswer { ok: true, action: "waiting", image, detail: started.pass.reason };
+            (StatusCode::ACCEPTED, Json(answer)).into_response()
+        }
+    })
 }
 
 /// The workload a body asks for; its target is the fewest replicas, at least one.
@@ -119,6 +126,8 @@ fn read(body: &Value, problems: &mut Problems) -> Option<Workload> {
     let policies = choices(&fields, problems);
     let metrics = fields.nullable("metrics", problems, metrics::definitions);
     let guardrails = fields.nullable("guardrails", problems, guardrails::read);
+    let stop_hook = fields.nullable("stop_hook", problems, stop_hook::read);
+    let depends_on = fields.nullable("depends_on", problems, depends_on);
     if let (Some(ports), Some(bounds)) = (&ports, bounds)
         && let Some(reason) = fixed_ports_conflict(ports, bounds)
     {
@@ -141,6 +150,8 @@ fn read(body: &Value, problems: &mut Problems) -> Option<Workload> {
         metrics: metrics.unwrap_or_default(),
         guardrails,
         overrides: Overrides::default(),
+        stop_hook,
+        depends_on: depends_on.unwrap_or_default(),
     })
 }
 
@@ -225,7 +236,10 @@ fn label(name: &str, value: &Value, pointer: &str, problems: &mut Problems) -> O
     if name.is_empty() || name.contains('\0') {
         problems.add(pointer, "the name of a label is not empty and has no NUL");
     }
-    if let Some(prefix) = RESERVED_LABELS.iter().find(|prefix| name.starts_with(**prefix)) {
+    if name == Workload::PROTECTION {
+        let words = [("true", true), ("false", false)];
+        fields::one_of(&words)(value, pointer, problems)?;
+    } else if let Some(prefix) = RESERVED_LABELS.iter().find(|prefix| name.starts_with(**prefix)) {
         problems.add(pointer, format!("labels that begin with `{prefix}` are windlass's own"));
     }
     let value = fields::text(value, pointer, problems)?;
@@ -287,7 +301,15 @@ fn networks(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Vec
     Some(networks)
 }
 
-fn command(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Vec<String>> {
+fn depends_on(value: &Value, pointer: &str, problems: &mut Problems) -> Option<BTreeSet<WorkloadKey>> {
+    let names = fields::list_of(fields::text)(value, pointer, problems)?;
+    if names.len() > Workload::MOST_DEPENDENCIES {
+        problems.add(pointer, format!("a workload depends on at most {} others", Workload::MOST_DEPENDENCIES));
+    }
+    Some(names.into_iter().map(WorkloadKey::stored).collect())
+}
+
+pub(super) fn command(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Vec<String>> {
     let command = fields::list_of(fields::text)(value, pointer, problems)?;
     if command.first().is_none_or(String::is_empty) {
         problems.add(pointer, "expected a program and its arguments");
@@ -339,7 +361,7 @@ fn tcp_target(value: &Value, pointer: &str, problems: &mut Problems) -> Option<P
     Some(ProbeTarget::Tcp { port: port? })
 }
 
-fn path(text: &str) -> Result<String, Invalid> {
+pub(super) fn path(text: &str) -> Result<String, Invalid> {
     let valid = text.starts_with('/') && text.len() <= MAX_PROBE_PATH && text.bytes().all(|b| b.is_ascii_graphic());
     if valid && !text.contains('#') {
         Ok(text.to_owned())

@@ -111,6 +111,19 @@ pub struct StartAnswer {
     pub summary: ContainerSummary,
 }
 
+/// Answer of `POST /start/container` with status 202: what is wanted is stored, and waits for what it depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct WaitingAnswer {
+    /// Always true.
+    pub ok: bool,
+    /// Always `waiting`.
+    pub action: &'static str,
+    /// The image.
+    pub image: String,
+    /// What it waits for.
+    pub detail: String,
+}
+
 /// How many replicas are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DesiredBounds {

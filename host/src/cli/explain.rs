@@ -105,7 +105,7 @@ fn explained(view: &Value, decision: &Value, is_now: bool) -> String {
     }
     if is_now {
         say(format!("Of {} wanted, {} run now.", desired["target"], view["observed"]["running"]));
-        changes(desired, decision, &mut say);
+        changes(view, decision, &mut say);
     }
     text
 }
@@ -127,8 +127,14 @@ fn stages(stages: &Value, say: &mut impl FnMut(String)) {
     ));
 }
 
+/// Some of it was stopped through the engine, and is left so.
+fn is_left_stopped(view: &Value) -> bool {
+    view["observed"]["stopped_outside"].as_array().is_some_and(|names| !names.is_empty())
+}
+
 /// What would change the count.
-fn changes(desired: &Value, decision: &Value, say: &mut impl FnMut(String)) {
+fn changes(view: &Value, decision: &Value, say: &mut impl FnMut(String)) {
+    let desired = &view["desired"];
     let target = decision["target"].as_u64().unwrap_or_default();
     let raw = decision["stages"]["raw"].as_u64();
     let (min, max) = (desired["min_replicas"].as_u64(), desired["max_replicas"].as_u64());
@@ -146,6 +152,9 @@ fn changes(desired: &Value, decision: &Value, say: &mut impl FnMut(String)) {
     }
     if overrides["force"].is_object() {
         all.push("an operator forces the count: when that ends, or by `windlass scaling resume`".to_owned());
+    }
+    if is_left_stopped(view) {
+        all.push("what was stopped outside of Windlass: started again, or by `windlass scaling resume`".to_owned());
     }
     let failed: Vec<&Value> = (decision["scaling"]["observation"]["metrics"].as_array().into_iter().flatten())
         .filter(|series| series["replica"].is_null() && series["failure"].is_string())

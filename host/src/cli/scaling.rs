@@ -106,9 +106,14 @@ fn told(view: &Value) -> String {
     if let Some(force) = overrides["force"].as_object() {
         said.push(format!("{} forced until {}", force["replicas"], time(&force["until"])));
     }
+    let stopped: Vec<String> = view["observed"]["stopped_outside"].as_array().into_iter().flatten().map(text).collect();
+    let stopped = match stopped.as_slice() {
+        [] => String::new(),
+        names => format!("\nstopped outside of Windlass: {}", names.join(", ")),
+    };
     let said = if said.is_empty() { "nothing".to_owned() } else { said.join(", ") };
     format!(
-        "{}: {} wanted of {} to {}, {} run\nby an operator: {said}\nbecause: {}\n",
+        "{}: {} wanted of {} to {}, {} run\nby an operator: {said}{stopped}\nbecause: {}\n",
         text(&view["image"]),
         desired["target"],
         desired["min_replicas"],

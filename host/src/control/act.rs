@@ -3,7 +3,9 @@
 
 use super::callback::Callbacks;
 use super::report::{Action, ActionKind};
+use super::stop::{Stopped, Stopper, with_hook};
 use crate::model::{ContainerId, Plan, Replica, Slot, Snapshot, Step, Workload};
+use crate::net::Net;
 use crate::runtime::{Runtime, RuntimeError};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -24,10 +26,12 @@ pub async fn act(
     workload: &Workload,
     snapshot: &Snapshot,
     runtime: &dyn Runtime,
+    net: &dyn Net,
     callbacks: &Callbacks,
     stop_grace: Duration,
 ) -> Outcome {
-    let hands = Hands { workload, snapshot, runtime, callbacks, stop_grace };
+    let stopper = Stopper { workload, runtime, net, grace: stop_grace };
+    let hands = Hands { workload, snapshot, runtime, callbacks, stopper };
     let mut steps: FuturesUnordered<_> = plan.steps.iter().map(|step| hands.take(step)).collect();
     let mut outcome = Outcome::default();
     while let Some((actions, failed_slot)) = steps.next().await {
@@ -42,7 +46,7 @@ struct Hands<'a> {
     snapshot: &'a Snapshot,
     runtime: &'a dyn Runtime,
     callbacks: &'a Callbacks,
-    stop_grace: Duration,
+    stopper: Stopper<'a>,
 }
 
 impl Hands<'_> {
@@ -64,8 +68,13 @@ impl Hands<'_> {
                 (vec![removed, created], failed)
             }
             Step::Restart { replica, reason } => {
-                let restarted = self.runtime.restart(replica, self.stop_grace).await;
-                (vec![self.started(ActionKind::Restart, replica, reason, restarted)], None)
+                let hook_failed = match self.snapshot.replica(replica) {
+                    Some(shown) => self.stopper.tell(shown, reason).await,
+                    None => None,
+                };
+                let restarted = self.runtime.restart(replica, self.stopper.grace).await;
+                let reason = with_hook(reason, hook_failed.as_deref());
+                (vec![self.started(ActionKind::Restart, replica, &reason, restarted)], None)
             }
             Step::Start { replica, reason } => {
                 let started = self.runtime.start(replica).await;
@@ -112,11 +121,13 @@ impl Hands<'_> {
     }
 
     async fn remove(&self, id: &ContainerId, reason: &str) -> Action {
-        let action = self.action(ActionKind::Remove, id, reason);
-        let alive = self.snapshot.replica(id).is_none_or(Replica::is_alive);
-        if alive {
-            match self.runtime.stop(id, self.stop_grace).await {
-                Ok(stopped) => self.callbacks.notify(self.workload, &stopped, "stop"),
+        let mut action = self.action(ActionKind::Remove, id, reason);
+        if let Some(shown) = self.snapshot.replica(id).filter(|shown| shown.is_alive()) {
+            match self.stopper.stop(shown, reason).await {
+                Ok(Stopped { replica, hook_failed }) => {
+                    self.callbacks.notify(self.workload, &replica, "stop");
+                    action.reason = with_hook(reason, hook_failed.as_deref());
+                }
                 Err(RuntimeError::NotFound(_)) => return action,
                 Err(error) => return failed(action, &error),
             }

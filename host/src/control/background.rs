@@ -88,9 +88,20 @@ async fn follow_events(shared: Arc<Shared>) {
                     cell.wake();
                 }
             }
+            // The end itself is told too, and wakes.
+            Some(RuntimeEvent::AskedToEnd { workload, replica, at }) => {
+                if let Some(cell) = shared.cell(&workload) {
+                    cell.state().asked_to_end.insert(replica, at);
+                }
+            }
             Some(RuntimeEvent::Connected) => look_at_everything(&shared).await,
             Some(RuntimeEvent::Lost(why)) => {
                 tracing::warn!(why, "the engine's events were lost");
+                shared.note_lost();
+                // An engine that shuts down asked for that itself.
+                for cell in shared.cells() {
+                    cell.state().asked_to_end.clear();
+                }
                 // Perhaps only the stream broke: asking tells.
                 ask_engine(&shared).await;
             }

@@ -4,7 +4,7 @@ use super::metrics::MetricLog;
 use super::observe::Known;
 use super::probe::ProbeLog;
 use super::report::{PassReport, WorkloadView};
-use crate::model::{ContainerId, History, Phase, Replica, ShadowTally, Snapshot, Workload, WorkloadKey};
+use crate::model::{ContainerId, History, Phase, Replica, ShadowTally, Snapshot, Timestamp, Workload, WorkloadKey};
 use crate::store::StoredWorkload;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +18,8 @@ pub(super) struct CellState {
     pub(super) workload: Workload,
     pub(super) history: History,
     pub(super) held: BTreeSet<ContainerId>,
+    /// Those that were asked to end through the engine, by whomever, and when.
+    pub(super) asked_to_end: BTreeMap<ContainerId, Timestamp>,
     /// As last seen; its phases already tell held replicas.
     pub(super) snapshot: Snapshot,
     pub(super) health_reasons: BTreeMap<ContainerId, String>,
@@ -43,6 +45,12 @@ impl CellState {
             Some(shown) => *shown = replica,
             None => self.snapshot.replicas.push(replica),
         }
+    }
+
+    /// What was stopped outside is not left so any more: the next pass heals it.
+    pub(super) fn forget_stopped(&mut self) {
+        self.asked_to_end.clear();
+        self.history.stopped_outside.clear();
     }
 
     /// How many replicas count towards the target, as last seen.
@@ -91,6 +99,7 @@ impl Cell {
                 workload: stored.workload,
                 history: stored.history,
                 held: stored.held.into_iter().collect(),
+                asked_to_end: BTreeMap::new(),
                 snapshot: Snapshot::default(),
                 health_reasons: BTreeMap::new(),
                 last_pass: None,
@@ -174,7 +183,11 @@ impl Cell {
 
     pub(super) fn known(&self) -> Known {
         let state = self.state();
-        Known { held: state.held.clone(), health: state.snapshot.health.clone() }
+        Known {
+            held: state.held.clone(),
+            health: state.snapshot.health.clone(),
+            asked_to_end: state.asked_to_end.clone(),
+        }
     }
 
     pub(super) fn view(&self) -> WorkloadView {
@@ -185,6 +198,8 @@ impl Cell {
             health: state.snapshot.health.clone(),
             health_reasons: state.health_reasons.clone(),
             held: state.held.clone(),
+            stopped_outside: state.history.stopped_outside.keys().cloned().collect(),
+            protected: state.history.protected.clone(),
             last_pass: state.last_pass.as_deref().cloned(),
             shadows: state.shadows.clone(),
         }

@@ -25,8 +25,8 @@ use tokio::sync::MutexGuard;
 pub struct Started {
     /// Whether a replica was created; else one was there.
     pub created: bool,
-    /// The replica to show: the newest created, or the oldest kept.
-    pub replica: Replica,
+    /// The replica to show: the newest created, or the oldest kept; none: it waits for what it depends on.
+    pub replica: Option<Replica>,
     /// The pass that answered it.
     pub pass: PassReport,
 }
@@ -110,10 +110,13 @@ impl Controller {
             None => view.replicas.iter().find(|replica| replica.is_alive()).or(view.replicas.first()),
         };
         if let Some(replica) = shown {
-            return Ok(Started { created: created.is_some(), replica: replica.clone(), pass });
+            return Ok(Started { created: created.is_some(), replica: Some(replica.clone()), pass });
         }
         if let Some(error) = &pass.error {
             return Err(ControlError::EngineUnavailable(error.clone()));
+        }
+        if self.shared.dependencies(&cell.state().workload).values().any(|is_up| *is_up != Some(true)) {
+            return Ok(Started { created: false, replica: None, pass });
         }
         if let Some(error) = pass.actions.iter().find_map(|action| action.error.clone()) {
             return Err(ControlError::StartFailed(error));
@@ -123,6 +126,7 @@ impl Controller {
 
     /// Stores what is wanted and asks for a pass of it.
     async fn wish(&self, workload: Workload) -> Result<(Arc<Cell>, PassRequest), ControlError> {
+        self.shared.check_dependencies(&workload)?;
         loop {
             if *self.shared.shutdown.borrow() {
                 return Err(ControlError::ShuttingDown);
@@ -173,7 +177,11 @@ impl Controller {
         }
         self.save(&workload).await?;
         let wanted = workload.resources.status;
-        cell.state().workload = workload;
+        {
+            let mut state = cell.state();
+            state.workload = workload;
+            state.forget_stopped();
+        }
         match wanted {
             DesiredStatus::Running => self.wake_stopped(cell).await?,
             DesiredStatus::Stopped => self.hold_all(cell).await?,
@@ -197,7 +205,15 @@ impl Controller {
         key: &WorkloadKey,
         change: impl FnOnce(&mut Overrides),
     ) -> Result<PassReport, ControlError> {
-        self.change(key, |workload| change(&mut workload.overrides)).await
+        let cell = self.cell(key)?;
+        self.change(key, |workload| {
+            let before = workload.overrides;
+            change(&mut workload.overrides);
+            if workload.overrides.resumes(before) {
+                cell.state().forget_stopped();
+            }
+        })
+        .await
     }
 
     /// Changes how fast the count may follow what is proposed and answers with the pass after it.
@@ -257,13 +273,14 @@ impl Controller {
     pub async fn delete(&self, key: &WorkloadKey) -> Result<Vec<Replica>, ControlError> {
         let cell = self.cell(key)?;
         let _gate = self.gate(&cell).await?;
-        let (runtime, grace) = (&self.shared.runtime, self.shared.settings.stop_grace);
+        self.shared.check_dependents(key)?;
+        let runtime = &self.shared.runtime;
         let replicas = runtime.list(Some(key)).await.map_err(|error| self.refusal(error))?;
         let workload = cell.state().workload.clone();
         let removals = replicas.iter().map(|replica| async {
             if replica.is_alive() {
-                let stopped = runtime.stop(&replica.id, grace).await?;
-                self.shared.callbacks.notify(&workload, &stopped, "stop");
+                let stopped = self.shared.stopper(&workload).stop(replica, "the workload is deleted").await?;
+                self.shared.callbacks.notify(&workload, &stopped.replica, "stop");
             }
             runtime.remove(&replica.id, true).await
         });

@@ -6,17 +6,21 @@
 //! and a cap; creation of what is missing. What a policy proposes can only ever move the count within
 //! the bounds, and only a health policy that answered can cause a replica to be healed.
 
+mod victims;
+
+use super::depend::{note_dependencies, restarted};
 use super::smooth::note_change;
-use super::target::steered;
+use super::target::{Facts, note_stopped, steered};
 use crate::model::facts::{Assessment, HealthStatus, Remedy};
 use crate::model::settings::ControlSettings;
 use crate::model::workload::{DesiredStatus, Mode};
 use crate::model::{
-    ContainerId, Deferral, History, Phase, Plan, Recommendation, Replica, Slot, SlotHistory, Snapshot, Step, Timestamp,
-    Verdict, Workload,
+    Deferral, History, Phase, Plan, Recommendation, Replica, Slot, SlotHistory, Snapshot, Step, Timestamp, Verdict,
+    Workload,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use victims::{Spare, Worth};
 
 /// Healing that the cap put off is looked at again after this time.
 const AFTER_CAP: Duration = Duration::from_secs(1);
@@ -62,16 +66,40 @@ fn plan(
         return stopped(desired, snapshot, history);
     }
     let guardrails = desired.guardrails.clone().unwrap_or_default();
-    let there = snapshot.counted().count();
-    let (target, reason, stages) = steered(desired, verdict, &guardrails, there, &mut history, now);
+    note_stopped(snapshot, &mut history, now);
+    let interval = settings.interval;
+    let waits_for = note_dependencies(snapshot, &mut history, now);
+    let waits_for = waits_for.as_deref();
+    let facts = Facts { desired, snapshot, verdict, guardrails: &guardrails, interval, waits_for, now };
+    let (target, mut reason, stages) = steered(&facts, &mut history);
+    match history.stopped_outside.len() {
+        0 => {}
+        1 => reason.push_str("; 1 replica was stopped outside of Windlass and is left so"),
+        more => reason.push_str(&format!("; {more} replicas were stopped outside of Windlass and are left so")),
+    }
     note_change(desired.target, target, &guardrails, &mut history, now);
     let mut planner = Planner { settings, now, look_again: None, steps: Vec::new(), deferred: Vec::new() };
 
     let mut counted: Vec<&Replica> = snapshot.counted().collect();
-    planner.scale_down(&mut counted, target, snapshot, &mut history);
+    history.protected.retain(|id| snapshot.replica(id).is_some());
+    // A policy spares what is protected; bounds and operators do not.
+    let spared_down_to = if desired.overrides.forced(now).is_some() { target } else { desired.bounds.max() };
+    let spare = Spare { protected: &history.protected | &verdict.protected, down_to: spared_down_to };
+    let spared = planner.scale_down(&mut counted, target, &spare, snapshot, &mut history);
+    if spared > 0 {
+        reason.push_str(&format!("; {spared} more than that are protected from scaling in"));
+    }
     planner.forgive(&counted, snapshot, &mut history);
-    planner.heal(&counted, verdict, snapshot, &mut history);
-    planner.create_missing(&counted, target, snapshot, &mut history);
+    if let Some(why) = waits_for {
+        if desired.overrides.forced(now).is_some() {
+            reason.push_str(&format!("; {why}"));
+        }
+        reason.push_str("; until then nothing is created or healed");
+    } else {
+        planner.heal(&counted, verdict, snapshot, &mut history);
+        planner.restart_dependents(&counted, snapshot, &mut history);
+        planner.create_missing(&counted, target, snapshot, &mut history);
+    }
 
     if let Ok(decision) = &verdict.scaling.answer
         && let Some(after) = decision.evaluate_after
@@ -149,28 +177,22 @@ impl Planner<'_> {
         self.deferred.push(Deferral { slot, until: self.now.plus(wait), reason });
     }
 
-    /// Removes replicas above the target from `counted`: unhealthy first, then starting, then oldest.
-    fn scale_down(&mut self, counted: &mut Vec<&Replica>, target: u32, snapshot: &Snapshot, history: &mut History) {
-        let target = usize::try_from(target).unwrap_or(usize::MAX);
-        let Some(excess) = counted.len().checked_sub(target).filter(|excess| *excess > 0) else {
-            return;
+    /// Restarts what ran while a workload that this one depends on was down, but for what is healed anyway.
+    fn restart_dependents(&mut self, counted: &[&Replica], snapshot: &Snapshot, history: &mut History) {
+        let is_healed = |replica: &Replica| {
+            self.steps.iter().any(|step| {
+                matches!(step,
+                Step::Restart { replica: id, .. } | Step::Replace { replica: id, .. } if *id == replica.id)
+            })
         };
-        let mut victims = counted.clone();
-        victims.sort_by_key(|replica| (Worth::of(replica, snapshot), replica.created_at, replica.id.clone()));
-        victims.truncate(excess);
-        for victim in &victims {
-            history.slots.remove(&victim.slot);
-            self.steps.push(Step::Remove {
-                replica: victim.id.clone(),
-                reason: format!(
-                    "{target} of {} replicas are wanted; {}",
-                    counted.len(),
-                    Worth::of(victim, snapshot).why()
-                ),
-            });
+        let others: Vec<&Replica> = counted.iter().copied().filter(|replica| !is_healed(replica)).collect();
+        let cap = heal_cap(counted.len(), self.settings.heal_share);
+        let cap = cap.saturating_sub(counted.len() - others.len());
+        let steps = restarted(&others, snapshot, history, cap, self.now);
+        if !steps.is_empty() {
+            self.look_again_after(AFTER_CAP);
         }
-        let gone: BTreeSet<&ContainerId> = victims.iter().map(|victim| &victim.id).collect();
-        counted.retain(|replica| !gone.contains(&replica.id));
+        self.steps.extend(steps);
     }
 
     /// Forgets the restarts of slots that have been healthy for long enough.
@@ -198,6 +220,9 @@ impl Planner<'_> {
         };
         let mut ill: Vec<(&Replica, &Assessment)> = Vec::new();
         for &replica in counted {
+            if history.stopped_outside.contains_key(&replica.id) {
+                continue;
+            }
             let slot = history.slots.entry(replica.slot).or_default();
             if replica.phase == Phase::Starting && replica.started_at.is_none() {
                 // Left behind by a host that ended between creating and starting; or being started right now
@@ -217,7 +242,9 @@ impl Planner<'_> {
                 ill.push((replica, assessment));
             }
         }
-        ill.sort_by_key(|(replica, _)| (Worth::of(replica, snapshot), replica.created_at, replica.id.clone()));
+        ill.sort_by_key(|(replica, _)| {
+            (Worth::of(replica, snapshot, &history.protected), replica.created_at, replica.id.clone())
+        });
         let cap = heal_cap(counted.len(), self.settings.heal_share);
         let mut healed = 0;
         for (replica, assessment) in ill {
@@ -310,35 +337,6 @@ fn in_backoff(trouble: &str, slot: SlotHistory) -> String {
 fn heal_cap(count: usize, share: f64) -> usize {
     // A third of three is one, whatever the binary fraction of a third makes of it.
     ((count as f64 * share + 1e-9).floor() as usize).max(1)
-}
-
-/// The order in which replicas are given up: the least worth first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Worth {
-    Exited,
-    Unhealthy,
-    Starting,
-    Serving,
-}
-
-impl Worth {
-    fn of(replica: &Replica, snapshot: &Snapshot) -> Self {
-        match (replica.phase, snapshot.health_of(&replica.id)) {
-            (Phase::Exited, _) => Self::Exited,
-            (_, HealthStatus::Unhealthy) => Self::Unhealthy,
-            (Phase::Starting, _) | (_, HealthStatus::Starting) => Self::Starting,
-            _ => Self::Serving,
-        }
-    }
-
-    fn why(self) -> &'static str {
-        match self {
-            Self::Exited => "its process has ended",
-            Self::Unhealthy => "it is unhealthy",
-            Self::Starting => "it is still starting",
-            Self::Serving => "it is the oldest",
-        }
-    }
 }
 
 #[cfg(test)]

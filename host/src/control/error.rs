@@ -12,6 +12,9 @@ pub enum ControlError {
     /// 409: it contradicts what is there; the text says what to do.
     #[error("{0}")]
     Conflict(String),
+    /// 422: what it is to depend on is not there, or depends on it.
+    #[error("{0}")]
+    Dependency(String),
     /// 400: the engine refused; the text is its own.
     #[error("{0}")]
     Refused(String),

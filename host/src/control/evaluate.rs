@@ -2,14 +2,15 @@
 //! shown what it said.
 
 use crate::model::facts::{
-    HealthObservation, Limits, ProbedReplica, ReplicaFacts, ScalingObservation, Series, WorkloadFacts,
+    HealthObservation, Limits, ProbedReplica, ReplicaFacts, ScalingDecision, ScalingObservation, Series, WorkloadFacts,
 };
 use crate::model::verdict::FailedMetrics;
 use crate::model::{
-    History, MemoryOwner, PolicyIdentity, PolicyOutcome, Replica, Snapshot, Timestamp, Verdict, Workload,
+    ContainerId, History, MemoryOwner, PolicyIdentity, PolicyOutcome, Replica, Snapshot, Timestamp, Verdict, Workload,
 };
 use crate::policy::Policies;
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// What the policies were shown and what they answered.
 #[derive(Debug, Clone)]
@@ -32,7 +33,7 @@ impl Evaluation {
                 Err(failure) => json!({ "unavailable": failure }),
             }
         }
-        json!({
+        let mut record = json!({
             "health": call(
                 json!(self.verdict.health.policy),
                 &policies.health_config,
@@ -45,7 +46,11 @@ impl Evaluation {
                 json!(self.scaling_observation),
                 answer(&self.verdict.scaling),
             ),
-        })
+        });
+        if !self.verdict.protected.is_empty() {
+            record["scaling"]["protected"] = json!(self.verdict.protected);
+        }
+        record
     }
 }
 
@@ -87,12 +92,24 @@ pub async fn evaluate(
         metrics,
         memory: handed(&history.scaling_memory, history.scaling_memory_of.as_ref(), policies.scaling.identity()),
     };
-    let scaling = PolicyOutcome {
+    let mut scaling = PolicyOutcome {
         policy: policies.scaling.identity().clone(),
         answer: policies.scaling.decide(&policies.scaling_config, &scaling_observation).await,
     };
+    let there = snapshot.counted().count();
+    let wants_fewer = |decision: &ScalingDecision| usize::try_from(decision.replicas).is_ok_and(|it| it < there);
+    let mut protected = BTreeSet::new();
+    if scaling.answer.as_ref().is_ok_and(wants_fewer) {
+        match policies.scaling.protected(&policies.scaling_config, &scaling_observation).await {
+            None => {}
+            Some(Ok(ids)) => protected.extend(ids.into_iter().map(ContainerId)),
+            // One that does not say what is to be spared takes nothing away.
+            Some(Err(failure)) => scaling.answer = Err(failure),
+        }
+    }
     let failed_metrics = failed(&scaling_observation.metrics);
-    Evaluation { verdict: Verdict { health, scaling, failed_metrics }, health_observation, scaling_observation }
+    let verdict = Verdict { health, scaling, failed_metrics, protected };
+    Evaluation { verdict, health_observation, scaling_observation }
 }
 
 /// The metrics of the whole workload that have no value, and whether all have none.

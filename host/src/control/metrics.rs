@@ -5,7 +5,7 @@ mod gather;
 
 pub(super) use gather::{gather, save};
 
-use crate::model::facts::{HealthStatus, MetricRequest, Phase, Sample, Series, Usage};
+use crate::model::facts::{MetricRequest, Phase, Sample, Series, Usage};
 use crate::model::metric::{BuiltIn, accept};
 use crate::model::time::millis;
 use crate::model::{ContainerId, MetricFailure, Snapshot, Timestamp, Workload};
@@ -164,7 +164,7 @@ impl MetricLog {
             }
         }
         let ready: Vec<_> = (snapshot.replicas.iter())
-            .filter(|replica| replica.phase == Phase::Running && is_ready(snapshot.health_of(&replica.id)))
+            .filter(|replica| replica.phase == Phase::Running && snapshot.health_of(&replica.id).is_ready())
             .collect();
         let slot = |at: Timestamp| u128::from(at.0) / BUILT_IN_INTERVAL.as_millis();
         let is_due = self
@@ -310,10 +310,6 @@ fn within(track: &Track, window: Duration, now: Timestamp) -> Vec<Sample> {
     let mut thinned: Vec<Sample> = known.iter().rev().step_by(step).copied().collect();
     thinned.reverse();
     thinned
-}
-
-fn is_ready(health: HealthStatus) -> bool {
-    !matches!(health, HealthStatus::Starting | HealthStatus::Unhealthy)
 }
 
 fn utilization(workload: &Workload, usage: &Usage, what: BuiltIn) -> Option<f64> {

@@ -2,9 +2,10 @@
 
 use super::probe::ProbeLog;
 use crate::model::facts::HealthStatus;
-use crate::model::{ContainerId, Phase, Snapshot, Timestamp, WorkloadKey};
+use crate::model::{ContainerId, Phase, Replica, Snapshot, Timestamp, WorkloadKey};
 use crate::runtime::{Runtime, RuntimeError};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// What the host itself knows of a workload's replicas before it looks.
 #[derive(Debug, Clone, Default)]
@@ -13,6 +14,18 @@ pub struct Known {
     pub held: BTreeSet<ContainerId>,
     /// What the health policy last said.
     pub health: BTreeMap<ContainerId, HealthStatus>,
+    /// Those that somebody asked to end through the engine, and when, by its clock.
+    pub asked_to_end: BTreeMap<ContainerId, Timestamp>,
+}
+
+/// A process that was asked to end and ends within this time ended for that: the engine's own patience is 10 s, and people
+/// may ask for more. One that ignored it and crashes later has crashed.
+const ENDS_WITHIN: Duration = Duration::from_secs(300);
+
+/// Whether a replica ended since it was asked to.
+fn ended_as_asked(replica: &Replica, asked: Timestamp) -> bool {
+    let (Some(started), Some(finished)) = (replica.started_at, replica.finished_at) else { return false };
+    replica.phase == Phase::Exited && started <= asked && finished.since(asked) <= ENDS_WITHIN
 }
 
 /// Looks at one workload. What is known of replicas that are gone is left out of the snapshot.
@@ -34,6 +47,9 @@ pub async fn observe(
         if known.held.contains(&replica.id) && !replica.is_alive() {
             replica.phase = Phase::Held;
             snapshot.held.insert(replica.id.clone());
+        }
+        if known.asked_to_end.get(&replica.id).is_some_and(|asked| ended_as_asked(replica, *asked)) {
+            snapshot.stopped_outside.insert(replica.id.clone());
         }
         replica.usage = runtime.usage(&replica.id);
         if let Some(status) = known.health.get(&replica.id) {

@@ -6,6 +6,7 @@ use super::controller::Controller;
 use super::error::ControlError;
 use crate::model::workload::DesiredStatus;
 use crate::model::{ContainerId, Replica, WorkloadKey};
+use crate::runtime::RuntimeError;
 use std::sync::Arc;
 
 /// The fewest characters that stand for an identifier they begin.
@@ -48,6 +49,30 @@ impl Controller {
         Ok(released)
     }
 
+    /// Protects a container from a policy that wants fewer, or does not any more.
+    pub async fn protect(&self, name_or_id: &str, is_protected: bool) -> Result<Replica, ControlError> {
+        let found = self.find(name_or_id).await?;
+        let Some(cell) = found.cell else {
+            let why = "the workload of this container is unknown, so that nothing scales it in";
+            return Err(ControlError::Conflict(why.to_owned()));
+        };
+        let _gate = self.gate(&cell).await?;
+        let id = found.replica.id.clone();
+        let (target, history) = {
+            let mut state = cell.state();
+            if is_protected {
+                state.history.protected.insert(id);
+            } else {
+                state.history.protected.remove(&id);
+            }
+            (state.workload.target, state.history.clone())
+        };
+        let key = cell.key.clone();
+        self.shared.store(move |store| store.save_pass(&key, target, &history, None)).await?;
+        cell.wake();
+        Ok(found.replica)
+    }
+
     /// Removes a container; one that runs only with `force`. The next pass replaces it if it counted.
     pub async fn remove(&self, name_or_id: &str, force: bool) -> Result<Replica, ControlError> {
         let found = self.find(name_or_id).await?;
@@ -58,6 +83,11 @@ impl Controller {
             return Ok(found.replica);
         };
         let _gate = self.gate(&cell).await?;
+        if force && found.replica.is_alive() {
+            // Killed without a grace, as the engine does; what it is at it may finish all the same.
+            let workload = cell.state().workload.clone();
+            self.shared.stopper(&workload).tell(&found.replica, "an operator removes it").await;
+        }
         self.shared.runtime.remove(&id, force).await.map_err(|error| self.refusal(error))?;
         {
             let mut state = cell.state();
@@ -102,7 +132,7 @@ impl Controller {
     async fn hold_one(&self, cell: &Arc<Cell>, id: &ContainerId) -> Result<Replica, ControlError> {
         let counted_before = cell.state().snapshot.counted().any(|replica| replica.id == *id);
         self.set_held(cell, id, true).await?;
-        let stopped = match self.shared.runtime.stop(id, self.shared.settings.stop_grace).await {
+        let stopped = match self.stop(cell, id, "an operator stops it").await {
             Ok(stopped) => stopped,
             Err(error) => {
                 self.set_held(cell, id, false).await?;
@@ -150,9 +180,23 @@ impl Controller {
         Ok(started)
     }
 
+    /// With the gate held: the hook of the replica, then its end.
+    async fn stop(&self, cell: &Cell, id: &ContainerId, reason: &str) -> Result<Replica, RuntimeError> {
+        let (workload, shown) = {
+            let state = cell.state();
+            (state.workload.clone(), state.snapshot.replica(id).cloned())
+        };
+        let stopper = self.shared.stopper(&workload);
+        match shown {
+            Some(replica) => stopper.stop(&replica, reason).await.map(|stopped| stopped.replica),
+            // Newer than the last look.
+            None => self.shared.runtime.stop(id, stopper.grace).await,
+        }
+    }
+
     async fn make_room(&self, cell: &Cell, replica: &Replica) -> Result<(), ControlError> {
-        let grace = self.shared.settings.stop_grace;
-        let stopped = self.shared.runtime.stop(&replica.id, grace).await.map_err(|error| self.refusal(error))?;
+        let stopped = self.stop(cell, &replica.id, "it makes room for one that an operator starts").await;
+        let stopped = stopped.map_err(|error| self.refusal(error))?;
         self.shared.runtime.remove(&replica.id, true).await.map_err(|error| self.refusal(error))?;
         let workload = {
             let mut state = cell.state();

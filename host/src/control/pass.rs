@@ -56,6 +56,8 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
         let state = cell.state();
         (state.workload.clone(), state.history.clone())
     };
+    snapshot.dependencies = shared.dependencies(&desired);
+    snapshot.engine_lost = shared.engine_lost();
     let policies = shared.policies.of(&desired.policies);
     let (scaling, config) = (policies.scaling.as_ref(), &policies.scaling_config);
     let metrics = cell.metrics.shown_to(scaling, config, &desired, now).await;
@@ -67,8 +69,10 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
         // Before acting: a host that dies in the middle has not forgotten its backoff.
         save(shared, cell, &plan, None).await;
     }
+    let runtime = shared.runtime.as_ref();
     let outcome =
-        act(&plan, &desired, &snapshot, shared.runtime.as_ref(), &shared.callbacks, shared.settings.stop_grace).await;
+        act(&plan, &desired, &snapshot, runtime, shared.net.as_ref(), &shared.callbacks, shared.settings.stop_grace)
+            .await;
     for action in &outcome.actions {
         let container = action.container.as_ref().map(tracing::field::display);
         let name = &action.name;
@@ -83,7 +87,14 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
     let created_stopped = hold_created_stopped(shared, cell, &plan, &outcome).await;
     if !plan.steps.is_empty() || created_stopped {
         // What is shown from now on is what is there now.
-        let known = cell.known();
+        let mut known = cell.known();
+        // What was said in this pass, but of those that begin anew.
+        known.health = snapshot.health.clone();
+        for step in &plan.steps {
+            if let Step::Restart { replica, .. } | Step::Start { replica, .. } = step {
+                known.health.remove(replica);
+            }
+        }
         match observe(shared.runtime.as_ref(), &cell.key, &known, &cell.probes, shared.clock.now()).await {
             Ok(after) => snapshot = after,
             Err(error) => tracing::warn!(workload = %cell.key, %error, "the look after the pass failed"),
@@ -203,6 +214,7 @@ async fn save(shared: &Arc<Shared>, cell: &Arc<Cell>, plan: &Plan, decision: Opt
 fn publish(shared: &Shared, cell: &Cell, plan: &Plan, snapshot: Snapshot, evaluation: &Evaluation) {
     cell.probes.keep_only(snapshot.replicas.iter().map(|replica| &replica.id));
     let mut state = cell.state();
+    let changed = state.last_pass.is_none() || state.snapshot.is_up() != snapshot.is_up();
     state.workload.target = plan.target;
     state.history = plan.history.clone();
     if let Ok(report) = &evaluation.verdict.health.answer {
@@ -211,10 +223,14 @@ fn publish(shared: &Shared, cell: &Cell, plan: &Plan, snapshot: Snapshot, evalua
         }
     }
     state.health_reasons.retain(|id, _| snapshot.replica(id).is_some());
+    state.asked_to_end.retain(|id, _| snapshot.replica(id).is_some());
     state.look_again = plan.look_again.map_or(shared.settings.interval, |soon| soon.min(shared.settings.interval));
     state.snapshot = snapshot;
     drop(state);
     cell.probe_now.notify_one();
+    if changed {
+        shared.wake_dependents(&cell.key);
+    }
 }
 
 fn policy_report<T>(outcome: PolicyOutcome<T>) -> PolicyReport {

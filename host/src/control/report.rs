@@ -83,6 +83,10 @@ pub struct WorkloadView {
     pub health_reasons: BTreeMap<ContainerId, String>,
     /// Replicas an operator stopped.
     pub held: BTreeSet<ContainerId>,
+    /// Replicas that somebody stopped through the engine: they are left so.
+    pub stopped_outside: BTreeSet<ContainerId>,
+    /// Replicas that an operator protects from a policy that wants fewer.
+    pub protected: BTreeSet<ContainerId>,
     /// The last pass; none before the first.
     pub last_pass: Option<PassReport>,
     /// What its shadows would have said.

@@ -4,13 +4,14 @@ use super::callback::Callbacks;
 use super::cell::Cell;
 use super::clock::Clock;
 use super::error::ControlError;
+use super::stop::Stopper;
 use crate::model::settings::ControlSettings;
-use crate::model::{Replica, WorkloadKey};
+use crate::model::{Replica, Timestamp, Workload, WorkloadKey};
 use crate::net::Net;
 use crate::policy::PolicySource;
 use crate::runtime::{Runtime, RuntimeError};
 use crate::store::{Store, StoreError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::{Semaphore, watch};
 
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     pub(super) orphans: Mutex<Vec<Replica>>,
     /// Why the engine cannot be used, as last seen; none: it can.
     engine: Mutex<Option<String>>,
+    /// When it last could not be used; at first when the host began.
+    engine_lost: Mutex<Timestamp>,
     /// The place of the one shadow that is asked at a time, so that they take no places from those that act.
     pub(super) shadows: Semaphore,
     pub(super) shutdown: watch::Sender<bool>,
@@ -57,6 +60,7 @@ impl Shared {
             starting: tokio::sync::Mutex::default(),
             orphans: Mutex::default(),
             engine: Mutex::new(Some("the engine was not asked yet".to_owned())),
+            engine_lost: Mutex::new(clock.now()),
             shadows: Semaphore::new(1),
             shutdown: watch::Sender::new(false),
             tasks: Mutex::default(),
@@ -79,6 +83,64 @@ impl Shared {
         self.cells.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
+    /// Whether the workloads that one depends on are up; none: no pass has looked at it yet.
+    pub(super) fn dependencies(&self, workload: &Workload) -> BTreeMap<WorkloadKey, Option<bool>> {
+        let is_up = |key: &WorkloadKey| {
+            // One that is gone is down.
+            let Some(cell) = self.cell(key) else { return Some(false) };
+            let state = cell.state();
+            state.last_pass.is_some().then(|| state.snapshot.is_up())
+        };
+        workload.depends_on.iter().map(|key| (key.clone(), is_up(key))).collect()
+    }
+
+    /// What stops replicas of a workload.
+    pub(super) fn stopper<'a>(&'a self, workload: &'a Workload) -> Stopper<'a> {
+        let grace = self.settings.stop_grace;
+        Stopper { workload, runtime: self.runtime.as_ref(), net: self.net.as_ref(), grace }
+    }
+
+    /// What a workload depends on is there, and does not depend on it.
+    pub(super) fn check_dependencies(&self, workload: &Workload) -> Result<(), ControlError> {
+        let of = |key: &WorkloadKey| self.cell(key).map(|cell| cell.state().workload.depends_on.clone());
+        for wanted in &workload.depends_on {
+            let mut reached = vec![wanted.clone()];
+            let mut seen = BTreeSet::new();
+            while let Some(key) = reached.pop() {
+                if key == workload.key {
+                    let circle =
+                        if *wanted == key { "itself".to_owned() } else { format!("`{wanted}`, which depends on it") };
+                    return Err(ControlError::Dependency(format!("`{key}` cannot depend on {circle}")));
+                }
+                if seen.insert(key.clone()) {
+                    let missing = || ControlError::Dependency(format!("`{key}` was never started; start it first"));
+                    reached.extend(of(&key).ok_or_else(missing)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Why a workload cannot go away; none: no other depends on it.
+    pub(super) fn check_dependents(&self, key: &WorkloadKey) -> Result<(), ControlError> {
+        let Some(dependent) = self.cells().into_iter().find(|it| it.state().workload.depends_on.contains(key)) else {
+            return Ok(());
+        };
+        let dependent = &dependent.key;
+        Err(ControlError::Conflict(format!(
+            "`{dependent}` depends on `{key}`; delete it first, or start it without that"
+        )))
+    }
+
+    /// A workload came up, or went down: those that depend on it look again.
+    pub(super) fn wake_dependents(&self, key: &WorkloadKey) {
+        for cell in self.cells() {
+            if cell.state().workload.depends_on.contains(key) {
+                cell.wake();
+            }
+        }
+    }
+
     pub(super) fn orphans(&self) -> MutexGuard<'_, Vec<Replica>> {
         self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,10 +152,21 @@ impl Shared {
             None => return engine.take().is_some(),
             Some(error @ (RuntimeError::Unavailable(_) | RuntimeError::TimedOut { .. })) => {
                 *engine = Some(error.to_string());
+                self.note_lost();
             }
             Some(_) => {}
         }
         false
+    }
+
+    /// Notes that the engine, or what it tells of events, is gone for now.
+    pub(super) fn note_lost(&self) {
+        *self.engine_lost.lock().unwrap_or_else(PoisonError::into_inner) = self.clock.now();
+    }
+
+    /// When the engine was last lost; at first when the host began.
+    pub(super) fn engine_lost(&self) -> Timestamp {
+        *self.engine_lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn engine_trouble(&self) -> Option<String> {

@@ -39,6 +39,13 @@ pub enum HealthStatus {
     Unhealthy,
 }
 
+impl HealthStatus {
+    /// Whether a replica that runs counts as ready: one of which nothing is known does.
+    pub fn is_ready(self) -> bool {
+        !matches!(self, Self::Starting | Self::Unhealthy)
+    }
+}
+
 /// Resource use, averaged over the last sampling interval (`types.usage`).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -28,6 +28,8 @@ pub fn workload(image: &str, min: u32, max: u32) -> Workload {
         metrics: Default::default(),
         guardrails: None,
         overrides: Default::default(),
+        stop_hook: None,
+        depends_on: Default::default(),
     }
 }
 
@@ -49,6 +51,7 @@ pub fn running(workload: &Workload, slot: u32, since: u64) -> Replica {
         error: String::new(),
         ports: [].into(),
         address: None,
+        is_protected: false,
         usage: None,
     }
 }

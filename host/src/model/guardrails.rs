@@ -12,6 +12,17 @@ pub struct Guardrails {
     pub up: Guardrail,
     /// Of a count that falls.
     pub down: Guardrail,
+    /// Time from when the host first looks after a workload, new or adopted, in which no policy shrinks it: up to 1 h.
+    /// Default 5 min.
+    #[serde(default = "usual_grace")]
+    pub grace: Duration,
+    /// What is proposed where no metric has a value any more; none: the count stays.
+    #[serde(default)]
+    pub fallback: Option<Fallback>,
+}
+
+fn usual_grace() -> Duration {
+    Duration::from_secs(300)
 }
 
 impl Default for Guardrails {
@@ -30,6 +41,8 @@ impl Default for Guardrails {
                 select: Select::Max,
                 rates: vec![Rate { amount: Amount::Percent(100), per }],
             },
+            grace: usual_grace(),
+            fallback: None,
         }
     }
 }
@@ -39,7 +52,7 @@ impl Guardrails {
     pub fn none() -> Self {
         let free =
             Guardrail { window: Duration::ZERO, cooldown: Duration::ZERO, select: Select::Max, rates: Vec::new() };
-        Self { up: free.clone(), down: free }
+        Self { up: free.clone(), down: free, grace: Duration::ZERO, fallback: None }
     }
 
     /// How far back proposals count.
@@ -55,6 +68,20 @@ impl Guardrails {
         };
         of(&self.up).max(of(&self.down))
     }
+}
+
+/// A count for the time in which nothing is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fallback {
+    /// How many: 0 to 1 000. It is proposed as a policy would, so windows, rates and bounds hold over it.
+    pub replicas: u32,
+    /// Looks in a row at which no metric had a value, before it is: 1 to 1 000. Looks within half an interval are one.
+    pub after: u32,
+}
+
+impl Fallback {
+    /// Failures where none are said.
+    pub const AFTER: u32 = 3;
 }
 
 /// The guardrails of one direction.

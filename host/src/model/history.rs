@@ -1,8 +1,8 @@
 //! What the host remembers of a workload from one pass to the next.
 
-use super::{MemoryOwner, Slot, Timestamp};
+use super::{ContainerId, MemoryOwner, Slot, Timestamp, WorkloadKey};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Restart counters of one slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -37,6 +37,52 @@ pub struct History {
     /// How the count changed within the longest time that matters, by time.
     #[serde(default)]
     pub changes: Vec<Change>,
+    /// When the host first looked after the workload; none: it has not yet.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
+    /// Looks in a row at which no metric had a value; none: the last found one.
+    #[serde(default)]
+    pub blind: Option<Blindness>,
+    /// Replicas that somebody stopped through the engine, not through the host.
+    #[serde(default)]
+    pub stopped_outside: BTreeMap<ContainerId, StoppedOutside>,
+    /// Replicas that an operator protects from a policy that wants fewer.
+    #[serde(default)]
+    pub protected: BTreeSet<ContainerId>,
+    /// How the workloads were that this one depends on, when they were last known.
+    #[serde(default)]
+    pub dependencies: BTreeMap<WorkloadKey, Dependency>,
+}
+
+/// A replica that was stopped through the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoppedOutside {
+    /// When the host first saw it.
+    pub seen: Timestamp,
+    /// The engine went on answering for long enough after that: it was no engine, and no machine, that was shutting down.
+    pub is_settled: bool,
+}
+
+/// A workload that another depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dependency {
+    /// Some replica of it serves.
+    Up {
+        /// Since when, if it was down before: what started earlier ran without it.
+        back: Option<Timestamp>,
+    },
+    /// None does.
+    Down,
+}
+
+/// Looks in a row at which no metric had a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blindness {
+    /// How many.
+    pub looks: u32,
+    /// When the last was that counted.
+    pub last: Timestamp,
 }
 
 /// A count that was proposed.

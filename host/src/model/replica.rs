@@ -83,6 +83,8 @@ pub struct Replica {
     pub ports: BTreeMap<ContainerPort, Vec<PortBinding>>,
     /// Where the host reaches it directly; none when it has no such address or is not running.
     pub address: Option<IpAddr>,
+    /// Its own label protects it from a policy that wants fewer ([`super::Workload::PROTECTION`]).
+    pub is_protected: bool,
     /// Its last resource use; none: no sample yet.
     pub usage: Option<Usage>,
 }

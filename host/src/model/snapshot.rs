@@ -1,7 +1,7 @@
 //! What one look at the engine and the host's own records showed of a workload.
 
 use super::facts::{HealthReport, HealthStatus, ProbeResult};
-use super::{ContainerId, Phase, Replica, Timestamp};
+use super::{ContainerId, Phase, Replica, Timestamp, WorkloadKey};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A workload as one pass saw it.
@@ -17,6 +17,12 @@ pub struct Snapshot {
     pub probes: BTreeMap<ContainerId, Vec<ProbeResult>>,
     /// Replicas an operator stopped.
     pub held: BTreeSet<ContainerId>,
+    /// Replicas that ended soon after somebody asked them to, through the engine and not through the host.
+    pub stopped_outside: BTreeSet<ContainerId>,
+    /// When the host last began to know an engine, or lost one that it knew.
+    pub engine_lost: Timestamp,
+    /// Whether the workloads that this one depends on are up; none: not known yet.
+    pub dependencies: BTreeMap<WorkloadKey, Option<bool>>,
 }
 
 impl Snapshot {
@@ -33,6 +39,13 @@ impl Snapshot {
     /// The replicas that count towards the workload's target: neither held nor on their way out.
     pub fn counted(&self) -> impl Iterator<Item = &Replica> {
         self.replicas.iter().filter(|replica| !matches!(replica.phase, Phase::Held | Phase::Stopping))
+    }
+
+    /// Whether it serves: a replica that counts runs, and the health policy says that it is well. One of which nothing was
+    /// said yet has only just begun.
+    pub fn is_up(&self) -> bool {
+        let is_well = |id| matches!(self.health_of(id), HealthStatus::Healthy | HealthStatus::Degraded);
+        self.counted().any(|replica| replica.is_alive() && is_well(&replica.id))
     }
 
     /// The replica with this identifier.

@@ -1,7 +1,9 @@
 //! What the policies answered, or why one did not.
 
+use super::ContainerId;
 use super::facts::{HealthReport, ScalingDecision};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// What a policy decides.
@@ -149,6 +151,8 @@ pub struct Verdict {
     pub scaling: PolicyOutcome<ScalingDecision>,
     /// The metrics the scaling policy was shown that have no value.
     pub failed_metrics: FailedMetrics,
+    /// Replicas that the scaling policy wants to be spared.
+    pub protected: BTreeSet<ContainerId>,
 }
 
 /// Metrics of a workload that have no value.

@@ -4,7 +4,7 @@ use super::quantity::{Cpu, Memory};
 use super::{Guardrails, Metric, Overrides};
 use super::{ImageRef, Invalid};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -220,6 +220,38 @@ pub struct Probe {
     pub timeout: Duration,
 }
 
+/// What a replica is told before it is stopped, so that it can finish what it is at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopHook {
+    /// How.
+    pub call: HookCall,
+    /// How long it is waited for; the replica is stopped then, whatever came of it. 10 ms to 1 min.
+    pub timeout: Duration,
+}
+
+impl StopHook {
+    /// The time where none is said.
+    pub const TIMEOUT: Duration = Duration::from_secs(10);
+}
+
+/// How a replica is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HookCall {
+    /// `POST path` on this port; a status of 200 to 299 is good.
+    Http {
+        /// Port inside the replica.
+        port: u16,
+        /// Begins with `/`.
+        path: String,
+    },
+    /// A command in the replica; it is over when the command is.
+    Exec {
+        /// Program and arguments.
+        command: Vec<String>,
+    },
+}
+
 /// A policy, and what it is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyChoice {
@@ -322,6 +354,21 @@ pub struct Workload {
     /// What an operator says over its policy.
     #[serde(default)]
     pub overrides: Overrides,
+    /// What a replica is told before it is stopped; none: nothing.
+    #[serde(default)]
+    pub stop_hook: Option<StopHook>,
+    /// Workloads that must be up for this one to be of use: while one is down nothing of this one is created, healed or
+    /// scaled, and when it is back what ran without it is restarted. None of them depends on this one, however far.
+    #[serde(default)]
+    pub depends_on: BTreeSet<WorkloadKey>,
+}
+
+impl Workload {
+    /// The label by which a replica is protected from a policy that wants fewer: `true`, or `false` as without it. It is
+    /// read off each container.
+    pub const PROTECTION: &str = "windlass.scale-in-protection";
+    /// The most workloads one may depend on.
+    pub const MOST_DEPENDENCIES: usize = 16;
 }
 
 #[cfg(test)]

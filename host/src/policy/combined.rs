@@ -96,6 +96,32 @@ impl ScalingPolicy for Combined {
         });
         combine(join_all(asked).await, observation.current_replicas)
     }
+
+    /// What any of them protects.
+    async fn protected(
+        &self,
+        _config: &str,
+        observation: &ScalingObservation,
+    ) -> Option<Result<Vec<String>, PolicyFailure>> {
+        let handed: Vec<Remembered> = serde_json::from_slice(&observation.memory).unwrap_or_default();
+        let mut all: Option<Vec<String>> = None;
+        for (index, (policy, config)) in self.parts.iter().enumerate() {
+            let owner = policy.identity().memory_owner();
+            let memory = handed.get(index).filter(|kept| kept.of == owner).map(|kept| kept.memory.clone());
+            let requests = match policy.requirements(config, observation.now).await {
+                Ok(requests) => requests,
+                Err(failure) => return Some(Err(failure)),
+            };
+            let memory = memory.unwrap_or_default();
+            let shown = ScalingObservation { memory, ..shown_only(&requests, observation) };
+            match policy.protected(config, &shown).await {
+                None => {}
+                Some(Ok(protected)) => all.get_or_insert_default().extend(protected),
+                Some(Err(failure)) => return Some(Err(failure)),
+            }
+        }
+        all.map(Ok)
+    }
 }
 
 /// An observation with what these requests are for, and no more.
@@ -141,7 +167,7 @@ mod tests {
     use crate::model::facts::{Limits, Sample, Series, WorkloadFacts};
     use std::sync::Mutex;
 
-    /// Answers what it is told to, and keeps what it was shown.
+    /// Answers what it is told to, protects the replica of its metric's name, and keeps what it was shown.
     struct Scripted {
         identity: PolicyIdentity,
         answer: Result<u32, ()>,
@@ -164,6 +190,13 @@ mod tests {
             let replicas = self.answer.map_err(|()| PolicyFailure::new(FailureKind::Trap, "unreachable"))?;
             let memory = [shown.memory.as_slice(), self.metric.as_bytes()].concat();
             Ok(ScalingDecision { replicas, reason: "so".to_owned(), memory, evaluate_after: Some(replicas.into()) })
+        }
+
+        async fn protected(&self, _: &str, _: &ScalingObservation) -> Option<Result<Vec<String>, PolicyFailure>> {
+            (self.metric != "silent").then(|| {
+                self.answer.map_err(|()| PolicyFailure::new(FailureKind::Trap, "unreachable"))?;
+                Ok(vec![self.metric.to_owned()])
+            })
         }
     }
 
@@ -219,6 +252,21 @@ mod tests {
         let told = asked([Ok(1), Err(())]).await.expect("one answered");
         assert_eq!(told.reason, "`a` wants 1 (so); `b` gave no answer (trap: unreachable), so nothing shrinks");
         assert_eq!(asked([Ok(3), Ok(2)]).await.map(|decision| decision.evaluate_after), Ok(Some(2)));
+    }
+
+    #[tokio::test]
+    async fn what_any_of_them_protects_is_protected() {
+        let protected = async |parts: &[(&'static str, Result<u32, ()>)]| {
+            let scripted =
+                parts.iter().map(|(name, answer)| (scripted(name, *answer) as Arc<dyn ScalingPolicy>, "{}".to_owned()));
+            Combined::new(scripted.collect()).protected("", &observation(Vec::new())).await
+        };
+        assert_eq!(
+            protected(&[("a", Ok(1)), ("silent", Ok(1)), ("b", Ok(1))]).await,
+            Some(Ok(vec!["a".to_owned(), "b".to_owned()]))
+        );
+        assert_eq!(protected(&[("silent", Ok(1))]).await, None);
+        assert!(protected(&[("a", Ok(1)), ("b", Err(()))]).await.is_some_and(|answer| answer.is_err()));
     }
 
     #[tokio::test]

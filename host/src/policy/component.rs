@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use wasmtime::component::{Component, Instance, InstancePre};
+use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift};
 use wasmtime::{Engine, Store};
 
 /// A file is no policy, and why. The sentences are for its author.
@@ -300,7 +300,30 @@ impl PolicyComponent {
         if self.kind() != PolicyKind::Scaling {
             return self.wrong_kind(PolicyKind::Scaling);
         }
-        let limits = &self.limits;
+        let called = self.ask::<link::DecideAnswer>(&self.links.decide, config, observation).await;
+        self.counted(called, |(answer,)| match answer {
+            Ok(decision) => convert::decision(decision, &self.limits),
+            Err(error) => Err(convert::refusal(&error)),
+        })
+    }
+
+    /// The replicas that a scaling policy wants to be spared when there are to be fewer; none: it does not say.
+    pub async fn protected(&self, config: &str, observation: &ScalingObservation) -> Option<Called<Vec<String>>> {
+        let protected = self.links.protected.as_ref()?;
+        let called = self.ask::<link::ProtectedAnswer>(protected, config, observation).await;
+        Some(self.counted(called, |(answer,)| match answer {
+            Ok(protected) => convert::protected(protected, observation),
+            Err(error) => Err(convert::refusal(&error)),
+        }))
+    }
+
+    /// Calls a function of a scaling policy about an observation.
+    async fn ask<Answer: ComponentNamedList + Lift + Send + Sync + 'static>(
+        &self,
+        function: &ComponentExportIndex,
+        config: &str,
+        observation: &ScalingObservation,
+    ) -> Called<Answer> {
         let randomness = self.randomness_of(config, observation);
         let labels = convert::labels(&observation.workload);
         let replicas = convert::replicas(&observation.replicas);
@@ -314,17 +337,11 @@ impl PolicyComponent {
             metrics: &metrics,
             memory: &observation.memory,
         };
-        let called = self
-            .call(Occasion::Decision, observation.now, randomness, async |store, instance| {
-                let decide = instance
-                    .get_typed_func::<link::DecideArguments<'_>, link::DecideAnswer>(&mut *store, &self.links.decide)?;
-                decide.call_async(store, (config, shown)).await
-            })
-            .await;
-        self.counted(called, |(answer,)| match answer {
-            Ok(decision) => convert::decision(decision, limits),
-            Err(error) => Err(convert::refusal(&error)),
+        self.call(Occasion::Decision, observation.now, randomness, async |store, instance| {
+            let function = instance.get_typed_func::<link::DecideArguments<'_>, Answer>(&mut *store, function)?;
+            function.call_async(store, (config, shown)).await
         })
+        .await
     }
 
     /// One evaluation of a health policy.
@@ -455,6 +472,16 @@ impl ScalingPolicy for PolicyComponent {
         let called = PolicyComponent::decide(self, config, observation).await;
         called.log.trace(&self.identity.name);
         called.answer
+    }
+
+    async fn protected(
+        &self,
+        config: &str,
+        observation: &ScalingObservation,
+    ) -> Option<Result<Vec<String>, PolicyFailure>> {
+        let called = PolicyComponent::protected(self, config, observation).await?;
+        called.log.trace(&self.identity.name);
+        Some(called.answer)
     }
 }
 

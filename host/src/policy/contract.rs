@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 /// One interface a file, in the order they build upon each other.
-const PARTS: [&str; 6] = [
+const PARTS: [&str; 7] = [
     include_str!("../../../wit/types.wit"),
     include_str!("../../../wit/log.wit"),
     include_str!("../../../wit/manifest.wit"),
     include_str!("../../../wit/scaling.wit"),
+    include_str!("../../../wit/protection.wit"),
     include_str!("../../../wit/health.wit"),
     include_str!("../../../wit/world.wit"),
 ];
@@ -53,7 +54,7 @@ mod tests {
             blocks.iter().map(|block| block.replace("package windlass:policy@0.1.0;\n\n", "")).collect()
         };
         let (text, folder) = (printed(&from_text, text), printed(&from_folder, package));
-        assert_eq!((text.len(), without_package(text)), (7, without_package(folder)));
+        assert_eq!((text.len(), without_package(text)), (9, without_package(folder)));
         // Comments too.
         assert!(super::text().contains("/// Milliseconds since the Unix epoch, by the host's clock."));
         assert_eq!(super::text().matches("package ").count(), 1);

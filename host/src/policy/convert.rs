@@ -157,6 +157,22 @@ pub(super) fn decision(
     })
 }
 
+/// Replicas to be spared, those alone that were shown.
+///
+/// # Errors
+/// A failure of kind `output` if there are more than were shown.
+pub(super) fn protected(
+    protected: Vec<String>,
+    observation: &ScalingObservation,
+) -> Result<Vec<String>, PolicyFailure> {
+    let shown = observation.replicas.len();
+    if protected.len() > shown {
+        return Err(output(format!("it protects {} replicas and was shown {shown}", protected.len())));
+    }
+    let is_shown = |id: &String| observation.replicas.iter().any(|replica| replica.id == *id);
+    Ok(protected.into_iter().filter(is_shown).collect())
+}
+
 /// A report as the model has it.
 ///
 /// # Errors

@@ -138,6 +138,8 @@ pub(super) struct Links {
     pub(super) configure: ComponentExportIndex,
     /// `decide` or `evaluate`.
     pub(super) decide: ComponentExportIndex,
+    /// `protected`, of a scaling policy that has it.
+    pub(super) protected: Option<ComponentExportIndex>,
 }
 
 /// `package/interface@version`, taken apart.
@@ -172,7 +174,7 @@ pub(super) fn check(engine: &Engine, component: &Component, is_granted_http: boo
     let mut of_other_version = false;
     for (name, export) in component_type.exports(engine) {
         let parsed = Name::parse(name);
-        let Some(interface @ ("manifest" | "scaling" | "health")) = parsed.ours() else { continue };
+        let Some(interface @ ("manifest" | "scaling" | "protection" | "health")) = parsed.ours() else { continue };
         if !parsed.is_minor("0.1") {
             of_other_version = true;
             problems.push(LinkProblem::Version { verb: "exports", name: excerpt(name) });
@@ -218,9 +220,12 @@ pub(super) fn check(engine: &Engine, component: &Component, is_granted_http: boo
         }),
         None => None,
     };
+    let protected = exports("protection").and_then(|(_, name, instance)| {
+        checker.function::<DecideArguments<'_>, ProtectedAnswer>(name, instance, "protected")
+    });
     match (kind, describe, configure, decide) {
         (Some(kind), Some(describe), Some(configure), Some(decide)) if problems.is_empty() => {
-            Ok(Links { kind, describe, configure, decide })
+            Ok(Links { kind, describe, configure, decide, protected })
         }
         _ => Err(problems),
     }
@@ -231,6 +236,7 @@ pub(super) type ConfigureArguments<'a> = (&'a str,);
 pub(super) type ConfigureAnswer = (Result<wit_manifest::Requirements, wit_types::PolicyError>,);
 pub(super) type DecideArguments<'a> = (&'a str, wit_scaling::Observation<'a>);
 pub(super) type DecideAnswer = (Result<wit_scaling::Decision, wit_types::PolicyError>,);
+pub(super) type ProtectedAnswer = (Result<Vec<String>, wit_types::PolicyError>,);
 pub(super) type EvaluateArguments<'a> = (&'a str, wit_health::Observation<'a>);
 pub(super) type EvaluateAnswer = (Result<wit_health::Report, wit_types::PolicyError>,);
 
@@ -282,7 +288,9 @@ fn check_imports(
         let parsed = Name::parse(name);
         let foreign = || LinkProblem::Import { name: excerpt(name), world };
         match (parsed.ours(), import.ty) {
-            (Some("log" | "types" | "manifest" | "scaling" | "health"), _) if !parsed.is_minor("0.1") => {
+            (Some("log" | "types" | "manifest" | "scaling" | "protection" | "health"), _)
+                if !parsed.is_minor("0.1") =>
+            {
                 problems.push(LinkProblem::Version { verb: "imports", name: excerpt(name) });
             }
             (Some("log"), ComponentItem::ComponentInstance(instance)) => {

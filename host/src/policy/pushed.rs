@@ -310,6 +310,14 @@ impl ScalingPolicy for Unwatched {
     async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
         ScalingPolicy::decide(&self.0.component, config, observation).await
     }
+
+    async fn protected(
+        &self,
+        config: &str,
+        observation: &ScalingObservation,
+    ) -> Option<Result<Vec<String>, PolicyFailure>> {
+        ScalingPolicy::protected(&self.0.component, config, observation).await
+    }
 }
 
 #[async_trait]
@@ -335,6 +343,15 @@ impl ScalingPolicy for Watched {
 
     async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
         self.noted(observation.now, ScalingPolicy::decide(&self.component, config, observation).await)
+    }
+
+    async fn protected(
+        &self,
+        config: &str,
+        observation: &ScalingObservation,
+    ) -> Option<Result<Vec<String>, PolicyFailure>> {
+        let answer = ScalingPolicy::protected(&self.component, config, observation).await?;
+        Some(self.noted(observation.now, answer))
     }
 }
 

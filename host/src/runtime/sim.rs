@@ -116,6 +116,23 @@ impl SimRuntime {
         }
     }
 
+    /// Somebody stops a replica through the engine.
+    pub fn stop_outside(&self, id: &ContainerId) {
+        let at = (self.now)();
+        let home = self.lock().homes.get(id).cloned();
+        if let Some(workload) = home {
+            self.send(RuntimeEvent::AskedToEnd { workload, replica: id.clone(), at });
+            self.kill(id, 0);
+        }
+    }
+
+    /// Somebody starts a replica through the engine.
+    pub fn start_outside(&self, id: &ContainerId) {
+        let mut engine = self.lock();
+        // One that is gone is not started.
+        let _ = self.begin(&mut engine, id);
+    }
+
     /// A replica vanishes, behind the host's back.
     pub fn vanish(&self, id: &ContainerId) {
         let home = self.lock().remove(id);
@@ -246,6 +263,7 @@ impl Runtime for SimRuntime {
             ports,
             // One address each, so that a test can break the probes of one replica.
             address: Some(Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(number).unwrap_or(0)).into()),
+            is_protected: workload.labels.get(Workload::PROTECTION).is_some_and(|value| value == "true"),
             usage: None,
         };
         engine.insert(replica.clone());

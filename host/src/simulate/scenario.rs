@@ -278,6 +278,7 @@ fn snapshot(event: &Event, workload: &Workload, begin: Timestamp, now: Timestamp
             error: String::new(),
             ports: BTreeMap::new(),
             address: None,
+            is_protected: false,
             usage: replica.cpu_cores.map(|cpu_cores| Usage {
                 at: now,
                 cpu_cores,

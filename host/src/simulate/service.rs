@@ -64,6 +64,7 @@ impl Service {
             error: String::new(),
             ports: BTreeMap::new(),
             address: None,
+            is_protected: false,
             usage: None,
         });
     }

@@ -295,7 +295,10 @@ impl Store for SqliteStore {
 mod tests {
     use super::*;
     use crate::model::fixtures::workload;
-    use crate::model::{Change, MemoryOwner, PolicyIdentity, PolicyKind, Proposal, Slot, SlotHistory};
+    use crate::model::{
+        Blindness, Change, Dependency, MemoryOwner, PolicyIdentity, PolicyKind, Proposal, Slot, SlotHistory,
+        StoppedOutside,
+    };
     use serde_json::json;
 
     fn open(directory: &Path) -> SqliteStore {
@@ -317,6 +320,12 @@ mod tests {
             health_memory_of: None,
             proposals: vec![Proposal { at: Timestamp(7), count: 3 }],
             changes: vec![Change { at: Timestamp(8), from: 2, to: 3 }],
+            since: Some(Timestamp(1)),
+            blind: Some(Blindness { looks: 2, last: Timestamp(6) }),
+            stopped_outside: [(ContainerId("abc".into()), StoppedOutside { seen: Timestamp(4), is_settled: true })]
+                .into(),
+            protected: [ContainerId("def".into())].into(),
+            dependencies: [(WorkloadKey::stored("db"), Dependency::Up { back: Some(Timestamp(3)) })].into(),
         };
         let shadow = ShadowTally::new(PolicyKind::Scaling, PolicyIdentity::default(), "{}".into(), Timestamp(9));
         let shadows = vec![ShadowTally { memory: vec![3], ..shadow }];

@@ -13,8 +13,7 @@ use jiff_0_2::{Timestamp, Zoned};
 /// Beginnings looked back at for one that holds: what began more often since is told by the latest.
 const LOOKED_BACK: usize = 400;
 
-/// The least time from one beginning to the next that is looked for, to tell a pattern that never comes: four years
-/// have every date of a calendar, but for a 29th of February around a century.
+/// Schedules in a time zone.
 #[derive(Debug)]
 pub struct Calendar {
     zone: TimeZone,
@@ -65,7 +64,7 @@ pub struct Window {
 #[derive(Debug)]
 enum End {
     After(jiff_0_2::SignedDuration),
-    At(Cron),
+    At(Box<Cron>),
 }
 
 fn cron(text: &str, field: &str) -> Result<Cron, String> {
@@ -95,7 +94,7 @@ impl Window {
             (Some(duration), None) => {
                 return Err(format!("{at}.duration-ms` is {duration}; expected 60000 to 31536000000"));
             }
-            (None, Some(until)) => End::At(cron(until, &format!("{at}.until`"))?),
+            (None, Some(until)) => End::At(Box::new(cron(until, &format!("{at}.until`"))?)),
             _ => return Err(format!("{at}`: expected `duration-ms` or `until`, one of them")),
         };
         Ok(Self {

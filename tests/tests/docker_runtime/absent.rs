@@ -46,6 +46,8 @@ fn workload() -> Workload {
         metrics: Default::default(),
         guardrails: None,
         overrides: Default::default(),
+        stop_hook: None,
+        depends_on: Default::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -75,6 +75,8 @@ impl Fixture {
             metrics: Default::default(),
             guardrails: None,
             overrides: Default::default(),
+            stop_hook: None,
+            depends_on: Default::default(),
             command: Some(command.iter().map(|word| (*word).to_owned()).collect()),
         }
     }
@@ -192,7 +194,5 @@ fn import(image: &str) {
 }
 
 fn busybox() -> PathBuf {
-    let places = ["/bin/busybox", "/usr/bin/busybox"].map(Path::new);
-    let found = places.into_iter().find(|place| place.exists());
-    found.expect("a static busybox is needed to make test images: install busybox-static").to_owned()
+    windlass_tests::images::busybox().unwrap()
 }

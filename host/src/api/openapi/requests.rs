@@ -27,7 +27,8 @@ pub struct StartContainerRequest {
     /// What the workload is addressed by instead of its image, so that one image can serve twice: lower-case
     /// letters, digits and hyphens.
     pub name: Option<String>,
-    /// Labels of each replica; `windlass.` and `orchestrator.` are reserved.
+    /// Labels of each replica; `windlass.` and `orchestrator.` are reserved, but for `windlass.scale-in-protection`:
+    /// `true` protects what is created from now on from a policy that wants fewer.
     pub labels: Option<BTreeMap<String, String>>,
     /// Networks each replica joins; they exist already.
     pub networks: Option<Vec<String>>,
@@ -46,6 +47,12 @@ pub struct StartContainerRequest {
     pub guardrails: Option<GuardrailsRequest>,
     /// Replaces the image's command.
     pub command: Option<Vec<String>>,
+    /// What a replica is told before it is stopped.
+    pub stop_hook: Option<StopHookRequest>,
+    /// Workloads, by image or name, that must be up for this one: while one is down nothing of this one is created, healed or
+    /// scaled, and when it is back what ran without it is restarted. They are there already.
+    #[schema(max_items = 16)]
+    pub depends_on: Option<Vec<String>>,
 }
 
 /// What each replica may use.
@@ -157,6 +164,57 @@ pub struct GuardrailsRequest {
     /// Of a count that falls; by default to the highest proposal of 5 min, by 100 % in 15 s.
     #[schema(nullable = false)]
     pub scale_down: Option<DirectionRequest>,
+    /// Time from when Windlass first looks after the workload in which no policy shrinks it: a number of seconds, or text
+    /// such as `5m`; 0 s to 1 h, 5 min if absent.
+    #[schema(value_type = Option<Value>)]
+    pub grace: Option<Value>,
+    /// What is proposed where no metric has a value any more; null or absent: the count stays.
+    pub fallback: Option<FallbackRequest>,
+}
+
+/// A count for the time in which nothing is known. Windows, rates and bounds hold over it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FallbackRequest {
+    /// How many.
+    #[schema(minimum = 0, maximum = 1000)]
+    pub replicas: u32,
+    /// Looks in a row at which no metric had a value, before it is.
+    #[schema(default = 3, minimum = 1, maximum = 1000, nullable = false)]
+    pub after: Option<u32>,
+}
+
+/// What a replica is told before it is stopped: `http` or `exec`, one of them.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StopHookRequest {
+    /// `POST path` on a port of the replica; the body is `{"image", "container_id", "name", "reason"}`.
+    pub http: Option<StopHookHttpRequest>,
+    /// A command in the replica.
+    pub exec: Option<StopHookExecRequest>,
+    /// How long it is waited for: a number of seconds, or text such as `30s`; 10 ms to 1 min, 10 s if absent.
+    #[schema(value_type = Option<Value>)]
+    pub timeout: Option<Value>,
+}
+
+/// A request to a replica before it is stopped.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StopHookHttpRequest {
+    /// Port inside the replica.
+    #[schema(minimum = 1)]
+    pub port: u16,
+    /// Begins with `/`; `/` if absent.
+    #[schema(nullable = false)]
+    pub path: Option<String>,
+}
+
+/// A command in a replica before it is stopped.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StopHookExecRequest {
+    /// Program and arguments.
+    pub command: Vec<String>,
 }
 
 /// Guardrails of one direction. Durations are a number of seconds, or text such as `5m`.
@@ -310,8 +368,12 @@ pub struct SampleRequest {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeRequest {
-    /// `running` or `stopped`.
-    pub status: String,
+    /// `running` or `stopped`; absent: it is left as it is.
+    #[schema(nullable = false)]
+    pub status: Option<String>,
+    /// Whether it is protected from a policy that wants fewer; absent: it is left as it is.
+    #[schema(nullable = false)]
+    pub scale_in_protection: Option<bool>,
 }
 
 /// Every error (RFC 9457).

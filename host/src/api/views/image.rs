@@ -3,7 +3,7 @@
 use super::{ActionView, ContainerSummary, DesiredBounds, ImageSummary, ResourcesView};
 use crate::api::guardrails;
 use crate::api::metrics::shown;
-use crate::api::overrides;
+use crate::api::{overrides, stop_hook};
 use crate::control::report::PolicyReport;
 use crate::control::{PassReport, WorkloadView};
 use crate::model::facts::HealthStatus;
@@ -38,6 +38,8 @@ pub struct ReplicaView {
     pub exit_code: Option<i32>,
     /// The kernel killed the last process for memory.
     pub out_of_memory: bool,
+    /// Its label or an operator protects it from a policy that wants fewer.
+    pub scale_in_protection: bool,
 }
 
 /// How one policy answered in a pass.
@@ -171,6 +173,10 @@ pub struct DesiredView {
     /// How fast the count may follow what is proposed, in the form of the start request; durations in seconds.
     #[schema(value_type = Object)]
     pub guardrails: Value,
+    /// What a replica is told before it is stopped, in the form of the start request; durations in seconds.
+    pub stop_hook: Option<Value>,
+    /// Workloads that must be up for this one.
+    pub depends_on: Vec<String>,
     /// What an operator says over the policy: `paused`, `freeze_scale_up`, `freeze_scale_down`, and `force`, null or
     /// `{"replicas", "until"}`.
     #[schema(value_type = Object)]
@@ -189,6 +195,9 @@ pub struct ObservedView {
     pub running: usize,
     /// Containers stopped by an operator.
     pub held: usize,
+    /// Names of containers that somebody stopped through the engine: they are left so until somebody starts or removes
+    /// them, or resumes scaling.
+    pub stopped_outside: Vec<String>,
     /// Every container, oldest first.
     pub containers: Vec<ReplicaView>,
 }
@@ -225,6 +234,7 @@ impl From<&WorkloadView> for ImageView {
             finished_at: replica.finished_at.map(|at| at.0),
             exit_code: replica.exit_code,
             out_of_memory: replica.out_of_memory,
+            scale_in_protection: replica.is_protected || view.protected.contains(&replica.id),
         });
         Self {
             image,
@@ -244,6 +254,8 @@ impl From<&WorkloadView> for ImageView {
                 shadow_policies: workload.policies.shadows.iter().map(choice).collect(),
                 metrics: workload.metrics.iter().map(|(name, metric)| (name.clone(), shown(metric))).collect(),
                 guardrails: guardrails::shown(&workload.guardrails.clone().unwrap_or_default()),
+                stop_hook: workload.stop_hook.as_ref().map(stop_hook::shown),
+                depends_on: workload.depends_on.iter().map(ToString::to_string).collect(),
                 overrides: overrides::shown(&workload.overrides),
                 mode: workload.policies.mode,
             },
@@ -251,6 +263,10 @@ impl From<&WorkloadView> for ImageView {
                 replicas: view.replicas.len() - held,
                 running: view.replicas.iter().filter(|replica| !is_held(replica) && replica.is_alive()).count(),
                 held,
+                stopped_outside: (view.replicas.iter())
+                    .filter(|replica| view.stopped_outside.contains(&replica.id))
+                    .map(|replica| replica.name.clone())
+                    .collect(),
                 containers: containers.collect(),
             },
             last_pass: view.last_pass.as_ref().map(|pass| PassView::of(pass, &view.replicas)),

@@ -31,6 +31,7 @@ fn replica(id: &str, phase: Phase, status: &str) -> Replica {
             BTreeMap::new()
         },
         address: None,
+        is_protected: false,
         usage: Some(Usage {
             at: Timestamp(4_000),
             cpu_cores: 0.25,
@@ -104,10 +105,14 @@ fn view() -> WorkloadView {
             metrics: Default::default(),
             guardrails: None,
             overrides: Default::default(),
+            stop_hook: None,
+            depends_on: Default::default(),
         },
         health: BTreeMap::from([(running.id.clone(), HealthStatus::Healthy)]),
         health_reasons: BTreeMap::from([(running.id.clone(), "3 probes answered".into())]),
         held: BTreeSet::from([held.id.clone()]),
+        stopped_outside: BTreeSet::new(),
+        protected: BTreeSet::from([running.id.clone()]),
         replicas: vec![running, held],
         shadows: vec![],
         last_pass: Some(pass()),
@@ -328,6 +333,8 @@ fn a_workload_is_shown_with_what_runs_and_why() {
         "shadow_policies": [],
         "metrics": {},
         "guardrails": {
+          "fallback": null,
+          "grace": 300.0,
           "scale_down": {
             "cooldown": 0.0,
             "rates": [
@@ -355,6 +362,8 @@ fn a_workload_is_shown_with_what_runs_and_why() {
             "window": 0.0
           }
         },
+        "stop_hook": null,
+        "depends_on": [],
         "overrides": {
           "force": null,
           "freeze_scale_down": false,
@@ -367,6 +376,7 @@ fn a_workload_is_shown_with_what_runs_and_why() {
         "replicas": 1,
         "running": 1,
         "held": 1,
+        "stopped_outside": [],
         "containers": [
           {
             "container_id": "aa",
@@ -387,7 +397,8 @@ fn a_workload_is_shown_with_what_runs_and_why() {
             "started_at": 2000,
             "finished_at": null,
             "exit_code": null,
-            "out_of_memory": false
+            "out_of_memory": false,
+            "scale_in_protection": true
           },
           {
             "container_id": "bb",
@@ -401,7 +412,8 @@ fn a_workload_is_shown_with_what_runs_and_why() {
             "started_at": 2000,
             "finished_at": 3000,
             "exit_code": 0,
-            "out_of_memory": false
+            "out_of_memory": false,
+            "scale_in_protection": false
           }
         ]
       },

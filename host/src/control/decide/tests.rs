@@ -5,7 +5,8 @@ use crate::model::facts::{HealthReport, ScalingDecision};
 use crate::model::fixtures::{exited, running, workload};
 use crate::model::verdict::FailedMetrics;
 use crate::model::{
-    FailureKind, Force, Guardrails, Overrides, PolicyFailure, PolicyIdentity, PolicyOutcome, Stages, WorkloadKey,
+    ContainerId, FailureKind, Fallback, Force, Guardrails, Overrides, PolicyFailure, PolicyIdentity, PolicyOutcome,
+    Stages, WorkloadKey,
 };
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
@@ -50,6 +51,7 @@ struct Pass {
     scaling: Result<ScalingDecision, PolicyFailure>,
     health: Result<HealthReport, PolicyFailure>,
     failed_metrics: FailedMetrics,
+    protected: BTreeSet<ContainerId>,
 }
 
 impl Pass {
@@ -66,16 +68,22 @@ impl Pass {
             scaling: proposes(target),
             health: says(&[]),
             failed_metrics: FailedMetrics::default(),
+            protected: BTreeSet::new(),
         }
     }
 
     fn decide(&self) -> Plan {
+        self.decide_at(NOW)
+    }
+
+    fn decide_at(&self, now: Timestamp) -> Plan {
         let verdict = Verdict {
             health: PolicyOutcome { policy: identity("liveness"), answer: self.health.clone() },
             scaling: PolicyOutcome { policy: identity("min-max"), answer: self.scaling.clone() },
             failed_metrics: self.failed_metrics.clone(),
+            protected: self.protected.clone(),
         };
-        decide(&self.desired, &self.snapshot, &verdict, &self.history, &self.settings, NOW)
+        decide(&self.desired, &self.snapshot, &verdict, &self.history, &self.settings, now)
     }
 
     fn restarted(mut self, slot: u32, restarts: u32, ago: Duration) -> Self {
@@ -268,9 +276,168 @@ fn nothing_shrinks_while_replicas_are_still_to_come() {
 }
 
 #[test]
+fn a_workload_that_is_new_here_is_not_shrunk_by_its_policy_for_a_while() {
+    let mut desired = Workload { target: 4, ..workload("web", 1, 9) };
+    let steered = |desired: &Workload, since: Option<u64>, proposal| {
+        let mut pass = Pass::of(desired, replicas(desired, 4));
+        pass.desired.guardrails = Some(Guardrails { grace: Duration::from_secs(60), ..Guardrails::none() });
+        (pass.history.since, pass.scaling) = (since.map(Timestamp), proposes(proposal));
+        pass.decide()
+    };
+    let plan = steered(&desired, None, 2);
+    assert_eq!((plan.target, plan.history.since), (4, Some(NOW)));
+    let why = "held at 4: the workload is new here, and nothing of it shrinks until 1970-01-12T13:47:40Z; `min-max` proposed 2: because";
+    assert_eq!(plan.reason, why);
+    assert_eq!(steered(&desired, Some(NOW.0 - 59_999), 2).target, 4);
+    assert_eq!(steered(&desired, Some(NOW.0 - 60_000), 2).target, 2);
+    assert_eq!(steered(&desired, None, 6).target, 6, "it may grow");
+    desired.bounds = crate::model::Bounds::new(1, 3).expect("bounds");
+    assert_eq!(steered(&desired, None, 2).target, 3, "bounds hold at once");
+}
+
+#[test]
+fn where_no_metric_has_a_value_for_long_enough_the_fallback_is_proposed() {
+    let desired = Workload { target: 4, ..workload("web", 1, 9) };
+    let mut pass = Pass::of(&desired, replicas(&desired, 4));
+    pass.failed_metrics = FailedMetrics { failed: vec!["`queue` is stale".to_owned()], are_all: true };
+    pass.scaling = unavailable();
+    let fallback = Some(Fallback { replicas: 2, after: 3 });
+    pass.desired.guardrails = Some(Guardrails { fallback, ..Guardrails::none() });
+    let look = |pass: &mut Pass, seconds: u64| {
+        let plan = pass.decide_at(Timestamp(NOW.0 + seconds * 1_000));
+        pass.history = plan.history;
+        (plan.target, plan.reason)
+    };
+    assert_eq!(look(&mut pass, 0).0, 4);
+    // Looks that come at once, since something wakes it, are one.
+    assert_eq!((look(&mut pass, 1).0, look(&mut pass, 2).0, look(&mut pass, 15).0), (4, 4, 4));
+    let why = "no metric has had a value for 3 looks and more (`queue` is stale)";
+    assert_eq!(look(&mut pass, 30), (2, why.to_owned()));
+    // It is a proposal like any other: an operator's word is over it, and so are the guardrails.
+    pass.desired.overrides.paused = true;
+    assert_eq!(look(&mut pass, 45).0, 4);
+    pass.desired.overrides.paused = false;
+    pass.desired.guardrails = Some(Guardrails { fallback, ..Guardrails::default() });
+    pass.history.proposals.clear();
+    assert_eq!(
+        look(&mut pass, 400),
+        (4, format!("the fallback proposed 2, steered to 4: 4 is the highest proposal of the last 300 s; {why}"))
+    );
+    // One value, and it begins anew.
+    pass.failed_metrics = FailedMetrics::default();
+    pass.scaling = proposes(4);
+    look(&mut pass, 415);
+    assert_eq!(pass.history.blind, None);
+}
+
+#[test]
+fn a_policy_spares_what_is_protected_and_bounds_and_operators_do_not() {
+    let desired = Workload { target: 4, ..workload("web", 1, 9) };
+    let mut there = replicas(&desired, 4);
+    there[0].is_protected = true;
+    let mut pass = Pass::of(&desired, there.clone());
+    pass.protected = [there[2].id.clone()].into();
+    assert_eq!(removed(&Pass { scaling: proposes(1), ..pass }.decide()), [there[1].id.as_str(), there[3].id.as_str()]);
+    let mut pass = Pass::of(&desired, there.clone());
+    pass.history.protected = [there[1].id.clone(), ContainerId("gone".to_owned())].into();
+    pass.scaling = proposes(1);
+    let ids = |indices: &[usize]| -> Vec<String> { indices.iter().map(|index| there[*index].id.to_string()).collect() };
+    let plan = pass.decide();
+    assert_eq!((plan.target, removed(&plan)), (1, ids(&[2, 3]).iter().map(String::as_str).collect()));
+    assert_eq!(plan.reason, "because; 1 more than that are protected from scaling in");
+    assert_eq!(plan.history.protected.len(), 1, "what is gone is forgotten");
+    // One that is ill is no loss.
+    pass.snapshot.health.insert(there[1].id.clone(), HealthStatus::Unhealthy);
+    assert_eq!(removed(&pass.decide()), ids(&[1, 2, 3]));
+    pass.snapshot.health.clear();
+    pass.desired.bounds = crate::model::Bounds::new(1, 1).expect("bounds");
+    assert_eq!(removed(&pass.decide()), ids(&[2, 3, 0]));
+    pass.desired.bounds = desired.bounds;
+    let until = Timestamp(NOW.0 + 1_000);
+    pass.desired.overrides.force = Some(Force { replicas: 1, until });
+    assert_eq!(removed(&pass.decide()), ids(&[2, 3, 0]));
+}
+
+#[test]
+fn what_was_stopped_outside_is_left_so_and_all_of_it_is_a_pause() {
+    let desired = Workload { target: 2, ..workload("web", 1, 5) };
+    let mut there = replicas(&desired, 2);
+    there[0] = exited(there[0].clone(), 0);
+    let pass_over = |there: &[Replica], stopped: &[usize], history: History| {
+        let mut pass = Pass::of(&desired, there.to_vec());
+        pass.history = History { slots: pass.history.slots.clone(), ..history };
+        pass.snapshot.stopped_outside = stopped.iter().map(|index| there[*index].id.clone()).collect();
+        let ended: Vec<_> = there.iter().filter(|it| !it.is_alive()).map(|it| (it, Remedy::Replace)).collect();
+        pass.health = says(&ended);
+        pass.scaling = proposes(3);
+        pass
+    };
+    let plan = pass_over(&there, &[0], History::default()).decide();
+    assert_eq!((healed(&plan), created_slots(&plan)), (0, vec![3]), "the policy goes on about the others");
+    assert_eq!(plan.reason, "because; 1 replica was stopped outside of Windlass and is left so");
+    // A host that began anew does not know who stopped it, and remembers, once the engine answered for long enough.
+    let later = Timestamp(NOW.0 + 60_000);
+    let settled = pass_over(&there, &[], plan.history.clone()).decide_at(later);
+    assert_eq!(healed(&settled), 0);
+    let mut again = pass_over(&there, &[], settled.history.clone());
+    again.snapshot.engine_lost = later;
+    assert_eq!(healed(&again.decide_at(later)), 0);
+    // An engine that shuts down asks everything to end, and is gone: that is nobody's word.
+    let mut lost = pass_over(&there, &[], plan.history);
+    lost.snapshot.engine_lost = later;
+    assert_eq!(healed(&lost.decide_at(later)), 1);
+    let plan = settled;
+    there[1] = exited(there[1].clone(), 0);
+    let plan = pass_over(&there, &[1], plan.history).decide();
+    assert_eq!((plan.target, plan.steps.len()), (2, 0));
+    let why = "held at 2: all of it was stopped outside of Windlass, which is taken for a pause; `min-max` proposed 3: \
+               because; 2 replicas were stopped outside of Windlass and are left so";
+    assert_eq!(plan.reason, why);
+    // Started again, it is as ever.
+    let running_again = replicas(&desired, 2);
+    let plan = pass_over(&running_again, &[], plan.history).decide();
+    assert_eq!((plan.target, plan.history.stopped_outside.len()), (3, 0));
+    // The host's own restart that went wrong half way is no pause.
+    let one = exited(running(&desired, 1, 1_000), 0);
+    let pass = pass_over(std::slice::from_ref(&one), &[0], History::default());
+    let pass = pass.restarted(1, 1, Duration::from_secs(60));
+    assert_eq!(healed(&pass.decide()), 1);
+}
+
+#[test]
+fn while_what_it_depends_on_is_down_nothing_of_it_changes() {
+    let desired = Workload { target: 3, ..workload("web", 1, 9) };
+    let mut there = replicas(&desired, 2);
+    there[1] = exited(there[1].clone(), 1);
+    let mut pass = Pass::of(&desired, there.clone());
+    pass.snapshot.dependencies = [(WorkloadKey::stored("db"), Some(false))].into();
+    pass.scaling = proposes(6);
+    pass.health = says(&[(&there[1], Remedy::Replace)]);
+    let plan = pass.decide();
+    assert_eq!((plan.target, plan.steps.as_slice()), (3, &[][..]));
+    assert_eq!(plan.reason, "held at 3: `db`, which it depends on, is down; until then nothing is created or healed");
+    // Back: what ended is replaced, and what ran without it is restarted when that one serves.
+    pass.history = plan.history;
+    pass.history.slots.insert(Slot(1), SlotHistory::default());
+    pass.snapshot.dependencies = [(WorkloadKey::stored("db"), Some(true))].into();
+    let plan = pass.decide();
+    assert_eq!((plan.target, healed(&plan)), (6, 1));
+    there[1] = running(&desired, 2, NOW.0);
+    pass.snapshot.replicas = there.clone();
+    (pass.history, pass.health) = (plan.history, says(&[]));
+    let plan = pass.decide();
+    let restarted = Step::Restart {
+        replica: there[0].id.clone(),
+        reason: "`db`, which it depends on, was down and is back".to_owned(),
+    };
+    assert!(plan.steps.contains(&restarted), "{:?}", plan.steps);
+}
+
+#[test]
 fn a_proposal_is_smoothed_and_each_stage_is_told() {
     let desired = Workload { target: 2, ..workload("web", 1, 9) };
     let mut pass = Pass::of(&desired, replicas(&desired, 2));
+    pass.history.since = Some(Timestamp(0));
     pass.desired.guardrails = None;
     pass.scaling = proposes(50);
     let plan = pass.decide();

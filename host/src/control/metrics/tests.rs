@@ -2,6 +2,7 @@
 
 use super::answer::{pointed, printed, prometheus};
 use super::*;
+use crate::model::facts::HealthStatus;
 use crate::model::fixtures::{running, workload};
 use crate::model::{Metric, MetricSource};
 

@@ -76,6 +76,17 @@ fn a_rate_counts_changes_of_both_directions_and_never_turns_a_step_round() {
 }
 
 #[test]
+fn the_way_to_nothing_is_as_gradual_as_any_other() {
+    let mut guardrails = Guardrails::none();
+    guardrails.down.rates = vec![rate(Amount::Count(2), 60)];
+    assert_eq!(steered(&guardrails, 5, &[(0, 0), (30, 0), (60, 0), (120, 0)]), [3, 3, 1, 0]);
+    guardrails.down.rates = vec![rate(Amount::Percent(50), 60)];
+    assert_eq!(steered(&guardrails, 5, &[(0, 0), (60, 0), (120, 0)]), [2, 1, 0]);
+    guardrails.down.window = seconds(300);
+    assert_eq!(steered(&guardrails, 1, &[(0, 0), (299, 0), (300, 0)]), [1, 1, 0]);
+}
+
+#[test]
 fn a_disabled_direction_does_not_move() {
     let mut guardrails = Guardrails::none();
     guardrails.down.select = Select::Disabled;

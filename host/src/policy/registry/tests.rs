@@ -46,7 +46,7 @@ async fn the_built_in_policies_import_nothing_but_the_log() {
     let registry = registry().await;
     let listed = registry.list();
     let names: Vec<&str> = listed.iter().map(|policy| policy.name.as_str()).collect();
-    assert_eq!(names, ["liveness", "min-max", "pass-through", "step", "target-tracking"]);
+    assert_eq!(names, ["liveness", "min-max", "pass-through", "schedule", "step", "target-tracking"]);
     for policy in &listed {
         for import in &policy.imports {
             // `types` holds no function: it is there for the names of the types in the exports.

@@ -89,6 +89,7 @@ pub(super) fn replica(
         error: state.error.clone().unwrap_or_default(),
         ports: network.filter(|_| running).map(ports).unwrap_or_default(),
         address: if running { address(inspected, network, facts, seen) } else { None },
+        is_protected: identity.is_protected,
         usage: None,
     })
 }
@@ -203,6 +204,8 @@ mod tests {
             metrics: Default::default(),
             guardrails: None,
             overrides: Default::default(),
+            stop_hook: None,
+            depends_on: Default::default(),
         }
     }
 

@@ -3,7 +3,9 @@
 use super::connect::Engine;
 use super::failure::Failure;
 use super::labels;
+#[cfg(test)]
 use crate::model::WorkloadKey;
+use crate::model::{ContainerId, Timestamp};
 use crate::runtime::{RuntimeError, RuntimeEvent};
 use bollard::models::EventMessage;
 use bollard::query_parameters::EventsOptionsBuilder;
@@ -12,7 +14,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// What may change what a pass would see. `exec_…` is left out: each health check sends three.
-const KINDS: [&str; 5] = ["die", "oom", "health_status", "destroy", "start"];
+const KINDS: [&str; 6] = ["die", "oom", "health_status", "destroy", "start", "kill"];
+/// Signals that do not ask a process to end in good order: SIGHUP, SIGKILL, SIGUSR1, SIGUSR2. Any other may be an image's
+/// own signal for that.
+const NO_REQUESTS: [&str; 4] = ["1", "9", "10", "12"];
 /// Wait before the first attempt to reconnect; doubled by each that fails or does not last.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// The longest wait; a connection that lasted this long is a success.
@@ -78,8 +83,8 @@ impl Subscription {
                     };
                     match message {
                         Ok(message) => {
-                            if let Some(workload) = message.and_then(|message| concerns(&message, &self.instance)) {
-                                return RuntimeEvent::Changed(workload);
+                            if let Some(event) = message.and_then(|message| told(&message, &self.instance)) {
+                                return event;
                             }
                         }
                         Err(failure) => {
@@ -121,19 +126,28 @@ fn seconds_and_nanoseconds(text: &str) -> Option<String> {
     Some(format!("{}.{:09}", time.as_second(), time.subsec_nanosecond()))
 }
 
-/// The workload that a message is about; none when it is not about a container of ours.
-fn concerns(message: &EventMessage, instance: &str) -> Option<WorkloadKey> {
-    let attributes = message.actor.as_ref()?.attributes.as_ref()?;
-    labels::identify(attributes, instance).map(|identity| identity.workload)
+/// What a message says; none when it is not about a container of ours, or says nothing that matters.
+fn told(message: &EventMessage, instance: &str) -> Option<RuntimeEvent> {
+    let actor = message.actor.as_ref()?;
+    let attributes = actor.attributes.as_ref()?;
+    let workload = labels::identify(attributes, instance)?.workload;
+    if message.action.as_deref() != Some("kill") {
+        return Some(RuntimeEvent::Changed(workload));
+    }
+    let signal = attributes.get("signal")?;
+    let at = Timestamp(u64::try_from(message.time_nano?).ok()? / 1_000_000);
+    let replica = ContainerId(actor.id.clone()?);
+    (!NO_REQUESTS.contains(&signal.as_str())).then_some(RuntimeEvent::AskedToEnd { workload, replica, at })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn message(attributes: &serde_json::Value) -> EventMessage {
+    fn message(action: &str, attributes: &serde_json::Value) -> EventMessage {
         serde_json::from_value(serde_json::json!({
-            "Type": "container", "Action": "die", "Actor": {"ID": "ab", "Attributes": attributes}
+            "Type": "container", "Action": action, "Actor": {"ID": "ab", "Attributes": attributes},
+            "timeNano": 1_700_000_000_123_456_789_i64
         }))
         .unwrap()
     }
@@ -142,10 +156,32 @@ mod tests {
     fn a_message_concerns_the_workload_its_labels_name() {
         let ours = serde_json::json!({"orchestrator.image": "web:1", "windlass.instance": "i", "windlass.slot": "0",
             "windlass.workload": "web", "exitCode": "137", "name": "web-0-x"});
-        assert_eq!(concerns(&message(&ours), "i").unwrap().as_str(), "web");
-        assert_eq!(concerns(&message(&ours), "other"), None);
-        assert_eq!(concerns(&message(&serde_json::json!({"name": "x"})), "i"), None);
-        assert_eq!(concerns(&EventMessage::default(), "i"), None);
+        let died = message("die", &ours);
+        assert_eq!(told(&died, "i"), Some(RuntimeEvent::Changed(WorkloadKey::stored("web"))));
+        assert_eq!(told(&died, "other"), None);
+        assert_eq!(told(&message("die", &serde_json::json!({"name": "x"})), "i"), None);
+        assert_eq!(told(&EventMessage::default(), "i"), None);
+    }
+
+    #[test]
+    fn a_signal_asks_to_end_but_for_those_that_kill_or_mean_something_else() {
+        let signalled = |signal: &str| {
+            let attributes = serde_json::json!({"orchestrator.image": "web:1", "windlass.instance": "i",
+                "windlass.slot": "0", "windlass.workload": "web", "signal": signal});
+            told(&message("kill", &attributes), "i")
+        };
+        let asked = RuntimeEvent::AskedToEnd {
+            workload: WorkloadKey::stored("web"),
+            replica: ContainerId("ab".to_owned()),
+            at: Timestamp(1_700_000_000_123),
+        };
+        // SIGINT, SIGQUIT, SIGTERM, and what Apache's image asks for.
+        for signal in ["2", "3", "15", "28"] {
+            assert_eq!(signalled(signal), Some(asked.clone()), "{signal}");
+        }
+        for signal in ["1", "9", "10", "12"] {
+            assert_eq!(signalled(signal), None, "{signal}");
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub(super) struct Identity {
     pub(super) workload: WorkloadKey,
     pub(super) image: String,
     pub(super) slot: Slot,
+    pub(super) is_protected: bool,
 }
 
 /// Reads the labels of a container; none: it is not this instance's, whatever else it is.
@@ -36,6 +37,7 @@ pub(super) fn identify(labels: &HashMap<String, String>, instance: &str) -> Opti
         workload: WorkloadKey::stored(labels.get(WORKLOAD)?),
         image: labels.get(IMAGE)?.clone(),
         slot: Slot(labels.get(SLOT)?.parse().ok()?),
+        is_protected: labels.get(Workload::PROTECTION).is_some_and(|value| value == "true"),
     })
 }
 
@@ -44,7 +46,7 @@ pub(super) fn of_replica(settings: &EngineSettings, workload: &Workload, slot: S
     let mut labels: HashMap<String, String> = workload
         .labels
         .iter()
-        .filter(|(name, _)| !RESERVED.iter().any(|prefix| name.starts_with(prefix)))
+        .filter(|(name, _)| *name == Workload::PROTECTION || !RESERVED.iter().any(|it| name.starts_with(it)))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     labels.insert(IMAGE.to_owned(), workload.image.to_string());

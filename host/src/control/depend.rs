@@ -1,0 +1,117 @@
+//! Workloads that depend on others: they wait while one is down, and what ran without it is restarted. Pure, as `decide` is.
+
+use crate::model::{Dependency, History, Phase, Replica, Snapshot, Step, Timestamp};
+
+/// Takes in how the dependencies are. What is waited for, in words; none: all of them are up.
+pub(super) fn note_dependencies(snapshot: &Snapshot, history: &mut History, now: Timestamp) -> Option<String> {
+    history.dependencies.retain(|key, _| snapshot.dependencies.contains_key(key));
+    let mut waits = None;
+    for (key, is_up) in &snapshot.dependencies {
+        let known = history.dependencies.get(key).copied();
+        let (state, trouble) = match (is_up, known) {
+            // A host that has just begun knows nothing of it, which is no reason to restart anything.
+            (None, known) => (known, Some("is not known yet")),
+            (Some(false), _) => (Some(Dependency::Down), Some("is down")),
+            (Some(true), Some(Dependency::Down)) => (Some(Dependency::Up { back: Some(now) }), None),
+            (Some(true), Some(up)) => (Some(up), None),
+            (Some(true), None) => (Some(Dependency::Up { back: None }), None),
+        };
+        if let Some(state) = state {
+            history.dependencies.insert(key.clone(), state);
+        }
+        if let (Some(trouble), None) = (trouble, &waits) {
+            waits = Some(format!("`{key}`, which it depends on, {trouble}"));
+        }
+    }
+    waits
+}
+
+/// Restarts what ran while a dependency was down: at most `cap` at once, those counted that are not ready yet; the others
+/// wait for them.
+pub(super) fn restarted(
+    counted: &[&Replica],
+    snapshot: &Snapshot,
+    history: &mut History,
+    cap: usize,
+    now: Timestamp,
+) -> Vec<Step> {
+    let back = |state: &Dependency| match state {
+        Dependency::Up { back } => *back,
+        Dependency::Down => None,
+    };
+    let Some((key, back)) =
+        history.dependencies.iter().filter_map(|(key, state)| Some((key, back(state)?))).max_by_key(|(_, back)| *back)
+    else {
+        return Vec::new();
+    };
+    let reason = format!("`{key}`, which it depends on, was down and is back");
+    let is_stale =
+        |replica: &Replica| replica.phase == Phase::Running && replica.started_at.is_some_and(|started| started < back);
+    let is_ready = |replica: &Replica| replica.is_alive() && snapshot.health_of(&replica.id).is_ready();
+    let not_ready = counted.iter().filter(|replica| !(is_stale(replica) || is_ready(replica))).count();
+    let stale = counted.iter().filter(|it| is_stale(it)).take(cap.saturating_sub(not_ready));
+    stale
+        .map(|replica| {
+            let slot = history.slots.entry(replica.slot).or_default();
+            slot.process_restarts = slot.process_restarts.saturating_add(1);
+            // Not counted as a restart in a row: it did not fail.
+            slot.last_restart = Some(slot.last_restart.map_or(now, |last| last.max(now)));
+            Step::Restart { replica: replica.id.clone(), reason: reason.clone() }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::WorkloadKey;
+    use crate::model::facts::HealthStatus;
+    use crate::model::fixtures::{running, workload};
+    use std::collections::BTreeMap;
+
+    fn seen(is_up: Option<bool>) -> Snapshot {
+        Snapshot { dependencies: BTreeMap::from([(WorkloadKey::stored("db"), is_up)]), ..Snapshot::default() }
+    }
+
+    fn noted(history: &mut History, is_up: Option<bool>, now: u64) -> Option<String> {
+        note_dependencies(&seen(is_up), history, Timestamp(now))
+    }
+
+    #[test]
+    fn what_is_down_is_waited_for_and_its_return_is_noted_once() {
+        let mut history = History::default();
+        assert_eq!(noted(&mut history, None, 1).as_deref(), Some("`db`, which it depends on, is not known yet"));
+        assert!(history.dependencies.is_empty());
+        assert_eq!(noted(&mut history, Some(true), 2), None);
+        assert_eq!(noted(&mut history, Some(false), 3).as_deref(), Some("`db`, which it depends on, is down"));
+        // The host begins anew meanwhile.
+        assert!(noted(&mut history, None, 4).is_some());
+        assert_eq!((noted(&mut history, Some(true), 5), noted(&mut history, Some(true), 6)), (None, None));
+        let db = WorkloadKey::stored("db");
+        assert_eq!(history.dependencies[&db], Dependency::Up { back: Some(Timestamp(5)) });
+        note_dependencies(&Snapshot::default(), &mut history, Timestamp(7));
+        assert!(history.dependencies.is_empty(), "what it does not depend on any more is forgotten");
+    }
+
+    #[test]
+    fn what_ran_without_it_is_restarted_a_share_at_a_time() {
+        let web = workload("web", 3, 3);
+        let replicas = [running(&web, 1, 100), running(&web, 2, 200), running(&web, 3, 900)];
+        let counted: Vec<&Replica> = replicas.iter().collect();
+        let mut history = History::default();
+        let mut snapshot = Snapshot { replicas: replicas.to_vec(), ..seen(Some(true)) };
+        let restarts = |snapshot: &Snapshot, history: &mut History| {
+            let steps = restarted(&counted, snapshot, history, 1, Timestamp(1_000));
+            steps.iter().map(|step| (step.clone(), step.reason().to_owned())).collect::<Vec<_>>()
+        };
+        assert!(restarts(&snapshot, &mut history).is_empty());
+        history.dependencies.insert(WorkloadKey::stored("db"), Dependency::Up { back: Some(Timestamp(500)) });
+        let steps = restarts(&snapshot, &mut history);
+        let reason = "`db`, which it depends on, was down and is back".to_owned();
+        assert_eq!(steps, [(Step::Restart { replica: replicas[0].id.clone(), reason: reason.clone() }, reason)]);
+        assert_eq!(history.slots[&replicas[0].slot].restarts, 0, "it did not fail");
+        // One that is starting again is waited for.
+        snapshot.health.insert(replicas[2].id.clone(), HealthStatus::Starting);
+        assert!(restarts(&snapshot, &mut history).is_empty());
+    }
+}
