@@ -3,7 +3,7 @@
 //! What a clock that is put forward skips begins at the first minute after the gap; what it repeats begins once, unless the
 //! hour is left open (`croner`, which follows the Open Cron Pattern Specification and Vixie cron).
 
-use crate::config::{Entry, OnHolidays};
+use crate::config::{Config, Entry, OnHolidays};
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff_0_2::civil::Date;
@@ -122,6 +122,39 @@ pub struct Holding {
 }
 
 impl Calendar {
+    /// What a configuration says.
+    ///
+    /// # Errors
+    /// A sentence that names the field.
+    pub fn of(config: &Config) -> Result<Self, String> {
+        if !(1..=64).contains(&config.schedules.len()) {
+            return Err(format!("`schedules` has {} entries; expected 1 to 64", config.schedules.len()));
+        }
+        let holiday = |(index, text): (usize, &String)| {
+            Holiday::parse(text).ok_or_else(|| {
+                format!("`holidays[{index}]` is `{text}`; expected a date as `2026-12-25`, or `12-25` of every year")
+            })
+        };
+        let holidays = config.holidays.iter().enumerate().map(holiday).collect::<Result<_, _>>()?;
+        let windows = config.schedules.iter().enumerate().map(|(index, entry)| {
+            let at = format!("`schedules[{index}]");
+            if entry.min.is_none() && entry.max.is_none() {
+                return Err(format!("{at}`: expected `min`, `max` or both"));
+            }
+            if let (Some(min), Some(max)) = (entry.min, entry.max)
+                && min > max
+            {
+                return Err(format!("{at}.min` is {min}, above its `max` of {max}"));
+            }
+            Window::parse(entry, &at)
+        });
+        let windows = windows.collect::<Result<_, _>>()?;
+        if let Some(inner) = &config.inner {
+            inner.check().map_err(|why| format!("`inner`: {why}"))?;
+        }
+        Self::new(&config.timezone, windows, holidays)
+    }
+
     /// Schedules in a time zone.
     ///
     /// # Errors

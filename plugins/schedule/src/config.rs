@@ -1,6 +1,5 @@
 //! The settings of the schedule policy.
 
-use crate::calendar::{Calendar, Holiday, Window};
 use serde::Deserialize;
 use windlass_policy_common::tracking;
 
@@ -56,39 +55,4 @@ pub enum OnHolidays {
 
 fn utc() -> String {
     "UTC".to_owned()
-}
-
-impl Config {
-    /// The settings as they are worked with.
-    ///
-    /// # Errors
-    /// A sentence that names the field.
-    pub fn calendar(&self) -> Result<Calendar, String> {
-        if !(1..=64).contains(&self.schedules.len()) {
-            return Err(format!("`schedules` has {} entries; expected 1 to 64", self.schedules.len()));
-        }
-        let holiday = |(index, text): (usize, &String)| {
-            Holiday::parse(text).ok_or_else(|| {
-                format!("`holidays[{index}]` is `{text}`; expected a date as `2026-12-25`, or `12-25` of every year")
-            })
-        };
-        let holidays = self.holidays.iter().enumerate().map(holiday).collect::<Result<_, _>>()?;
-        let windows = self.schedules.iter().enumerate().map(|(index, entry)| {
-            let at = format!("`schedules[{index}]");
-            if entry.min.is_none() && entry.max.is_none() {
-                return Err(format!("{at}`: expected `min`, `max` or both"));
-            }
-            if let (Some(min), Some(max)) = (entry.min, entry.max)
-                && min > max
-            {
-                return Err(format!("{at}.min` is {min}, above its `max` of {max}"));
-            }
-            Window::parse(entry, &at)
-        });
-        let windows = windows.collect::<Result<_, _>>()?;
-        if let Some(inner) = &self.inner {
-            inner.check().map_err(|why| format!("`inner`: {why}"))?;
-        }
-        Calendar::new(&self.timezone, windows, holidays)
-    }
 }

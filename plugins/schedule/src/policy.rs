@@ -1,5 +1,6 @@
 //! The rule: a moving minimum and maximum around what decides within.
 
+use crate::calendar::Calendar;
 use crate::config::Config;
 use windlass_policy_common::ScalingPolicy;
 use windlass_policy_common::bindings::exports::windlass::policy::manifest::MetricRequest;
@@ -22,7 +23,7 @@ impl ScalingPolicy for Schedule {
     type Config = Config;
 
     fn check(config: &Config) -> Result<(), String> {
-        config.calendar().map(drop)
+        Calendar::of(config).map(drop)
     }
 
     fn metrics(config: &Config) -> Vec<MetricRequest> {
@@ -30,7 +31,7 @@ impl ScalingPolicy for Schedule {
     }
 
     fn decide(config: &Config, observation: &Observation) -> Result<Decision, PolicyError> {
-        let holding = config.calendar().map_err(PolicyError::InvalidConfig)?.at(observation.now);
+        let holding = Calendar::of(config).map_err(PolicyError::InvalidConfig)?.at(observation.now);
         let (current, within) = (observation.current_replicas, config.inner.as_ref());
         // Without a metric the calendar holds all the same.
         let (wanted, why) = match within.map(|inner| tracking::decide(inner, observation)) {
