@@ -70,12 +70,20 @@ pub fn examples(page: &str) -> Vec<&str> {
 /// # Panics
 /// When not.
 pub fn check_page<P: ScalingPolicy>(page: &str) {
+    hold_page(page, P::SCHEMA, |example| crate::parse::<P>(example).err());
+}
+
+/// [`check_page`] for a policy of any kind; `refuse` says what is wrong with a configuration.
+///
+/// # Panics
+/// When the page does not hold.
+pub fn hold_page(page: &str, schema: &str, refuse: impl Fn(&str) -> Option<String>) {
     let examples = examples(page);
     assert!(!examples.is_empty(), "the page has no example");
     for example in examples {
-        assert_eq!(crate::parse::<P>(example).err(), None, "{example}");
+        assert_eq!(refuse(example), None, "{example}");
     }
-    let schema: serde_json::Value = serde_json::from_str(P::SCHEMA).expect("the schema is JSON");
+    let schema: serde_json::Value = serde_json::from_str(schema).expect("the schema is JSON");
     let mut objects = vec![&schema];
     while let Some(object) = objects.pop() {
         for (name, property) in object["properties"].as_object().into_iter().flatten() {

@@ -1,6 +1,7 @@
 //! The settings of the liveness policy: their schema, defaults and ranges.
 
 use serde_json::Value;
+use std::ops::RangeInclusive;
 
 /// JSON Schema (2020-12) of the configuration.
 pub const SCHEMA: &str = r#"{
@@ -23,6 +24,10 @@ pub const SCHEMA: &str = r#"{
     "restarts-before-replace": {
       "description": "Restarts tried on an unhealthy replica before it is replaced; a healthy replica starts again from none.",
       "type": "integer", "minimum": 0, "maximum": 10, "default": 1
+    },
+    "degraded-above-ms": {
+      "description": "Milliseconds above which a successful probe is slow; as many in a row as `failure-threshold` make a replica degraded, which is told and calls for no remedy. Without it none is slow.",
+      "type": ["integer", "null"], "minimum": 1, "maximum": 3600000, "default": null
     }
   },
   "additionalProperties": false
@@ -39,11 +44,19 @@ pub struct Config {
     pub success_threshold: u64,
     /// Restarts tried before a replacement. Default 1.
     pub restarts_before_replace: u64,
+    /// Milliseconds above which a successful probe is slow. Default none: none is.
+    pub degraded_above_ms: Option<u64>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { start_period_ms: 10_000, failure_threshold: 3, success_threshold: 1, restarts_before_replace: 1 }
+        Self {
+            start_period_ms: 10_000,
+            failure_threshold: 3,
+            success_threshold: 1,
+            restarts_before_replace: 1,
+            degraded_above_ms: None,
+        }
     }
 }
 
@@ -64,6 +77,11 @@ impl Config {
             Err(error) => return Err(format!("the configuration is not JSON: {error}")),
         };
         for (name, value) in &fields {
+            if name == "degraded-above-ms" {
+                // Null is as good as left out: the default has to be sayable.
+                config.degraded_above_ms = if value.is_null() { None } else { Some(whole(name, value, &SLOW)?) };
+                continue;
+            }
             let (field, range) = match name.as_str() {
                 "start-period-ms" => (&mut config.start_period_ms, 0..=86_400_000),
                 "failure-threshold" => (&mut config.failure_threshold, 1..=10),
@@ -71,30 +89,31 @@ impl Config {
                 "restarts-before-replace" => (&mut config.restarts_before_replace, 0..=10),
                 _ => {
                     return Err(format!(
-                        "unknown field `{}`; expected `start-period-ms`, `failure-threshold`, `success-threshold` \
-                         or `restarts-before-replace`",
+                        "unknown field `{}`; expected `start-period-ms`, `failure-threshold`, `success-threshold`, \
+                         `restarts-before-replace` or `degraded-above-ms`",
                         name.escape_debug()
                     ));
                 }
             };
-            match value.as_u64() {
-                Some(number) if range.contains(&number) => *field = number,
-                _ => {
-                    return Err(format!(
-                        "`{name}` is {value}; expected a whole number from {} to {}",
-                        range.start(),
-                        range.end()
-                    ));
-                }
-            }
+            *field = whole(name, value, &range)?;
         }
         Ok(config)
     }
 }
 
+/// What `degraded-above-ms` may be.
+const SLOW: RangeInclusive<u64> = 1..=3_600_000;
+
+fn whole(name: &str, value: &Value, range: &RangeInclusive<u64>) -> Result<u64, String> {
+    value.as_u64().filter(|number| range.contains(number)).ok_or_else(|| {
+        format!("`{name}` is {value}; expected a whole number from {} to {}", range.start(), range.end())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use windlass_policy_common::fixtures::hold_page;
 
     #[test]
     fn what_is_left_out_has_its_default() {
@@ -119,9 +138,10 @@ mod tests {
             ),
             (
                 r#"{"failures": 3}"#,
-                "unknown field `failures`; expected `start-period-ms`, `failure-threshold`, `success-threshold` \
-                 or `restarts-before-replace`",
+                "unknown field `failures`; expected `start-period-ms`, `failure-threshold`, `success-threshold`, \
+                 `restarts-before-replace` or `degraded-above-ms`",
             ),
+            (r#"{"degraded-above-ms": 0}"#, "`degraded-above-ms` is 0; expected a whole number from 1 to 3600000"),
             ("3", "the configuration is not a JSON object"),
         ] {
             assert_eq!(Config::parse(wrong), Err(why.to_owned()));
@@ -145,5 +165,10 @@ mod tests {
         }
         assert_eq!(Config::parse(&Value::Object(defaults).to_string()), Ok(Config::default()));
         assert_eq!(schema["additionalProperties"], Value::Bool(false));
+    }
+
+    #[test]
+    fn the_page_names_every_setting_and_its_examples_are_accepted() {
+        hold_page(include_str!("../README.md"), SCHEMA, |example| Config::parse(example).err());
     }
 }

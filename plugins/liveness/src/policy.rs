@@ -1,4 +1,4 @@
-//! The rule: ended → replace; probes failing in a row → restart, then replace; else well.
+//! The rule: ended → replace; probes failing in a row → restart, then replace; slow in a row → degraded; else well.
 
 use crate::bindings::exports::windlass::policy::health::{
     Assessment, Observation, ProbeOutcome, ProbedReplica, Remedy, Report,
@@ -155,7 +155,9 @@ fn find_running(config: &Config, now: u64, probed: &ProbedReplica, probes_expect
         return if probes_expected && in_start_period {
             found(HealthStatus::Starting, Trouble::None, "it runs and was not probed yet".to_owned())
         } else {
-            found(HealthStatus::Healthy, Trouble::Well, "its process runs".to_owned())
+            // That it runs says nothing of one whose probes fail: only a success wipes its slate.
+            let trouble = if probes_expected { Trouble::None } else { Trouble::Well };
+            found(HealthStatus::Healthy, trouble, "its process runs".to_owned())
         };
     };
     let is_success = |outcome: &ProbeOutcome| matches!(outcome, ProbeOutcome::Success(_));
@@ -164,7 +166,8 @@ fn find_running(config: &Config, now: u64, probed: &ProbedReplica, probes_expect
     match last {
         ProbeOutcome::Success(took) => {
             if was_healthy || in_a_row >= config.success_threshold {
-                found(HealthStatus::Healthy, Trouble::Well, format!("its probe succeeded in {took} ms"))
+                let (status, reason) = pace(config, replica.health, *took, probes);
+                found(status, Trouble::Well, reason)
             } else {
                 let wanted = config.success_threshold;
                 let status = match replica.health {
@@ -187,13 +190,46 @@ fn find_running(config: &Config, now: u64, probed: &ProbedReplica, probes_expect
             } else {
                 let threshold = config.failure_threshold;
                 let status = match replica.health {
-                    HealthStatus::Unhealthy => HealthStatus::Unhealthy,
+                    HealthStatus::Unhealthy | HealthStatus::Degraded => replica.health,
                     _ if was_healthy || succeeded_once => HealthStatus::Healthy,
                     _ => HealthStatus::Starting,
                 };
                 found(status, Trouble::None, format!("{in_a_row} of {threshold} probes in a row failed: {why}"))
             }
         }
+    }
+}
+
+/// Whether a replica whose last probe succeeded in `took` answers fast enough. `before`: older probes, newest first.
+///
+/// It changes by the same thresholds as health itself, so that one slow answer, or one fast one, changes nothing.
+fn pace<'a>(
+    config: &Config,
+    health: HealthStatus,
+    took: u64,
+    before: impl Iterator<Item = &'a ProbeOutcome>,
+) -> (HealthStatus, String) {
+    let fast = (HealthStatus::Healthy, format!("its probe succeeded in {took} ms"));
+    let Some(limit) = config.degraded_above_ms else {
+        return fast;
+    };
+    let is_slow = took > limit;
+    let alike = |outcome: &&ProbeOutcome| matches!(outcome, ProbeOutcome::Success(took) if (*took > limit) == is_slow);
+    let in_a_row = 1 + before.take_while(alike).count() as u64;
+    let was_degraded = health == HealthStatus::Degraded;
+    let (threshold, answers) = match is_slow {
+        true => (config.failure_threshold, format!("took more than {limit} ms, the last {took} ms")),
+        false => (config.success_threshold, format!("took at most {limit} ms, the last {took} ms")),
+    };
+    let is_enough = in_a_row >= threshold;
+    match (is_slow, was_degraded) {
+        (true, _) if is_enough => (HealthStatus::Degraded, format!("{in_a_row} probes in a row {answers}")),
+        (false, false) => fast,
+        (false, true) if is_enough => fast,
+        _ => (
+            if was_degraded { HealthStatus::Degraded } else { HealthStatus::Healthy },
+            format!("{in_a_row} of {threshold} probes in a row {answers}"),
+        ),
     }
 }
 

@@ -20,7 +20,7 @@ fn replica(id: &str, phase: Phase) -> Replica {
     }
 }
 
-/// Probes one second apart, the last of them at `NOW`: `+` succeeded, `-` failed, `t` had no answer.
+/// Probes one second apart, the last of them at `NOW`: `+` succeeded, `s` slowly, `-` failed, `t` had no answer.
 fn probes(outcomes: &str) -> Vec<ProbeResult> {
     let first = NOW - 1_000 * (outcomes.len() as u64).saturating_sub(1);
     outcomes
@@ -30,6 +30,7 @@ fn probes(outcomes: &str) -> Vec<ProbeResult> {
             at: first + 1_000 * index as u64,
             outcome: match outcome {
                 '+' => ProbeOutcome::Success(4),
+                's' => ProbeOutcome::Success(700),
                 '-' => ProbeOutcome::Failure("status 500".to_owned()),
                 _ => ProbeOutcome::Timeout,
             },
@@ -169,6 +170,35 @@ fn several_successes_may_be_asked_for() {
 }
 
 #[test]
+fn slow_answers_in_a_row_degrade_and_fast_ones_in_a_row_restore() {
+    let config = Config { degraded_above_ms: Some(500), success_threshold: 2, ..Config::default() };
+    let was = |health| Replica { health, ..replica("a", Phase::Running) };
+    let (healthy, degraded) = (HealthStatus::Healthy, HealthStatus::Degraded);
+    for (health, outcomes, expected) in [
+        (healthy, "++s", "Healthy: 1 of 3 probes in a row took more than 500 ms, the last 700 ms"),
+        (healthy, "+ss", "Healthy: 2 of 3 probes in a row took more than 500 ms, the last 700 ms"),
+        (healthy, "ss+", "Healthy: its probe succeeded in 4 ms"),
+        (healthy, "sss", "Degraded: 3 probes in a row took more than 500 ms, the last 700 ms"),
+        (degraded, "sss+", "Degraded: 1 of 2 probes in a row took at most 500 ms, the last 4 ms"),
+        (degraded, "ss+s", "Degraded: 1 of 3 probes in a row took more than 500 ms, the last 700 ms"),
+        (degraded, "sss++", "Healthy: its probe succeeded in 4 ms"),
+        (degraded, "sss-", "Degraded: 1 of 3 probes in a row failed: status 500"),
+        (degraded, "ss-ss", "Degraded: 2 of 3 probes in a row took more than 500 ms, the last 700 ms"),
+    ] {
+        let (assessment, _) = assess(&config, was(health), outcomes, Vec::new());
+        assert_eq!(assessment.remedy, Remedy::None, "{outcomes}");
+        let told = in_words(&assessment).replace("HealthStatus::", "").replace(", Remedy::None", "");
+        assert_eq!(told, expected, "{outcomes}");
+    }
+    // Failures are failures, slow or not; and without the setting nothing is slow.
+    assert!(say(&config, was(degraded), "ss---").starts_with("HealthStatus::Unhealthy, Remedy::Restart"));
+    assert_eq!(
+        say(&Config::default(), was(healthy), "sss"),
+        "HealthStatus::Healthy, Remedy::None: its probe succeeded in 700 ms"
+    );
+}
+
+#[test]
 fn probes_of_the_process_before_this_one_do_not_count() {
     let config = Config { start_period_ms: 5_000, ..Config::default() };
     let started = |ago| Replica { started_at: Some(NOW - ago), ..replica("a", Phase::Running) };
@@ -203,6 +233,21 @@ fn a_failing_replica_is_restarted_once_and_then_replaced() {
     let (_, memory) = assess(&config, failing(NOW - 20_000), "---+", memory);
     let (fresh, _) = assess(&config, failing(NOW - 20_000), "+---", memory);
     assert_eq!(fresh.remedy, Remedy::Restart);
+}
+
+#[test]
+fn that_it_runs_again_is_no_success() {
+    // Its check comes rarely: past the start period none was made of the process that was started again.
+    let config = Config { start_period_ms: 5_000, ..Config::default() };
+    let started = |ago| Replica { started_at: Some(NOW - ago), ..replica("a", Phase::Running) };
+    let (first, memory) = assess(&config, started(50_000), "---", Vec::new());
+    assert_eq!(first.remedy, Remedy::Restart);
+    let mut runs_again = observe(vec![(started(6_000), "---")], memory);
+    runs_again.replicas[0].probes.iter_mut().for_each(|probe| probe.at -= 10_000);
+    let report = evaluate(&config, &runs_again);
+    assert_eq!(in_words(&report.assessments[0]), "HealthStatus::Healthy, Remedy::None: its process runs");
+    let (second, _) = assess(&config, started(6_000), "---", report.memory);
+    assert_eq!(second.remedy, Remedy::Replace, "the restart is still remembered");
 }
 
 #[test]
