@@ -16,6 +16,7 @@ pub mod openapi;
 pub mod overrides;
 pub mod paths;
 pub mod policies;
+mod probe;
 pub mod request;
 pub mod router;
 pub mod server;

@@ -6,6 +6,7 @@
 //! reports, never the loop's internals.
 
 pub mod act;
+mod alarm;
 mod background;
 pub mod callback;
 mod cell;

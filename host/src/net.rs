@@ -2,7 +2,7 @@
 
 pub mod client;
 
-use crate::model::DurationMs;
+use crate::model::{DurationMs, HttpProbe};
 use async_trait::async_trait;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,8 +21,14 @@ pub enum NetError {
 /// The network, as the control loop sees it. Every call ends within its `timeout`.
 #[async_trait]
 pub trait Net: Send + Sync + 'static {
-    /// `GET http://address path`; a status of 200 to 399 is good. Returns the milliseconds it took.
-    async fn http_get(&self, address: SocketAddr, path: &str, timeout: Duration) -> Result<DurationMs, NetError>;
+    /// Asks an HTTP probe's question at `address`, which stands for its port; its answer must be as the probe expects.
+    /// No redirect is followed. Returns the milliseconds it took.
+    async fn http_probe(
+        &self,
+        address: SocketAddr,
+        probe: &HttpProbe,
+        timeout: Duration,
+    ) -> Result<DurationMs, NetError>;
 
     /// Opens a TCP connection and closes it. Returns the milliseconds it took.
     async fn tcp_connect(&self, address: SocketAddr, timeout: Duration) -> Result<DurationMs, NetError>;

@@ -85,8 +85,9 @@ pub trait Runtime: Send + Sync + 'static {
     async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), RuntimeError>;
 
     /// Runs a command in a replica and gives what it prints to its standard output, at most 64 KiB. One that ends with
-    /// another status than 0 is [`RuntimeError::Refused`], with what it complained of. A caller that stops waiting leaves
-    /// the command running: the engine has no way to end it.
+    /// another status than 0 is [`RuntimeError::Refused`], with what it complained of. It is waited for as long as it
+    /// runs: the caller limits that. A caller that stops waiting leaves the command running: the engine has no way to
+    /// end it.
     async fn exec(&self, id: &ContainerId, command: &[String]) -> Result<String, RuntimeError>;
 
     /// What happens from now on. The stream never ends: it reconnects by itself.

@@ -77,7 +77,7 @@ impl Engine {
             .from_src("-")
             .repo(repository)
             .tag(tag)
-            .changes(vec![format!("CMD {}", serde_json::to_string(&command)?)])
+            .changes([vec![format!("CMD {}", serde_json::to_string(&command)?)], fixture.instructions()].concat())
             .build();
         let body = bollard::body_full(images::root_file_system()?.into());
         self.docker.create_image(Some(options), Some(body), None).try_collect::<Vec<_>>().await?;

@@ -16,6 +16,8 @@ pub enum Fixture {
     Stubborn,
     /// Runs, and serves no port.
     Deaf,
+    /// As `Deaf`, with a HEALTHCHECK that succeeds while there is no file `/tmp/ill`.
+    Checked,
 }
 
 impl Fixture {
@@ -27,6 +29,7 @@ impl Fixture {
             Self::SlowStart => "windlass-tests/slow-start:1",
             Self::Stubborn => "windlass-tests/stubborn:1",
             Self::Deaf => "windlass-tests/deaf:1",
+            Self::Checked => "windlass-tests/checked:1",
         }
     }
 
@@ -40,9 +43,19 @@ impl Fixture {
                 "trap 'exit 0' TERM; sleep ${DELAY:-3} & wait; hostname > /www/index.html; httpd -f -p 80 -h /www & wait"
             }
             Self::Stubborn => "trap : TERM; while :; do sleep 1; done",
-            Self::Deaf => "trap 'exit 0' TERM; sleep 1000000 & wait",
+            Self::Deaf | Self::Checked => "trap 'exit 0' TERM; sleep 1000000 & wait",
         };
         vec!["/bin/sh".to_owned(), "-c".to_owned(), script.to_owned()]
+    }
+
+    /// What the image says besides its command, as instructions of a Dockerfile.
+    pub fn instructions(self) -> Vec<String> {
+        match self {
+            Self::Checked => {
+                vec!["HEALTHCHECK --interval=1s --timeout=20s --retries=2 CMD test ! -e /tmp/ill".to_owned()]
+            }
+            _ => Vec::new(),
+        }
     }
 }
 

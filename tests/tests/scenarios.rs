@@ -14,9 +14,10 @@ use windlass::control::clock::Clock;
 use windlass::control::{ControlError, Controller, Parts, PassReport};
 use windlass::model::facts::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
 use windlass::model::settings::ControlSettings;
-use windlass::model::workload::{Bounds, DesiredStatus, Probe, ProbeTarget, Resources};
+use windlass::model::workload::{Bounds, DesiredStatus, Resources};
 use windlass::model::{
-    DurationMs, FailureKind, PolicyFailure, PolicyIdentity, Replica, Slot, Timestamp, Workload, WorkloadKey,
+    DurationMs, FailureKind, HttpProbe, PolicyFailure, PolicyIdentity, Probe, ProbeTarget, Replica, Slot, Timestamp,
+    Workload, WorkloadKey,
 };
 use windlass::net::{Net, NetError};
 use windlass::policy::Policies;
@@ -74,14 +75,14 @@ struct SimNet {
 
 #[async_trait::async_trait]
 impl Net for SimNet {
-    async fn http_get(&self, address: SocketAddr, _: &str, _: Duration) -> Result<DurationMs, NetError> {
+    async fn http_probe(&self, address: SocketAddr, _: &HttpProbe, timeout: Duration) -> Result<DurationMs, NetError> {
+        self.tcp_connect(address, timeout).await
+    }
+    async fn tcp_connect(&self, address: SocketAddr, _: Duration) -> Result<DurationMs, NetError> {
         match self.answers.lock().expect("no holder panics").get(&address.ip()) {
             Some(error) => Err(error.clone()),
             None => Ok(5),
         }
-    }
-    async fn tcp_connect(&self, address: SocketAddr, timeout: Duration) -> Result<DurationMs, NetError> {
-        self.http_get(address, "", timeout).await
     }
     async fn get(&self, _: &str, _: &[(&str, &str)], _: u64, _: Duration) -> Result<bytes::Bytes, NetError> {
         Err(NetError::Failed("nobody is there".to_owned()))
@@ -260,6 +261,10 @@ impl Story {
                     let reason = deferral["reason"].as_str().unwrap_or_default();
                     writeln!(self.text, "    waits until {until:.3}s, slot {}: {reason}", deferral["slot"])?;
                 }
+                for alert in decision.body["alerts"].as_array().into_iter().flatten() {
+                    let word = |field: &str| alert[field].as_str().unwrap_or("-").to_owned();
+                    writeln!(self.text, "    alert {}, slot {}: {}", word("kind"), alert["slot"], word("reason"))?;
+                }
             }
             *told = decisions.first().map_or(*told, |newest| newest.id);
         }
@@ -277,6 +282,10 @@ impl Story {
             let health = view.health.get(&replica.id).copied().unwrap_or_default();
             let why = view.health_reasons.get(&replica.id).map(String::as_str).unwrap_or_default();
             writeln!(self.text, "  {} {:?} {health:?}: {why}", replica.name, replica.phase)?;
+        }
+        for alert in &view.alerts {
+            let since = alert.since.since(BASE).as_secs_f64();
+            writeln!(self.text, "  alert {:?} since {since:.3}s: {}", alert.kind, alert.reason)?;
         }
         Ok(())
     }
@@ -327,7 +336,7 @@ fn workload(image: &str, words: &[&str]) -> anyhow::Result<Workload> {
     let bounds = Bounds::new(word("min").unwrap_or("1").parse()?, word("max").unwrap_or("5").parse()?)?;
     let status = if words.contains(&"stopped") { DesiredStatus::Stopped } else { DesiredStatus::Running };
     let probe = words.contains(&"probed").then(|| Probe {
-        target: ProbeTarget::Http { port: 80, path: "/".to_owned() },
+        target: ProbeTarget::Http(HttpProbe::get(80, "/")),
         interval: Duration::from_secs(5),
         timeout: Duration::from_secs(1),
     });

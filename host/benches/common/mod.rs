@@ -63,6 +63,7 @@ pub fn replicas(workload: &Workload, count: u32) -> Vec<Replica> {
             address: None,
             is_protected: false,
             usage: Some(usage()),
+            health_check: None,
         })
         .collect()
 }

@@ -5,10 +5,8 @@ use super::error::Problem;
 use super::fields::{self, Fields, Problems};
 use super::request::{JsonBody, NoQuery};
 use super::views::{StartAnswer, WaitingAnswer};
-use super::{guardrails, metrics, policies, stop_hook};
-use crate::model::workload::{
-    Bounds, ContainerPort, DesiredStatus, Mode, Probe, ProbeTarget, Resources, Workload, WorkloadKey,
-};
+use super::{guardrails, metrics, policies, probe, stop_hook};
+use crate::model::workload::{Bounds, ContainerPort, DesiredStatus, Mode, Resources, Workload, WorkloadKey};
 use crate::model::{ImageRef, Invalid, Overrides, PolicyChoice, PolicyChoices};
 use axum::Json;
 use axum::extract::State;
@@ -16,7 +14,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 pub(super) const FIELDS: &[&str] = &[
     "image",
@@ -41,7 +38,6 @@ pub(super) const FIELDS: &[&str] = &[
 /// What says who decides about a workload that is there.
 pub(super) const POLICIES: &[&str] = &["scaling_policy", "health_policy", "shadow_policies", "mode"];
 const RESOURCES: &[&str] = &["cpu", "memory", "status"];
-const PROBE: &[&str] = &["http", "tcp", "interval", "timeout"];
 
 /// Labels that are the host's own.
 const RESERVED_LABELS: [&str; 2] = ["windlass.", "orchestrator."];
@@ -50,10 +46,6 @@ const DEFAULT_MIN: u32 = 1;
 const DEFAULT_MAX: u32 = 5;
 /// The default and the limit where a port of the host is fixed: one replica alone can have it.
 const FIXED_PORT_MAX: u32 = 1;
-const DEFAULT_PROBE_INTERVAL: Duration = Duration::from_secs(10);
-const DEFAULT_PROBE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest path of a probe, in bytes.
-const MAX_PROBE_PATH: usize = 1_024;
 
 /// Stores what is wanted and answers after the pass that made it so.
 pub async fn start(State(state): State<ApiState>, _: NoQuery, JsonBody(body): JsonBody) -> Result<Response, Problem> {
@@ -121,7 +113,7 @@ fn read(body: &Value, problems: &mut Problems) -> Option<Workload> {
     let name = fields.nullable("name", problems, fields::parsed_by(WorkloadKey::named));
     let labels = fields.nullable("labels", problems, fields::map_of(label));
     let networks = fields.nullable("networks", problems, networks);
-    let probe = fields.nullable("probe", problems, probe);
+    let probe = fields.nullable("probe", problems, probe::read);
     let command = fields.nullable("command", problems, command);
     let policies = choices(&fields, problems);
     let metrics = fields.nullable("metrics", problems, metrics::definitions);
@@ -318,58 +310,6 @@ pub(super) fn command(value: &Value, pointer: &str, problems: &mut Problems) -> 
         problems.add(pointer, "a command has no NUL");
     }
     Some(command)
-}
-
-fn probe(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Probe> {
-    let fields = Fields::of(value, pointer, PROBE, problems)?;
-    let http = fields.nullable("http", problems, http_target);
-    let tcp = fields.nullable("tcp", problems, tcp_target);
-    let target = match (fields.has("http"), fields.has("tcp")) {
-        (true, true) => {
-            problems.add(pointer, "a probe has `http` or `tcp`, not both");
-            None
-        }
-        (false, false) => {
-            problems
-                .add(pointer, "a probe needs `http` (`{\"port\": 80, \"path\": \"/\"}`) or `tcp` (`{\"port\": 80}`)");
-            None
-        }
-        _ => http.or(tcp),
-    };
-    let interval = fields.or("interval", DEFAULT_PROBE_INTERVAL, problems, fields::length_of_time);
-    let shortest = DEFAULT_PROBE_TIMEOUT.min(interval.unwrap_or(DEFAULT_PROBE_INTERVAL));
-    let timeout = fields.or("timeout", shortest, problems, fields::length_of_time);
-    let (interval, timeout) = (interval?, timeout?);
-    if !(Duration::from_secs(1)..=Duration::from_secs(3_600)).contains(&interval) {
-        problems.add(fields.at("interval"), "expected 1 s to 1 h");
-    } else if !(Duration::from_millis(10)..=interval).contains(&timeout) {
-        problems.add(fields.at("timeout"), "expected 10 ms up to `interval`");
-    }
-    Some(Probe { target: target?, interval, timeout })
-}
-
-fn http_target(value: &Value, pointer: &str, problems: &mut Problems) -> Option<ProbeTarget> {
-    let fields = Fields::of(value, pointer, &["port", "path"], problems)?;
-    let port = fields.required("port", problems, fields::whole(1..=65_535));
-    let path = fields.or("path", "/".to_owned(), problems, fields::parsed_by(path));
-    Some(ProbeTarget::Http { port: port?, path: path? })
-}
-
-fn tcp_target(value: &Value, pointer: &str, problems: &mut Problems) -> Option<ProbeTarget> {
-    let fields = Fields::of(value, pointer, &["port"], problems)?;
-    let port = fields.required("port", problems, fields::whole(1..=65_535));
-    Some(ProbeTarget::Tcp { port: port? })
-}
-
-pub(super) fn path(text: &str) -> Result<String, Invalid> {
-    let valid = text.starts_with('/') && text.len() <= MAX_PROBE_PATH && text.bytes().all(|b| b.is_ascii_graphic());
-    if valid && !text.contains('#') {
-        Ok(text.to_owned())
-    } else {
-        Err(Invalid::new(format!(
-            "expected a path that begins with `/`, up to {MAX_PROBE_PATH} bytes, with blanks and the like percent-encoded"
-        )))
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `stop_hook` of a start: what a replica is told before it is stopped.
 
 use super::fields::{self, Fields, Problems, length_of_time};
-use super::start;
+use super::{probe, start};
 use crate::model::workload::{HookCall, StopHook};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(super) fn read(value: &Value, pointer: &str, problems: &mut Problems) -> Opt
 fn http(value: &Value, pointer: &str, problems: &mut Problems) -> Option<HookCall> {
     let fields = Fields::of(value, pointer, &["port", "path"], problems)?;
     let port = fields.required("port", problems, fields::whole(1..=65_535));
-    let path = fields.or("path", "/".to_owned(), problems, fields::parsed_by(start::path));
+    let path = fields.or("path", "/".to_owned(), problems, fields::parsed_by(probe::path));
     Some(HookCall::Http { port: port?, path: path? })
 }
 

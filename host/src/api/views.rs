@@ -6,7 +6,9 @@ mod image;
 mod policy;
 mod shadow;
 
-pub use image::{DesiredView, ImageView, ObservedView, PassView, PolicyAnswerView, ReplicaView, UnavailableView};
+pub use image::{
+    AlertView, DesiredView, ImageView, ObservedView, PassView, PolicyAnswerView, ReplicaView, UnavailableView,
+};
 pub use policy::{EventView, PolicyDetail, PolicyView, RevisionView};
 pub use shadow::{ImageShadows, ShadowView};
 

@@ -100,6 +100,9 @@ fn explained(view: &Value, decision: &Value, is_now: bool) -> String {
     for waiting in decision["deferred"].as_array().into_iter().flatten() {
         say(format!("Waiting until {}: {}.", time(&waiting["until"]), word(&waiting["reason"])));
     }
+    for alert in decision["alerts"].as_array().into_iter().flatten() {
+        say(format!("Somebody should look into this, since {}: {}.", time(&alert["since"]), word(&alert["reason"])));
+    }
     for step in decision["steps"].as_array().into_iter().flatten() {
         say(format!("Done: {} ({}).", word(&step["step"]), word(&step["reason"])));
     }
@@ -219,6 +222,7 @@ mod tests {
                 ]},
             },
             "deferred": [{"until": 1_767_225_660_000_u64, "reason": "it crashed; backoff"}],
+            "alerts": [{"since": 1_767_225_540_000_u64, "reason": "it crashed; it is given up"}],
             "steps": [],
         })
     }
@@ -231,6 +235,7 @@ mod tests {
         It was shown `requests`: 20.5.
         On its way 2 became 7 by the windows and cooldowns, 7 by the rates and 7 by the bounds.
         Waiting until 2026-01-01T00:01:00Z: it crashed; backoff.
+        Somebody should look into this, since 2025-12-31T23:59:00Z: it crashed; it is given up.
         Of 7 wanted, 6 run now.
         What would change it: the policy wants 2: it shrinks as its guardrails allow, once 300.0 s of proposals agree.
         "#);

@@ -86,6 +86,7 @@ section! {
         backoff_base: Span [ms(0)..=secs(3_600)],
         backoff_max: Span [ms(0)..=secs(86_400)],
         backoff_reset: Span [secs(1)..=secs(86_400)],
+        restart_limit: Count [Count(0)..=Count(1_000)],
         heal_share: Share [Share(0.001)..=Share(1.0)],
         probes_kept: Count [Count(1)..=Count(1_000)],
         decisions_kept: Count [Count(1)..=Count(1_000_000)],
@@ -95,6 +96,7 @@ section! {
         scaling_config: toml::Table,
         health_policy: String,
         health_config: toml::Table,
+        alert_url: String,
     }
 }
 
@@ -237,6 +239,12 @@ impl RawHttp {
     }
 }
 
+/// Whether it is an `http` or `https` address with a host.
+fn is_web_address(text: &str) -> bool {
+    let uri: Option<http::Uri> = text.parse().ok();
+    uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
+}
+
 /// Whether it can be a reference into a registry; the rest of its form is looked at where it is fetched.
 fn is_reference(text: &str) -> bool {
     let parts = text.split_once('/').filter(|(host, repository)| !host.is_empty() && !repository.is_empty());
@@ -269,6 +277,13 @@ impl RawConfig {
             settings.policy.named.insert(name.clone(), named);
         }
         let control = &mut settings.control;
+        control.alert_url.clone_from(&self.control.alert_url);
+        if self.control.alert_url.as_deref().is_some_and(|url| !is_web_address(url)) {
+            // What it is may be a secret: it is not repeated.
+            problems.push(
+                "`control.alert_url` is no address; expected one such as `https://example.org/alerts`".to_owned(),
+            );
+        }
         for (name, table, config) in [
             ("control.scaling_config", &self.control.scaling_config, &mut control.scaling_config),
             ("control.health_config", &self.control.health_config, &mut control.health_config),

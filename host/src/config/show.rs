@@ -25,6 +25,7 @@ impl Config {
                 health_policy: self.control.health_policy.clone(),
                 scaling_config: table(&self.control.scaling_config),
                 health_config: table(&self.control.health_config),
+                alert_url: self.control.alert_url.clone(),
                 ..RawControl::showing(&self.control)
             },
             policy: RawPolicy { folder: self.policy.folder.clone(), ..RawPolicy::showing(&self.policy.limits) },

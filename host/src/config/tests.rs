@@ -65,6 +65,7 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
     backoff_base = "10s"
     backoff_max = "5m"
     backoff_reset = "10m"
+    restart_limit = 12
     heal_share = 0.3333333333333333
     probes_kept = 10
     decisions_kept = 1000
@@ -286,6 +287,17 @@ fn values_out_of_range_are_told_all_at_once() {
     `log.filter` is `windlass=loud`; error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5
     "#);
     assert_eq!(told("control.heal_share = nan"), "`control.heal_share` is NaN; expected 0.001 to 1");
+}
+
+#[test]
+fn alerts_are_posted_to_an_address() {
+    let config = of("control.alert_url = 'https://example.org/alerts?key=1'\ncontrol.restart_limit = 0\n");
+    assert_eq!(config.control.alert_url.as_deref(), Some("https://example.org/alerts?key=1"));
+    assert_eq!(config.control.restart_limit, 0);
+    for wrong in ["example.org", "ftp://example.org", "", "https://"] {
+        let why = "`control.alert_url` is no address; expected one such as `https://example.org/alerts`";
+        assert_eq!(told(&format!("control.alert_url = '{wrong}'")), why);
+    }
 }
 
 #[test]

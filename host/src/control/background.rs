@@ -6,6 +6,7 @@ use super::metrics::gather;
 use super::pass::pass;
 use super::probe::probe_all;
 use super::shared::Shared;
+use crate::model::Probe;
 use crate::runtime::RuntimeEvent;
 use futures_util::StreamExt;
 use std::sync::Arc;
@@ -49,7 +50,7 @@ async fn probe(shared: Arc<Shared>, cell: Arc<Cell>) {
             let state = cell.state();
             (state.workload.probe.clone(), state.snapshot.replicas.clone())
         };
-        let Some(probe) = probe else {
+        let Some(probe) = probe.filter(Probe::is_asked) else {
             cell.probe_now.notified().await;
             continue;
         };
@@ -62,7 +63,7 @@ async fn probe(shared: Arc<Shared>, cell: Arc<Cell>) {
             replicas.into_iter().filter(|replica| !asked.contains_key(&replica.id)).collect()
         };
         let now = || shared.clock.now();
-        if probe_all(&probe, &replicas, shared.runtime.as_ref(), shared.net.as_ref(), &cell.probes, now).await {
+        if probe_all(&probe, &replicas, &shared.runtime, shared.net.as_ref(), &cell.probes, now).await {
             cell.wake();
         }
         let due = last_round.map_or(Duration::ZERO, |last| probe.interval.saturating_sub(last.elapsed()));

@@ -4,7 +4,9 @@ use super::metrics::MetricLog;
 use super::observe::Known;
 use super::probe::ProbeLog;
 use super::report::{PassReport, WorkloadView};
-use crate::model::{ContainerId, History, Phase, Replica, ShadowTally, Snapshot, Timestamp, Workload, WorkloadKey};
+use crate::model::{
+    Alert, ContainerId, History, Phase, Replica, ShadowTally, Snapshot, Timestamp, Workload, WorkloadKey,
+};
 use crate::store::StoredWorkload;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +26,8 @@ pub(super) struct CellState {
     pub(super) snapshot: Snapshot,
     pub(super) health_reasons: BTreeMap<ContainerId, String>,
     pub(super) last_pass: Option<Arc<PassReport>>,
+    /// What a person should look into, as the last pass that saw the replicas said.
+    pub(super) alerts: Vec<Alert>,
     /// What the newest recorded decision came to, so that a repetition is not recorded again.
     pub(super) last_recorded: Option<String>,
     /// What its shadows would have said.
@@ -51,6 +55,12 @@ impl CellState {
     pub(super) fn forget_stopped(&mut self) {
         self.asked_to_end.clear();
         self.history.stopped_outside.clear();
+    }
+
+    /// Who starts a workload again wants to see whether it goes now: what was stopped outside or given up is healed again.
+    pub(super) fn begin_anew(&mut self) {
+        self.forget_stopped();
+        self.history.slots.retain(|_, slot| slot.given_up.is_none());
     }
 
     /// How many replicas count towards the target, as last seen.
@@ -103,6 +113,7 @@ impl Cell {
                 snapshot: Snapshot::default(),
                 health_reasons: BTreeMap::new(),
                 last_pass: None,
+                alerts: Vec::new(),
                 last_recorded: None,
                 shadows: stored.shadows,
                 look_again: interval,
@@ -187,6 +198,7 @@ impl Cell {
             held: state.held.clone(),
             health: state.snapshot.health.clone(),
             asked_to_end: state.asked_to_end.clone(),
+            probe: state.workload.probe.clone(),
         }
     }
 
@@ -202,6 +214,7 @@ impl Cell {
             protected: state.history.protected.clone(),
             last_pass: state.last_pass.as_deref().cloned(),
             shadows: state.shadows.clone(),
+            alerts: state.alerts.clone(),
         }
     }
 }

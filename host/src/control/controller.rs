@@ -1,11 +1,11 @@
 //! Wakes workloads, one pass at a time for each, many side by side.
 
 use super::background;
-use super::callback::Callbacks;
 use super::cell::{Cell, PassRequest};
 use super::clock::Clock;
 use super::error::ControlError;
 use super::metrics::{self, MetricReport};
+use super::operator::change_probe;
 use super::report::{ActionKind, PassReport, Readiness, WorkloadView};
 use super::shared::Shared;
 use crate::model::facts::Sample;
@@ -62,13 +62,12 @@ impl Controller {
     /// When the store cannot be read.
     pub fn begin(parts: Parts) -> Result<Self, crate::store::StoreError> {
         let stored = parts.store.load()?;
-        let callbacks = Callbacks::new(Arc::clone(&parts.net), parts.host_name);
         let shared = Arc::new(Shared::new(
             parts.runtime,
             parts.store,
             parts.policies,
             parts.net,
-            callbacks,
+            parts.host_name,
             parts.settings,
             parts.clock,
         ));
@@ -160,6 +159,7 @@ impl Controller {
                     workload.key, state.workload.image
                 )));
             }
+            change_probe(cell, &state, &workload)?;
             workload.target = state.workload.target;
             workload.overrides = state.workload.overrides;
             if workload.metrics.is_empty() {
@@ -180,7 +180,7 @@ impl Controller {
         {
             let mut state = cell.state();
             state.workload = workload;
-            state.forget_stopped();
+            state.begin_anew();
         }
         match wanted {
             DesiredStatus::Running => self.wake_stopped(cell).await?,

@@ -2,7 +2,7 @@
 
 use super::probe::ProbeLog;
 use crate::model::facts::HealthStatus;
-use crate::model::{ContainerId, Phase, Replica, Snapshot, Timestamp, WorkloadKey};
+use crate::model::{ContainerId, Phase, Probe, Replica, Snapshot, Timestamp, WorkloadKey};
 use crate::runtime::{Runtime, RuntimeError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,6 +16,8 @@ pub struct Known {
     pub health: BTreeMap<ContainerId, HealthStatus>,
     /// Those that somebody asked to end through the engine, and when, by its clock.
     pub asked_to_end: BTreeMap<ContainerId, Timestamp>,
+    /// How it is asked whether they answer; none: by the image's own HEALTHCHECK, if it has one.
+    pub probe: Option<Probe>,
 }
 
 /// A process that was asked to end and ends within this time ended for that: the engine's own patience is 10 s, and people
@@ -51,6 +53,7 @@ pub async fn observe(
         if known.asked_to_end.get(&replica.id).is_some_and(|asked| ended_as_asked(replica, *asked)) {
             snapshot.stopped_outside.insert(replica.id.clone());
         }
+        probes.take_over(known.probe.as_ref(), replica, now);
         replica.usage = runtime.usage(&replica.id);
         if let Some(status) = known.health.get(&replica.id) {
             snapshot.health.insert(replica.id.clone(), *status);

@@ -1,11 +1,11 @@
 //! What an operator does to one container: hold, release, remove. Each holds the workload's gate, so that
 //! it never meets a pass, and ends by waking the workload.
 
-use super::cell::Cell;
+use super::cell::{Cell, CellState};
 use super::controller::Controller;
 use super::error::ControlError;
 use crate::model::workload::DesiredStatus;
-use crate::model::{ContainerId, Replica, WorkloadKey};
+use crate::model::{ContainerId, Phase, ProbeTarget, Replica, Workload, WorkloadKey};
 use crate::runtime::RuntimeError;
 use std::sync::Arc;
 
@@ -17,6 +17,23 @@ struct Found {
     replica: Replica,
     /// None: its workload is unknown; nothing counts or heals it.
     cell: Option<Arc<Cell>>,
+}
+
+/// A start that asks replicas another question, with the gate held: answers to the one before are forgotten. The image's
+/// own HEALTHCHECK must be there in what runs already.
+pub(super) fn change_probe(cell: &Cell, known: &CellState, wanted: &Workload) -> Result<(), ControlError> {
+    let goes_by_image = wanted.probe.as_ref().is_some_and(|probe| probe.target == ProbeTarget::Docker);
+    let lacks_check = |replica: &Replica| replica.phase == Phase::Running && replica.health_check.is_none();
+    if goes_by_image && known.snapshot.replicas.iter().any(lacks_check) {
+        return Err(ControlError::Conflict(format!(
+            "the containers of `{}` that run have no HEALTHCHECK, which the probe `docker` is; choose another `probe`",
+            wanted.key
+        )));
+    }
+    if wanted.probe != known.workload.probe {
+        cell.probes.clear();
+    }
+    Ok(())
 }
 
 impl Controller {
@@ -170,6 +187,8 @@ impl Controller {
         let workload = {
             let mut state = cell.state();
             state.show(started.clone());
+            // Who lets it run wants to see whether it goes now: if its slot was given up, it is healed again.
+            state.history.slots.remove(&started.slot);
             state.workload.resources.status = DesiredStatus::Running;
             let wanted = state.workload.target.max(state.counted());
             state.workload.target = state.workload.bounds.clamp(wanted);

@@ -46,6 +46,7 @@ fn blind(shared: &Shared, cell: &Cell, at: Timestamp, error: &RuntimeError) -> P
         scaling_policy: None,
         actions: Vec::new(),
         deferred: Vec::new(),
+        alerts: Vec::new(),
         recommended: None,
     }
 }
@@ -83,6 +84,7 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
             }
         }
     }
+    shared.alarm.sound(&desired, &snapshot, &history, &plan);
     remember_failures(&mut plan.history, &outcome.failed_slots, shared.clock.now());
     let created_stopped = hold_created_stopped(shared, cell, &plan, &outcome).await;
     if !plan.steps.is_empty() || created_stopped {
@@ -120,6 +122,7 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
         scaling_policy: Some(policy_report(evaluation.verdict.scaling)),
         actions: outcome.actions,
         deferred: plan.deferred,
+        alerts: plan.alerts,
         recommended: plan.recommended,
     }
 }
@@ -167,8 +170,13 @@ async fn record(
     let unavailable =
         (evaluation.verdict.health.answer.as_ref().err(), evaluation.verdict.scaling.answer.as_ref().err());
     let deferred: Vec<_> = plan.deferred.iter().map(|deferral| (deferral.slot, &deferral.reason)).collect();
+    // Their sentences may go on changing while nothing else does.
+    let alerts: Vec<_> = plan.alerts.iter().map(|alert| (alert.kind, alert.slot)).collect();
     let asked = (&evaluation.verdict.health.policy, &evaluation.verdict.scaling.policy);
-    let gist = format!("{} {} {unavailable:?} {deferred:?} {asked:?} {:?}", plan.target, plan.reason, plan.recommended);
+    let gist = format!(
+        "{} {} {unavailable:?} {deferred:?} {alerts:?} {asked:?} {:?}",
+        plan.target, plan.reason, plan.recommended
+    );
     let repeats = plan.steps.is_empty() && cell.state().last_recorded.as_ref() == Some(&gist);
     if repeats {
         if cell.state().history != plan.history || cell.state().workload.target != plan.target {
@@ -196,6 +204,7 @@ async fn record(
     body["stages"] = json!(plan.stages);
     body["steps"] = json!(plan.steps);
     body["deferred"] = json!(plan.deferred);
+    body["alerts"] = json!(plan.alerts);
     body["recommended"] = json!(plan.recommended);
     body["actions"] = json!(actions);
     let decision = DecisionRecord { id: 0, at: evaluation.scaling_observation.now, body };
@@ -217,6 +226,7 @@ fn publish(shared: &Shared, cell: &Cell, plan: &Plan, snapshot: Snapshot, evalua
     let changed = state.last_pass.is_none() || state.snapshot.is_up() != snapshot.is_up();
     state.workload.target = plan.target;
     state.history = plan.history.clone();
+    state.alerts.clone_from(&plan.alerts);
     if let Ok(report) = &evaluation.verdict.health.answer {
         for said in &report.assessments {
             state.health_reasons.insert(crate::model::ContainerId(said.replica_id.clone()), said.reason.clone());

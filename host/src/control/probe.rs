@@ -1,13 +1,15 @@
 //! Asks running replicas whether they answer, and keeps what came of it for the health policy.
 
 use crate::model::facts::{ProbeOutcome, ProbeResult};
-use crate::model::workload::{Probe, ProbeTarget};
-use crate::model::{ContainerId, Phase, Replica, Timestamp};
+use crate::model::time::millis;
+use crate::model::{ContainerId, HealthCheck, Phase, Probe, ProbeTarget, Replica, Timestamp};
 use crate::net::{Net, NetError};
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, RuntimeError};
 use futures_util::StreamExt;
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::Mutex;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Probes in flight at once for one workload.
 const PROBES_AT_ONCE: usize = 32;
@@ -17,12 +19,27 @@ const PROBES_AT_ONCE: usize = 32;
 pub struct ProbeLog {
     kept: usize,
     results: Mutex<HashMap<ContainerId, VecDeque<ProbeResult>>>,
+    /// Replicas in which the command of a probe runs.
+    running: Arc<Mutex<HashSet<ContainerId>>>,
+}
+
+/// The command of a probe runs in a replica until this is dropped.
+#[derive(Debug)]
+struct Running {
+    id: ContainerId,
+    all: Arc<Mutex<HashSet<ContainerId>>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
 }
 
 impl ProbeLog {
     /// A log that keeps this many results of a replica.
     pub fn new(kept: usize) -> Self {
-        Self { kept, results: Mutex::default() }
+        Self { kept, results: Mutex::default(), running: Arc::default() }
     }
 
     /// The results of these replicas, oldest first.
@@ -44,14 +61,45 @@ impl ProbeLog {
         news
     }
 
+    /// Notes that a command begins to run in a replica; none: one runs there already.
+    fn begin(&self, id: &ContainerId) -> Option<Running> {
+        let is_first = self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
+        is_first.then(|| Running { id: id.clone(), all: Arc::clone(&self.running) })
+    }
+
+    /// Takes over what the engine found by the image's own HEALTHCHECK, where a workload goes by that.
+    pub fn take_over(&self, probe: Option<&Probe>, replica: &Replica, now: Timestamp) {
+        let goes_by_it = probe.is_none_or(|probe| probe.target == ProbeTarget::Docker);
+        if !goes_by_it || replica.phase != Phase::Running {
+            return;
+        }
+        let results = match (&replica.health_check, probe) {
+            (Some(check), _) => HealthCheck::results(check),
+            (None, None) => Vec::new(),
+            (None, Some(_)) => {
+                let outcome = ProbeOutcome::Failure("its image has no HEALTHCHECK".to_owned());
+                vec![ProbeResult { at: now, outcome }]
+            }
+        };
+        let last = self.lock().get(&replica.id).and_then(|known| known.back().map(|last| last.at));
+        for result in results.into_iter().filter(|result| last.is_none_or(|last| result.at > last)) {
+            self.push(&replica.id, result);
+        }
+    }
+
+    /// Forgets all results: another question is asked from now on.
+    pub fn clear(&self) {
+        self.lock().clear();
+    }
+
     /// Forgets every replica that is not among these.
     pub fn keep_only<'a>(&self, ids: impl Iterator<Item = &'a ContainerId>) {
-        let ids: std::collections::HashSet<&ContainerId> = ids.collect();
+        let ids: HashSet<&ContainerId> = ids.collect();
         self.lock().retain(|id, _| ids.contains(id));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ContainerId, VecDeque<ProbeResult>>> {
-        self.results.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.results.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -59,7 +107,7 @@ impl ProbeLog {
 pub async fn probe_all(
     probe: &Probe,
     replicas: &[Replica],
-    runtime: &dyn Runtime,
+    runtime: &Arc<dyn Runtime>,
     net: &dyn Net,
     log: &ProbeLog,
     now: impl Fn() -> Timestamp,
@@ -67,8 +115,10 @@ pub async fn probe_all(
     let now = &now;
     let questions = replicas.iter().filter(|replica| replica.phase == Phase::Running).map(|replica| async move {
         let at = now();
-        let outcome = ask(probe, replica, runtime, net).await;
-        log.push(&replica.id, ProbeResult { at, outcome })
+        match ask(probe, replica, runtime, net, log).await {
+            Some(outcome) => log.push(&replica.id, ProbeResult { at, outcome }),
+            None => false,
+        }
     });
     // Boxed so that the stream does not hold PROBES_AT_ONCE large futures on the stack.
     let questions: Vec<_> = questions.map(Box::pin).collect();
@@ -78,18 +128,61 @@ pub async fn probe_all(
         .await
 }
 
-async fn ask(probe: &Probe, replica: &Replica, runtime: &dyn Runtime, net: &dyn Net) -> ProbeOutcome {
-    let (ProbeTarget::Http { port, .. } | ProbeTarget::Tcp { port }) = &probe.target;
-    let Some(address) = runtime.endpoint(replica, *port) else {
-        return ProbeOutcome::Failure(format!("port {port} cannot be reached from the host; publish it"));
+/// What came of one question; none: nothing is known of the replica, since the engine did not serve.
+async fn ask(
+    probe: &Probe,
+    replica: &Replica,
+    runtime: &Arc<dyn Runtime>,
+    net: &dyn Net,
+    log: &ProbeLog,
+) -> Option<ProbeOutcome> {
+    let port = match &probe.target {
+        ProbeTarget::Exec { command } => return run(command, probe.timeout, replica, runtime, log).await,
+        ProbeTarget::Docker | ProbeTarget::None => return None,
+        ProbeTarget::Http(http) => http.port,
+        ProbeTarget::Tcp { port } => *port,
+    };
+    let Some(address) = runtime.endpoint(replica, port) else {
+        return Some(ProbeOutcome::Failure(format!("port {port} cannot be reached from the host; publish it")));
     };
     let answer = match &probe.target {
-        ProbeTarget::Http { path, .. } => net.http_get(address, path, probe.timeout).await,
-        ProbeTarget::Tcp { .. } => net.tcp_connect(address, probe.timeout).await,
+        ProbeTarget::Http(http) => net.http_probe(address, http, probe.timeout).await,
+        _ => net.tcp_connect(address, probe.timeout).await,
     };
-    match answer {
+    Some(match answer {
         Ok(took) => ProbeOutcome::Success(took),
         Err(NetError::TimedOut(_)) => ProbeOutcome::Timeout,
         Err(NetError::Failed(why)) => ProbeOutcome::Failure(why),
+    })
+}
+
+/// Runs a command in a replica. One that takes too long runs on, since nobody can end it: until it has ended, no other is
+/// begun in the same replica.
+async fn run(
+    command: &[String],
+    timeout: Duration,
+    replica: &Replica,
+    runtime: &Arc<dyn Runtime>,
+    log: &ProbeLog,
+) -> Option<ProbeOutcome> {
+    let Some(running) = log.begin(&replica.id) else {
+        return Some(ProbeOutcome::Failure("the command of an earlier probe still runs in it".to_owned()));
+    };
+    let (runtime, id, command) = (Arc::clone(runtime), replica.id.clone(), command.to_vec());
+    let started = Instant::now();
+    // Beside the question, so that who asked may stop waiting.
+    let ran = tokio::spawn(async move {
+        let _running = running;
+        runtime.exec(&id, &command).await
+    });
+    match tokio::time::timeout(timeout, ran).await {
+        Err(_) => Some(ProbeOutcome::Timeout),
+        Ok(Ok(Ok(_))) => Some(ProbeOutcome::Success(millis(started.elapsed()))),
+        Ok(Ok(Err(RuntimeError::Refused(why)))) => Some(ProbeOutcome::Failure(why)),
+        // The engine is away, or the replica is, or Windlass is ending: none of it is the replica's fault.
+        Ok(Ok(Err(_)) | Err(_)) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

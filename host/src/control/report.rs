@@ -2,7 +2,8 @@
 
 use crate::model::facts::HealthStatus;
 use crate::model::{
-    ContainerId, Deferral, PolicyFailure, PolicyIdentity, Recommendation, Replica, ShadowTally, Timestamp, Workload,
+    Alert, ContainerId, Deferral, PolicyFailure, PolicyIdentity, Recommendation, Replica, ShadowTally, Timestamp,
+    Workload,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,6 +67,8 @@ pub struct PassReport {
     pub actions: Vec<Action>,
     /// What waits, for backoff or for the cap on healing.
     pub deferred: Vec<Deferral>,
+    /// What a person should look into.
+    pub alerts: Vec<Alert>,
     /// What would have been done; none: the workload's mode is to act.
     pub recommended: Option<Recommendation>,
 }
@@ -91,6 +94,8 @@ pub struct WorkloadView {
     pub last_pass: Option<PassReport>,
     /// What its shadows would have said.
     pub shadows: Vec<ShadowTally>,
+    /// What a person should look into, as the last pass that saw the replicas said.
+    pub alerts: Vec<Alert>,
 }
 
 /// Whether Windlass can do its work.

@@ -1,5 +1,6 @@
 //! What every workload's loop uses: the engine, the store, the policies, the clock.
 
+use super::alarm::Alarm;
 use super::callback::Callbacks;
 use super::cell::Cell;
 use super::clock::Clock;
@@ -21,6 +22,7 @@ pub(super) struct Shared {
     pub(super) policies: Arc<dyn PolicySource>,
     pub(super) net: Arc<dyn Net>,
     pub(super) callbacks: Callbacks,
+    pub(super) alarm: Alarm,
     pub(super) settings: ControlSettings,
     pub(super) clock: Clock,
     pub(super) cells: RwLock<BTreeMap<WorkloadKey, Arc<Cell>>>,
@@ -44,16 +46,17 @@ impl Shared {
         store: Arc<dyn Store>,
         policies: Arc<dyn PolicySource>,
         net: Arc<dyn Net>,
-        callbacks: Callbacks,
+        host_name: String,
         settings: ControlSettings,
         clock: Clock,
     ) -> Self {
         Self {
+            callbacks: Callbacks::new(Arc::clone(&net), host_name.clone()),
+            alarm: Alarm::new(Arc::clone(&net), settings.alert_url.clone(), host_name),
             runtime,
             store,
             policies,
             net,
-            callbacks,
             settings,
             clock,
             cells: RwLock::default(),

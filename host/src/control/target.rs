@@ -3,8 +3,8 @@
 use super::smooth::{Smoothed, smooth};
 use crate::model::verdict::FailedMetrics;
 use crate::model::{
-    Blindness, Fallback, Force, Guardrails, History, Replica, Snapshot, Stages, StoppedOutside, Timestamp, Verdict,
-    Workload,
+    Blindness, Fallback, Force, Guardrails, History, Replica, Slot, Snapshot, Stages, StoppedOutside, Timestamp,
+    Verdict, Workload,
 };
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ pub(super) fn steered(facts: &Facts<'_>, history: &mut History) -> (u32, String,
         let blocked = if *are_all { "no metric has a value" } else { "not every metric has a value" };
         return held(format!("{blocked} ({})", failed.join(", ")));
     }
-    let there = counted.len();
+    let there = counted.len() + given_up_empty(snapshot, history);
     let is_rising = current == desired.target && there < usize::try_from(current).unwrap_or(usize::MAX);
     if wanted < current && is_rising {
         return held(format!("{there} of {current} replicas are there, the others are still to come"));
@@ -105,6 +105,12 @@ pub(super) fn steered(facts: &Facts<'_>, history: &mut History) -> (u32, String,
         }
     };
     (target, reason, Some(stages))
+}
+
+/// Slots that are empty and given up: no replica of theirs is still to come.
+fn given_up_empty(snapshot: &Snapshot, history: &History) -> usize {
+    let is_empty = |slot: &Slot| !snapshot.replicas.iter().any(|replica| replica.slot == *slot);
+    history.slots.iter().filter(|(slot, entry)| entry.given_up.is_some() && is_empty(slot)).count()
 }
 
 /// Counts the looks at which nothing was known; the fallback, once there were enough in a row.

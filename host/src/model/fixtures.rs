@@ -53,6 +53,7 @@ pub fn running(workload: &Workload, slot: u32, since: u64) -> Replica {
         address: None,
         is_protected: false,
         usage: None,
+        health_check: None,
     }
 }
 

@@ -14,6 +14,21 @@ pub struct SlotHistory {
     pub last_restart: Option<Timestamp>,
     /// How many times the process of the container now in the slot was started again.
     pub process_restarts: u32,
+    /// When it was given up after too many restarts in a row; none: it is healed.
+    #[serde(default)]
+    pub given_up: Option<Timestamp>,
+    /// Since when its replica has been well, where it was given up; none: it is not, or nobody counts.
+    #[serde(default)]
+    pub well_since: Option<Timestamp>,
+}
+
+/// Most probes failed at once: what lies between the host and the replicas may be broken, not the replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspicion {
+    /// Since when.
+    pub since: Timestamp,
+    /// When a replica was last healed under it.
+    pub healed_at: Option<Timestamp>,
 }
 
 /// What `decide` needs beside the snapshot; stored, so that a restart of the host forgets no backoff.
@@ -52,6 +67,9 @@ pub struct History {
     /// How the workloads were that this one depends on, when they were last known.
     #[serde(default)]
     pub dependencies: BTreeMap<WorkloadKey, Dependency>,
+    /// The path to its replicas is suspected; none: it is not.
+    #[serde(default)]
+    pub probe_path: Option<Suspicion>,
 }
 
 /// A replica that was stopped through the engine.

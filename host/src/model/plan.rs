@@ -86,6 +86,31 @@ pub struct Deferral {
     pub reason: String,
 }
 
+/// What an alert is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AlertKind {
+    /// A slot was healed too often in a row and is left as it is.
+    GivenUp,
+    /// Most replicas fail their probe at once.
+    ProbePath,
+}
+
+/// What a person should look into, as long as it lasts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Alert {
+    /// About what.
+    pub kind: AlertKind,
+    /// Since when.
+    pub since: Timestamp,
+    /// The place it is about; none: the whole workload.
+    pub slot: Option<Slot>,
+    /// The container there; none: there is none, or it is about the whole workload.
+    pub replica: Option<ContainerId>,
+    /// One sentence.
+    pub reason: String,
+}
+
 /// What would be done, and is not: the workload is in the mode that only recommends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Recommendation {
@@ -106,6 +131,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What waits, for backoff or for the cap on healing.
     pub deferred: Vec<Deferral>,
+    /// What a person should look into.
+    pub alerts: Vec<Alert>,
     /// What would be done instead; none: what is to be done is done.
     pub recommended: Option<Recommendation>,
     /// What is remembered if the steps are taken.

@@ -1,6 +1,6 @@
 //! What runs: one container of a workload, as the engine last showed it.
 
-use super::facts::Usage;
+use super::facts::{ProbeOutcome, ProbeResult, Usage};
 use super::workload::ContainerPort;
 use super::{Timestamp, WorkloadKey};
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,31 @@ pub struct PortBinding {
     pub host_port: u16,
 }
 
+/// What the engine found by the image's own HEALTHCHECK.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HealthCheck {
+    /// Its verdict; none: it has come to none yet.
+    pub is_healthy: Option<bool>,
+    /// The newest checks, oldest first.
+    pub checks: Vec<ProbeResult>,
+}
+
+impl HealthCheck {
+    /// The checks that the engine's verdict rests on. A failure counts once as many came in a row as the image says;
+    /// then all of those count.
+    pub fn results(&self) -> Vec<ProbeResult> {
+        let is_success = |check: &&ProbeResult| matches!(check.outcome, ProbeOutcome::Success(_));
+        match self.is_healthy {
+            None => Vec::new(),
+            Some(true) => self.checks.iter().filter(is_success).cloned().collect(),
+            Some(false) => {
+                let streak = self.checks.iter().rev().take_while(|check| !is_success(check)).count();
+                self.checks[self.checks.len() - streak..].to_vec()
+            }
+        }
+    }
+}
+
 /// One container of a workload, as the engine showed it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Replica {
@@ -87,6 +112,8 @@ pub struct Replica {
     pub is_protected: bool,
     /// Its last resource use; none: no sample yet.
     pub usage: Option<Usage>,
+    /// What its image's own HEALTHCHECK came to; none: there is none, or its process does not run.
+    pub health_check: Option<HealthCheck>,
 }
 
 impl Replica {
@@ -105,5 +132,29 @@ impl Replica {
     /// Its process runs (or is being stopped).
     pub fn is_alive(&self) -> bool {
         matches!(self.phase, Phase::Running | Phase::Stopping)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Timestamp;
+
+    #[test]
+    fn a_failed_check_counts_once_the_engine_says_so() {
+        // `+` succeeded, `-` failed; the second of each is its place.
+        let seen = |is_healthy, outcomes: &str| {
+            let check = |(at, outcome)| ProbeResult {
+                at: Timestamp(at),
+                outcome: if outcome == '+' { ProbeOutcome::Success(9) } else { ProbeOutcome::Failure("no".to_owned()) },
+            };
+            let checks = (0..).zip(outcomes.chars()).map(check).collect();
+            let results = HealthCheck { is_healthy, checks }.results();
+            results.iter().map(|result| result.at.0).collect::<Vec<_>>()
+        };
+        assert_eq!(seen(None, "--"), Vec::<u64>::new(), "starting says nothing");
+        assert_eq!(seen(Some(true), "+-+--"), [0, 2]);
+        assert_eq!(seen(Some(false), "+-+---"), [3, 4, 5]);
+        assert_eq!(seen(Some(false), ""), Vec::<u64>::new());
     }
 }

@@ -231,6 +231,11 @@ pub struct ControlSettings {
     pub backoff_max: Duration,
     /// A slot healthy for this long starts again without backoff. Default 10 min.
     pub backoff_reset: Duration,
+    /// Restarts and replacements of a slot in a row after which it is given up; 0: it never is. Default 12, which take
+    /// about 40 min: few things a replica depends on are gone for longer.
+    pub restart_limit: u32,
+    /// Where alerts are posted to; none: nowhere.
+    pub alert_url: Option<String>,
     /// Share of a workload's replicas healed in one pass, at least one. Default a third; above 0, at most 1.
     pub heal_share: f64,
     /// Probe results kept of a replica. Default 10.
@@ -255,6 +260,8 @@ impl Default for ControlSettings {
             backoff_base: Duration::from_secs(10),
             backoff_max: Duration::from_secs(300),
             backoff_reset: Duration::from_secs(600),
+            restart_limit: 12,
+            alert_url: None,
             heal_share: 1.0 / 3.0,
             probes_kept: 10,
             decisions_kept: 1_000,

@@ -1,8 +1,7 @@
 //! What the user asked for: the desired state of one workload.
 
 use super::quantity::{Cpu, Memory};
-use super::{Guardrails, Metric, Overrides};
-use super::{ImageRef, Invalid};
+use super::{Guardrails, ImageRef, Invalid, Metric, Overrides, Probe};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -191,35 +190,6 @@ pub struct Resources {
     pub status: DesiredStatus,
 }
 
-/// What a probe asks of a replica.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ProbeTarget {
-    /// `GET path` on this port; 200 to 399 is success.
-    Http {
-        /// Port inside the replica.
-        port: u16,
-        /// Begins with `/`.
-        path: String,
-    },
-    /// A TCP connection to this port is success.
-    Tcp {
-        /// Port inside the replica.
-        port: u16,
-    },
-}
-
-/// A question asked of every running replica again and again; the health policy sees the answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Probe {
-    /// What is asked.
-    pub target: ProbeTarget,
-    /// Time from one question to the next; 1 s to 1 h.
-    pub interval: Duration,
-    /// Time an answer may take; 10 ms up to `interval`.
-    pub timeout: Duration,
-}
-
 /// What a replica is told before it is stopped, so that it can finish what it is at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopHook {
@@ -338,7 +308,7 @@ pub struct Workload {
     pub labels: BTreeMap<String, String>,
     /// Networks each replica joins, the first at creation; empty: the engine's default.
     pub networks: Vec<String>,
-    /// How the host asks whether a replica answers; none: it does not.
+    /// How it is asked whether a replica answers; none: by the image's own HEALTHCHECK, if it has one.
     pub probe: Option<Probe>,
     /// Replaces the image's command.
     pub command: Option<Vec<String>>,

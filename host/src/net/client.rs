@@ -3,8 +3,8 @@
 pub mod remote;
 
 use super::{HttpSender, Net, NetError, SendError};
-use crate::model::DurationMs;
 use crate::model::time::millis;
+use crate::model::{DurationMs, HttpProbe};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::net::SocketAddr;
@@ -45,15 +45,36 @@ impl NetClient {
 
 #[async_trait]
 impl Net for NetClient {
-    async fn http_get(&self, address: SocketAddr, path: &str, timeout: Duration) -> Result<DurationMs, NetError> {
+    async fn http_probe(
+        &self,
+        address: SocketAddr,
+        probe: &HttpProbe,
+        timeout: Duration,
+    ) -> Result<DurationMs, NetError> {
         let started = Instant::now();
-        let request = self.probes.get(format!("http://{address}{path}")).send();
-        let response = limited(timeout, request).await?;
-        if response.status().as_u16() < 400 {
-            Ok(millis(started.elapsed()))
-        } else {
-            Err(NetError::Failed(format!("GET {path} on port {} answered {}", address.port(), response.status())))
+        let mut request = self.probes.get(format!("http://{address}{}", probe.path));
+        for (name, value) in &probe.headers {
+            request = request.header(name, value);
         }
+        let wants_body = probe.expect.body.is_some();
+        let answer = limited(timeout, async {
+            let mut response = request.send().await?;
+            let mut body = Vec::new();
+            // The rest of a long one is left unread.
+            while wants_body && (body.len() as u64) < HttpProbe::LONGEST_BODY {
+                let Some(chunk) = response.chunk().await? else { break };
+                body.extend_from_slice(&chunk);
+            }
+            Ok((response, body))
+        });
+        let (response, mut body) = answer.await?;
+        body.truncate(usize::try_from(HttpProbe::LONGEST_BODY).unwrap_or(usize::MAX));
+        let header = |name: &str| {
+            let values = response.headers().get_all(name).iter();
+            values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
+        };
+        let took = millis(started.elapsed());
+        probe.judge(response.status().as_u16(), header, &body).map(|()| took).map_err(NetError::Failed)
     }
 
     async fn tcp_connect(&self, address: SocketAddr, timeout: Duration) -> Result<DurationMs, NetError> {

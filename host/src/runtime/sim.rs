@@ -265,6 +265,7 @@ impl Runtime for SimRuntime {
             address: Some(Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(number).unwrap_or(0)).into()),
             is_protected: workload.labels.get(Workload::PROTECTION).is_some_and(|value| value == "true"),
             usage: None,
+            health_check: None,
         };
         engine.insert(replica.clone());
         Ok(replica)

@@ -286,6 +286,7 @@ fn snapshot(event: &Event, workload: &Workload, begin: Timestamp, now: Timestamp
                 network_receive_rate: 0.0,
                 network_transmit_rate: 0.0,
             }),
+            health_check: None,
         }
     });
     Snapshot { at: now, replicas: replicas.collect(), health, ..Snapshot::default() }

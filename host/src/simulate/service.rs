@@ -66,6 +66,7 @@ impl Service {
             address: None,
             is_protected: false,
             usage: None,
+            health_check: None,
         });
     }
 

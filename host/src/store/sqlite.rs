@@ -297,7 +297,7 @@ mod tests {
     use crate::model::fixtures::workload;
     use crate::model::{
         Blindness, Change, Dependency, MemoryOwner, PolicyIdentity, PolicyKind, Proposal, Slot, SlotHistory,
-        StoppedOutside,
+        StoppedOutside, Suspicion,
     };
     use serde_json::json;
 
@@ -310,7 +310,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut web = workload("ghcr.io/org/web:1", 2, 5);
         let held = vec![ContainerId("abc".into())];
-        let slot = SlotHistory { restarts: 2, last_restart: Some(Timestamp(5)), process_restarts: 1 };
+        let slot = SlotHistory {
+            restarts: 2,
+            last_restart: Some(Timestamp(5)),
+            process_restarts: 1,
+            given_up: Some(Timestamp(6)),
+            well_since: Some(Timestamp(7)),
+        };
         let owner = MemoryOwner { name: "queue".into(), since: 2 };
         let history = History {
             slots: [(Slot(1), slot)].into(),
@@ -326,6 +332,7 @@ mod tests {
                 .into(),
             protected: [ContainerId("def".into())].into(),
             dependencies: [(WorkloadKey::stored("db"), Dependency::Up { back: Some(Timestamp(3)) })].into(),
+            probe_path: Some(Suspicion { since: Timestamp(9), healed_at: None }),
         };
         let shadow = ShadowTally::new(PolicyKind::Scaling, PolicyIdentity::default(), "{}".into(), Timestamp(9));
         let shadows = vec![ShadowTally { memory: vec![3], ..shadow }];

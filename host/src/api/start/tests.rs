@@ -1,7 +1,9 @@
 //! What a start request may say.
 
 use super::*;
+use crate::model::{HttpProbe, ProbeTarget};
 use serde_json::json;
+use std::time::Duration;
 
 fn minimal() -> Value {
     json!({"image": "nginx:alpine", "resources": {"cpu": "0.5", "memory": "512m"}})
@@ -52,7 +54,7 @@ fn everything_that_can_be_said_is_understood() {
     assert_eq!(workload.ports.keys().map(ToString::to_string).collect::<Vec<_>>(), ["53/udp", "80/tcp"]);
     assert_eq!(workload.networks, ["front", "back"]);
     let probe = workload.probe.expect("a probe");
-    assert_eq!(probe.target, ProbeTarget::Http { port: 80, path: "/up?deep=1".into() });
+    assert_eq!(probe.target, ProbeTarget::Http(HttpProbe::get(80, "/up?deep=1")));
     assert_eq!((probe.interval, probe.timeout), (Duration::from_secs(5), Duration::from_millis(500)));
     assert_eq!(workload.command.as_deref().map(<[String]>::len), Some(3));
 }
@@ -149,9 +151,9 @@ fn probes_that_make_no_sense_are_refused() {
     }
     insta::assert_snapshot!(said.join("\n"), @r#"
     {}
-      /probe: a probe needs `http` (`{"port": 80, "path": "/"}`) or `tcp` (`{"port": 80}`)
+      /probe: a probe has one of `http` (`{"port": 80, "path": "/"}`), `tcp` (`{"port": 80}`), `exec` (`{"command": ["check"]}`), `docker` (`{}`: the image's HEALTHCHECK) and `none` (`{}`)
     {"http":{"port":80},"tcp":{"port":80}}
-      /probe: a probe has `http` or `tcp`, not both
+      /probe: a probe has one of `http` (`{"port": 80, "path": "/"}`), `tcp` (`{"port": 80}`), `exec` (`{"command": ["check"]}`), `docker` (`{}`: the image's HEALTHCHECK) and `none` (`{}`)
     {"tcp":{"port":0}}
       /probe/tcp/port: expected a whole number from 1 to 65535, found `0`
     {"tcp":80}

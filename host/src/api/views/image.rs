@@ -3,12 +3,12 @@
 use super::{ActionView, ContainerSummary, DesiredBounds, ImageSummary, ResourcesView};
 use crate::api::guardrails;
 use crate::api::metrics::shown;
-use crate::api::{overrides, stop_hook};
+use crate::api::{overrides, probe, stop_hook};
 use crate::control::report::PolicyReport;
 use crate::control::{PassReport, WorkloadView};
 use crate::model::facts::HealthStatus;
-use crate::model::workload::{Mode, Probe, ProbeTarget};
-use crate::model::{Deferral, Phase, PolicyChoice, Replica};
+use crate::model::workload::Mode;
+use crate::model::{Alert, AlertKind, Deferral, Phase, PolicyChoice, Replica};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -158,7 +158,8 @@ pub struct DesiredView {
     pub labels: BTreeMap<String, String>,
     /// Networks each replica joins; empty: the engine's default.
     pub networks: Vec<String>,
-    /// How the host asks whether a replica answers, in the form of the start request; durations in seconds.
+    /// How it is asked whether a replica answers, in the form of the start request; durations in seconds. Null: by the
+    /// image's own HEALTHCHECK, if it has one.
     pub probe: Option<Value>,
     /// Replaces the image's command.
     pub command: Option<Vec<String>>,
@@ -214,8 +215,39 @@ pub struct ImageView {
     pub desired: DesiredView,
     /// What runs, as last seen.
     pub observed: ObservedView,
+    /// What a person should look into; usually nothing.
+    pub alerts: Vec<AlertView>,
     /// The last pass; null before the first.
     pub last_pass: Option<PassView>,
+}
+
+/// What a person should look into, as long as it lasts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AlertView {
+    /// `given-up`: a slot was healed too often in a row and is left as it is. `probe-path`: most replicas fail their
+    /// probe at once, so that the path to them is suspected.
+    #[schema(value_type = String)]
+    pub kind: AlertKind,
+    /// Since when.
+    pub since: u64,
+    /// The place of the replica in its workload; null: it is about the whole workload.
+    pub slot: Option<u32>,
+    /// The container there; null: there is none, or it is about the whole workload.
+    pub container_id: Option<String>,
+    /// One sentence.
+    pub reason: String,
+}
+
+impl From<&Alert> for AlertView {
+    fn from(alert: &Alert) -> Self {
+        Self {
+            kind: alert.kind,
+            since: alert.since.0,
+            slot: alert.slot.map(|slot| slot.0),
+            container_id: alert.replica.as_ref().map(ToString::to_string),
+            reason: alert.reason.clone(),
+        }
+    }
 }
 
 impl From<&WorkloadView> for ImageView {
@@ -247,7 +279,7 @@ impl From<&WorkloadView> for ImageView {
                 resources,
                 labels: workload.labels.clone(),
                 networks: workload.networks.clone(),
-                probe: workload.probe.as_ref().map(probe),
+                probe: workload.probe.as_ref().map(probe::shown),
                 command: workload.command.clone(),
                 scaling_policy: scaling(&workload.policies.scaling),
                 health_policy: workload.policies.health.as_ref().map(choice),
@@ -269,6 +301,7 @@ impl From<&WorkloadView> for ImageView {
                     .collect(),
                 containers: containers.collect(),
             },
+            alerts: view.alerts.iter().map(AlertView::from).collect(),
             last_pass: view.last_pass.as_ref().map(|pass| PassView::of(pass, &view.replicas)),
         }
     }
@@ -288,15 +321,4 @@ fn choice(choice: &PolicyChoice) -> Value {
     // It was JSON when it was accepted.
     let config: Value = serde_json::from_str(&choice.config).unwrap_or_default();
     json!({"name": choice.name, "config": config})
-}
-
-/// A probe in the form of the start request.
-fn probe(probe: &Probe) -> Value {
-    let mut shown = match &probe.target {
-        ProbeTarget::Http { port, path } => json!({"http": {"port": port, "path": path}}),
-        ProbeTarget::Tcp { port } => json!({"tcp": {"port": port}}),
-    };
-    shown["interval"] = json!(probe.interval.as_secs_f64());
-    shown["timeout"] = json!(probe.timeout.as_secs_f64());
-    shown
 }

@@ -3,8 +3,11 @@
 use super::*;
 use crate::control::report::PolicyReport;
 use crate::model::facts::Usage;
-use crate::model::workload::{Bounds, Probe, ProbeTarget, Resources, WorkloadKey};
-use crate::model::{ContainerId, Deferral, FailureKind, Phase, PolicyFailure, PolicyIdentity, Slot, Timestamp};
+use crate::model::workload::{Bounds, Resources, WorkloadKey};
+use crate::model::{
+    Alert, AlertKind, ContainerId, Deferral, FailureKind, HttpProbe, Phase, PolicyFailure, PolicyIdentity, Probe,
+    ProbeTarget, Slot, Timestamp,
+};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -39,6 +42,7 @@ fn replica(id: &str, phase: Phase, status: &str) -> Replica {
             network_receive_rate: 0.0,
             network_transmit_rate: 0.0,
         }),
+        health_check: None,
     }
 }
 
@@ -68,6 +72,7 @@ fn pass() -> PassReport {
             unavailable: Some(PolicyFailure::new(FailureKind::Time, "it ran longer than 250 ms")),
         }),
         recommended: None,
+        alerts: vec![],
         deferred: vec![Deferral { slot: Slot(4), until: Timestamp(9_000), reason: "it is ill; backoff".to_owned() }],
         actions: vec![
             action(ActionKind::Create, Some("aa"), "nginx-aa", None),
@@ -96,7 +101,7 @@ fn view() -> WorkloadView {
             labels: BTreeMap::new(),
             networks: vec![],
             probe: Some(Probe {
-                target: ProbeTarget::Http { port: 80, path: "/".into() },
+                target: ProbeTarget::Http(HttpProbe::get(80, "/")),
                 interval: Duration::from_secs(10),
                 timeout: Duration::from_millis(500),
             }),
@@ -115,6 +120,13 @@ fn view() -> WorkloadView {
         protected: BTreeSet::from([running.id.clone()]),
         replicas: vec![running, held],
         shadows: vec![],
+        alerts: vec![Alert {
+            kind: AlertKind::GivenUp,
+            since: Timestamp(4_000),
+            slot: Some(Slot(4)),
+            replica: Some(ContainerId("aa".into())),
+            reason: "it is ill; it is given up".into(),
+        }],
         last_pass: Some(pass()),
     }
 }
@@ -417,6 +429,15 @@ fn a_workload_is_shown_with_what_runs_and_why() {
           }
         ]
       },
+      "alerts": [
+        {
+          "kind": "given-up",
+          "since": 4000,
+          "slot": 4,
+          "container_id": "aa",
+          "reason": "it is ill; it is given up"
+        }
+      ],
       "last_pass": {
         "at": 5000,
         "finished_at": 6000,

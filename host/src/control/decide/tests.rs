@@ -1,12 +1,12 @@
 //! The guardrails, one rule a test.
 
 use super::*;
-use crate::model::facts::{HealthReport, ScalingDecision};
+use crate::model::facts::{Assessment, HealthReport, Remedy, ScalingDecision};
 use crate::model::fixtures::{exited, running, workload};
 use crate::model::verdict::FailedMetrics;
 use crate::model::{
-    ContainerId, FailureKind, Fallback, Force, Guardrails, Overrides, PolicyFailure, PolicyIdentity, PolicyOutcome,
-    Stages, WorkloadKey,
+    AlertKind, ContainerId, FailureKind, Fallback, Force, Guardrails, Overrides, PolicyFailure, PolicyIdentity,
+    PolicyOutcome, SlotHistory, Stages, Suspicion, WorkloadKey,
 };
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
@@ -88,7 +88,9 @@ impl Pass {
 
     fn restarted(mut self, slot: u32, restarts: u32, ago: Duration) -> Self {
         let last = Timestamp(NOW.0 - crate::model::time::millis(ago));
-        self.history.slots.insert(Slot(slot), SlotHistory { restarts, last_restart: Some(last), process_restarts: 0 });
+        self.history
+            .slots
+            .insert(Slot(slot), SlotHistory { restarts, last_restart: Some(last), ..SlotHistory::default() });
         self
     }
 }
@@ -491,13 +493,150 @@ fn the_first_heal_is_at_once_and_later_ones_wait_twice_as_long_up_to_the_cap() {
     assert_eq!(healed(&first), 1);
     assert_eq!(
         first.history.slots[&Slot(1)],
-        SlotHistory { restarts: 1, last_restart: Some(NOW), process_restarts: 0 }
+        SlotHistory { restarts: 1, last_restart: Some(NOW), ..SlotHistory::default() }
     );
-    for (restarts, wait) in [(1, 10), (2, 20), (3, 40), (4, 80), (5, 160), (6, 300), (7, 300), (200, 300)] {
+    for (restarts, wait) in [(1, 10), (2, 20), (3, 40), (4, 80), (5, 160), (6, 300), (7, 300), (11, 300)] {
         let early = with(restarts, seconds(wait - 1));
         assert_eq!((healed(&early), early.look_again), (0, Some(seconds(1))), "{restarts} restarts");
         assert_eq!(healed(&with(restarts, seconds(wait))), 1, "{restarts} restarts");
     }
+}
+
+#[test]
+fn a_slot_that_was_healed_too_often_in_a_row_is_given_up_and_left_as_it_is() {
+    let desired = workload("web", 1, 1);
+    let one = exited(running(&desired, 1, 1_000), 1);
+    let long_ago = Duration::from_secs(3_600);
+    let after = |restarts, limit, there: Vec<Replica>| {
+        let mut pass = Pass::of(&desired, there.clone()).restarted(1, restarts, long_ago);
+        pass.settings.restart_limit = limit;
+        pass.health = says(&there.iter().map(|replica| (replica, Remedy::Replace)).collect::<Vec<_>>());
+        pass
+    };
+    assert_eq!(healed(&after(11, 12, vec![one.clone()]).decide()), 1, "the twelfth is still made");
+    assert_eq!(healed(&after(500, 0, vec![one.clone()]).decide()), 1, "0: never given up");
+    let mut given_up = after(12, 12, vec![one.clone()]);
+    let plan = given_up.decide();
+    assert_eq!((plan.steps.len(), plan.deferred.len(), plan.look_again), (0, 0, None));
+    let alert = &plan.alerts[0];
+    assert_eq!((alert.kind, alert.since, alert.slot), (AlertKind::GivenUp, NOW, Some(Slot(1))));
+    assert_eq!(alert.reason, "it is ill; it is given up after 12 restarts in a row and left as it is");
+    assert_eq!(plan.history.slots[&Slot(1)].given_up, Some(NOW));
+    // Since when stays the same.
+    given_up.history = plan.history;
+    given_up.history.slots.get_mut(&Slot(1)).expect("there").given_up = Some(Timestamp(5));
+    assert_eq!(given_up.decide().alerts[0].since, Timestamp(5));
+
+    let empty = after(12, 12, vec![]).decide();
+    assert_eq!((created_slots(&empty), empty.alerts.len()), (vec![], 1), "nor is anything created for it");
+    assert!(empty.alerts[0].reason.starts_with("the slot is empty again; it is given up"), "{:?}", empty.alerts);
+    let mut left = one;
+    (left.phase, left.started_at) = (Phase::Starting, None);
+    assert_eq!(after(12, 12, vec![left]).decide().steps, [], "nor is what never ran started");
+}
+
+#[test]
+fn a_slot_that_is_given_up_and_empty_keeps_nothing_from_shrinking() {
+    let mut desired = workload("web", 1, 5);
+    desired.target = 3;
+    let mut pass = Pass::of(&desired, replicas(&desired, 2)).restarted(3, 12, Duration::from_secs(60));
+    pass.scaling = proposes(1);
+    assert_eq!(pass.decide().target, 3, "it is still to come");
+    pass.history.slots.get_mut(&Slot(3)).expect("there").given_up = Some(NOW);
+    let plan = pass.decide();
+    assert_eq!((plan.target, removed(&plan).len(), plan.alerts.len()), (1, 1, 0));
+}
+
+#[test]
+fn what_was_given_up_is_healed_again_after_ten_minutes_seen_well() {
+    let desired = workload("web", 1, 1);
+    // Its process has run, and failed, for long.
+    let one = running(&desired, 1, 1_000);
+    let with = |health, well_since| {
+        let mut pass = Pass::of(&desired, vec![one.clone()]).restarted(1, 12, Duration::from_secs(7_200));
+        let slot = pass.history.slots.get_mut(&Slot(1)).expect("there");
+        (slot.given_up, slot.well_since) = (Some(Timestamp(1)), well_since);
+        pass.snapshot.health.insert(one.id.clone(), health);
+        let plan = pass.decide();
+        (plan.history.slots[&Slot(1)], plan.alerts.len())
+    };
+    let ago = |seconds: u64| Some(Timestamp(NOW.0 - 1_000 * seconds));
+    let (slot, alerts) = with(HealthStatus::Healthy, None);
+    assert_eq!((slot.given_up.is_some(), slot.well_since, alerts), (true, Some(NOW), 1));
+    let (slot, _) = with(HealthStatus::Healthy, ago(599));
+    assert_eq!((slot.given_up.is_some(), slot.well_since), (true, ago(599)));
+    let (slot, _) = with(HealthStatus::Unhealthy, ago(599));
+    assert_eq!((slot.given_up.is_some(), slot.well_since), (true, None));
+    assert_eq!(with(HealthStatus::Degraded, ago(600)), (SlotHistory::default(), 0));
+}
+
+/// So many replicas whose processes run, the first `failing` of which fail their probe.
+fn failing(count: u32, failing: usize) -> Pass {
+    let desired = workload("web", count, count);
+    let there = replicas(&desired, count);
+    let mut pass = Pass::of(&desired, there.clone());
+    pass.settings.heal_share = 1.0;
+    pass.health = says(&there[..failing].iter().map(|replica| (replica, Remedy::Restart)).collect::<Vec<_>>());
+    for (index, replica) in there.iter().enumerate() {
+        let status = if index < failing { HealthStatus::Unhealthy } else { HealthStatus::Healthy };
+        pass.snapshot.health.insert(replica.id.clone(), status);
+    }
+    pass
+}
+
+#[test]
+fn when_most_fail_their_probe_at_once_the_path_is_suspected_and_one_is_healed() {
+    for (count, ill, healed_now) in [(8, 7, 1), (8, 5, 1), (8, 4, 4), (3, 2, 1), (3, 3, 1), (2, 2, 2), (1, 1, 1)] {
+        let plan = failing(count, ill).decide();
+        let is_suspected = plan.history.probe_path.is_some();
+        assert_eq!((healed(&plan), is_suspected), (healed_now, count > 2 && healed_now == 1), "{ill} of {count}");
+        assert_eq!(plan.alerts.len(), usize::from(is_suspected), "{ill} of {count}");
+    }
+    let plan = failing(8, 7).decide();
+    let why = "7 of 8 replicas fail their probe at once: the path to them is suspected, so one is healed at a time";
+    assert_eq!((plan.alerts[0].kind, plan.alerts[0].reason.as_str()), (AlertKind::ProbePath, why));
+    assert_eq!((plan.deferred.len(), plan.look_again), (6, Some(Duration::from_secs(10))));
+    assert_eq!(plan.deferred[0].reason, format!("it is ill; {why}"));
+    assert_eq!(plan.steps[0].reason(), format!("it is ill; {why}"));
+    assert_eq!(plan.history.probe_path, Some(Suspicion { since: NOW, healed_at: Some(NOW) }));
+}
+
+#[test]
+fn while_the_path_is_suspected_one_is_healed_in_each_backoff() {
+    let with = |ago: u64, well: u32| {
+        let mut pass = failing(8, 3);
+        let healed_at = Some(Timestamp(NOW.0 - 1_000 * ago));
+        pass.history.probe_path = Some(Suspicion { since: Timestamp(1), healed_at });
+        // The others were restarted a moment ago, and have answered since, or not.
+        for replica in &pass.snapshot.replicas {
+            if replica.slot.0 > 3 + well {
+                pass.snapshot.health.insert(replica.id.clone(), HealthStatus::Starting);
+            }
+        }
+        pass.decide()
+    };
+    assert_eq!(healed(&with(9, 3)), 0);
+    let due = with(10, 3);
+    assert_eq!((healed(&due), due.alerts[0].since), (1, Timestamp(1)));
+    assert!(due.alerts[0].reason.starts_with("5 of 8 replicas fail"), "{:?}", due.alerts);
+    // Half of them serve again: it was the replicas, or it is over.
+    let over = with(1, 4);
+    assert_eq!((healed(&over), over.alerts.len(), over.history.probe_path), (3, 0, None));
+}
+
+#[test]
+fn processes_that_ended_say_nothing_of_the_path() {
+    let mut pass = failing(9, 9);
+    for replica in pass.snapshot.replicas.iter_mut().take(6) {
+        replica.phase = Phase::Exited;
+    }
+    pass.settings.heal_share = 0.5;
+    let plan = pass.decide();
+    assert_eq!(plan.alerts.len(), 1, "three run, and all three fail");
+    assert_eq!(healed(&plan), 4, "those that ended, within the cap");
+    assert!(plan.steps.iter().all(|step| step.reason() == "it is ill"), "{:?}", plan.steps);
+    pass.snapshot.replicas[6].phase = Phase::Exited;
+    assert_eq!(pass.decide().alerts.len(), 0, "two say too little");
 }
 
 #[test]

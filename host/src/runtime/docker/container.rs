@@ -2,13 +2,15 @@
 
 use super::connect::Facts;
 use super::labels;
-use crate::model::replica::{PortBinding, Replica};
+use crate::model::facts::{ProbeOutcome, ProbeResult};
+use crate::model::replica::{HealthCheck, PortBinding, Replica};
 use crate::model::settings::EngineSettings;
+use crate::model::time::millis;
 use crate::model::workload::{ContainerPort, Workload};
 use crate::model::{ContainerId, Phase, Slot, Timestamp};
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, EndpointSettings,
-    HostConfig, NetworkSettings, NetworkingConfig, PortBinding as EnginePortBinding, RestartPolicy,
+    ContainerCreateBody, ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, EndpointSettings, Health,
+    HealthStatusEnum, HostConfig, NetworkSettings, NetworkingConfig, PortBinding as EnginePortBinding, RestartPolicy,
     RestartPolicyNameEnum,
 };
 use std::collections::{BTreeMap, HashMap};
@@ -91,7 +93,42 @@ pub(super) fn replica(
         address: if running { address(inspected, network, facts, seen) } else { None },
         is_protected: identity.is_protected,
         usage: None,
+        health_check: state.health.as_ref().filter(|_| running).and_then(health_check),
     })
+}
+
+/// Whether the image, as this container was created from it, has a HEALTHCHECK.
+pub(super) fn has_health_check(inspected: &ContainerInspectResponse) -> bool {
+    let check = inspected.config.as_ref().and_then(|config| config.healthcheck.as_ref()?.test.as_ref());
+    check.and_then(|words| words.first()).is_some_and(|first| first != "NONE")
+}
+
+fn health_check(health: &Health) -> Option<HealthCheck> {
+    let is_healthy = match health.status? {
+        HealthStatusEnum::STARTING => None,
+        HealthStatusEnum::HEALTHY => Some(true),
+        HealthStatusEnum::UNHEALTHY => Some(false),
+        HealthStatusEnum::NONE | HealthStatusEnum::EMPTY => return None,
+    };
+    let checks = health.log.iter().flatten().filter_map(|check| {
+        let (began, ended) = (timestamp(check.start.as_deref()?)?, timestamp(check.end.as_deref()?)?);
+        let outcome = match check.exit_code? {
+            0 => ProbeOutcome::Success(millis(ended.since(began))),
+            // What the engine itself has to say of it, that it ran too long above all.
+            -1 => ProbeOutcome::Failure(excerpt(check.output.as_deref())),
+            code => {
+                let said = excerpt(check.output.as_deref());
+                let said = if said.is_empty() { said } else { format!(": {said}") };
+                ProbeOutcome::Failure(format!("the image's HEALTHCHECK ended with status {code}{said}"))
+            }
+        };
+        Some(ProbeResult { at: ended, outcome })
+    });
+    Some(HealthCheck { is_healthy, checks: checks.collect() })
+}
+
+fn excerpt(output: Option<&str>) -> String {
+    output.unwrap_or_default().trim().escape_debug().take(200).collect()
 }
 
 /// Its process runs: paused and being stopped count.

@@ -1,6 +1,7 @@
 //! Runs a command in a replica.
 
 use super::connect::Engine;
+use super::failure::Failure;
 use crate::model::ContainerId;
 use crate::runtime::RuntimeError;
 use bollard::container::LogOutput;
@@ -20,21 +21,25 @@ pub(super) async fn run(engine: &Engine, id: &ContainerId, command: &[String]) -
         ..ExecConfig::default()
     };
     let operation = format!("run `{}` in {id}", command.join(" ").escape_debug());
-    let ran = engine.call(&operation, |docker| async move {
+    let begun = engine.call(&operation, |docker| async move {
         let exec = docker.create_exec(id.as_str(), config).await?.id;
-        let (mut printed, mut complained) = (Vec::new(), Vec::new());
-        if let StartExecResults::Attached { mut output, .. } = docker.start_exec(&exec, None).await? {
-            while let Some(part) = output.next().await {
-                match part? {
-                    LogOutput::StdErr { message } => keep(&mut complained, &message),
-                    other => keep(&mut printed, &other.into_bytes()),
-                }
+        let output = docker.start_exec(&exec, None).await?;
+        Ok((exec, output))
+    });
+    let (exec, output) = begun.await?;
+    let (mut printed, mut complained) = (Vec::new(), Vec::new());
+    if let StartExecResults::Attached { mut output, .. } = output {
+        // Ends with the command, or with the replica.
+        while let Some(part) = output.next().await {
+            match part.map_err(Failure::from)? {
+                LogOutput::StdErr { message } => keep(&mut complained, &message),
+                other => keep(&mut printed, &other.into_bytes()),
             }
         }
-        let status = docker.inspect_exec(&exec).await?.exit_code;
-        Ok((status, printed, complained))
-    });
-    let (status, printed, complained) = ran.await?;
+    }
+    let exec = exec.as_str();
+    let ended = engine.call(&operation, |docker| async move { docker.inspect_exec(exec).await }).await?;
+    let status = ended.exit_code;
     if status == Some(0) {
         return Ok(String::from_utf8_lossy(&printed).into_owned());
     }

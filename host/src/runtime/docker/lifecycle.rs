@@ -6,7 +6,7 @@ use super::image::Images;
 use super::usage::Table;
 use super::{container, labels};
 use crate::model::settings::EngineSettings;
-use crate::model::{ContainerId, Phase, Replica, Slot, Workload, WorkloadKey};
+use crate::model::{ContainerId, Phase, ProbeTarget, Replica, Slot, Workload, WorkloadKey};
 use crate::runtime::RuntimeError;
 use bollard::models::{ContainerInspectResponse, NetworkConnectRequest};
 use bollard::query_parameters::{
@@ -106,6 +106,14 @@ impl Lifecycle {
         let finished = async {
             for network in workload.networks.iter().skip(1) {
                 self.join(&id, network).await?;
+            }
+            if workload.probe.as_ref().is_some_and(|probe| probe.target == ProbeTarget::Docker)
+                && !self.inspect(&id).await?.as_ref().is_some_and(container::has_health_check)
+            {
+                return Err(RuntimeError::Refused(format!(
+                    "image `{}` has no HEALTHCHECK, which the probe `docker` is; choose another `probe`",
+                    workload.image
+                )));
             }
             self.look(&id).await
         };

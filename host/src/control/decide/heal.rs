@@ -1,0 +1,258 @@
+//! Healing: what is ill is restarted, replaced and created anew, with backoff, a cap on how many at once, and an end.
+
+use super::{Planner, Worth};
+use crate::model::facts::{Assessment, HealthStatus, Remedy};
+use crate::model::{
+    Alert, AlertKind, ContainerId, History, Phase, Replica, Slot, SlotHistory, Snapshot, Step, Suspicion, Timestamp,
+    Verdict,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Healing that the cap put off is looked at again after this time.
+pub(super) const AFTER_CAP: Duration = Duration::from_secs(1);
+
+/// Of fewer running replicas, failing all at once says nothing of the path to them.
+const FEWEST_FOR_SUSPICION: usize = 3;
+
+/// Replicas that call for a remedy, and what was said of them.
+type Ill<'a> = Vec<(&'a Replica, &'a Assessment)>;
+
+impl Planner<'_> {
+    /// Forgets the restarts of slots that have been healthy for long enough.
+    pub(super) fn forgive(&self, counted: &[&Replica], snapshot: &Snapshot, history: &mut History) {
+        for replica in counted {
+            let is_well = replica.phase == Phase::Running && serves(replica, snapshot);
+            let Some(slot) = history.slots.get_mut(&replica.slot) else { continue };
+            let since = if slot.given_up.is_some() {
+                // Its process may have run, and failed, for long: only the time it was seen to be well counts.
+                slot.well_since = is_well.then(|| slot.well_since.unwrap_or(self.now));
+                slot.well_since
+            } else {
+                replica.started_at.filter(|_| is_well)
+            };
+            if since.is_some_and(|since| self.now.since(since) >= self.settings.backoff_reset) {
+                *slot = SlotHistory { process_restarts: slot.process_restarts, ..SlotHistory::default() };
+            }
+        }
+    }
+
+    /// Restarts and replaces what the health policy says is ill, within backoff and the cap; starts what
+    /// was created and never ran. What was healed too often in a row is given up.
+    pub(super) fn heal(&mut self, counted: &[&Replica], verdict: &Verdict, snapshot: &Snapshot, history: &mut History) {
+        let assessments: BTreeMap<&str, &Assessment> = match &verdict.health.answer {
+            Ok(report) => report.assessments.iter().map(|said| (said.replica_id.as_str(), said)).collect(),
+            Err(_) => BTreeMap::new(),
+        };
+        let mut ill: Ill<'_> = Vec::new();
+        for &replica in counted {
+            if history.stopped_outside.contains_key(&replica.id) {
+                continue;
+            }
+            let slot = history.slots.entry(replica.slot).or_default();
+            let said = assessments.get(replica.id.as_str()).filter(|said| said.remedy != Remedy::None);
+            let never_ran = replica.phase == Phase::Starting && replica.started_at.is_none();
+            if self.is_given_up(slot, never_ran || said.is_some()) {
+                let why = assessments.get(replica.id.as_str()).map_or("", |said| said.reason.as_str());
+                self.give_up(replica.slot, Some(&replica.id), slot, why);
+            } else if never_ran {
+                // Left behind by a host that ended between creating and starting; or being started right now
+                // by nobody else, since a workload has one pass at a time.
+                if let Some(wait) = self.backoff(*slot) {
+                    let reason = in_backoff("it was created and never started", *slot);
+                    self.defer(replica.slot, wait, reason);
+                } else {
+                    self.steps.push(Step::Start {
+                        replica: replica.id.clone(),
+                        reason: "it was created and never started".to_owned(),
+                    });
+                }
+            } else if let Some(assessment) = said {
+                ill.push((replica, assessment));
+            }
+        }
+        ill.sort_by_key(|(replica, _)| {
+            (Worth::of(replica, snapshot, &history.protected), replica.created_at, replica.id.clone())
+        });
+        let suspicion = self.suspect(counted, &ill, snapshot, history);
+        let cap = heal_cap(counted.len(), self.settings.heal_share);
+        let mut healed = 0;
+        for (replica, assessment) in ill {
+            let slot = history.slots.entry(replica.slot).or_default();
+            if let Some(wait) = self.backoff(*slot) {
+                let reason = in_backoff(&assessment.reason, *slot);
+                self.defer(replica.slot, wait, reason);
+                continue;
+            }
+            let suspected = history.probe_path.as_mut().filter(|_| replica.phase == Phase::Running);
+            if let (Some(path), Some(why)) = (&suspected, &suspicion)
+                && let Some(wait) = self.until_next(path)
+            {
+                self.defer(replica.slot, wait, format!("{}; {why}", assessment.reason));
+                continue;
+            }
+            if healed == cap {
+                let reason =
+                    format!("{}; at most {cap} of {} are healed in one pass", assessment.reason, counted.len());
+                self.defer(replica.slot, AFTER_CAP, reason);
+                continue;
+            }
+            healed += 1;
+            let mut reason = assessment.reason.clone();
+            if let (Some(path), Some(why)) = (suspected, &suspicion) {
+                path.healed_at = Some(self.now);
+                reason = format!("{reason}; {why}");
+            }
+            slot.restarts = slot.restarts.saturating_add(1);
+            slot.last_restart = Some(self.now);
+            let replica_id = replica.id.clone();
+            if assessment.remedy == Remedy::Restart {
+                slot.process_restarts = slot.process_restarts.saturating_add(1);
+                self.steps.push(Step::Restart { replica: replica_id, reason });
+            } else {
+                slot.process_restarts = 0;
+                self.steps.push(Step::Replace { replica: replica_id, slot: replica.slot, reason });
+            }
+        }
+    }
+
+    /// Whether what lies between the host and the replicas is suspected rather than the replicas, and the sentence
+    /// that says so. It begins when more than half of those whose process runs call for a remedy at once, and lasts
+    /// until half of them serve again: one that was just restarted is not well for that.
+    fn suspect(
+        &mut self,
+        counted: &[&Replica],
+        ill: &Ill<'_>,
+        snapshot: &Snapshot,
+        history: &mut History,
+    ) -> Option<String> {
+        let running: Vec<&&Replica> = counted.iter().filter(|replica| replica.phase == Phase::Running).collect();
+        let failing = ill.iter().filter(|(replica, _)| replica.phase == Phase::Running).count();
+        let unserving = running.iter().filter(|replica| !serves(replica, snapshot)).count();
+        let begins = running.len() >= FEWEST_FOR_SUSPICION && failing * 2 > running.len();
+        let lasts = history.probe_path.is_some() && unserving * 2 > running.len();
+        if !begins && !lasts {
+            history.probe_path = None;
+            return None;
+        }
+        let path = history.probe_path.get_or_insert(Suspicion { since: self.now, healed_at: None });
+        let count = unserving.max(failing);
+        let reason = format!(
+            "{count} of {} replicas fail their probe at once: the path to them is suspected, so one is healed at a time",
+            running.len()
+        );
+        self.alerts.push(Alert {
+            kind: AlertKind::ProbePath,
+            since: path.since,
+            slot: None,
+            replica: None,
+            reason: reason.clone(),
+        });
+        Some(reason)
+    }
+
+    /// How long a suspected path has still to wait for the next replica to be healed; none: it is due.
+    fn until_next(&self, path: &Suspicion) -> Option<Duration> {
+        let one_in_this_pass = (path.healed_at == Some(self.now)).then_some(AFTER_CAP);
+        self.left(path.healed_at, self.settings.backoff_base).or(one_in_this_pass)
+    }
+
+    /// Whether a slot is left as it is: it was given up, or it needs healing once more than it may.
+    fn is_given_up(&self, slot: &SlotHistory, needs_healing: bool) -> bool {
+        let limit = self.settings.restart_limit;
+        limit > 0 && (slot.given_up.is_some() || (needs_healing && slot.restarts >= limit))
+    }
+
+    fn give_up(&mut self, place: Slot, replica: Option<&ContainerId>, slot: &mut SlotHistory, why: &str) {
+        let since = *slot.given_up.get_or_insert(self.now);
+        let after = format!("it is given up after {} restarts in a row and left as it is", slot.restarts);
+        self.alerts.push(Alert {
+            kind: AlertKind::GivenUp,
+            since,
+            slot: Some(place),
+            replica: replica.cloned(),
+            reason: if why.is_empty() { after } else { format!("{why}; {after}") },
+        });
+    }
+
+    /// Fills free slots up to the target. A slot that was filled and is empty now lost its container
+    /// behind the host's back: that counts as a restart.
+    pub(super) fn create_missing(
+        &mut self,
+        counted: &[&Replica],
+        target: u32,
+        snapshot: &Snapshot,
+        history: &mut History,
+    ) {
+        let missing = usize::try_from(target).unwrap_or(usize::MAX).saturating_sub(counted.len());
+        let taken: BTreeSet<Slot> = snapshot.replicas.iter().map(|replica| replica.slot).collect();
+        let wanted: Vec<Slot> = (1..).map(Slot).filter(|slot| !taken.contains(slot)).take(missing).collect();
+        // What nobody fills any more is forgotten.
+        history.slots.retain(|slot, _| taken.contains(slot) || wanted.contains(slot));
+        for slot in wanted {
+            let Some(entry) = history.slots.get_mut(&slot) else {
+                history.slots.insert(slot, SlotHistory::default());
+                self.create(slot, format!("{} of {target} wanted replicas are there", counted.len()));
+                continue;
+            };
+            if self.is_given_up(entry, true) {
+                self.give_up(slot, None, entry, "the slot is empty again");
+                continue;
+            }
+            let entry_now = *entry;
+            if let Some(wait) = self.backoff(entry_now) {
+                self.defer(slot, wait, in_backoff("the slot is empty again", entry_now));
+                continue;
+            }
+            *entry = SlotHistory {
+                restarts: entry_now.restarts.saturating_add(1),
+                last_restart: Some(self.now),
+                ..SlotHistory::default()
+            };
+            self.create(
+                slot,
+                format!("slot {slot} is empty again; {} of {target} wanted replicas are there", counted.len()),
+            );
+        }
+    }
+
+    fn create(&mut self, slot: Slot, reason: String) {
+        self.steps.push(Step::Create { slot, start: true, reason });
+    }
+
+    /// How long a slot has still to wait before it is healed again; none: it is due.
+    ///
+    /// The first restart is at once; the n-th after it waits `base` × 2^(n−1), at most `max`, from the
+    /// one before.
+    fn backoff(&self, slot: SlotHistory) -> Option<Duration> {
+        let exponent = slot.restarts.checked_sub(1)?;
+        let factor = 1u32.checked_shl(exponent).filter(|factor| *factor > 0).unwrap_or(u32::MAX);
+        let wait = self.settings.backoff_base.saturating_mul(factor).min(self.settings.backoff_max);
+        self.left(slot.last_restart, wait)
+    }
+
+    /// What is left of a wait from `last` on; none: nothing, or there was nothing to wait from.
+    fn left(&self, last: Option<Timestamp>, wait: Duration) -> Option<Duration> {
+        wait.checked_sub(self.now.since(last?)).filter(|left| !left.is_zero())
+    }
+}
+
+fn serves(replica: &Replica, snapshot: &Snapshot) -> bool {
+    matches!(snapshot.health_of(&replica.id), HealthStatus::Healthy | HealthStatus::Degraded)
+}
+
+fn in_backoff(trouble: &str, slot: SlotHistory) -> String {
+    format!("{trouble}; backoff after {} restarts in a row", slot.restarts)
+}
+
+/// How many of `count` replicas one pass may heal: the share, rounded down, at least one.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts are at most a thousand and the share lies in 0..=1"
+)]
+pub(super) fn heal_cap(count: usize, share: f64) -> usize {
+    // A third of three is one, whatever the binary fraction of a third makes of it.
+    ((count as f64 * share + 1e-9).floor() as usize).max(1)
+}

@@ -1,0 +1,135 @@
+//! Commands that hang, and what is taken over from the engine.
+
+use super::*;
+use crate::model::fixtures::{running, workload};
+use crate::runtime::RuntimeEvent;
+use crate::runtime::sim::SimRuntime;
+use futures_util::stream::BoxStream;
+use std::net::SocketAddr;
+use tokio::sync::Semaphore;
+
+/// An engine whose commands end when they are let, and which counts those that were begun.
+struct Hanging {
+    sim: SimRuntime,
+    let_go: Semaphore,
+    begun: Mutex<usize>,
+    answer: Mutex<Result<String, RuntimeError>>,
+}
+
+impl Hanging {
+    fn new() -> Arc<Self> {
+        let sim = SimRuntime::new(|| Timestamp(0), Duration::ZERO);
+        let (let_go, begun) = (Semaphore::new(0), Mutex::default());
+        Arc::new(Self { sim, let_go, begun, answer: Mutex::new(Ok(String::new())) })
+    }
+}
+
+#[async_trait::async_trait]
+impl Runtime for Hanging {
+    async fn exec(&self, _: &ContainerId, _: &[String]) -> Result<String, RuntimeError> {
+        *self.begun.lock().expect("no holder panics") += 1;
+        self.let_go.acquire().await.expect("never closed").forget();
+        self.answer.lock().expect("no holder panics").clone()
+    }
+    async fn ping(&self) -> Result<(), RuntimeError> {
+        self.sim.ping().await
+    }
+    async fn list(&self, workload: Option<&crate::model::WorkloadKey>) -> Result<Vec<Replica>, RuntimeError> {
+        self.sim.list(workload).await
+    }
+    async fn create(
+        &self,
+        workload: &crate::model::Workload,
+        slot: crate::model::Slot,
+    ) -> Result<Replica, RuntimeError> {
+        self.sim.create(workload, slot).await
+    }
+    async fn start(&self, id: &ContainerId) -> Result<Replica, RuntimeError> {
+        self.sim.start(id).await
+    }
+    async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<Replica, RuntimeError> {
+        self.sim.stop(id, grace).await
+    }
+    async fn restart(&self, id: &ContainerId, grace: Duration) -> Result<Replica, RuntimeError> {
+        self.sim.restart(id, grace).await
+    }
+    async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), RuntimeError> {
+        self.sim.remove(id, force).await
+    }
+    fn events(&self) -> BoxStream<'static, RuntimeEvent> {
+        self.sim.events()
+    }
+    fn usage(&self, id: &ContainerId) -> Option<crate::model::facts::Usage> {
+        self.sim.usage(id)
+    }
+    fn endpoint(&self, replica: &Replica, port: u16) -> Option<SocketAddr> {
+        self.sim.endpoint(replica, port)
+    }
+}
+
+fn one() -> Replica {
+    running(&workload("web", 1, 1), 1, 1_000)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_hangs_is_never_begun_twice() {
+    let engine = Hanging::new();
+    let runtime: Arc<dyn Runtime> = Arc::<Hanging>::clone(&engine);
+    let (log, replica, command) = (ProbeLog::new(10), one(), vec!["check".to_owned()]);
+    let ask = async || run(&command, Duration::from_secs(2), &replica, &runtime, &log).await;
+    let still_runs = ProbeOutcome::Failure("the command of an earlier probe still runs in it".to_owned());
+    assert_eq!(ask().await, Some(ProbeOutcome::Timeout));
+    assert_eq!((ask().await, ask().await), (Some(still_runs.clone()), Some(still_runs)));
+    assert_eq!(*engine.begun.lock().expect("no holder panics"), 1);
+    // It ends at last; the next question runs it again.
+    engine.let_go.add_permits(2);
+    while !log.running.lock().expect("no holder panics").is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(matches!(ask().await, Some(ProbeOutcome::Success(_))));
+    assert_eq!(*engine.begun.lock().expect("no holder panics"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_fails_by_its_status_and_not_by_an_engine_that_is_away() {
+    let engine = Hanging::new();
+    engine.let_go.add_permits(9);
+    let runtime: Arc<dyn Runtime> = Arc::<Hanging>::clone(&engine);
+    let (log, replica) = (ProbeLog::new(10), one());
+    let told = async |error: RuntimeError| {
+        *engine.answer.lock().expect("no holder panics") = Err(error);
+        run(&["check".to_owned()], Duration::from_secs(2), &replica, &runtime, &log).await
+    };
+    let status = "the command ended with status 3: no";
+    let failed = Some(ProbeOutcome::Failure(status.to_owned()));
+    assert_eq!(told(RuntimeError::Refused(status.to_owned())).await, failed);
+    assert_eq!(told(RuntimeError::Unavailable("no socket".to_owned())).await, None);
+    assert_eq!(told(RuntimeError::NotFound("id".to_owned())).await, None);
+}
+
+#[test]
+fn what_the_engine_found_is_taken_over_once_and_only_where_it_counts() {
+    let check = |at, outcome| ProbeResult { at: Timestamp(at), outcome };
+    let mut replica = one();
+    let checks = vec![check(5, ProbeOutcome::Success(1)), check(6, ProbeOutcome::Success(2))];
+    replica.health_check = Some(HealthCheck { is_healthy: Some(true), checks });
+    let known = |log: &ProbeLog| {
+        let all = log.of([&replica.id].into_iter());
+        all.values().flatten().map(|result| result.at.0).collect::<Vec<_>>()
+    };
+    let log = ProbeLog::new(10);
+    for target in [ProbeTarget::None, ProbeTarget::Tcp { port: 80 }] {
+        log.take_over(Some(&Probe::usual(target)), &replica, Timestamp(9));
+        assert_eq!(known(&log), Vec::<u64>::new());
+    }
+    log.take_over(None, &replica, Timestamp(9));
+    log.take_over(Some(&Probe::usual(ProbeTarget::Docker)), &replica, Timestamp(9));
+    assert_eq!(known(&log), [5, 6]);
+
+    let without = Replica { health_check: None, ..replica.clone() };
+    let log = ProbeLog::new(10);
+    log.take_over(None, &without, Timestamp(9));
+    assert_eq!(known(&log), Vec::<u64>::new(), "nobody asked for it");
+    log.take_over(Some(&Probe::usual(ProbeTarget::Docker)), &without, Timestamp(9));
+    assert_eq!(known(&log), [9], "it was asked for, and is not there");
+}
