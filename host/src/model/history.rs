@@ -122,3 +122,22 @@ pub struct Change {
     /// The count after.
     pub to: u32,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_stored_before_slots_were_given_up_is_read() {
+        let slot = r#"{"restarts": 3, "last_restart": 5, "process_restarts": 1}"#;
+        let stored = format!(r#"{{"slots": {{"1": {slot}}}, "scaling_memory": [], "health_memory": []}}"#);
+        let history: History = serde_json::from_str(&stored).expect("an older history");
+        let expected = SlotHistory {
+            restarts: 3,
+            last_restart: Some(Timestamp(5)),
+            process_restarts: 1,
+            ..SlotHistory::default()
+        };
+        assert_eq!(history, History { slots: [(Slot(1), expected)].into(), ..History::default() });
+    }
+}

@@ -232,7 +232,7 @@ pub struct ControlSettings {
     /// A slot healthy for this long starts again without backoff. Default 10 min.
     pub backoff_reset: Duration,
     /// Restarts and replacements of a slot in a row after which it is given up; 0: it never is. Default 12, which take
-    /// about 40 min: few things a replica depends on are gone for longer.
+    /// about 35 min: few things a replica depends on are gone for longer.
     pub restart_limit: u32,
     /// Where alerts are posted to; none: nowhere.
     pub alert_url: Option<String>,
