@@ -14,7 +14,8 @@ use std::process::Command;
 use wit_component::ComponentEncoder;
 
 /// The built-in policies: each a folder of `plugins/`.
-const POLICIES: [&str; 6] = ["liveness", "min-max", "pass-through", "schedule", "step", "target-tracking"];
+const POLICIES: [&str; 7] =
+    ["liveness", "min-max", "pass-through", "predictive", "schedule", "step", "target-tracking"];
 const LANGUAGES: [&str; 5] = ["c", "go", "javascript", "python", "rust"];
 const TARGET: &str = "wasm32-unknown-unknown";
 

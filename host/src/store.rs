@@ -3,6 +3,7 @@
 pub mod sqlite;
 
 use crate::model::facts::Sample;
+use crate::model::metric::SampleChange;
 use crate::model::{ContainerId, History, ShadowTally, Timestamp, Workload, WorkloadKey};
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +69,19 @@ impl StoredWorkload {
     }
 }
 
+/// What becomes of the stored values of one metric.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesChanges {
+    /// The workload.
+    pub key: WorkloadKey,
+    /// The metric.
+    pub name: String,
+    /// In this order.
+    pub changes: Vec<SampleChange>,
+    /// Values before it are dropped.
+    pub oldest: Timestamp,
+}
+
 /// Keeps what must survive a crash at any moment. Calls are short and block; each is one transaction,
 /// on disk when it returns.
 pub trait Store: Send + Sync + 'static {
@@ -103,9 +117,9 @@ pub trait Store: Send + Sync + 'static {
         beside: Option<(i64, &serde_json::Value)>,
     ) -> Result<(), StoreError>;
 
-    /// Stores values of metrics, in the place of any of the same time, and drops all that are older than `oldest`. Those
-    /// of workloads that are not there any more are left out.
-    fn save_samples(&self, samples: &[(WorkloadKey, String, Sample)], oldest: Timestamp) -> Result<(), StoreError>;
+    /// Changes the stored values of metrics, in this order; those of workloads that are not there any more are left out.
+    /// All that are older than `oldest` are dropped.
+    fn save_samples(&self, changes: &[SeriesChanges], oldest: Timestamp) -> Result<(), StoreError>;
 
     /// One decision by its number; none: it is not kept, or never was.
     fn decision(&self, id: i64) -> Result<Option<DecisionRecord>, StoreError>;

@@ -109,6 +109,74 @@ async fn what_is_measured_steers_the_count_and_an_error_is_never_a_zero() -> any
 }
 
 #[tokio::test]
+async fn samples_that_are_pushed_wake_the_workload_and_ten_pushes_are_few_passes() -> anyhow::Result<()> {
+    let site = Site::new("pushes").await?.set("control.interval", "\"1h\"");
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    let asks = hostile::proposes(3).requires("queue", 60_000).build();
+    windlass.put_component("/policies/queue", asks).await.ok();
+    let mut body = start_body(image, 1, 5);
+    body["metrics"] = json!({"queue": {"push": {}, "max_age": "1h"}});
+    body["scaling_policy"] = json!({"name": "queue"});
+    windlass.post("/start/container", body).await.ok();
+    let target = async || windlass.get(&format!("/images/{image}")).await.ok()["desired"]["target"].clone();
+    assert_eq!(target().await, 1);
+    // Nobody asks for a pass, and the next one of itself is an hour away.
+    let path = format!("/images/{image}/metrics");
+    let push = || windlass.post(&path, json!({"samples": [{"name": "queue", "value": 120}]}));
+    for answer in futures_util::future::join_all((0..10).map(|_| push())).await {
+        answer.ok();
+    }
+    eventually("the pass after a push", LIMIT, async || {
+        let target = target().await;
+        if target == 3 { Ok(()) } else { Err(target.to_string()) }
+    })
+    .await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_long_history_is_kept_over_a_restart_while_a_policy_looks_back_so_far() -> anyhow::Result<()> {
+    const HOUR: u64 = 3_600_000;
+    let site = Site::new("history").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let mut windlass = site.start().await?;
+    let mut body = start_body(image, 1, 20);
+    body["metrics"] = json!({"orders": {"push": {}, "max_age": "1d"}, "other": {"push": {}, "max_age": "1d"}});
+    let config = json!({"metric": "orders", "target": 10});
+    body["scaling_policy"] = json!({"name": "predictive", "config": config});
+    windlass.post("/start/container", body).await.ok();
+    let now = u64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis())?;
+    // Eight days by ten minutes: 90 in the second half of each day that ends now, else 10.
+    let path = format!("/images/{image}/metrics");
+    let busy = |back: u64| if back % (24 * HOUR) < 12 * HOUR { 90 } else { 10 };
+    let samples: Vec<Value> = (1..=8 * 144)
+        .rev()
+        .map(|number| number * HOUR / 6)
+        .map(|back| json!({"name": "orders", "value": busy(back), "at": now - back}))
+        .chain([json!({"name": "other", "value": 1, "at": now - 48 * HOUR}), json!({"name": "other", "value": 1})])
+        .collect();
+    for some in samples.chunks(1_000) {
+        windlass.post(&path, json!({"samples": some})).await.ok();
+    }
+    let all = async |windlass: &Windlass, name: &str| {
+        let answer = windlass.get(&format!("{path}?since=0")).await.ok();
+        let metrics = answer["metrics"].as_array().cloned().unwrap_or_default();
+        let samples = metrics.into_iter().find(|metric| metric["name"] == name).map(|metric| metric["samples"].clone());
+        samples.and_then(|samples| samples.as_array().cloned()).unwrap_or_default()
+    };
+    let before = all(&windlass, "orders").await;
+    assert!((1_000..=1_010).contains(&before.len()), "a week: {}", before.len());
+    assert_eq!(all(&windlass, "other").await.len(), 1, "nobody looks back further than a day");
+    assert!(windlass.terminate().await?.success());
+    let windlass = site.start().await?;
+    assert_eq!(all(&windlass, "orders").await, before);
+    let (_, reason) = steered(&windlass, image).await;
+    assert!(reason.contains("`orders` at ") && reason.contains(" UTC ± "), "{reason}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn documents_commands_and_what_the_engine_tells_are_metrics() -> anyhow::Result<()> {
     let site = Site::new("sources").await?;
     let image = site.engine().prepare(Fixture::Web).await?;
@@ -265,7 +333,7 @@ async fn what_is_wrong_with_a_metric_is_told_with_its_place() -> anyhow::Result<
     insta::assert_snapshot!(windlass.post(&path, samples).await, @r#"
     422 application/problem+json
     {
-      "detail": "/samples/0/name: unknown metric that is pushed; did you mean `queue`?; /samples/1/name: unknown metric that is pushed; expected `queue`; /samples/2/value: negative: the value is -1, and this metric has no negative values; /samples/3/value: expected a number; /samples/4/at: it is more than 60 s ahead of this clock; /samples/5/at: it is more than a day ago",
+      "detail": "/samples/0/name: unknown metric that is pushed; did you mean `queue`?; /samples/1/name: unknown metric that is pushed; expected `queue`; /samples/2/value: negative: the value is -1, and this metric has no negative values; /samples/3/value: expected a number; /samples/4/at: it is more than 60 s ahead of this clock; /samples/5/at: it is more than 28 days ago",
       "errors": [
         {
           "detail": "unknown metric that is pushed; did you mean `queue`?",
@@ -288,7 +356,7 @@ async fn what_is_wrong_with_a_metric_is_told_with_its_place() -> anyhow::Result<
           "pointer": "/samples/4/at"
         },
         {
-          "detail": "it is more than a day ago",
+          "detail": "it is more than 28 days ago",
           "pointer": "/samples/5/at"
         }
       ],

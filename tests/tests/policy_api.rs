@@ -420,7 +420,7 @@ async fn an_author_pushes_watches_promotes_and_rolls_back_from_the_command_line(
     let names: Vec<&str> = listed.lines().filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(
         names,
-        ["liveness", "min-max", "pass-through", "queue", "schedule", "step", "target-tracking"],
+        ["liveness", "min-max", "pass-through", "predictive", "queue", "schedule", "step", "target-tracking"],
         "{listed}"
     );
 
@@ -571,10 +571,10 @@ async fn what_cannot_be_pushed_or_chosen_is_told_with_its_reasons() -> anyhow::R
         @r#"
     422 application/problem+json
     {
-      "detail": "/scaling_policy/name: there is no scaling policy `queue`; there are: `min-max`, `pass-through`, `schedule`, `step`, `target-tracking`; /health_policy/config/failure-threshold: 0 is less than the minimum of 1",
+      "detail": "/scaling_policy/name: there is no scaling policy `queue`; there are: `min-max`, `pass-through`, `predictive`, `schedule`, `step`, `target-tracking`; /health_policy/config/failure-threshold: 0 is less than the minimum of 1",
       "errors": [
         {
-          "detail": "there is no scaling policy `queue`; there are: `min-max`, `pass-through`, `schedule`, `step`, `target-tracking`",
+          "detail": "there is no scaling policy `queue`; there are: `min-max`, `pass-through`, `predictive`, `schedule`, `step`, `target-tracking`",
           "pointer": "/scaling_policy/name"
         },
         {

@@ -55,6 +55,38 @@ fn a_day_with_two_peaks() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Replicas that take five minutes to start are too late each morning, unless it is known that the morning comes. The
+/// first three days nothing is known.
+#[test]
+fn mornings_that_are_known_before_they_come() -> anyhow::Result<()> {
+    let file = trace("eight-days.csv");
+    let tracking = r#"{"metrics": [{"name": "requests", "target": 80, "kind": "total"}]}"#;
+    let predictive = r#"{"metric": "requests", "target": 80, "look-ahead-ms": 600000}"#;
+    let told = told(&[
+        "--trace",
+        file.to_str().context("a plain path")?,
+        "--start-up",
+        "5m",
+        "--interval",
+        "1m",
+        "--policy",
+        "target-tracking",
+        "--config",
+        tracking,
+        "--policy",
+        "predictive",
+        "--config",
+        predictive,
+    ])?;
+    insta::assert_snapshot!(told, @r#"
+    policy           too little     too much  dropped  flaps  largest lag  changes  most
+    target-tracking   235.0 min  20392.0 min   0.13 %      0        300 s      160    21
+    predictive        105.0 min  24313.0 min   0.05 %      4        300 s      258    21
+    too little, too much: replica-minutes below and above what the load needs
+    "#);
+    Ok(())
+}
+
 #[test]
 fn a_flash_crowd() -> anyhow::Result<()> {
     insta::assert_snapshot!(compared("flash-crowd.csv")?, @r#"

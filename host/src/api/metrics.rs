@@ -6,7 +6,7 @@ use super::fields::{self, Fields, Problems, length_of_time};
 use super::request::{ImageKey, JsonBody, NoQuery, Since, to_the_end};
 use super::views::ImageView;
 use super::workloads::{changed, known};
-use crate::control::metrics::MetricReport;
+use crate::control::metrics::{LONGEST_KEPT, MetricReport};
 use crate::model::facts::Sample;
 use crate::model::{BuiltIn, Metric, MetricSource, Timestamp, Workload};
 use axum::Json;
@@ -159,8 +159,8 @@ fn sample(
     };
     if at > now.plus(AHEAD) {
         problems.add(fields.at("at"), format!("it is more than {} s ahead of this clock", AHEAD.as_secs()));
-    } else if now.since(at) > DAY {
-        problems.add(fields.at("at"), "it is more than a day ago");
+    } else if now.since(at) > LONGEST_KEPT {
+        problems.add(fields.at("at"), "it is more than 28 days ago");
     }
     match metric.accept(number) {
         Ok(value) => Some((name, Sample { at, value })),

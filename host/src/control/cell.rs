@@ -83,6 +83,8 @@ struct Waiters {
 #[derive(Debug)]
 pub(super) struct Cell {
     pub(super) key: WorkloadKey,
+    /// When it came under the loop's care.
+    pub(super) since: Timestamp,
     /// Held for a pass, and for an operator's act on a replica: at most one hand at a workload.
     pub(super) gate: tokio::sync::Mutex<()>,
     /// Held while shadows are asked about a pass.
@@ -97,14 +99,15 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    pub(super) fn new(stored: StoredWorkload, probes_kept: usize, interval: Duration) -> Self {
+    pub(super) fn new(stored: StoredWorkload, probes_kept: usize, interval: Duration, now: Timestamp) -> Self {
         Self {
             key: stored.workload.key.clone(),
+            since: now,
             gate: tokio::sync::Mutex::default(),
             shadowing: Arc::default(),
             probes: ProbeLog::new(probes_kept),
             probe_now: Notify::new(),
-            metrics: MetricLog::stored(stored.samples),
+            metrics: MetricLog::stored(stored.samples, now),
             state: Mutex::new(CellState {
                 workload: stored.workload,
                 history: stored.history,

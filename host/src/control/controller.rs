@@ -230,14 +230,15 @@ impl Controller {
         self.change(key, |workload| workload.metrics = metrics).await
     }
 
-    /// Takes in values of metrics that are pushed; the caller has looked whether they may be. They are stored when this
-    /// returns.
+    /// Takes in values of metrics that are pushed and asks for a pass; the caller has looked whether they may be. They
+    /// are stored when this returns.
     pub async fn push_samples(&self, key: &WorkloadKey, samples: &[(String, Sample)]) -> Result<(), ControlError> {
         let cell = self.cell(key)?;
         for (name, sample) in samples {
             cell.metrics.note(name, Ok(*sample));
         }
-        metrics::save(&self.shared, &[cell]).await;
+        metrics::save(&self.shared, &[Arc::clone(&cell)]).await;
+        cell.wake();
         Ok(())
     }
 
@@ -334,7 +335,9 @@ impl Controller {
         let is_late = |cell: &Arc<Cell>| {
             // A pass in hand may take long (an image is fetched): that is not being late.
             let idle = cell.gate.try_lock().is_ok();
-            idle && cell.state().last_pass.as_ref().is_some_and(|pass| now.since(pass.finished_at) > patience)
+            // One that never had a pass is late too.
+            let last = cell.state().last_pass.as_ref().map_or(cell.since, |pass| pass.finished_at);
+            idle && now.since(last) > patience
         };
         let late = self.shared.cells().iter().filter(|cell| is_late(cell)).map(|cell| cell.key.to_string()).collect();
         Readiness { engine: self.shared.engine_trouble(), late }
@@ -347,7 +350,8 @@ impl Controller {
 
     fn take_up(&self, stored: StoredWorkload) -> Arc<Cell> {
         let settings = &self.shared.settings;
-        let cell = Arc::new(Cell::new(stored, settings.probes_kept, settings.interval));
+        let now = self.shared.clock.now();
+        let cell = Arc::new(Cell::new(stored, settings.probes_kept, settings.interval, now));
         self.shared.cells.write().unwrap_or_else(PoisonError::into_inner).insert(cell.key.clone(), Arc::clone(&cell));
         background::look_after(&self.shared, &cell);
         cell

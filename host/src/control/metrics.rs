@@ -1,21 +1,21 @@
-//! The values of a workload's metrics: taken in, kept for as long as a policy may look back, shown to policies.
+//! The values of a workload's metrics: taken in, kept for as long as a policy looks back, shown to policies.
 
 mod answer;
 mod gather;
+mod track;
 
 pub(super) use gather::{gather, save};
+pub use track::{KEPT, LONGEST_KEPT};
 
 use crate::model::facts::{MetricRequest, Phase, Sample, Series, Usage};
-use crate::model::metric::{BuiltIn, accept};
+use crate::model::metric::{BuiltIn, SampleChange, accept};
 use crate::model::time::millis;
-use crate::model::{ContainerId, MetricFailure, Snapshot, Timestamp, Workload};
+use crate::model::{ContainerId, DurationMs, MetricFailure, Snapshot, Timestamp, Workload};
 use crate::policy::ScalingPolicy;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-/// How long values of the whole workload are kept, and the longest window a policy finds values for.
-pub const KEPT: Duration = Duration::from_secs(24 * 3_600);
+use track::Track;
 
 /// How long values of single replicas are kept.
 const KEPT_OF_REPLICA: Duration = Duration::from_secs(15 * 60);
@@ -26,9 +26,6 @@ const BUILT_IN_INTERVAL: Duration = Duration::from_secs(15);
 /// How old a replica's resource use may be before it counts as failed.
 const BUILT_IN_MAX_AGE: Duration = Duration::from_secs(60);
 
-/// Values of one series that a policy is shown at most; of more, every n-th, and always the newest.
-const MOST_SHOWN: usize = 1_000;
-
 /// Policies and configurations whose needs are remembered, of one workload.
 const REQUIREMENTS_KEPT: usize = 16;
 
@@ -37,6 +34,21 @@ const REQUIREMENTS_KEPT: usize = 16;
 pub struct MetricLog {
     tracks: Mutex<BTreeMap<Key, Track>>,
     requirements: Mutex<Requirements>,
+    windows: Mutex<Windows>,
+}
+
+/// The windows that policies asked for, by metric, and when they last did.
+type Windows = BTreeMap<String, BTreeMap<DurationMs, Timestamp>>;
+
+/// The values of one metric of the whole workload that are to be stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unsaved {
+    /// The metric.
+    pub name: String,
+    /// What is to be done, in this order.
+    pub changes: Vec<SampleChange>,
+    /// Values before it are not kept.
+    pub oldest: Timestamp,
 }
 
 /// What scaling policies asked to be shown, by their digest and configuration.
@@ -44,46 +56,6 @@ type Requirements = BTreeMap<(String, String), Vec<MetricRequest>>;
 
 /// The name of a metric, and the replica it was measured at.
 type Key = (String, Option<ContainerId>);
-
-#[derive(Debug, Default)]
-struct Track {
-    /// By time, no two of the same.
-    samples: VecDeque<Sample>,
-    /// Why the last question had no answer.
-    failure: Option<MetricFailure>,
-    /// Samples that are not stored yet.
-    unsaved: Vec<Sample>,
-}
-
-impl Track {
-    fn insert(&mut self, sample: Sample, kept: Duration) {
-        let place = self.samples.partition_point(|known| known.at < sample.at);
-        match self.samples.get_mut(place) {
-            Some(known) if known.at == sample.at => *known = sample,
-            _ => self.samples.insert(place, sample),
-        }
-        let newest = self.samples.back().map_or(sample.at, |newest| newest.at);
-        while self.samples.front().is_some_and(|oldest| newest.since(oldest.at) > kept) {
-            self.samples.pop_front();
-        }
-    }
-
-    fn newest_by(&self, now: Timestamp) -> Option<Sample> {
-        self.samples.iter().rev().find(|sample| sample.at <= now).copied()
-    }
-
-    /// Why there is no value now; none: there is one.
-    fn failure(&self, now: Timestamp, max_age: Duration) -> Option<MetricFailure> {
-        if let Some(failure) = &self.failure {
-            return Some(failure.clone());
-        }
-        let Some(newest) = self.newest_by(now) else {
-            return Some(MetricFailure::Missing("no value has come yet".to_owned()));
-        };
-        let age = now.since(newest.at);
-        (age > max_age).then(|| MetricFailure::Stale { age: millis(age), max_age: millis(max_age) })
-    }
-}
 
 /// One metric as it is told to people.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,13 +71,38 @@ pub struct MetricReport {
 }
 
 impl MetricLog {
-    /// With the values that were stored.
-    pub fn stored(samples: Vec<(String, Sample)>) -> Self {
+    /// With the values that were stored, by time. All of them are kept until a policy had a day to ask for them.
+    pub fn stored(samples: Vec<(String, Sample)>, now: Timestamp) -> Self {
         let log = Self::default();
         for (name, sample) in samples {
-            log.tracks().entry((name, None)).or_default().insert(sample, KEPT);
+            log.tracks().entry((name, None)).or_default().restore(sample);
+        }
+        for ((name, _), track) in log.tracks().iter() {
+            if track.oldest().is_some_and(|oldest| now.since(oldest.at) > KEPT) {
+                log.note_window(name, millis(LONGEST_KEPT), now);
+            }
         }
         log
+    }
+
+    /// Remembers that a policy looks back so far.
+    fn note_window(&self, name: &str, window: DurationMs, now: Timestamp) {
+        let mut windows = self.windows();
+        let asked = windows.entry(name.to_owned()).or_default();
+        asked.retain(|_, last| now.since(*last) <= KEPT);
+        asked.insert(window, now);
+    }
+
+    /// How long values of a metric are kept: for the longest window that was asked for within a day.
+    fn kept(&self, name: &str, now: Timestamp) -> Duration {
+        let windows = self.windows();
+        let asked = windows.get(name).into_iter().flatten().filter(|(_, last)| now.since(**last) <= KEPT);
+        let longest = asked.map(|(window, _)| Duration::from_millis(*window)).max().unwrap_or(KEPT);
+        longest.clamp(KEPT, LONGEST_KEPT)
+    }
+
+    fn windows(&self) -> MutexGuard<'_, Windows> {
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tracks(&self) -> MutexGuard<'_, BTreeMap<Key, Track>> {
@@ -114,14 +111,11 @@ impl MetricLog {
 
     /// Takes in a value of the whole workload, or why there is none.
     pub fn note(&self, name: &str, answer: Result<Sample, MetricFailure>) {
+        let kept = answer.as_ref().map_or(KEPT, |sample| self.kept(name, sample.at));
         let mut tracks = self.tracks();
         let track = tracks.entry((name.to_owned(), None)).or_default();
         match answer {
-            Ok(sample) => {
-                track.failure = None;
-                track.insert(sample, KEPT);
-                track.unsaved.push(sample);
-            }
+            Ok(sample) => track.take_in(sample, kept),
             Err(failure) => track.failure = Some(failure),
         }
     }
@@ -132,8 +126,9 @@ impl MetricLog {
         let track = tracks.entry((name.to_owned(), Some(replica.clone()))).or_default();
         match answer {
             Ok(sample) => {
-                track.failure = None;
-                track.insert(sample, KEPT_OF_REPLICA);
+                track.take_in(sample, KEPT_OF_REPLICA);
+                // What single replicas had is not stored.
+                track.unsaved.clear();
             }
             Err(failure) => track.failure = Some(failure),
         }
@@ -170,7 +165,7 @@ impl MetricLog {
         let is_due = self
             .tracks()
             .get(&(BuiltIn::ReadyReplicas.name().to_owned(), None))
-            .and_then(|track| track.samples.back())
+            .and_then(Track::newest)
             .is_none_or(|last| slot(last.at) < slot(now));
         if !is_due {
             return;
@@ -192,15 +187,21 @@ impl MetricLog {
 
     /// Forgets replicas that are gone, and metrics that are not defined any more.
     pub fn keep_only(&self, workload: &Workload, snapshot: &Snapshot) {
+        let is_defined = |name: &String| BuiltIn::of(name).is_some() || workload.metrics.contains_key(name);
+        self.windows().retain(|name, _| is_defined(name));
         self.tracks().retain(|(name, replica), _| {
-            let is_defined = BuiltIn::of(name).is_some() || workload.metrics.contains_key(name);
-            is_defined && replica.as_ref().is_none_or(|replica| snapshot.replica(replica).is_some())
+            is_defined(name) && replica.as_ref().is_none_or(|replica| snapshot.replica(replica).is_some())
         });
     }
 
     /// What a policy that asked for these is shown: of each the whole workload, then each replica that was measured.
     /// Of one without a value the series says why; no policy takes a missing value for a zero.
     pub fn series(&self, requests: &[MetricRequest], workload: &Workload, now: Timestamp) -> Vec<Series> {
+        for MetricRequest { name, window } in requests {
+            if max_age(workload, name).is_some() {
+                self.note_window(name, *window, now);
+            }
+        }
         let tracks = self.tracks();
         let mut shown = Vec::new();
         for MetricRequest { name, window } in requests {
@@ -216,7 +217,7 @@ impl MetricLog {
             let series = |track: &Track, replica: Option<&ContainerId>| Series {
                 name: name.clone(),
                 replica: replica.map(|replica| replica.as_str().to_owned()),
-                samples: within(track, Duration::from_millis(*window), now),
+                samples: track.shown(Duration::from_millis(*window), now),
                 failure: track.failure(now, max_age).map(|failure| failure.to_string()),
             };
             let whole = tracks.get(&(name.clone(), None));
@@ -276,7 +277,7 @@ impl MetricLog {
                 MetricReport {
                     name: name.to_owned(),
                     source,
-                    samples: track.samples.iter().filter(|sample| sample.at >= since).copied().collect(),
+                    samples: track.since(since),
                     failure: failure.map(|failure| failure.to_string()),
                 }
             })
@@ -285,13 +286,15 @@ impl MetricLog {
         all
     }
 
-    /// The values that came since the last time this was called.
-    pub fn take_unsaved(&self) -> Vec<(String, Sample)> {
-        let mut tracks = self.tracks();
-        let unsaved = tracks.iter_mut().flat_map(|((name, _), track)| {
-            std::mem::take(&mut track.unsaved).into_iter().map(|sample| (name.clone(), sample))
-        });
-        unsaved.collect()
+    /// What is to be stored since the last time this was called.
+    pub fn take_unsaved(&self) -> Vec<Unsaved> {
+        let mut unsaved = Vec::new();
+        for ((name, _), track) in self.tracks().iter_mut().filter(|(_, track)| !track.unsaved.is_empty()) {
+            let changes = std::mem::take(&mut track.unsaved);
+            let oldest = track.oldest().map_or(Timestamp(0), |oldest| oldest.at);
+            unsaved.push(Unsaved { name: name.clone(), changes, oldest });
+        }
+        unsaved
     }
 }
 
@@ -299,17 +302,6 @@ impl MetricLog {
 fn max_age(workload: &Workload, name: &str) -> Option<Duration> {
     let of_built_in = || BuiltIn::of(name).map(|_| BUILT_IN_MAX_AGE);
     workload.metrics.get(name).map(|metric| metric.max_age).or_else(of_built_in)
-}
-
-/// The values of a window, and the newest in any case.
-fn within(track: &Track, window: Duration, now: Timestamp) -> Vec<Sample> {
-    let known: Vec<Sample> = track.samples.iter().filter(|sample| sample.at <= now).copied().collect();
-    let first = known.partition_point(|sample| now.since(sample.at) > window).min(known.len().saturating_sub(1));
-    let known = &known[first..];
-    let step = known.len().div_ceil(MOST_SHOWN).max(1);
-    let mut thinned: Vec<Sample> = known.iter().rev().step_by(step).copied().collect();
-    thinned.reverse();
-    thinned
 }
 
 fn utilization(workload: &Workload, usage: &Usage, what: BuiltIn) -> Option<f64> {

@@ -1,7 +1,8 @@
 //! What a workload measures: where the values come from, how often, and what counts as one.
 
-use super::DurationMs;
+use super::facts::Sample;
 use super::time::millis;
+use super::{DurationMs, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -137,6 +138,22 @@ impl BuiltIn {
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|built_in| built_in.name() == name)
     }
+}
+
+/// What becomes of the stored values of a metric.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SampleChange {
+    /// A value, in the place of any of the same time.
+    Put(Sample),
+    /// A mean, in the place of all from a time until another.
+    Merge {
+        /// The first that goes is not before it.
+        from: Timestamp,
+        /// The last that goes is before it.
+        until: Timestamp,
+        /// The mean.
+        into: Sample,
+    },
 }
 
 /// Why a metric has no value now. An error is never a zero.

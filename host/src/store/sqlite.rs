@@ -1,7 +1,8 @@
 //! [`Store`] in one SQLite file (WAL) in the data directory, held by one Windlass at a time.
 
-use super::{DecisionRecord, Store, StoreError, StoredWorkload};
+use super::{DecisionRecord, SeriesChanges, Store, StoreError, StoredWorkload};
 use crate::model::facts::Sample;
+use crate::model::metric::SampleChange;
 use crate::model::{ContainerId, History, ShadowTally, Timestamp, Workload, WorkloadKey};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::fs::{DirBuilder, File, TryLockError};
@@ -256,16 +257,29 @@ impl Store for SqliteStore {
         })
     }
 
-    fn save_samples(&self, samples: &[(WorkloadKey, String, Sample)], oldest: Timestamp) -> Result<(), StoreError> {
+    fn save_samples(&self, changes: &[SeriesChanges], oldest: Timestamp) -> Result<(), StoreError> {
         self.transaction("store the values of metrics", |transaction| {
             transaction
                 .prepare_cached("DELETE FROM samples WHERE at < ?1")?
                 .execute(params![oldest.0.cast_signed()])?;
+            let mut delete =
+                transaction.prepare_cached("DELETE FROM samples WHERE key = ?1 AND name = ?2 AND at >= ?3 AND at < ?4")?;
             let mut insert = transaction.prepare_cached(
                 "INSERT OR REPLACE INTO samples (key, name, at, value) SELECT key, ?2, ?3, ?4 FROM workloads WHERE key = ?1",
             )?;
-            for (key, name, sample) in samples {
-                insert.execute(params![key.as_str(), name, sample.at.0.cast_signed(), sample.value])?;
+            for SeriesChanges { key, name, changes, oldest } in changes {
+                let key = key.as_str();
+                for change in changes {
+                    let sample = match change {
+                        SampleChange::Put(sample) => sample,
+                        SampleChange::Merge { from, until, into } => {
+                            delete.execute(params![key, name, from.0.cast_signed(), until.0.cast_signed()])?;
+                            into
+                        }
+                    };
+                    insert.execute(params![key, name, sample.at.0.cast_signed(), sample.value])?;
+                }
+                delete.execute(params![key, name, i64::MIN, oldest.0.cast_signed()])?;
             }
             Ok(())
         })
@@ -342,15 +356,26 @@ mod tests {
             store.save_held(&web.key, &held).unwrap();
             store.save_pass(&web.key, 4, &history, None).unwrap();
             store.save_shadows(&web.key, &shadows, None).unwrap();
-            let sample = |at, value| (web.key.clone(), "queue".to_owned(), Sample { at: Timestamp(at), value });
-            store.save_samples(&[sample(10, 1.0), sample(20, 2.0)], Timestamp(0)).unwrap();
-            // The old one goes, one of the same time is replaced, one of an unknown workload is left out.
-            let stranger = (WorkloadKey::stored("gone"), "queue".to_owned(), Sample { at: Timestamp(30), value: 9.0 });
-            store.save_samples(&[sample(20, 2.5), stranger, sample(40, 4.0)], Timestamp(15)).unwrap();
+            let put = |at, value| SampleChange::Put(Sample { at: Timestamp(at), value });
+            let of = |key: &WorkloadKey, changes: &[SampleChange], oldest| SeriesChanges {
+                key: key.clone(),
+                name: "queue".to_owned(),
+                changes: changes.to_vec(),
+                oldest: Timestamp(oldest),
+            };
+            let first = [put(10, 1.0), put(20, 2.0), put(25, 6.0), put(35, 7.0)];
+            store.save_samples(&[of(&web.key, &first, 0)], Timestamp(0)).unwrap();
+            // The old one goes, one of the same time is replaced, a mean takes the place of two, one of an unknown
+            // workload is left out.
+            let into = Sample { at: Timestamp(30), value: 6.5 };
+            let merge = SampleChange::Merge { from: Timestamp(25), until: Timestamp(36), into };
+            let then = of(&web.key, &[put(20, 2.5), merge, put(40, 4.0)], 15);
+            let stranger = of(&WorkloadKey::stored("gone"), &[put(30, 9.0)], 0);
+            store.save_samples(&[then, stranger], Timestamp(0)).unwrap();
         }
         web.target = 4;
         let sample = |at, value| ("queue".to_owned(), Sample { at: Timestamp(at), value });
-        let samples = vec![sample(20, 2.5), sample(40, 4.0)];
+        let samples = vec![sample(20, 2.5), sample(30, 6.5), sample(40, 4.0)];
         let stored = StoredWorkload { workload: web, history, held, shadows, samples };
         assert_eq!(open(directory.path()).load().unwrap(), [stored]);
     }

@@ -146,7 +146,7 @@ fn counted(replicas: usize) -> f64 {
 }
 
 /// A number for people: three digits that matter.
-fn short(value: f64) -> String {
+pub fn short(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return value.to_string();
     }

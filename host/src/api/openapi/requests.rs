@@ -326,7 +326,7 @@ pub struct SampleRequest {
     pub name: String,
     /// How much.
     pub value: f64,
-    /// When, in milliseconds since the Unix epoch: at most a day ago; now if absent.
+    /// When, in milliseconds since the Unix epoch: at most 28 days ago; now if absent.
     #[schema(nullable = false)]
     pub at: Option<u64>,
 }

@@ -1,13 +1,15 @@
 //! Asks the sources of all workloads' metrics when they are due. The same question is asked once, however many
 //! workloads have it.
 
-use super::answer;
+use super::{LONGEST_KEPT, Unsaved, answer};
 use crate::control::cell::Cell;
 use crate::control::shared::Shared;
 use crate::model::facts::{Phase, Sample};
+use crate::model::time::millis;
 use crate::model::{ContainerId, MetricFailure, MetricSource, Timestamp};
 use crate::net::NetError;
 use crate::runtime::{Runtime, RuntimeError};
+use crate::store::SeriesChanges;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -181,14 +183,21 @@ fn unanswered(error: NetError) -> MetricFailure {
 
 /// Stores what came, so that windows survive a restart.
 pub(in crate::control) async fn save(shared: &Shared, cells: &[Arc<Cell>]) {
-    let mut samples = Vec::new();
+    let mut changes = Vec::new();
     for cell in cells {
-        samples.extend(cell.metrics.take_unsaved().into_iter().map(|(name, sample)| (cell.key.clone(), name, sample)));
+        changes.extend(
+            cell.metrics.take_unsaved().into_iter().map(|Unsaved { name, changes, oldest }| SeriesChanges {
+                key: cell.key.clone(),
+                name,
+                changes,
+                oldest,
+            }),
+        );
     }
-    if samples.is_empty() {
+    if changes.is_empty() {
         return;
     }
     let now = shared.clock.now();
-    let oldest = Timestamp(now.0.saturating_sub(crate::model::time::millis(super::KEPT)));
-    shared.store_or_log("store the values of metrics", move |store| store.save_samples(&samples, oldest)).await;
+    let oldest = Timestamp(now.0.saturating_sub(millis(LONGEST_KEPT)));
+    shared.store_or_log("store the values of metrics", move |store| store.save_samples(&changes, oldest)).await;
 }

@@ -74,7 +74,7 @@ fn a_long_window_is_thinned_and_an_old_value_is_forgotten() {
         log.note("queue", Ok(Sample { at: ago(second), value: 1.0 }));
     }
     let shown = log.series(&[request("queue", 5_000)], &workload, NOW).remove(0).samples;
-    assert_eq!((shown.len(), shown.last().map(|sample| sample.at)), (1_000, Some(NOW)));
+    assert_eq!((shown.len(), shown.last().map(|sample| sample.at)), (1_001, Some(NOW)));
     log.note("queue", Ok(Sample { at: NOW.plus(KEPT), value: 1.0 }));
     let kept = log.report(&workload, Timestamp(0), NOW).into_iter().find(|metric| metric.name == "queue");
     assert_eq!(kept.map(|metric| metric.samples.len()), Some(2));
@@ -162,10 +162,41 @@ fn answers_are_numbers_or_failures_with_a_name() {
 
 #[test]
 fn what_came_is_stored_once() {
-    let log = MetricLog::stored(vec![("queue".to_owned(), Sample { at: ago(50), value: 1.0 })]);
+    let log = MetricLog::stored(vec![("queue".to_owned(), Sample { at: ago(50), value: 1.0 })], NOW);
     assert!(log.take_unsaved().is_empty());
     pushed(&log, &[(10, 2.0)]);
-    assert_eq!(log.take_unsaved(), [("queue".to_owned(), Sample { at: ago(10), value: 2.0 })]);
+    let changes = vec![SampleChange::Put(Sample { at: ago(10), value: 2.0 })];
+    assert_eq!(log.take_unsaved(), [Unsaved { name: "queue".to_owned(), changes, oldest: ago(50) }]);
     assert!(log.take_unsaved().is_empty());
     assert_eq!(log.series(&[request("queue", 60)], &measured(&["queue"]), NOW)[0].samples.len(), 2);
+}
+
+#[test]
+fn values_are_kept_for_the_longest_window_a_policy_asks_for_up_to_28_days() {
+    const DAY: u64 = 86_400;
+    let oldest = |log: &MetricLog, workload: &Workload| {
+        let shown = log.report(workload, Timestamp(0), NOW).into_iter().find(|metric| metric.name == "queue");
+        let samples = shown.map(|metric| metric.samples).unwrap_or_default();
+        samples.first().map(|sample| NOW.since(sample.at).as_secs() / DAY)
+    };
+    let workload = measured(&["queue"]);
+    for (asked, kept) in [(60, 1), (9 * DAY, 9), (400 * DAY, 28)] {
+        let log = MetricLog::default();
+        for day in (0..=40).rev() {
+            log.series(&[request("queue", asked), request("queue", 30)], &workload, ago(day * DAY));
+            pushed(&log, &[(day * DAY, 1.0)]);
+        }
+        assert_eq!(oldest(&log, &workload), Some(kept), "{asked} s");
+    }
+    // What nobody asks for any more is kept for a day, in case somebody does again; so is all of it after a restart.
+    let stored = |now| {
+        let days = (1..=20).rev().map(|day| ("queue".to_owned(), Sample { at: ago(day * DAY), value: 1.0 }));
+        MetricLog::stored(days.collect(), now)
+    };
+    let log = stored(ago(DAY - 60));
+    pushed(&log, &[(0, 1.0)]);
+    assert_eq!(oldest(&log, &workload), Some(20));
+    let log = stored(ago(DAY + 60));
+    pushed(&log, &[(0, 1.0)]);
+    assert_eq!(oldest(&log, &workload), Some(1));
 }

@@ -4,10 +4,11 @@ use super::*;
 use crate::model::FailureKind;
 use crate::model::facts::{
     HealthObservation, HealthStatus, Limits, Phase, ProbeOutcome, ProbeResult, ProbedReplica, Remedy, ReplicaFacts,
-    ScalingObservation, WorkloadFacts,
+    Sample, ScalingObservation, Series, WorkloadFacts,
 };
 use crate::model::workload::Bounds;
-use crate::model::{PolicyKind, Timestamp};
+use crate::model::{PolicyChoices, PolicyKind, Timestamp};
+use crate::policy::PolicySource;
 
 const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -46,7 +47,7 @@ async fn the_built_in_policies_import_nothing_but_the_log() {
     let registry = registry().await;
     let listed = registry.list();
     let names: Vec<&str> = listed.iter().map(|policy| policy.name.as_str()).collect();
-    assert_eq!(names, ["liveness", "min-max", "pass-through", "schedule", "step", "target-tracking"]);
+    assert_eq!(names, ["liveness", "min-max", "pass-through", "predictive", "schedule", "step", "target-tracking"]);
     for policy in &listed {
         for import in &policy.imports {
             // `types` holds no function: it is there for the names of the types in the exports.
@@ -214,4 +215,29 @@ async fn the_built_in_policies_answer_for_as_many_replicas_as_there_may_be() {
         assert!(report.assessments.iter().all(|assessment| assessment.status == HealthStatus::Unhealthy));
         observation.memory = report.memory;
     }
+}
+
+/// The most it ever works with: three weeks by half an hour, both seasons, within the usual limits of a call.
+#[tokio::test]
+async fn a_forecast_of_weeks_is_within_the_limits_of_a_call() {
+    let registry = registry().await;
+    let config = r#"{"metric": "requests", "target": 10, "seasons": ["daily", "weekly"]}"#;
+    let policies =
+        PolicyChoices { scaling: vec![choice("predictive", config)], health: None, ..PolicyChoices::default() };
+    let chosen = registry.of(&policies);
+    let begin = 1_767_225_600_000;
+    let busy = |number: u64| f64::from(u8::from(number % 48 >= 16 && number / 48 % 7 < 5)) * 90.0 + 10.0;
+    let sample = |number: u64| Sample { at: Timestamp(begin + number * 1_800_000), value: busy(number) };
+    let series =
+        Series { name: "requests".to_owned(), replica: None, samples: (0..1_010).map(sample).collect(), failure: None };
+    let observation = ScalingObservation {
+        now: Timestamp(begin + 1_009 * 1_800_000),
+        workload: WorkloadFacts { max_replicas: 100, ..workload() },
+        current_replicas: 1,
+        replicas: (0..10).map(|number| replica(&format!("{number:064}"), Phase::Running)).collect(),
+        metrics: vec![series],
+        memory: Vec::new(),
+    };
+    let decision = chosen.scaling.decide(&chosen.scaling_config, &observation).await.expect("a decision");
+    assert!(decision.reason.contains("forecast ") && decision.reason.contains(" % wants "), "{}", decision.reason);
 }

@@ -58,6 +58,19 @@ fn yes() -> bool {
     true
 }
 
+impl Default for Config {
+    /// Without a metric, which [`Config::check`] refuses.
+    fn default() -> Self {
+        Self {
+            metrics: Vec::new(),
+            tolerance_up: tenth(),
+            tolerance_down: tenth(),
+            warm_up_ms: half_a_minute(),
+            scale_in: yes(),
+        }
+    }
+}
+
 impl Config {
     /// What a schema cannot say, and what it said once more: a policy may be called by others too.
     ///

@@ -1,0 +1,251 @@
+//! The values of one metric over time: as they came for a day, then as means, for as long as anybody looks back.
+//!
+//! A mean of equal lengths of time keeps what was there in all; every n-th value would keep or lose a peak by chance.
+
+use crate::model::facts::Sample;
+use crate::model::metric::SampleChange;
+use crate::model::time::millis;
+use crate::model::{MetricFailure, Timestamp};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// How long values of the whole workload are kept as they came, and at all where no policy asks for more.
+pub const KEPT: Duration = Duration::from_secs(24 * 3_600);
+
+/// The longest window that values are kept for.
+pub const LONGEST_KEPT: Duration = Duration::from_secs(28 * 24 * 3_600);
+
+/// What is older than [`KEPT`] is one mean for each of these, counted from the epoch: 8,064 in 28 days.
+const MEAN_OVER: Duration = Duration::from_secs(300);
+
+/// Values of one metric that are kept; of more the oldest become means sooner.
+const MOST_KEPT: usize = 20_000;
+
+/// Values of one series that a policy is shown; of more, means, and the newest as it is. 1,008 means are a week by
+/// ten minutes; the window begins within one more.
+pub(super) const MOST_SHOWN: u64 = 1_010;
+
+/// What the means that are shown may be over, in milliseconds: parts of a day, so that they are the same each day.
+const SHOWN_OVER: [u64; 16] = [
+    1_000, 2_000, 5_000, 10_000, 15_000, 20_000, 30_000, 60_000, 120_000, 300_000, 600_000, 900_000, 1_200_000,
+    1_800_000, 2_400_000, 3_600_000,
+];
+
+#[derive(Debug, Default)]
+pub(super) struct Track {
+    /// By time, no two of the same.
+    samples: VecDeque<Sample>,
+    /// What lies before it are means.
+    means_until: Timestamp,
+    /// Why the last question had no answer.
+    pub(super) failure: Option<MetricFailure>,
+    /// What is not stored yet.
+    pub(super) unsaved: Vec<SampleChange>,
+}
+
+impl Track {
+    /// Takes in a value, and lets go of what is older than `kept`.
+    pub(super) fn take_in(&mut self, sample: Sample, kept: Duration) {
+        self.failure = None;
+        self.unsaved.push(SampleChange::Put(sample));
+        self.insert(sample);
+        let newest = self.newest().map_or(sample.at, |newest| newest.at);
+        while self.samples.front().is_some_and(|oldest| newest.since(oldest.at) > kept) {
+            self.samples.pop_front();
+        }
+    }
+
+    /// Takes back a value that was stored.
+    pub(super) fn restore(&mut self, sample: Sample) {
+        self.insert(sample);
+    }
+
+    fn insert(&mut self, sample: Sample) {
+        let place = self.place(sample.at);
+        match self.samples.get_mut(place) {
+            Some(known) if known.at == sample.at => *known = sample,
+            _ => self.samples.insert(place, sample),
+        }
+        if sample.at < self.means_until {
+            let begin = begin_of(sample.at, millis(MEAN_OVER));
+            let end = Timestamp(begin.0 + millis(MEAN_OVER));
+            self.merge(begin, end.min(self.means_until));
+        }
+        self.thin();
+    }
+
+    /// Makes means of what is old, or too much.
+    fn thin(&mut self) {
+        loop {
+            let first = self.place(self.means_until);
+            let (Some(oldest), Some(newest)) = (self.samples.get(first), self.samples.back()) else { return };
+            let begin = begin_of(oldest.at, millis(MEAN_OVER));
+            let mut end = Timestamp(begin.0 + millis(MEAN_OVER));
+            if self.samples.len() > MOST_KEPT {
+                // Of a flood at most the older half: the newest stay what they are.
+                let middle = first + (self.samples.len() - first) / 2;
+                end = end.min(self.samples[middle].at);
+            } else if end.0 > newest.at.0.saturating_sub(millis(KEPT)) {
+                return;
+            }
+            if end <= oldest.at {
+                return;
+            }
+            self.merge(begin, end);
+            self.means_until = end;
+        }
+    }
+
+    /// Puts the mean in the place of all from a time until another.
+    fn merge(&mut self, from: Timestamp, until: Timestamp) {
+        let (first, end) = (self.place(from), self.place(until));
+        if end - first < 2 {
+            return;
+        }
+        let merged: Vec<Sample> = self.samples.drain(first..end).collect();
+        let into = mean(&merged);
+        self.samples.insert(first, into);
+        self.unsaved.push(SampleChange::Merge { from, until, into });
+    }
+
+    /// Where the first value that is not before a time is.
+    fn place(&self, at: Timestamp) -> usize {
+        self.samples.partition_point(|known| known.at < at)
+    }
+
+    pub(super) fn oldest(&self) -> Option<&Sample> {
+        self.samples.front()
+    }
+
+    pub(super) fn newest(&self) -> Option<&Sample> {
+        self.samples.back()
+    }
+
+    /// The values since a time.
+    pub(super) fn since(&self, since: Timestamp) -> Vec<Sample> {
+        self.samples.range(self.place(since)..).copied().collect()
+    }
+
+    /// Why there is no value now; none: there is one.
+    pub(super) fn failure(&self, now: Timestamp, max_age: Duration) -> Option<MetricFailure> {
+        if let Some(failure) = &self.failure {
+            return Some(failure.clone());
+        }
+        let Some(newest) = self.samples.iter().rev().find(|sample| sample.at <= now) else {
+            return Some(MetricFailure::Missing("no value has come yet".to_owned()));
+        };
+        let age = now.since(newest.at);
+        (age > max_age).then(|| MetricFailure::Stale { age: millis(age), max_age: millis(max_age) })
+    }
+
+    /// The values of a window, and the newest in any case; of more than [`MOST_SHOWN`] the means.
+    pub(super) fn shown(&self, window: Duration, now: Timestamp) -> Vec<Sample> {
+        let until = self.samples.partition_point(|sample| sample.at <= now);
+        let Some(last) = until.checked_sub(1) else { return Vec::new() };
+        let first = self.samples.partition_point(|sample| now.since(sample.at) > window).min(last);
+        let known: Vec<Sample> = self.samples.range(first..until).copied().collect();
+        if u64::try_from(known.len()).is_ok_and(|count| count <= MOST_SHOWN) {
+            return known;
+        }
+        let (newest, before) = (known[known.len() - 1], &known[..known.len() - 1]);
+        let span = millis(newest.at.since(known[0].at));
+        let fits = |over: &&u64| span / **over + 2 <= MOST_SHOWN;
+        let over = SHOWN_OVER.iter().find(fits).copied().unwrap_or(SHOWN_OVER[SHOWN_OVER.len() - 1]);
+        // Each part of a long one counts alike, whether it is a mean already or many values.
+        let parts = if over > millis(MEAN_OVER) { means(before, millis(MEAN_OVER)) } else { before.to_vec() };
+        means(&parts, over).into_iter().chain([newest]).collect()
+    }
+}
+
+/// The length of time from the epoch on that a time lies in.
+fn begin_of(at: Timestamp, over: u64) -> Timestamp {
+    Timestamp(at.0 - at.0 % over)
+}
+
+/// The mean of each length of time that has values.
+fn means(samples: &[Sample], over: u64) -> Vec<Sample> {
+    samples.chunk_by(|one, other| begin_of(one.at, over) == begin_of(other.at, over)).map(mean).collect()
+}
+
+/// The mean of some values, at the mean of their times; there is at least one.
+fn mean(samples: &[Sample]) -> Sample {
+    let count = u64::try_from(samples.len()).unwrap_or(u64::MAX).max(1);
+    let first = samples.first().map_or(0, |sample| sample.at.0);
+    let after: u64 = samples.iter().map(|sample| sample.at.0 - first).sum();
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53")]
+    let count_of_values = count as f64;
+    let sum: f64 = samples.iter().map(|sample| sample.value).sum();
+    let parts = || samples.iter().map(|sample| sample.value / count_of_values).sum();
+    // Huge values may come to an infinity, which no value is.
+    let value = if sum.is_finite() { sum / count_of_values } else { parts() };
+    Sample { at: Timestamp(first + after / count), value }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_767_225_600_000;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp(NOW + seconds * 1_000)
+    }
+
+    /// Values of a second each, in turn 1 and 3.
+    fn filled(track: &mut Track, seconds: impl IntoIterator<Item = u64>, kept: Duration) {
+        for second in seconds {
+            track.take_in(Sample { at: at(second), value: if second % 2 == 0 { 1.0 } else { 3.0 } }, kept);
+        }
+    }
+
+    #[test]
+    fn what_is_older_than_a_day_is_the_mean_of_five_minutes() {
+        let mut track = Track::default();
+        filled(&mut track, 0..600, LONGEST_KEPT);
+        assert_eq!(track.samples.len(), 600);
+        filled(&mut track, [86_400 + 299], LONGEST_KEPT);
+        assert_eq!(track.samples.len(), 601, "the first five minutes are not a day old yet");
+        filled(&mut track, [86_400 + 300], LONGEST_KEPT);
+        let first = track.samples[0];
+        assert_eq!((track.samples.len(), first.value, first.at), (1 + 300 + 2, 2.0, Timestamp(NOW + 149_500)));
+        let merged = SampleChange::Merge { from: at(0), until: at(300), into: first };
+        assert_eq!(track.unsaved.last(), Some(&merged));
+        // One that comes late joins its mean.
+        track.take_in(Sample { at: at(10), value: 4.0 }, LONGEST_KEPT);
+        assert_eq!((track.samples.len(), track.samples[0].value), (303, 3.0));
+        // And all of it goes when nobody looks back so far.
+        filled(&mut track, [86_400 + 301], KEPT);
+        assert_eq!(track.oldest().map(|oldest| oldest.at), Some(at(301)));
+    }
+
+    #[test]
+    fn a_flood_is_bounded_and_the_newest_of_it_are_as_they_came() {
+        let mut track = Track::default();
+        filled(&mut track, 0..1_000, LONGEST_KEPT);
+        for millisecond in 0..50_000 {
+            track.take_in(Sample { at: Timestamp(at(1_000).0 + millisecond), value: 5.0 }, LONGEST_KEPT);
+        }
+        assert!(track.samples.len() <= MOST_KEPT, "{}", track.samples.len());
+        assert_eq!(track.oldest().map(|oldest| oldest.value), Some(2.0), "what was before it is a mean");
+        let exact = track.samples.iter().rev().take(5_000).zip((0..50_000).rev());
+        assert!(exact.into_iter().all(|(sample, millisecond)| sample.at.0 == at(1_000).0 + millisecond));
+        let merged: usize = track.unsaved.iter().filter(|change| matches!(change, SampleChange::Merge { .. })).count();
+        assert!((5..100).contains(&merged), "{merged}");
+    }
+
+    #[test]
+    fn a_long_window_is_shown_as_means_that_are_the_same_each_day() {
+        let mut track = Track::default();
+        let quarter = |number: u64| Sample { at: at(number * 15), value: f64::from(u8::from(number % 40 < 20)) };
+        for number in 0..(7 * 86_400 / 15) {
+            track.take_in(quarter(number), LONGEST_KEPT);
+        }
+        let now = at(7 * 86_400 - 15);
+        let shown = track.shown(LONGEST_KEPT, now);
+        assert_eq!(u64::try_from(shown.len()), Ok(1_009));
+        // Half of each ten minutes was busy; every n-th value would have met the one half or the other.
+        assert!(shown[..1_007].iter().all(|sample| (sample.value - 0.5).abs() < 1e-9));
+        assert_eq!(shown.last(), Some(&quarter(7 * 86_400 / 15 - 1)));
+        assert_eq!(track.shown(Duration::from_secs(3_600), now).len(), 241, "a short one is shown as it came");
+    }
+}

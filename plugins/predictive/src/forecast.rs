@@ -1,0 +1,212 @@
+//! What is to come, from what came each day or week before: seasons by MSTL, and the level of the last hour.
+//!
+//! Bandara, Hyndman and Bergmeir, "MSTL: A Seasonal-Trend Decomposition Algorithm for Time Series with Multiple Seasonal
+//! Patterns" (2021), which `stlrs` has; the forecast from it as in Hyndman and Athanasopoulos, "Forecasting: Principles and
+//! Practice", "Forecasting with decomposition": what the values are without their seasons, and the last season once more.
+
+use stlrs::Mstl;
+use windlass_policy_common::bindings::windlass::policy::types::Sample;
+use windlass_policy_common::tracking::short;
+
+/// A day in milliseconds.
+pub const DAY: u64 = 86_400_000;
+/// A week in milliseconds.
+pub const WEEK: u64 = 7 * DAY;
+const HOUR: u64 = 3_600_000;
+
+/// What the means that are worked with may be over: parts of a day.
+const STEPS: [u64; 6] = [300_000, 600_000, 900_000, 1_200_000, 1_800_000, 2_400_000];
+
+/// Means that are worked with at most: a week by ten minutes, as the host shows them.
+const MOST: u64 = 1_008;
+
+/// The share of values that may be missing.
+const MISSING: f64 = 0.2;
+
+/// What a forecast is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct History<'a> {
+    /// The values, oldest first.
+    pub samples: &'a [Sample],
+    /// The lengths of what comes again, in milliseconds.
+    pub seasons: &'a [u64],
+    /// Milliseconds that are looked back.
+    pub length: u64,
+    /// Milliseconds that are looked ahead.
+    pub look_ahead: u64,
+    /// Now, in milliseconds since 1970.
+    pub now: u64,
+}
+
+/// The highest that is to come.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Forecast {
+    /// How much.
+    pub value: f64,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+    /// The error over the last day, as a share of what was there.
+    pub error: f64,
+}
+
+/// The history that a season needs: it twice, and a day that the error is told by.
+pub fn needed(season: u64) -> u64 {
+    2 * season + DAY
+}
+
+impl History<'_> {
+    /// The highest forecast from now until the end of what is looked ahead.
+    ///
+    /// # Errors
+    /// Why there is none: a part of a sentence.
+    pub fn forecast(&self) -> Result<Forecast, String> {
+        let step = STEPS.into_iter().find(|step| self.length / step <= MOST).unwrap_or(STEPS[STEPS.len() - 1]);
+        let (begin, means) = self.means(step);
+        let length = step * as_u64(means.len());
+        let seasons: Vec<u64> = self.seasons.iter().copied().filter(|season| needed(*season) <= length).collect();
+        if seasons.is_empty() {
+            let shortest = self.seasons.iter().copied().min().unwrap_or(DAY);
+            let days = |milliseconds: u64| short(float(milliseconds) / float(DAY));
+            return Err(format!(
+                "there are values of {} days, and {} are needed",
+                days(length),
+                days(needed(shortest))
+            ));
+        }
+        let missing = float(as_u64(means.iter().filter(|mean| mean.is_none()).count())) / float(as_u64(means.len()));
+        if missing > MISSING {
+            return Err(format!("{} % of the values are missing", short(missing * 100.0)));
+        }
+        let series = Series::new(&means, step, self.look_ahead);
+        let periods: Vec<usize> = seasons.iter().map(|season| as_usize(season / step)).collect();
+        let error = series.error(&periods)?;
+        let (value, at) = series.highest(&periods, begin * step, self.now, self.look_ahead)?;
+        Ok(Forecast { value, at, error })
+    }
+
+    /// The number of the first step since 1970, and the mean of each from there to the last that is over.
+    fn means(&self, step: u64) -> (u64, Vec<Option<f64>>) {
+        let end = self.now / step;
+        let first = self.now.saturating_sub(self.length).div_ceil(step);
+        let known = || self.samples.iter().filter(|sample| sample.value.is_finite());
+        let begin = known().map(|sample| sample.at / step).find(|number| *number >= first).unwrap_or(end).min(end);
+        let mut sums = vec![(0.0, 0_u64); as_usize(end - begin)];
+        for sample in known() {
+            let place = (sample.at / step).checked_sub(begin).map(as_usize);
+            if let Some((sum, count)) = place.and_then(|place| sums.get_mut(place)) {
+                *sum += sample.value;
+                *count += 1;
+            }
+        }
+        (begin, sums.into_iter().map(|(sum, count)| (count > 0).then(|| sum / float(count))).collect())
+    }
+}
+
+/// Means without a gap.
+struct Series {
+    means: Vec<f64>,
+    /// Those that were not there, and were filled in.
+    is_filled: Vec<bool>,
+    step: u64,
+    /// Steps from the last that is known to the one that is forecast.
+    ahead: usize,
+}
+
+impl Series {
+    fn new(means: &[Option<f64>], step: u64, look_ahead: u64) -> Self {
+        let day = as_usize(DAY / step);
+        let is_filled = means.iter().map(Option::is_none).collect();
+        let mut filled: Vec<f64> = Vec::with_capacity(means.len());
+        for (place, mean) in means.iter().enumerate() {
+            let day_before = place.checked_sub(day).and_then(|before| filled.get(before));
+            let other = || day_before.or(means.get(place + day)?.as_ref()).or(filled.last()).copied();
+            filled.push(mean.or_else(other).unwrap_or(0.0));
+        }
+        Self { means: filled, is_filled, step, ahead: 1 + as_usize(look_ahead / step) }
+    }
+
+    /// The seasons of the first so many steps, and how they go on.
+    fn seasons(&self, until: usize, periods: &[usize]) -> Result<Seasons, String> {
+        let fit = Mstl::fit(&self.means[..until], periods).map_err(|error| format!("there are no seasons: {error}"))?;
+        let parts = periods.iter().copied().zip(fit.seasonal().iter().cloned());
+        Ok(Seasons { parts: parts.collect() })
+    }
+
+    /// What the values of the last hour before a step are without their seasons.
+    fn level(&self, before: usize, seasons: &Seasons) -> f64 {
+        let first = before.saturating_sub(as_usize(HOUR.div_ceil(self.step)));
+        let is_known = (first..before).any(|place| !self.is_filled[place]);
+        let (mut sum, mut count) = (0.0, 0_u64);
+        for place in (first..before).filter(|place| !is_known || !self.is_filled[*place]) {
+            sum += self.means[place] - seasons.at(place);
+            count += 1;
+        }
+        if count > 0 { sum / float(count) } else { 0.0 }
+    }
+
+    /// The error of the last day, forecast from what was known before it.
+    fn error(&self, periods: &[usize]) -> Result<f64, String> {
+        let begin = self.means.len() - as_usize(DAY / self.step);
+        let seasons = self.seasons(begin, periods)?;
+        let (mut errors, mut values) = (0.0, 0.0);
+        for place in (begin..self.means.len()).filter(|place| !self.is_filled[*place]) {
+            let forecast = self.level(place + 1 - self.ahead, &seasons) + seasons.at(place);
+            errors += (forecast.max(0.0) - self.means[place]).abs();
+            values += self.means[place].abs();
+        }
+        if values > 0.0 { Ok(errors / values) } else { Err("there was nothing in the last day".to_owned()) }
+    }
+
+    /// The highest forecast from now until then, and when.
+    fn highest(&self, periods: &[usize], begin: u64, now: u64, look_ahead: u64) -> Result<(f64, u64), String> {
+        let seasons = self.seasons(self.means.len(), periods)?;
+        let level = self.level(self.means.len(), &seasons);
+        let middle = |place: usize| begin + self.step * as_u64(place) + self.step / 2;
+        let last = self.means.len() - 1;
+        let points: Vec<(u64, f64)> =
+            (last..=last + self.ahead + 2).map(|place| (middle(place), (level + seasons.at(place)).max(0.0))).collect();
+        let end = now + look_ahead;
+        let within = points.iter().copied().filter(|(at, _)| (now..=end).contains(at));
+        let candidates = [(now, between(&points, now))].into_iter().chain(within).chain([(end, between(&points, end))]);
+        let higher = |highest: (u64, f64), one: (u64, f64)| if one.1 > highest.1 { one } else { highest };
+        let (at, value) = candidates.reduce(higher).unwrap_or((now, 0.0));
+        Ok((value, at))
+    }
+}
+
+/// The seasons of a series, each with its period.
+struct Seasons {
+    parts: Vec<(usize, Vec<f64>)>,
+}
+
+impl Seasons {
+    /// What they come to at a step; after the end the last of each goes on.
+    fn at(&self, place: usize) -> f64 {
+        let part = |(period, values): &(usize, Vec<f64>)| match place.checked_sub(values.len()) {
+            None => values[place],
+            Some(after) => values[values.len() - period + after % period],
+        };
+        self.parts.iter().map(part).sum()
+    }
+}
+
+/// The value at a time between points, on the line from the one before to the one after.
+fn between(points: &[(u64, f64)], at: u64) -> f64 {
+    let after = points.partition_point(|(time, _)| *time <= at).clamp(1, points.len() - 1);
+    let ((from, one), (until, other)) = (points[after - 1], points[after]);
+    let share = (float(at.saturating_sub(from)) / float(until - from)).min(1.0);
+    one + (other - one) * share
+}
+
+#[expect(clippy::cast_precision_loss, reason = "times of years, counts of a thousand")]
+fn float(number: u64) -> f64 {
+    number as f64
+}
+
+fn as_u64(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+fn as_usize(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
