@@ -8,7 +8,8 @@ use super::probe::probe_all;
 use super::shared::Shared;
 use crate::model::Probe;
 use crate::runtime::RuntimeEvent;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,8 +37,12 @@ async fn steer(shared: Arc<Shared>, cell: Arc<Cell>) {
             () = cell.woken() => {}
             () = tokio::time::sleep(wait) => {}
         }
-        // Not part of the select: a pass that began is finished, whatever happens.
-        pass(&shared, &cell).await;
+        // Not part of the select: a pass that began is finished, whatever happens. One that panics is the end of
+        // itself and not of the loop; until another ends, the workload is overdue for those who ask.
+        if AssertUnwindSafe(pass(&shared, &cell)).catch_unwind().await.is_err() {
+            tracing::error!(workload = %cell.key, "the pass panicked; the next one is the retry");
+            cell.state().look_again = shared.settings.interval;
+        }
     }
     cell.abandon();
 }

@@ -1,0 +1,296 @@
+//! Failures of other autoscalers, and the tests that show them held off here: a table of stories, which cannot name a
+//! test that is not there, and the tests that stand nowhere else.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use windlass::control::clock::Clock;
+use windlass::control::{Controller, Parts};
+use windlass::model::facts::{ScalingDecision, ScalingObservation};
+use windlass::model::settings::ControlSettings;
+use windlass::model::workload::{Bounds, DesiredStatus, Resources};
+use windlass::model::{DurationMs, ImageRef, PolicyFailure, PolicyIdentity, Timestamp, Workload, WorkloadKey};
+use windlass::net::{Net, NetError};
+use windlass::policy::{Policies, ScalingPolicy};
+use windlass::runtime::sim::SimRuntime;
+use windlass::store::sqlite::SqliteStore;
+use windlass_tests::policies::built_in;
+
+/// What went wrong elsewhere, and who shows here that it does not.
+struct Story {
+    /// What happened.
+    told: &'static str,
+    /// Where it was reported.
+    seen: &'static str,
+    /// What the tests make go wrong.
+    fault: &'static str,
+    /// What holds.
+    defence: &'static str,
+    /// The tests: file and name.
+    tests: &'static [(&'static str, &'static str)],
+}
+
+const STORIES: [Story; 14] = [
+    Story {
+        told: "The source of a metric was down, its absence was read as no load, and everything was scaled away.",
+        seen: "KEDA #8036; Kubernetes #99394",
+        fault: "a source that refuses the connection; a trace with an outage; a metric without a value beside a proposal to shrink",
+        defence: "an error is a failure with a name and never a zero; nothing shrinks while a metric has no value",
+        tests: &[
+            ("tests/tests/metrics.rs", "what_is_measured_steers_the_count_and_an_error_is_never_a_zero"),
+            ("tests/tests/simulate.rs", "a_metric_outage"),
+            ("host/src/control/decide/tests.rs", "a_metric_without_a_value_blocks_scaling_down_and_never_up"),
+        ],
+    },
+    Story {
+        told: "What was asked for did not exist, or crashed at its start, and was read as an enormous load: up to the maximum.",
+        seen: "KEDA #7657; Kubernetes #87199",
+        fault: "answers without the number; replicas that never become ready; a deploy that crashes; a proposal of many at once",
+        defence: "what is missing is an error; what is not ready is no load; a rate bounds each step up",
+        tests: &[
+            ("host/src/control/metrics/tests.rs", "answers_are_numbers_or_failures_with_a_name"),
+            (
+                "plugins/target-tracking/src/policy/tests.rs",
+                "what_is_not_ready_is_no_load_on_the_way_up_and_stays_on_the_way_down",
+            ),
+            ("tests/tests/simulate.rs", "a_deploy_that_crashes"),
+            ("host/src/control/smooth/tests.rs", "a_jump_is_spread_by_the_rate_that_allows_most"),
+        ],
+    },
+    Story {
+        told: "A value that is no number, negative or too large for the arithmetic became a count.",
+        seen: "KEDA #7475, #7880, #7441",
+        fault: "NaN, infinities, negative values, and counts above 32 bits",
+        defence: "what is no value is refused by name when it comes; counts saturate and are then bounded",
+        tests: &[
+            ("host/src/model/metric.rs", "what_is_no_value_has_a_name"),
+            ("plugins/common/src/metrics.rs", "counts_saturate_and_rounding_errors_are_none"),
+            ("plugins/pass-through/src/policy.rs", "what_is_no_count_is_no_zero"),
+        ],
+    },
+    Story {
+        told: "A load that swings made the count swing with it: started, stopped, started again.",
+        seen: "docker-swarm-autoscale, which has no cooldown",
+        fault: "proposals that fall and rise again; a load like the teeth of a saw",
+        defence: "a tolerance by direction, and the highest proposal of a window on the way down",
+        tests: &[
+            (
+                "host/src/control/smooth/tests.rs",
+                "the_count_falls_to_the_highest_proposal_of_the_window_and_rises_at_once",
+            ),
+            ("plugins/target-tracking/src/policy/tests.rs", "tolerances_differ_by_direction"),
+            ("tests/tests/simulate.rs", "a_sawtooth"),
+        ],
+    },
+    Story {
+        told: "Replicas that were being replaced were measured as load, so that each update ended with more of them.",
+        seen: "Kubernetes #72775, #84142",
+        fault: "replicas that start, end or are still to come while the count is decided",
+        defence: "the count is taken from what is wanted, not from what is there; nothing shrinks while some are to come",
+        tests: &[
+            ("host/src/control/decide/tests.rs", "nothing_shrinks_while_replicas_are_still_to_come"),
+            (
+                "plugins/target-tracking/src/policy/tests.rs",
+                "what_is_not_ready_is_no_load_on_the_way_up_and_stays_on_the_way_down",
+            ),
+        ],
+    },
+    Story {
+        told: "Labels of two workloads overlapped, and one counted and scaled the replicas of the other.",
+        seen: "Kubernetes #116898, #124307",
+        fault: "containers without the label, or of another instance; a second host on the same data",
+        defence: "a replica is known by labels that the host sets itself; a data directory has one host",
+        tests: &[
+            ("tests/tests/lifecycle.rs", "containers_of_others_are_not_listed_not_touched_and_not_found"),
+            ("host/src/runtime/docker/labels.rs", "only_containers_with_every_label_of_this_instance_are_ours"),
+            ("tests/tests/access.rs", "a_data_directory_belongs_to_one_windlass"),
+        ],
+    },
+    Story {
+        told: "After one error a policy was never asked again, and nothing said so.",
+        seen: "Nomad Autoscaler #1334, #514; autoheal #42",
+        fault: "a pass that panics on the host's side, from the first on; an engine that is stopped for a while",
+        defence: "the next pass is the retry, whatever became of the one before; a workload without one is overdue, and the host not ready",
+        tests: &[
+            ("tests/tests/failure_modes.rs", "a_pass_that_panics_is_told_and_tried_again"),
+            ("host/src/api/status.rs", "what_keeps_windlass_from_its_work_is_told_to_those_who_may_call_it"),
+            ("tests/tests/engine_outage.rs", "an_engine_stopped_and_started_again_needs_no_restart_of_windlass"),
+        ],
+    },
+    Story {
+        told: "A restart of the autoscaler forgot its windows, and a busy service shrank at once.",
+        seen: "what the Horizontal Pod Autoscaler seeds its window against",
+        fault: "a restart of the host within the window of a drop",
+        defence: "proposals and steps are stored; what was just adopted begins with the count it has",
+        tests: &[("tests/tests/guardrails.rs", "a_drop_waits_for_its_window_which_a_restart_does_not_shorten")],
+    },
+    Story {
+        told: "Two evaluations at once each took the step, or a burst of requests woke a service many times over.",
+        seen: "Nomad Autoscaler #610; traefik-ondemand-plugin #23",
+        fault: "ten pushes at once; a host killed in the middle of scaling up",
+        defence: "one pass at a time for a workload, ten wakes are one pass, and counts are absolute: a slot is filled once",
+        tests: &[
+            ("tests/tests/metrics.rs", "samples_that_are_pushed_wake_the_workload_and_ten_pushes_are_few_passes"),
+            ("tests/tests/lifecycle.rs", "killed_amid_scaling_up_ten_the_next_one_ends_at_exactly_ten"),
+        ],
+    },
+    Story {
+        told: "All policies were evaluated at the same moment, and their sources asked the same thing many times over.",
+        seen: "the splay and the query cache of Nomad Autoscaler 0.5.0; the cache of KEDA",
+        fault: "two workloads with one question; many calls of policies at once",
+        defence: "the same question is asked once; calls in flight are bounded and the others wait for a place",
+        tests: &[
+            ("tests/tests/metrics.rs", "the_same_question_of_two_workloads_is_asked_once"),
+            ("host/src/policy/registry/tests.rs", "calls_one_after_another_and_at_once_leave_nothing_behind"),
+        ],
+    },
+    Story {
+        told: "One slow plugin or source held up the evaluation of everything else.",
+        seen: "KEDA #7574",
+        fault: "a policy that never ends beside others",
+        defence: "each call has a time, fuel and memory; one policy has half of the places at most; over time is no answer",
+        tests: &[
+            ("tests/tests/hostile.rs", "a_spinning_policy_delays_no_other_and_a_call_waits_a_second_for_a_place"),
+            ("tests/tests/hostile.rs", "each_limit_bites_where_it_says_and_not_above"),
+        ],
+    },
+    Story {
+        told: "A lost connection was opened again without a pause, in a loop that took a whole processor.",
+        seen: "KEDA #7856; Sablier #272",
+        fault: "an engine that is not there, comes and goes",
+        defence: "the wait doubles up to its bound; after it everything is looked at again",
+        tests: &[
+            ("host/src/runtime/docker/events.rs", "the_wait_doubles_up_to_its_bound"),
+            ("tests/tests/docker_runtime/absent.rs", "an_engine_may_come_and_go_and_come_back"),
+        ],
+    },
+    Story {
+        told: "A source was down when the service was set up, and a rule that nobody had chosen scaled it by its processor.",
+        seen: "KEDA #7729",
+        fault: "a metric that the workload does not define; a policy without any value",
+        defence: "no metric is made up: it is missing, by name, and the count stays",
+        tests: &[
+            ("host/src/control/metrics/tests.rs", "what_has_no_value_says_so_and_is_never_a_zero"),
+            ("plugins/target-tracking/src/policy/tests.rs", "without_any_value_there_is_no_answer"),
+        ],
+    },
+    Story {
+        told: "A panic in a plugin ended the autoscaler.",
+        seen: "Nomad Autoscaler #1275",
+        fault: "every hostile component there is; a revision that fails its first calls",
+        defence: "a trap ends its call alone; too many set the revision back, and the one before acts again",
+        tests: &[
+            ("tests/tests/hostile.rs", "every_hostile_component_is_held_harmless"),
+            ("tests/tests/hostile_host.rs", "a_serving_host_holds_every_hostile_policy_harmless"),
+            ("tests/tests/policies.rs", "a_revision_that_fails_its_trial_is_set_back_for_good"),
+        ],
+    },
+];
+
+#[test]
+fn each_story_names_tests_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for Story { told, seen, fault, defence, tests } in &STORIES {
+        assert!(!tests.is_empty() && [seen, fault, defence].iter().all(|text| !text.is_empty()), "{told}");
+        for (file, name) in *tests {
+            let source = std::fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+            let before = source.find(&format!("fn {name}()")).map(|place| &source[..place]);
+            let before = before.unwrap_or_else(|| panic!("`{told}` names `{name}`, which is not in {file}"));
+            let is_test =
+                before.rsplit("\n\n").next().is_some_and(|head| head.contains("test]") || head.contains("test("));
+            assert!(is_test, "`{name}` in {file} is no test");
+        }
+    }
+}
+
+/// The default policy, until it panics on the host's side: not in its sandbox, where it could do no harm.
+struct Panicking {
+    real: Arc<dyn ScalingPolicy>,
+    panics: Arc<AtomicBool>,
+}
+
+#[async_trait::async_trait]
+impl ScalingPolicy for Panicking {
+    fn identity(&self) -> &PolicyIdentity {
+        self.real.identity()
+    }
+    async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
+        assert!(!self.panics.load(Ordering::SeqCst), "as told");
+        self.real.decide(config, observation).await
+    }
+}
+
+struct Nobody;
+
+#[async_trait::async_trait]
+impl Net for Nobody {
+    async fn http_get(&self, _: std::net::SocketAddr, _: &str, _: Duration) -> Result<DurationMs, NetError> {
+        Err(NetError::Failed("nobody is there".to_owned()))
+    }
+    async fn tcp_connect(&self, _: std::net::SocketAddr, _: Duration) -> Result<DurationMs, NetError> {
+        Err(NetError::Failed("nobody is there".to_owned()))
+    }
+    async fn get(&self, _: &str, _: &[(&str, &str)], _: u64, _: Duration) -> Result<bytes::Bytes, NetError> {
+        Err(NetError::Failed("nobody is there".to_owned()))
+    }
+    async fn post_json(&self, _: &str, _: &serde_json::Value, _: Duration) -> Result<(), NetError> {
+        Ok(())
+    }
+}
+
+fn workload(image: &str) -> anyhow::Result<Workload> {
+    let image: ImageRef = image.parse()?;
+    Ok(Workload {
+        key: WorkloadKey::from(&image),
+        image,
+        bounds: Bounds::new(1, 5)?,
+        target: 1,
+        env: [].into(),
+        ports: [].into(),
+        resources: Resources { cpu: "0.1".parse()?, memory: "64m".parse()?, status: DesiredStatus::Running },
+        labels: [].into(),
+        networks: Vec::new(),
+        probe: None,
+        command: None,
+        policies: Default::default(),
+        metrics: Default::default(),
+        guardrails: None,
+        overrides: Default::default(),
+        stop_hook: None,
+        depends_on: Default::default(),
+    })
+}
+
+/// After one error a policy was never asked again, and nothing said so (Nomad Autoscaler #1334): every pass panics from
+/// the first on. Defence: readiness names the workload, and when the fault is gone the passes go on by themselves.
+#[tokio::test(start_paused = true)]
+async fn a_pass_that_panics_is_told_and_tried_again() -> anyhow::Result<()> {
+    let clock = Clock::simulated(Timestamp(1_700_000_000_000));
+    let directory = tempfile::tempdir()?;
+    let panics = Arc::new(AtomicBool::new(true));
+    let (real, health) = built_in();
+    let settings = ControlSettings::default();
+    let interval = settings.interval;
+    let controller = Controller::begin(Parts {
+        runtime: Arc::new(SimRuntime::new(move || clock.now(), Duration::from_millis(500))),
+        store: Arc::new(SqliteStore::open(directory.path(), 1_000)?),
+        policies: Arc::new(Policies::plain(Arc::new(Panicking { real, panics: Arc::clone(&panics) }), health)),
+        net: Arc::new(Nobody),
+        host_name: "here".to_owned(),
+        settings,
+        clock,
+    })?;
+    let (starting, wanted) = (controller.clone(), workload("web:1")?);
+    let key = wanted.key.clone();
+    let start = tokio::spawn(async move { starting.start(wanted).await });
+    tokio::time::sleep(interval * 5).await;
+    assert_eq!(controller.readiness().late, [key.to_string()]);
+    assert!(controller.view(&key).is_some_and(|view| view.last_pass.is_none()));
+    panics.store(false, Ordering::SeqCst);
+    // Who waited since the beginning is answered by the first pass that ends.
+    assert!(start.await??.created);
+    assert!(controller.readiness().late.is_empty());
+    controller.shut_down().await;
+    Ok(())
+}
