@@ -10,7 +10,9 @@ use windlass::control::{Controller, Parts};
 use windlass::model::facts::{ScalingDecision, ScalingObservation};
 use windlass::model::settings::ControlSettings;
 use windlass::model::workload::{Bounds, DesiredStatus, Resources};
-use windlass::model::{DurationMs, ImageRef, PolicyFailure, PolicyIdentity, Timestamp, Workload, WorkloadKey};
+use windlass::model::{
+    DurationMs, HttpProbe, ImageRef, PolicyFailure, PolicyIdentity, Timestamp, Workload, WorkloadKey,
+};
 use windlass::net::{Net, NetError};
 use windlass::policy::{Policies, ScalingPolicy};
 use windlass::runtime::sim::SimRuntime;
@@ -31,7 +33,7 @@ struct Story {
     tests: &'static [(&'static str, &'static str)],
 }
 
-const STORIES: [Story; 14] = [
+const STORIES: [Story; 17] = [
     Story {
         told: "The source of a metric was down, its absence was read as no load, and everything was scaled away.",
         seen: "KEDA #8036; Kubernetes #99394",
@@ -186,6 +188,43 @@ const STORIES: [Story; 14] = [
             ("tests/tests/policies.rs", "a_revision_that_fails_its_trial_is_set_back_for_good"),
         ],
     },
+    Story {
+        told: "A service that somebody had just started was scaled to nothing at once, since nothing was asked of it yet.",
+        seen: "KEDA #5008",
+        fault: "a policy that wants fewer of a workload that is new to the host",
+        defence: "nothing shrinks within the grace of a workload, 5 minutes unless somebody says otherwise",
+        tests: &[(
+            "host/src/control/decide/tests.rs",
+            "a_workload_that_is_new_here_is_not_shrunk_by_its_policy_for_a_while",
+        )],
+    },
+    Story {
+        told: "What was unhealthy was restarted every five seconds for ever, and what depended on it was left broken.",
+        seen: "docker-autoheal #49, #67",
+        fault: "a process that ends at once; a replica that never gets well; a workload whose dependency goes away and comes back",
+        defence: "each restart in a row waits twice as long, the last one ends them with an alert, and dependents wait and follow",
+        tests: &[
+            (
+                "host/src/control/decide/tests.rs",
+                "the_first_heal_is_at_once_and_later_ones_wait_twice_as_long_up_to_the_cap",
+            ),
+            ("tests/tests/healing.rs", "what_never_stays_up_is_given_up_told_once_and_healed_again_by_an_operator"),
+            ("tests/tests/dependencies.rs", "a_workload_waits_for_what_it_depends_on_and_is_restarted_after_it"),
+        ],
+    },
+    Story {
+        told: "The way to the replicas broke, every probe failed, and everything was restarted at once.",
+        seen: "none of the tools that were read holds against it",
+        fault: "most probes fail in the same pass while the processes run",
+        defence: "the path is suspected, said so, and one replica is healed at a time",
+        tests: &[
+            (
+                "host/src/control/decide/tests.rs",
+                "when_most_fail_their_probe_at_once_the_path_is_suspected_and_one_is_healed",
+            ),
+            ("host/src/control/decide/tests.rs", "while_the_path_is_suspected_one_is_healed_in_each_backoff"),
+        ],
+    },
 ];
 
 #[test]
@@ -225,7 +264,7 @@ struct Nobody;
 
 #[async_trait::async_trait]
 impl Net for Nobody {
-    async fn http_get(&self, _: std::net::SocketAddr, _: &str, _: Duration) -> Result<DurationMs, NetError> {
+    async fn http_probe(&self, _: std::net::SocketAddr, _: &HttpProbe, _: Duration) -> Result<DurationMs, NetError> {
         Err(NetError::Failed("nobody is there".to_owned()))
     }
     async fn tcp_connect(&self, _: std::net::SocketAddr, _: Duration) -> Result<DurationMs, NetError> {

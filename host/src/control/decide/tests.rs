@@ -1,13 +1,15 @@
 //! The guardrails, one rule a test.
 
 use super::*;
-use crate::model::facts::{Assessment, HealthReport, Remedy, ScalingDecision};
+use crate::model::facts::{Assessment, HealthReport, HealthStatus, Remedy, ScalingDecision};
 use crate::model::fixtures::{exited, running, workload};
 use crate::model::verdict::FailedMetrics;
 use crate::model::{
-    AlertKind, ContainerId, FailureKind, Fallback, Force, Guardrails, Overrides, PolicyFailure, PolicyIdentity,
+    AlertKind, ContainerId, FailureKind, Fallback, Force, Guardrails, Overrides, Phase, PolicyFailure, PolicyIdentity,
     PolicyOutcome, SlotHistory, Stages, Suspicion, WorkloadKey,
 };
+
+use std::collections::BTreeSet;
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
 
