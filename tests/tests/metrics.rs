@@ -203,7 +203,12 @@ async fn documents_commands_and_what_the_engine_tells_are_metrics() -> anyhow::R
     fails(&windlass, image, "nothing", "missing: nothing is at `/queues/1/depth`").await;
     assert_eq!(value(&windlass, image, "printed").await, 42.0);
     fails(&windlass, image, "fails", "unreachable: the command ended with status 3: broken").await;
-    assert_eq!(value(&windlass, image, "ready-replicas").await, 2.0);
+    // The first look may come before they run.
+    eventually("both to be ready", LIMIT, async || match value(&windlass, image, "ready-replicas").await {
+        2.0 => Ok(()),
+        other => Err(other.to_string()),
+    })
+    .await;
     let cpu = value(&windlass, image, "cpu-utilization").await;
     assert!((0.0..1.0).contains(&cpu), "{cpu}");
     let memory = value(&windlass, image, "memory-utilization").await;

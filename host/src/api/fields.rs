@@ -139,6 +139,18 @@ pub(super) fn text(value: &Value, pointer: &str, problems: &mut Problems) -> Opt
     text
 }
 
+/// Reads a program and its arguments.
+pub(super) fn command(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Vec<String>> {
+    let command = list_of(text)(value, pointer, problems)?;
+    if command.first().is_none_or(String::is_empty) {
+        problems.add(pointer, "expected a program and its arguments");
+    }
+    if command.iter().any(|word| word.contains('\0')) {
+        problems.add(pointer, "a command has no NUL");
+    }
+    Some(command)
+}
+
 /// Reads text that is parsed further.
 pub(super) fn parsed<T: FromStr<Err = Invalid>>(value: &Value, pointer: &str, problems: &mut Problems) -> Option<T> {
     parsed_by(str::parse)(value, pointer, problems)

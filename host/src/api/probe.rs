@@ -63,7 +63,7 @@ fn target(name: &str, value: &Value, pointer: &str, problems: &mut Problems) -> 
         }
         "exec" => {
             let fields = Fields::of(value, pointer, &["command"], problems)?;
-            let command = fields.required("command", problems, super::start::command)?;
+            let command = fields.required("command", problems, fields::command)?;
             if command.iter().any(|word| word.len() > MAX_TEXT) {
                 problems.add(fields.at("command"), format!("a word has at most {MAX_TEXT} bytes"));
             }

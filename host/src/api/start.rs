@@ -114,7 +114,7 @@ fn read(body: &Value, problems: &mut Problems) -> Option<Workload> {
     let labels = fields.nullable("labels", problems, fields::map_of(label));
     let networks = fields.nullable("networks", problems, networks);
     let probe = fields.nullable("probe", problems, probe::read);
-    let command = fields.nullable("command", problems, command);
+    let command = fields.nullable("command", problems, fields::command);
     let policies = choices(&fields, problems);
     let metrics = fields.nullable("metrics", problems, metrics::definitions);
     let guardrails = fields.nullable("guardrails", problems, guardrails::read);
@@ -299,17 +299,6 @@ fn depends_on(value: &Value, pointer: &str, problems: &mut Problems) -> Option<B
         problems.add(pointer, format!("a workload depends on at most {} others", Workload::MOST_DEPENDENCIES));
     }
     Some(names.into_iter().map(WorkloadKey::stored).collect())
-}
-
-pub(super) fn command(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Vec<String>> {
-    let command = fields::list_of(fields::text)(value, pointer, problems)?;
-    if command.first().is_none_or(String::is_empty) {
-        problems.add(pointer, "expected a program and its arguments");
-    }
-    if command.iter().any(|word| word.contains('\0')) {
-        problems.add(pointer, "a command has no NUL");
-    }
-    Some(command)
 }
 
 #[cfg(test)]

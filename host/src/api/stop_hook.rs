@@ -1,7 +1,7 @@
 //! `stop_hook` of a start: what a replica is told before it is stopped.
 
 use super::fields::{self, Fields, Problems, length_of_time};
-use super::{probe, start};
+use super::probe;
 use crate::model::workload::{HookCall, StopHook};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -33,7 +33,7 @@ fn http(value: &Value, pointer: &str, problems: &mut Problems) -> Option<HookCal
 
 fn exec(value: &Value, pointer: &str, problems: &mut Problems) -> Option<HookCall> {
     let fields = Fields::of(value, pointer, &["command"], problems)?;
-    let command = fields.required("command", problems, start::command)?;
+    let command = fields.required("command", problems, fields::command)?;
     Some(HookCall::Exec { command })
 }
 
