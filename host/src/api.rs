@@ -1,12 +1,14 @@
 //! The REST API: reads what the control loop published, and passes wishes on to it.
 //!
 //! [`router()`] has every route on one screen; each resource has a file ([`images`], [`containers`],
-//! [`start`], [`policies`], [`status`]). Requests are read strictly by [`request`] and [`fields`], answers are the
+//! [`start`], [`policies`], [`status`], [`discovery`], [`exposition`]). Requests are read strictly by [`request`] and [`fields`], answers are the
 //! types of [`views`], every error is a [`error::Problem`]. [`paths`] lets image references with
 //! slashes into paths, [`guard`] keeps strangers out, [`server`] bounds what one caller can take.
 
 pub mod containers;
+pub mod discovery;
 pub mod error;
+pub mod exposition;
 pub mod fields;
 pub mod guard;
 pub mod guardrails;
@@ -34,6 +36,7 @@ pub use router::router;
 pub use server::serve;
 
 use crate::control::Controller;
+use crate::discovery::Discovery;
 use crate::model::settings::ApiSettings;
 use crate::policy::PolicyCatalogue;
 use std::sync::Arc;
@@ -45,6 +48,8 @@ pub struct ApiState {
     pub controller: Controller,
     /// The policies.
     pub policies: Arc<dyn PolicyCatalogue>,
+    /// Who can be reached where.
+    pub discovery: Discovery,
     /// How the API is served.
     pub settings: Arc<ApiSettings>,
 }

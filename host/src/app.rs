@@ -5,6 +5,8 @@ use crate::api::{self, ApiState};
 use crate::config::Config;
 use crate::control::clock::Clock;
 use crate::control::{Controller, Parts};
+use crate::discovery::Discovery;
+use crate::discovery::publish::Publisher;
 use crate::model::PolicyChoice;
 use crate::model::settings::{ApiSettings, PolicyOrigin, PolicySettings};
 use crate::model::{PolicyKind, RegistryLogin};
@@ -36,7 +38,7 @@ const FETCH_AGAIN: Duration = Duration::from_secs(30);
 /// # Errors
 /// What kept it from starting, or from serving on.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let Config { api: api_settings, engine, control, policy, store, .. } = config;
+    let Config { api: api_settings, engine, control, policy, discovery: told, store, .. } = config;
     let data_dir = &store.data_dir;
     let store = SqliteStore::open(data_dir, control.decisions_kept)?;
     let listener = TcpListener::bind(api_settings.listen)
@@ -77,14 +79,20 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         runtime: DockerRuntime::connect(&engine).await?,
         store: Arc::new(store),
         policies: Arc::<PolicyRegistry>::clone(&registry),
-        net,
+        net: Arc::<NetClient>::clone(&net),
         host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         settings: control,
         clock,
     })?;
     let fetched = Arc::clone(&registry);
-    let state =
-        ApiState { controller: controller.clone(), policies: registry, settings: Arc::new(api_settings.clone()) };
+    let discovery = Discovery::new(controller.clone(), told.address.clone());
+    let publisher = Publisher::new(discovery.clone(), net, told).map_err(anyhow::Error::msg)?;
+    let state = ApiState {
+        controller: controller.clone(),
+        policies: registry,
+        discovery,
+        settings: Arc::new(api_settings.clone()),
+    };
     let (ending, mut ended) = watch::channel(false);
     let until_ended = async move {
         // A sender that is gone means the end as well.
@@ -99,6 +107,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         controller.shut_down().await;
     };
     let watching = tokio::spawn(files.watch(move || Clock::System.now()));
+    let publishing = publisher.map(|publisher| tokio::spawn(publisher.run()));
     let fetching = tokio::spawn(async move {
         loop {
             tokio::time::sleep(FETCH_AGAIN).await;
@@ -109,6 +118,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (served, ()) = tokio::join!(api::serve(listener, api::router(state), &api_settings, until_ended), end);
     watching.abort();
     fetching.abort();
+    publishing.inspect(tokio::task::JoinHandle::abort);
     served.context("the server failed")
 }
 

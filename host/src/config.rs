@@ -4,12 +4,13 @@
 //! [`Config`] is what the parts of Windlass take ([`crate::model::settings`]), every value in its range.
 //! [`kinds`] reads the values that are written with a unit.
 
+mod discovery;
 pub mod kinds;
 pub mod raw;
 mod show;
 
 use crate::model::settings::{
-    ApiSettings, ControlSettings, EngineSettings, PolicyOrigin, PolicySettings, StoreSettings,
+    ApiSettings, ControlSettings, DiscoverySettings, EngineSettings, PolicyOrigin, PolicySettings, StoreSettings,
 };
 use raw::RawConfig;
 use std::ffi::OsString;
@@ -62,6 +63,8 @@ pub struct Config {
     pub control: ControlSettings,
     /// Limits of policy calls, and where policies come from.
     pub policy: PolicySettings,
+    /// Who is told where the replicas are.
+    pub discovery: DiscoverySettings,
     /// Where things are kept.
     pub store: StoreSettings,
     /// What is logged, and how.
@@ -212,6 +215,7 @@ fn check(
             *path = beside.join(&path);
         }
     }
+    let discovery = raw.discovery.checked(beside, &mut problems);
     (control.scaling_policy, control.health_policy) = (raw.control.scaling_policy, raw.control.health_policy);
     let log = LogSettings {
         filter: overrides.log.clone().or(raw.log.filter).unwrap_or_else(|| "info".to_owned()),
@@ -238,7 +242,8 @@ fn check(
     if !problems.is_empty() {
         return Err(ConfigError::Refused(problems));
     }
-    Ok(Config { file, api, insecure, token_file, engine, control, policy, store: StoreSettings { data_dir }, log })
+    let store = StoreSettings { data_dir };
+    Ok(Config { file, api, insecure, token_file, engine, control, policy, discovery, store, log })
 }
 
 /// The token and the file it came from. A flag's file is over the environment's token, that over the file's

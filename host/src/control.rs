@@ -18,16 +18,19 @@ mod error;
 pub mod evaluate;
 #[cfg(test)]
 pub mod fixtures;
+pub mod leave;
 pub mod metrics;
 pub mod observe;
 mod operator;
 mod pass;
 pub mod probe;
+mod reading;
 pub mod report;
 mod shadow;
 mod shared;
 pub mod smooth;
 mod stop;
+pub mod tally;
 mod target;
 
 pub use controller::{Controller, Parts, Started};

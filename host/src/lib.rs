@@ -18,7 +18,7 @@
 //! at a time for a workload; a container that is not ours is never touched; imports run one way
 //! (`model` ← traits and configuration ← `control` ← `api` ← `app`).
 //!
-//! Modules in reading order: [`model`], [`runtime`], [`policy`], [`store`], [`control`], [`simulate`], [`api`],
+//! Modules in reading order: [`model`], [`runtime`], [`policy`], [`store`], [`control`], [`discovery`], [`simulate`], [`api`],
 //! [`config`], [`app`], [`cli`].
 
 pub mod model;
@@ -29,6 +29,7 @@ pub mod runtime;
 pub mod store;
 
 pub mod control;
+pub mod discovery;
 pub mod simulate;
 
 pub mod api;

@@ -72,16 +72,32 @@ impl Engine {
         if present.as_ref() == Some(&command) {
             return Ok(reference);
         }
-        let (repository, tag) = reference.split_once(':').context("a fixture's reference has a tag")?;
+        let command: Vec<&str> = command.iter().map(String::as_str).collect();
+        self.import(reference, images::root_file_system()?, &command, fixture.instructions()).await?;
+        Ok(reference)
+    }
+
+    /// Makes an image of an archive of its file system, with its command and other instructions of a Dockerfile.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn import(
+        &self,
+        reference: &str,
+        root: Vec<u8>,
+        command: &[&str],
+        instructions: Vec<String>,
+    ) -> anyhow::Result<()> {
+        let (repository, tag) = reference.split_once(':').context("an image's reference has a tag")?;
         let options = CreateImageOptionsBuilder::new()
             .from_src("-")
             .repo(repository)
             .tag(tag)
-            .changes([vec![format!("CMD {}", serde_json::to_string(&command)?)], fixture.instructions()].concat())
+            .changes([vec![format!("CMD {}", serde_json::to_string(command)?)], instructions].concat())
             .build();
-        let body = bollard::body_full(images::root_file_system()?.into());
+        let body = bollard::body_full(root.into());
         self.docker.create_image(Some(options), Some(body), None).try_collect::<Vec<_>>().await?;
-        Ok(reference)
+        Ok(())
     }
 
     /// Every container of this Windlass, running or not.

@@ -116,7 +116,7 @@ fn is_container_name(name: &str) -> bool {
 }
 
 /// One client for all requests.
-pub(crate) fn client() -> &'static reqwest::Client {
+pub fn client() -> &'static reqwest::Client {
     static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
     CLIENT.get_or_init(|| {
         // Installed once for the process; a second one is refused, which is as well.

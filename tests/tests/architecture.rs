@@ -15,7 +15,7 @@ const ADAPTERS: [(&str, &[&str]); 5] = [
 ];
 
 /// Foreign libraries and the one place that names each; a path below `host/src` begins with it.
-const FOREIGN: [(&str, &[&str]); 23] = [
+const FOREIGN: [(&str, &[&str]); 25] = [
     ("axum", &["api"]),
     ("bollard", &["runtime/docker"]),
     ("clap", &["cli", "config"]),
@@ -23,8 +23,10 @@ const FOREIGN: [(&str, &[&str]); 23] = [
     ("epaint_default_fonts", &["simulate/chart"]),
     ("hyper", &["api"]),
     ("hyper_util", &["api"]),
+    ("minijinja", &["discovery/template"]),
     ("oci_client", &["policy/oci"]),
     ("plotters", &["simulate/chart"]),
+    ("prometheus_client", &["api/exposition"]),
     ("reqwest", &["net/client"]),
     ("rusqlite", &["store/sqlite"]),
     ("toml", &["config"]),

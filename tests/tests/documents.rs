@@ -89,9 +89,20 @@ fn the_example_shows_every_key_with_its_default() -> anyhow::Result<()> {
     let defaults = example.lines().map(|line| match line.strip_prefix("# ") {
         // These have no default, or one that depends on who asks.
         Some(key)
-            if ["token_file", "host", "data_dir", "source", "alert_url"]
-                .iter()
-                .any(|name| key.starts_with(&format!("{name} = "))) =>
+            if [
+                "token_file",
+                "host",
+                "data_dir",
+                "source",
+                "alert_url",
+                "address",
+                "file",
+                "template",
+                "command",
+                "webhook",
+            ]
+            .iter()
+            .any(|name| key.starts_with(&format!("{name} = "))) =>
         {
             ""
         }

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use windlass::api::{self, ApiState};
 use windlass::control::clock::Clock;
 use windlass::control::{Controller, Parts};
+use windlass::discovery::Discovery;
 use windlass::model::settings::{ApiSettings, ControlSettings, PolicyLimits};
 use windlass::model::workload::{Bounds, DesiredStatus, Resources};
 use windlass::model::{FailureKind, ImageRef, Phase, Workload, WorkloadKey};
@@ -54,8 +55,12 @@ impl Host {
             clock: Clock::System,
         })?;
         let settings = ApiSettings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..ApiSettings::default() };
-        let state =
-            ApiState { controller: controller.clone(), policies: registry(), settings: Arc::new(settings.clone()) };
+        let state = ApiState {
+            controller: controller.clone(),
+            policies: registry(),
+            discovery: Discovery::new(controller.clone(), None),
+            settings: Arc::new(settings.clone()),
+        };
         let listener = TcpListener::bind(settings.listen).await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();

@@ -7,7 +7,7 @@ pub mod requests;
 
 use super::error::FieldProblem;
 use super::request::NoQuery;
-use super::{containers, images, metrics, policies, status, views};
+use super::{containers, discovery, images, metrics, policies, status, views};
 use axum::Json;
 use requests::{
     ChangeRequest, ChoiceRequest, ChoicesRequest, GuardrailsRequest, MetricsRequest, OverridesRequest, PolicyRequest,
@@ -51,6 +51,7 @@ use utoipa::OpenApi;
     containers::DeletedContainer,
     status::Health,
     status::Ready,
+    discovery::TargetGroups,
     policies::PolicyList,
 )))]
 struct Shapes;
@@ -80,11 +81,16 @@ const fn operation(
 /// The body that is no JSON.
 const COMPONENT: &str = "application/wasm";
 
+/// The answer that is no JSON.
+const FIGURES: &str = "application/openmetrics-text";
+
 /// Every operation, in the order of the router. 401, 403 and 500 can come of any.
 #[rustfmt::skip]
 pub(super) const OPERATIONS: &[Operation] = &[
     operation("get", "/health", "The process answers", "", "Health", &[]),
     operation("get", "/ready", "Whether Windlass can do its work; 503 says why not", "", "Ready", &[503]),
+    operation("get", "/metrics", "What Windlass counts of itself, in the form of OpenMetrics", "", FIGURES, &[503]),
+    operation("get", "/discovery/prometheus", "Where each port of each running replica is reached, in the form of Prometheus' HTTP service discovery", "", "TargetGroups", &[422, 503]),
     operation("get", "/policies", "The policies: names, versions, digests, schemas", "", "PolicyList", &[503]),
     operation("get", "/policies/{name}", "One policy with its revisions", "", "PolicyDetail", &[404, 503]),
     operation("put", "/policies/{name}", "Register a component as the newest revision, which acts from the next pass on, or as the candidate", COMPONENT, "PolicyDetail", &[409, 413, 415, 422, 503]),
@@ -162,6 +168,9 @@ fn describe(operation: &Operation) -> Value {
         "200".to_owned(),
         json!({"description": "Done", "content": {"application/json": {"schema": schema(operation.answer)}}}),
     );
+    if operation.answer == FIGURES {
+        responses["200"]["content"] = json!({FIGURES: {}});
+    }
     for status in [401, 403, 500].iter().chain(operation.errors) {
         let title = axum::http::StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason());
         responses.insert(status.to_string(), json!({"description": title.unwrap_or("Error"), "content": problem}));
@@ -192,6 +201,22 @@ fn describe(operation: &Operation) -> Value {
                 "description": "Since when, in milliseconds since the Unix epoch; an hour ago if absent.",
                 "schema": {"type": "integer", "minimum": 0},
             }]);
+        }
+        (_, "/discovery/prometheus") => {
+            described["parameters"] = json!([
+                {
+                    "name": "workload", "in": "query", "description": "Only of this workload: its image or name.",
+                    "schema": {"type": "string"},
+                },
+                {
+                    "name": "port", "in": "query", "description": "Only this port inside the replicas.",
+                    "schema": {"type": "integer", "minimum": 1, "maximum": 65535},
+                },
+                {
+                    "name": "ready", "in": "query", "description": "Only replicas that may be sent requests.",
+                    "schema": {"type": "boolean", "default": false},
+                },
+            ]);
         }
         ("put", "/policies/{name}") => {
             described["parameters"] = json!([

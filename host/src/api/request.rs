@@ -125,6 +125,37 @@ impl<S: Send + Sync> FromRequestParts<S> for Since {
     }
 }
 
+/// Which targets are asked for: `?workload=`, `?port=`, `?ready=`; all where they are absent.
+#[derive(Default)]
+pub struct TargetQuery {
+    /// Of this workload.
+    pub workload: Option<String>,
+    /// This port inside the replicas.
+    pub port: Option<u16>,
+    /// Only replicas that may be sent requests.
+    pub ready: bool,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for TargetQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let mut asked = Self::default();
+        for (name, value) in query(&parts.uri, &["workload", "port", "ready"])? {
+            match name.as_str() {
+                "workload" => asked.workload = Some(value),
+                "port" => {
+                    let port = value.parse().ok().filter(|port| *port > 0);
+                    let wrong = || Problem::invalid_at("/query/port", "expected a port, 1 to 65535");
+                    asked.port = Some(port.ok_or_else(wrong)?);
+                }
+                _ => asked.ready = truth("ready", &value)?,
+            }
+        }
+        Ok(asked)
+    }
+}
+
 /// How a component is pushed: `?memory=`, `keep` (where it is absent) or `reset`, and `?candidate=`.
 pub struct PushQuery {
     /// It begins with empty memory.

@@ -2,7 +2,8 @@
 
 use super::error::Problem;
 use super::{
-    ApiState, containers, guard, guardrails, images, metrics, openapi, overrides, paths, policies, start, status,
+    ApiState, containers, discovery, exposition, guard, guardrails, images, metrics, openapi, overrides, paths,
+    policies, start, status,
 };
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
@@ -18,6 +19,8 @@ pub fn router(state: ApiState) -> Router {
     let routes = Router::new()
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
+        .route("/metrics", get(exposition::show))
+        .route("/discovery/prometheus", get(discovery::prometheus))
         .route("/policies", get(policies::list))
         .route("/policies/{name}", get(policies::show).put(policies::push).delete(policies::remove))
         .route("/policies/{name}/refresh", post(policies::refresh))

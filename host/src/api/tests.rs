@@ -3,6 +3,7 @@
 use super::*;
 use crate::api::openapi::OPERATIONS;
 use crate::control::fixtures::idle_controller;
+use crate::discovery::Discovery;
 use crate::model::PolicyKind;
 use crate::model::{PolicyChoice, Timestamp};
 use crate::policy::{CatalogueError, ChoiceError, PolicyInfo, Push};
@@ -77,8 +78,9 @@ impl PolicyCatalogue for Shelf {
 }
 
 fn api(settings: &ApiSettings) -> axum::Router {
-    let state =
-        ApiState { controller: idle_controller(), policies: Arc::new(Shelf), settings: Arc::new(settings.clone()) };
+    let controller = idle_controller();
+    let discovery = Discovery::new(controller.clone(), None);
+    let state = ApiState { controller, policies: Arc::new(Shelf), discovery, settings: Arc::new(settings.clone()) };
     server::bounded(router(state), settings)
 }
 
@@ -292,6 +294,7 @@ async fn the_description_and_the_router_agree() {
     delete /containers/{name_or_id}
     patch /containers/{name_or_id}
     get /decisions/{id}
+    get /discovery/prometheus
     get /health
     get /images
     delete /images/{image}
@@ -308,6 +311,7 @@ async fn the_description_and_the_router_agree() {
     post /images/{image}/reconcile
     post /images/{image}/scale
     get /images/{image}/shadows
+    get /metrics
     get /openapi.json
     get /policies
     delete /policies/{name}

@@ -4,7 +4,8 @@ use super::LogFormat;
 use super::kinds::{Count, Share, Size, Span, Stands, kib, mib, ms, secs};
 use crate::model::PolicyChoice;
 use crate::model::settings::{
-    ApiSettings, ControlSettings, EngineSettings, HttpGrant, NamedPolicy, PolicyLimits, PolicyOrigin, PolicySettings,
+    ApiSettings, ControlSettings, DiscoverySettings, EngineSettings, HttpGrant, NamedPolicy, PolicyLimits,
+    PolicyOrigin, PolicySettings,
 };
 use crate::model::text::nearest;
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,7 @@ macro_rules! section {
 
         impl $raw {
             /// Puts what was said over the defaults; notes what is out of its range.
-            fn apply(&self, name: &str, settings: &mut $settings, problems: &mut Vec<String>) {
+            pub(super) fn apply(&self, name: &str, settings: &mut $settings, problems: &mut Vec<String>) {
                 $(if let Some(value) = self.$field
                     && is_within(&format!("{name}.{}", stringify!($field)), value, &$range, problems)
                 {
@@ -158,6 +159,22 @@ policy_sections! {
     }
 }
 
+section! {
+    /// `[discovery]`: who is told where the replicas are.
+    RawDiscovery for DiscoverySettings {
+        command_timeout: Span [ms(100)..=secs(300)],
+        webhook_timeout: Span [ms(10)..=secs(60)],
+        leave_timeout: Span [ms(0)..=secs(60)],
+    }
+    more {
+        address: String,
+        file: PathBuf,
+        template: PathBuf,
+        command: Vec<String>,
+        webhook: String,
+    }
+}
+
 /// `[store]`: where things are kept.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -190,6 +207,8 @@ pub struct RawConfig {
     pub policy: RawPolicy,
     /// Policies by their names.
     pub policies: BTreeMap<String, RawNamedPolicy>,
+    /// Who is told where the replicas are.
+    pub discovery: RawDiscovery,
     /// Where things are kept.
     pub store: RawStore,
     /// What is logged, and how.

@@ -1,7 +1,9 @@
 //! Shows a configuration as a `windlass.toml` that says everything, but for the token.
 
 use super::Config;
-use super::raw::{RawApi, RawConfig, RawControl, RawEngine, RawHttp, RawLog, RawNamedPolicy, RawPolicy, RawStore};
+use super::raw::{
+    RawApi, RawConfig, RawControl, RawDiscovery, RawEngine, RawHttp, RawLog, RawNamedPolicy, RawPolicy, RawStore,
+};
 use crate::model::settings::NamedPolicy;
 
 impl Config {
@@ -30,6 +32,14 @@ impl Config {
             },
             policy: RawPolicy { folder: self.policy.folder.clone(), ..RawPolicy::showing(&self.policy.limits) },
             policies: self.policy.named.iter().map(|(name, named)| (name.clone(), shown(named))).collect(),
+            discovery: RawDiscovery {
+                address: self.discovery.address.clone(),
+                file: self.discovery.file.clone(),
+                template: self.discovery.template.clone(),
+                command: Some(self.discovery.command.clone()).filter(|command| !command.is_empty()),
+                webhook: self.discovery.webhook.clone(),
+                ..RawDiscovery::showing(&self.discovery)
+            },
             store: RawStore { data_dir: Some(self.store.data_dir.clone()) },
             log: RawLog { filter: Some(self.log.filter.clone()), format: Some(self.log.format) },
         };

@@ -101,6 +101,11 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
 
     [policies]
 
+    [discovery]
+    command_timeout = "10s"
+    webhook_timeout = "5s"
+    leave_timeout = "5s"
+
     [store]
     data_dir = "/home/ann/.local/state/windlass"
 
@@ -396,4 +401,17 @@ fn a_file_that_was_named_must_be_there() {
     let surroundings = Surroundings { variable: &|_| None, is_root: true };
     let error = load(&overrides, &surroundings).expect_err("refused");
     assert_eq!(error.to_string(), "cannot read the configuration `/nowhere/windlass.toml`");
+}
+
+#[test]
+fn what_is_wrong_with_those_who_are_told_of_replicas_is_told_with_its_name() {
+    let settings = of("discovery = { address = \"fd00::1\", file = \"/run/list\", command = [\"true\"] }").discovery;
+    assert_eq!((settings.address.as_deref(), settings.command.len()), (Some("fd00::1"), 1));
+    insta::assert_snapshot!(told("[discovery]\naddress = \"host:80\"\ntemplate = \"x\"\ncommand = []\nwebhook = \"list\"\nleave_timeout = \"2m\""), @r#"
+    `discovery.leave_timeout` is 2m; expected 0s to 1m
+    `discovery.address` is `host:80`; expected a host name or an address without a port
+    `discovery.webhook` is `list`; expected an address such as `http://127.0.0.1:9000/`
+    `discovery.template` says what `discovery.file` looks like, which is missing
+    `discovery.command` is empty; expected a program and its arguments: `["systemctl", …]`
+    "#);
 }

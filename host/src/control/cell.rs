@@ -4,6 +4,7 @@ use super::metrics::MetricLog;
 use super::observe::Known;
 use super::probe::ProbeLog;
 use super::report::{PassReport, WorkloadView};
+use super::tally::WorkloadTally;
 use crate::model::{
     Alert, ContainerId, History, Phase, Replica, ShadowTally, Snapshot, Timestamp, Workload, WorkloadKey,
 };
@@ -32,6 +33,9 @@ pub(super) struct CellState {
     pub(super) last_recorded: Option<String>,
     /// What its shadows would have said.
     pub(super) shadows: Vec<ShadowTally>,
+    /// Replicas that are about to be stopped.
+    pub(super) leaving: BTreeSet<ContainerId>,
+    pub(super) tally: WorkloadTally,
     /// When the loop looks again by itself.
     pub(super) look_again: Duration,
 }
@@ -119,6 +123,8 @@ impl Cell {
                 alerts: Vec::new(),
                 last_recorded: None,
                 shadows: stored.shadows,
+                leaving: BTreeSet::new(),
+                tally: WorkloadTally::default(),
                 look_again: interval,
             }),
             requested: AtomicU64::new(0),
@@ -218,6 +224,8 @@ impl Cell {
             last_pass: state.last_pass.as_deref().cloned(),
             shadows: state.shadows.clone(),
             alerts: state.alerts.clone(),
+            leaving: state.leaving.clone(),
+            tally: state.tally.clone(),
         }
     }
 }

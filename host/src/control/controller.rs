@@ -4,18 +4,19 @@ use super::background;
 use super::cell::{Cell, PassRequest};
 use super::clock::Clock;
 use super::error::ControlError;
-use super::metrics::{self, MetricReport};
+use super::leave;
+use super::metrics;
 use super::operator::change_probe;
-use super::report::{ActionKind, PassReport, Readiness, WorkloadView};
+use super::report::{ActionKind, PassReport};
 use super::shared::Shared;
 use crate::model::facts::Sample;
 use crate::model::settings::ControlSettings;
 use crate::model::workload::{Bounds, DesiredStatus};
-use crate::model::{Guardrails, Metric, Overrides, PolicyChoices, Replica, Timestamp, Workload, WorkloadKey};
+use crate::model::{Guardrails, Metric, Overrides, PolicyChoices, Replica, Workload, WorkloadKey};
 use crate::net::Net;
 use crate::policy::PolicySource;
 use crate::runtime::{Runtime, RuntimeError};
-use crate::store::{DecisionRecord, Store, StoredWorkload};
+use crate::store::{Store, StoredWorkload};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use tokio::sync::MutexGuard;
@@ -242,13 +243,6 @@ impl Controller {
         Ok(())
     }
 
-    /// Every metric of a workload with its values since then.
-    pub fn metrics(&self, key: &WorkloadKey, since: Timestamp) -> Result<Vec<MetricReport>, ControlError> {
-        let cell = self.cell(key)?;
-        let state = cell.state();
-        Ok(cell.metrics.report(&state.workload, since, self.shared.clock.now()))
-    }
-
     async fn change(&self, key: &WorkloadKey, change: impl FnOnce(&mut Workload)) -> Result<PassReport, ControlError> {
         let cell = self.cell(key)?;
         let request = {
@@ -278,6 +272,7 @@ impl Controller {
         let runtime = &self.shared.runtime;
         let replicas = runtime.list(Some(key)).await.map_err(|error| self.refusal(error))?;
         let workload = cell.state().workload.clone();
+        leave::told(&self.shared, &cell, replicas.iter().map(|replica| &replica.id)).await;
         let removals = replicas.iter().map(|replica| async {
             if replica.is_alive() {
                 let stopped = self.shared.stopper(&workload).stop(replica, "the workload is deleted").await?;
@@ -298,54 +293,8 @@ impl Controller {
         self.shared.store(move |store| store.delete_workload(&stored)).await?;
         self.shared.cells.write().unwrap_or_else(PoisonError::into_inner).remove(key);
         cell.close();
+        self.shared.audience.look_again();
         Ok(replicas)
-    }
-
-    /// Every workload as it is known now, in the order of keys.
-    pub fn views(&self) -> Vec<WorkloadView> {
-        self.shared.cells().iter().map(|cell| self.with_usage(cell.view())).collect()
-    }
-
-    /// One workload as it is known now.
-    pub fn view(&self, key: &WorkloadKey) -> Option<WorkloadView> {
-        Some(self.with_usage(self.shared.cell(key)?.view()))
-    }
-
-    /// Replicas of this instance whose workload is not known (its data directory was lost).
-    pub fn orphans(&self) -> Vec<Replica> {
-        self.shared.orphans().clone()
-    }
-
-    /// One decision by its number; none: it is not kept, or never was.
-    pub async fn decision(&self, id: i64) -> Result<Option<DecisionRecord>, ControlError> {
-        self.shared.store(move |store| store.decision(id)).await
-    }
-
-    /// The newest decisions of a workload, newest first.
-    pub async fn decisions(&self, key: &WorkloadKey, limit: u32) -> Result<Vec<DecisionRecord>, ControlError> {
-        self.cell(key)?;
-        let key = key.clone();
-        self.shared.store(move |store| store.decisions(&key, limit)).await
-    }
-
-    /// Whether Windlass can do its work.
-    pub fn readiness(&self) -> Readiness {
-        let now = self.shared.clock.now();
-        let patience = self.shared.settings.interval * 4;
-        let is_late = |cell: &Arc<Cell>| {
-            // A pass in hand may take long (an image is fetched): that is not being late.
-            let idle = cell.gate.try_lock().is_ok();
-            // One that never had a pass is late too.
-            let last = cell.state().last_pass.as_ref().map_or(cell.since, |pass| pass.finished_at);
-            idle && now.since(last) > patience
-        };
-        let late = self.shared.cells().iter().filter(|cell| is_late(cell)).map(|cell| cell.key.to_string()).collect();
-        Readiness { engine: self.shared.engine_trouble(), late }
-    }
-
-    /// Milliseconds since the Unix epoch, by the loop's clock.
-    pub fn now_ms(&self) -> u64 {
-        self.shared.clock.now().0
     }
 
     fn take_up(&self, stored: StoredWorkload) -> Arc<Cell> {
@@ -383,13 +332,6 @@ impl Controller {
         } else {
             ControlError::NoSuchWorkload(cell.key.to_string())
         }
-    }
-
-    fn with_usage(&self, mut view: WorkloadView) -> WorkloadView {
-        for replica in &mut view.replicas {
-            replica.usage = self.shared.runtime.usage(&replica.id).or(replica.usage).filter(|_| replica.is_alive());
-        }
-        view
     }
 
     /// What a caller is told of an engine's error; notes whether the engine is there at all.

@@ -11,6 +11,8 @@ use crate::model::{
 use crate::policy::Policies;
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// What the policies were shown and what they answered.
 #[derive(Debug, Clone)]
@@ -21,6 +23,10 @@ pub struct Evaluation {
     pub health_observation: HealthObservation,
     /// What the scaling policy was shown.
     pub scaling_observation: ScalingObservation,
+    /// Time the call of the health policy took, the wait for its place with it.
+    pub health_took: Duration,
+    /// Time the call of the scaling policy took.
+    pub scaling_took: Duration,
 }
 
 impl Evaluation {
@@ -77,10 +83,12 @@ pub async fn evaluate(
             .collect(),
         memory: handed(&history.health_memory, history.health_memory_of.as_ref(), policies.health.identity()),
     };
+    let began = Instant::now();
     let health = PolicyOutcome {
         policy: policies.health.identity().clone(),
         answer: policies.health.evaluate(&policies.health_config, &health_observation).await,
     };
+    let health_took = began.elapsed();
     if let Ok(report) = &health.answer {
         snapshot.assess(report);
     }
@@ -92,10 +100,12 @@ pub async fn evaluate(
         metrics,
         memory: handed(&history.scaling_memory, history.scaling_memory_of.as_ref(), policies.scaling.identity()),
     };
+    let began = Instant::now();
     let mut scaling = PolicyOutcome {
         policy: policies.scaling.identity().clone(),
         answer: policies.scaling.decide(&policies.scaling_config, &scaling_observation).await,
     };
+    let scaling_took = began.elapsed();
     let there = snapshot.counted().count();
     let wants_fewer = |decision: &ScalingDecision| usize::try_from(decision.replicas).is_ok_and(|it| it < there);
     let mut protected = BTreeSet::new();
@@ -109,7 +119,7 @@ pub async fn evaluate(
     }
     let failed_metrics = failed(&scaling_observation.metrics);
     let verdict = Verdict { health, scaling, failed_metrics, protected };
-    Evaluation { verdict, health_observation, scaling_observation }
+    Evaluation { verdict, health_observation, scaling_observation, health_took, scaling_took }
 }
 
 /// The metrics of the whole workload that have no value, and whether all have none.

@@ -4,6 +4,7 @@
 use super::cell::{Cell, CellState};
 use super::controller::Controller;
 use super::error::ControlError;
+use super::leave;
 use crate::model::workload::DesiredStatus;
 use crate::model::{ContainerId, Phase, ProbeTarget, Replica, Workload, WorkloadKey};
 use crate::runtime::RuntimeError;
@@ -100,6 +101,7 @@ impl Controller {
             return Ok(found.replica);
         };
         let _gate = self.gate(&cell).await?;
+        leave::told(&self.shared, &cell, [&id]).await;
         if force && found.replica.is_alive() {
             // Killed without a grace, as the engine does; what it is at it may finish all the same.
             let workload = cell.state().workload.clone();
@@ -111,6 +113,7 @@ impl Controller {
             // An operator's wish is no crash: the slot is filled again without backoff.
             state.history.slots.remove(&found.replica.slot);
             state.snapshot.replicas.retain(|replica| replica.id != id);
+            state.leaving.remove(&id);
         }
         self.set_held(&cell, &id, false).await?;
         cell.wake();
@@ -149,9 +152,11 @@ impl Controller {
     async fn hold_one(&self, cell: &Arc<Cell>, id: &ContainerId) -> Result<Replica, ControlError> {
         let counted_before = cell.state().snapshot.counted().any(|replica| replica.id == *id);
         self.set_held(cell, id, true).await?;
+        leave::told(&self.shared, cell, [id]).await;
         let stopped = match self.stop(cell, id, "an operator stops it").await {
             Ok(stopped) => stopped,
             Err(error) => {
+                leave::stays(&self.shared, cell, id);
                 self.set_held(cell, id, false).await?;
                 return Err(self.refusal(error));
             }
@@ -214,6 +219,7 @@ impl Controller {
     }
 
     async fn make_room(&self, cell: &Cell, replica: &Replica) -> Result<(), ControlError> {
+        leave::told(&self.shared, cell, [&replica.id]).await;
         let stopped = self.stop(cell, &replica.id, "it makes room for one that an operator starts").await;
         let stopped = stopped.map_err(|error| self.refusal(error))?;
         self.shared.runtime.remove(&replica.id, true).await.map_err(|error| self.refusal(error))?;

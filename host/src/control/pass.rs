@@ -4,6 +4,7 @@ use super::act::{Outcome, act};
 use super::cell::Cell;
 use super::decide::{decide, remember_failures};
 use super::evaluate::{Evaluation, evaluate};
+use super::leave;
 use super::observe::observe;
 use super::report::{PassReport, PolicyReport};
 use super::shadow::{self, Round};
@@ -30,12 +31,17 @@ pub(super) async fn pass(shared: &Arc<Shared>, cell: &Arc<Cell>) {
         Err(error) => blind(shared, cell, at, &error),
     };
     cell.finish(covers, &report);
+    shared.audience.look_again();
 }
 
 /// The engine could not be looked at: nothing is known, so nothing is done.
 fn blind(shared: &Shared, cell: &Cell, at: Timestamp, error: &RuntimeError) -> PassReport {
     tracing::warn!(workload = %cell.key, %error, "the pass could not look at the engine");
-    cell.state().look_again = shared.settings.interval;
+    {
+        let mut state = cell.state();
+        state.look_again = shared.settings.interval;
+        state.tally.count_blind_pass();
+    }
     PassReport {
         at,
         finished_at: shared.clock.now(),
@@ -63,6 +69,7 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
     let (scaling, config) = (policies.scaling.as_ref(), &policies.scaling_config);
     let metrics = cell.metrics.shown_to(scaling, config, &desired, now).await;
     let evaluation = evaluate(&desired, &mut snapshot, &history, &policies, metrics, now).await;
+    shared.policy_tallies().count(&evaluation);
     warn_unavailable(&desired, &evaluation.verdict.health);
     warn_unavailable(&desired, &evaluation.verdict.scaling);
     let mut plan = decide(&desired, &snapshot, &evaluation.verdict, &history, &shared.settings, now);
@@ -71,6 +78,7 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
         save(shared, cell, &plan, None).await;
     }
     let runtime = shared.runtime.as_ref();
+    leave::before_acting(shared, cell, &plan).await;
     let outcome =
         act(&plan, &desired, &snapshot, runtime, shared.net.as_ref(), &shared.callbacks, shared.settings.stop_grace)
             .await;
@@ -104,6 +112,7 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
     }
     end_holds(shared, cell, &snapshot).await;
     let decision = record(shared, cell, &plan, &evaluation, &policies, &outcome).await;
+    cell.state().tally.count_pass(&plan, &evaluation, &outcome.actions, decision.is_some());
     publish(shared, cell, &plan, snapshot, &evaluation);
     let is_shadowed = !policies.shadows.is_empty();
     shadow::begin(shared, cell, is_shadowed, || Round {
@@ -235,6 +244,7 @@ fn publish(shared: &Shared, cell: &Cell, plan: &Plan, snapshot: Snapshot, evalua
     state.health_reasons.retain(|id, _| snapshot.replica(id).is_some());
     state.asked_to_end.retain(|id, _| snapshot.replica(id).is_some());
     state.look_again = plan.look_again.map_or(shared.settings.interval, |soon| soon.min(shared.settings.interval));
+    state.leaving.clear();
     state.snapshot = snapshot;
     drop(state);
     cell.probe_now.notify_one();

@@ -1,15 +1,16 @@
 //! What the loop did, for the API and the decision record to read.
 
+use super::tally::WorkloadTally;
 use crate::model::facts::HealthStatus;
 use crate::model::{
-    Alert, ContainerId, Deferral, PolicyFailure, PolicyIdentity, Recommendation, Replica, ShadowTally, Timestamp,
-    Workload,
+    Alert, ContainerId, Deferral, Phase, PolicyFailure, PolicyIdentity, Recommendation, Replica, ShadowTally,
+    Timestamp, Workload,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What was done to the engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ActionKind {
     /// A replica was created and, unless the workload is stopped, started.
@@ -96,6 +97,24 @@ pub struct WorkloadView {
     pub shadows: Vec<ShadowTally>,
     /// What a person should look into, as the last pass that saw the replicas said.
     pub alerts: Vec<Alert>,
+    /// Replicas that are about to be stopped.
+    pub leaving: BTreeSet<ContainerId>,
+    /// What was counted of it since Windlass began.
+    pub tally: WorkloadTally,
+}
+
+impl WorkloadView {
+    /// Whether this replica, one of its own, may be sent requests: it runs, is not about to be stopped, and nothing
+    /// is said against it.
+    pub fn is_ready(&self, replica: &Replica) -> bool {
+        let health = self.health.get(&replica.id).copied().unwrap_or_default();
+        replica.phase == Phase::Running && !self.leaving.contains(&replica.id) && health.is_ready()
+    }
+
+    /// How many replicas may be sent requests.
+    pub fn ready(&self) -> usize {
+        self.replicas.iter().filter(|replica| self.is_ready(replica)).count()
+    }
 }
 
 /// Whether Windlass can do its work.

@@ -5,7 +5,9 @@ use super::callback::Callbacks;
 use super::cell::Cell;
 use super::clock::Clock;
 use super::error::ControlError;
+use super::leave::Audience;
 use super::stop::Stopper;
+use super::tally::PolicyTallies;
 use crate::model::settings::ControlSettings;
 use crate::model::{Replica, Timestamp, Workload, WorkloadKey};
 use crate::net::Net;
@@ -34,8 +36,12 @@ pub(super) struct Shared {
     engine: Mutex<Option<String>>,
     /// When it last could not be used; at first when the host began.
     engine_lost: Mutex<Timestamp>,
+    /// Of each policy, by its name.
+    pub(super) policy_tallies: Mutex<PolicyTallies>,
     /// The place of the one shadow that is asked at a time, so that they take no places from those that act.
     pub(super) shadows: Semaphore,
+    /// Who is told before a replica is stopped.
+    pub(super) audience: Audience,
     pub(super) shutdown: watch::Sender<bool>,
     pub(super) tasks: Mutex<tokio::task::JoinSet<()>>,
 }
@@ -64,7 +70,9 @@ impl Shared {
             orphans: Mutex::default(),
             engine: Mutex::new(Some("the engine was not asked yet".to_owned())),
             engine_lost: Mutex::new(clock.now()),
+            policy_tallies: Mutex::default(),
             shadows: Semaphore::new(1),
+            audience: Audience::default(),
             shutdown: watch::Sender::new(false),
             tasks: Mutex::default(),
         }
@@ -170,6 +178,10 @@ impl Shared {
     /// When the engine was last lost; at first when the host began.
     pub(super) fn engine_lost(&self) -> Timestamp {
         *self.engine_lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn policy_tallies(&self) -> MutexGuard<'_, PolicyTallies> {
+        self.policy_tallies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn engine_trouble(&self) -> Option<String> {

@@ -40,7 +40,7 @@ pub enum HealthStatus {
 }
 
 impl HealthStatus {
-    /// Whether a replica that runs counts as ready: one of which nothing is known does.
+    /// Whether a replica that is so may be sent requests: nothing was said against it.
     pub fn is_ready(self) -> bool {
         !matches!(self, Self::Starting | Self::Unhealthy)
     }

@@ -273,6 +273,43 @@ impl Default for ControlSettings {
     }
 }
 
+/// Who is told where the replicas are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiscoverySettings {
+    /// Host or address under which published ports are reached by those who are told; none, the default: they are told
+    /// where this machine reaches the replicas.
+    pub address: Option<String>,
+    /// Written when the ready targets change; none: nothing is written.
+    pub file: Option<PathBuf>,
+    /// What the file looks like; none: as Prometheus' service discovery from files has it.
+    pub template: Option<PathBuf>,
+    /// Run after the file was written: a program and its arguments. Default: none.
+    pub command: Vec<String>,
+    /// Time the command has before it is killed. Default 10 s.
+    pub command_timeout: Duration,
+    /// Sent the ready targets when they change; none: nobody is.
+    pub webhook: Option<String>,
+    /// Time an answer of the webhook may take. Default 5 s.
+    pub webhook_timeout: Duration,
+    /// The longest a replica that is about to be stopped is left running for those to be told. Default 5 s.
+    pub leave_timeout: Duration,
+}
+
+impl Default for DiscoverySettings {
+    fn default() -> Self {
+        Self {
+            address: None,
+            file: None,
+            template: None,
+            command: Vec::new(),
+            command_timeout: Duration::from_secs(10),
+            webhook: None,
+            webhook_timeout: Duration::from_secs(5),
+            leave_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
 /// How the API is served.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiSettings {

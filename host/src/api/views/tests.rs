@@ -86,6 +86,8 @@ fn pass() -> PassReport {
 fn view() -> WorkloadView {
     let [running, held] = [replica("aa", Phase::Running, "running"), replica("bb", Phase::Held, "exited")];
     WorkloadView {
+        leaving: Default::default(),
+        tally: Default::default(),
         workload: Workload {
             key: WorkloadKey::stored("nginx:alpine"),
             image: "nginx:alpine".parse().expect("an image"),

@@ -1,0 +1,200 @@
+//! `/metrics`: what Windlass counts of itself, in the form of OpenMetrics.
+
+use super::ApiState;
+use super::error::Problem;
+use super::request::NoQuery;
+use crate::control::WorkloadView;
+use crate::control::tally::{CallTimes, PolicyTallies};
+use crate::model::{FailureKind, Phase, Timestamp};
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+use std::fmt::Error;
+
+const FORM: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Labels with their values.
+type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
+
+/// Everything that is told in one answer.
+#[derive(Debug)]
+struct Figures {
+    views: Vec<WorkloadView>,
+    policies: PolicyTallies,
+    engine_up: bool,
+    orphans: usize,
+    now: Timestamp,
+}
+
+/// All figures, from the last look: the engine is not waited for.
+pub async fn show(State(state): State<ApiState>, _: NoQuery) -> Result<impl IntoResponse, Problem> {
+    let controller = &state.controller;
+    let figures = Figures {
+        views: controller.views(),
+        policies: controller.policy_tallies(),
+        engine_up: controller.readiness().engine.is_none(),
+        orphans: controller.orphans().len(),
+        now: Timestamp(controller.now_ms()),
+    };
+    match text(figures) {
+        Ok(text) => Ok(([(CONTENT_TYPE, FORM)], text)),
+        Err(error) => {
+            tracing::error!(%error, "the metrics cannot be written");
+            Err(Problem::internal())
+        }
+    }
+}
+
+fn text(figures: Figures) -> Result<String, Error> {
+    let mut registry = Registry::with_prefix("windlass");
+    registry.register_collector(Box::new(figures));
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+impl Collector for Figures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let encoder = &mut encoder;
+        let mut build = encoder.encode_descriptor("build", "What runs", None, MetricType::Info)?;
+        build.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])?;
+        let mut engine =
+            encoder.encode_descriptor("engine_up", "Whether the engine can be used", None, MetricType::Gauge)?;
+        engine.encode_gauge(&i64::from(self.engine_up))?;
+        let help = "Containers of this instance whose workload is not known";
+        encoder.encode_descriptor("orphans", help, None, MetricType::Gauge)?.encode_gauge(&whole(self.orphans))?;
+        self.encode_counts(encoder)?;
+        self.encode_life(encoder)?;
+        self.encode_policies(encoder)
+    }
+}
+
+impl Figures {
+    /// How many replicas there are and should be.
+    fn encode_counts(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        type Count = fn(&WorkloadView) -> Option<i64>;
+        let counts: [(&str, &str, Count); 6] = [
+            ("min_replicas", "The fewest replicas", |view| Some(view.workload.bounds.min().into())),
+            ("max_replicas", "The most replicas", |view| Some(view.workload.bounds.max().into())),
+            ("proposed_replicas", "What the scaling policy proposed last; absent: it gave no answer", |view| {
+                view.tally.proposed.map(Into::into)
+            }),
+            ("target_replicas", "The count steered to", |view| Some(view.workload.target.into())),
+            ("current_replicas", "Replicas that count: neither held nor being stopped", |view| {
+                let counted =
+                    view.replicas.iter().filter(|replica| !matches!(replica.phase, Phase::Held | Phase::Stopping));
+                Some(whole(counted.count()))
+            }),
+            ("ready_replicas", "Replicas that may be sent requests", |view| Some(whole(view.ready()))),
+        ];
+        for (name, help, count) in counts {
+            self.gauges(encoder, name, help, |view| count(view).map(|count| count as f64))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the loop lives, and what it does.
+    fn encode_life(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let help = "Time since the last pass ended, whether or not it could look at the engine";
+        self.gauges(encoder, "last_pass_age_seconds", help, |view| {
+            Some(self.now.since(view.last_pass.as_ref()?.finished_at).as_secs_f64())
+        })?;
+        let help = "Metrics without a value that the last pass asked for";
+        self.gauges(encoder, "failed_metrics", help, |view| Some(view.tally.failed_metrics as f64))?;
+        let mut family = encoder.encode_descriptor(
+            "policy_answered",
+            "Whether the policy answered in the last pass",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (view, (health, scaling)) in self.views.iter().filter_map(|view| Some((view, view.tally.answered?))) {
+            for (kind, answered) in [("health", health), ("scaling", scaling)] {
+                let labels: Labels<'_, 2> = [("workload", view.workload.key.as_str()), ("kind", kind)];
+                family.encode_family(&labels)?.encode_gauge(&i64::from(answered))?;
+            }
+        }
+        let mut family = encoder.encode_descriptor("passes", "Passes that ended", None, MetricType::Counter)?;
+        for view in &self.views {
+            for (outcome, count) in [("done", view.tally.passes), ("blind", view.tally.blind_passes)] {
+                count_one(&mut family, &[("workload", view.workload.key.as_str()), ("outcome", outcome)], count)?;
+            }
+        }
+        type Counted = fn(&WorkloadView) -> u64;
+        let counted: [(&str, &str, Counted); 3] = [
+            ("decisions", "Decisions written down", |view| view.tally.decisions),
+            ("heals", "Replicas restarted or replaced since they were ill", |view| view.tally.heals),
+            ("metric_failures", "Metrics without a value that passes asked for", |view| view.tally.metric_failures),
+        ];
+        for (name, help, counted) in counted {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for view in &self.views {
+                count_one(&mut family, &[("workload", view.workload.key.as_str())], counted(view))?;
+            }
+        }
+        let mut family =
+            encoder.encode_descriptor("actions", "What was done to the engine", None, MetricType::Counter)?;
+        for view in &self.views {
+            for ((kind, done), count) in &view.tally.actions {
+                let kind = format!("{kind:?}").to_lowercase();
+                let outcome = if *done { "done" } else { "failed" };
+                let key = view.workload.key.as_str();
+                count_one(&mut family, &[("workload", key), ("action", &kind), ("outcome", outcome)], *count)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How the policies that act answered.
+    fn encode_policies(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let help = "Time calls of a policy took, the wait for a place with it";
+        let mut family = encoder.encode_descriptor("policy_call_seconds", help, None, MetricType::Histogram)?;
+        for ((kind, name), tally) in &self.policies.0 {
+            let bounds = CallTimes::BOUNDS.into_iter().chain([f64::MAX]);
+            let buckets: Vec<(f64, u64)> = bounds.zip(tally.times.buckets).collect();
+            let kind = kind.to_string();
+            let labels: Labels<'_, 2> = [("policy", name), ("kind", &kind)];
+            let mut histogram = family.encode_family(&labels)?;
+            histogram.encode_histogram::<NoLabelSet>(tally.times.sum, tally.times.calls(), &buckets, None)?;
+        }
+        let mut family =
+            encoder.encode_descriptor("policy_failures", "Calls without an answer", None, MetricType::Counter)?;
+        for ((kind, name), tally) in &self.policies.0 {
+            let kind = kind.to_string();
+            for failure in FailureKind::ALL {
+                let count = tally.failures.get(&failure).copied().unwrap_or_default();
+                let failure = failure.to_string();
+                count_one(&mut family, &[("policy", name), ("kind", &kind), ("failure", &failure)], count)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One value of each workload that has one.
+    fn gauges(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        value: impl Fn(&WorkloadView) -> Option<f64>,
+    ) -> Result<(), Error> {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (view, value) in self.views.iter().filter_map(|view| Some((view, value(view)?))) {
+            let labels: Labels<'_, 1> = [("workload", view.workload.key.as_str())];
+            family.encode_family(&labels)?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+}
+
+fn count_one<const N: usize>(family: &mut MetricEncoder<'_>, labels: &Labels<'_, N>, count: u64) -> Result<(), Error> {
+    family.encode_family(labels)?.encode_counter::<NoLabelSet, u64, f64>(&count, None)
+}
+
+fn whole(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,48 @@
+//! The second stage of `[discovery]`: whether those who are to be told of replicas can be.
+
+use super::raw::RawDiscovery;
+use crate::model::settings::DiscoverySettings;
+use std::net::IpAddr;
+use std::path::Path;
+
+impl RawDiscovery {
+    /// What is said; a relative path begins at `beside`.
+    pub(super) fn checked(self, beside: &Path, problems: &mut Vec<String>) -> DiscoverySettings {
+        let mut settings = DiscoverySettings::default();
+        self.apply("discovery", &mut settings, problems);
+        let is_host = |text: &String| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+            text.parse::<IpAddr>().is_ok() || (!text.is_empty() && text.bytes().all(plain))
+        };
+        if let Some(address) = self.address.as_ref().filter(|address| !is_host(address)) {
+            let shown = address.escape_debug();
+            problems
+                .push(format!("`discovery.address` is `{shown}`; expected a host name or an address without a port"));
+        }
+        if let Some(webhook) = &self.webhook {
+            let uri: Option<http::Uri> = webhook.parse().ok();
+            let fits =
+                uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
+            if !fits {
+                let shown = webhook.escape_debug();
+                problems.push(format!(
+                    "`discovery.webhook` is `{shown}`; expected an address such as `http://127.0.0.1:9000/`"
+                ));
+            }
+        }
+        if self.template.is_some() && self.file.is_none() {
+            problems.push("`discovery.template` says what `discovery.file` looks like, which is missing".to_owned());
+        }
+        if self.command.as_ref().is_some_and(|words| words.first().is_none_or(String::is_empty)) {
+            problems.push(
+                "`discovery.command` is empty; expected a program and its arguments: `[\"systemctl\", …]`".to_owned(),
+            );
+        }
+        settings.address = self.address;
+        settings.file = self.file.map(|path| beside.join(path));
+        settings.template = self.template.map(|path| beside.join(path));
+        settings.command = self.command.unwrap_or_default();
+        settings.webhook = self.webhook;
+        settings
+    }
+}

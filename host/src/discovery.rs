@@ -1,0 +1,198 @@
+//! Who can be reached where: the ports of the running replicas, for Prometheus and for balancers.
+//!
+//! Everything is told from the loop's last look; nothing here waits for the engine. [`publish`] tells a file, a command
+//! and a webhook of changes; [`template`] says what the file looks like.
+
+pub mod publish;
+pub mod template;
+
+use crate::control::{Controller, WorkloadView};
+use crate::model::facts::HealthStatus;
+use crate::model::workload::{ContainerPort, Protocol};
+use crate::model::{Phase, Replica};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
+
+/// A TCP port of a replica that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Target {
+    /// Host or address and port at which it is reached: `127.0.0.1:32768`, `[::1]:32768`.
+    pub address: String,
+    /// The host or address alone.
+    pub host: String,
+    /// The port at which it is reached.
+    pub host_port: u16,
+    /// The port inside the replica.
+    pub port: u16,
+    /// The workload's key.
+    pub workload: String,
+    /// The workload's image.
+    pub image: String,
+    /// Name of the container.
+    pub container: String,
+    /// The engine's identifier of it.
+    pub container_id: String,
+    /// The place of the replica in its workload: it is taken again by the one that replaces it.
+    pub slot: u32,
+    /// What the health policy last said.
+    pub health: HealthStatus,
+    /// Whether it may be sent requests.
+    pub ready: bool,
+    /// The user's labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A workload with those of its targets that may be sent requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Workload {
+    /// Its key.
+    pub name: String,
+    /// Its image.
+    pub image: String,
+    /// The user's labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its ready targets, by slot and port.
+    pub targets: Vec<Target>,
+}
+
+/// Tells targets. Cheap to clone.
+#[derive(Clone)]
+pub struct Discovery {
+    controller: Controller,
+    address: Option<String>,
+}
+
+impl Discovery {
+    /// `address`: the host or address under which published ports are reached by those who ask; none: they are told
+    /// where this machine reaches the replicas.
+    pub fn new(controller: Controller, address: Option<String>) -> Self {
+        Self { controller, address }
+    }
+
+    /// Every target, by workload, replica (oldest first) and port.
+    pub fn targets(&self) -> Vec<Target> {
+        self.controller.views().iter().flat_map(|view| self.targets_of(view)).collect()
+    }
+
+    /// Every workload with its ready targets, by key.
+    fn ready(&self) -> Vec<Workload> {
+        let views = self.controller.views();
+        let workloads = views.iter().map(|view| {
+            let mut targets = self.targets_of(view);
+            targets.retain(|target| target.ready);
+            // By place, so that a list stays the same but for what came and went.
+            targets.sort_by_key(|target| (target.slot, target.port));
+            Workload {
+                name: view.workload.key.to_string(),
+                image: view.workload.image.to_string(),
+                labels: view.workload.labels.clone(),
+                targets,
+            }
+        });
+        workloads.collect()
+    }
+
+    fn targets_of(&self, view: &WorkloadView) -> Vec<Target> {
+        let running = view.replicas.iter().filter(|replica| replica.phase == Phase::Running);
+        let ports = || view.workload.ports.keys().filter(|port| port.protocol == Protocol::Tcp);
+        let reached = running.flat_map(|replica| ports().map(move |port| (replica, *port)));
+        let targets = reached.filter_map(|(replica, port)| {
+            let (host, host_port) = self.place(replica, port)?;
+            let shown = if host.parse::<Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.clone() };
+            Some(Target {
+                address: format!("{shown}:{host_port}"),
+                host,
+                host_port,
+                port: port.number,
+                workload: view.workload.key.to_string(),
+                image: view.workload.image.to_string(),
+                container: replica.name.clone(),
+                container_id: replica.id.to_string(),
+                slot: replica.slot.0,
+                health: view.health.get(&replica.id).copied().unwrap_or_default(),
+                ready: view.is_ready(replica),
+                labels: view.workload.labels.clone(),
+            })
+        });
+        targets.collect()
+    }
+
+    /// Where a port of a replica is reached; none when it is not.
+    fn place(&self, replica: &Replica, port: ContainerPort) -> Option<(String, u16)> {
+        match &self.address {
+            Some(address) => Some((address.clone(), replica.ports.get(&port)?.first()?.host_port)),
+            None => {
+                let reached = self.controller.endpoint(replica, port.number)?;
+                Some((reached.ip().to_string(), reached.port()))
+            }
+        }
+    }
+}
+
+/// The form of Prometheus' service discovery over HTTP and from files: a list of groups, here of one target each.
+pub fn prometheus(targets: &[Target]) -> Value {
+    targets.iter().map(group).collect()
+}
+
+fn group(target: &Target) -> Value {
+    let mut labels: BTreeMap<String, String> = (target.labels.iter())
+        .map(|(name, value)| (format!("__meta_windlass_label_{}", label_name(name)), value.clone()))
+        .collect();
+    let health = json!(target.health).as_str().unwrap_or_default().to_owned();
+    for (name, value) in [
+        ("workload", target.workload.clone()),
+        ("image", target.image.clone()),
+        ("container", target.container.clone()),
+        ("container_id", target.container_id.clone()),
+        ("slot", target.slot.to_string()),
+        ("port", target.port.to_string()),
+        ("health", health),
+        ("ready", target.ready.to_string()),
+    ] {
+        labels.insert(format!("__meta_windlass_{name}"), value);
+    }
+    json!({"targets": [target.address], "labels": labels})
+}
+
+/// A name with what no name of a label may hold made an underscore, as Prometheus itself does it.
+fn label_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_told_in_the_form_of_prometheus() {
+        let target = Target {
+            address: "[fd00::2]:80".to_owned(),
+            host: "fd00::2".to_owned(),
+            host_port: 80,
+            port: 80,
+            workload: "web".to_owned(),
+            image: "ghcr.io/org/web:1".to_owned(),
+            container: "web-1".to_owned(),
+            container_id: "ab12".to_owned(),
+            slot: 1,
+            health: HealthStatus::Healthy,
+            ready: true,
+            labels: BTreeMap::from([("com.example/team-ä".to_owned(), "shop".to_owned())]),
+        };
+        let expected = json!([{"targets": ["[fd00::2]:80"], "labels": {
+            "__meta_windlass_container": "web-1",
+            "__meta_windlass_container_id": "ab12",
+            "__meta_windlass_health": "healthy",
+            "__meta_windlass_image": "ghcr.io/org/web:1",
+            "__meta_windlass_label_com_example_team__": "shop",
+            "__meta_windlass_port": "80",
+            "__meta_windlass_ready": "true",
+            "__meta_windlass_slot": "1",
+            "__meta_windlass_workload": "web",
+        }}]);
+        assert_eq!(prometheus(&[target]), expected);
+        assert_eq!(prometheus(&[]), json!([]));
+    }
+}

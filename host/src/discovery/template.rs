@@ -1,0 +1,117 @@
+//! What the file for a balancer looks like: a template of the user's, or what Prometheus reads.
+
+use super::{Workload, prometheus};
+use minijinja::{Environment, Error, UndefinedBehavior, context};
+
+/// Name of the one template, as errors show it.
+const NAME: &str = "template";
+
+/// How a list of targets is written.
+#[derive(Debug)]
+pub struct Template(Option<Environment<'static>>);
+
+impl Template {
+    /// As Prometheus' service discovery from files has it.
+    pub fn prometheus() -> Self {
+        Self(None)
+    }
+
+    /// As this text in the language of Jinja says. A name it knows nothing of is an error, not nothing.
+    ///
+    /// # Errors
+    /// When it is no template, with the line.
+    pub fn of(text: String) -> Result<Self, String> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_keep_trailing_newline(true);
+        environment.set_trim_blocks(true);
+        environment.set_lstrip_blocks(true);
+        environment.add_template_owned(NAME, text).map_err(|error| told(&error))?;
+        Ok(Self(Some(environment)))
+    }
+
+    /// The list, written: `workloads`, each with its `targets`, and all `targets` in one list.
+    ///
+    /// # Errors
+    /// When the template cannot be filled in, with the line.
+    pub fn render(&self, workloads: &[Workload]) -> Result<String, String> {
+        let targets: Vec<_> = workloads.iter().flat_map(|workload| workload.targets.clone()).collect();
+        let Some(environment) = &self.0 else {
+            return Ok(format!("{:#}\n", prometheus(&targets)));
+        };
+        let template = environment.get_template(NAME).map_err(|error| told(&error))?;
+        template.render(context! { workloads, targets }).map_err(|error| told(&error))
+    }
+}
+
+/// The error with its line and its causes.
+fn told(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::Target;
+    use crate::model::facts::HealthStatus;
+    use std::collections::BTreeMap;
+
+    fn workload(name: &str, slots: u32) -> Workload {
+        let target = |slot| Target {
+            address: format!("127.0.0.1:{}", 9_000 + slot),
+            host: "127.0.0.1".to_owned(),
+            host_port: 9_000,
+            port: 80,
+            workload: name.to_owned(),
+            image: "web:1".to_owned(),
+            container: format!("{name}-{slot}"),
+            container_id: String::new(),
+            slot,
+            health: HealthStatus::Healthy,
+            ready: true,
+            labels: BTreeMap::new(),
+        };
+        Workload {
+            name: name.to_owned(),
+            image: "web:1".to_owned(),
+            labels: BTreeMap::new(),
+            targets: (1..=slots).map(target).collect(),
+        }
+    }
+
+    #[test]
+    fn the_lists_of_the_examples_are_what_balancers_read() {
+        let workloads = [workload("shop", 2), workload("empty", 0)];
+        let of = |text: &str| Template::of(text.to_owned()).and_then(|template| template.render(&workloads));
+        let haproxy = of(include_str!("../../../examples/balancer/haproxy.cfg.jinja")).expect("HAProxy's");
+        let shop = "backend shop\n    balance leastconn\n    server s1 127.0.0.1:9001\n    server s2 127.0.0.1:9002\n";
+        assert!(haproxy.contains(shop), "{haproxy}");
+        assert!(haproxy.contains("backend empty\n"), "{haproxy}");
+        let nginx = of(include_str!("../../../examples/balancer/nginx.conf.jinja")).expect("nginx's");
+        let shop = "upstream shop {\n    server 127.0.0.1:9001;\n    server 127.0.0.1:9002;\n}\n";
+        assert!(nginx.contains(shop), "{nginx}");
+        // nginx takes no upstream without a server.
+        assert!(!nginx.contains("upstream empty"), "{nginx}");
+    }
+
+    #[test]
+    fn without_a_template_it_is_what_prometheus_reads() {
+        let text = Template::prometheus().render(&[workload("shop", 1)]).expect("a list");
+        let read: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(read[0]["targets"][0], "127.0.0.1:9001");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line() {
+        let wrong = Template::of("a\n{% for x in %}".to_owned()).expect_err("no template");
+        assert!(wrong.contains("template:2"), "{wrong}");
+        let unknown = Template::of("\n\n{{ replicas }}".to_owned()).and_then(|template| template.render(&[]));
+        assert!(unknown.as_ref().is_err_and(|why| why.contains("template:3")), "{unknown:?}");
+    }
+}
