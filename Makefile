@@ -1,6 +1,6 @@
 # The recipes of the house; CI runs the same ones. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test examples bench lint build setup clean
+.PHONY: help demo test examples closed-loop bench lint build setup clean
 
 CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -11,13 +11,13 @@ ALL := --workspace --locked
 # Tests start engines of their own, which needs root. Not the compiler: sudo runs the test programs only.
 ifneq ($(shell id -u),0)
 HOST_TRIPLE := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
-test bench: export CARGO_TARGET_$(HOST_TRIPLE)_RUNNER := sudo -E
+test closed-loop bench: export CARGO_TARGET_$(HOST_TRIPLE)_RUNNER := sudo -E
 endif
 # Where the snapshots are, for test programs that run as another user.
 export INSTA_WORKSPACE_ROOT := $(CURDIR)
 
 help: ## list the recipes
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: setup ## watch Windlass keep a web server alive (KEEP=1 leaves it running)
 	@$(CARGO) build $(ALL) --bins
@@ -31,6 +31,11 @@ examples: setup ## build the example policies from source and hold them to one t
 	$(CARGO) build $(ALL) --bins
 	examples/policies/build
 	$(CARGO) test $(ALL) --test examples -- --include-ignored
+
+closed-loop: setup ## a crowd, a balancer and replicas that follow, in two and a half minutes
+	@.ci/setup balancer
+	$(CARGO) build $(ALL) --bins
+	$(CARGO) test $(ALL) --test closed_loop -- --include-ignored --nocapture
 
 bench: setup ## measure, the engine's own speed beside ours
 	$(CARGO) build $(ALL) --release --bins
