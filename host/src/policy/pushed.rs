@@ -59,7 +59,8 @@ impl Names {
             shelf.put(digest, bytes)?;
         }
         self.save_but(|index| drop(index.insert(pushed.name.clone(), state.shelved(pushed.kind))))?;
-        pushed.state().turn_into(state);
+        // Let go of when the lock is: a component that nobody needs any more takes a while to unmap, and calls would wait.
+        let _old = pushed.state().turn_into(state);
         self.insert(Arc::clone(pushed));
         Ok(())
     }
@@ -124,8 +125,10 @@ impl State {
         self.events.drain(..excess);
     }
 
-    /// Takes over a state that was made from this one a moment ago; what calls have shown since is kept.
-    pub(super) fn turn_into(&mut self, mut next: Self) {
+    /// Takes over a state that was made from this one a moment ago, and gives the old one; what calls have shown since is
+    /// kept.
+    #[must_use = "dropped under the lock of this state, it keeps calls waiting"]
+    pub(super) fn turn_into(&mut self, mut next: Self) -> Self {
         for shown in &self.revisions {
             if let Some(revision) = next.revision(shown.number) {
                 revision.proved |= shown.proved;
@@ -142,7 +145,7 @@ impl State {
         next.events.splice(place..place, since);
         let before = next.before.take().filter(may_act);
         next.before = before;
-        *self = next;
+        std::mem::replace(self, next)
     }
 
     pub(super) fn shelved(&self, kind: PolicyKind) -> Shelved {
