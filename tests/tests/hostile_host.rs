@@ -93,25 +93,7 @@ async fn get(address: SocketAddr, path: &str) -> anyhow::Result<Value> {
 fn workload() -> anyhow::Result<Workload> {
     let image: ImageRef = "web".parse()?;
     let resources = Resources { cpu: "0.1".parse()?, memory: "64m".parse()?, status: DesiredStatus::Running };
-    Ok(Workload {
-        key: WorkloadKey::from(&image),
-        image,
-        bounds: Bounds::new(2, 5)?,
-        target: 2,
-        env: [].into(),
-        ports: [].into(),
-        resources,
-        labels: [].into(),
-        networks: Vec::new(),
-        probe: None,
-        command: None,
-        policies: Default::default(),
-        metrics: Default::default(),
-        guardrails: None,
-        overrides: Default::default(),
-        stop_hook: None,
-        depends_on: Default::default(),
-    })
+    Ok(Workload::new(image, Bounds::new(2, 5)?, resources))
 }
 
 /// Lets others ask the host without a pause for as long as `during` takes; every answer must come in time.

@@ -341,23 +341,9 @@ fn workload(image: &str, words: &[&str]) -> anyhow::Result<Workload> {
         timeout: Duration::from_secs(1),
     });
     Ok(Workload {
-        key: WorkloadKey::from(&image),
-        image,
-        bounds,
-        target: bounds.clamp(bounds.min().max(1)),
-        env: [].into(),
-        ports: [].into(),
-        resources: Resources { cpu: "0.1".parse()?, memory: "64m".parse()?, status },
-        labels: [].into(),
-        networks: Vec::new(),
         probe,
-        command: None,
-        policies: Default::default(),
-        metrics: Default::default(),
-        guardrails: None,
-        overrides: Default::default(),
-        stop_hook: None,
         depends_on: word("needs").into_iter().map(WorkloadKey::stored).collect(),
+        ..Workload::new(image, bounds, Resources { cpu: "0.1".parse()?, memory: "64m".parse()?, status })
     })
 }
 

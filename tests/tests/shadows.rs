@@ -11,7 +11,7 @@ use windlass::control::{Controller, Parts};
 use windlass::model::facts::{ScalingDecision, ScalingObservation};
 use windlass::model::settings::ControlSettings;
 use windlass::model::workload::{Bounds, DesiredStatus, Resources};
-use windlass::model::{ImageRef, PolicyChoices, PolicyFailure, PolicyIdentity, ShadowTally, Workload, WorkloadKey};
+use windlass::model::{ImageRef, PolicyFailure, PolicyIdentity, ShadowTally, Workload, WorkloadKey};
 use windlass::net::client::NetClient;
 use windlass::policy::{Policies, ScalingPolicy, Shadow, ShadowPolicy};
 use windlass::runtime::sim::SimRuntime;
@@ -70,25 +70,11 @@ async fn begin(data_dir: &Path, acting: &Arc<Fixed>, shadow: &Arc<Fixed>) -> any
 
 fn workload() -> anyhow::Result<Workload> {
     let image: ImageRef = "web".parse()?;
-    Ok(Workload {
-        key: WorkloadKey::from(&image),
+    Ok(Workload::new(
         image,
-        bounds: Bounds::new(1, 5)?,
-        target: 1,
-        env: [].into(),
-        ports: [].into(),
-        resources: Resources { cpu: "0.1".parse()?, memory: "64m".parse()?, status: DesiredStatus::Running },
-        labels: [].into(),
-        networks: Vec::new(),
-        probe: None,
-        command: None,
-        policies: PolicyChoices::default(),
-        metrics: std::collections::BTreeMap::new(),
-        guardrails: None,
-        overrides: Default::default(),
-        stop_hook: None,
-        depends_on: Default::default(),
-    })
+        Bounds::new(1, 5)?,
+        Resources { cpu: "0.1".parse()?, memory: "64m".parse()?, status: DesiredStatus::Running },
+    ))
 }
 
 /// Waits until the one shadow has come so far.

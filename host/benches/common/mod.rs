@@ -9,7 +9,7 @@
 
 use windlass::model::facts::{Limits, ReplicaFacts, ScalingObservation, Usage, WorkloadFacts};
 use windlass::model::workload::{Bounds, DesiredStatus, Resources};
-use windlass::model::{ContainerId, ImageRef, Phase, Replica, Slot, Timestamp, Workload, WorkloadKey};
+use windlass::model::{ContainerId, ImageRef, Phase, Replica, Slot, Timestamp, Workload};
 
 pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
@@ -17,27 +17,12 @@ pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
 pub fn workload(image: &str, count: u32) -> Workload {
     let image: ImageRef = image.parse().unwrap();
     Workload {
-        key: WorkloadKey::from(&image),
-        image,
-        bounds: Bounds::new(1, 1_000).unwrap(),
         target: count,
-        env: [].into(),
-        ports: [].into(),
-        resources: Resources {
-            cpu: "0.5".parse().unwrap(),
-            memory: "256m".parse().unwrap(),
-            status: DesiredStatus::Running,
-        },
-        labels: [].into(),
-        networks: Vec::new(),
-        probe: None,
-        command: None,
-        policies: Default::default(),
-        metrics: Default::default(),
-        guardrails: None,
-        overrides: Default::default(),
-        stop_hook: None,
-        depends_on: Default::default(),
+        ..Workload::new(
+            image,
+            Bounds::new(1, 1_000).unwrap(),
+            Resources { cpu: "0.5".parse().unwrap(), memory: "256m".parse().unwrap(), status: DesiredStatus::Running },
+        )
     }
 }
 

@@ -2,35 +2,21 @@
 
 use super::quantity::{Cpu, Memory};
 use super::workload::{Bounds, DesiredStatus, Resources, Workload};
-use super::{ContainerId, ImageRef, Phase, Replica, Slot, Timestamp, WorkloadKey};
+use super::{ContainerId, ImageRef, Phase, Replica, Slot, Timestamp};
 
 /// A workload of an image, steered to its minimum (at least 1 where that is allowed).
 pub fn workload(image: &str, min: u32, max: u32) -> Workload {
     let image: ImageRef = image.parse().expect("a fixture's image is well formed");
     let bounds = Bounds::new(min, max).expect("a fixture's bounds are in order");
-    Workload {
-        key: WorkloadKey::from(&image),
+    Workload::new(
         image,
         bounds,
-        target: bounds.clamp(min.max(1)),
-        env: [].into(),
-        ports: [].into(),
-        resources: Resources {
+        Resources {
             cpu: "0.1".parse::<Cpu>().expect("well formed"),
             memory: "64m".parse::<Memory>().expect("well formed"),
             status: DesiredStatus::Running,
         },
-        labels: [].into(),
-        networks: Vec::new(),
-        probe: None,
-        command: None,
-        policies: Default::default(),
-        metrics: Default::default(),
-        guardrails: None,
-        overrides: Default::default(),
-        stop_hook: None,
-        depends_on: Default::default(),
-    }
+    )
 }
 
 /// A replica of `workload` in a slot, running since `since`.

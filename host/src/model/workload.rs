@@ -339,6 +339,31 @@ impl Workload {
     pub const PROTECTION: &str = "windlass.scale-in-protection";
     /// The most workloads one may depend on.
     pub const MOST_DEPENDENCIES: usize = 16;
+
+    /// A workload named after its image, with nothing but what it must have, steered to its minimum (at least 1 where
+    /// that is allowed).
+    #[must_use]
+    pub fn new(image: ImageRef, bounds: Bounds, resources: Resources) -> Self {
+        Self {
+            key: WorkloadKey::from(&image),
+            image,
+            bounds,
+            target: bounds.clamp(bounds.min().max(1)),
+            env: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            resources,
+            labels: BTreeMap::new(),
+            networks: Vec::new(),
+            probe: None,
+            command: None,
+            policies: PolicyChoices::default(),
+            metrics: BTreeMap::new(),
+            guardrails: None,
+            overrides: Overrides::default(),
+            stop_hook: None,
+            depends_on: BTreeSet::new(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! One Windlass's share of the real engine: an instance name, an image, and their removal at the end.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -10,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use windlass::model::settings::EngineSettings;
 use windlass::model::workload::{Bounds, DesiredStatus, Resources};
-use windlass::model::{Slot, Workload, WorkloadKey};
+use windlass::model::{Slot, Workload};
 use windlass::runtime::docker::{DockerRuntime, Environment};
 
 /// The socket of the engine under test: that of `DOCKER_HOST`, else the default one.
@@ -57,27 +56,16 @@ impl Fixture {
     pub(crate) fn workload(&self, command: &[&str]) -> Workload {
         let image = self.image.parse().unwrap();
         Workload {
-            key: WorkloadKey::from(&image),
-            image,
-            bounds: Bounds::new(1, 10).unwrap(),
-            target: 1,
-            env: BTreeMap::new(),
-            ports: BTreeMap::new(),
-            resources: Resources {
-                cpu: "0.5".parse().unwrap(),
-                memory: "32m".parse().unwrap(),
-                status: DesiredStatus::Running,
-            },
-            labels: BTreeMap::new(),
-            networks: Vec::new(),
-            probe: None,
-            policies: Default::default(),
-            metrics: Default::default(),
-            guardrails: None,
-            overrides: Default::default(),
-            stop_hook: None,
-            depends_on: Default::default(),
             command: Some(command.iter().map(|word| (*word).to_owned()).collect()),
+            ..Workload::new(
+                image,
+                Bounds::new(1, 10).unwrap(),
+                Resources {
+                    cpu: "0.5".parse().unwrap(),
+                    memory: "32m".parse().unwrap(),
+                    status: DesiredStatus::Running,
+                },
+            )
         }
     }
 

@@ -208,7 +208,7 @@ pub(super) fn uses_host_network(inspected: &ContainerInspectResponse) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::WorkloadKey;
+
     use crate::model::workload::{Bounds, DesiredStatus, Resources};
     use std::net::Ipv4Addr;
 
@@ -218,31 +218,24 @@ mod tests {
     fn workload() -> Workload {
         let image: crate::model::ImageRef = "ghcr.io/org/web:1".parse().unwrap();
         Workload {
-            key: WorkloadKey::from(&image),
-            image,
-            bounds: Bounds::new(1, 3).unwrap(),
-            target: 1,
             env: BTreeMap::from([("A".to_owned(), "1=2".to_owned())]),
             ports: BTreeMap::from([("80/tcp".parse().unwrap(), 0), ("53/udp".parse().unwrap(), 5353)]),
-            resources: Resources {
-                cpu: "500m".parse().unwrap(),
-                memory: "64m".parse().unwrap(),
-                status: DesiredStatus::Running,
-            },
             labels: BTreeMap::from([
                 ("team".to_owned(), "shop".to_owned()),
                 ("windlass.slot".to_owned(), "99".to_owned()),
                 ("orchestrator.image".to_owned(), "other".to_owned()),
             ]),
             networks: vec!["front".to_owned(), "back".to_owned()],
-            probe: None,
             command: Some(vec!["httpd".to_owned()]),
-            policies: Default::default(),
-            metrics: Default::default(),
-            guardrails: None,
-            overrides: Default::default(),
-            stop_hook: None,
-            depends_on: Default::default(),
+            ..Workload::new(
+                image,
+                Bounds::new(1, 3).unwrap(),
+                Resources {
+                    cpu: "500m".parse().unwrap(),
+                    memory: "64m".parse().unwrap(),
+                    status: DesiredStatus::Running,
+                },
+            )
         }
     }
 
