@@ -29,6 +29,7 @@ pub mod report;
 mod shadow;
 mod shared;
 pub mod smooth;
+mod splay;
 mod stop;
 pub mod tally;
 mod target;

@@ -1,23 +1,23 @@
 //! Failures of other autoscalers, and the tests that show them held off here: a table of stories, which cannot name a
 //! test that is not there, and the tests that stand nowhere else.
 
+use anyhow::Context as _;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use windlass::control::clock::Clock;
 use windlass::control::{Controller, Parts};
-use windlass::model::facts::{ScalingDecision, ScalingObservation};
+use windlass::model::facts::{ScalingDecision, ScalingObservation, Usage};
 use windlass::model::settings::ControlSettings;
 use windlass::model::workload::{Bounds, DesiredStatus, Resources};
-use windlass::model::{
-    DurationMs, HttpProbe, ImageRef, PolicyFailure, PolicyIdentity, Timestamp, Workload, WorkloadKey,
-};
+use windlass::model::{DurationMs, HttpProbe, PolicyChoice, PolicyFailure, PolicyIdentity, Timestamp, Workload};
 use windlass::net::{Net, NetError};
-use windlass::policy::{Policies, ScalingPolicy};
+use windlass::policy::{Policies, PolicySource, ScalingPolicy};
 use windlass::runtime::sim::SimRuntime;
 use windlass::store::sqlite::SqliteStore;
-use windlass_tests::policies::built_in;
+use windlass_tests::policies::{built_in, registry};
 
 /// What went wrong elsewhere, and who shows here that it does not.
 struct Story {
@@ -88,9 +88,10 @@ const STORIES: [Story; 17] = [
     Story {
         told: "Replicas that were being replaced were measured as load, so that each update ended with more of them.",
         seen: "Kubernetes #72775, #84142",
-        fault: "replicas that start, end or are still to come while the count is decided",
-        defence: "the count is taken from what is wanted, not from what is there; nothing shrinks while some are to come",
+        fault: "an update that replaces each replica in turn, each at its limit while it starts",
+        defence: "the count is taken from what is wanted, not from what is there; what warms up is no load; nothing shrinks while some are to come",
         tests: &[
+            ("tests/tests/failure_modes.rs", "replicas_replaced_one_after_another_end_as_many_as_they_were"),
             ("host/src/control/decide/tests.rs", "nothing_shrinks_while_replicas_are_still_to_come"),
             (
                 "plugins/target-tracking/src/policy/tests.rs",
@@ -140,9 +141,10 @@ const STORIES: [Story; 17] = [
     Story {
         told: "All policies were evaluated at the same moment, and their sources asked the same thing many times over.",
         seen: "the splay and the query cache of Nomad Autoscaler 0.5.0; the cache of KEDA",
-        fault: "two workloads with one question; many calls of policies at once",
-        defence: "the same question is asked once; calls in flight are bounded and the others wait for a place",
+        fault: "two hundred workloads when the engine comes back; two with one question; many calls of policies at once",
+        defence: "each workload has its own place in a tenth of the interval; the same question is asked once; calls in flight are bounded and the others wait for a place",
         tests: &[
+            ("tests/tests/failure_modes.rs", "when_the_engine_comes_back_workloads_are_looked_at_one_after_another"),
             ("tests/tests/metrics.rs", "the_same_question_of_two_workloads_is_asked_once"),
             ("host/src/policy/registry/tests.rs", "calls_one_after_another_and_at_once_leave_nothing_behind"),
         ],
@@ -160,10 +162,11 @@ const STORIES: [Story; 17] = [
     Story {
         told: "A lost connection was opened again without a pause, in a loop that took a whole processor.",
         seen: "KEDA #7856; Sablier #272",
-        fault: "an engine that is not there, comes and goes",
-        defence: "the wait doubles up to its bound; after it everything is looked at again",
+        fault: "an engine that takes each connection and drops it; one that is not there, comes and goes",
+        defence: "the wait doubles up to its bound, lengthened by chance; after it everything is looked at again",
         tests: &[
-            ("host/src/runtime/docker/events.rs", "the_wait_doubles_up_to_its_bound"),
+            ("tests/tests/docker_runtime/absent.rs", "an_engine_that_hangs_up_is_asked_less_and_less_often"),
+            ("host/src/runtime/docker/events.rs", "the_wait_doubles_up_to_its_bound_with_a_share_of_chance"),
             ("tests/tests/docker_runtime/absent.rs", "an_engine_may_come_and_go_and_come_back"),
         ],
     },
@@ -279,51 +282,47 @@ impl Net for Nobody {
 }
 
 fn workload(image: &str) -> anyhow::Result<Workload> {
-    let image: ImageRef = image.parse()?;
-    Ok(Workload {
-        key: WorkloadKey::from(&image),
-        image,
-        bounds: Bounds::new(1, 5)?,
-        target: 1,
-        env: [].into(),
-        ports: [].into(),
-        resources: Resources { cpu: "0.1".parse()?, memory: "64m".parse()?, status: DesiredStatus::Running },
-        labels: [].into(),
-        networks: Vec::new(),
-        probe: None,
-        command: None,
-        policies: Default::default(),
-        metrics: Default::default(),
-        guardrails: None,
-        overrides: Default::default(),
-        stop_hook: None,
-        depends_on: Default::default(),
-    })
+    let resources = Resources { cpu: "0.1".parse()?, memory: "64m".parse()?, status: DesiredStatus::Running };
+    Ok(Workload::new(image.parse()?, Bounds::new(1, 10)?, resources))
+}
+
+/// A host on a simulated engine in simulated time.
+struct Host {
+    engine: SimRuntime,
+    controller: Controller,
+    _directory: tempfile::TempDir,
+}
+
+impl Host {
+    fn begin(policies: Arc<dyn PolicySource>) -> anyhow::Result<Self> {
+        let clock = Clock::simulated(Timestamp(1_700_000_000_000));
+        let engine = SimRuntime::new(move || clock.now(), Duration::from_millis(500));
+        let directory = tempfile::tempdir()?;
+        let controller = Controller::begin(Parts {
+            runtime: Arc::new(engine.clone()),
+            store: Arc::new(SqliteStore::open(directory.path(), 1_000)?),
+            policies,
+            net: Arc::new(Nobody),
+            host_name: "here".to_owned(),
+            settings: ControlSettings::default(),
+            clock,
+        })?;
+        Ok(Self { engine, controller, _directory: directory })
+    }
 }
 
 /// After one error a policy was never asked again, and nothing said so (Nomad Autoscaler #1334): every pass panics from
 /// the first on. Defence: readiness names the workload, and when the fault is gone the passes go on by themselves.
 #[tokio::test(start_paused = true)]
 async fn a_pass_that_panics_is_told_and_tried_again() -> anyhow::Result<()> {
-    let clock = Clock::simulated(Timestamp(1_700_000_000_000));
-    let directory = tempfile::tempdir()?;
     let panics = Arc::new(AtomicBool::new(true));
     let (real, health) = built_in();
-    let settings = ControlSettings::default();
-    let interval = settings.interval;
-    let controller = Controller::begin(Parts {
-        runtime: Arc::new(SimRuntime::new(move || clock.now(), Duration::from_millis(500))),
-        store: Arc::new(SqliteStore::open(directory.path(), 1_000)?),
-        policies: Arc::new(Policies::plain(Arc::new(Panicking { real, panics: Arc::clone(&panics) }), health)),
-        net: Arc::new(Nobody),
-        host_name: "here".to_owned(),
-        settings,
-        clock,
-    })?;
+    let policy = Panicking { real, panics: Arc::clone(&panics) };
+    let Host { controller, .. } = &Host::begin(Arc::new(Policies::plain(Arc::new(policy), health)))?;
     let (starting, wanted) = (controller.clone(), workload("web:1")?);
     let key = wanted.key.clone();
     let start = tokio::spawn(async move { starting.start(wanted).await });
-    tokio::time::sleep(interval * 5).await;
+    tokio::time::sleep(ControlSettings::default().interval * 5).await;
     assert_eq!(controller.readiness().late, [key.to_string()]);
     assert!(controller.view(&key).is_some_and(|view| view.last_pass.is_none()));
     panics.store(false, Ordering::SeqCst);
@@ -331,5 +330,82 @@ async fn a_pass_that_panics_is_told_and_tried_again() -> anyhow::Result<()> {
     assert!(start.await??.created);
     assert!(controller.readiness().late.is_empty());
     controller.shut_down().await;
+    Ok(())
+}
+
+/// An update's own load ended each update with more replicas (Kubernetes #72775): each of four is replaced in turn, and
+/// what is new is at its limit for its first 25 seconds. Defence: what warms up is no load, and the count is that of the
+/// replicas wanted.
+#[tokio::test(start_paused = true)]
+async fn replicas_replaced_one_after_another_end_as_many_as_they_were() -> anyhow::Result<()> {
+    let host = Host::begin(registry())?;
+    let mut wanted = workload("web:1")?;
+    let key = wanted.key.clone();
+    wanted.bounds = Bounds::new(4, 10)?;
+    wanted.target = 4;
+    let config = r#"{"metrics": [{"name": "cpu-utilization", "target": 0.6}]}"#;
+    wanted.policies.scaling = vec![PolicyChoice { name: "target-tracking".to_owned(), config: config.to_owned() }];
+    let uses = |cpu_cores| Usage {
+        at: Timestamp(0),
+        cpu_cores,
+        memory_bytes: 1 << 20,
+        network_receive_rate: 0.0,
+        network_transmit_rate: 0.0,
+    };
+    host.engine.set_load(&key, uses(0.06));
+    host.engine.set_starting_load(&key, Duration::from_secs(25), uses(0.1));
+    host.controller.start(wanted).await?;
+    let settled = Duration::from_secs(120);
+    tokio::time::sleep(settled).await;
+    let before = host.engine.replicas(&key);
+    assert_eq!(before.len(), 4);
+    for old in &before {
+        host.controller.remove(&old.name, true).await?;
+        // The next is replaced while this one is still warm.
+        tokio::time::sleep(Duration::from_secs(20)).await;
+    }
+    tokio::time::sleep(settled).await;
+    let after = host.engine.replicas(&key);
+    assert!(after.len() == 4 && before.iter().all(|old| after.iter().all(|new| new.id != old.id)), "{after:?}");
+    let decisions = host.controller.decisions(&key, 1_000).await?;
+    // The policy was asked all along, and what it saw was above its target.
+    let seen = decisions.iter().filter_map(|decision| decision.body["reason"].as_str()).collect::<Vec<_>>();
+    assert!(decisions.iter().all(|decision| decision.body["target"] == 4), "{seen:#?}");
+    host.controller.shut_down().await;
+    Ok(())
+}
+
+/// Everything was evaluated in the same moment (what the splay of Nomad Autoscaler is against): an engine that was away
+/// comes back to two hundred workloads. Defence: each has its own place in a tenth of the interval, and an interval of its
+/// own after that.
+#[tokio::test(start_paused = true)]
+async fn when_the_engine_comes_back_workloads_are_looked_at_one_after_another() -> anyhow::Result<()> {
+    const WORKLOADS: usize = 200;
+    let (scaling, health) = built_in();
+    let host = Host::begin(Arc::new(Policies::plain(scaling, health)))?;
+    for number in 0..WORKLOADS {
+        host.controller.start(workload(&format!("service-{number}:1"))?).await?;
+    }
+    let interval = ControlSettings::default().interval;
+    host.engine.set_down(Some("connection refused"));
+    tokio::time::sleep(interval * 2).await;
+    host.engine.set_down(None);
+    let back = tokio::time::Instant::now();
+    let mut crowds = Vec::new();
+    for within in [interval / 10, interval * 4] {
+        tokio::time::sleep_until(back + within + Duration::from_millis(100)).await;
+        let mut passes: BTreeMap<u64, usize> = BTreeMap::new();
+        for view in host.controller.views() {
+            let pass = view.last_pass.context("each was looked at")?;
+            anyhow::ensure!(pass.error.is_none(), "{}: {:?}", view.workload.key, pass.error);
+            // In spans of 50 ms, of which a tenth of the interval has 30.
+            *passes.entry(pass.at.0 / 50).or_default() += 1;
+        }
+        crowds.push((passes.len(), passes.values().copied().max().unwrap_or_default()));
+    }
+    for (spans, most) in crowds.iter().copied() {
+        assert!(spans >= 25 && most <= WORKLOADS / 10, "(spans, most in one): {crowds:?}");
+    }
+    host.controller.shut_down().await;
     Ok(())
 }

@@ -41,7 +41,7 @@ async fn steer(shared: Arc<Shared>, cell: Arc<Cell>) {
         // itself and not of the loop; until another ends, the workload is overdue for those who ask.
         if AssertUnwindSafe(pass(&shared, &cell)).catch_unwind().await.is_err() {
             tracing::error!(workload = %cell.key, "the pass panicked; the next one is the retry");
-            cell.state().look_again = shared.settings.interval;
+            cell.state().look_again = cell.period;
         }
     }
     cell.abandon();
@@ -150,10 +150,25 @@ async fn ask_engine(shared: &Arc<Shared>) -> bool {
 }
 
 async fn look_at_everything(shared: &Arc<Shared>) {
-    for cell in shared.cells() {
-        cell.wake();
-    }
+    wake_everything(shared);
     survey(shared).await;
+}
+
+/// Wakes every workload, one after another by its splay: neither the engine nor the policies are asked
+/// everything at once.
+pub(super) fn wake_everything(shared: &Arc<Shared>) {
+    let mut cells = shared.cells();
+    cells.sort_by_key(|cell| cell.splay);
+    let mut shutdown = shared.shutdown.subscribe();
+    shared.spawn(async move {
+        let began = tokio::time::Instant::now();
+        for cell in cells {
+            tokio::select! {
+                _ = shutdown.wait_for(|down| *down) => return,
+                () = tokio::time::sleep_until(began + cell.splay) => cell.wake(),
+            }
+        }
+    });
 }
 
 /// Notes the containers of this instance that belong to no workload.

@@ -4,6 +4,7 @@ use super::metrics::MetricLog;
 use super::observe::Known;
 use super::probe::ProbeLog;
 use super::report::{PassReport, WorkloadView};
+use super::splay::splay;
 use super::tally::WorkloadTally;
 use crate::model::{
     Alert, ContainerId, History, Phase, Replica, ShadowTally, Snapshot, Timestamp, Workload, WorkloadKey,
@@ -96,6 +97,10 @@ pub(super) struct Cell {
     pub(super) probes: ProbeLog,
     pub(super) probe_now: Notify,
     pub(super) metrics: MetricLog,
+    /// How far it is from those the loop looks at in the same round.
+    pub(super) splay: Duration,
+    /// How long it may be quiet before the loop looks by itself.
+    pub(super) period: Duration,
     state: Mutex<CellState>,
     requested: AtomicU64,
     wake: Notify,
@@ -104,7 +109,11 @@ pub(super) struct Cell {
 
 impl Cell {
     pub(super) fn new(stored: StoredWorkload, probes_kept: usize, interval: Duration, now: Timestamp) -> Self {
+        let splay = splay(interval, &stored.workload.key);
+        let period = interval - splay;
         Self {
+            splay,
+            period,
             key: stored.workload.key.clone(),
             since: now,
             gate: tokio::sync::Mutex::default(),
@@ -125,7 +134,7 @@ impl Cell {
                 shadows: stored.shadows,
                 leaving: BTreeSet::new(),
                 tally: WorkloadTally::default(),
-                look_again: interval,
+                look_again: period,
             }),
             requested: AtomicU64::new(0),
             wake: Notify::new(),

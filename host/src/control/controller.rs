@@ -75,8 +75,9 @@ impl Controller {
         let controller = Self { shared };
         background::begin(&controller.shared);
         for workload in stored {
-            controller.take_up(workload).wake();
+            controller.take_up(workload);
         }
+        background::wake_everything(&controller.shared);
         Ok(controller)
     }
 

@@ -55,7 +55,7 @@ pub(super) fn restarted(
             let slot = history.slots.entry(replica.slot).or_default();
             slot.process_restarts = slot.process_restarts.saturating_add(1);
             // Not counted as a restart in a row: it did not fail.
-            slot.last_restart = Some(slot.last_restart.map_or(now, |last| last.max(now)));
+            slot.last_restart = Some(now);
             Step::Restart { replica: replica.id.clone(), reason: reason.clone() }
         })
         .collect()

@@ -39,7 +39,7 @@ fn blind(shared: &Shared, cell: &Cell, at: Timestamp, error: &RuntimeError) -> P
     tracing::warn!(workload = %cell.key, %error, "the pass could not look at the engine");
     {
         let mut state = cell.state();
-        state.look_again = shared.settings.interval;
+        state.look_again = cell.period;
         state.tally.count_blind_pass();
     }
     PassReport {
@@ -243,7 +243,7 @@ fn publish(shared: &Shared, cell: &Cell, plan: &Plan, snapshot: Snapshot, evalua
     }
     state.health_reasons.retain(|id, _| snapshot.replica(id).is_some());
     state.asked_to_end.retain(|id, _| snapshot.replica(id).is_some());
-    state.look_again = plan.look_again.map_or(shared.settings.interval, |soon| soon.min(shared.settings.interval));
+    state.look_again = plan.look_again.map_or(cell.period, |soon| soon.min(cell.period));
     state.leaving.clear();
     state.snapshot = snapshot;
     drop(state);

@@ -221,7 +221,8 @@ impl Default for EngineSettings {
 /// Guardrails and pace of the control loop.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ControlSettings {
-    /// Time from one pass of a workload to the next when nothing wakes it. Default 15 s.
+    /// Time from one pass of a workload to the next when nothing wakes it, less up to a tenth, at most 2 s: workloads are
+    /// not all looked at in the same moment. Default 15 s.
     pub interval: Duration,
     /// Time a replica's process has to end before it is killed. Default 10 s.
     pub stop_grace: Duration,

@@ -36,10 +36,13 @@ struct Engine {
     replicas: BTreeMap<WorkloadKey, BTreeMap<ContainerId, Replica>>,
     homes: HashMap<ContainerId, WorkloadKey>,
     created: u64,
+    // Of each workload, so that the names of one do not depend on what is created for another at the same time.
+    created_for: HashMap<WorkloadKey, u64>,
     down: Option<String>,
     faults: HashMap<Call, Vec<RuntimeError>>,
     crash_after: BTreeMap<WorkloadKey, Duration>,
     load: BTreeMap<WorkloadKey, Usage>,
+    starting_load: BTreeMap<WorkloadKey, (Duration, Usage)>,
     calls: HashMap<Call, u64>,
 }
 
@@ -102,6 +105,11 @@ impl SimRuntime {
     /// What every replica of this workload uses from now on.
     pub fn set_load(&self, key: &WorkloadKey, usage: Usage) {
         self.lock().load.insert(key.clone(), usage);
+    }
+
+    /// What a replica of this workload uses for so long after its start, whatever the others use.
+    pub fn set_starting_load(&self, key: &WorkloadKey, lasts: Duration, usage: Usage) {
+        self.lock().starting_load.insert(key.clone(), (lasts, usage));
     }
 
     /// A replica's process ends with this code, from outside.
@@ -237,6 +245,9 @@ impl Runtime for SimRuntime {
         let mut engine = self.enter(Some(Call::Create))?;
         engine.created += 1;
         let number = engine.created;
+        let of_workload = engine.created_for.entry(workload.key.clone()).or_default();
+        *of_workload += 1;
+        let name = format!("{}-{slot}-{of_workload}", workload.image.short_name());
         let free_port =
             |wanted: u16| if wanted == 0 { 32_768 + u16::try_from(number % 20_000).unwrap_or(0) } else { wanted };
         let ports: BTreeMap<ContainerPort, Vec<PortBinding>> = workload
@@ -248,7 +259,7 @@ impl Runtime for SimRuntime {
             .collect();
         let replica = Replica {
             id: ContainerId(format!("sim-{number:05}")),
-            name: format!("{}-{slot}-{number}", workload.image.short_name()),
+            name,
             workload: workload.key.clone(),
             image: workload.image.to_string(),
             slot,
@@ -331,9 +342,12 @@ impl Runtime for SimRuntime {
 
     fn usage(&self, id: &ContainerId) -> Option<Usage> {
         let mut engine = self.lock();
-        let workload = engine.find(id).ok().filter(|replica| replica.is_alive())?.workload.clone();
-        let usage = engine.load.get(&workload)?;
-        Some(Usage { at: (self.now)(), ..*usage })
+        let at = (self.now)();
+        let replica = engine.find(id).ok().filter(|replica| replica.is_alive())?;
+        let (workload, started) = (replica.workload.clone(), replica.started_at?);
+        let starting = engine.starting_load.get(&workload).filter(|(lasts, _)| at.since(started) < *lasts);
+        let usage = starting.map(|(_, usage)| usage).or(engine.load.get(&workload))?;
+        Some(Usage { at, ..*usage })
     }
 
     fn endpoint(&self, replica: &Replica, port: u16) -> Option<SocketAddr> {

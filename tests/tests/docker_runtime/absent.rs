@@ -3,14 +3,13 @@
 use super::fake::{MadeUp, Server};
 use super::fixture::eventually;
 use futures_util::StreamExt;
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use windlass::model::settings::EngineSettings;
 use windlass::model::workload::{Bounds, DesiredStatus, Resources};
-use windlass::model::{ContainerId, Slot, Workload, WorkloadKey};
+use windlass::model::{ContainerId, Slot, Workload};
 use windlass::runtime::docker::{DockerRuntime, Environment};
 use windlass::runtime::{Runtime, RuntimeError, RuntimeEvent};
 
@@ -26,29 +25,11 @@ async fn connect(socket: &Path, environment: &Environment) -> Arc<DockerRuntime>
 
 fn workload() -> Workload {
     let image = "registry.example:5000/team/app:1".parse().unwrap();
-    Workload {
-        key: WorkloadKey::from(&image),
+    Workload::new(
         image,
-        bounds: Bounds::new(1, 1).unwrap(),
-        target: 1,
-        env: BTreeMap::new(),
-        ports: BTreeMap::new(),
-        resources: Resources {
-            cpu: "1".parse().unwrap(),
-            memory: "64m".parse().unwrap(),
-            status: DesiredStatus::Running,
-        },
-        labels: BTreeMap::new(),
-        networks: Vec::new(),
-        probe: None,
-        command: None,
-        policies: Default::default(),
-        metrics: Default::default(),
-        guardrails: None,
-        overrides: Default::default(),
-        stop_hook: None,
-        depends_on: Default::default(),
-    }
+        Bounds::new(1, 1).unwrap(),
+        Resources { cpu: "1".parse().unwrap(), memory: "64m".parse().unwrap(), status: DesiredStatus::Running },
+    )
 }
 
 #[tokio::test]
@@ -73,6 +54,26 @@ async fn an_engine_may_come_and_go_and_come_back() {
         let lost = tokio::time::timeout(Duration::from_secs(30), events.next()).await.unwrap();
         assert!(matches!(lost, Some(RuntimeEvent::Lost(_))), "{lost:?}");
     }
+}
+
+/// A broken stream was opened again without a pause, for ever (KEDA #7856, Sablier #272).
+#[tokio::test]
+async fn an_engine_that_hangs_up_is_asked_less_and_less_often() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("engine.sock");
+    let (told, mut attempts) = tokio::sync::mpsc::unbounded_channel();
+    let _engine = Server::hanging_up(&socket, told);
+    let runtime = connect(&socket, &Environment::default()).await;
+    let mut events = runtime.events();
+    let _listening = tokio::spawn(async move { while events.next().await.is_some() {} });
+    let mut before: Option<Instant> = None;
+    let mut waits = Vec::new();
+    // Of 100, 200, 400, 800 and 1,600 milliseconds, and what the first connections of a runtime add.
+    while waits.len() < 20 && waits.last().is_none_or(|wait| *wait < Duration::from_millis(1_600)) {
+        let at = tokio::time::timeout(Duration::from_secs(30), attempts.recv()).await.unwrap().unwrap();
+        waits.extend(before.replace(at).map(|before| at - before));
+    }
+    assert!(waits.len() < 20, "{waits:?}");
 }
 
 #[tokio::test]

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// A socket whose server is stopped when this is dropped, with every connection it has.
 pub(crate) struct Server {
@@ -37,6 +39,16 @@ impl Server {
             if let Ok(mut engine) = UnixStream::connect(socket()).await {
                 let _ = tokio::io::copy_bidirectional(&mut client, &mut engine).await;
             }
+        })
+    }
+
+    /// An engine that hangs up on everybody, and tells when.
+    pub(crate) fn hanging_up(path: &Path, told: UnboundedSender<Instant>) -> Self {
+        Self::listen(path, move |connection| {
+            drop(connection);
+            // Who does not listen any more is not told.
+            let _ = told.send(Instant::now());
+            std::future::ready(())
         })
     }
 

@@ -7,6 +7,7 @@ use super::labels;
 use crate::model::WorkloadKey;
 use crate::model::{ContainerId, Timestamp};
 use crate::runtime::{RuntimeError, RuntimeEvent};
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bollard::models::EventMessage;
 use bollard::query_parameters::EventsOptionsBuilder;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -18,17 +19,21 @@ const KINDS: [&str; 6] = ["die", "oom", "health_status", "destroy", "start", "ki
 /// Signals that do not ask a process to end in good order: SIGHUP, SIGKILL, SIGUSR1, SIGUSR2. Any other may be an image's
 /// own signal for that.
 const NO_REQUESTS: [&str; 4] = ["1", "9", "10", "12"];
-/// Wait before the first attempt to reconnect; doubled by each that fails or does not last.
+/// Wait before the first attempt to reconnect; doubled by each that fails or does not last, and each time lengthened by
+/// chance, up to twice as long, so that several hosts do not come back to their engine together.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-/// The longest wait; a connection that lasted this long is a success.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// The longest wait, before what chance adds.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// A connection that lasted this long is a success.
+const LASTED: Duration = Duration::from_secs(10);
 /// After this long without an event the engine is asked whether it is still there: a stream of a dead
 /// machine stays silent for ever.
 const LONGEST_SILENCE: Duration = Duration::from_secs(30);
 
 /// The events of `instance`'s containers from now on; each call has a connection of its own.
 pub(super) fn subscribe(engine: Engine, instance: String) -> BoxStream<'static, RuntimeEvent> {
-    let subscription = Subscription { engine, instance, connection: None, wait: Duration::ZERO, is_lost: false };
+    let subscription =
+        Subscription { engine, instance, connection: None, wait: Duration::ZERO, waits: waits(), is_lost: false };
     stream::unfold(subscription, |mut subscription| async move {
         let event = subscription.next().await;
         Some((event, subscription))
@@ -42,6 +47,8 @@ struct Subscription {
     connection: Option<Connection>,
     /// Time to wait before the next attempt to connect.
     wait: Duration,
+    /// The waits after it.
+    waits: ExponentialBackoff,
     /// The loss was told and nothing is connected since.
     is_lost: bool,
 }
@@ -64,7 +71,7 @@ impl Subscription {
                             return RuntimeEvent::Connected;
                         }
                         Err(failure) => {
-                            self.wait = longer(self.wait);
+                            self.wait = self.longer_wait();
                             if !self.is_lost {
                                 self.is_lost = true;
                                 return RuntimeEvent::Lost(RuntimeError::from(failure).to_string());
@@ -88,8 +95,10 @@ impl Subscription {
                             }
                         }
                         Err(failure) => {
-                            let lasted = self.connection.take().is_some_and(|it| it.since.elapsed() >= LONGEST_WAIT);
-                            self.wait = if lasted { FIRST_WAIT } else { longer(self.wait) };
+                            if self.connection.take().is_some_and(|it| it.since.elapsed() >= LASTED) {
+                                self.waits = waits();
+                            }
+                            self.wait = self.longer_wait();
                             self.is_lost = true;
                             return RuntimeEvent::Lost(RuntimeError::from(failure).to_string());
                         }
@@ -97,6 +106,10 @@ impl Subscription {
                 }
             }
         }
+    }
+
+    fn longer_wait(&mut self) -> Duration {
+        self.waits.next().unwrap_or(LONGEST_WAIT)
     }
 
     /// Asks for events since a moment, by the engine's clock, before `Connected` is told: what happens while
@@ -116,8 +129,13 @@ impl Subscription {
     }
 }
 
-fn longer(wait: Duration) -> Duration {
-    if wait.is_zero() { FIRST_WAIT } else { (wait * 2).min(LONGEST_WAIT) }
+fn waits() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(FIRST_WAIT)
+        .with_max_delay(LONGEST_WAIT)
+        .with_jitter()
+        .without_max_times()
+        .build()
 }
 
 /// A time as the engine's `since` takes it: `seconds.nanoseconds`.
@@ -185,15 +203,15 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_doubles_up_to_its_bound() {
-        let mut wait = Duration::ZERO;
-        let waits: Vec<u128> = (0..9)
-            .map(|_| {
-                wait = longer(wait);
-                wait.as_millis()
-            })
-            .collect();
-        assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
+    fn the_wait_doubles_up_to_its_bound_with_a_share_of_chance() {
+        let floors = [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000].map(Duration::from_millis);
+        let all: Vec<Vec<Duration>> = (0..20).map(|_| waits().take(floors.len()).collect()).collect();
+        for waits in &all {
+            assert!(waits.iter().zip(floors).all(|(wait, floor)| (floor..=floor * 2).contains(wait)), "{waits:?}");
+        }
+        assert!(all.iter().any(|waits| waits != &all[0]));
+        // It never ends.
+        assert_eq!(waits().take(10_000).count(), 10_000);
     }
 
     #[test]
