@@ -81,18 +81,13 @@ impl ScalingPolicy for Combined {
     async fn decide(&self, _config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
         let handed: Vec<Remembered> = serde_json::from_slice(&observation.memory).unwrap_or_default();
         let asked = self.parts.iter().enumerate().map(async |(index, (policy, config))| {
-            let owner = policy.identity().memory_owner();
-            let memory = handed.get(index).filter(|kept| kept.of == owner).map(|kept| kept.memory.clone());
-            let memory = memory.unwrap_or_default();
-            let answer = match policy.requirements(config, observation.now).await {
-                Ok(requests) => {
-                    let shown = ScalingObservation { memory: memory.clone(), ..shown_only(&requests, observation) };
-                    policy.decide(config, &shown).await
-                }
+            let memory = memory_of(policy.identity(), handed.get(index));
+            let answer = match part_of(observation, policy.as_ref(), config, memory.clone()).await {
+                Ok(shown) => policy.decide(config, &shown).await,
                 Err(failure) => Err(failure),
             };
             let memory = answer.as_ref().map_or(memory, |decision| decision.memory.clone());
-            (policy.identity(), answer, Remembered { of: owner, memory })
+            (policy.identity(), answer, Remembered { of: policy.identity().memory_owner(), memory })
         });
         combine(join_all(asked).await, observation.current_replicas)
     }
@@ -106,14 +101,11 @@ impl ScalingPolicy for Combined {
         let handed: Vec<Remembered> = serde_json::from_slice(&observation.memory).unwrap_or_default();
         let mut all: Option<Vec<String>> = None;
         for (index, (policy, config)) in self.parts.iter().enumerate() {
-            let owner = policy.identity().memory_owner();
-            let memory = handed.get(index).filter(|kept| kept.of == owner).map(|kept| kept.memory.clone());
-            let requests = match policy.requirements(config, observation.now).await {
-                Ok(requests) => requests,
+            let memory = memory_of(policy.identity(), handed.get(index));
+            let shown = match part_of(observation, policy.as_ref(), config, memory).await {
+                Ok(shown) => shown,
                 Err(failure) => return Some(Err(failure)),
             };
-            let memory = memory.unwrap_or_default();
-            let shown = ScalingObservation { memory, ..shown_only(&requests, observation) };
             match policy.protected(config, &shown).await {
                 None => {}
                 Some(Ok(protected)) => all.get_or_insert_default().extend(protected),
@@ -124,9 +116,21 @@ impl ScalingPolicy for Combined {
     }
 }
 
-/// An observation with what these requests are for, and no more.
-fn shown_only(requests: &[MetricRequest], observation: &ScalingObservation) -> ScalingObservation {
-    let mut shown = observation.clone();
+/// What a policy is handed of what was kept in its place: nothing, where that is another's.
+fn memory_of(policy: &PolicyIdentity, kept: Option<&Remembered>) -> Vec<u8> {
+    let owner = policy.memory_owner();
+    kept.filter(|kept| kept.of == owner).map(|kept| kept.memory.clone()).unwrap_or_default()
+}
+
+/// An observation with this memory and the metrics that a policy asks for, and no more.
+async fn part_of(
+    observation: &ScalingObservation,
+    policy: &dyn ScalingPolicy,
+    config: &str,
+    memory: Vec<u8>,
+) -> Result<ScalingObservation, PolicyFailure> {
+    let requests = policy.requirements(config, observation.now).await?;
+    let mut shown = ScalingObservation { memory, ..observation.clone() };
     shown.metrics.retain_mut(|series| {
         let Some(request) = requests.iter().find(|request| request.name == series.name) else { return false };
         let newest = series.samples.last().map(|newest| newest.at);
@@ -135,7 +139,7 @@ fn shown_only(requests: &[MetricRequest], observation: &ScalingObservation) -> S
         });
         true
     });
-    shown
+    Ok(shown)
 }
 
 type Answer<'a> = (&'a PolicyIdentity, Result<ScalingDecision, PolicyFailure>, Remembered);
