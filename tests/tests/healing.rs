@@ -135,6 +135,27 @@ async fn commands_and_answers_are_probed_as_they_are_described() -> anyhow::Resu
 }
 
 #[tokio::test]
+async fn what_answers_slowly_is_degraded_and_left_alone_until_it_is_quick_again() -> anyhow::Result<()> {
+    let config = "{ failure-threshold = 2, success-threshold = 2, degraded-above-ms = 2000 }";
+    let site = Site::new("slow").await?.set("control.interval", "\"1s\"").set("control.health_config", config);
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    let script = "[ ! -d /tmp/slow ] || sleep 2.5";
+    let probe = json!({"exec": {"command": ["sh", "-c", script]}, "interval": "5s", "timeout": "5s"});
+    let container = start(&windlass, image, &probe).await;
+    becomes(&windlass, image, "healthy", "its probe succeeded in").await;
+    site.engine().exec(&container, &["mkdir", "/tmp/slow"]).await?;
+    let slow = becomes(&windlass, image, "degraded", "2 probes in a row took more than 2000 ms").await;
+    assert_eq!(slow["container_id"], *container);
+    let pass = windlass.post(&format!("/images/{image}/reconcile"), json!(null)).await.ok();
+    assert_eq!(pass["actions"], json!([]), "{pass}");
+    site.engine().exec(&container, &["busybox", "rmdir", "/tmp/slow"]).await?;
+    let quick = becomes(&windlass, image, "healthy", "its probe succeeded in").await;
+    assert_eq!(quick["container_id"], *container);
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_never_stays_up_is_given_up_told_once_and_healed_again_by_an_operator() -> anyhow::Result<()> {
     let posted = Callback::listen().await?;
     let site = fast("gives-up")

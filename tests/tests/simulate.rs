@@ -1,9 +1,13 @@
 //! `windlass simulate`: the shipped traces with what the built-in policies make of them, and scenarios line by line.
 
 use anyhow::Context as _;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use windlass_tests::harness::binary;
 
 /// What each policy is told on every trace: 80 requests a second for each replica, which takes 100.
@@ -90,6 +94,45 @@ fn mornings_that_are_known_before_they_come() -> anyhow::Result<()> {
     predictive        105.0 min  24313.0 min   0.05 %      4        300 s      258    21
     too little, too much: replica-minutes below and above what the load needs
     "#);
+    Ok(())
+}
+
+/// What a program writes to a terminal that is its standard error.
+fn seen_on_a_terminal(command: &mut Command) -> anyhow::Result<String> {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+    grantpt(&terminal)?;
+    unlockpt(&terminal)?;
+    let name = ptsname(&terminal, Vec::new())?;
+    let end = File::options().read(true).write(true).open(OsStr::from_bytes(name.as_bytes()))?;
+    let mut child = command.stderr(end).stdout(Stdio::null()).spawn()?;
+    // The last handle on the other end but the child's.
+    command.stderr(Stdio::null());
+    let (mut seen, mut bytes) = (Vec::new(), [0; 1_024]);
+    // An end that nobody holds any more is told as an error.
+    while let Ok(read @ 1..) = rustix::io::read(&terminal, &mut bytes) {
+        seen.extend_from_slice(&bytes[..read]);
+    }
+    anyhow::ensure!(child.wait()?.success(), "{}", String::from_utf8_lossy(&seen));
+    Ok(String::from_utf8(seen)?)
+}
+
+#[test]
+fn a_long_run_shows_its_progress_to_who_watches() -> anyhow::Result<()> {
+    let file = trace("eight-days.csv");
+    // Seconds of work; the last step is not at the end of the trace.
+    let config = r#"{"metrics": [{"name": "requests", "target": 80, "kind": "total"}]}"#;
+    let arguments = ["simulate", "--policy", "target-tracking", "--config", config, "--interval", "3m7s", "--trace"];
+    let seen = seen_on_a_terminal(Command::new(binary()?).args(arguments).arg(&file).env_clear())?;
+    let told: Vec<&str> = seen.trim_end().split('\r').filter(|part| !part.is_empty()).collect();
+    let percents: Vec<u32> = (told.iter())
+        .map(|part| part.strip_prefix("target-tracking: ")?.strip_suffix(" %")?.parse().ok())
+        .collect::<Option<_>>()
+        .with_context(|| format!("{seen:?}"))?;
+    assert!(percents.len() > 2 && percents.is_sorted() && percents.last() == Some(&100), "{seen:?}");
+    assert!(seen.ends_with("\n"), "{seen:?}");
+    // Nobody watches: nothing but the table is told.
+    let unseen = simulate(&[&arguments[1..], &[file.to_str().context("a plain path")?]].concat())?;
+    assert!(unseen.status.success() && unseen.stderr.is_empty(), "{unseen:?}");
     Ok(())
 }
 

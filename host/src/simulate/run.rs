@@ -84,6 +84,8 @@ pub async fn run(
         saturation = if time > 0.0 { used / time } else { 0.0 };
         service.note_utilization(saturation);
     }
+    // The last pass is seldom at the very end.
+    progress(1.0);
     Ok(Ran { measures: tally.finish(), points })
 }
 
