@@ -508,6 +508,14 @@ pub fn reasons(bytes: u32) -> Stub {
     Stub::new(Kind::Scaling).first(&store(272, bytes))
 }
 
+/// Well-behaved: gives a reason of so many bytes of text.
+pub fn tells_at_length(bytes: u32) -> Stub {
+    let text = "because ".repeat(bytes as usize / 8);
+    Stub::new(Kind::Scaling)
+        .fields(&format!("(data (i32.const 8192) \"{text}\")"))
+        .first(&stores(&[(268, 8192), (272, text.len() as u32)]))
+}
+
 /// Returns a memory of so many bytes.
 pub fn remembers(bytes: u32) -> Stub {
     Stub::new(Kind::Scaling).first(&stores(&[(276, 0), (280, bytes)]))
