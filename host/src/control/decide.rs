@@ -96,6 +96,7 @@ fn plan(
             reason.push_str(&format!("; {why}"));
         }
         reason.push_str("; until then nothing is created or healed");
+        planner.recall_given_up(&counted, &mut history);
     } else {
         planner.heal(&counted, verdict, snapshot, &mut history);
         planner.restart_dependents(&counted, snapshot, &mut history);

@@ -175,6 +175,14 @@ impl Planner<'_> {
         });
     }
 
+    /// Tells what was given up earlier, in a pass that heals nothing.
+    pub(super) fn recall_given_up(&mut self, counted: &[&Replica], history: &mut History) {
+        for (&place, slot) in history.slots.iter_mut().filter(|(_, slot)| slot.given_up.is_some()) {
+            let replica = counted.iter().find(|replica| replica.slot == place).map(|replica| &replica.id);
+            self.give_up(place, replica, slot, "");
+        }
+    }
+
     /// Fills free slots up to the target. A slot that was filled and is empty now lost its container
     /// behind the host's back: that counts as a restart.
     pub(super) fn create_missing(

@@ -420,6 +420,15 @@ fn while_what_it_depends_on_is_down_nothing_of_it_changes() {
     let plan = pass.decide();
     assert_eq!((plan.target, plan.steps.as_slice()), (3, &[][..]));
     assert_eq!(plan.reason, "held at 3: `db`, which it depends on, is down; until then nothing is created or healed");
+    // What was given up before stays told.
+    let given_up = SlotHistory { given_up: Some(Timestamp(5)), restarts: 12, ..SlotHistory::default() };
+    pass.history.slots.insert(there[1].slot, given_up);
+    let alerts = pass.decide().alerts;
+    assert_eq!(alerts.len(), 1);
+    assert_eq!(
+        (alerts[0].since, alerts[0].slot, alerts[0].replica.as_ref()),
+        (Timestamp(5), Some(there[1].slot), Some(&there[1].id))
+    );
     // Back: what ended is replaced, and what ran without it is restarted when that one serves.
     pass.history = plan.history;
     pass.history.slots.insert(Slot(1), SlotHistory::default());
