@@ -23,6 +23,8 @@ pub mod registry;
 mod schema;
 mod shelf;
 pub mod store;
+mod trial;
+mod watched;
 pub mod wrap;
 
 pub use catalogue::{CatalogueError, ChoiceError, PolicyCatalogue, PolicyEvent, PolicyInfo, Push, RevisionInfo};

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use windlass::model::facts::ScalingObservation;
 use windlass::model::settings::PolicyLimits;
 use windlass::model::{PolicyChoice, PolicyChoices, PolicyIdentity, Timestamp};
@@ -13,6 +14,8 @@ use windlass::policy::{CatalogueError, PolicyCatalogue, PolicyInfo, PolicySource
 use windlass_tests::hostile::{self, Stub};
 use windlass_tests::policies::{self, choice, observation, push_of};
 use windlass_tests::wait::eventually;
+
+const LIMIT: Duration = Duration::from_secs(10);
 
 const NAME: &str = "queue";
 
@@ -119,9 +122,13 @@ async fn a_revision_that_fails_its_trial_is_set_back_for_good() {
     let why = info.revisions[0].quarantined.clone().expect("it is quarantined");
     assert!(why.starts_with("3 of its first 3 calls failed, the last one: trap: "), "{why}");
     let stored = || fs::read_to_string(data_dir.path().join("policies/index.json")).unwrap_or_default();
-    eventually("it to be stored", std::time::Duration::from_secs(10), async || {
-        if stored().contains("calls failed") { Ok(()) } else { Err(stored()) }
-    })
+    eventually(
+        "it to be stored",
+        LIMIT,
+        async || {
+            if stored().contains("calls failed") { Ok(()) } else { Err(stored()) }
+        },
+    )
     .await;
     // Neither a restart nor a rollback brings it back.
     drop(registry);
@@ -184,7 +191,11 @@ async fn a_revision_that_proved_itself_is_not_set_back() {
         policies.scaling.decide("{}", &shown).await.is_ok()
     };
     assert!(ask(2).await && !ask(7).await && ask(2).await && ask(2).await);
-    assert!(registry.find(NAME).expect("it is there").revisions[0].proved);
+    eventually("it to have proved itself", LIMIT, async || {
+        let known = registry.find(NAME).expect("it is there");
+        if known.revisions[0].proved { Ok(()) } else { Err(format!("{:?}", known.events)) }
+    })
+    .await;
     for _ in 0..5 {
         assert!(!ask(7).await);
     }

@@ -11,7 +11,7 @@ pub(super) fn built_in_info(policy: &PolicyComponent) -> PolicyInfo {
 }
 
 pub(super) fn pushed_info(pushed: &Pushed) -> PolicyInfo {
-    let state = pushed.state().clone();
+    let state = pushed.state();
     let acting = state.acting.as_ref();
     let info = acting.map_or_else(|| gone_info(pushed, &state), |watched| component_info(&watched.component));
     PolicyInfo {

@@ -1,14 +1,13 @@
 //! One pushed name: its revisions, which of them acts, and the trial of a new one.
 
 use super::catalogue::{EVENTS_KEPT, PolicyEvent, RevisionInfo};
-use super::component::PolicyComponent;
 use super::shelf::{Shelf, Shelved};
-use super::{HealthPolicy, ScalingPolicy};
+use super::trial::Verdict;
+use super::watched::Watched;
 use crate::model::PolicyKind;
-use crate::model::facts::{HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation};
+use crate::model::Timestamp;
 use crate::model::settings::PolicyLimits;
-use crate::model::{PolicyFailure, PolicyIdentity, Timestamp};
-use async_trait::async_trait;
+use arc_swap::{ArcSwap, Guard};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
@@ -59,15 +58,18 @@ impl Names {
             shelf.put(digest, bytes)?;
         }
         self.save_but(|index| drop(index.insert(pushed.name.clone(), state.shelved(pushed.kind))))?;
-        // Let go of when the lock is: a component that nobody needs any more takes a while to unmap, and calls would wait.
-        let _old = pushed.state().turn_into(state);
-        self.insert(Arc::clone(pushed));
+        // Let go of when the lock is: a component that nobody needs any more takes a while to unmap.
+        let _old = pushed.change(|now| now.turn_into(state));
+        self.insert(pushed);
         Ok(())
     }
 
-    pub(super) fn insert(&self, pushed: Arc<Pushed>) {
-        let mut policies = self.policies.write().unwrap_or_else(PoisonError::into_inner);
-        policies.insert(pushed.name.clone(), pushed);
+    /// Makes a name known that was not.
+    pub(super) fn insert(&self, pushed: &Arc<Pushed>) {
+        if self.get(&pushed.name).is_none() {
+            let mut policies = self.policies.write().unwrap_or_else(PoisonError::into_inner);
+            policies.insert(pushed.name.clone(), Arc::clone(pushed));
+        }
     }
 
     /// Forgets a name: first on disk, then here.
@@ -80,7 +82,7 @@ impl Names {
 
     fn shelved(&self) -> BTreeMap<String, Shelved> {
         let policies = self.policies.read().unwrap_or_else(PoisonError::into_inner).clone();
-        policies.into_iter().map(|(name, pushed)| (name, pushed.state().shelved(pushed.kind))).collect()
+        policies.into_iter().map(|(name, pushed)| (name, pushed.lock().shelved(pushed.kind))).collect()
     }
 }
 
@@ -92,6 +94,14 @@ pub(super) struct Pushed {
     names: Weak<Names>,
     limits: Arc<PolicyLimits>,
     state: Mutex<State>,
+    asked: ArcSwap<Asked>,
+}
+
+/// Who is asked, as calls see it: without a lock, so that nobody who changes, stores or lists the state keeps one waiting.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    pub(super) acting: Option<Arc<Watched>>,
+    pub(super) candidate: Option<Arc<Watched>>,
 }
 
 /// The revisions of a name.
@@ -107,9 +117,6 @@ pub(super) struct State {
     pub(super) candidate: Option<Arc<Watched>>,
     /// What happened, oldest first.
     pub(super) events: Vec<PolicyEvent>,
-    /// Calls of the acting revision since it began to act, and how many of them failed.
-    calls: u32,
-    failures: u32,
 }
 
 impl State {
@@ -162,8 +169,9 @@ impl State {
     pub(super) fn act(&mut self, watched: Arc<Watched>, before: Option<Arc<Watched>>) {
         if let Some(revision) = self.revision(watched.number()) {
             revision.acted = true;
+            watched.trial.begin(revision.proved);
         }
-        (self.acting, self.before, self.calls, self.failures) = (Some(watched), before, 0, 0);
+        (self.acting, self.before) = (Some(watched), before);
     }
 
     /// Whether a component acts, or is the candidate.
@@ -212,6 +220,7 @@ impl Pushed {
             names: Arc::downgrade(names),
             limits: Arc::clone(limits),
             state: Mutex::default(),
+            asked: ArcSwap::default(),
         })
     }
 
@@ -219,152 +228,64 @@ impl Pushed {
         &self.limits
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    /// A copy of the state as it is now.
+    pub(super) fn state(&self) -> State {
+        self.lock().clone()
+    }
+
+    /// Changes the state, and with it who is asked.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.lock();
+        let changed = change(&mut state);
+        let asked = Asked { acting: state.acting.clone(), candidate: state.candidate.clone() };
+        let before = self.asked.swap(Arc::new(asked));
+        drop(state);
+        drop(before);
+        changed
+    }
+
+    pub(super) fn asked(&self) -> Guard<Arc<Asked>> {
+        self.asked.load()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a call of a revision on trial: enough failures set it back, enough calls without end the trial.
-    fn note(&self, number: u32, failure: Option<&PolicyFailure>, at: Timestamp) {
-        {
-            let mut state = self.state();
-            let on_trial = state.acting.as_ref().is_some_and(|acting| acting.number() == number);
-            if !on_trial || state.revision(number).is_none_or(|revision| revision.proved) {
-                return;
-            }
-            state.calls += 1;
-            state.failures += u32::from(failure.is_some());
-            if let Some(failure) = failure.filter(|_| state.failures >= self.limits.trial_failures) {
-                let why =
-                    format!("{} of its first {} calls failed, the last one: {failure}", state.failures, state.calls);
-                state.quarantine(number, why.clone());
-                let (before, calls, failures) = (state.before.take(), 0, 0);
-                (state.acting, state.calls, state.failures) = (before, calls, failures);
-                let acts = state.acting.as_ref().map(|acting| acting.number());
-                let instead = acts.map_or_else(
-                    || format!("the built-in {} policy stands in", self.kind),
-                    |acts| format!("revision {acts} acts again"),
-                );
-                state.happened(at, number, format!("set back and quarantined: {why}; {instead}"));
-                tracing::error!(
-                    policy = self.name,
-                    revision = number,
-                    why,
-                    now_acting = acts,
-                    "the revision is set back"
-                );
-            } else if state.calls >= self.limits.trial_calls {
+    /// Stores every name as it is now.
+    pub(super) fn save(&self) -> io::Result<()> {
+        self.names.upgrade().map_or(Ok(()), |names| names.save())
+    }
+
+    /// Ends the trial of a revision: it has proved itself, or is set back where it still acts.
+    pub(super) fn end_trial(&self, number: u32, verdict: &Verdict, at: Timestamp) {
+        let Verdict { calls, failures, failed } = verdict;
+        self.change(|state| {
+            let Some(last) = failed else {
                 if let Some(revision) = state.revision(number) {
                     revision.proved = true;
                 }
-                let (calls, failures) = (state.calls, state.failures);
                 state.happened(at, number, format!("proved itself: {failures} of its first {calls} calls failed"));
                 tracing::info!(policy = self.name, revision = number, "the revision has proved itself");
-            } else {
+                return;
+            };
+            if state.acting.as_ref().is_none_or(|acting| acting.number() != number) {
                 return;
             }
-        }
-        if let Some(names) = self.names.upgrade() {
-            tokio::task::spawn_blocking(move || {
-                if let Err(error) = names.save() {
-                    tracing::error!(%error, "cannot store which policies act");
-                }
-            });
-        }
-    }
-}
-
-/// A revision that is asked, and watched while it is on trial.
-#[derive(Debug)]
-pub(super) struct Watched {
-    pub(super) component: PolicyComponent,
-    pushed: Weak<Pushed>,
-}
-
-impl Watched {
-    pub(super) fn new(component: PolicyComponent, pushed: &Arc<Pushed>) -> Arc<Self> {
-        Arc::new(Self { component, pushed: Arc::downgrade(pushed) })
-    }
-
-    pub(super) fn number(&self) -> u32 {
-        self.component.identity().revision
-    }
-
-    fn noted<T>(&self, at: Timestamp, answer: Result<T, PolicyFailure>) -> Result<T, PolicyFailure> {
-        if let Some(pushed) = self.pushed.upgrade() {
-            pushed.note(self.number(), answer.as_ref().err(), at);
-        }
-        answer
-    }
-}
-
-/// A revision that is asked as a shadow: its failures set nothing back.
-pub(super) struct Unwatched(pub(super) Arc<Watched>);
-
-#[async_trait]
-impl ScalingPolicy for Unwatched {
-    fn identity(&self) -> &PolicyIdentity {
-        self.0.component.identity()
-    }
-
-    async fn requirements(&self, config: &str, now: Timestamp) -> Result<Vec<MetricRequest>, PolicyFailure> {
-        self.0.component.requirements(config, now).await
-    }
-
-    async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
-        ScalingPolicy::decide(&self.0.component, config, observation).await
-    }
-
-    async fn protected(
-        &self,
-        config: &str,
-        observation: &ScalingObservation,
-    ) -> Option<Result<Vec<String>, PolicyFailure>> {
-        ScalingPolicy::protected(&self.0.component, config, observation).await
-    }
-}
-
-#[async_trait]
-impl HealthPolicy for Unwatched {
-    fn identity(&self) -> &PolicyIdentity {
-        self.0.component.identity()
-    }
-
-    async fn evaluate(&self, config: &str, observation: &HealthObservation) -> Result<HealthReport, PolicyFailure> {
-        HealthPolicy::evaluate(&self.0.component, config, observation).await
-    }
-}
-
-#[async_trait]
-impl ScalingPolicy for Watched {
-    fn identity(&self) -> &PolicyIdentity {
-        self.component.identity()
-    }
-
-    async fn requirements(&self, config: &str, now: Timestamp) -> Result<Vec<MetricRequest>, PolicyFailure> {
-        self.component.requirements(config, now).await
-    }
-
-    async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
-        self.noted(observation.now, ScalingPolicy::decide(&self.component, config, observation).await)
-    }
-
-    async fn protected(
-        &self,
-        config: &str,
-        observation: &ScalingObservation,
-    ) -> Option<Result<Vec<String>, PolicyFailure>> {
-        let answer = ScalingPolicy::protected(&self.component, config, observation).await?;
-        Some(self.noted(observation.now, answer))
-    }
-}
-
-#[async_trait]
-impl HealthPolicy for Watched {
-    fn identity(&self) -> &PolicyIdentity {
-        self.component.identity()
-    }
-
-    async fn evaluate(&self, config: &str, observation: &HealthObservation) -> Result<HealthReport, PolicyFailure> {
-        self.noted(observation.now, HealthPolicy::evaluate(&self.component, config, observation).await)
+            let why = format!("{failures} of its first {calls} calls failed, the last one: {last}");
+            state.quarantine(number, why.clone());
+            state.acting = None;
+            let before = state.before.take();
+            let acts = before.as_ref().map(|before| before.number());
+            if let Some(before) = before {
+                state.act(before, None);
+            }
+            let instead = acts.map_or_else(
+                || format!("the built-in {} policy stands in", self.kind),
+                |acts| format!("revision {acts} acts again"),
+            );
+            state.happened(at, number, format!("set back and quarantined: {why}; {instead}"));
+            tracing::error!(policy = self.name, revision = number, why, now_acting = acts, "the revision is set back");
+        });
     }
 }

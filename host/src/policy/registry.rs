@@ -9,8 +9,9 @@ use super::component::{LoadError, PolicyComponent};
 use super::engine::{EngineError, PolicyEngine};
 use super::listing::pushed_info;
 use super::oci::Oci;
-use super::pushed::{Names, Pushed, State, Watched};
+use super::pushed::{Names, Pushed, State};
 use super::shelf::Shelf;
+use super::watched::Watched;
 use super::{HealthPolicy, ScalingPolicy};
 use crate::model::settings::{PolicyLimits, PolicyOrigin, PolicySettings};
 use crate::model::{PolicyChoice, PolicyKind, Timestamp};
@@ -143,8 +144,9 @@ impl PolicyRegistry {
             if let Some(revision) = candidate {
                 state.candidate = registry.load_or_quarantine(&pushed, &mut state, &revision).await;
             }
-            *pushed.state() = state;
-            registry.names.insert(pushed);
+            // There is nothing of it yet.
+            pushed.change(|now| *now = state);
+            registry.names.insert(&pushed);
         }
         Ok(registry)
     }
@@ -270,7 +272,7 @@ impl PolicyRegistry {
 
     /// The state a push of `component` leads to.
     fn state_after(&self, pushed: &Arc<Pushed>, component: PolicyComponent, push: &Push, digest: String) -> State {
-        let mut state = pushed.state().clone();
+        let mut state = pushed.state();
         let number = state.revisions.last().map_or(1, |newest| newest.number + 1);
         let inherited = state.acting.as_ref().map(|acting| acting.component.identity().memory_since);
         let inherited = inherited.or(state.revisions.last().map(|newest| newest.memory_since)).unwrap_or(0);

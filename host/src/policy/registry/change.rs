@@ -106,7 +106,7 @@ impl PolicyCatalogue for PolicyRegistry {
         let _one_at_a_time = self.changing.lock().await;
         let known = self.names.get(&push.name);
         let digest = digest_of(&push.component);
-        if push.candidate && known.as_ref().is_none_or(|pushed| pushed.state().acting.is_none()) {
+        if push.candidate && known.as_ref().is_none_or(|pushed| pushed.asked().acting.is_none()) {
             let detail = format!("no revision of `{}` acts that a candidate could be compared with", push.name);
             return Err(CatalogueError::Conflict(detail));
         }
@@ -141,7 +141,7 @@ impl PolicyCatalogue for PolicyRegistry {
     async fn promote(&self, name: &str, revision: Option<u32>, at: Timestamp) -> Result<PolicyInfo, CatalogueError> {
         let _one_at_a_time = self.changing.lock().await;
         let pushed = self.pushed(name)?;
-        let mut state = pushed.state().clone();
+        let mut state = pushed.state();
         let conflict = |detail| Err(CatalogueError::Conflict(detail));
         let Some(number) = revision.or(state.candidate.as_ref().map(|candidate| candidate.number())) else {
             return conflict(format!("`{name}` has no candidate; say which revision is to act"));
@@ -172,7 +172,7 @@ impl PolicyCatalogue for PolicyRegistry {
     async fn roll_back(&self, name: &str, at: Timestamp) -> Result<PolicyInfo, CatalogueError> {
         let _one_at_a_time = self.changing.lock().await;
         let pushed = self.pushed(name)?;
-        let mut state = pushed.state().clone();
+        let mut state = pushed.state();
         let from = state.acting.as_ref().map(|acting| acting.number());
         let Some(to) = self.bring_back(&pushed, &mut state, from).await else {
             return Err(CatalogueError::Conflict(format!("`{name}` has no earlier revision that may act")));

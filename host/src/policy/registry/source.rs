@@ -4,7 +4,7 @@ use super::{DEFAULT_HEALTH, DEFAULT_SCALING, PolicyRegistry};
 use crate::model::{PolicyChoice, PolicyChoices, PolicyKind};
 use crate::policy::combined::Combined;
 use crate::policy::component::PolicyComponent;
-use crate::policy::pushed::{Unwatched, Watched};
+use crate::policy::watched::{Unwatched, Watched};
 use crate::policy::{HealthPolicy, Policies, PolicySource, ScalingPolicy, Shadow, ShadowPolicy};
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ impl PolicyRegistry {
     /// The acting revision of a pushed name.
     pub(super) fn acting(&self, name: &str, kind: PolicyKind) -> Option<Arc<Watched>> {
         let pushed = self.names.get(name).filter(|pushed| pushed.kind == kind)?;
-        pushed.state().acting.clone()
+        pushed.asked().acting.clone()
     }
 
     fn scaling_of<'a>(&'a self, choices: &'a PolicyChoices) -> &'a [PolicyChoice] {
@@ -88,13 +88,13 @@ impl PolicyRegistry {
                 return Some(Shadow { policy, config: choice.config.clone() });
             }
             let pushed = self.names.get(&choice.name)?;
-            let acting = pushed.state().acting.clone()?;
+            let acting = pushed.asked().acting.clone()?;
             Some(shadow(acting, pushed.kind, &choice.config))
         });
         let scaling = self.scaling_of(choices).iter().map(|choice| (PolicyKind::Scaling, choice));
         let candidates = scaling.chain([(PolicyKind::Health, self.health_of(choices))]).filter_map(|(kind, choice)| {
             let pushed = self.names.get(&choice.name).filter(|pushed| pushed.kind == kind)?;
-            let candidate = pushed.state().candidate.clone()?;
+            let candidate = pushed.asked().candidate.clone()?;
             Some(shadow(candidate, kind, &choice.config))
         });
         candidates.chain(named).collect()
