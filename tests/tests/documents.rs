@@ -10,7 +10,7 @@ use windlass_tests::harness::{Site, binary};
 use windlass_tests::images::Fixture;
 use windlass_tests::response::redacted;
 
-const DOCUMENTS: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
+const DOCUMENTS: [&str; 5] = ["README.md", "MANUAL.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -41,14 +41,25 @@ fn check_configuration(text: &str) -> anyhow::Result<Output> {
     windlass(&["config", "check", "--config", &file.path().display().to_string()])
 }
 
+/// The anchors of a document's sections.
+fn anchors(name: &str) -> BTreeSet<String> {
+    let document = read(name);
+    let sections = document.lines().filter_map(|line| line.strip_prefix("## "));
+    let anchor =
+        |section: &str| section.to_lowercase().replace(' ', "-").replace(|c| !matches!(c, 'a'..='z' | '-'), "");
+    sections.map(anchor).collect()
+}
+
 #[test]
 fn links_lead_to_what_is_there() {
     let mut dead = Vec::new();
     for document in DOCUMENTS {
         let text = read(document);
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let file = link.split('#').next().unwrap_or_default();
-            if !link.contains("://") && !file.is_empty() && !root().join(file).exists() {
+            let (file, section) = link.split_once('#').unwrap_or((link, ""));
+            let file = if file.is_empty() { document } else { file };
+            let leads = || root().join(file).exists() && (section.is_empty() || anchors(file).contains(section));
+            if !link.contains("://") && !leads() {
                 dead.push(format!("{document}: {link}"));
             }
         }
@@ -62,7 +73,9 @@ fn links_lead_to_what_is_there() {
 
 #[test]
 fn the_configurations_shown_are_accepted() -> anyhow::Result<()> {
-    for block in blocks(&read("README.md"), "toml") {
+    let shown = blocks(&read("MANUAL.md"), "toml");
+    assert!(shown.len() >= 4);
+    for block in shown {
         let output = check_configuration(&block)?;
         assert!(output.status.success(), "{block}\n{}", String::from_utf8_lossy(&output.stderr));
     }
@@ -71,7 +84,7 @@ fn the_configurations_shown_are_accepted() -> anyhow::Result<()> {
 
 #[test]
 fn the_parts_of_a_start_that_are_shown_are_accepted() -> anyhow::Result<()> {
-    let shown = blocks(&read("README.md"), "jsonc");
+    let shown = blocks(&read("MANUAL.md"), "jsonc");
     assert!(shown.len() >= 2);
     for block in shown {
         let mut body = windlass_tests::harness::start_body("nginx:alpine", 1, 5);
@@ -163,7 +176,7 @@ fn an_unknown_key_is_refused_with_the_nearest_right_one() -> anyhow::Result<()> 
 #[test]
 fn the_commands_shown_exist() -> anyhow::Result<()> {
     let makefile = read("Makefile");
-    for document in ["README.md", "CONTRIBUTING.md"] {
+    for document in ["README.md", "MANUAL.md", "CONTRIBUTING.md"] {
         for line in blocks(&read(document), "sh").iter().flat_map(|block| block.lines()) {
             let words = shell_words(line);
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
