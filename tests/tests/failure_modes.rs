@@ -135,7 +135,7 @@ const STORIES: [Story; 17] = [
         defence: "one pass at a time for a workload, ten wakes are one pass, and counts are absolute: a slot is filled once",
         tests: &[
             ("tests/tests/metrics.rs", "samples_that_are_pushed_wake_the_workload_and_ten_pushes_are_few_passes"),
-            ("tests/tests/lifecycle.rs", "killed_amid_scaling_up_ten_the_next_one_ends_at_exactly_ten"),
+            ("tests/tests/lifecycle.rs", "killed_amid_scaling_up_to_twenty_the_next_one_ends_at_exactly_twenty"),
         ],
     },
     Story {

@@ -148,6 +148,9 @@ async fn what_somebody_stops_through_the_engine_is_left_so_until_it_is_resumed()
         if reason.contains("1 replica was stopped outside") { Ok(()) } else { Err(reason) }
     };
     eventually("the other is left", Duration::from_secs(10), one_left).await;
+    // Only who resumes scaling takes it back, not who changes something else.
+    windlass.patch(&format!("/images/{image}/overrides"), json!({"force": null})).await.ok();
+    one_left().await.map_err(anyhow::Error::msg)?;
     let shown = scaling(&windlass, &["resume", image])?;
     assert!(shown.contains("2 run\nby an operator: nothing\n"), "{shown}");
     // What is killed was not asked to end: that is no pause.

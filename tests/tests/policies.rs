@@ -166,6 +166,25 @@ async fn a_revision_that_fails_its_trial_is_set_back_for_good() {
 }
 
 #[tokio::test]
+async fn two_bad_revisions_in_a_row_lead_back_to_the_good_one() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let registry = open(data_dir.path(), PolicyLimits { trial_calls: 1, ..PolicyLimits::default() }).await;
+    push(&registry, &hostile::proposes(3)).await;
+    assert_eq!(decided(&registry).await, (1, 3));
+    let proved = || registry.find(NAME).is_some_and(|info| info.revisions.iter().any(|one| one.proved));
+    eventually("it to be proved", LIMIT, async || if proved() { Ok(()) } else { Err("not yet".to_owned()) }).await;
+    let limits = PolicyLimits::default();
+    drop(registry);
+    let registry = open(data_dir.path(), limits).await;
+    push(&registry, &Stub::new(hostile::Kind::Scaling).first("(unreachable)")).await;
+    push(&registry, &Stub::new(hostile::Kind::Scaling).first("(nop) (unreachable)")).await;
+    for _ in 0..3 {
+        assert_eq!(decide(&registry).await.0.revision, 3);
+    }
+    assert_eq!(decided(&registry).await, (1, 3));
+}
+
+#[tokio::test]
 async fn where_every_revision_failed_the_built_in_policy_stands_in() {
     let data_dir = tempfile::tempdir().expect("a folder");
     let registry = open(data_dir.path(), PolicyLimits { trial_failures: 1, ..PolicyLimits::default() }).await;

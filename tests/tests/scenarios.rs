@@ -158,7 +158,7 @@ impl Story {
             ["docker-stop", replica] => self.engine.stop_outside(&self.replica(replica)?.id),
             ["docker-start", replica] => self.engine.start_outside(&self.replica(replica)?.id),
             ["resume", name] => {
-                let pass = self.controller.override_policy(&key(name), |it| *it = Default::default()).await;
+                let pass = self.controller.override_policy(&key(name), true, |it| *it = Default::default()).await;
                 self.say_pass(pass)?;
             }
             ["vanish", replica] => self.engine.vanish(&self.replica(replica)?.id),

@@ -36,13 +36,14 @@ pub async fn change(
     let mut problems = Problems::default();
     let changes = read(&body, now, &mut problems);
     let changes = problems.finish(changes)?;
+    let resumes = changes.paused == Some(false);
     let change = move |overrides: &mut Overrides| {
         overrides.paused = changes.paused.unwrap_or(overrides.paused);
         overrides.freeze_scale_up = changes.freeze_scale_up.unwrap_or(overrides.freeze_scale_up);
         overrides.freeze_scale_down = changes.freeze_scale_down.unwrap_or(overrides.freeze_scale_down);
         overrides.force = changes.force.unwrap_or(overrides.force);
     };
-    changed(&state, key, async move |controller, key| controller.override_policy(&key, change).await).await
+    changed(&state, key, async move |controller, key| controller.override_policy(&key, resumes, change).await).await
 }
 
 fn read(body: &Value, now: Timestamp, problems: &mut Problems) -> Option<Changes> {

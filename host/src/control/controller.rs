@@ -201,17 +201,18 @@ impl Controller {
         self.change(key, |workload| workload.policies = policies).await
     }
 
-    /// Changes what an operator says over the policy and answers with the pass after it.
+    /// Changes what an operator says over the policy and answers with the pass after it. Where it resumes scaling, that
+    /// is said of what was stopped outside, too.
     pub async fn override_policy(
         &self,
         key: &WorkloadKey,
+        resumes: bool,
         change: impl FnOnce(&mut Overrides),
     ) -> Result<PassReport, ControlError> {
         let cell = self.cell(key)?;
         self.change(key, |workload| {
-            let before = workload.overrides;
             change(&mut workload.overrides);
-            if workload.overrides.resumes(before) {
+            if resumes {
                 cell.state().forget_stopped();
             }
         })

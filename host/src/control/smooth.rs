@@ -6,6 +6,10 @@
 use crate::model::{Amount, Bounds, Change, Guardrail, Guardrails, History, Proposal, Rate, Select, Stages, Timestamp};
 use std::time::Duration;
 
+/// So many looks without a proposal in a row are a time of which nothing is known. A window may be shorter than an
+/// interval: each look would begin it anew.
+const LOOKS_MISSED: u32 = 4;
+
 /// A count, how it came about, and what held it back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Smoothed {
@@ -17,17 +21,22 @@ pub struct Smoothed {
 
 /// Takes a proposal in, and says which count it leads to from `current`, which lies within the bounds.
 ///
-/// The first proposal ever is taken beside the count there is: a host that knows nothing yet lets nothing shrink within
-/// the window.
+/// The first proposal ever, and the first after a time without any, is taken beside the count there is: a host that knows
+/// nothing, or nothing any more, lets nothing shrink within the window. `interval` is the usual time between two looks.
 pub fn smooth(
     raw: u32,
     current: u32,
     bounds: Bounds,
     guardrails: &Guardrails,
     history: &mut History,
+    interval: Duration,
     now: Timestamp,
 ) -> Smoothed {
-    remember(bounds.clamp(raw), current, guardrails, history, now);
+    let gap = guardrails.longest_window().max(interval * LOOKS_MISSED);
+    if history.proposals.last().is_none_or(|newest| now.since(newest.at) >= gap) {
+        history.proposals = vec![Proposal { at: now, count: current }];
+    }
+    remember(bounds.clamp(raw), guardrails, history, now);
     let mut held_back = None;
     let agreed = agreed(current, guardrails, &history.proposals, now);
     if agreed != bounds.clamp(raw) {
@@ -58,12 +67,9 @@ pub fn note_change(from: u32, to: u32, guardrails: &Guardrails, history: &mut Hi
     }
 }
 
-fn remember(count: u32, current: u32, guardrails: &Guardrails, history: &mut History, now: Timestamp) {
+fn remember(count: u32, guardrails: &Guardrails, history: &mut History, now: Timestamp) {
     let window = guardrails.longest_window();
     let proposals = &mut history.proposals;
-    if proposals.is_empty() && !window.is_zero() {
-        proposals.push(Proposal { at: now, count: current });
-    }
     proposals.retain(|proposal| now.since(proposal.at) < window);
     match proposals.last_mut() {
         Some(last) if last.count == count => last.at = now,
@@ -103,12 +109,14 @@ fn cooled(
     let waits = |end: Timestamp, direction: &str| {
         Some(format!("the cooldown after the last step {direction} lasts until {}", end.told()))
     };
+    let ups = changes.iter().rev().filter(|change| change.to > change.from);
     if wanted > current
-        && let Some(last) = changes.iter().rev().find(|change| change.to > change.from)
-        && let Some(end) = ends(&guardrails.up, last)
+        && let Some(end) = ups.clone().next().and_then(|last| ends(&guardrails.up, last))
     {
-        // A larger step than the last adds what it is larger by.
-        let more = (wanted - current).saturating_sub(last.to - last.from);
+        // A larger step than those that wait adds what it is larger by.
+        let waiting = ups.take_while(|change| ends(&guardrails.up, change).is_some());
+        let added: u32 = waiting.map(|change| change.to - change.from).sum();
+        let more = (wanted - current).saturating_sub(added);
         return (current + more, waits(end, "up"));
     }
     // A step up ends the cooldown of those down: only the newest change counts.
@@ -159,7 +167,8 @@ fn started(current: u32, rate: &Rate, changes: &[Change], now: Timestamp) -> u32
 fn raised(from: u32, amount: Amount) -> u32 {
     match amount {
         Amount::Count(count) => from.saturating_add(count),
-        Amount::Percent(percent) => from.saturating_add(part(from, percent)),
+        // Of nothing as of one: else what is at zero would stay there.
+        Amount::Percent(percent) => from.saturating_add(part(from.max(1), percent)),
     }
 }
 

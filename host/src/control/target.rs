@@ -34,7 +34,12 @@ pub(super) fn steered(facts: &Facts<'_>, history: &mut History) -> (u32, String,
     let Facts { desired, snapshot, verdict, guardrails, now, .. } = *facts;
     let bounds = desired.bounds;
     // Bounds at once and before everything: what is outside of them is not where a step begins.
-    let current = bounds.clamp(desired.target);
+    let mut current = bounds.clamp(desired.target);
+    if history.since.is_none() {
+        // What ran before the workload was known here is adopted, not removed.
+        let there = u32::try_from(snapshot.counted().count()).unwrap_or(u32::MAX);
+        current = bounds.clamp(desired.target.max(there));
+    }
     let since = *history.since.get_or_insert(now);
     let fallback = fallback(facts, history);
     if let Some(Force { replicas, until }) = desired.overrides.forced(now) {
@@ -91,7 +96,7 @@ pub(super) fn steered(facts: &Facts<'_>, history: &mut History) -> (u32, String,
     if wanted < current && is_rising {
         return held(format!("{there} of {current} replicas are there, the others are still to come"));
     }
-    let Smoothed { stages, held_back } = smooth(raw, current, bounds, guardrails, history, now);
+    let Smoothed { stages, held_back } = smooth(raw, current, bounds, guardrails, history, facts.interval, now);
     let grace = since.plus(guardrails.grace);
     if stages.bounded < current && now < grace {
         return held(format!("the workload is new here, and nothing of it shrinks until {}", grace.told()));

@@ -18,11 +18,6 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// Whether this takes back what was said before: that is said of what was stopped outside, too.
-    pub fn resumes(&self, before: Self) -> bool {
-        *self == Self::default() || (before.paused && !self.paused)
-    }
-
     /// The count that is forced at this time.
     pub fn forced(&self, now: Timestamp) -> Option<Force> {
         self.force.filter(|force| now < force.until)

@@ -174,6 +174,19 @@ impl State {
         (self.acting, self.before) = (Some(watched), before);
     }
 
+    /// Lets another revision act. Behind it stands the one that acted, unless only the one that stood behind that one has
+    /// proved itself.
+    pub(super) fn succeed(&mut self, watched: Arc<Watched>) {
+        let is_proved = |one: &Arc<Watched>| {
+            self.revisions.iter().any(|revision| revision.number == one.number() && revision.proved)
+        };
+        let keeps_behind = !self.acting.as_ref().is_some_and(is_proved) && self.before.as_ref().is_some_and(is_proved);
+        let (acting, behind) = (self.acting.take(), self.before.take());
+        let before = if keeps_behind { behind } else { acting };
+        let number = watched.number();
+        self.act(watched, before.filter(|before| before.number() != number));
+    }
+
     /// Whether a component acts, or is the candidate.
     pub(super) fn is_there(&self, digest: &str, as_candidate: bool) -> bool {
         let there = if as_candidate { &self.candidate } else { &self.acting };

@@ -300,8 +300,7 @@ impl PolicyRegistry {
             state.happened(push.at, number, format!("pushed by {}{memory}; it acts", push.by));
             // A candidate is compared with what acted until now.
             state.candidate = None;
-            let before = state.acting.take();
-            state.act(watched, before);
+            state.succeed(watched);
         }
         state.prune(self.settings.limits_of(&pushed.name).revisions_kept);
         state

@@ -295,6 +295,10 @@ fn a_workload_that_is_new_here_is_not_shrunk_by_its_policy_for_a_while() {
     assert_eq!(steered(&desired, Some(NOW.0 - 59_999), 2).target, 4);
     assert_eq!(steered(&desired, Some(NOW.0 - 60_000), 2).target, 2);
     assert_eq!(steered(&desired, None, 6).target, 6, "it may grow");
+    desired.target = 1;
+    assert_eq!(steered(&desired, None, 1).target, 4, "what ran before is adopted");
+    assert_eq!(steered(&desired, Some(NOW.0), 1).target, 1);
+    desired.target = 4;
     desired.bounds = crate::model::Bounds::new(1, 3).expect("bounds");
     assert_eq!(steered(&desired, None, 2).target, 3, "bounds hold at once");
 }

@@ -3,6 +3,7 @@
 use super::*;
 
 const BASE: u64 = 1_000_000_000;
+const INTERVAL: Duration = Duration::from_secs(15);
 
 /// Steers by these proposals from `current`, and gives the counts.
 fn steered(guardrails: &Guardrails, current: u32, story: &[(u64, u32)]) -> Vec<u32> {
@@ -11,7 +12,7 @@ fn steered(guardrails: &Guardrails, current: u32, story: &[(u64, u32)]) -> Vec<u
     let mut counts = Vec::new();
     for (second, raw) in story {
         let now = Timestamp(BASE + second * 1_000);
-        let to = smooth(*raw, current, bounds, guardrails, &mut history, now).stages.bounded;
+        let to = smooth(*raw, current, bounds, guardrails, &mut history, INTERVAL, now).stages.bounded;
         note_change(current, to, guardrails, &mut history, now);
         current = to;
         counts.push(current);
@@ -37,6 +38,16 @@ fn the_count_falls_to_the_highest_proposal_of_the_window_and_rises_at_once() {
 }
 
 #[test]
+fn a_time_without_proposals_begins_the_window_anew() {
+    let guardrails = Guardrails::default();
+    assert_eq!(steered(&guardrails, 8, &[(0, 8), (600, 2), (899, 2), (900, 2)]), [8, 8, 8, 2]);
+    // A window shorter than the interval is no such time.
+    let mut short = Guardrails::none();
+    short.down.window = seconds(5);
+    assert_eq!(steered(&short, 8, &[(0, 2), (15, 2), (30, 2)]), [8, 2, 2]);
+}
+
+#[test]
 fn where_the_windows_disagree_the_count_stays() {
     let mut guardrails = Guardrails::none();
     (guardrails.up.window, guardrails.down.window) = (seconds(60), seconds(60));
@@ -50,7 +61,7 @@ fn a_jump_is_spread_by_the_rate_that_allows_most() {
     assert_eq!(steered(&guardrails, 1, &[(0, 50), (14, 50), (15, 50), (30, 50), (45, 50)]), [5, 5, 10, 20, 40]);
     let slow = Guardrails { up: Guardrail { select: Select::Min, ..guardrails.up.clone() }, ..guardrails };
     assert_eq!(steered(&slow, 1, &[(0, 50), (15, 50), (30, 50), (45, 50)]), [2, 4, 8, 12]);
-    assert_eq!(steered(&slow, 0, &[(0, 50), (15, 50)]), [0, 0], "a part of nothing is nothing");
+    assert_eq!(steered(&slow, 0, &[(0, 50), (15, 50)]), [1, 2], "a percentage leads from zero");
 }
 
 #[test]
@@ -71,7 +82,7 @@ fn a_rate_counts_changes_of_both_directions_and_never_turns_a_step_round() {
     // The count was raised further than the rate allows, by somebody else: it stays and does not fall.
     let mut history = History { changes: vec![Change { at: Timestamp(BASE), from: 2, to: 8 }], ..History::default() };
     let bounds = Bounds::new(0, 100).expect("bounds");
-    let smoothed = smooth(9, 8, bounds, &guardrails, &mut history, Timestamp(BASE + 1_000));
+    let smoothed = smooth(9, 8, bounds, &guardrails, &mut history, INTERVAL, Timestamp(BASE + 1_000));
     assert_eq!(smoothed.stages.bounded, 8);
 }
 
@@ -99,8 +110,8 @@ fn a_disabled_direction_does_not_move() {
 fn a_cooldown_waits_but_for_a_larger_step_up_which_ends_that_of_steps_down() {
     let mut guardrails = Guardrails::none();
     (guardrails.up.cooldown, guardrails.down.cooldown) = (seconds(60), seconds(60));
-    // Two, then three: one more.
-    assert_eq!(steered(&guardrails, 4, &[(0, 6), (20, 8), (30, 9), (90, 9)]), [6, 6, 7, 9]);
+    // Two, then three: one more, however often it is asked for.
+    assert_eq!(steered(&guardrails, 4, &[(0, 6), (20, 8), (30, 9), (45, 9), (90, 9)]), [6, 6, 7, 7, 9]);
     assert_eq!(steered(&guardrails, 6, &[(0, 5), (20, 4), (60, 4)]), [5, 5, 4]);
     assert_eq!(steered(&guardrails, 6, &[(0, 5), (20, 6), (30, 3)]), [5, 6, 3]);
 }
@@ -109,7 +120,7 @@ fn a_cooldown_waits_but_for_a_larger_step_up_which_ends_that_of_steps_down() {
 fn what_held_the_count_back_is_told() {
     let bounds = Bounds::new(1, 10).expect("bounds");
     let told = |guardrails: &Guardrails, raw, history: &mut History| {
-        smooth(raw, 5, bounds, guardrails, history, Timestamp(BASE)).held_back
+        smooth(raw, 5, bounds, guardrails, history, INTERVAL, Timestamp(BASE)).held_back
     };
     let defaults = Guardrails::default();
     assert_eq!(
@@ -146,7 +157,7 @@ mod properties {
             for (later, raw) in proposals {
                 second += later;
                 let now = Timestamp(BASE + second * 1_000);
-                let to = smooth(raw, current, bounds, &guardrails, &mut history, now).stages.bounded;
+                let to = smooth(raw, current, bounds, &guardrails, &mut history, INTERVAL, now).stages.bounded;
                 let wanted = bounds.clamp(raw);
                 prop_assert!(to == current || (to > current && to <= wanted) || (to < current && to >= wanted));
                 note_change(current, to, &guardrails, &mut history, now);

@@ -161,8 +161,7 @@ impl PolicyCatalogue for PolicyRegistry {
         if state.candidate.as_ref().is_some_and(|candidate| candidate.number() == number) {
             state.candidate = None;
         }
-        let before = state.acting.take();
-        state.act(watched, before);
+        state.succeed(watched);
         state.happened(at, number, "promoted; it acts".to_owned());
         let info = self.commit(&pushed, state, None).await?;
         tracing::info!(policy = name, revision = number, "promoted");
