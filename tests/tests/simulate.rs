@@ -155,10 +155,10 @@ fn a_metric_outage() -> anyhow::Result<()> {
     insta::assert_snapshot!(compared("metric-outage.csv")?, @r#"
     policy           too little    too much  dropped  flaps  largest lag  changes  most
     min-max           127.2 min   219.3 min   7.24 %      0       4035 s        0     8
-    pass-through        0.0 min   443.5 min   0.00 %     10          0 s       24    14
+    pass-through        0.0 min   463.5 min   0.00 %     10          0 s       24    14
     schedule            0.0 min   414.0 min   0.00 %      2          0 s       13    13
     step                0.0 min  1216.7 min   0.00 %      0          0 s       10    18
-    target-tracking     0.0 min   395.0 min   0.00 %      2          0 s       13    13
+    target-tracking     0.0 min   415.0 min   0.00 %      2          0 s       13    13
     too little, too much: replica-minutes below and above what the load needs
     "#);
     Ok(())
@@ -224,6 +224,7 @@ fn guardrails_alone_over_plain_proposals() -> anyhow::Result<()> {
 {"at": 0, "proposal": 9}
 {"at": 15, "proposal": 2}
 {"at": 30, "unavailable": "it trapped"}
+{"at": 200, "proposal": 2}
 {"at": 315, "proposal": 2}
 {"at": 330, "proposal": 40}
 "#,
@@ -233,6 +234,7 @@ fn guardrails_alone_over_plain_proposals() -> anyhow::Result<()> {
     0.0: 3 to 7 (9 9 7 7) `min-max` proposed 9, steered to 7: at most 4 in 15 s or 100 % in 15 s is allowed; so says the scenario
     15.0: 7 to 7 (2 7 7 7) `min-max` proposed 2, steered to 7: 7 is the highest proposal of the last 300 s; so says the scenario
     30.0: 7 to 7 (-) held at 7: scaling policy `min-max` is unavailable (refused: it trapped)
+    200.0: 7 to 7 (2 7 7 7) `min-max` proposed 2, steered to 7: 7 is the highest proposal of the last 300 s; so says the scenario
     315.0: 7 to 2 without r001, r002, r003, r004, r005 (2 2 2 2) so says the scenario
     330.0: 2 to 6 (40 10 6 6) `min-max` proposed 40, steered to 6: at most 4 in 15 s or 100 % in 15 s is allowed; so says the scenario
     "#);
@@ -250,8 +252,8 @@ fn observations_with_replicas_and_missing_samples() -> anyhow::Result<()> {
     15.0: 7 to 7 (-) held at 7: scaling policy `target-tracking` is unavailable (refused: not enough facts to decide: `queue` has no value (unreachable: connection refused))
     30.0: 7 to 7 (7 7 7 7) `queue` of target 10 is at 200 %; with those missing or not ready it stays at 7
     45.0: 7 to 7 (2 7 7 7) `target-tracking` proposed 2, steered to 7: 7 is the highest proposal of the last 60 s; `queue` of target 10 is at 20 %: wants 2
-    120.0: 7 to 2 without r001, r002, r003, r004, r005 (2 2 2 2) `queue` of target 10 is at 20 %: wants 2
-    135.0: 2 to 2 without ill, old, e, f, g (2 2 2 2) `queue` of target 10 is at 20 %: wants 2
+    100.0: 7 to 2 without r001, r002, r003, r004, r005 (2 2 2 2) `queue` of target 10 is at 20 %: wants 2
+    115.0: 2 to 2 without ill, old, e, f, g (2 2 2 2) `queue` of target 10 is at 20 %: wants 2
     "#);
     Ok(())
 }
