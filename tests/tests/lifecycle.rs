@@ -121,11 +121,11 @@ async fn a_terminated_windlass_leaves_its_containers_and_the_next_adopts_them() 
 
 #[tokio::test]
 async fn killed_amid_scaling_up_to_twenty_the_next_one_ends_at_exactly_twenty() -> anyhow::Result<()> {
-    let site = Site::new("ten").await?;
+    let site = Site::new("twenty").await?;
     let windlass = site.start().await?;
     web(&site, &windlass, 1).await?;
-    // Nobody waits for the answer: the process that would give it is killed once a few are there. Twenty, since the engine
-    // still creates what it was asked for by then: half of it.
+    // Nobody waits for the answer: the process that would give it is killed once a few are there. What the
+    // engine was asked for by then it goes on to create, so there must be more than that.
     let url = format!("/images/{WEB}/scale");
     let body = json!({"min_replicas": 20, "max_replicas": 20}).to_string();
     tokio::select! {

@@ -165,17 +165,25 @@ async fn a_revision_that_fails_its_trial_is_set_back_for_good() {
     "#);
 }
 
+/// Waits until the newest revision has proved itself, which is noted beside the calls.
+async fn until_newest_proved(registry: &PolicyRegistry) {
+    eventually("it to have proved itself", LIMIT, async || {
+        let known = registry.find(NAME).expect("it is there");
+        if known.revisions[0].proved { Ok(()) } else { Err(format!("{:?}", known.events)) }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn two_bad_revisions_in_a_row_lead_back_to_the_good_one() {
     let data_dir = tempfile::tempdir().expect("a folder");
-    let registry = open(data_dir.path(), PolicyLimits { trial_calls: 1, ..PolicyLimits::default() }).await;
-    push(&registry, &hostile::proposes(3)).await;
-    assert_eq!(decided(&registry).await, (1, 3));
-    let proved = || registry.find(NAME).is_some_and(|info| info.revisions.iter().any(|one| one.proved));
-    eventually("it to be proved", LIMIT, async || if proved() { Ok(()) } else { Err("not yet".to_owned()) }).await;
     let limits = PolicyLimits::default();
-    drop(registry);
-    let registry = open(data_dir.path(), limits).await;
+    let registry = open(data_dir.path(), limits.clone()).await;
+    push(&registry, &hostile::proposes(3)).await;
+    for _ in 0..limits.trial_calls {
+        assert_eq!(decided(&registry).await, (1, 3));
+    }
+    until_newest_proved(&registry).await;
     push(&registry, &Stub::new(hostile::Kind::Scaling).first("(unreachable)")).await;
     push(&registry, &Stub::new(hostile::Kind::Scaling).first("(nop) (unreachable)")).await;
     for _ in 0..3 {
@@ -210,11 +218,7 @@ async fn a_revision_that_proved_itself_is_not_set_back() {
         policies.scaling.decide("{}", &shown).await.is_ok()
     };
     assert!(ask(2).await && !ask(7).await && ask(2).await && ask(2).await);
-    eventually("it to have proved itself", LIMIT, async || {
-        let known = registry.find(NAME).expect("it is there");
-        if known.revisions[0].proved { Ok(()) } else { Err(format!("{:?}", known.events)) }
-    })
-    .await;
+    until_newest_proved(&registry).await;
     for _ in 0..5 {
         assert!(!ask(7).await);
     }

@@ -34,12 +34,9 @@ pub(super) fn steered(facts: &Facts<'_>, history: &mut History) -> (u32, String,
     let Facts { desired, snapshot, verdict, guardrails, now, .. } = *facts;
     let bounds = desired.bounds;
     // Bounds at once and before everything: what is outside of them is not where a step begins.
-    let mut current = bounds.clamp(desired.target);
-    if history.since.is_none() {
-        // What ran before the workload was known here is adopted, not removed.
-        let there = u32::try_from(snapshot.counted().count()).unwrap_or(u32::MAX);
-        current = bounds.clamp(desired.target.max(there));
-    }
+    // What ran before the workload was known here is adopted, not removed.
+    let adopted = if history.since.is_none() { snapshot.counted().count() } else { 0 };
+    let current = bounds.clamp(desired.target.max(u32::try_from(adopted).unwrap_or(u32::MAX)));
     let since = *history.since.get_or_insert(now);
     let fallback = fallback(facts, history);
     if let Some(Force { replicas, until }) = desired.overrides.forced(now) {

@@ -1,4 +1,4 @@
-//! A revision as it is asked: watched while it is on trial, or as a shadow, which nothing comes of.
+//! A revision as it is asked to act: watched while it is on trial.
 
 use super::component::PolicyComponent;
 use super::pushed::Pushed;
@@ -12,14 +12,15 @@ use std::sync::{Arc, Weak};
 /// A revision that is asked, and watched while it is on trial.
 #[derive(Debug)]
 pub(super) struct Watched {
-    pub(super) component: PolicyComponent,
+    /// Asked as it is, its failures set nothing back.
+    pub(super) component: Arc<PolicyComponent>,
     pushed: Weak<Pushed>,
     pub(super) trial: Trial,
 }
 
 impl Watched {
     pub(super) fn new(component: PolicyComponent, pushed: &Arc<Pushed>) -> Arc<Self> {
-        Arc::new(Self { component, pushed: Arc::downgrade(pushed), trial: Trial::default() })
+        Arc::new(Self { component: Arc::new(component), pushed: Arc::downgrade(pushed), trial: Trial::default() })
     }
 
     pub(super) fn number(&self) -> u32 {
@@ -62,7 +63,7 @@ impl ScalingPolicy for Watched {
     }
 
     async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
-        self.noted(observation.now, ScalingPolicy::decide(&self.component, config, observation).await)
+        self.noted(observation.now, ScalingPolicy::decide(self.component.as_ref(), config, observation).await)
     }
 
     async fn protected(
@@ -70,7 +71,7 @@ impl ScalingPolicy for Watched {
         config: &str,
         observation: &ScalingObservation,
     ) -> Option<Result<Vec<String>, PolicyFailure>> {
-        let answer = ScalingPolicy::protected(&self.component, config, observation).await?;
+        let answer = ScalingPolicy::protected(self.component.as_ref(), config, observation).await?;
         Some(self.noted(observation.now, answer))
     }
 }
@@ -82,43 +83,6 @@ impl HealthPolicy for Watched {
     }
 
     async fn evaluate(&self, config: &str, observation: &HealthObservation) -> Result<HealthReport, PolicyFailure> {
-        self.noted(observation.now, HealthPolicy::evaluate(&self.component, config, observation).await)
-    }
-}
-
-/// A revision that is asked as a shadow: its failures set nothing back.
-pub(super) struct Unwatched(pub(super) Arc<Watched>);
-
-#[async_trait]
-impl ScalingPolicy for Unwatched {
-    fn identity(&self) -> &PolicyIdentity {
-        self.0.component.identity()
-    }
-
-    async fn requirements(&self, config: &str, now: Timestamp) -> Result<Vec<MetricRequest>, PolicyFailure> {
-        self.0.component.requirements(config, now).await
-    }
-
-    async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
-        ScalingPolicy::decide(&self.0.component, config, observation).await
-    }
-
-    async fn protected(
-        &self,
-        config: &str,
-        observation: &ScalingObservation,
-    ) -> Option<Result<Vec<String>, PolicyFailure>> {
-        ScalingPolicy::protected(&self.0.component, config, observation).await
-    }
-}
-
-#[async_trait]
-impl HealthPolicy for Unwatched {
-    fn identity(&self) -> &PolicyIdentity {
-        self.0.component.identity()
-    }
-
-    async fn evaluate(&self, config: &str, observation: &HealthObservation) -> Result<HealthReport, PolicyFailure> {
-        HealthPolicy::evaluate(&self.0.component, config, observation).await
+        self.noted(observation.now, HealthPolicy::evaluate(self.component.as_ref(), config, observation).await)
     }
 }

@@ -4,7 +4,7 @@ use super::{DEFAULT_HEALTH, DEFAULT_SCALING, PolicyRegistry};
 use crate::model::{PolicyChoice, PolicyChoices, PolicyKind};
 use crate::policy::combined::Combined;
 use crate::policy::component::PolicyComponent;
-use crate::policy::watched::{Unwatched, Watched};
+use crate::policy::watched::Watched;
 use crate::policy::{HealthPolicy, Policies, PolicySource, ScalingPolicy, Shadow, ShadowPolicy};
 use std::sync::Arc;
 
@@ -71,31 +71,23 @@ impl PolicyRegistry {
     /// Everything that is asked beside the acting policies: what the workload names, and the candidates of the
     /// names that act for it, told what those are told. A name none of whose revisions acts is not asked.
     fn shadows(&self, choices: &PolicyChoices) -> Vec<Shadow> {
-        let shadow = |watched: Arc<Watched>, kind, config: &str| {
-            let unwatched = Arc::new(Unwatched(watched));
-            let policy = match kind {
-                PolicyKind::Scaling => ShadowPolicy::Scaling(unwatched),
-                PolicyKind::Health => ShadowPolicy::Health(unwatched),
+        let shadow = |policy: Arc<PolicyComponent>, config: &str| {
+            let policy = match policy.kind() {
+                PolicyKind::Scaling => ShadowPolicy::Scaling(policy),
+                PolicyKind::Health => ShadowPolicy::Health(policy),
             };
             Shadow { policy, config: config.to_owned() }
         };
         let named = choices.shadows.iter().filter_map(|choice| {
-            if let Some(policy) = self.built_in.get(choice.name.as_str()).cloned() {
-                let policy = match policy.kind() {
-                    PolicyKind::Scaling => ShadowPolicy::Scaling(policy),
-                    PolicyKind::Health => ShadowPolicy::Health(policy),
-                };
-                return Some(Shadow { policy, config: choice.config.clone() });
-            }
-            let pushed = self.names.get(&choice.name)?;
-            let acting = pushed.asked().acting.clone()?;
-            Some(shadow(acting, pushed.kind, &choice.config))
+            let built_in = || self.built_in.get(choice.name.as_str()).cloned();
+            let acting = || Some(Arc::clone(&self.names.get(&choice.name)?.asked().acting.as_ref()?.component));
+            Some(shadow(built_in().or_else(acting)?, &choice.config))
         });
         let scaling = self.scaling_of(choices).iter().map(|choice| (PolicyKind::Scaling, choice));
         let candidates = scaling.chain([(PolicyKind::Health, self.health_of(choices))]).filter_map(|(kind, choice)| {
             let pushed = self.names.get(&choice.name).filter(|pushed| pushed.kind == kind)?;
-            let candidate = pushed.asked().candidate.clone()?;
-            Some(shadow(candidate, kind, &choice.config))
+            let candidate = Arc::clone(&pushed.asked().candidate.as_ref()?.component);
+            Some(shadow(candidate, &choice.config))
         });
         candidates.chain(named).collect()
     }
