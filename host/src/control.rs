@@ -11,6 +11,7 @@ mod background;
 pub mod callback;
 mod cell;
 pub mod clock;
+mod command;
 pub mod controller;
 pub mod decide;
 mod depend;

@@ -167,12 +167,12 @@ fn a_metric_outage() -> anyhow::Result<()> {
 #[test]
 fn a_deploy_that_crashes() -> anyhow::Result<()> {
     insta::assert_snapshot!(compared("crash-loop.csv")?, @r#"
-    policy           too little    too much  dropped  flaps  largest lag  changes  most
-    min-max           279.8 min    19.0 min  26.08 %      0       4815 s        0     6
-    pass-through       90.0 min   183.8 min   7.94 %     13       2191 s       16    13
-    schedule           92.5 min   165.0 min   8.20 %      0       2236 s        2    12
-    step               18.0 min  3842.4 min   0.76 %      0        345 s       15   100
-    target-tracking    92.5 min   165.0 min   8.20 %      0       2236 s        2    12
+    policy           too little   too much  dropped  flaps  largest lag  changes  most
+    min-max           279.8 min   19.0 min  26.08 %      0       4815 s        0     6
+    pass-through       90.0 min  183.8 min   7.94 %     13       2191 s       16    13
+    schedule           92.5 min  165.0 min   8.20 %      0       2236 s        2    12
+    step               18.0 min  614.1 min   0.76 %      0        345 s        3    21
+    target-tracking    92.5 min  165.0 min   8.20 %      0       2236 s        2    12
     too little, too much: replica-minutes below and above what the load needs
     "#);
     Ok(())
@@ -249,7 +249,7 @@ fn observations_with_replicas_and_missing_samples() -> anyhow::Result<()> {
     )?;
     insta::assert_snapshot!(told, @r#"
     0.0: 3 to 7 (9 9 7 7) `target-tracking` proposed 9, steered to 7: at most 4 in 15 s or 100 % in 15 s is allowed; `queue` of target 10 is at 300 %: wants 9
-    15.0: 7 to 7 (-) held at 7: scaling policy `target-tracking` is unavailable (refused: not enough facts to decide: `queue` has no value (unreachable: connection refused))
+    15.0: 7 to 7 (-) held at 7: scaling policy `target-tracking` is unavailable (insufficient-data: not enough facts to decide: `queue` has no value (unreachable: connection refused))
     30.0: 7 to 7 (7 7 7 7) `queue` of target 10 is at 200 %; with those missing or not ready it stays at 7
     45.0: 7 to 7 (2 7 7 7) `target-tracking` proposed 2, steered to 7: 7 is the highest proposal of the last 60 s; `queue` of target 10 is at 20 %: wants 2
     100.0: 7 to 2 without r001, r002, r003, r004, r005 (2 2 2 2) `queue` of target 10 is at 20 %: wants 2

@@ -120,7 +120,7 @@ impl Cell {
             shadowing: Arc::default(),
             probes: ProbeLog::new(probes_kept),
             probe_now: Notify::new(),
-            metrics: MetricLog::stored(stored.samples, now),
+            metrics: MetricLog::stored(stored.samples, &stored.workload, now),
             state: Mutex::new(CellState {
                 workload: stored.workload,
                 history: stored.history,

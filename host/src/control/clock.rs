@@ -1,8 +1,7 @@
 //! What time it is: the machine's clock, or one that follows tokio's and can be paused in tests.
 
 use crate::model::Timestamp;
-use crate::model::time::millis;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 use tokio::time::Instant;
 
 /// A source of [`Timestamp`]s. Engines stamp replicas by the machine's clock, so the real one is that.
@@ -28,10 +27,7 @@ impl Clock {
     /// The time now.
     pub fn now(&self) -> Timestamp {
         match self {
-            Self::System => {
-                // Before 1970 there are no containers; a clock set there is shown as 1970.
-                Timestamp(millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)))
-            }
+            Self::System => SystemTime::now().into(),
             Self::Tokio { base, started } => base.plus(started.elapsed()),
         }
     }

@@ -252,7 +252,12 @@ impl Controller {
             let mut workload = cell.state().workload.clone();
             change(&mut workload);
             self.save(&workload).await?;
-            cell.state().workload = workload;
+            {
+                let mut state = cell.state();
+                state.workload = workload;
+                // At once: the next pass shows what is measured now.
+                cell.metrics.keep_only(&state.workload, &state.snapshot);
+            }
             cell.request()
         };
         self.report(&cell, request).await

@@ -4,9 +4,11 @@
 use crate::model::facts::{
     HealthObservation, Limits, ProbedReplica, ReplicaFacts, ScalingDecision, ScalingObservation, Series, WorkloadFacts,
 };
+use crate::model::metric::{BuiltIn, MetricFailure};
 use crate::model::verdict::FailedMetrics;
 use crate::model::{
-    ContainerId, History, MemoryOwner, PolicyIdentity, PolicyOutcome, Replica, Snapshot, Timestamp, Verdict, Workload,
+    ContainerId, History, MemoryOwner, PolicyFailure, PolicyIdentity, PolicyOutcome, Replica, Snapshot, Timestamp,
+    Verdict, Workload,
 };
 use crate::policy::Policies;
 use serde_json::json;
@@ -60,13 +62,14 @@ impl Evaluation {
     }
 }
 
-/// Asks both policies about a snapshot, the scaling policy with these metrics, and takes over into it what the health policy said.
+/// Asks both policies about a snapshot, the scaling policy with these metrics, and takes over into it what the health
+/// policy said. A scaling policy that did not say which metrics it needs is not asked.
 pub async fn evaluate(
     desired: &Workload,
     snapshot: &mut Snapshot,
     history: &History,
     policies: &Policies,
-    metrics: Vec<Series>,
+    metrics: Result<Vec<Series>, PolicyFailure>,
     now: Timestamp,
 ) -> Evaluation {
     let workload = workload_facts(desired);
@@ -92,18 +95,25 @@ pub async fn evaluate(
     if let Ok(report) = &health.answer {
         snapshot.assess(report);
     }
+    let (shown, unasked) = match metrics {
+        Ok(shown) => (shown, None),
+        Err(failure) => (Vec::new(), Some(failure)),
+    };
     let scaling_observation = ScalingObservation {
         now,
         workload,
         current_replicas: desired.target,
         replicas: snapshot.replicas.iter().map(|replica| replica_facts(replica, snapshot, history)).collect(),
-        metrics,
+        metrics: shown,
         memory: handed(&history.scaling_memory, history.scaling_memory_of.as_ref(), policies.scaling.identity()),
     };
     let began = Instant::now();
     let mut scaling = PolicyOutcome {
         policy: policies.scaling.identity().clone(),
-        answer: policies.scaling.decide(&policies.scaling_config, &scaling_observation).await,
+        answer: match unasked {
+            Some(failure) => Err(failure),
+            None => policies.scaling.decide(&policies.scaling_config, &scaling_observation).await,
+        },
     };
     let scaling_took = began.elapsed();
     let there = snapshot.counted().count();
@@ -122,14 +132,25 @@ pub async fn evaluate(
     Evaluation { verdict, health_observation, scaling_observation, health_took, scaling_took }
 }
 
-/// The metrics of the whole workload that have no value, and whether all have none.
+/// The metrics of the whole workload that have no value, and whether all have none. One that some replicas have no value
+/// of has one, and what that means is the policy's to say: it is shown which.
 fn failed(metrics: &[Series]) -> FailedMetrics {
     let whole = || metrics.iter().filter(|series| series.replica.is_none());
-    // The name alone: the sentence goes on changing, and is in the observation.
-    let kind = |why: &str| why.split(':').next().unwrap_or_default().to_owned();
-    let failure = |series: &Series| series.failure.as_ref().map(|why| format!("`{}` is {}", series.name, kind(why)));
-    let failed: Vec<String> = whole().filter_map(failure).collect();
-    FailedMetrics { are_all: !failed.is_empty() && failed.len() == whole().count(), failed }
+    // The host always knows it: a policy that asks for it decides by something else than what is measured, too.
+    let is_known = |series: &&Series| series.name == BuiltIn::ReadyReplicas.name();
+    let failure = |series: &Series| {
+        let kind = kind(series.failure.as_ref()?);
+        (kind != MetricFailure::PARTIAL).then(|| format!("`{}` is {kind}", series.name))
+    };
+    let failed = whole().filter_map(failure).collect();
+    let mut measured = whole().filter(|series| !is_known(series)).peekable();
+    let are_all = measured.peek().is_some() && measured.all(|series| failure(series).is_some());
+    FailedMetrics { failed, are_all, knows_otherwise: whole().any(|series| is_known(&series)) }
+}
+
+/// The name of a failure, without the sentence, which goes on changing and is in the observation.
+fn kind(why: &str) -> &str {
+    why.split(':').next().unwrap_or_default()
 }
 
 /// A policy's memory, if it is its own or of a revision it takes over from.
@@ -168,6 +189,29 @@ fn replica_facts(replica: &Replica, snapshot: &Snapshot, history: &History) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_metric_has_failed_where_the_whole_workload_has_no_value() {
+        let series = |name: &str, replica: Option<&str>, failure: Option<&str>| Series {
+            name: name.to_owned(),
+            replica: replica.map(str::to_owned),
+            samples: Vec::new(),
+            failure: failure.map(str::to_owned),
+        };
+        let told = |shown: &[Series]| {
+            let FailedMetrics { failed, are_all, knows_otherwise } = failed(shown);
+            (failed.join(", "), are_all, knows_otherwise)
+        };
+        let stale = series("queue", None, Some("stale: the newest value is 61000 ms old"));
+        let partial = series("cpu-utilization", None, Some("partial: 1 of 3 replicas have no value: timeout: no"));
+        let silent = series("cpu-utilization", Some("a"), Some("timeout: no"));
+        let known = series("ready-replicas", None, None);
+        assert_eq!(told(&[]), (String::new(), false, false));
+        assert_eq!(told(std::slice::from_ref(&stale)), ("`queue` is stale".to_owned(), true, false));
+        assert_eq!(told(&[stale.clone(), known.clone()]), ("`queue` is stale".to_owned(), true, true));
+        assert_eq!(told(&[partial.clone(), silent.clone()]), (String::new(), false, false));
+        assert_eq!(told(&[stale, partial, silent]), ("`queue` is stale".to_owned(), false, false));
+    }
 
     #[test]
     fn memory_is_handed_to_its_own_policy_only() {

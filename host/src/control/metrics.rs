@@ -2,15 +2,19 @@
 
 mod answer;
 mod gather;
+mod places;
 mod track;
 
 pub(super) use gather::{gather, save};
 pub use track::{KEPT, LONGEST_KEPT};
 
+use super::command::Commands;
 use crate::model::facts::{MetricRequest, Phase, Sample, Series, Usage};
 use crate::model::metric::{BuiltIn, SampleChange, accept};
 use crate::model::time::millis;
-use crate::model::{ContainerId, DurationMs, MetricFailure, Snapshot, Timestamp, Workload};
+use crate::model::{
+    ContainerId, DurationMs, MetricFailure, MetricSource, PolicyFailure, Snapshot, Timestamp, Workload,
+};
 use crate::policy::ScalingPolicy;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,15 +30,16 @@ const BUILT_IN_INTERVAL: Duration = Duration::from_secs(15);
 /// How old a replica's resource use may be before it counts as failed.
 const BUILT_IN_MAX_AGE: Duration = Duration::from_secs(60);
 
-/// Policies and configurations whose needs are remembered, of one workload.
-const REQUIREMENTS_KEPT: usize = 16;
-
 /// The values of one workload's metrics.
 #[derive(Debug, Default)]
 pub struct MetricLog {
     tracks: Mutex<BTreeMap<Key, Track>>,
-    requirements: Mutex<Requirements>,
     windows: Mutex<Windows>,
+    commands: Commands,
+    /// What each metric was taken from when it was last looked at.
+    sources: Mutex<BTreeMap<String, MetricSource>>,
+    /// Metrics whose stored values are another source's by now.
+    cleared: Mutex<Vec<String>>,
 }
 
 /// The windows that policies asked for, by metric, and when they last did.
@@ -50,9 +55,6 @@ pub struct Unsaved {
     /// Values before it are not kept.
     pub oldest: Timestamp,
 }
-
-/// What scaling policies asked to be shown, by their digest and configuration.
-type Requirements = BTreeMap<(String, String), Vec<MetricRequest>>;
 
 /// The name of a metric, and the replica it was measured at.
 type Key = (String, Option<ContainerId>);
@@ -71,9 +73,11 @@ pub struct MetricReport {
 }
 
 impl MetricLog {
-    /// With the values that were stored, by time. All of them are kept until a policy had a day to ask for them.
-    pub fn stored(samples: Vec<(String, Sample)>, now: Timestamp) -> Self {
+    /// Of a workload, with the values that were stored, by time. All of them are kept until a policy had a day to ask for
+    /// them.
+    pub fn stored(samples: Vec<(String, Sample)>, workload: &Workload, now: Timestamp) -> Self {
         let log = Self::default();
+        *log.sources() = sources(workload);
         for (name, sample) in samples {
             log.tracks().entry((name, None)).or_default().restore(sample);
         }
@@ -174,6 +178,7 @@ impl MetricLog {
             let usages = ready.iter().filter_map(|replica| usage(&replica.id));
             let fresh = usages.filter(|usage| now.since(usage.at) <= BUILT_IN_MAX_AGE);
             let values: Vec<f64> = fresh.filter_map(|usage| of(&usage, what)).collect();
+            let silent = ready.len() - values.len();
             let answer = match what {
                 BuiltIn::ReadyReplicas => Ok(count(ready.len())),
                 _ if values.is_empty() => {
@@ -182,11 +187,30 @@ impl MetricLog {
                 _ => accept(values.iter().sum::<f64>() / count(values.len()), false),
             };
             self.note(what.name(), answer.map(|value| Sample { at: now, value }));
+            if what != BuiltIn::ReadyReplicas && silent > 0 && !values.is_empty() {
+                let why = "they have not told their use lately".to_owned();
+                self.note(what.name(), Err(MetricFailure::Partial { without: silent, of: ready.len(), why }));
+            }
         }
     }
 
-    /// Forgets replicas that are gone, and metrics that are not defined any more.
+    fn sources(&self) -> MutexGuard<'_, BTreeMap<String, MetricSource>> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cleared(&self) -> MutexGuard<'_, Vec<String>> {
+        self.cleared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets replicas that are gone, metrics that are not defined any more, and all values of one that is taken from
+    /// another source now: the same name would mean two things.
     pub fn keep_only(&self, workload: &Workload, snapshot: &Snapshot) {
+        let now = sources(workload);
+        let before = std::mem::replace(&mut *self.sources(), now.clone());
+        let other = before.into_iter().filter(|(name, source)| now.get(name) != Some(source));
+        let other: Vec<String> = other.map(|(name, _)| name).collect();
+        self.tracks().retain(|(name, _), _| !other.contains(name));
+        self.cleared().extend(other);
         let is_defined = |name: &String| BuiltIn::of(name).is_some() || workload.metrics.contains_key(name);
         self.windows().retain(|name, _| is_defined(name));
         self.tracks().retain(|(name, replica), _| {
@@ -228,40 +252,19 @@ impl MetricLog {
         shown
     }
 
-    /// What a scaling policy is shown of a workload. What it needs is asked once of each revision under each
-    /// configuration; one that cannot say is shown nothing.
+    /// What a scaling policy is shown of a workload.
+    ///
+    /// # Errors
+    /// When it does not say what it needs.
     pub(super) async fn shown_to(
         &self,
         policy: &dyn ScalingPolicy,
         config: &str,
         workload: &Workload,
         now: Timestamp,
-    ) -> Vec<Series> {
-        let asked = (policy.identity().digest.clone(), config.to_owned());
-        let known = self.requirements().get(&asked).cloned();
-        let requests = match known {
-            Some(requests) => requests,
-            None => match policy.requirements(config, now).await {
-                Ok(requests) => {
-                    let mut known = self.requirements();
-                    if known.len() >= REQUIREMENTS_KEPT {
-                        known.clear();
-                    }
-                    known.insert(asked, requests.clone());
-                    requests
-                }
-                Err(failure) => {
-                    let policy = &policy.identity().name;
-                    tracing::warn!(workload = %workload.key, policy, %failure, "the policy does not say which metrics it needs");
-                    return Vec::new();
-                }
-            },
-        };
-        self.series(&requests, workload, now)
-    }
-
-    fn requirements(&self) -> MutexGuard<'_, Requirements> {
-        self.requirements.lock().unwrap_or_else(PoisonError::into_inner)
+    ) -> Result<Vec<Series>, PolicyFailure> {
+        let requests = policy.requirements(config, now).await?;
+        Ok(self.series(&requests, workload, now))
     }
 
     /// Every metric of the workload with its values since then, in the order of names.
@@ -288,7 +291,9 @@ impl MetricLog {
 
     /// What is to be stored since the last time this was called.
     pub fn take_unsaved(&self) -> Vec<Unsaved> {
-        let mut unsaved = Vec::new();
+        let cleared = std::mem::take(&mut *self.cleared()).into_iter();
+        let clear = |name| Unsaved { name, changes: vec![SampleChange::Clear], oldest: Timestamp(0) };
+        let mut unsaved: Vec<Unsaved> = cleared.map(clear).collect();
         for ((name, _), track) in self.tracks().iter_mut().filter(|(_, track)| !track.unsaved.is_empty()) {
             let changes = std::mem::take(&mut track.unsaved);
             let oldest = track.oldest().map_or(Timestamp(0), |oldest| oldest.at);
@@ -296,6 +301,11 @@ impl MetricLog {
         }
         unsaved
     }
+}
+
+/// What each metric of a workload is taken from.
+fn sources(workload: &Workload) -> BTreeMap<String, MetricSource> {
+    workload.metrics.iter().map(|(name, metric)| (name.clone(), metric.source.clone())).collect()
 }
 
 /// How old the newest value of a metric may be; none: the workload has no such metric.

@@ -1,5 +1,6 @@
 //! Asks running replicas whether they answer, and keeps what came of it for the health policy.
 
+use super::command::{Commands, Ran};
 use crate::model::facts::{ProbeOutcome, ProbeResult};
 use crate::model::time::millis;
 use crate::model::{ContainerId, HealthCheck, Phase, Probe, ProbeTarget, Replica, Timestamp};
@@ -19,27 +20,13 @@ const PROBES_AT_ONCE: usize = 32;
 pub struct ProbeLog {
     kept: usize,
     results: Mutex<HashMap<ContainerId, VecDeque<ProbeResult>>>,
-    /// Replicas in which the command of a probe runs.
-    running: Arc<Mutex<HashSet<ContainerId>>>,
-}
-
-/// The command of a probe runs in a replica until this is dropped.
-#[derive(Debug)]
-struct Running {
-    id: ContainerId,
-    all: Arc<Mutex<HashSet<ContainerId>>>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
-    }
+    commands: Commands,
 }
 
 impl ProbeLog {
     /// A log that keeps this many results of a replica.
     pub fn new(kept: usize) -> Self {
-        Self { kept, results: Mutex::default(), running: Arc::default() }
+        Self { kept, results: Mutex::default(), commands: Commands::default() }
     }
 
     /// The results of these replicas, oldest first.
@@ -59,12 +46,6 @@ impl ProbeLog {
             of_replica.pop_front();
         }
         news
-    }
-
-    /// Notes that a command begins to run in a replica; none: one runs there already.
-    fn begin(&self, id: &ContainerId) -> Option<Running> {
-        let is_first = self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
-        is_first.then(|| Running { id: id.clone(), all: Arc::clone(&self.running) })
     }
 
     /// Takes over what the engine found by the image's own HEALTHCHECK, where a workload goes by that.
@@ -156,8 +137,6 @@ async fn ask(
     })
 }
 
-/// Runs a command in a replica. One that takes too long runs on, since nobody can end it: until it has ended, no other is
-/// begun in the same replica.
 async fn run(
     command: &[String],
     timeout: Duration,
@@ -165,22 +144,14 @@ async fn run(
     runtime: &Arc<dyn Runtime>,
     log: &ProbeLog,
 ) -> Option<ProbeOutcome> {
-    let Some(running) = log.begin(&replica.id) else {
-        return Some(ProbeOutcome::Failure("the command of an earlier probe still runs in it".to_owned()));
-    };
-    let (runtime, id, command) = (Arc::clone(runtime), replica.id.clone(), command.to_vec());
     let started = Instant::now();
-    // Beside the question, so that who asked may stop waiting.
-    let ran = tokio::spawn(async move {
-        let _running = running;
-        runtime.exec(&id, &command).await
-    });
-    match tokio::time::timeout(timeout, ran).await {
-        Err(_) => Some(ProbeOutcome::Timeout),
-        Ok(Ok(Ok(_))) => Some(ProbeOutcome::Success(millis(started.elapsed()))),
-        Ok(Ok(Err(RuntimeError::Refused(why)))) => Some(ProbeOutcome::Failure(why)),
+    match log.commands.run(runtime, &replica.id, "probe", command, timeout).await {
+        Ran::NotBegun => Some(ProbeOutcome::Failure("the command of an earlier probe still runs in it".to_owned())),
+        Ran::TimedOut => Some(ProbeOutcome::Timeout),
+        Ran::Ended(Ok(_)) => Some(ProbeOutcome::Success(millis(started.elapsed()))),
+        Ran::Ended(Err(RuntimeError::Refused(why))) => Some(ProbeOutcome::Failure(why)),
         // The engine is away, or the replica is, or Windlass is ending: none of it is the replica's fault.
-        Ok(Ok(Err(_)) | Err(_)) => None,
+        Ran::Ended(Err(_)) => None,
     }
 }
 

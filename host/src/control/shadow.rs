@@ -6,7 +6,7 @@ use super::evaluate::Evaluation;
 use super::shared::Shared;
 use crate::model::facts::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
 use crate::model::{PolicyFailure, PolicyIdentity, PolicyKind, ShadowTally, Workload};
-use crate::policy::{Policies, Shadow, ShadowPolicy};
+use crate::policy::{Policies, ScalingPolicy, Shadow, ShadowPolicy};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -91,9 +91,13 @@ async fn ask(cell: &Cell, shadow: &Shadow, round: &Round, before: &[ShadowTally]
             let (observed, acting) = (&evaluation.scaling_observation, &evaluation.verdict.scaling);
             let memory = own_memory(before, kind, of, config)
                 .or_else(|| inherited(of, config, &acting.policy, &policies.scaling_config, &observed.memory));
-            let metrics = cell.metrics.shown_to(policy.as_ref(), config, &round.workload, observed.now).await;
-            let shown = ScalingObservation { memory: memory.unwrap_or_default(), metrics, ..observed.clone() };
-            let answer = policy.decide(config, &shown).await;
+            let answer = match cell.metrics.shown_to(policy.as_ref(), config, &round.workload, observed.now).await {
+                Ok(metrics) => {
+                    let shown = ScalingObservation { memory: memory.unwrap_or_default(), metrics, ..observed.clone() };
+                    ScalingPolicy::decide(policy.as_ref(), config, &shown).await
+                }
+                Err(failure) => Err(failure),
+            };
             let (acting, shadow) = (count(&acting.answer), count(&answer));
             let memory = answer.ok().map(|decision| decision.memory);
             Answered { kind, policy: of.clone(), config: config.clone(), acting, shadow, memory }

@@ -82,9 +82,9 @@ pub(super) fn steered(facts: &Facts<'_>, history: &mut History) -> (u32, String,
     {
         return held("all of it was stopped outside of Windlass, which is taken for a pause".to_owned());
     }
-    let FailedMetrics { failed, are_all } = &verdict.failed_metrics;
+    let FailedMetrics { failed, are_all, knows_otherwise } = &verdict.failed_metrics;
     // A value that is missing is not a small one.
-    if !is_fallback && !failed.is_empty() && (wanted < current || (*are_all && wanted > current)) {
+    if !is_fallback && !failed.is_empty() && (wanted < current || (*are_all && !knows_otherwise && wanted > current)) {
         let blocked = if *are_all { "no metric has a value" } else { "not every metric has a value" };
         return held(format!("{blocked} ({})", failed.join(", ")));
     }
@@ -117,7 +117,7 @@ fn given_up_empty(snapshot: &Snapshot, history: &History) -> usize {
 
 /// Counts the looks at which nothing was known; the fallback, once there were enough in a row.
 fn fallback(facts: &Facts<'_>, history: &mut History) -> Option<Proposed> {
-    let FailedMetrics { failed, are_all } = &facts.verdict.failed_metrics;
+    let FailedMetrics { failed, are_all, .. } = &facts.verdict.failed_metrics;
     if !are_all {
         history.blind = None;
         return None;

@@ -77,7 +77,8 @@ pub enum MetricSource {
         /// Where the number is (RFC 6901).
         pointer: String,
     },
-    /// What a command in each running replica prints: one number. The metric is their mean.
+    /// What a command in each running replica prints: one number. The metric is the mean of those that print one; it is a
+    /// failure as well, `partial`, where some do not.
     Exec {
         /// Program and arguments.
         command: Vec<String>,
@@ -143,6 +144,8 @@ impl BuiltIn {
 /// What becomes of the stored values of a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SampleChange {
+    /// All of them go.
+    Clear,
     /// A value, in the place of any of the same time.
     Put(Sample),
     /// A mean, in the place of all from a time until another.
@@ -174,6 +177,16 @@ pub enum MetricFailure {
     /// The value is below zero where none can be.
     #[error("negative: the value is {0}, and this metric has no negative values")]
     Negative(f64),
+    /// Some replicas have no value; there is that of the others.
+    #[error("partial: {without} of {of} replicas have no value: {why}")]
+    Partial {
+        /// How many have none.
+        without: usize,
+        /// Of how many.
+        of: usize,
+        /// What keeps the first of them from it.
+        why: String,
+    },
     /// The newest value is too old.
     #[error("stale: the newest value is {age} ms old, at most {max_age} ms count")]
     Stale {
@@ -191,6 +204,11 @@ pub enum MetricFailure {
     /// The answer cannot be read.
     #[error("unreadable: {0}")]
     Unreadable(String),
+}
+
+impl MetricFailure {
+    /// The name of [`MetricFailure::Partial`], the one failure beside which there is a value.
+    pub const PARTIAL: &str = "partial";
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A length of time in milliseconds.
 pub type DurationMs = u64;
@@ -27,6 +27,13 @@ impl Timestamp {
     /// This point in time, `duration` later; saturates at the end of time.
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(millis(duration)))
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    /// Before 1970 there are no containers; a time set there is shown as 1970.
+    fn from(time: SystemTime) -> Self {
+        Self(millis(time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)))
     }
 }
 

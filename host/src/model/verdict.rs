@@ -96,11 +96,24 @@ pub enum FailureKind {
     Link,
     /// It answered with an error of its own, or refused its configuration.
     Refused,
+    /// It said that what it was shown is not enough to decide.
+    InsufficientData,
+    /// It was not asked: as many calls as may be were in flight.
+    Busy,
 }
 
 impl FailureKind {
     /// Every kind, for counters and tables.
-    pub const ALL: [Self; 6] = [Self::Trap, Self::Time, Self::Memory, Self::Output, Self::Link, Self::Refused];
+    pub const ALL: [Self; 8] = [
+        Self::Trap,
+        Self::Time,
+        Self::Memory,
+        Self::Output,
+        Self::Link,
+        Self::Refused,
+        Self::InsufficientData,
+        Self::Busy,
+    ];
 }
 
 impl fmt::Display for FailureKind {
@@ -112,6 +125,8 @@ impl fmt::Display for FailureKind {
             Self::Output => "output",
             Self::Link => "link",
             Self::Refused => "refused",
+            Self::InsufficientData => "insufficient-data",
+            Self::Busy => "busy",
         })
     }
 }
@@ -130,6 +145,11 @@ impl PolicyFailure {
     /// A failure of this kind.
     pub fn new(kind: FailureKind, reason: impl Into<String>) -> Self {
         Self { kind, reason: reason.into() }
+    }
+
+    /// Whether it is a fault of the policy, and not of what it was shown or of how busy the host is.
+    pub fn is_of_the_policy(&self) -> bool {
+        !matches!(self.kind, FailureKind::InsufficientData | FailureKind::Busy)
     }
 }
 
@@ -160,6 +180,8 @@ pub struct Verdict {
 pub struct FailedMetrics {
     /// Each with the name of its failure, for people.
     pub failed: Vec<String>,
-    /// No metric the policy asked for has a value.
+    /// No metric the policy asked for has a value; `ready-replicas`, which the host always knows, apart.
     pub are_all: bool,
+    /// It asked for `ready-replicas` as well: what it decides does not rest on what is measured alone.
+    pub knows_otherwise: bool,
 }

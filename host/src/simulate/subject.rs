@@ -66,7 +66,7 @@ impl Subject {
 
     /// One pass over what there is; the steps of its plan are the caller's to take.
     pub async fn pass(&mut self, mut snapshot: Snapshot, metrics: Vec<Series>, now: Timestamp) -> Pass {
-        let evaluation = evaluate(&self.workload, &mut snapshot, &self.history, &self.policies, metrics, now).await;
+        let evaluation = evaluate(&self.workload, &mut snapshot, &self.history, &self.policies, Ok(metrics), now).await;
         let plan = decide(&self.workload, &snapshot, &evaluation.verdict, &self.history, &self.settings, now);
         self.workload.target = plan.target;
         self.history = plan.history.clone();

@@ -271,6 +271,10 @@ impl Store for SqliteStore {
                 let key = key.as_str();
                 for change in changes {
                     let sample = match change {
+                        SampleChange::Clear => {
+                            delete.execute(params![key, name, i64::MIN, i64::MAX])?;
+                            continue;
+                        }
                         SampleChange::Put(sample) => sample,
                         SampleChange::Merge { from, until, into } => {
                             delete.execute(params![key, name, from.0.cast_signed(), until.0.cast_signed()])?;

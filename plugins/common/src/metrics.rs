@@ -9,6 +9,12 @@ pub fn request(name: &str, window_ms: u64) -> MetricRequest {
     MetricRequest { name: name.to_owned(), window: window_ms }
 }
 
+/// A request for what the host always knows, by a policy that decides by something else than what is measured, too: where
+/// no metric has a value, the host lets nobody else go up.
+pub fn known() -> MetricRequest {
+    request("ready-replicas", 0)
+}
+
 /// The series of the whole workload.
 ///
 /// # Errors
@@ -17,9 +23,23 @@ pub fn whole<'a>(observation: &'a Observation, name: &str) -> Result<&'a Series,
     let series = observation.metrics.iter().find(|series| series.name == name && series.replica.is_none());
     let Some(series) = series else { return Err(format!("`{name}` was not shown")) };
     match &series.failure {
+        // The mean of the replicas that have one.
+        Some(why) if is_partial(why) => Ok(series),
         Some(why) => Err(format!("`{name}` has no value ({why})")),
         None => Ok(series),
     }
+}
+
+fn is_partial(failure: &str) -> bool {
+    failure.starts_with("partial:")
+}
+
+/// A count, not below the current one where some replicas have no value of the metric it comes from: they may be the
+/// busy ones.
+pub fn never_down_in_part(count: u32, observation: &Observation, name: &str) -> u32 {
+    let whole = observation.metrics.iter().find(|series| series.name == name && series.replica.is_none());
+    let is_partial = whole.and_then(|series| series.failure.as_deref()).is_some_and(is_partial);
+    if is_partial { count.max(observation.current_replicas) } else { count }
 }
 
 /// The newest value of the whole workload.

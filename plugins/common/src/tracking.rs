@@ -95,7 +95,8 @@ fn is_within(ratio: f64, config: &Config) -> bool {
 /// takes the reason away.
 ///
 /// On the way up those that are missing or not ready count as 0: what is started is not what is needed. On the way down
-/// the missing count at the target and the others stay as capacity.
+/// the missing count at the target, or as busy as can be where that is known to be 100 %, and the others stay as
+/// capacity.
 fn per_replica(tracked: &Tracked, config: &Config, observation: &Observation) -> Result<(f64, Option<u32>), String> {
     let Tracked { name, target, .. } = tracked;
     let there: Vec<&Replica> = (observation.replicas.iter())
@@ -124,13 +125,18 @@ fn per_replica(tracked: &Tracked, config: &Config, observation: &Observation) ->
     let sum: f64 = values.iter().sum();
     let mean = sum / counted(values.len()) / target;
     let missing = counted(warm.len().saturating_sub(values.len()));
+    // A utilization is a share of what there is; of any other metric nobody knows how high it may be.
+    let full = if name.ends_with("-utilization") { target.max(1.0) / target } else { 1.0 };
     // Those wanted and not there yet are not ready either.
     let all = counted(there.len()).max(f64::from(observation.current_replicas));
     if is_within(mean, config) {
         return Ok((mean, None));
     }
-    let ratio =
-        if mean > 1.0 { sum / target / all } else { (sum / target + missing) / (counted(values.len()) + missing) };
+    let ratio = if mean > 1.0 {
+        sum / target / all
+    } else {
+        (sum / target + missing * full) / (counted(values.len()) + missing)
+    };
     let crosses = (ratio > 1.0) != (mean > 1.0);
     let stays = crosses || is_within(ratio, config);
     Ok((mean, (!stays).then(|| rounded_up(ratio * all))))

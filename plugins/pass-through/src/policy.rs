@@ -5,7 +5,7 @@ use windlass_policy_common::ScalingPolicy;
 use windlass_policy_common::bindings::exports::windlass::policy::manifest::MetricRequest;
 use windlass_policy_common::bindings::exports::windlass::policy::scaling::{Decision, Observation};
 use windlass_policy_common::bindings::windlass::policy::types::PolicyError;
-use windlass_policy_common::metrics::{newest, request, rounded_up};
+use windlass_policy_common::metrics::{never_down_in_part, newest, request, rounded_up};
 
 /// Takes the count from a metric.
 #[derive(Debug)]
@@ -37,7 +37,8 @@ impl ScalingPolicy for PassThrough {
             return Err(PolicyError::InsufficientData(format!("`{}` is {value}, below 0", config.metric)));
         }
         let count = i64::from(rounded_up(value / config.divide_by)).saturating_add(config.add);
-        let replicas = u32::try_from(count.max(0)).unwrap_or(u32::MAX);
+        let count = u32::try_from(count.max(0)).unwrap_or(u32::MAX);
+        let replicas = never_down_in_part(count, observation, &config.metric);
         let reason = format!("`{}` is {value}", config.metric);
         Ok(Decision { replicas, reason, memory: Vec::new(), evaluate_after: None })
     }
@@ -46,6 +47,7 @@ impl ScalingPolicy for PassThrough {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use windlass_policy_common::bindings::windlass::policy::types::Series;
     use windlass_policy_common::fixtures::{check_page, failed, observation, series};
     use windlass_policy_common::parse;
 
@@ -78,6 +80,13 @@ mod tests {
             assert!(asked(r#"{"metric": "workers"}"#, value).is_err(), "{value}");
         }
         let config = parse::<PassThrough>(r#"{"metric": "workers"}"#).expect("a configuration");
+        let in_part = |value: f64| {
+            let failure = Some("partial: 1 of 3 replicas have no value: timeout".to_owned());
+            let shown =
+                Observation { metrics: vec![Series { failure, ..series("workers", &[value]) }], ..observation(3) };
+            PassThrough::decide(&config, &shown).ok().map(|decision| decision.replicas)
+        };
+        assert_eq!((in_part(2.0), in_part(5.0)), (Some(3), Some(5)));
         for metrics in [Vec::new(), vec![failed("workers", "stale: old")]] {
             let shown = Observation { metrics, ..observation(3) };
             assert!(matches!(PassThrough::decide(&config, &shown), Err(PolicyError::InsufficientData(_))));

@@ -6,7 +6,7 @@ use windlass_policy_common::ScalingPolicy;
 use windlass_policy_common::bindings::exports::windlass::policy::manifest::MetricRequest;
 use windlass_policy_common::bindings::exports::windlass::policy::scaling::{Decision, Observation};
 use windlass_policy_common::bindings::windlass::policy::types::PolicyError;
-use windlass_policy_common::metrics::{request, rounded_up};
+use windlass_policy_common::metrics::{known, request, rounded_up};
 use windlass_policy_common::tracking::{self, short};
 
 /// Replicas for what comes again.
@@ -26,7 +26,7 @@ impl ScalingPolicy for Predictive {
     fn metrics(config: &Config) -> Vec<MetricRequest> {
         let inner = tracking::metrics(&config.inner());
         let others = inner.into_iter().filter(|other| other.name != config.metric);
-        [request(&config.metric, config.history())].into_iter().chain(others).collect()
+        [request(&config.metric, config.history())].into_iter().chain(others).chain([known()]).collect()
     }
 
     fn decide(config: &Config, observation: &Observation) -> Result<Decision, PolicyError> {

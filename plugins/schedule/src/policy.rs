@@ -6,6 +6,7 @@ use windlass_policy_common::ScalingPolicy;
 use windlass_policy_common::bindings::exports::windlass::policy::manifest::MetricRequest;
 use windlass_policy_common::bindings::exports::windlass::policy::scaling::{Decision, Observation};
 use windlass_policy_common::bindings::windlass::policy::types::PolicyError;
+use windlass_policy_common::metrics::known;
 use windlass_policy_common::tracking;
 
 /// The longest time to ask to be asked again after: the next change may be weeks away.
@@ -27,7 +28,8 @@ impl ScalingPolicy for Schedule {
     }
 
     fn metrics(config: &Config) -> Vec<MetricRequest> {
-        config.inner.as_ref().map(tracking::metrics).unwrap_or_default()
+        let measured = config.inner.as_ref().map(tracking::metrics);
+        measured.map(|measured| measured.into_iter().chain([known()]).collect()).unwrap_or_default()
     }
 
     fn decide(config: &Config, observation: &Observation) -> Result<Decision, PolicyError> {

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use windlass_policy_common::ScalingPolicy;
 use windlass_policy_common::bindings::exports::windlass::policy::manifest::MetricRequest;
 use windlass_policy_common::bindings::exports::windlass::policy::scaling::{Decision, Observation};
-use windlass_policy_common::bindings::windlass::policy::types::PolicyError;
-use windlass_policy_common::metrics::{newest, request, rounded_up};
+use windlass_policy_common::bindings::windlass::policy::types::{Phase, PolicyError, Replica};
+use windlass_policy_common::metrics::{is_ready, never_down_in_part, newest, of_replicas, request, rounded_up};
+use windlass_policy_common::tracking::short;
 
 /// Scales by steps.
 #[derive(Debug)]
@@ -46,16 +47,28 @@ impl ScalingPolicy for Step {
         let (now, current) = (observation.now, observation.current_replicas);
         let taken = serde_json::from_slice::<Taken>(&observation.memory).ok();
         let held = taken.filter(|taken| now.saturating_sub(taken.at) < *hold_ms);
-        let Some((index, adjustment)) = (config.bands.iter().enumerate())
-            .find(|(_, band)| band.has(value))
-            .and_then(|(index, band)| Some((index, band.adjustment()?)))
-        else {
+        // Within the hold the step is that of the count before it.
+        let from = held.map_or(current, |taken| taken.from);
+        let step = |value: f64| {
+            let (index, band) = config.bands.iter().enumerate().find(|(_, band)| band.has(value))?;
+            let to = adjusted(from, band.adjustment()?, config.minimum_magnitude);
+            Some((index, never_down_in_part(to, observation, metric)))
+        };
+        let Some((index, to)) = step(value) else {
             let reason = format!("`{metric}` is {value}, in no band");
             return Ok(answer(current, reason, held));
         };
-        // Within the hold the step is that of the count before it.
-        let from = held.map_or(current, |taken| taken.from);
-        let to = adjusted(from, adjustment, config.minimum_magnitude);
+        let (value, index, to) = match over_all(metric, observation).filter(|_| to > from) {
+            None => (value, index, to),
+            Some(share) => match step(share) {
+                Some((index, to)) if to > from => (share, index, to),
+                _ => {
+                    let all = "with those that are not ready or still to come";
+                    let reason = format!("`{metric}` is {value}, but {} {all}", short(share));
+                    return Ok(answer(current, reason, held));
+                }
+            },
+        };
         let what = format!("`{metric}` is {value}, in band {index}, which leads from {from} to {to}");
         match held {
             Some(taken) if to > taken.to && to > from => Ok(answer(to, what, Some(Taken { at: taken.at, from, to }))),
@@ -72,6 +85,18 @@ impl ScalingPolicy for Step {
             None => Ok(answer(to, what, Some(Taken { at: now, from: current, to }))),
         }
     }
+}
+
+/// A metric that is measured at each replica, as the mean over all that are there or wanted: those that are not ready
+/// count as 0, so that what is started is not what is needed. Without that a deploy that crashes is scaled to the
+/// greatest count there may be. None: it is not measured so.
+fn over_all(metric: &str, observation: &Observation) -> Option<f64> {
+    let measured = of_replicas(observation, metric);
+    let there = || observation.replicas.iter().filter(|one| matches!(one.phase, Phase::Starting | Phase::Running));
+    let value = |replica: &Replica| measured.iter().find(|(id, _)| *id == replica.id).map(|(_, value)| value);
+    let sum: f64 = there().filter(|replica| is_ready(replica)).filter_map(value).sum();
+    let all = u32::try_from(there().count()).unwrap_or(u32::MAX).max(observation.current_replicas);
+    (!measured.is_empty() && all > 0).then(|| sum / f64::from(all))
 }
 
 fn answer(replicas: u32, reason: String, taken: Option<Taken>) -> Decision {
@@ -102,7 +127,8 @@ fn adjusted(from: u32, adjustment: Adjustment, minimum_magnitude: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use windlass_policy_common::fixtures::{NOW, check_page, failed, observation, series};
+    use windlass_policy_common::bindings::windlass::policy::types::Series;
+    use windlass_policy_common::fixtures::{NOW, check_page, failed, observation, replica, series, series_of};
     use windlass_policy_common::parse;
 
     const BANDS: &str = r#"{"metric": "load", "bands": [
@@ -176,6 +202,39 @@ mod tests {
         assert_eq!(story(BANDS, 10, &[(0, 70.0), (15, 85.0), (30, 70.0), (45, 10.0)]), [12, 15, 15, 15]);
         // A step up comes at once after one down.
         assert_eq!(story(BANDS, 4, &[(0, 10.0), (15, 70.0)]), [3, 6]);
+    }
+
+    #[test]
+    fn what_is_not_ready_is_no_load_so_a_deploy_that_crashes_is_not_scaled_on_and_on() {
+        let config = parse::<Step>(BANDS).expect("a configuration");
+        let with = |ready: usize, starting: usize| {
+            let replicas: Vec<Replica> = (0..ready + starting)
+                .map(|number| {
+                    let phase = if number < ready { Phase::Running } else { Phase::Starting };
+                    Replica { phase, ..replica(&number.to_string()) }
+                })
+                .collect();
+            let measured = (0..ready).map(|number| series_of("load", &number.to_string(), &[90.0]));
+            let metrics = [series("load", &[90.0])].into_iter().chain(measured).collect();
+            let current = u32::try_from(replicas.len()).expect("few");
+            let shown = Observation { replicas, metrics, ..observation(current) };
+            Step::decide(&config, &shown).expect("an answer").replicas
+        };
+        // 90 of 4; 72 over 5, in a lower band; 45 over 8, which is no reason for more.
+        assert_eq!((with(4, 0), with(4, 1), with(4, 4)), (6, 7, 8));
+    }
+
+    #[test]
+    fn what_some_replicas_have_no_value_of_takes_nothing_away() {
+        let config = parse::<Step>(BANDS).expect("a configuration");
+        let asked = |value: f64, why: &str| {
+            let load = Series { failure: Some(why.to_owned()), ..series("load", &[value]) };
+            let shown = Observation { metrics: vec![load], ..observation(4) };
+            Step::decide(&config, &shown).ok().map(|decision| decision.replicas)
+        };
+        let partial = "partial: 1 of 4 replicas have no value: timeout: no answer within 5000 ms";
+        assert_eq!((asked(10.0, partial), asked(70.0, partial)), (Some(4), Some(6)));
+        assert_eq!(asked(70.0, "timeout: no answer within 5000 ms"), None);
     }
 
     #[test]

@@ -221,7 +221,8 @@ fn scale_down_takes_the_exited_then_the_unhealthy_then_the_starting_then_the_old
 fn a_metric_without_a_value_blocks_scaling_down_and_never_up() {
     let desired = Workload { target: 4, ..workload("web", 1, 9) };
     let steered = |wanted, are_all| {
-        let failed_metrics = FailedMetrics { failed: vec!["`queue` is stale".to_owned()], are_all };
+        let failed_metrics =
+            FailedMetrics { failed: vec!["`queue` is stale".to_owned()], are_all, ..FailedMetrics::default() };
         let pass = Pass { scaling: proposes(wanted), failed_metrics, ..Pass::of(&desired, replicas(&desired, 4)) };
         let plan = pass.decide();
         (plan.target, plan.reason)
@@ -233,9 +234,18 @@ fn a_metric_without_a_value_blocks_scaling_down_and_never_up() {
     assert_eq!(steered(4, true), (4, "because".to_owned()));
     // Where nothing is known there is no reason to move at all.
     assert_eq!((steered(6, true).0, steered(2, true).0), (4, 4));
+    // But for a policy that decides by something else too, as a calendar.
+    let failed_metrics =
+        FailedMetrics { failed: vec!["`queue` is stale".to_owned()], are_all: true, knows_otherwise: true };
+    let by_calendar = |wanted| {
+        let failed_metrics = failed_metrics.clone();
+        Pass { scaling: proposes(wanted), failed_metrics, ..Pass::of(&desired, replicas(&desired, 4)) }.decide().target
+    };
+    assert_eq!((by_calendar(6), by_calendar(2)), (6, 4));
     // But the bounds hold whatever is known.
     let outside = Workload { target: 9, ..workload("web", 1, 5) };
-    let failed_metrics = FailedMetrics { failed: vec!["`queue` is stale".to_owned()], are_all: true };
+    let failed_metrics =
+        FailedMetrics { failed: vec!["`queue` is stale".to_owned()], are_all: true, ..FailedMetrics::default() };
     let pass = Pass { scaling: proposes(2), failed_metrics, ..Pass::of(&outside, replicas(&outside, 9)) };
     assert_eq!(pass.decide().target, 5);
 }
@@ -307,7 +317,8 @@ fn a_workload_that_is_new_here_is_not_shrunk_by_its_policy_for_a_while() {
 fn where_no_metric_has_a_value_for_long_enough_the_fallback_is_proposed() {
     let desired = Workload { target: 4, ..workload("web", 1, 9) };
     let mut pass = Pass::of(&desired, replicas(&desired, 4));
-    pass.failed_metrics = FailedMetrics { failed: vec!["`queue` is stale".to_owned()], are_all: true };
+    pass.failed_metrics =
+        FailedMetrics { failed: vec!["`queue` is stale".to_owned()], are_all: true, ..FailedMetrics::default() };
     pass.scaling = unavailable();
     let fallback = Some(Fallback { replicas: 2, after: 3 });
     pass.desired.guardrails = Some(Guardrails { fallback, ..Guardrails::none() });

@@ -1,25 +1,23 @@
 //! Asks the sources of all workloads' metrics when they are due. The same question is asked once, however many
 //! workloads have it.
 
+use super::places::Places;
 use super::{LONGEST_KEPT, Unsaved, answer};
 use crate::control::cell::Cell;
+use crate::control::command::Ran;
 use crate::control::shared::Shared;
 use crate::model::facts::{Phase, Sample};
 use crate::model::time::millis;
 use crate::model::{ContainerId, MetricFailure, MetricSource, Timestamp};
 use crate::net::NetError;
-use crate::runtime::{Runtime, RuntimeError};
+use crate::runtime::RuntimeError;
 use crate::store::SeriesChanges;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 
 /// Time between two looks at what is due: the shortest interval a metric may have.
 const TICK: Duration = Duration::from_secs(1);
-
-/// Questions in flight at once.
-const AT_ONCE: usize = 32;
 
 /// What is asked of somebody outside, and how long it may take: the same for all who have it.
 type Question = (MetricSource, Duration);
@@ -28,7 +26,7 @@ type Question = (MetricSource, Duration);
 pub(in crate::control) async fn gather(shared: Arc<Shared>) {
     let mut shutdown = shared.shutdown.subscribe();
     let mut before = shared.clock.now();
-    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let places = Arc::new(Places::new());
     loop {
         let is_over = tokio::select! {
             _ = shutdown.wait_for(|down| *down) => true,
@@ -55,6 +53,7 @@ pub(in crate::control) async fn gather(shared: Arc<Shared>) {
                 }
             });
         }
+        places.tidy();
         save(&shared, &shared.cells()).await;
     }
 }
@@ -85,16 +84,16 @@ fn due(shared: &Shared, before: Timestamp, now: Timestamp) -> BTreeMap<(Question
     due
 }
 
-async fn ask(shared: &Shared, places: &Semaphore, ((source, timeout), _): (Question, Option<String>), askers: Askers) {
+async fn ask(shared: &Shared, places: &Places, ((source, timeout), _): (Question, Option<String>), askers: Askers) {
     if let MetricSource::Exec { command } = &source {
         for (cell, name) in &askers {
             ask_replicas(shared, places, cell, name, command, timeout).await;
         }
         return;
     }
-    let _place = places.acquire().await;
     let answer = match &source {
         MetricSource::Prometheus { url, query } => {
+            let _place = places.of(url).await;
             let body = {
                 let url = format!("{}/api/v1/query", url.trim_end_matches('/'));
                 shared.net.get(&url, &[("query", query)], answer::LONGEST, timeout).await
@@ -102,6 +101,7 @@ async fn ask(shared: &Shared, places: &Semaphore, ((source, timeout), _): (Quest
             body.map_err(unanswered).and_then(|body| answer::prometheus(&body))
         }
         MetricSource::Json { url, pointer } => {
+            let _place = places.of(url).await;
             let body = shared.net.get(url, &[], answer::LONGEST, timeout).await;
             let value = body.map_err(unanswered).and_then(|body| answer::pointed(&body, pointer));
             value.map(|value| Sample { at: shared.clock.now(), value })
@@ -124,10 +124,11 @@ fn note(cell: &Cell, name: &str, source: &MetricSource, answer: Result<Sample, M
     cell.metrics.note(name, answer);
 }
 
-/// Runs a command in each running replica; the metric is the mean of what they print, and failed if one does.
+/// Runs a command in each running replica; the metric is the mean of what they print. Where some print none there is the
+/// mean of the others, and the failure besides.
 async fn ask_replicas(
     shared: &Shared,
-    places: &Semaphore,
+    places: &Places,
     cell: &Cell,
     name: &str,
     command: &[String],
@@ -142,35 +143,43 @@ async fn ask_replicas(
     };
     let mut asked = Vec::new();
     for id in &replicas {
-        asked.push(run(shared.runtime.as_ref(), places, id, command, timeout));
+        asked.push(async {
+            let _place = places.of(cell.key.as_str()).await;
+            cell.metrics.commands.run(&shared.runtime, id, name, command, timeout).await
+        });
     }
-    let mut values = Vec::new();
-    for (id, printed) in replicas.iter().zip(futures_util::future::join_all(asked).await) {
-        let value = printed.and_then(|text| answer::printed(&text)).and_then(|value| metric.accept(value));
+    let (mut good, mut failures) = (Vec::new(), Vec::new());
+    for (id, ran) in replicas.iter().zip(futures_util::future::join_all(asked).await) {
+        let value = printed(ran, timeout).and_then(|value| metric.accept(value));
         let at = shared.clock.now();
         cell.metrics.note_replica(name, id, value.clone().map(|value| Sample { at, value }));
-        values.push(value);
+        match value {
+            Ok(value) => good.push(value),
+            Err(why) => failures.push(why),
+        }
     }
-    let all: Result<Vec<f64>, MetricFailure> = values.into_iter().collect();
-    let mean = all.and_then(|values| match values.len() {
-        0 => Err(MetricFailure::Missing("no replica runs".to_owned())),
-        count => Ok(values.iter().sum::<f64>() / super::count(count)),
-    });
-    note(cell, name, &metric.source, mean.map(|value| Sample { at: shared.clock.now(), value }));
+    let at = shared.clock.now();
+    let (of, without) = (replicas.len(), failures.len());
+    let tell = |answer| note(cell, name, &metric.source, answer);
+    match (good.len(), failures.into_iter().next()) {
+        (0, Some(why)) => tell(Err(why)),
+        (0, None) => tell(Err(MetricFailure::Missing("no replica runs".to_owned()))),
+        (count, failure) => {
+            tell(Ok(Sample { at, value: good.iter().sum::<f64>() / super::count(count) }));
+            if let Some(why) = failure {
+                tell(Err(MetricFailure::Partial { without, of, why: why.to_string() }));
+            }
+        }
+    }
 }
 
-async fn run(
-    runtime: &dyn Runtime,
-    places: &Semaphore,
-    id: &ContainerId,
-    command: &[String],
-    timeout: Duration,
-) -> Result<String, MetricFailure> {
-    let _place = places.acquire().await;
-    match tokio::time::timeout(timeout, runtime.exec(id, command)).await {
-        Err(_) | Ok(Err(RuntimeError::TimedOut { .. })) => Err(MetricFailure::TimedOut(timeout)),
-        Ok(Err(error)) => Err(MetricFailure::Unreachable(error.to_string())),
-        Ok(Ok(output)) => Ok(output),
+/// The number a command printed.
+fn printed(ran: Ran, timeout: Duration) -> Result<f64, MetricFailure> {
+    match ran {
+        Ran::NotBegun => Err(MetricFailure::Unreachable("the command of an earlier question still runs".to_owned())),
+        Ran::TimedOut | Ran::Ended(Err(RuntimeError::TimedOut { .. })) => Err(MetricFailure::TimedOut(timeout)),
+        Ran::Ended(Err(error)) => Err(MetricFailure::Unreachable(error.to_string())),
+        Ran::Ended(Ok(text)) => answer::printed(&text),
     }
 }
 

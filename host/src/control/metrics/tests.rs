@@ -107,9 +107,17 @@ fn use_is_told_by_replica_and_as_the_mean_over_those_that_are_ready() {
     assert_eq!(one("memory-utilization").samples[0].value, 0.5);
     assert_eq!(one("ready-replicas").samples[0].value, 2.0);
     assert_eq!(one("network-transmit-rate").failure.as_deref(), Some("not-a-number: the value is NaN"));
+    assert_eq!(one("cpu-utilization").failure, None, "a replica that is not ready is not asked");
+    // One of the two that are ready does not tell: there is the value of the other, and it is said.
+    let later = NOW.plus(Duration::from_secs(15));
+    log.note_usage(&workload, &snapshot, |id| usage(id).filter(|_| *id == replicas[0].id), later);
+    let in_part = log.series(&[request("cpu-utilization", 60)], &workload, later).remove(0);
+    assert!(in_part.samples.last().is_some_and(|sample| (sample.value - 0.2).abs() < 1e-9), "{in_part:?}");
+    let why = "partial: 1 of 2 replicas have no value: they have not told their use lately";
+    assert_eq!(in_part.failure.as_deref(), Some(why));
     // Nobody tells: that is no rest.
-    log.note_usage(&workload, &snapshot, |_| None, NOW.plus(Duration::from_secs(15)));
-    let cpu = log.series(&[request("cpu-utilization", 60)], &workload, NOW.plus(Duration::from_secs(15))).remove(0);
+    log.note_usage(&workload, &snapshot, |_| None, NOW.plus(Duration::from_secs(30)));
+    let cpu = log.series(&[request("cpu-utilization", 60)], &workload, NOW.plus(Duration::from_secs(30))).remove(0);
     assert_eq!(cpu.failure.as_deref(), Some("missing: no ready replica has told its use lately"));
 }
 
@@ -162,13 +170,39 @@ fn answers_are_numbers_or_failures_with_a_name() {
 
 #[test]
 fn what_came_is_stored_once() {
-    let log = MetricLog::stored(vec![("queue".to_owned(), Sample { at: ago(50), value: 1.0 })], NOW);
+    let log =
+        MetricLog::stored(vec![("queue".to_owned(), Sample { at: ago(50), value: 1.0 })], &measured(&["queue"]), NOW);
     assert!(log.take_unsaved().is_empty());
     pushed(&log, &[(10, 2.0)]);
     let changes = vec![SampleChange::Put(Sample { at: ago(10), value: 2.0 })];
     assert_eq!(log.take_unsaved(), [Unsaved { name: "queue".to_owned(), changes, oldest: ago(50) }]);
     assert!(log.take_unsaved().is_empty());
     assert_eq!(log.series(&[request("queue", 60)], &measured(&["queue"]), NOW)[0].samples.len(), 2);
+}
+
+#[test]
+fn a_metric_from_another_source_begins_anew() {
+    let before = measured(&["queue", "other"]);
+    let log = MetricLog::stored(vec![("queue".to_owned(), Sample { at: ago(50), value: 1.0 })], &before, NOW);
+    log.note("other", Ok(Sample { at: ago(5), value: 2.0 }));
+    log.take_unsaved();
+    let mut after = before.clone();
+    let metric = after.metrics.get_mut("queue").expect("it is there");
+    metric.interval = Duration::from_secs(60);
+    log.keep_only(&after, &Snapshot::default());
+    assert_eq!(log.series(&[request("queue", 60)], &after, NOW)[0].failure, None, "the same, less often");
+    let metric = after.metrics.get_mut("queue").expect("it is there");
+    metric.source = MetricSource::Json { url: "http://127.0.0.1:1/".to_owned(), pointer: String::new() };
+    log.keep_only(&after, &Snapshot::default());
+    let shown = log.series(&[request("queue", 60), request("other", 60)], &after, NOW);
+    assert_eq!(shown[0].failure.as_deref(), Some("missing: no value has come yet"));
+    assert_eq!((shown[0].samples.len(), shown[1].samples.len()), (0, 1));
+    let cleared = Unsaved { name: "queue".to_owned(), changes: vec![SampleChange::Clear], oldest: Timestamp(0) };
+    assert_eq!(log.take_unsaved(), [cleared]);
+    // One that is defined no more leaves nothing for another of its name.
+    after.metrics.remove("other");
+    log.keep_only(&after, &Snapshot::default());
+    assert_eq!(log.take_unsaved().len(), 1);
 }
 
 #[test]
@@ -191,7 +225,7 @@ fn values_are_kept_for_the_longest_window_a_policy_asks_for_up_to_28_days() {
     // What nobody asks for any more is kept for a day, in case somebody does again; so is all of it after a restart.
     let stored = |now| {
         let days = (1..=20).rev().map(|day| ("queue".to_owned(), Sample { at: ago(day * DAY), value: 1.0 }));
-        MetricLog::stored(days.collect(), now)
+        MetricLog::stored(days.collect(), &measured(&["queue"]), now)
     };
     let log = stored(ago(DAY - 60));
     pushed(&log, &[(0, 1.0)]);

@@ -139,11 +139,12 @@ fn it_asks_for_its_history_once() {
         let config = parse::<Predictive>(config).expect("a configuration");
         Predictive::metrics(&config).into_iter().map(|asked| (asked.name, asked.window)).collect()
     };
-    assert_eq!(windows(DAILY), [("requests".to_owned(), WEEK)]);
-    assert_eq!(windows(BOTH), [("requests".to_owned(), 3 * WEEK)]);
+    let known = || ("ready-replicas".to_owned(), 0);
+    assert_eq!(windows(DAILY), [("requests".to_owned(), WEEK), known()]);
+    assert_eq!(windows(BOTH), [("requests".to_owned(), 3 * WEEK), known()]);
     let inner = r#"{"metric": "requests", "target": 80, "history-ms": 259200000,
         "inner": {"metrics": [{"name": "cpu-utilization", "target": 0.6}, {"name": "requests", "target": 9, "kind": "total"}]}}"#;
-    assert_eq!(windows(inner), [("requests".to_owned(), 3 * DAY), ("cpu-utilization".to_owned(), 0)]);
+    assert_eq!(windows(inner), [("requests".to_owned(), 3 * DAY), ("cpu-utilization".to_owned(), 0), known()]);
 }
 
 #[test]

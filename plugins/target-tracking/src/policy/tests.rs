@@ -81,9 +81,18 @@ fn tolerances_differ_by_direction() {
 }
 
 #[test]
-fn a_missing_sample_is_the_target_on_the_way_down_and_nothing_on_the_way_up() {
-    // Down: two at 20 % of the target and two unknown: (0.4 + 2) / 4 = 60 % of 4, not 20 %.
-    assert_eq!(decided(&config(CPU), &with_cpu(&[Some(0.1), Some(0.1), None, None])).ok(), Some(3));
+fn a_missing_sample_is_a_full_load_on_the_way_down_and_nothing_on_the_way_up() {
+    // Down: two at 10 % of their limit and one that may be at all of it: 1.2 of 3 at 50 % are 80 %, not 20 %.
+    assert_eq!(decided(&config(CPU), &with_cpu(&[Some(0.1), Some(0.1), None])).ok(), Some(3));
+    // Of two such it is more than the target: that would turn round, and is held.
+    assert_eq!(decided(&config(CPU), &with_cpu(&[Some(0.1), Some(0.1), None, None])).ok(), Some(4));
+    // How high another metric may be nobody knows, so it is at its target: (0.4 + 2) / 4 = 60 % of 4.
+    let queue = config(r#"{"metrics": [{"name": "queue", "target": 0.5}]}"#);
+    let mut shown = with_cpu(&[Some(0.1), Some(0.1), None, None]);
+    for series in &mut shown.metrics {
+        series.name = "queue".to_owned();
+    }
+    assert_eq!(decided(&queue, &shown).ok(), Some(3));
     // Up: two at 300 % and two unknown: 600 % of 4, not 300 % of 4.
     assert_eq!(decided(&config(CPU), &with_cpu(&[Some(1.5), Some(1.5), None, None])).ok(), Some(6));
     // What would turn round is held: one at 150 % and three at nothing is below the target.
