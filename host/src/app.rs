@@ -67,13 +67,16 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         Files::new(policy.folder.clone(), named_files(&policy), longest, Arc::<PolicyRegistry>::clone(&registry));
     // Before the first pass, whose workloads may have chosen what is in them.
     files.look(clock.now()).await;
-    registry.fetch_missing(clock.now()).await;
     for (setting, kind, choice) in [
         ("control.scaling_policy", PolicyKind::Scaling, &defaults.scaling),
         ("control.health_policy", PolicyKind::Health, &defaults.health),
     ] {
-        let checked = registry.check(kind, choice, clock.now()).await;
-        checked.with_context(|| format!("`{setting}` and its configuration"))?;
+        let Err(why) = registry.check(kind, choice, clock.now()).await else { continue };
+        if !registry.is_expected(&choice.name) {
+            return Err(why).with_context(|| format!("`{setting}` and its configuration"));
+        }
+        // What was pushed, or is fetched, may be another one by now, or away: containers are not left alone for that.
+        tracing::error!(setting, %why, "the default policy cannot be asked as windlass.toml has it");
     }
     let controller = Controller::begin(Parts {
         runtime: DockerRuntime::connect(&engine).await?,
@@ -110,8 +113,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let publishing = publisher.map(|publisher| tokio::spawn(publisher.run()));
     let fetching = tokio::spawn(async move {
         loop {
-            tokio::time::sleep(FETCH_AGAIN).await;
             fetched.fetch_missing(Clock::System.now()).await;
+            tokio::time::sleep(FETCH_AGAIN).await;
         }
     });
     tracing::info!(%address, instance = engine.instance, data_dir = %data_dir.display(), "listening");

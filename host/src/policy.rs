@@ -12,6 +12,7 @@ pub mod compile;
 pub mod component;
 pub mod contract;
 pub mod convert;
+mod description;
 pub mod engine;
 pub mod files;
 pub mod language;

@@ -67,8 +67,9 @@ impl Site {
         Ok(Self { engine, instance, folder, settings, environment, detached: false, runs: AtomicU32::new(0) })
     }
 
-    /// Adds a setting: `control.interval`, and its value as TOML writes it.
+    /// Sets a setting: `control.interval`, and its value as TOML writes it.
     pub fn set(mut self, key: &'static str, value: &str) -> Self {
+        self.settings.retain(|(known, _)| *known != key);
         self.settings.push((key, value.to_owned()));
         self
     }

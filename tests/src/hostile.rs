@@ -609,10 +609,32 @@ pub fn traps_configuring() -> Stub {
     Stub { configure: "(unreachable)".to_owned(), ..Stub::new(Kind::Scaling) }
 }
 
+/// Says that what it was shown is not enough to decide.
+pub fn knows_nothing() -> Stub {
+    Stub::new(Kind::Scaling).first(&stores(&[(256, 1), (264, 1), (268, 80), (272, 7)]))
+}
+
+/// Describes its configuration with this JSON Schema.
+pub fn has_schema(schema: &str) -> Stub {
+    let at = words(&[(152, 8_192), (156, schema.len() as u32)]);
+    let text = schema.replace('"', "\\\"");
+    Stub::new(Kind::Scaling).fields(&format!("{at} (data (i32.const 8192) \"{text}\")"))
+}
+
+/// A few lines that come to 2^40 when they are written out.
+fn doubling_schema() -> String {
+    let each = (1..=40).map(|at| {
+        let before = format!(r##"{{"$ref": "#/$defs/{}"}}"##, at - 1);
+        format!(r#""{at}": {{"allOf": [{before}, {before}]}}"#)
+    });
+    let all = each.collect::<Vec<_>>().join(", ");
+    format!(r##"{{"$defs": {{"0": {{}}, {all}}}, "$ref": "#/$defs/40"}}"##)
+}
+
 /// Every hostile component that the host's default limits must hold harmless.
 pub fn all() -> Vec<Hostile> {
     use Expect::{Harmless, Health, NotLoaded, Scaling};
-    use FailureKind::{Memory, Output, Refused, Time, Trap};
+    use FailureKind::{InsufficientData, Memory, Output, Refused, Time, Trap};
     let scaling = || Stub::new(Kind::Scaling);
     let health = || Stub::new(Kind::Health);
     let endless = "(loop $for_ever (br $for_ever))";
@@ -727,8 +749,8 @@ pub fn all() -> Vec<Hostile> {
         ),
         component(
             "insufficient-data",
-            scaling().first(&stores(&[(256, 1), (264, 1), (268, 80), (272, 7)])),
-            Scaling(Refused, "not enough facts to decide: as told"),
+            knows_nothing(),
+            Scaling(InsufficientData, "not enough facts to decide: as told"),
         ),
         component(
             "fails",
@@ -776,6 +798,22 @@ pub fn all() -> Vec<Hostile> {
         file("deep-types", deep_types(200_000), NotLoaded("it is not a valid component")),
         file("many-types", many_types(200_000), NotLoaded("it exports neither")),
         file("bare-component", wat::parse_str("(component)").expect("it is WAT"), NotLoaded("it exports neither")),
+        // Schemas, which the host applies
+        component(
+            "doubling-schema",
+            has_schema(&doubling_schema()),
+            NotLoaded("`config-schema` comes to more than 10000 values"),
+        ),
+        component(
+            "endless-schema",
+            has_schema(r##"{"properties": {"a": {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}}}"##),
+            NotLoaded("or refers to itself"),
+        ),
+        component(
+            "foreign-schema",
+            has_schema(r#"{"$ref": "http://127.0.0.1:1/schema.json"}"#),
+            NotLoaded("refers to `http://127.0.0.1:1/schema.json`; expected `#/`"),
+        ),
         // Links
         file(
             "no-manifest",

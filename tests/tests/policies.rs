@@ -8,8 +8,9 @@ use std::time::Duration;
 use windlass::model::facts::ScalingObservation;
 use windlass::model::settings::PolicyLimits;
 use windlass::model::{PolicyChoice, PolicyChoices, PolicyIdentity, Timestamp};
+use windlass::policy::cache::Cache;
 use windlass::policy::compile::Compiler;
-use windlass::policy::registry::{Defaults, LIVENESS, PolicyRegistry};
+use windlass::policy::registry::{BUILT_IN, Defaults, LIVENESS, PolicyRegistry};
 use windlass::policy::{CatalogueError, PolicyCatalogue, PolicyInfo, PolicySource, Push, ShadowPolicy};
 use windlass_tests::hostile::{self, Stub};
 use windlass_tests::policies::{self, choice, observation, push_of};
@@ -175,6 +176,35 @@ async fn until_newest_proved(registry: &PolicyRegistry) {
 }
 
 #[tokio::test]
+async fn what_fails_to_say_what_it_needs_is_set_back_too() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    push(&registry, &hostile::proposes(3)).await;
+    push(&registry, &hostile::traps_configuring()).await;
+    let chosen = PolicyChoices { scaling: vec![choice(NAME)], ..PolicyChoices::default() };
+    for _ in 0..3 {
+        let acting = registry.of(&chosen).scaling;
+        let needs = acting.requirements("{}", Timestamp(1)).await;
+        assert_eq!((acting.identity().revision, needs.is_err()), (2, true));
+    }
+    assert_eq!(decided(&registry).await, (1, 3));
+}
+
+#[tokio::test]
+async fn what_is_not_the_policys_fault_is_no_part_of_its_trial() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    push(&registry, &hostile::proposes(3)).await;
+    push(&registry, &hostile::knows_nothing()).await;
+    for _ in 0..30 {
+        let (policy, answer) = decide(&registry).await;
+        assert_eq!(policy.revision, 2);
+        assert_eq!(answer, Err("not enough facts to decide: as told".to_owned()));
+    }
+    assert!(!registry.find(NAME).expect("it is there").revisions[0].proved, "it decided nothing yet");
+}
+
+#[tokio::test]
 async fn two_bad_revisions_in_a_row_lead_back_to_the_good_one() {
     let data_dir = tempfile::tempdir().expect("a folder");
     let limits = PolicyLimits::default();
@@ -251,6 +281,73 @@ async fn a_component_that_was_altered_on_disk_does_not_act() {
     assert_eq!(decided(&registry).await, (1, 3));
     let why = registry.find(NAME).expect("it is there").revisions[0].quarantined.clone().expect("quarantined");
     assert!(why.contains("it was altered or damaged"), "{why}");
+    let told = registry.find(NAME).expect("it is there").events.remove(0);
+    assert_eq!(told.revision, 2);
+    assert!(told.what.starts_with("quarantined: it cannot be loaded any more: "), "{}", told.what);
+}
+
+#[tokio::test]
+async fn a_revision_that_does_not_load_on_a_slow_start_is_there_on_the_next() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let patient = PolicyLimits { manifest_time: Duration::from_secs(30), ..PolicyLimits::default() };
+    {
+        let registry = open(data_dir.path(), patient.clone()).await;
+        push(&registry, &hostile::proposes(3)).await;
+        push(&registry, &hostile::begins_slowly(300_000_000)).await;
+    }
+    {
+        let hasty = PolicyLimits { manifest_time: Duration::from_millis(50), ..PolicyLimits::default() };
+        let registry = open(data_dir.path(), hasty).await;
+        assert_eq!(decided(&registry).await, (1, 3));
+        let info = registry.find(NAME).expect("it is there");
+        assert_eq!((info.revisions[0].quarantined.as_ref(), info.events[0].revision), (None, 2));
+        let told = &info.events[0].what;
+        assert!(told.starts_with("passed over: it did not load this time: its function `describe` failed"), "{told}");
+    }
+    let registry = open(data_dir.path(), patient).await;
+    assert_eq!(registry.find(NAME).and_then(|info| info.acting), Some(2));
+}
+
+#[tokio::test]
+async fn nobodys_rollback_waits_for_what_is_compiled() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    push(&registry, &hostile::proposes(3)).await;
+    push(&registry, &hostile::proposes(4)).await;
+    let large = push_of("large", hostile::compiles_long(100, 4_000));
+    let pushing = registry.push(large);
+    tokio::pin!(pushing);
+    tokio::select! {
+        biased;
+        pushed = &mut pushing => panic!("it was compiled before the rollback was done: {pushed:?}"),
+        rolled_back = registry.roll_back(NAME, Timestamp(7)) => {
+            assert_eq!(rolled_back.expect("there is one before").acting, Some(1));
+        }
+    }
+    assert_eq!(pushing.await.expect("it is taken").acting, Some(1));
+}
+
+#[tokio::test]
+async fn what_is_compiled_goes_with_its_revision() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let begin = async || {
+        let compiler = Compiler::in_process().with_cache(Cache::open(data_dir.path()).expect("a cache"));
+        let limits = PolicyLimits { revisions_kept: 2, ..PolicyLimits::default() };
+        let opened = PolicyRegistry::open(limits, compiler, Defaults::default(), Some(data_dir.path()));
+        opened.await.expect("it opens")
+    };
+    let compiled = || fs::read_dir(data_dir.path().join("compiled")).expect("a folder").count();
+    {
+        let registry = begin().await;
+        for replicas in 1..=5 {
+            push(&registry, &hostile::proposes(replicas)).await;
+        }
+        assert_eq!(compiled(), BUILT_IN.len() + 2);
+    }
+    // As an older version of the engine leaves them.
+    fs::write(data_dir.path().join("compiled/00-00.cwasm"), b"old").expect("written");
+    let registry = begin().await;
+    assert_eq!((compiled(), decided(&registry).await), (BUILT_IN.len() + 2, (5, 5)));
 }
 
 #[tokio::test]

@@ -48,6 +48,8 @@ async fn a_policy_is_pushed_chosen_swapped_and_rolled_back_while_windlass_runs()
         }
       ],
       "failures": {
+        "busy": 0,
+        "insufficient-data": 0,
         "link": 0,
         "memory": 0,
         "output": 0,
@@ -600,5 +602,44 @@ async fn what_cannot_be_pushed_or_chosen_is_told_with_its_reasons() -> anyhow::R
     // Nothing came of any of it.
     let shown = windlass.get(&format!("/images/{image}")).await.ok();
     assert!(shown["desired"]["scaling_policy"].is_null() && shown["desired"]["health_policy"].is_null(), "{shown}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_default_policy_that_is_broken_or_away_does_not_keep_windlass_from_its_containers() -> anyhow::Result<()> {
+    let site = Site::new("broken-default").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    push(&windlass, &hostile::traps_configuring()).await;
+    windlass.post("/start/container", start_body(image, 2, 5)).await.ok();
+    windlass.kill()?;
+    for id in site.engine().running(site.instance()).await? {
+        site.engine().remove(&id).await;
+    }
+    // And a registry that takes the connection and never answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let source = format!("\"oci://{}/team/other:1\"", silent.local_addr()?);
+    let site = site
+        .set("control.scaling_policy", "\"queue\"")
+        .set("control.health_policy", "\"other\"")
+        .set("policies.other.source", &source);
+    let windlass = site.start().await?;
+    running(&site, 2).await;
+    let log = windlass.log();
+    assert!(log.contains("the default policy cannot be asked as windlass.toml has it"), "{log}");
+    // The one that gives no answer is set back after its trial.
+    eventually("the built-in policy to stand in", LIMIT, async || {
+        windlass.post(&format!("/images/{image}/reconcile"), json!({})).await.ok();
+        let shown = windlass.get(&format!("/images/{image}")).await.ok();
+        let name = &shown["last_pass"]["scaling_policy"]["name"];
+        if name == "min-max" { Ok(()) } else { Err(shown["last_pass"]["reason"].to_string()) }
+    })
+    .await;
+    drop(windlass);
+    // What nobody ever pushed, and nothing brings, is a slip of the pen.
+    let site = site.set("control.scaling_policy", "\"min-mx\"");
+    let (_, said) = site.refuse(&["--listen", "127.0.0.1:0"]).await?;
+    assert!(said.contains("`control.scaling_policy` and its configuration"), "{said}");
+    assert!(said.contains("there is no scaling policy `min-mx`; there are: "), "{said}");
     Ok(())
 }

@@ -137,6 +137,18 @@ async fn a_file_named_one_by_one_is_taken_and_what_keeps_it_is_told() {
     let problem = registry.find(NAME).expect("it acts on").source_problem.expect("it is told");
     assert!(problem.contains("cannot take `") && problem.contains("is text, not a WebAssembly component"), "{problem}");
     assert_eq!(decided(&registry).await, (1, 3));
+    // What somebody pushed since holds until the file changes, after a restart too.
+    fs::write(&named, hostile::proposes(3).build()).expect("written");
+    push(&registry, NAME, hostile::proposes(7).build()).await;
+    drop((registry, watched));
+    let registry = plain(data_dir.path()).await;
+    let named_files = BTreeMap::from([(NAME.to_owned(), named.clone())]);
+    let mut watched = Files::new(None, named_files, 1 << 20, Arc::<PolicyRegistry>::clone(&registry));
+    watched.look(LATER).await;
+    assert_eq!(decided(&registry).await, (2, 7));
+    fs::write(&named, hostile::proposes(4).build()).expect("written");
+    watched.look(LATER).await;
+    assert_eq!(decided(&registry).await, (3, 4));
 }
 
 #[tokio::test]
@@ -179,7 +191,8 @@ async fn a_deleted_policy_is_gone_with_its_components_and_after_a_restart() {
     let data_dir = tempfile::tempdir().expect("a folder");
     let source = Some(PolicyOrigin::File("other.wasm".into()));
     let named = BTreeMap::from([("other".to_owned(), NamedPolicy { source, ..NamedPolicy::default() })]);
-    let settings = PolicySettings { named, ..PolicySettings::default() };
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = PolicySettings { named, folder: Some(folder.path().to_owned()), ..PolicySettings::default() };
     let components = || {
         let entries = fs::read_dir(data_dir.path().join("policies")).expect("a folder").flatten();
         entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "wasm")).count()
@@ -195,6 +208,10 @@ async fn a_deleted_policy_is_gone_with_its_components_and_after_a_restart() {
         assert!(matches!(registry.remove("min-max").await, Err(CatalogueError::Conflict(_))));
         let refused = registry.remove("other").await.expect_err("its source would bring it back").to_string();
         assert_eq!(refused, "`other` has a source in windlass.toml, which would bring it back");
+        push(&registry, "third", hostile::proposes(6).build()).await;
+        fs::write(folder.path().join("third.wasm"), hostile::proposes(6).build()).expect("written");
+        let refused = registry.remove("third").await.expect_err("its file would bring it back").to_string();
+        assert!(refused.ends_with("third.wasm, which would bring it back; remove that first"), "{refused}");
     }
     let registry = open(data_dir.path(), settings, Defaults::default()).await;
     assert!(registry.find(NAME).is_none() && registry.find("other").is_some());

@@ -6,6 +6,8 @@
 use hmac::{Hmac, KeyInit, Mac};
 use rustix::process::geteuid;
 use sha2::Sha256;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -98,6 +100,15 @@ impl Cache {
         }
         Arc::unwrap_or_clone(code)
     }
+
+    /// Removes every other entry; a failure costs only room.
+    pub(super) async fn keep_only(&self, names: BTreeSet<String>) {
+        let inner = Arc::clone(&self.inner);
+        let removed = tokio::task::spawn_blocking(move || inner.keep_only(&names)).await;
+        if let Err(error) = removed.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            tracing::warn!(%error, "cannot remove what was compiled of policies that are gone");
+        }
+    }
 }
 
 impl Inner {
@@ -130,6 +141,17 @@ impl Inner {
         }
         entry.drain(..CODE_BYTES);
         Some(entry)
+    }
+
+    fn keep_only(&self, names: &BTreeSet<String>) -> io::Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let is_other = |stem: &OsStr| stem.to_str().is_none_or(|name| !names.contains(name));
+            if path.extension().is_some_and(|it| it == "cwasm") && path.file_stem().is_some_and(is_other) {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
     }
 
     fn save(&self, name: &str, code: &[u8]) -> io::Result<()> {

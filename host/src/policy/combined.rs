@@ -5,6 +5,7 @@
 
 use super::ScalingPolicy;
 use crate::model::facts::{MetricRequest, ScalingDecision, ScalingObservation};
+use crate::model::metric::BuiltIn;
 use crate::model::{MemoryOwner, PolicyFailure, PolicyIdentity, Timestamp};
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -67,15 +68,31 @@ impl ScalingPolicy for Combined {
 
     async fn requirements(&self, _config: &str, now: Timestamp) -> Result<Vec<MetricRequest>, PolicyFailure> {
         let mut all: Vec<MetricRequest> = Vec::new();
+        let mut failures = Vec::new();
         for (policy, config) in &self.parts {
-            for request in policy.requirements(config, now).await? {
+            let mut requests = match policy.requirements(config, now).await {
+                Ok(requests) => requests,
+                // The others are not blind for it; that it does not answer is told when it is to decide.
+                Err(failure) => {
+                    failures.push(failure);
+                    continue;
+                }
+            };
+            // One that needs nothing measured has its say when nothing is.
+            if requests.is_empty() {
+                requests.push(MetricRequest { name: BuiltIn::ReadyReplicas.name().to_owned(), window: 0 });
+            }
+            for request in requests {
                 match all.iter_mut().find(|known| known.name == request.name) {
                     Some(known) => known.window = known.window.max(request.window),
                     None => all.push(request),
                 }
             }
         }
-        Ok(all)
+        match failures.pop() {
+            Some(failure) if failures.len() + 1 == self.parts.len() => Err(failure),
+            _ => Ok(all),
+        }
     }
 
     async fn decide(&self, _config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
@@ -186,7 +203,11 @@ mod tests {
         }
 
         async fn requirements(&self, _: &str, _: Timestamp) -> Result<Vec<MetricRequest>, PolicyFailure> {
-            Ok(vec![MetricRequest { name: self.metric.to_owned(), window: 1_000 }])
+            match self.metric {
+                "mute" => Err(PolicyFailure::new(FailureKind::Trap, "unreachable")),
+                "nothing" => Ok(Vec::new()),
+                name => Ok(vec![MetricRequest { name: name.to_owned(), window: 1_000 }]),
+            }
         }
 
         async fn decide(&self, _: &str, shown: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
@@ -256,6 +277,19 @@ mod tests {
         let told = asked([Ok(1), Err(())]).await.expect("one answered");
         assert_eq!(told.reason, "`a` wants 1 (so); `b` gave no answer (trap: unreachable), so nothing shrinks");
         assert_eq!(asked([Ok(3), Ok(2)]).await.map(|decision| decision.evaluate_after), Ok(Some(2)));
+    }
+
+    #[tokio::test]
+    async fn one_that_does_not_say_what_it_needs_leaves_the_others_theirs() {
+        let needs = async |parts: &[&'static str]| {
+            let parts = parts.iter().map(|name| (scripted(name, Ok(1)) as Arc<dyn ScalingPolicy>, "{}".to_owned()));
+            let all = Combined::new(parts.collect()).requirements("", Timestamp(0)).await;
+            all.map(|all| all.into_iter().map(|request| request.name).collect::<Vec<_>>()).map_err(|it| it.reason)
+        };
+        assert_eq!(needs(&["a", "mute", "b"]).await, Ok(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(needs(&["mute", "mute"]).await, Err("unreachable".to_owned()));
+        // One that needs nothing measured decides when nothing is.
+        assert_eq!(needs(&["a", "nothing"]).await, Ok(vec!["a".to_owned(), "ready-replicas".to_owned()]));
     }
 
     #[tokio::test]

@@ -94,11 +94,13 @@ impl Compiler {
         component: &Arc<[u8]>,
         digest: &str,
     ) -> Result<Vec<u8>, CompileError> {
+        let name = entry(engine, digest);
+        // What is kept waits for nobody else's compiling.
+        if let Some(code) = self.kept(&name).await {
+            return Ok(code);
+        }
         let _one_at_a_time = self.gate.lock().await;
-        let name = format!("{digest}-{:016x}", engine.compatibility());
-        if let Some(cache) = &self.cache
-            && let Some(code) = cache.load(name.clone()).await
-        {
+        if let Some(code) = self.kept(&name).await {
             return Ok(code);
         }
         let code = match &self.mode {
@@ -117,6 +119,22 @@ impl Compiler {
         }
         Ok(code)
     }
+
+    async fn kept(&self, name: &str) -> Option<Vec<u8>> {
+        self.cache.as_ref()?.load(name.to_owned()).await
+    }
+
+    /// Lets go of what is kept of other components than those of these digests, in hexadecimal, or for other engines.
+    pub(super) async fn keep_only(&self, engine: &PolicyEngine, digests: impl Iterator<Item = &str>) {
+        if let Some(cache) = &self.cache {
+            cache.keep_only(digests.map(|digest| entry(engine, digest)).collect()).await;
+        }
+    }
+}
+
+/// The name of what is kept of a component for an engine.
+fn entry(engine: &PolicyEngine, digest: &str) -> String {
+    format!("{digest}-{:016x}", engine.compatibility())
 }
 
 impl std::fmt::Debug for Compiler {

@@ -6,23 +6,27 @@ use super::convert::{wit_health, wit_manifest, wit_scaling};
 use super::engine::PolicyEngine;
 use super::link::{self, LinkProblem, Links};
 use super::store::{CallLog, CallState, CallUsage, Randomness, failure, time_exceeded};
-use super::{HealthPolicy, ScalingPolicy};
+use super::{HealthPolicy, ScalingPolicy, description, schema};
 use crate::model::PolicyKind;
 use crate::model::facts::{
     Description, HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation,
 };
 use crate::model::settings::PolicyLimits;
-use crate::model::{FailureKind, PolicyChoice, PolicyFailure, PolicyIdentity, Timestamp};
+use crate::model::{FailureKind, PolicyFailure, PolicyIdentity, Timestamp};
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift};
 use wasmtime::{Engine, Store};
+
+/// Configurations under which the needs of a policy are remembered.
+const NEEDS_KEPT: usize = 1_024;
 
 /// A file is no policy, and why. The sentences are for its author.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +34,18 @@ use wasmtime::{Engine, Store};
 pub struct LoadError {
     /// Everything found wrong; never empty.
     pub problems: Vec<LoadProblem>,
+}
+
+impl LoadError {
+    /// Whether it may load another time as it is: it took too long, or compiling it did not come to its end.
+    pub(super) fn may_pass(&self) -> bool {
+        let may_pass = |problem: &LoadProblem| match problem {
+            LoadProblem::Compile(error) => !matches!(error, CompileError::Invalid(_)),
+            LoadProblem::Manifest(failure) => matches!(failure.kind, FailureKind::Time | FailureKind::Busy),
+            _ => false,
+        };
+        self.problems.iter().all(may_pass)
+    }
 }
 
 fn sentences(problems: &[LoadProblem]) -> String {
@@ -146,6 +162,8 @@ pub struct PolicyComponent {
     failures: FailureCounts,
     /// Its places among the calls in flight.
     share: Semaphore,
+    /// What it said it needs, by configuration: it is asked once under each.
+    needs: Mutex<BTreeMap<String, Vec<MetricRequest>>>,
 }
 
 impl PolicyComponent {
@@ -211,12 +229,18 @@ impl PolicyComponent {
             size_bytes,
             failures: FailureCounts::default(),
             share: engine.share(),
+            needs: Mutex::default(),
         };
         let described = policy.describe().await;
         described.log.trace(name.unwrap_or("a policy being loaded"));
         let description = described.answer.map_err(|failure| one(LoadProblem::Manifest(failure)))?;
-        let problems = check_description(&description);
+        let (description, problems) = beside(move || {
+            let problems = description::problems(&description);
+            (description, problems)
+        })
+        .await?;
         if !problems.is_empty() {
+            let problems = problems.into_iter().map(LoadProblem::Description).collect();
             return Err(LoadError { problems });
         }
         policy.identity.name = name.unwrap_or(&description.name).to_owned();
@@ -276,6 +300,13 @@ impl PolicyComponent {
     /// How often its calls failed since it was loaded.
     pub fn failures(&self) -> &FailureCounts {
         &self.failures
+    }
+
+    /// What its schema finds wrong with a configuration, JSON text: (JSON pointer, what is wrong there).
+    pub async fn schema_problems(&self, config: &str) -> Vec<(String, String)> {
+        let (schema, config) = (self.description.config_schema.clone(), config.to_owned());
+        let checked = beside(move || schema::check(&schema, &config)).await;
+        checked.unwrap_or_else(|error| vec![(String::new(), error.to_string())])
     }
 
     /// Asks it to check a configuration and to say what it needs under it. `now` is what its clocks show.
@@ -463,9 +494,19 @@ impl ScalingPolicy for PolicyComponent {
     }
 
     async fn requirements(&self, config: &str, now: Timestamp) -> Result<Vec<MetricRequest>, PolicyFailure> {
+        let kept = || self.needs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = kept().get(config) {
+            return Ok(known.clone());
+        }
         let called = self.configure(config, now).await;
         called.log.trace(&self.identity.name);
-        called.answer
+        let requests = called.answer?;
+        let mut kept = kept();
+        if kept.len() >= NEEDS_KEPT {
+            kept.clear();
+        }
+        kept.insert(config.to_owned(), requests.clone());
+        Ok(requests)
     }
 
     async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
@@ -562,37 +603,6 @@ fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     unsafe {
         Component::deserialize(engine, code)
     }
-}
-
-fn check_description(description: &Description) -> Vec<LoadProblem> {
-    let mut problems = Vec::new();
-    let mut wrong = |why: String| problems.push(LoadProblem::Description(why));
-    let Description { name, version, summary, config_schema } = description;
-    if !PolicyChoice::is_name(name) {
-        wrong(format!(
-            "`name` is `{}`; expected 1 to 63 lower-case letters, digits and hyphens",
-            convert::excerpt(name)
-        ));
-    }
-    let core = version.split(['-', '+']).next().unwrap_or_default();
-    let numbers: Vec<&str> = core.split('.').collect();
-    let is_number = |text: &&str| text.parse::<u64>().is_ok() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if numbers.len() != 3 || !numbers.iter().all(is_number) || version.len() > 64 {
-        wrong(format!("`version` is `{}`; expected a semantic version such as `1.0.0`", convert::excerpt(version)));
-    }
-    if summary.len() > 1_024 {
-        wrong(format!("`summary` has {} bytes; expected one line of at most 1024", summary.len()));
-    }
-    match serde_json::from_str::<serde_json::Value>(config_schema) {
-        Ok(schema @ (serde_json::Value::Object(_) | serde_json::Value::Bool(_))) => {
-            if let Err(why) = super::schema::compile(&schema) {
-                wrong(format!("`config-schema` is not a JSON Schema: {why}"));
-            }
-        }
-        Ok(_) => wrong("`config-schema` is not a JSON Schema: expected a JSON object".to_owned()),
-        Err(error) => wrong(format!("`config-schema` is not JSON: {error}")),
-    }
-    problems
 }
 
 /// SHA-256 of these bytes in hexadecimal.

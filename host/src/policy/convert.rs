@@ -242,12 +242,14 @@ pub(super) fn metric_requests(requirements: wit_manifest::Requirements) -> Vec<f
 
 /// A policy's own error as a failure of kind `refused`.
 pub(super) fn refusal(error: &wit_types::PolicyError) -> PolicyFailure {
-    let reason = match error {
-        wit_types::PolicyError::InvalidConfig(why) => format!("its configuration is wrong: {}", excerpt(why)),
-        wit_types::PolicyError::InsufficientData(why) => format!("not enough facts to decide: {}", excerpt(why)),
-        wit_types::PolicyError::Failed(why) => format!("it failed: {}", excerpt(why)),
+    let (kind, what, why) = match error {
+        wit_types::PolicyError::InvalidConfig(why) => (FailureKind::Refused, "its configuration is wrong", why),
+        wit_types::PolicyError::InsufficientData(why) => {
+            (FailureKind::InsufficientData, "not enough facts to decide", why)
+        }
+        wit_types::PolicyError::Failed(why) => (FailureKind::Refused, "it failed", why),
     };
-    PolicyFailure::new(FailureKind::Refused, reason)
+    PolicyFailure::new(kind, format!("{what}: {}", excerpt(why)))
 }
 
 fn check_memory(memory: &[u8], limits: &PolicyLimits) -> Result<(), PolicyFailure> {

@@ -132,7 +132,7 @@ impl PolicyEngine {
     /// A place among the calls in flight, within a policy's share of them. The wait is not the policy's time.
     ///
     /// # Errors
-    /// A failure of kind `time` after one second without a place.
+    /// A failure of kind `busy` after one second without a place.
     pub(super) async fn place<'a>(
         &'a self,
         share: &'a Semaphore,
@@ -150,7 +150,7 @@ async fn wait_for<'a>(places: &'a Semaphore, what: &str) -> Result<SemaphorePerm
         Ok(Ok(place)) => Ok(place),
         _ => {
             let reason = format!("as many other {what} as may be were in flight for {} ms", WAIT_FOR_PLACE.as_millis());
-            Err(PolicyFailure::new(FailureKind::Time, reason))
+            Err(PolicyFailure::new(FailureKind::Busy, reason))
         }
     }
 }

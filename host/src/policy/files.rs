@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 /// Time between two looks; a file that changed within it may still be being written.
 const LOOK: Duration = Duration::from_secs(2);
@@ -62,8 +62,8 @@ impl Files {
     }
 
     /// Takes what is new. A file is taken when it has stood still since the last look or for the time between two;
-    /// one that is the newest revision of its name already, acting or not, is left: a rollback holds until the
-    /// file changes. What cannot be taken is told once, and left until it changes.
+    /// one that is the newest revision of its name already, acting or not, or is as it was when it was taken last, is
+    /// left: a rollback, and a push since, hold until the file changes. What cannot be taken is told once, and left until it changes.
     pub async fn look(&mut self, now: Timestamp) {
         let mut files: BTreeMap<String, io::Result<File>> = BTreeMap::new();
         match self.folder.as_deref().map(list).transpose() {
@@ -89,7 +89,7 @@ impl Files {
 
     async fn look_at(&self, name: &str, file: File, before: Option<Seen>, now: Timestamp) -> Seen {
         let before = before.filter(|before| before.file.as_ref() == Some(&file));
-        let age = now.since(Timestamp::default().plus(file.modified.duration_since(UNIX_EPOCH).unwrap_or_default()));
+        let age = now.since(file.modified.into());
         let is_still = before.is_some() || age >= LOOK;
         let done = before.is_some_and(|before| before.done);
         if is_still && !done {
@@ -126,11 +126,14 @@ impl Files {
         digest: &str,
         now: Timestamp,
     ) -> Result<(), CatalogueError> {
-        let newest = self.policies.find(name).and_then(|known| known.revisions.into_iter().next());
-        if newest.is_some_and(|newest| newest.digest == digest) {
+        let by = format!("the file {}", path.display());
+        let known = self.policies.find(name).map(|known| known.revisions).unwrap_or_default();
+        let is_newest = known.first().is_some_and(|newest| newest.digest == digest);
+        // As it was taken last, and somebody pushed another revision since: that one holds until the file changes.
+        let is_as_taken = known.iter().find(|one| one.loaded_by == by).is_some_and(|last| last.digest == digest);
+        if is_newest || is_as_taken {
             return Ok(());
         }
-        let by = format!("the file {}", path.display());
         let component = component.into();
         let push = Push { name: name.to_owned(), component, by, reset_memory: false, candidate: false, at: now };
         self.policies.push(push).await.map(drop)

@@ -18,7 +18,8 @@ use crate::model::{PolicyChoice, PolicyKind, Timestamp};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 /// Name of the built-in scaling policy.
 pub const DEFAULT_SCALING: &str = "min-max";
@@ -31,6 +32,9 @@ pub const MIN_MAX: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/min-max.was
 
 /// The component of the default health policy.
 pub const LIVENESS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/liveness.wasm"));
+
+/// How often a stored revision is loaded that fails for what may pass.
+const LOAD_TRIES: u32 = 3;
 
 /// Every policy that is built in: (name, component).
 pub const BUILT_IN: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/built_in.rs"));
@@ -98,7 +102,8 @@ impl PolicyRegistry {
     /// Loads the built-in policies, and those pushed earlier if a data directory is named; `compiler` should
     /// keep what it compiles, for the next start.
     ///
-    /// A pushed revision that does not load any more is quarantined, and the one before it acts.
+    /// Where a pushed revision does not load, the one before it acts, and an event of the policy says why; one that
+    /// never will, because it was altered or is no policy of this host any more, is quarantined.
     ///
     /// # Errors
     /// When the engine cannot be set up, a built-in policy does not load or the data directory cannot be read.
@@ -134,20 +139,22 @@ impl PolicyRegistry {
             source_problems: Mutex::default(),
             oci: None,
         };
+        let now = Timestamp::from(SystemTime::now());
         for (name, shelved) in shelved.unwrap_or_default() {
             let pushed = Pushed::new(&name, shelved.kind, &registry.names, &registry.limits_of(&name));
             let mut state = State::stored(shelved.revisions, shelved.events);
             if let Some(acting) = shelved.acting {
-                registry.bring_back(&pushed, &mut state, Some(acting + 1)).await;
+                registry.bring_back(&pushed, &mut state, Some(acting + 1), now).await;
             }
             let candidate = state.revisions.iter().find(|revision| Some(revision.number) == shelved.candidate).cloned();
             if let Some(revision) = candidate {
-                state.candidate = registry.load_or_quarantine(&pushed, &mut state, &revision).await;
+                state.candidate = registry.load_or_tell(&pushed, &mut state, &revision, now).await;
             }
             // There is nothing of it yet.
             pushed.change(|now| *now = state);
             registry.names.insert(&pushed);
         }
+        registry.forget_compiled().await;
         Ok(registry)
     }
 
@@ -162,16 +169,31 @@ impl PolicyRegistry {
     pub async fn fetch_missing(&self, at: Timestamp) {
         for (name, named) in &self.settings.named {
             let Some(origin @ PolicyOrigin::Oci(_)) = &named.source else { continue };
-            let prefix = change::fetched_from(origin, "");
-            let was_fetched = self.names.get(name).is_some_and(|pushed| {
-                pushed.state().revisions.iter().any(|revision| revision.loaded_by.starts_with(&prefix))
-            });
-            if was_fetched {
+            let revisions = self.names.get(name).map(|pushed| pushed.state().revisions).unwrap_or_default();
+            // What was fetched last: the reference may have been another one in the meantime.
+            let mut fetched = revisions.iter().rev().filter(|one| one.loaded_by.starts_with(PolicyOrigin::OCI));
+            if fetched.next().is_some_and(|last| last.loaded_by.starts_with(&change::fetched_from(origin, ""))) {
                 continue;
             }
             // Told there, and tried again.
             let _told = self.refresh(name, at).await;
         }
+    }
+
+    /// Whether a policy of this name was pushed, or has a source that will bring it.
+    pub fn is_expected(&self, name: &str) -> bool {
+        let has_source = self.settings.named.get(name).is_some_and(|named| named.source.is_some());
+        has_source || self.names.get(name).is_some()
+    }
+
+    /// Lets go of what is compiled of revisions that are gone.
+    async fn forget_compiled(&self) {
+        let pushed = self.names.policies.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let revisions = pushed.values().flat_map(|pushed| pushed.state().revisions).map(|revision| revision.digest);
+        let built_in = self.built_in.values().map(|policy| policy.identity().digest.clone());
+        let kept: Vec<String> = revisions.chain(built_in).collect();
+        let digests = kept.iter().map(|digest| digest.trim_start_matches("sha256:"));
+        self.compiler.keep_only(&self.engine, digests).await;
     }
 
     /// The engine the policies run on.
@@ -215,12 +237,18 @@ impl PolicyRegistry {
         })
     }
 
-    /// Lets the newest good revision older than `than` act, in `state`; one that does not load is quarantined
-    /// there. One on trial has the next good one loaded behind it. None: there is none.
-    async fn bring_back(&self, pushed: &Arc<Pushed>, state: &mut State, than: Option<u32>) -> Option<u32> {
+    /// Lets the newest good revision older than `than` act, in `state`; one that does not load is passed over. One on
+    /// trial has the next good one loaded behind it. None: there is none.
+    async fn bring_back(
+        &self,
+        pushed: &Arc<Pushed>,
+        state: &mut State,
+        than: Option<u32>,
+        at: Timestamp,
+    ) -> Option<u32> {
         let mut found: Vec<Arc<Watched>> = Vec::new();
         for revision in state.good_before(than) {
-            let Some(watched) = self.load_or_quarantine(pushed, state, &revision).await else { continue };
+            let Some(watched) = self.load_or_tell(pushed, state, &revision, at).await else { continue };
             found.push(watched);
             if revision.proved || found.len() == 2 {
                 break;
@@ -233,20 +261,25 @@ impl PolicyRegistry {
         Some(number)
     }
 
-    async fn load_or_quarantine(
+    async fn load_or_tell(
         &self,
         pushed: &Arc<Pushed>,
         state: &mut State,
         revision: &RevisionInfo,
+        at: Timestamp,
     ) -> Option<Arc<Watched>> {
-        match self.load_stored(pushed, state, revision).await {
-            Ok(watched) => Some(watched),
-            Err(why) => {
-                tracing::error!(policy = pushed.name, revision = revision.number, why, "cannot be loaded any more");
-                state.quarantine(revision.number, format!("it cannot be loaded any more: {why}"));
-                None
-            }
+        let NotLoaded { why, is_final } = match self.load_stored(pushed, state, revision).await {
+            Ok(watched) => return Some(watched),
+            Err(not_loaded) => not_loaded,
+        };
+        tracing::error!(policy = pushed.name, revision = revision.number, why, is_final, "the revision does not load");
+        if is_final {
+            state.quarantine(revision.number, format!("it cannot be loaded any more: {why}"));
+            state.happened(at, revision.number, format!("quarantined: it cannot be loaded any more: {why}"));
+        } else {
+            state.happened(at, revision.number, format!("passed over: it did not load this time: {why}"));
         }
+        None
     }
 
     async fn load_stored(
@@ -254,7 +287,7 @@ impl PolicyRegistry {
         pushed: &Arc<Pushed>,
         state: &State,
         revision: &RevisionInfo,
-    ) -> Result<Arc<Watched>, String> {
+    ) -> Result<Arc<Watched>, NotLoaded> {
         let mut loaded = [&state.acting, &state.before, &state.candidate].into_iter().flatten();
         if let Some(watched) = loaded.find(|watched| watched.number() == revision.number) {
             return Ok(Arc::clone(watched));
@@ -264,9 +297,16 @@ impl PolicyRegistry {
             Some(shelf) => shelf.component(&digest),
             None => Err(io::Error::other("it was not kept")),
         });
-        let bytes = read.await.map_err(|error| error.to_string())?;
-        let loaded = self.load(&pushed.name, Arc::from(bytes)).await;
-        let component = loaded.map_err(|error| error.to_string())?;
+        let bytes: Arc<[u8]> = read.await.map_err(|error| NotLoaded::unread(&error))?.into();
+        let mut tries = 1;
+        let component = loop {
+            match self.load(&pushed.name, Arc::clone(&bytes)).await {
+                Ok(component) => break component,
+                // A machine that has just begun is slow.
+                Err(error) if error.may_pass() && tries < LOAD_TRIES => tries += 1,
+                Err(error) => return Err(NotLoaded { why: error.to_string(), is_final: !error.may_pass() }),
+            }
+        };
         Ok(Watched::new(component.with_revision(revision.number, revision.memory_since), pushed))
     }
 
@@ -313,12 +353,30 @@ impl PolicyRegistry {
         state: State,
         component: Option<(String, Arc<[u8]>)>,
     ) -> Result<PolicyInfo, CatalogueError> {
-        let (names, next) = (Arc::clone(&self.names), Arc::clone(pushed));
+        let (names, next, is_new) = (Arc::clone(&self.names), Arc::clone(pushed), component.is_some());
         let committed = blocking(move || {
             names.commit(&next, state, component.as_ref().map(|(digest, bytes)| (digest.as_str(), bytes.as_ref())))
         });
         committed.await.map_err(|error| CatalogueError::Disk(error.to_string()))?;
+        if is_new {
+            self.forget_compiled().await;
+        }
         Ok(pushed_info(pushed))
+    }
+}
+
+/// Why a stored revision does not load.
+struct NotLoaded {
+    why: String,
+    /// It never will, as it is.
+    is_final: bool,
+}
+
+impl NotLoaded {
+    fn unread(error: &io::Error) -> Self {
+        // Gone, or not what was stored; what else keeps a file from being read may pass.
+        let is_final = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData);
+        Self { why: error.to_string(), is_final }
     }
 }
 

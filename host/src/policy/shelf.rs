@@ -72,7 +72,8 @@ impl Shelf {
         if digest_of(&bytes) == digest {
             Ok(bytes)
         } else {
-            Err(io::Error::other(format!("what is stored as `{digest}` has another digest: it was altered or damaged")))
+            let why = format!("what is stored as `{digest}` has another digest: it was altered or damaged");
+            Err(io::Error::new(io::ErrorKind::InvalidData, why))
         }
     }
 

@@ -30,6 +30,9 @@ impl Watched {
     /// Counts an answer towards the trial, and passes it on.
     fn noted<T>(&self, at: Timestamp, answer: Result<T, PolicyFailure>) -> Result<T, PolicyFailure> {
         let Some(pushed) = self.pushed.upgrade() else { return answer };
+        if answer.as_ref().is_err_and(|failure| !failure.is_of_the_policy()) {
+            return answer;
+        }
         let Some(verdict) = self.trial.count(answer.as_ref().err(), pushed.limits()) else { return answer };
         let number = self.number();
         // One that is set back is not asked again. That another proved itself changes no call, so none waits for it.
@@ -59,7 +62,9 @@ impl ScalingPolicy for Watched {
     }
 
     async fn requirements(&self, config: &str, now: Timestamp) -> Result<Vec<MetricRequest>, PolicyFailure> {
-        self.component.requirements(config, now).await
+        let answer = self.component.requirements(config, now).await;
+        // One call of a trial is one decision, or what kept it from being asked.
+        if answer.is_err() { self.noted(now, answer) } else { answer }
     }
 
     async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {

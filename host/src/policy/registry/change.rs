@@ -7,7 +7,6 @@ use crate::policy::catalogue::{CatalogueError, ChoiceError, PolicyCatalogue, Pol
 use crate::policy::component::PolicyComponent;
 use crate::policy::listing::{built_in_info, pushed_info};
 use crate::policy::pushed::Pushed;
-use crate::policy::schema;
 use crate::policy::shelf::digest_of;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -36,6 +35,17 @@ impl PolicyRegistry {
         }
         let component = fetched.component.into();
         self.push(Push { name: name.to_owned(), component, by, reset_memory: false, candidate: false, at }).await
+    }
+
+    /// The policy, where what is pushed is there already.
+    fn is_there(&self, push: &Push, digest: &str) -> Result<Option<PolicyInfo>, CatalogueError> {
+        let known = self.names.get(&push.name);
+        if push.candidate && known.as_ref().is_none_or(|pushed| pushed.asked().acting.is_none()) {
+            let detail = format!("no revision of `{}` acts that a candidate could be compared with", push.name);
+            return Err(CatalogueError::Conflict(detail));
+        }
+        let there = known.filter(|known| !push.reset_memory && known.state().is_there(digest, push.candidate));
+        Ok(there.map(|pushed| pushed_info(&pushed)))
     }
 }
 
@@ -103,23 +113,19 @@ impl PolicyCatalogue for PolicyRegistry {
             let detail = format!("`{}` is built in; push under another name and assign that one", push.name);
             return Err(CatalogueError::Conflict(detail));
         }
-        let _one_at_a_time = self.changing.lock().await;
-        let known = self.names.get(&push.name);
         let digest = digest_of(&push.component);
-        if push.candidate && known.as_ref().is_none_or(|pushed| pushed.asked().acting.is_none()) {
-            let detail = format!("no revision of `{}` acts that a candidate could be compared with", push.name);
-            return Err(CatalogueError::Conflict(detail));
+        if let Some(there) = self.is_there(&push, &digest)? {
+            return Ok(there);
         }
-        if let Some(pushed) = &known
-            && !push.reset_memory
-            && pushed.state().is_there(&digest, push.candidate)
-        {
-            return Ok(pushed_info(pushed));
-        }
+        // Compiling takes long: nobody's rollback waits for it.
         let component = self.load(&push.name, Arc::clone(&push.component)).await;
         let component = component
             .map_err(|error| CatalogueError::Component(error.problems.iter().map(ToString::to_string).collect()))?;
-        let pushed = match known {
+        let _one_at_a_time = self.changing.lock().await;
+        if let Some(there) = self.is_there(&push, &digest)? {
+            return Ok(there);
+        }
+        let pushed = match self.names.get(&push.name) {
             Some(pushed) if pushed.kind != component.kind() => {
                 let detail =
                     format!("`{}` is a {} policy and this is a {} policy", push.name, pushed.kind, component.kind());
@@ -156,7 +162,7 @@ impl PolicyCatalogue for PolicyRegistry {
             return Ok(pushed_info(&pushed));
         }
         let watched = self.load_stored(&pushed, &state, &revision).await.map_err(|why| {
-            CatalogueError::Conflict(format!("revision {number} of `{name}` cannot be loaded any more: {why}"))
+            CatalogueError::Conflict(format!("revision {number} of `{name}` does not load: {}", why.why))
         })?;
         if state.candidate.as_ref().is_some_and(|candidate| candidate.number() == number) {
             state.candidate = None;
@@ -173,7 +179,7 @@ impl PolicyCatalogue for PolicyRegistry {
         let pushed = self.pushed(name)?;
         let mut state = pushed.state();
         let from = state.acting.as_ref().map(|acting| acting.number());
-        let Some(to) = self.bring_back(&pushed, &mut state, from).await else {
+        let Some(to) = self.bring_back(&pushed, &mut state, from, at).await else {
             return Err(CatalogueError::Conflict(format!("`{name}` has no earlier revision that may act")));
         };
         let from_what = from.map_or_else(|| "none".to_owned(), |from| from.to_string());
@@ -193,6 +199,12 @@ impl PolicyCatalogue for PolicyRegistry {
         }
         if self.settings.named.get(name).is_some_and(|named| named.source.is_some()) {
             let detail = format!("`{name}` has a source in windlass.toml, which would bring it back");
+            return Err(CatalogueError::Conflict(detail));
+        }
+        let in_folder = self.settings.folder.as_ref().map(|folder| folder.join(format!("{name}.wasm")));
+        if let Some(path) = in_folder.filter(|path| path.exists()) {
+            let detail =
+                format!("`{name}` comes from {}, which would bring it back; remove that first", path.display());
             return Err(CatalogueError::Conflict(detail));
         }
         let info = pushed_info(&pushed);
@@ -215,14 +227,9 @@ impl PolicyCatalogue for PolicyRegistry {
                 return Err(ChoiceError::Unknown { name: choice.name.clone(), kind, known });
             }
         };
-        let refused = |problems| ChoiceError::Schema { name: choice.name.clone(), problems };
-        let whole = |why: String| refused(vec![(String::new(), why)]);
-        let config = serde_json::from_str(&choice.config).map_err(|error| whole(format!("it is not JSON: {error}")))?;
-        let schema =
-            serde_json::from_str(&policy.description().config_schema).map_err(|error| whole(error.to_string()))?;
-        let problems = schema::problems(&schema::compile(&schema).map_err(whole)?, &config);
+        let problems = policy.schema_problems(&choice.config).await;
         if !problems.is_empty() {
-            return Err(refused(problems));
+            return Err(ChoiceError::Schema { name: choice.name.clone(), problems });
         }
         let called = policy.configure(&choice.config, now).await;
         called.log.trace(&choice.name);
