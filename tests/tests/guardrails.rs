@@ -101,15 +101,44 @@ async fn an_operator_pauses_forces_and_lets_go_again() -> anyhow::Result<()> {
     let told = ran(&windlass, "explain", &[image])?;
     assert!(told.contains(&format!("{image} is steered to 2 replicas, decided at 20")), "{told}");
     assert!(told.contains("The scaling policy `queue` proposed 3: as told."), "{told}");
-    assert!(
-        told.contains("What would change it: an operator paused scaling: `windlass scaling resume` takes"),
-        "{told}"
-    );
+    assert!(told.contains("What would change it: an operator paused scaling: `windlass scaling resume "), "{told}");
     let too_early = ran(&windlass, "explain", &[image, "--at", "1h"]);
     assert!(too_early.is_err_and(|why| why.to_string().contains("no decision about")));
 
-    let shown = scaling(&windlass, &["resume", image])?;
+    // One thing is taken back, the others stay.
+    let shown = scaling(&windlass, &["resume", image, "force", "pause"])?;
     assert!(shown.contains(": 3 wanted of 1 to 5, 3 run\nby an operator: nothing\nbecause: as told\n"), "{shown}");
+    scaling(&windlass, &["pause", image])?;
+    scaling(&windlass, &["freeze", image, "down"])?;
+    let shown = scaling(&windlass, &["freeze", image, "up"])?;
+    assert!(shown.contains("by an operator: paused, frozen upwards, frozen downwards\n"), "{shown}");
+    let shown = scaling(&windlass, &["resume", image, "pause", "freeze-up"])?;
+    assert!(shown.contains("by an operator: frozen downwards\n"), "{shown}");
+    windlass.put_component("/policies/queue", hostile::proposes(1).build()).await.ok();
+    eventually("the lower proposal to be held", Duration::from_secs(10), async || {
+        match steered(&windlass, image).await {
+            (3, reason) if reason == "held at 3: an operator froze scaling down; `queue` proposed 1: as told" => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let frozen = json!({"paused": false, "freeze_scale_up": false, "freeze_scale_down": true, "force": null});
+    let decision = windlass.get(&format!("/images/{image}/decisions?limit=1")).await.ok()["decisions"][0].clone();
+    assert_eq!((&decision["overrides"], &decision["held_by"]), (&frozen, &json!("freeze-down")), "{decision}");
+    assert_eq!(windlass.get("/images").await.ok()["images"][0]["overrides"], frozen);
+    let figures = windlass.get("/metrics").await.ok();
+    let figures = figures.as_str().expect("a text");
+    for (what, is_said) in [("paused", 0), ("freeze_scale_up", 0), ("freeze_scale_down", 1), ("force", 0)] {
+        let line = format!("windlass_override{{workload=\"{image}\",override=\"{what}\"}} {is_said}\n");
+        assert!(figures.contains(&line), "{line}: {figures}");
+    }
+
+    let shown = scaling(&windlass, &["resume", image])?;
+    assert!(windlass.get("/images").await.ok()["images"][0].get("overrides").is_none());
+    assert!(
+        shown.contains(": 3 wanted of 1 to 5, 3 run\nby an operator: nothing\nbecause: `queue` proposed 1, "),
+        "{shown}"
+    );
     let wrong = json!({"paused": 1, "force": {"replicas": 2000, "for": "1y"}, "freeze": true});
     let refused = windlass.patch(&format!("/images/{image}/overrides"), wrong).await;
     assert_eq!(refused.status, 422, "{refused}");

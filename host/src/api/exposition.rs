@@ -5,7 +5,7 @@ use super::error::Problem;
 use super::request::NoQuery;
 use crate::control::WorkloadView;
 use crate::control::tally::{CallTimes, PolicyTallies};
-use crate::model::{FailureKind, Phase, Timestamp};
+use crate::model::{FailureKind, Overrides, Phase, Timestamp};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -106,6 +106,21 @@ impl Figures {
         })?;
         let help = "Metrics without a value that the last pass asked for";
         self.gauges(encoder, "failed_metrics", help, |view| Some(view.tally.failed_metrics as f64))?;
+        let help = "Whether an operator says this over the policy";
+        let mut family = encoder.encode_descriptor("override", help, None, MetricType::Gauge)?;
+        for view in &self.views {
+            let Overrides { paused, freeze_scale_up, freeze_scale_down, force } = view.workload.overrides;
+            let said = [
+                ("paused", paused),
+                ("freeze_scale_up", freeze_scale_up),
+                ("freeze_scale_down", freeze_scale_down),
+                ("force", force.is_some()),
+            ];
+            for (what, is_said) in said {
+                let labels: Labels<'_, 2> = [("workload", view.workload.key.as_str()), ("override", what)];
+                family.encode_family(&labels)?.encode_gauge(&i64::from(is_said))?;
+            }
+        }
         let mut family = encoder.encode_descriptor(
             "policy_answered",
             "Whether the policy answered in the last pass",

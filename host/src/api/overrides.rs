@@ -10,7 +10,7 @@ use crate::model::workload::Bounds;
 use crate::model::{Force, Overrides, Timestamp};
 use axum::Json;
 use axum::extract::State;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::time::Duration;
 
 const FIELDS: &[&str] = &["paused", "freeze_scale_up", "freeze_scale_down", "force"];
@@ -65,14 +65,4 @@ fn force(value: &Value, pointer: &str, now: Timestamp, problems: &mut Problems) 
         problems.add(fields.at("for"), "expected 1 s to 30 days");
     }
     Some(Force { replicas: replicas?, until: now.plus(time) })
-}
-
-/// Overrides as they are shown.
-pub(super) fn shown(overrides: &Overrides) -> Value {
-    json!({
-        "paused": overrides.paused,
-        "freeze_scale_up": overrides.freeze_scale_up,
-        "freeze_scale_down": overrides.freeze_scale_down,
-        "force": overrides.force.map(|force| json!({"replicas": force.replicas, "until": force.until.0})),
-    })
 }

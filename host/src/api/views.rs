@@ -245,6 +245,11 @@ pub struct ImageSummary {
     pub ports: BTreeMap<String, u16>,
     /// What each replica may use.
     pub resources: ResourcesView,
+    /// What an operator says over the policy: `paused`, `freeze_scale_up`, `freeze_scale_down` and `force`; absent
+    /// where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object)]
+    pub overrides: Option<Value>,
 }
 
 impl From<&Workload> for ImageSummary {
@@ -261,6 +266,7 @@ impl From<&Workload> for ImageSummary {
                 memory: resources.memory.to_string(),
                 status: resources.status,
             },
+            overrides: workload.overrides.is_anything().then(|| json!(workload.overrides)),
         }
     }
 }

@@ -137,54 +137,70 @@ fn is_left_stopped(view: &Value) -> bool {
 
 /// What would change the count.
 fn changes(view: &Value, decision: &Value, say: &mut impl FnMut(String)) {
-    let desired = &view["desired"];
-    let target = decision["target"].as_u64().unwrap_or_default();
-    let raw = decision["stages"]["raw"].as_u64();
-    let (min, max) = (desired["min_replicas"].as_u64(), desired["max_replicas"].as_u64());
-    let overrides = &desired["overrides"];
+    let overrides = &view["desired"]["overrides"];
     let mut all: Vec<String> = Vec::new();
-    let held = [
-        ("paused", "an operator paused scaling"),
-        ("freeze_scale_up", "an operator froze scaling up"),
-        ("freeze_scale_down", "an operator froze scaling down"),
+    let said = [
+        ("paused", "an operator paused scaling", "pause"),
+        ("freeze_scale_up", "an operator froze scaling up", "freeze-up"),
+        ("freeze_scale_down", "an operator froze scaling down", "freeze-down"),
     ];
-    for (name, what) in held {
+    let image = word(&view["image"]);
+    for (name, what, hand) in said {
         if overrides[name] == true {
-            all.push(format!("{what}: `windlass scaling resume` takes it back"));
+            all.push(format!("{what}: `windlass scaling resume {image} {hand}` takes it back"));
         }
     }
     if overrides["force"].is_object() {
-        all.push("an operator forces the count: when that ends, or by `windlass scaling resume`".to_owned());
+        let when = time(&overrides["force"]["until"]);
+        all.push(format!(
+            "an operator forces the count: when that ends, at {when}, or by `windlass scaling resume {image} force`"
+        ));
     }
     if is_left_stopped(view) {
         all.push("what was stopped outside of Windlass: started again, or by `windlass scaling resume`".to_owned());
     }
-    let failed: Vec<&Value> = (decision["scaling"]["observation"]["metrics"].as_array().into_iter().flatten())
-        .filter(|series| series["replica"].is_null() && series["failure"].is_string())
-        .collect();
+    let failed = (decision["scaling"]["observation"]["metrics"].as_array().into_iter().flatten())
+        .filter(|series| series["replica"].is_null() && series["failure"].is_string());
     for series in failed {
         all.push(format!("`{}` has no value: nothing shrinks until it has one", word(&series["name"])));
     }
-    match raw {
-        Some(raw) if raw > target && max == Some(target) => {
-            all.push(format!("the policy wants {raw}: a higher `max_replicas` than {target} lets it grow"));
-        }
-        Some(raw) if raw < target && min == Some(target) => {
-            all.push(format!("the policy wants {raw}: a lower `min_replicas` than {target} lets it shrink"));
-        }
-        Some(raw) if raw < target => {
-            let window = &desired["guardrails"]["scale_down"]["window"];
-            all.push(format!(
-                "the policy wants {raw}: it shrinks as its guardrails allow, once {window} s of proposals agree"
-            ));
-        }
-        Some(raw) if raw > target => {
-            all.push(format!("the policy wants {raw}: it grows as the rates of its guardrails allow"));
-        }
-        Some(_) => all.push("the policy has what it wants: another proposal of it would".to_owned()),
-        None => all.push("an answer of the scaling policy would".to_owned()),
+    all.extend(remedy(&view["desired"], decision));
+    if !decision["recommended"].is_null() {
+        all.push(format!(
+            "it is only recommended to steer to {}: `PUT /images/{{image}}/policy` with `\"mode\": \"act\"`",
+            decision["recommended"]["target"]
+        ));
     }
     say(format!("What would change it: {}.", all.join("; ")));
+}
+
+/// What would change what keeps the count from the proposal; none: that is told already.
+fn remedy(desired: &Value, decision: &Value) -> Option<String> {
+    let (raw, target) = (&decision["stages"]["raw"], &decision["stages"]["bounded"]);
+    let wants = format!("the policy wants {raw}");
+    let (direction, moves) =
+        if raw.as_u64() > target.as_u64() { ("scale_up", "grows") } else { ("scale_down", "shrinks") };
+    let guardrail = &desired["guardrails"][direction];
+    Some(match word(&decision["held_by"]) {
+        // Said with what is in force now.
+        "force" | "pause" | "freeze-up" | "freeze-down" | "stopped-outside" | "metrics" => return None,
+        "dependency" => "what it depends on is down: once that is up".to_owned(),
+        "unavailable" => "an answer of the scaling policy would".to_owned(),
+        "still-to-come" => format!("{wants}: once all replicas serve that are wanted now"),
+        "window" => format!("{wants}: it {moves} once {} s of proposals agree", guardrail["window"]),
+        "cooldown" => format!("{wants}: it {moves} once the cooldown is over"),
+        "rate" => format!("{wants}: it {moves} as the rates of its guardrails allow"),
+        "disabled" => format!("{wants}: its guardrails never let it, by the `select` of their `{direction}`"),
+        "grace" => format!(
+            "{wants}: it is new here, and {moves} once its grace of {} s is over",
+            desired["guardrails"]["grace"]
+        ),
+        "bounds" if direction == "scale_up" => {
+            format!("{wants}: a higher `max_replicas` than {target} lets it grow")
+        }
+        "bounds" => format!("{wants}: a lower `min_replicas` than {target} lets it shrink"),
+        _ => "the policy has what it wants: another proposal of it would".to_owned(),
+    })
 }
 
 fn word(value: &Value) -> &str {
@@ -213,6 +229,7 @@ mod tests {
             "at": 1_767_225_600_000_u64, "target": 7,
             "reason": "`t` proposed 2, steered to 7: 7 is the highest proposal of the last 300 s; calm",
             "stages": {"raw": raw, "stabilized": 7, "limited": 7, "bounded": 7},
+            "held_by": if raw == 7 { Value::Null } else { json!("window") },
             "scaling": {
                 "policy": {"name": "t"},
                 "answer": {"replicas": raw, "reason": "calm"},
@@ -237,7 +254,7 @@ mod tests {
         Waiting until 2026-01-01T00:01:00Z: it crashed; backoff.
         Somebody should look into this, since 2025-12-31T23:59:00Z: it crashed; it is given up.
         Of 7 wanted, 6 run now.
-        What would change it: the policy wants 2: it shrinks as its guardrails allow, once 300.0 s of proposals agree.
+        What would change it: the policy wants 2: it shrinks once 300.0 s of proposals agree.
         "#);
     }
 
@@ -248,14 +265,40 @@ mod tests {
         };
         let mut at_most = view();
         at_most["desired"]["max_replicas"] = json!(7);
-        let wants_more = told(&at_most, &decision(12, &Value::Null));
+        let held = |raw, by: &str| {
+            let mut decision = decision(raw, &Value::Null);
+            decision["held_by"] = json!(by);
+            decision
+        };
+        let wants_more = told(&at_most, &held(12, "bounds"));
         assert!(wants_more.contains("the policy wants 12: a higher `max_replicas` than 7"), "{wants_more}");
         let mut paused = view();
         paused["desired"]["overrides"]["paused"] = json!(true);
-        assert!(told(&paused, &decision(7, &Value::Null)).contains("`windlass scaling resume` takes it back"));
-        let failed = told(&view(), &decision(7, &json!("stale: old")));
+        assert!(
+            told(&paused, &decision(7, &Value::Null)).contains("`windlass scaling resume web:1 pause` takes it back")
+        );
+        let mut view = view();
+        view["desired"]["guardrails"]["grace"] = json!(60.0);
+        for (raw, by, remedy) in [
+            (2, "bounds", "a lower `min_replicas` than 7 lets it shrink"),
+            (2, "cooldown", "it shrinks once the cooldown is over"),
+            (9, "cooldown", "it grows once the cooldown is over"),
+            (9, "rate", "it grows as the rates of its guardrails allow"),
+            (2, "disabled", "its guardrails never let it, by the `select` of their `scale_down`"),
+            (2, "grace", "it is new here, and shrinks once its grace of 60.0 s is over"),
+            (2, "still-to-come", "once all replicas serve that are wanted now"),
+            (2, "dependency", "What would change it: what it depends on is down: once that is up."),
+            (2, "unavailable", "What would change it: an answer of the scaling policy would."),
+        ] {
+            let told = told(&view, &held(raw, by));
+            assert!(told.contains(remedy), "{by}: {told}");
+        }
+        let mut recommended = held(2, "window");
+        recommended["recommended"] = json!({"target": 3, "steps": []});
+        assert!(told(&view, &recommended).contains("it is only recommended to steer to 3"));
+        let failed = told(&view, &decision(7, &json!("stale: old")));
         assert!(failed.contains("`requests` has no value: nothing shrinks until it has one"), "{failed}");
-        assert!(!explained(&view(), &decision(2, &Value::Null), false).contains("would change"));
+        assert!(!explained(&view, &decision(2, &Value::Null), false).contains("would change"));
     }
 
     #[test]

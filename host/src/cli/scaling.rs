@@ -15,6 +15,33 @@ pub enum Direction {
     Down,
 }
 
+/// One of the things an operator may say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Said {
+    /// That scaling is paused
+    Pause,
+    /// That scaling up is frozen
+    FreezeUp,
+    /// That scaling down is frozen
+    FreezeDown,
+    /// That a count is forced
+    Force,
+}
+
+impl Said {
+    const ALL: &[Self] = &[Self::Pause, Self::FreezeUp, Self::FreezeDown, Self::Force];
+
+    /// What takes it back.
+    fn taken_back(self) -> (&'static str, Value) {
+        match self {
+            Self::Pause => ("paused", json!(false)),
+            Self::FreezeUp => ("freeze_scale_up", json!(false)),
+            Self::FreezeDown => ("freeze_scale_down", json!(false)),
+            Self::Force => ("force", Value::Null),
+        }
+    }
+}
+
 /// What is said.
 #[derive(Debug, Subcommand)]
 pub enum ScalingCommand {
@@ -58,10 +85,12 @@ pub enum ScalingCommand {
         #[command(flatten)]
         server: Server,
     },
-    /// Take all of that back: the policy decides again
+    /// Take it back: the policy decides again
     Resume {
         /// Image or name of the workload
         image: String,
+        /// Take only this back [default: all of it]
+        what: Vec<Said>,
         /// Where it runs.
         #[command(flatten)]
         server: Server,
@@ -87,9 +116,9 @@ pub async fn run(command: &ScalingCommand) -> anyhow::Result<String> {
         ScalingCommand::Force { image, replicas, time, server } => {
             (image, server, json!({"force": {"replicas": replicas, "for": time.as_secs_f64()}}))
         }
-        ScalingCommand::Resume { image, server } => {
-            let nothing = json!({"paused": false, "freeze_scale_up": false, "freeze_scale_down": false, "force": null});
-            (image, server, nothing)
+        ScalingCommand::Resume { image, what, server } => {
+            let what = if what.is_empty() { Said::ALL } else { what };
+            (image, server, what.iter().map(|said| said.taken_back()).collect())
         }
     };
     Ok(told(&remote(server)?.patch(&["images", image, "overrides"], &change).await?))

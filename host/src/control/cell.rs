@@ -26,6 +26,8 @@ pub(super) struct CellState {
     pub(super) asked_to_end: BTreeMap<ContainerId, Timestamp>,
     /// As last seen; its phases already tell held replicas.
     pub(super) snapshot: Snapshot,
+    /// When it was last seen not to serve any more.
+    pub(super) fell: Option<Timestamp>,
     pub(super) health_reasons: BTreeMap<ContainerId, String>,
     pub(super) last_pass: Option<Arc<PassReport>>,
     /// What a person should look into, as the last pass that saw the replicas said.
@@ -127,6 +129,7 @@ impl Cell {
                 held: stored.held.into_iter().collect(),
                 asked_to_end: BTreeMap::new(),
                 snapshot: Snapshot::default(),
+                fell: None,
                 health_reasons: BTreeMap::new(),
                 last_pass: None,
                 alerts: Vec::new(),

@@ -12,7 +12,7 @@ use super::shared::Shared;
 use crate::model::facts::Sample;
 use crate::model::settings::ControlSettings;
 use crate::model::workload::{Bounds, DesiredStatus};
-use crate::model::{Guardrails, Metric, Overrides, PolicyChoices, Replica, Workload, WorkloadKey};
+use crate::model::{DependencySeen, Guardrails, Metric, Overrides, PolicyChoices, Replica, Workload, WorkloadKey};
 use crate::net::Net;
 use crate::policy::PolicySource;
 use crate::runtime::{Runtime, RuntimeError};
@@ -116,7 +116,8 @@ impl Controller {
         if let Some(error) = &pass.error {
             return Err(ControlError::EngineUnavailable(error.clone()));
         }
-        if self.shared.dependencies(&cell.state().workload).values().any(|is_up| *is_up != Some(true)) {
+        let is_up = |seen: &DependencySeen| matches!(seen, DependencySeen::Up { .. });
+        if !self.shared.dependencies(&cell.state().workload).values().all(is_up) {
             return Ok(Started { created: false, replica: None, pass });
         }
         if let Some(error) = pass.actions.iter().find_map(|action| action.error.clone()) {

@@ -11,7 +11,7 @@ mod victims;
 
 use super::depend::{note_dependencies, restarted};
 use super::smooth::note_change;
-use super::target::{Facts, note_stopped, steered};
+use super::target::{Facts, Steered, note_stopped, steered};
 use crate::model::settings::ControlSettings;
 use crate::model::workload::{DesiredStatus, Mode};
 use crate::model::{
@@ -71,7 +71,7 @@ fn plan(
     let waits_for = note_dependencies(snapshot, &mut history, now);
     let waits_for = waits_for.as_deref();
     let facts = Facts { desired, snapshot, verdict, guardrails: &guardrails, interval, waits_for, now };
-    let (target, mut reason, stages) = steered(&facts, &mut history);
+    let Steered { target, mut reason, stages, held_by } = steered(&facts, &mut history);
     match history.stopped_outside.len() {
         0 => {}
         1 => reason.push_str("; 1 replica was stopped outside of Windlass and is left so"),
@@ -112,7 +112,7 @@ fn plan(
         planner.look_again_after(force.until.since(now));
     }
     let Planner { steps, deferred, alerts, look_again, .. } = planner;
-    Plan { target, reason, stages, steps, deferred, alerts, recommended: None, history, look_again }
+    Plan { target, reason, stages, held_by, steps, deferred, alerts, recommended: None, history, look_again }
 }
 
 /// What the policies are to be handed next time: what they returned, or what they were handed if they failed.
@@ -152,6 +152,7 @@ fn stopped(desired: &Workload, snapshot: &Snapshot, history: History) -> Plan {
         target: desired.bounds.clamp(desired.target),
         reason,
         stages: None,
+        held_by: None,
         steps,
         deferred: Vec::new(),
         alerts: Vec::new(),

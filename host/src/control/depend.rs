@@ -1,20 +1,28 @@
 //! Workloads that depend on others: they wait while one is down, and what ran without it is restarted. Pure, as `decide` is.
 
-use crate::model::{Dependency, History, Phase, Replica, Snapshot, Step, Timestamp};
+use crate::model::{Dependency, DependencySeen, History, Phase, Replica, Snapshot, Step, Timestamp};
 
 /// Takes in how the dependencies are. What is waited for, in words; none: all of them are up.
 pub(super) fn note_dependencies(snapshot: &Snapshot, history: &mut History, now: Timestamp) -> Option<String> {
     history.dependencies.retain(|key, _| snapshot.dependencies.contains_key(key));
     let mut waits = None;
-    for (key, is_up) in &snapshot.dependencies {
+    for (key, seen) in &snapshot.dependencies {
         let known = history.dependencies.get(key).copied();
-        let (state, trouble) = match (is_up, known) {
+        let (state, trouble) = match (*seen, known) {
             // A host that has just begun knows nothing of it, which is no reason to restart anything.
-            (None, known) => (known, Some("is not known yet")),
-            (Some(false), _) => (Some(Dependency::Down), Some("is down")),
-            (Some(true), Some(Dependency::Down)) => (Some(Dependency::Up { back: Some(now) }), None),
-            (Some(true), Some(up)) => (Some(up), None),
-            (Some(true), None) => (Some(Dependency::Up { back: None }), None),
+            (DependencySeen::Unknown, known) => (known, Some("is not known yet")),
+            (DependencySeen::Down, _) => (Some(Dependency::Down), Some("is down")),
+            (DependencySeen::Up { fell }, None) => (Some(Dependency::Up { back: None, fell }), None),
+            (DependencySeen::Up { fell }, Some(Dependency::Down)) => {
+                (Some(Dependency::Up { back: Some(now), fell }), None)
+            }
+            // Between two passes of this one it fell and came back.
+            (DependencySeen::Up { fell: Some(fell) }, Some(Dependency::Up { fell: known, .. }))
+                if known != Some(fell) =>
+            {
+                (Some(Dependency::Up { back: Some(now), fell: Some(fell) }), None)
+            }
+            (DependencySeen::Up { .. }, Some(up)) => (Some(up), None),
         };
         if let Some(state) = state {
             history.dependencies.insert(key.clone(), state);
@@ -36,7 +44,7 @@ pub(super) fn restarted(
     now: Timestamp,
 ) -> Vec<Step> {
     let back = |state: &Dependency| match state {
-        Dependency::Up { back } => *back,
+        Dependency::Up { back, .. } => *back,
         Dependency::Down => None,
     };
     let Some((key, back)) =
@@ -69,26 +77,48 @@ mod tests {
     use crate::model::fixtures::{running, workload};
     use std::collections::BTreeMap;
 
-    fn seen(is_up: Option<bool>) -> Snapshot {
-        Snapshot { dependencies: BTreeMap::from([(WorkloadKey::stored("db"), is_up)]), ..Snapshot::default() }
+    const UP: DependencySeen = DependencySeen::Up { fell: None };
+
+    fn seen(db: DependencySeen) -> Snapshot {
+        Snapshot { dependencies: BTreeMap::from([(WorkloadKey::stored("db"), db)]), ..Snapshot::default() }
     }
 
-    fn noted(history: &mut History, is_up: Option<bool>, now: u64) -> Option<String> {
-        note_dependencies(&seen(is_up), history, Timestamp(now))
+    fn noted(history: &mut History, db: DependencySeen, now: u64) -> Option<String> {
+        note_dependencies(&seen(db), history, Timestamp(now))
+    }
+
+    #[test]
+    fn a_fall_and_return_between_two_looks_is_noted_once() {
+        let mut history = History::default();
+        let mut back = |fell: Option<u64>, now| {
+            assert_eq!(noted(&mut history, DependencySeen::Up { fell: fell.map(Timestamp) }, now), None);
+            match history.dependencies[&WorkloadKey::stored("db")] {
+                Dependency::Up { back, .. } => back.map(|back| back.0),
+                Dependency::Down => panic!("it is up"),
+            }
+        };
+        // What it did before it was depended on does not matter.
+        assert_eq!((back(Some(1), 2), back(Some(1), 3)), (None, None));
+        assert_eq!((back(Some(4), 5), back(Some(4), 6)), (Some(5), Some(5)));
+        // A host that begins anew has not seen any fall.
+        assert_eq!((back(None, 7), back(Some(8), 9)), (Some(5), Some(9)));
     }
 
     #[test]
     fn what_is_down_is_waited_for_and_its_return_is_noted_once() {
         let mut history = History::default();
-        assert_eq!(noted(&mut history, None, 1).as_deref(), Some("`db`, which it depends on, is not known yet"));
+        assert_eq!(
+            noted(&mut history, DependencySeen::Unknown, 1).as_deref(),
+            Some("`db`, which it depends on, is not known yet")
+        );
         assert!(history.dependencies.is_empty());
-        assert_eq!(noted(&mut history, Some(true), 2), None);
-        assert_eq!(noted(&mut history, Some(false), 3).as_deref(), Some("`db`, which it depends on, is down"));
+        assert_eq!(noted(&mut history, UP, 2), None);
+        assert_eq!(noted(&mut history, DependencySeen::Down, 3).as_deref(), Some("`db`, which it depends on, is down"));
         // The host begins anew meanwhile.
-        assert!(noted(&mut history, None, 4).is_some());
-        assert_eq!((noted(&mut history, Some(true), 5), noted(&mut history, Some(true), 6)), (None, None));
+        assert!(noted(&mut history, DependencySeen::Unknown, 4).is_some());
+        assert_eq!((noted(&mut history, UP, 5), noted(&mut history, UP, 6)), (None, None));
         let db = WorkloadKey::stored("db");
-        assert_eq!(history.dependencies[&db], Dependency::Up { back: Some(Timestamp(5)) });
+        assert_eq!(history.dependencies[&db], Dependency::Up { back: Some(Timestamp(5)), fell: None });
         note_dependencies(&Snapshot::default(), &mut history, Timestamp(7));
         assert!(history.dependencies.is_empty(), "what it does not depend on any more is forgotten");
     }
@@ -99,13 +129,15 @@ mod tests {
         let replicas = [running(&web, 1, 100), running(&web, 2, 200), running(&web, 3, 900)];
         let counted: Vec<&Replica> = replicas.iter().collect();
         let mut history = History::default();
-        let mut snapshot = Snapshot { replicas: replicas.to_vec(), ..seen(Some(true)) };
+        let mut snapshot = Snapshot { replicas: replicas.to_vec(), ..seen(UP) };
         let restarts = |snapshot: &Snapshot, history: &mut History| {
             let steps = restarted(&counted, snapshot, history, 1, Timestamp(1_000));
             steps.iter().map(|step| (step.clone(), step.reason().to_owned())).collect::<Vec<_>>()
         };
         assert!(restarts(&snapshot, &mut history).is_empty());
-        history.dependencies.insert(WorkloadKey::stored("db"), Dependency::Up { back: Some(Timestamp(500)) });
+        history
+            .dependencies
+            .insert(WorkloadKey::stored("db"), Dependency::Up { back: Some(Timestamp(500)), fell: None });
         let steps = restarts(&snapshot, &mut history);
         let reason = "`db`, which it depends on, was down and is back".to_owned();
         assert_eq!(steps, [(Step::Restart { replica: replicas[0].id.clone(), reason: reason.clone() }, reason)]);

@@ -2,7 +2,7 @@
 //! shown what it said.
 
 use crate::model::facts::{
-    HealthObservation, Limits, ProbedReplica, ReplicaFacts, ScalingDecision, ScalingObservation, Series, WorkloadFacts,
+    HealthObservation, Limits, ProbedReplica, ReplicaFacts, ScalingObservation, Series, WorkloadFacts,
 };
 use crate::model::metric::{BuiltIn, MetricFailure};
 use crate::model::verdict::FailedMetrics;
@@ -116,18 +116,25 @@ pub async fn evaluate(
         },
     };
     let scaling_took = began.elapsed();
+    let failed_metrics = failed(&scaling_observation.metrics);
     let there = snapshot.counted().count();
-    let wants_fewer = |decision: &ScalingDecision| usize::try_from(decision.replicas).is_ok_and(|it| it < there);
+    let proposed = scaling.answer.as_ref().ok().map(|decision| decision.replicas);
+    // Where nothing is known, and the policy says nothing, the fallback may be taken.
+    let fallback = desired.guardrails.as_ref().and_then(|guardrails| guardrails.fallback);
+    let fallback = fallback.filter(|_| failed_metrics.are_all).map(|fallback| fallback.replicas);
+    let wants_fewer = |count: u32| usize::try_from(count).is_ok_and(|count| count < there);
     let mut protected = BTreeSet::new();
-    if scaling.answer.as_ref().is_ok_and(wants_fewer) {
+    if proposed.into_iter().chain(fallback).any(wants_fewer) {
         match policies.scaling.protected(&policies.scaling_config, &scaling_observation).await {
             None => {}
             Some(Ok(ids)) => protected.extend(ids.into_iter().map(ContainerId)),
-            // One that does not say what is to be spared takes nothing away.
-            Some(Err(failure)) => scaling.answer = Err(failure),
+            // One that does not say what is to be spared takes nothing away, and nothing is taken in its name.
+            Some(Err(failure)) => {
+                protected.extend(snapshot.replicas.iter().map(|replica| replica.id.clone()));
+                scaling.answer = Err(failure);
+            }
         }
     }
-    let failed_metrics = failed(&scaling_observation.metrics);
     let verdict = Verdict { health, scaling, failed_metrics, protected };
     Evaluation { verdict, health_observation, scaling_observation, health_took, scaling_took }
 }

@@ -9,7 +9,7 @@ use super::observe::observe;
 use super::report::{PassReport, PolicyReport};
 use super::shadow::{self, Round};
 use super::shared::Shared;
-use crate::model::{Plan, PolicyOutcome, Snapshot, Step, Timestamp, Workload};
+use crate::model::{Overrides, Plan, PolicyOutcome, Snapshot, Step, Timestamp, Workload};
 use crate::policy::Policies;
 use crate::runtime::RuntimeError;
 use crate::store::DecisionRecord;
@@ -111,7 +111,7 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
         }
     }
     end_holds(shared, cell, &snapshot).await;
-    let decision = record(shared, cell, &plan, &evaluation, &policies, &outcome).await;
+    let decision = record(shared, cell, desired.overrides.in_force(now), &plan, &evaluation, &policies, &outcome).await;
     cell.state().tally.count_pass(&plan, &evaluation, &outcome.actions, decision.is_some());
     publish(shared, cell, &plan, snapshot, &evaluation);
     let is_shadowed = !policies.shadows.is_empty();
@@ -171,6 +171,7 @@ async fn end_holds(shared: &Arc<Shared>, cell: &Arc<Cell>, snapshot: &Snapshot) 
 async fn record(
     shared: &Arc<Shared>,
     cell: &Arc<Cell>,
+    overrides: Overrides,
     plan: &Plan,
     evaluation: &Evaluation,
     policies: &Policies,
@@ -183,7 +184,7 @@ async fn record(
     let alerts: Vec<_> = plan.alerts.iter().map(|alert| (alert.kind, alert.slot)).collect();
     let asked = (&evaluation.verdict.health.policy, &evaluation.verdict.scaling.policy);
     let gist = format!(
-        "{} {} {unavailable:?} {deferred:?} {alerts:?} {asked:?} {:?}",
+        "{} {} {overrides:?} {unavailable:?} {deferred:?} {alerts:?} {asked:?} {:?}",
         plan.target, plan.reason, plan.recommended
     );
     let repeats = plan.steps.is_empty() && cell.state().last_recorded.as_ref() == Some(&gist);
@@ -211,6 +212,8 @@ async fn record(
     body["target"] = json!(plan.target);
     body["reason"] = json!(plan.reason);
     body["stages"] = json!(plan.stages);
+    body["held_by"] = json!(plan.held_by);
+    body["overrides"] = json!(overrides);
     body["steps"] = json!(plan.steps);
     body["deferred"] = json!(plan.deferred);
     body["alerts"] = json!(plan.alerts);
@@ -232,7 +235,11 @@ async fn save(shared: &Arc<Shared>, cell: &Arc<Cell>, plan: &Plan, decision: Opt
 fn publish(shared: &Shared, cell: &Cell, plan: &Plan, snapshot: Snapshot, evaluation: &Evaluation) {
     cell.probes.keep_only(snapshot.replicas.iter().map(|replica| &replica.id));
     let mut state = cell.state();
-    let changed = state.last_pass.is_none() || state.snapshot.is_up() != snapshot.is_up();
+    let (was_up, is_up) = (state.snapshot.is_up(), snapshot.is_up());
+    let changed = state.last_pass.is_none() || was_up != is_up;
+    if was_up && !is_up {
+        state.fell = Some(snapshot.at);
+    }
     state.workload.target = plan.target;
     state.history = plan.history.clone();
     state.alerts.clone_from(&plan.alerts);

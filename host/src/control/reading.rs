@@ -16,12 +16,12 @@ use std::time::Duration;
 impl Controller {
     /// Every workload as it is known now, in the order of keys.
     pub fn views(&self) -> Vec<WorkloadView> {
-        self.shared.cells().iter().map(|cell| self.with_usage(cell.view())).collect()
+        self.shared.cells().iter().map(|cell| self.shown(cell.view())).collect()
     }
 
     /// One workload as it is known now.
     pub fn view(&self, key: &WorkloadKey) -> Option<WorkloadView> {
-        Some(self.with_usage(self.shared.cell(key)?.view()))
+        Some(self.shown(self.shared.cell(key)?.view()))
     }
 
     /// Replicas of this instance whose workload is not known (its data directory was lost).
@@ -84,7 +84,9 @@ impl Controller {
         Ok(cell.metrics.report(&state.workload, since, self.shared.clock.now()))
     }
 
-    fn with_usage(&self, mut view: WorkloadView) -> WorkloadView {
+    /// With the newest usage, and without what an operator said for a time that is over.
+    fn shown(&self, mut view: WorkloadView) -> WorkloadView {
+        view.workload.overrides = view.workload.overrides.in_force(self.shared.clock.now());
         for replica in &mut view.replicas {
             replica.usage = self.shared.runtime.usage(&replica.id).or(replica.usage).filter(|_| replica.is_alive());
         }

@@ -9,7 +9,7 @@ use super::leave::Audience;
 use super::stop::Stopper;
 use super::tally::PolicyTallies;
 use crate::model::settings::ControlSettings;
-use crate::model::{Replica, Timestamp, Workload, WorkloadKey};
+use crate::model::{DependencySeen, Replica, Timestamp, Workload, WorkloadKey};
 use crate::net::Net;
 use crate::policy::PolicySource;
 use crate::runtime::{Runtime, RuntimeError};
@@ -94,15 +94,19 @@ impl Shared {
         self.cells.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
-    /// Whether the workloads that one depends on are up; none: no pass has looked at it yet.
-    pub(super) fn dependencies(&self, workload: &Workload) -> BTreeMap<WorkloadKey, Option<bool>> {
-        let is_up = |key: &WorkloadKey| {
+    /// How the workloads that one depends on are.
+    pub(super) fn dependencies(&self, workload: &Workload) -> BTreeMap<WorkloadKey, DependencySeen> {
+        let seen = |key: &WorkloadKey| {
             // One that is gone is down.
-            let Some(cell) = self.cell(key) else { return Some(false) };
+            let Some(cell) = self.cell(key) else { return DependencySeen::Down };
             let state = cell.state();
-            state.last_pass.is_some().then(|| state.snapshot.is_up())
+            match state.last_pass {
+                None => DependencySeen::Unknown,
+                Some(_) if state.snapshot.is_up() => DependencySeen::Up { fell: state.fell },
+                Some(_) => DependencySeen::Down,
+            }
         };
-        workload.depends_on.iter().map(|key| (key.clone(), is_up(key))).collect()
+        workload.depends_on.iter().map(|key| (key.clone(), seen(key))).collect()
     }
 
     /// What stops replicas of a workload.

@@ -3,7 +3,9 @@
 //! The order is that of the Horizontal Pod Autoscaler: the proposals of a window first, then the rates, the bounds
 //! last. Unlike there, what was proposed and what was changed is kept over a restart.
 
-use crate::model::{Amount, Bounds, Change, Guardrail, Guardrails, History, Proposal, Rate, Select, Stages, Timestamp};
+use crate::model::{
+    Amount, Bounds, Change, Guardrail, Guardrails, HeldBy, History, Proposal, Rate, Select, Stages, Timestamp,
+};
 use std::time::Duration;
 
 /// So many looks without a proposal in a row are a time of which nothing is known. A window may be shorter than an
@@ -15,8 +17,8 @@ const LOOKS_MISSED: u32 = 4;
 pub struct Smoothed {
     /// Each stage of the way.
     pub stages: Stages,
-    /// What held the count back, in words; none: nothing did.
-    pub held_back: Option<String>,
+    /// What held the count back, and that in words; none: nothing did.
+    pub held_back: Option<(HeldBy, String)>,
 }
 
 /// Takes a proposal in, and says which count it leads to from `current`, which lies within the bounds.
@@ -45,14 +47,16 @@ pub fn smooth(
         } else {
             (guardrails.down.window, "highest")
         };
-        held_back = Some(format!("{agreed} is the {which} proposal of the last {} s", window.as_secs()));
+        let why = format!("{agreed} is the {which} proposal of the last {} s", window.as_secs());
+        held_back = Some((HeldBy::Window, why));
     }
     let (stabilized, waits) = cooled(agreed, current, guardrails, &history.changes, now);
-    held_back = waits.or(held_back);
+    held_back = waits.map(|why| (HeldBy::Cooldown, why)).or(held_back);
     let limited = limited(stabilized, current, guardrails, &history.changes, now);
     if limited != stabilized {
         let guardrail = if stabilized > current { &guardrails.up } else { &guardrails.down };
-        held_back = Some(told(guardrail));
+        let by = if guardrail.select == Select::Disabled { HeldBy::Disabled } else { HeldBy::Rate };
+        held_back = Some((by, told(guardrail)));
     }
     let bounded = bounds.clamp(limited);
     Smoothed { stages: Stages { raw, stabilized, limited, bounded }, held_back }

@@ -1,10 +1,11 @@
 //! The count to steer to: bounds, an operator's overrides, what a failed policy or metric leaves, then windows and rates.
 
 use super::smooth::{Smoothed, smooth};
+use crate::model::facts::HealthStatus;
 use crate::model::verdict::FailedMetrics;
 use crate::model::{
-    Blindness, Fallback, Force, Guardrails, History, Replica, Slot, Snapshot, Stages, StoppedOutside, Timestamp,
-    Verdict, Workload,
+    Blindness, Fallback, Force, Guardrails, HeldBy, History, Phase, Replica, Slot, Snapshot, Stages, StoppedOutside,
+    Timestamp, Verdict, Workload,
 };
 use std::time::Duration;
 
@@ -29,8 +30,19 @@ struct Proposed {
     is_fallback: bool,
 }
 
-/// The count to steer to, why, and what became of the proposal.
-pub(super) fn steered(facts: &Facts<'_>, history: &mut History) -> (u32, String, Option<Stages>) {
+/// The count to steer to, and how it came about.
+pub(super) struct Steered {
+    pub(super) target: u32,
+    /// One sentence.
+    pub(super) reason: String,
+    /// What became of the proposal; none: there was none.
+    pub(super) stages: Option<Stages>,
+    /// What keeps the count from the proposal; none: nothing does.
+    pub(super) held_by: Option<HeldBy>,
+}
+
+/// The count to steer to.
+pub(super) fn steered(facts: &Facts<'_>, history: &mut History) -> Steered {
     let Facts { desired, snapshot, verdict, guardrails, now, .. } = *facts;
     let bounds = desired.bounds;
     // Bounds at once and before everything: what is outside of them is not where a step begins.
@@ -39,16 +51,19 @@ pub(super) fn steered(facts: &Facts<'_>, history: &mut History) -> (u32, String,
     let current = bounds.clamp(desired.target.max(u32::try_from(adopted).unwrap_or(u32::MAX)));
     let since = *history.since.get_or_insert(now);
     let fallback = fallback(facts, history);
+    let raw = verdict.scaling.answer.as_ref().ok().map(|decision| decision.replicas);
+    let all_at = |count| move |raw| Stages { raw, stabilized: count, limited: count, bounded: count };
+    let within = || format!("(min {}, max {})", bounds.min(), bounds.max());
     if let Some(Force { replicas, until }) = desired.overrides.forced(now) {
         let target = bounds.clamp(replicas);
-        let stages = verdict.scaling.answer.as_ref().ok().map(|decision| {
-            let raw = decision.replicas;
-            Stages { raw, stabilized: target, limited: target, bounded: target }
-        });
-        return (target, format!("an operator forces {replicas} until {}", until.told()), stages);
+        let bounded = if target == replicas { String::new() } else { format!(", bounded to {target} {}", within()) };
+        let reason = format!("an operator forces {replicas}{bounded} until {}", until.told());
+        return Steered { target, reason, stages: raw.map(all_at(target)), held_by: Some(HeldBy::Force) };
     }
     if let Some(why) = facts.waits_for {
-        return (current, format!("held at {current}: {why}"), None);
+        let reason = format!("held at {current}: {why}");
+        let held_by = Some(HeldBy::Dependency);
+        return Steered { target: current, reason, stages: raw.map(all_at(current)), held_by };
     }
     let policy = &verdict.scaling.policy.name;
     let proposed = match (fallback, &verdict.scaling.answer) {
@@ -60,53 +75,77 @@ pub(super) fn steered(facts: &Facts<'_>, history: &mut History) -> (u32, String,
             is_fallback: false,
         },
         (None, Err(failure)) => {
-            return (current, format!("held at {current}: scaling policy `{policy}` is unavailable ({failure})"), None);
+            let reason = format!("held at {current}: scaling policy `{policy}` is unavailable ({failure})");
+            return Steered { target: current, reason, stages: None, held_by: Some(HeldBy::Unavailable) };
         }
     };
     let Proposed { replicas: raw, by, reason, is_fallback } = proposed;
-    let held = |why: String| {
-        let stages = Stages { raw, stabilized: current, limited: current, bounded: current };
-        (current, format!("held at {current}: {why}; {by} proposed {raw}: {reason}"), Some(stages))
+    let held = |held_by, why: String| Steered {
+        target: current,
+        reason: format!("held at {current}: {why}; {by} proposed {raw}: {reason}"),
+        stages: Some(all_at(current)(raw)),
+        held_by: Some(held_by),
     };
     let wanted = bounds.clamp(raw);
     let overrides = desired.overrides;
     if overrides.paused && wanted != current {
-        return held("an operator paused scaling".to_owned());
+        return held(HeldBy::Pause, "an operator paused scaling".to_owned());
     } else if overrides.freeze_scale_up && wanted > current {
-        return held("an operator froze scaling up".to_owned());
+        return held(HeldBy::FreezeUp, "an operator froze scaling up".to_owned());
     } else if overrides.freeze_scale_down && wanted < current {
-        return held("an operator froze scaling down".to_owned());
+        return held(HeldBy::FreezeDown, "an operator froze scaling down".to_owned());
     }
     let counted: Vec<&Replica> = snapshot.counted().collect();
     if wanted != current && !counted.is_empty() && counted.iter().all(|it| history.stopped_outside.contains_key(&it.id))
     {
-        return held("all of it was stopped outside of Windlass, which is taken for a pause".to_owned());
+        let why = "all of it was stopped outside of Windlass, which is taken for a pause";
+        return held(HeldBy::StoppedOutside, why.to_owned());
     }
     let FailedMetrics { failed, are_all, knows_otherwise } = &verdict.failed_metrics;
     // A value that is missing is not a small one.
     if !is_fallback && !failed.is_empty() && (wanted < current || (*are_all && !knows_otherwise && wanted > current)) {
         let blocked = if *are_all { "no metric has a value" } else { "not every metric has a value" };
-        return held(format!("{blocked} ({})", failed.join(", ")));
-    }
-    let there = counted.len() + given_up_empty(snapshot, history);
-    let is_rising = current == desired.target && there < usize::try_from(current).unwrap_or(usize::MAX);
-    if wanted < current && is_rising {
-        return held(format!("{there} of {current} replicas are there, the others are still to come"));
+        return held(HeldBy::Metrics, format!("{blocked} ({})", failed.join(", ")));
     }
     let Smoothed { stages, held_back } = smooth(raw, current, bounds, guardrails, history, facts.interval, now);
-    let grace = since.plus(guardrails.grace);
-    if stages.bounded < current && now < grace {
-        return held(format!("the workload is new here, and nothing of it shrinks until {}", grace.told()));
+    if stages.bounded < current {
+        if let Some(why) = still_to_come(facts, current, &counted, history) {
+            return held(HeldBy::StillToCome, why);
+        }
+        let grace = since.plus(guardrails.grace);
+        if now < grace {
+            let why = format!("the workload is new here, and nothing of it shrinks until {}", grace.told());
+            return held(HeldBy::Grace, why);
+        }
     }
     let target = stages.bounded;
-    let reason = match held_back {
-        Some(why) => format!("{by} proposed {raw}, steered to {target}: {why}; {reason}"),
-        None if target == raw => reason,
-        None => {
-            format!("{by} proposed {raw}, bounded to {target} (min {}, max {}): {reason}", bounds.min(), bounds.max(),)
-        }
+    let (reason, held_by) = match held_back {
+        Some((by_what, why)) => (format!("{by} proposed {raw}, steered to {target}: {why}; {reason}"), Some(by_what)),
+        None if target == raw => (reason, None),
+        None => (format!("{by} proposed {raw}, bounded to {target} {}: {reason}", within()), Some(HeldBy::Bounds)),
     };
-    (target, reason, Some(stages))
+    Steered { target, reason, stages: Some(stages), held_by }
+}
+
+/// Why a workload grows yet, in words: none may go before those that were wanted serve. One that is ill or waits for
+/// its next start is not on its way; it goes first.
+fn still_to_come(facts: &Facts<'_>, current: u32, counted: &[&Replica], history: &History) -> Option<String> {
+    let Facts { desired, snapshot, .. } = facts;
+    if current != desired.target {
+        return None;
+    }
+    let there = counted.len() + given_up_empty(snapshot, history);
+    if there < usize::try_from(current).unwrap_or(usize::MAX) {
+        return Some(format!("{there} of {current} replicas are there, the others are still to come"));
+    }
+    let starts = |replica: &&&Replica| {
+        let health = snapshot.health_of(&replica.id);
+        let has_failed = history.slots.get(&replica.slot).is_some_and(|slot| slot.restarts > 0);
+        let is_ill = has_failed || health == HealthStatus::Unhealthy;
+        !is_ill && (replica.phase == Phase::Starting || health == HealthStatus::Starting)
+    };
+    let starting = counted.iter().filter(starts).count();
+    (starting > 0).then(|| format!("{starting} of {current} replicas are still starting"))
 }
 
 /// Slots that are empty and given up: no replica of theirs is still to come.

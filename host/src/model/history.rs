@@ -23,12 +23,18 @@ pub struct SlotHistory {
 }
 
 /// Most probes failed at once: what lies between the host and the replicas may be broken, not the replicas.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Suspicion {
     /// Since when.
     pub since: Timestamp,
     /// When a replica was last healed under it.
     pub healed_at: Option<Timestamp>,
+    /// Which, as long as it has not served since.
+    #[serde(default)]
+    pub healed: Option<Slot>,
+    /// How many were healed since one of them served.
+    #[serde(default)]
+    pub in_vain: u32,
 }
 
 /// What `decide` needs beside the snapshot; stored, so that a restart of the host forgets no backoff.
@@ -89,6 +95,9 @@ pub enum Dependency {
     Up {
         /// Since when, if it was down before: what started earlier ran without it.
         back: Option<Timestamp>,
+        /// When it last ceased to serve, as far as was taken into account here.
+        #[serde(default)]
+        fell: Option<Timestamp>,
     },
     /// None does.
     Down,

@@ -18,6 +18,17 @@ pub struct Overrides {
 }
 
 impl Overrides {
+    /// What of it holds at this time.
+    #[must_use]
+    pub fn in_force(self, now: Timestamp) -> Self {
+        Self { force: self.forced(now), ..self }
+    }
+
+    /// Whether anything is said at all.
+    pub fn is_anything(&self) -> bool {
+        *self != Self::default()
+    }
+
     /// The count that is forced at this time.
     pub fn forced(&self, now: Timestamp) -> Option<Force> {
         self.force.filter(|force| now < force.until)

@@ -62,6 +62,42 @@ pub struct Stages {
     pub bounded: u32,
 }
 
+/// What keeps a count from the one that was proposed: the last that had a say in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeldBy {
+    /// An operator forces another.
+    Force,
+    /// An operator paused scaling.
+    Pause,
+    /// An operator froze scaling up.
+    FreezeUp,
+    /// An operator froze scaling down.
+    FreezeDown,
+    /// All of it was stopped through the engine.
+    StoppedOutside,
+    /// A workload that it depends on is down.
+    Dependency,
+    /// The scaling policy gave no answer.
+    Unavailable,
+    /// Metrics have no value.
+    Metrics,
+    /// Replicas are still to come, or start.
+    StillToCome,
+    /// The proposals of a window do not agree.
+    Window,
+    /// The last step was too short a time ago.
+    Cooldown,
+    /// The rates allow no more.
+    Rate,
+    /// The guardrails do not allow this direction.
+    Disabled,
+    /// The workload is new here.
+    Grace,
+    /// The fewest and the most replicas.
+    Bounds,
+}
+
 impl Step {
     /// Why it is done.
     pub fn reason(&self) -> &str {
@@ -141,4 +177,6 @@ pub struct Plan {
     pub look_again: Option<Duration>,
     /// What became of the proposal; none: the scaling policy was unavailable, or not asked for a count.
     pub stages: Option<Stages>,
+    /// What keeps the count from what was proposed; none: it is what was proposed.
+    pub held_by: Option<HeldBy>,
 }

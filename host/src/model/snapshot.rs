@@ -21,8 +21,22 @@ pub struct Snapshot {
     pub stopped_outside: BTreeSet<ContainerId>,
     /// When the host last began to know an engine, or lost one that it knew.
     pub engine_lost: Timestamp,
-    /// Whether the workloads that this one depends on are up; none: not known yet.
-    pub dependencies: BTreeMap<WorkloadKey, Option<bool>>,
+    /// The workloads that this one depends on.
+    pub dependencies: BTreeMap<WorkloadKey, DependencySeen>,
+}
+
+/// How a workload that another depends on was last seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DependencySeen {
+    /// No pass has looked at it yet.
+    Unknown,
+    /// No replica of it serves.
+    Down,
+    /// Some replica serves.
+    Up {
+        /// When it last ceased to serve, if it did since the host began.
+        fell: Option<Timestamp>,
+    },
 }
 
 impl Snapshot {

@@ -349,8 +349,12 @@ mod tests {
             stopped_outside: [(ContainerId("abc".into()), StoppedOutside { seen: Timestamp(4), is_settled: true })]
                 .into(),
             protected: [ContainerId("def".into())].into(),
-            dependencies: [(WorkloadKey::stored("db"), Dependency::Up { back: Some(Timestamp(3)) })].into(),
-            probe_path: Some(Suspicion { since: Timestamp(9), healed_at: None }),
+            dependencies: [(
+                WorkloadKey::stored("db"),
+                Dependency::Up { back: Some(Timestamp(3)), fell: Some(Timestamp(2)) },
+            )]
+            .into(),
+            probe_path: Some(Suspicion { since: Timestamp(9), healed: Some(Slot(2)), in_vain: 1, healed_at: None }),
         };
         let shadow = ShadowTally::new(PolicyKind::Scaling, PolicyIdentity::default(), "{}".into(), Timestamp(9));
         let shadows = vec![ShadowTally { memory: vec![3], ..shadow }];

@@ -3,7 +3,7 @@
 use super::{ActionView, ContainerSummary, DesiredBounds, ImageSummary, ResourcesView};
 use crate::api::guardrails;
 use crate::api::metrics::shown;
-use crate::api::{overrides, probe, stop_hook};
+use crate::api::{probe, stop_hook};
 use crate::control::report::PolicyReport;
 use crate::control::{PassReport, WorkloadView};
 use crate::model::facts::HealthStatus;
@@ -252,7 +252,7 @@ impl From<&Alert> for AlertView {
 
 impl From<&WorkloadView> for ImageView {
     fn from(view: &WorkloadView) -> Self {
-        let ImageSummary { image, name, bounds, env, ports, resources } = ImageSummary::from(&view.workload);
+        let ImageSummary { image, name, bounds, env, ports, resources, .. } = ImageSummary::from(&view.workload);
         let workload = &view.workload;
         let is_held = |replica: &Replica| view.held.contains(&replica.id);
         let held = view.replicas.iter().filter(|replica| is_held(replica)).count();
@@ -288,7 +288,7 @@ impl From<&WorkloadView> for ImageView {
                 guardrails: guardrails::shown(&workload.guardrails.clone().unwrap_or_default()),
                 stop_hook: workload.stop_hook.as_ref().map(stop_hook::shown),
                 depends_on: workload.depends_on.iter().map(ToString::to_string).collect(),
-                overrides: overrides::shown(&workload.overrides),
+                overrides: json!(workload.overrides),
                 mode: workload.policies.mode,
             },
             observed: ObservedView {

@@ -100,10 +100,17 @@ impl Planner<'_> {
             healed += 1;
             let mut reason = assessment.reason.clone();
             if let (Some(path), Some(why)) = (suspected, &suspicion) {
-                path.healed_at = Some(self.now);
+                *path = Suspicion {
+                    since: path.since,
+                    healed_at: Some(self.now),
+                    healed: Some(replica.slot),
+                    in_vain: path.in_vain.saturating_add(1),
+                };
                 reason = format!("{reason}; {why}");
+            } else {
+                // What is healed to try the path is not given up for it.
+                slot.restarts = slot.restarts.saturating_add(1);
             }
-            slot.restarts = slot.restarts.saturating_add(1);
             slot.last_restart = Some(self.now);
             let replica_id = replica.id.clone();
             if assessment.remedy == Remedy::Restart {
@@ -135,7 +142,11 @@ impl Planner<'_> {
             history.probe_path = None;
             return None;
         }
-        let path = history.probe_path.get_or_insert(Suspicion { since: self.now, healed_at: None });
+        let path = history.probe_path.get_or_insert(Suspicion { since: self.now, ..Suspicion::default() });
+        // Healing helped the last one: it is the replicas after all, and the next has not to wait for long.
+        if running.iter().any(|replica| path.healed == Some(replica.slot) && serves(replica, snapshot)) {
+            (path.healed, path.in_vain) = (None, 0);
+        }
         let count = unserving.max(failing);
         let reason = format!(
             "{count} of {} replicas fail their probe at once: the path to them is suspected, so one is healed at a time",
@@ -151,10 +162,11 @@ impl Planner<'_> {
         Some(reason)
     }
 
-    /// How long a suspected path has still to wait for the next replica to be healed; none: it is due.
+    /// How long a suspected path has still to wait for the next replica to be healed; none: it is due. Each that was
+    /// healed in vain doubles the wait: a path that stays broken does not wear out all that is behind it.
     fn until_next(&self, path: &Suspicion) -> Option<Duration> {
         let one_in_this_pass = (path.healed_at == Some(self.now)).then_some(AFTER_CAP);
-        self.left(path.healed_at, self.settings.backoff_base).or(one_in_this_pass)
+        self.left(path.healed_at, self.wait_after(path.in_vain)).or(one_in_this_pass)
     }
 
     /// Whether a slot is left as it is: it was given up, or it needs healing once more than it may.
@@ -230,13 +242,16 @@ impl Planner<'_> {
 
     /// How long a slot has still to wait before it is healed again; none: it is due.
     ///
-    /// The first restart is at once; the n-th after it waits `base` × 2^(n−1), at most `max`, from the
-    /// one before.
+    /// The first restart is at once; each after it waits from the one before.
     fn backoff(&self, slot: SlotHistory) -> Option<Duration> {
-        let exponent = slot.restarts.checked_sub(1)?;
+        self.left(slot.last_restart, self.wait_after(slot.restarts))
+    }
+
+    /// The wait after so many tries in a row: `base` × 2^(n−1), at most `max`; nothing after none.
+    fn wait_after(&self, tries: u32) -> Duration {
+        let Some(exponent) = tries.checked_sub(1) else { return Duration::ZERO };
         let factor = 1u32.checked_shl(exponent).filter(|factor| *factor > 0).unwrap_or(u32::MAX);
-        let wait = self.settings.backoff_base.saturating_mul(factor).min(self.settings.backoff_max);
-        self.left(slot.last_restart, wait)
+        self.settings.backoff_base.saturating_mul(factor).min(self.settings.backoff_max)
     }
 
     /// What is left of a wait from `last` on; none: nothing, or there was nothing to wait from.

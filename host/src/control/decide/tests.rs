@@ -5,11 +5,11 @@ use crate::model::facts::{Assessment, HealthReport, HealthStatus, Remedy, Scalin
 use crate::model::fixtures::{exited, running, workload};
 use crate::model::verdict::FailedMetrics;
 use crate::model::{
-    AlertKind, ContainerId, FailureKind, Fallback, Force, Guardrails, Overrides, Phase, PolicyFailure, PolicyIdentity,
-    PolicyOutcome, SlotHistory, Stages, Suspicion, WorkloadKey,
+    AlertKind, Amount, ContainerId, DependencySeen, FailureKind, Fallback, Force, Guardrails, HeldBy, Overrides, Phase,
+    PolicyFailure, PolicyIdentity, PolicyOutcome, Rate, Select, SlotHistory, Stages, Suspicion, WorkloadKey,
 };
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
 
@@ -208,6 +208,8 @@ fn scale_down_takes_the_exited_then_the_unhealthy_then_the_starting_then_the_old
         pass.scaling = proposes(wanted);
         pass.snapshot.health.insert(there[4].id.clone(), HealthStatus::Unhealthy);
         pass.snapshot.health.insert(there[3].id.clone(), HealthStatus::Starting);
+        // It failed before: nothing waits for it.
+        pass.history.slots.entry(there[3].slot).or_default().restarts = 1;
         pass.decide()
     };
     let ids = |indices: &[usize]| -> Vec<String> { indices.iter().map(|index| there[*index].id.to_string()).collect() };
@@ -274,7 +276,9 @@ fn an_operators_word_is_over_the_policy_and_within_the_bounds() {
     let (target, reason, again) = steered(forced(7, NOW.0 + 5_000), unavailable());
     assert_eq!((target, reason.as_str()), (7, "an operator forces 7 until 1970-01-12T13:46:45Z"));
     assert_eq!(again, Some(Duration::from_secs(5)));
-    assert_eq!(steered(forced(50, NOW.0 + 1), proposes(2)).0, 9);
+    let (target, reason, _) = steered(forced(50, NOW.0 + 1), proposes(2));
+    let bounded = "an operator forces 50, bounded to 9 (min 1, max 9) until 1970-01-12T13:46:40Z";
+    assert_eq!((target, reason.as_str()), (9, bounded));
     assert_eq!(steered(forced(7, NOW.0), proposes(2)).0, 4, "it is over, and the pause holds");
 }
 
@@ -287,6 +291,57 @@ fn nothing_shrinks_while_replicas_are_still_to_come() {
     assert_eq!((plan.target, created_slots(&plan)), (5, vec![4, 5]));
     let why = "held at 5: 3 of 5 replicas are there, the others are still to come; `min-max` proposed 2: because";
     assert_eq!(plan.reason, why);
+
+    let all = replicas(&desired, 5);
+    let starting = all[4].clone();
+    let mut pass = Pass { scaling: proposes(2), ..Pass::of(&desired, all) };
+    pass.snapshot.health.insert(starting.id.clone(), HealthStatus::Starting);
+    let plan = pass.decide();
+    let why = "held at 5: 1 of 5 replicas are still starting; `min-max` proposed 2: because";
+    assert_eq!((plan.target, plan.reason.as_str(), plan.held_by), (5, why, Some(HeldBy::StillToCome)));
+    // One that failed before is not on its way: it goes first.
+    pass.history.slots.entry(starting.slot).or_default().restarts = 1;
+    assert_eq!(pass.decide().target, 2);
+}
+
+#[test]
+fn what_keeps_the_count_from_the_proposal_is_told_as_a_word() {
+    let desired = Workload { target: 4, ..workload("web", 2, 6) };
+    let held = |change: &dyn Fn(&mut Pass)| {
+        let mut pass = Pass::of(&desired, replicas(&desired, 4));
+        change(&mut pass);
+        let plan = pass.decide();
+        (plan.target, plan.held_by)
+    };
+    let overrides = |overrides: Overrides, wants: u32| {
+        held(&|pass| (pass.desired.overrides, pass.scaling) = (overrides, proposes(wants)))
+    };
+    let force = Some(Force { replicas: 5, until: Timestamp(NOW.0 + 1) });
+    assert_eq!(overrides(Overrides { force, ..Overrides::default() }, 3), (5, Some(HeldBy::Force)));
+    assert_eq!(overrides(Overrides { paused: true, ..Overrides::default() }, 3), (4, Some(HeldBy::Pause)));
+    assert_eq!(overrides(Overrides { freeze_scale_up: true, ..Overrides::default() }, 5), (4, Some(HeldBy::FreezeUp)));
+    let down = Overrides { freeze_scale_down: true, ..Overrides::default() };
+    assert_eq!((overrides(down, 3), overrides(down, 5)), ((4, Some(HeldBy::FreezeDown)), (5, None)));
+    let guarded = |change: &dyn Fn(&mut Guardrails), wants: u32| {
+        held(&|pass| {
+            let mut guardrails = Guardrails::none();
+            change(&mut guardrails);
+            (pass.desired.guardrails, pass.scaling) = (Some(guardrails), proposes(wants));
+            pass.history.since = Some(NOW);
+        })
+    };
+    let minute = Duration::from_secs(60);
+    assert_eq!(guarded(&|all| all.down.window = minute, 3), (4, Some(HeldBy::Window)));
+    assert_eq!(guarded(&|all| all.grace = minute, 3), (4, Some(HeldBy::Grace)));
+    assert_eq!(guarded(&|all| all.down.select = Select::Disabled, 3), (4, Some(HeldBy::Disabled)));
+    let one = Rate { amount: Amount::Count(1), per: minute };
+    assert_eq!(guarded(&|all| all.up.rates = vec![one], 6), (5, Some(HeldBy::Rate)));
+    assert_eq!((guarded(&|_| {}, 9), guarded(&|_| {}, 5)), ((6, Some(HeldBy::Bounds)), (5, None)));
+    let waits = held(&|pass| {
+        pass.snapshot.dependencies = [(WorkloadKey::stored("db"), DependencySeen::Down)].into();
+    });
+    assert_eq!(waits, (4, Some(HeldBy::Dependency)));
+    assert_eq!(held(&|pass| pass.scaling = unavailable()), (4, Some(HeldBy::Unavailable)));
 }
 
 #[test]
@@ -429,7 +484,7 @@ fn while_what_it_depends_on_is_down_nothing_of_it_changes() {
     let mut there = replicas(&desired, 2);
     there[1] = exited(there[1].clone(), 1);
     let mut pass = Pass::of(&desired, there.clone());
-    pass.snapshot.dependencies = [(WorkloadKey::stored("db"), Some(false))].into();
+    pass.snapshot.dependencies = [(WorkloadKey::stored("db"), DependencySeen::Down)].into();
     pass.scaling = proposes(6);
     pass.health = says(&[(&there[1], Remedy::Replace)]);
     let plan = pass.decide();
@@ -447,7 +502,7 @@ fn while_what_it_depends_on_is_down_nothing_of_it_changes() {
     // Back: what ended is replaced, and what ran without it is restarted when that one serves.
     pass.history = plan.history;
     pass.history.slots.insert(Slot(1), SlotHistory::default());
-    pass.snapshot.dependencies = [(WorkloadKey::stored("db"), Some(true))].into();
+    pass.snapshot.dependencies = [(WorkloadKey::stored("db"), DependencySeen::Up { fell: None })].into();
     let plan = pass.decide();
     assert_eq!((plan.target, healed(&plan)), (6, 1));
     there[1] = running(&desired, 2, NOW.0);
@@ -624,7 +679,46 @@ fn when_most_fail_their_probe_at_once_the_path_is_suspected_and_one_is_healed() 
     assert_eq!((plan.deferred.len(), plan.look_again), (6, Some(Duration::from_secs(10))));
     assert_eq!(plan.deferred[0].reason, format!("it is ill; {why}"));
     assert_eq!(plan.steps[0].reason(), format!("it is ill; {why}"));
-    assert_eq!(plan.history.probe_path, Some(Suspicion { since: NOW, healed_at: Some(NOW) }));
+    let healed = Some(Slot(1));
+    assert_eq!(plan.history.probe_path, Some(Suspicion { since: NOW, healed_at: Some(NOW), healed, in_vain: 1 }));
+}
+
+#[test]
+fn a_path_that_stays_broken_does_not_wear_out_what_is_behind_it() {
+    // Every two seconds for an hour; nothing that is healed answers, or all that is healed does.
+    let story = |helps: bool| {
+        let mut pass = failing(8, 8);
+        let mut times: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+        for second in (0..3_600).step_by(2) {
+            let plan = pass.decide_at(Timestamp(NOW.0 + second * 1_000));
+            for step in &plan.steps {
+                let Step::Restart { replica, .. } = step else { panic!("{step:?}") };
+                let slot = pass.snapshot.replica(replica).expect("a replica").slot;
+                times.entry(slot.0).or_default().push(second);
+                if helps {
+                    pass.snapshot.health.insert(replica.clone(), HealthStatus::Healthy);
+                    let well: Vec<_> = pass.snapshot.health.iter().filter(|(_, it)| it.is_ready()).collect();
+                    let is_ill = |replica: &&Replica| !well.iter().any(|(id, _)| **id == replica.id);
+                    let ill: Vec<_> =
+                        pass.snapshot.replicas.iter().filter(is_ill).map(|it| (it, Remedy::Restart)).collect();
+                    pass.health = says(&ill);
+                }
+            }
+            assert!(plan.alerts.iter().all(|alert| alert.kind == AlertKind::ProbePath), "{:?}", plan.alerts);
+            pass.history = plan.history;
+        }
+        times
+    };
+    let in_vain: Vec<u64> = story(false).into_values().flatten().collect();
+    let mut at = in_vain.clone();
+    at.sort_unstable();
+    // Waits of 10, 20, 40 … s, and of 5 min at most.
+    assert_eq!(at[..7], [0, 10, 30, 70, 150, 310, 610]);
+    assert_eq!(in_vain.len(), 16, "of 360 that could be in an hour: {at:?}");
+    assert_eq!(story(false).len(), 1, "the others are left alone");
+    // One after another, each once the one before serves.
+    let helped: Vec<u64> = story(true).into_values().flatten().collect();
+    assert!(helped.len() == 8 && helped.iter().all(|second| *second < 20), "{helped:?}");
 }
 
 #[test]
@@ -632,7 +726,7 @@ fn while_the_path_is_suspected_one_is_healed_in_each_backoff() {
     let with = |ago: u64, well: u32| {
         let mut pass = failing(8, 3);
         let healed_at = Some(Timestamp(NOW.0 - 1_000 * ago));
-        pass.history.probe_path = Some(Suspicion { since: Timestamp(1), healed_at });
+        pass.history.probe_path = Some(Suspicion { since: Timestamp(1), healed_at, healed: Some(Slot(8)), in_vain: 1 });
         // The others were restarted a moment ago, and have answered since, or not.
         for replica in &pass.snapshot.replicas {
             if replica.slot.0 > 3 + well {

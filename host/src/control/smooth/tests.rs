@@ -120,7 +120,8 @@ fn a_cooldown_waits_but_for_a_larger_step_up_which_ends_that_of_steps_down() {
 fn what_held_the_count_back_is_told() {
     let bounds = Bounds::new(1, 10).expect("bounds");
     let told = |guardrails: &Guardrails, raw, history: &mut History| {
-        smooth(raw, 5, bounds, guardrails, history, INTERVAL, Timestamp(BASE)).held_back
+        let held_back = smooth(raw, 5, bounds, guardrails, history, INTERVAL, Timestamp(BASE)).held_back;
+        held_back.map(|(_, why)| why)
     };
     let defaults = Guardrails::default();
     assert_eq!(
