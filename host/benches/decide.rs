@@ -44,6 +44,7 @@ fn bench(criterion: &mut Criterion) {
                     reason: "half is enough".into(),
                     memory: Vec::new(),
                     evaluate_after: None,
+                    parts: Vec::new(),
                 }),
             },
             failed_metrics: FailedMetrics::default(),

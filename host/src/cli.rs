@@ -12,6 +12,7 @@ pub mod logging;
 pub mod new;
 pub mod policy;
 pub mod remote;
+mod replay;
 pub mod scaling;
 pub mod serve;
 pub mod simulate;

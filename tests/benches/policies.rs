@@ -357,6 +357,7 @@ async fn answer(stream: TcpStream) -> anyhow::Result<()> {
             reason: format!("{waiting} waiting, 25 for each replica"),
             memory: Vec::new(),
             evaluate_after: None,
+            parts: Vec::new(),
         };
         let body = serde_json::to_vec(&decision)?;
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());

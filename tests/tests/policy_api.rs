@@ -128,6 +128,13 @@ async fn a_policy_is_pushed_chosen_swapped_and_rolled_back_while_windlass_runs()
     let reason = shown["last_pass"]["reason"].as_str().unwrap_or_default();
     assert!(reason.contains("`queue` wants 2") && reason.contains("`min-max` wants 3"), "{shown}");
     running(&site, 3).await;
+    let decisions = windlass.get(&format!("/images/{image}/decisions?limit=1")).await.ok();
+    let parts = decisions["decisions"][0]["scaling"]["answer"]["parts"].as_array().cloned().unwrap_or_default();
+    let parts: Vec<Value> = parts
+        .iter()
+        .map(|part| json!([part["policy"]["name"], part["policy"]["revision"], part["answer"]["replicas"]]))
+        .collect();
+    assert_eq!(parts, [json!(["queue", 3, 2]), json!(["min-max", 0, 3])], "{decisions}");
     let twice = json!({"scaling_policy": [{"name": "queue"}, {"name": "queue"}]});
     let refused = windlass.put(&format!("/images/{image}/policy"), twice).await;
     assert_eq!((refused.status, &refused.body["errors"][0]["pointer"]), (422, &json!("/scaling_policy/1")));

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use windlass::policy::contract;
-use windlass::policy::registry::{LIVENESS, MIN_MAX};
+use windlass::policy::registry::{BUILT_IN, LIVENESS, MIN_MAX};
 use windlass_tests::harness::binary;
 use windlass_tests::hostile::{self, Expect};
 
@@ -120,8 +120,18 @@ fn check_tries_a_configuration() -> anyhow::Result<()> {
     let told = policy(&["check", file.path(), "--config", r#"{"failure-threshold": 2}"#], "")?.ok();
     assert!(told.contains("accepted: {\"failure-threshold\": 2}\nmetrics:  none\n"), "{told}");
     let refused = policy(&["check", file.path(), "--config", r#"{"failure-threshold": 0}"#], "")?.refused();
-    assert!(refused.starts_with("error: the configuration is refused: "), "{refused}");
-    assert!(refused.contains("`failure-threshold`"), "{refused}");
+    let by_schema = "error: the configuration is refused: by its schema: /failure-threshold: ";
+    assert!(refused.starts_with(by_schema), "{refused}");
+    // What the schema cannot say the policy says itself.
+    let step = File::of(BUILT_IN.iter().find(|(name, _)| *name == "step").expect("it is built in").1)?;
+    let bands = r#"{"metric": "queue", "bands": [{"from": 10, "change": 1}, {"from": 5, "change": 2}]}"#;
+    let refused = policy(&["check", step.path(), "--config", bands], "")?.refused();
+    assert!(refused.starts_with("error: the configuration is refused: refused: "), "{refused}");
+    // One that demands a configuration is no mistake; one that cannot look at any is.
+    let told = policy(&["check", step.path()], "")?.ok();
+    assert!(told.contains("trial:    none, for it does not accept `{}`: by its schema: "), "{told}");
+    let trap = policy(&["check", File::of(&hostile::traps_configuring().build())?.path()], "")?.refused();
+    assert!(trap.starts_with("error: the configuration is refused: trap: "), "{trap}");
     Ok(())
 }
 
@@ -325,9 +335,67 @@ fn a_recorded_decision_is_asked_again() -> anyhow::Result<()> {
         "{differs}"
     );
     assert!(differs.contains("\"replicas\":99") && differs.contains("\nnow:      {"), "{differs}");
+    // No answer is an answer, too: whose kind counts, not its words.
+    let unavailable = |kind: &str| json!({"unavailable": {"kind": kind, "reason": "then"}});
+    let traps = hostile::knows_only(77).build();
+    let same = replayed(&traps, &record(&unavailable("trap")))?.ok();
+    assert!(same.starts_with("no answer: trap: ") && same.ends_with("recorded of another component\n"), "{same}");
+    for (component, recorded) in
+        [(traps.as_slice(), &unavailable("time")), (&traps, &answer), (MIN_MAX, &unavailable("trap"))]
+    {
+        let differs = replayed(component, &record(recorded))?.refused();
+        assert!(differs.contains("the answer is another one than recorded"), "{differs}");
+    }
+    let busy = replayed(MIN_MAX, &record(&unavailable("busy")))?.refused();
+    assert_eq!(busy, "error: it was not asked for this decision: then\n");
+    // So is what it wants to be spared.
+    let protects = hostile::protects(Some(0)).build();
+    let mut two = observation.clone();
+    two["replicas"] = json!([observation["replicas"][0], observation["replicas"][0]]);
+    let one: Value = serde_json::from_str(&run(&protects, "{}", &two.to_string())?.ok())?;
+    let mut spared = json!({"id": 7, "at": 1, "scaling": scaling(&one)});
+    spared["scaling"]["observation"] = two;
+    let differs = replayed(&protects, &spared.to_string())?.refused();
+    assert!(differs.starts_with("error: the replicas to be spared are others than recorded of "), "{differs}");
+    spared["scaling"]["protected"] = json!([observation["replicas"][0]["id"]]);
+    replayed(&protects, &spared.to_string())?.ok();
     let wrong_kind = replayed(LIVENESS, &record(&answer))?.refused();
     assert!(wrong_kind.contains("there is no call of a health policy in this decision"), "{wrong_kind}");
     assert!(replayed(MIN_MAX, "{")?.refused().contains("the decision is not JSON"));
+    Ok(())
+}
+
+#[test]
+fn one_of_several_is_asked_again_of_what_it_was_shown() -> anyhow::Result<()> {
+    let mut observation: Value = serde_json::from_str(&example("scaling.json"))?;
+    let kept = |name: &str, memory: &[u8]| json!({"of": {"name": name, "since": 0}, "memory": memory});
+    let memory = json!([kept("other", b"its own"), kept("min-max", b"")]).to_string();
+    observation["memory"] = json!(memory.as_bytes());
+    let shown = changed(&changed(&observation.to_string(), "/memory", json!([])), "/metrics", json!([]));
+    let answer: Value = serde_json::from_str(&run(MIN_MAX, "{}", &shown)?.ok())?;
+    let config = json!([{"policy": "other", "config": {}}, {"policy": "min-max", "config": {}}]).to_string();
+    let part = |digest: &str, answer: &Value| json!({"policy": {"name": "x", "digest": digest}, "config": "{}", "answer": answer});
+    let joint =
+        |parts: Value| json!({"replicas": 9, "reason": "", "memory": [], "evaluate-after": null, "parts": parts});
+    let replayed = |component: &[u8], answer: Value| {
+        let call =
+            json!({"policy": {"digest": "sha256:1"}, "config": config, "observation": observation, "answer": answer});
+        policy(&["run", File::of(component)?.path(), "--decision", "-"], &json!({"scaling": call}).to_string())
+    };
+    let other = json!({"unavailable": {"kind": "trap", "reason": "then"}});
+    let same = replayed(MIN_MAX, joint(json!([part("sha256:2", &other), part("sha256:3", &answer)])))?.ok();
+    assert!(same.ends_with("the answer is the same as recorded of another component\n"), "{same}");
+    // By its digest, whatever it is called.
+    let digest = format!("sha256:{}", windlass::policy::component::digest(MIN_MAX));
+    let same = replayed(MIN_MAX, joint(json!([part(&digest, &answer), part("sha256:3", &other)])))?.ok();
+    assert!(same.ends_with("the answer is the same as recorded of this component\n"), "{same}");
+    let differs = replayed(MIN_MAX, joint(json!([part("sha256:2", &answer), part("sha256:3", &other)])))?.refused();
+    assert!(differs.contains("the answer is another one than recorded"), "{differs}");
+    // Where none answered, it is known still what was asked.
+    let differs = replayed(MIN_MAX, other)?.refused();
+    assert!(differs.contains("\"kind\":\"trap\""), "{differs}");
+    let stranger = replayed(&hostile::proposes(1).build(), joint(json!([])))?.refused();
+    assert!(stranger.starts_with("error: several policies decided as one, \"other\", \"min-max\"; "), "{stranger}");
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use windlass::model::settings::ControlSettings;
 use windlass::model::workload::{Bounds, DesiredStatus, Resources};
 use windlass::model::{ImageRef, PolicyFailure, PolicyIdentity, ShadowTally, Workload, WorkloadKey};
 use windlass::net::client::NetClient;
+use windlass::policy::combined::Combined;
 use windlass::policy::{Policies, ScalingPolicy, Shadow, ShadowPolicy};
 use windlass::runtime::sim::SimRuntime;
 use windlass::store::sqlite::SqliteStore;
@@ -49,11 +50,11 @@ impl ScalingPolicy for Fixed {
         let asked = observation.memory.first().copied().unwrap_or_default() + 1;
         let replicas = self.replicas.load(Ordering::SeqCst);
         let reason = format!("asked {asked} times about {} replicas", observation.current_replicas);
-        Ok(ScalingDecision { replicas, reason, memory: vec![asked], evaluate_after: None })
+        Ok(ScalingDecision { replicas, reason, memory: vec![asked], evaluate_after: None, parts: Vec::new() })
     }
 }
 
-async fn begin(data_dir: &Path, acting: &Arc<Fixed>, shadow: &Arc<Fixed>) -> anyhow::Result<Controller> {
+async fn begin(data_dir: &Path, acting: &Arc<impl ScalingPolicy>, shadow: &Arc<Fixed>) -> anyhow::Result<Controller> {
     let (_, health) = built_in();
     let shadow = Shadow { policy: ShadowPolicy::Scaling(shadow.clone()), config: "{}".to_owned() };
     Ok(Controller::begin(Parts {
@@ -118,6 +119,34 @@ async fn a_shadow_is_asked_and_counted_and_its_memory_is_its_own() -> anyhow::Re
     controller.reconcile(&key).await?;
     let agreed = reaches(&controller, &key, |tally| tally.differed < tally.calls).await;
     assert!(agreed.differences.iter().all(|one| one.last_at < agreed.last_at));
+    controller.shut_down().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_that_would_take_over_from_one_of_several_is_compared_with_that_one() -> anyhow::Result<()> {
+    let data_dir = tempfile::tempdir()?;
+    let (high, low, candidate) = (Fixed::new("high", 4, 100), Fixed::new("low", 2, 100), Fixed::new("low", 2, 100));
+    let part = |policy: &Arc<Fixed>| (policy.clone() as Arc<dyn ScalingPolicy>, "{}".to_owned());
+    let acting = Arc::new(Combined::new(vec![part(&high), part(&low)]));
+    let workload = workload()?;
+    let key = workload.key.clone();
+    let controller = begin(data_dir.path(), &acting, &candidate).await?;
+    controller.start(workload).await?;
+    let first = reaches(&controller, &key, |tally| tally.calls > 0).await;
+    // They want four together; the one it would replace wants two, as it does.
+    assert_eq!((first.differed, first.failed), (0, 0), "{first:?}");
+    assert_eq!(controller.view(&key).map(|view| view.workload.target), Some(4));
+    candidate.replicas.store(4, Ordering::SeqCst);
+    // A pass that finds the shadow at the one before leaves it out.
+    eventually("the candidate to differ", LIMIT, async || {
+        controller.reconcile(&key).await.map_err(|error| error.to_string())?;
+        let tally = controller.view(&key).and_then(|view| view.shadows.into_iter().next());
+        let differences = tally.map(|tally| tally.differences).unwrap_or_default();
+        let acting = differences.front().map(|difference| difference.acting["replicas"].clone());
+        if acting == Some(2.into()) { Ok(()) } else { Err(format!("{differences:?}")) }
+    })
+    .await;
     controller.shut_down().await;
     Ok(())
 }

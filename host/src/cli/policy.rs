@@ -4,9 +4,9 @@
 use super::desk::{Desk, likely, now};
 use super::new;
 use super::remote::{self, RemoteCommand, Server};
-use super::{bench, trial};
-use crate::model::PolicyKind;
+use super::{bench, replay, trial};
 use crate::model::facts::{HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation};
+use crate::model::{FailureKind, PolicyFailure, PolicyKind};
 use crate::policy::component::{Called, PolicyComponent};
 use crate::policy::language::{self, Language};
 use crate::policy::store::CallLog;
@@ -100,7 +100,7 @@ pub async fn run(command: PolicyCommand) -> ExitCode {
         PolicyCommand::New { name, lang } => new::write(*lang, name, Path::new("")),
         PolicyCommand::Check { file, config, desk } => check(file, config.as_deref(), desk).await,
         PolicyCommand::Run { file, decision: Some(decision), server, desk, .. } => {
-            replay(file, decision, server, desk).await
+            replay::replay(file, decision, server, desk).await
         }
         PolicyCommand::Run { file, config, input, desk, .. } => {
             let input = input.as_deref().unwrap_or(Path::new("-"));
@@ -161,14 +161,16 @@ async fn check(file: &Path, config: Option<&str>, desk: &Desk) -> anyhow::Result
     }
     let schema: serde_json::Value = serde_json::from_str(&description.config_schema)?;
     lines.push(format!("config:   {}", serde_json::to_string_pretty(&schema)?.replace('\n', "\n          ")));
-    let needs = take(policy.configure(config.unwrap_or("{}"), now()).await);
-    let needs = match (needs, config) {
-        (Ok(needs), _) => needs,
-        (Err(error), Some(_)) => return Err(error.context("the configuration is refused")),
-        (Err(error), None) => {
+    let needs = match configured(&policy, config.unwrap_or("{}")).await {
+        Ok(needs) => needs,
+        Err(error) if config.is_none() && error.downcast_ref().is_none_or(is_refusal) => {
             lines.push(format!("trial:    none, for it does not accept `{{}}`: {error:#}; say a `--config`"));
             lines.push(String::new());
             return Ok(lines.join("\n"));
+        }
+        Err(error) => {
+            let hint = error.downcast_ref().and_then(|failure| language::hint_for_call(language, failure));
+            return Err(anyhow!("the configuration is refused: {error:#}{}", likely(language, hint)));
         }
     };
     if let Some(config) = config {
@@ -179,6 +181,22 @@ async fn check(file: &Path, config: Option<&str>, desk: &Desk) -> anyhow::Result
     lines.push(tried(&policy, language, config.unwrap_or("{}"), &needs).await);
     lines.push(String::new());
     Ok(lines.join("\n"))
+}
+
+/// What a policy needs under a configuration, which its schema and it itself accept.
+async fn configured(policy: &PolicyComponent, config: &str) -> anyhow::Result<Vec<MetricRequest>> {
+    let problems = policy.schema_problems(config).await;
+    if !problems.is_empty() {
+        let problems =
+            problems.iter().map(|(place, why)| if place.is_empty() { why.clone() } else { format!("{place}: {why}") });
+        bail!("by its schema: {}", problems.collect::<Vec<_>>().join("; "));
+    }
+    take(policy.configure(config, now()).await)
+}
+
+/// Whether a policy failed on purpose: that is no mistake of its author.
+fn is_refusal(failure: &PolicyFailure) -> bool {
+    failure.kind == FailureKind::Refused
 }
 
 /// What became of a call that shows 10 replicas, and the limits it came near.
@@ -243,13 +261,13 @@ async fn answer(file: &Path, config: &str, input: &Path, desk: &Desk) -> anyhow:
 /// What a policy answers.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Answer {
+pub(super) enum Answer {
     Scaling(ScalingDecision),
     Health(HealthReport),
 }
 
 /// The answer to one observation.
-async fn asked(policy: &PolicyComponent, config: &str, observation: &[u8]) -> anyhow::Result<Answer> {
+pub(super) async fn asked(policy: &PolicyComponent, config: &str, observation: &[u8]) -> anyhow::Result<Answer> {
     match policy.kind() {
         PolicyKind::Scaling => {
             let observation: ScalingObservation = parse(observation, policy.kind())?;
@@ -264,38 +282,7 @@ async fn asked(policy: &PolicyComponent, config: &str, observation: &[u8]) -> an
     }
 }
 
-/// What `run --decision` prints; another answer than the recorded one is an error.
-async fn replay(file: &Path, decision: &str, server: &Server, desk: &Desk) -> anyhow::Result<String> {
-    let record: serde_json::Value = match decision.parse::<u64>() {
-        Ok(number) => remote::remote(server)?.get(&["decisions", &number.to_string()]).await?,
-        Err(_) => serde_json::from_slice(&read_input(Path::new(decision))?).context("the decision is not JSON")?,
-    };
-    let (policy, _) = desk.load(file).await?;
-    let call = &record[policy.kind().to_string()];
-    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
-    let (Some(config), Some(_)) = (text(&call["config"]), call["observation"].as_object()) else {
-        bail!(
-            "there is no call of a {} policy in this decision; expected a record of `GET /decisions/{{id}}`",
-            policy.kind()
-        );
-    };
-    let observation = serde_json::to_vec(&call["observation"])?;
-    let answer = asked(&policy, &config, &observation).await?;
-    let digest = text(&call["policy"]["digest"]).unwrap_or_default();
-    let who = if digest == policy.identity().digest { "this component" } else { "another component" };
-    if serde_json::to_value(&answer)? != call["answer"] {
-        let asked =
-            if policy.identity().replayable { "" } else { ", which may ask the network and cannot be replayed" };
-        bail!(
-            "the answer is another one than recorded of {who}{asked}\nrecorded: {}\nnow:      {}",
-            serde_json::to_string(&call["answer"])?,
-            serde_json::to_string(&answer)?
-        );
-    }
-    Ok(format!("{}the answer is the same as recorded of {who}\n", print(&answer)?))
-}
-
-fn read_input(input: &Path) -> anyhow::Result<Vec<u8>> {
+pub(super) fn read_input(input: &Path) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if input == Path::new("-") {
         std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
@@ -305,7 +292,7 @@ fn read_input(input: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn parse<T: DeserializeOwned>(input: &[u8], kind: PolicyKind) -> anyhow::Result<T> {
+pub(super) fn parse<T: DeserializeOwned>(input: &[u8], kind: PolicyKind) -> anyhow::Result<T> {
     let mut deserializer = serde_json::Deserializer::from_slice(input);
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
@@ -318,7 +305,7 @@ fn parse<T: DeserializeOwned>(input: &[u8], kind: PolicyKind) -> anyhow::Result<
 }
 
 /// An answer; what the policy wrote goes to standard error first.
-fn take<T>(called: Called<T>) -> anyhow::Result<T> {
+pub(super) fn take<T>(called: Called<T>) -> anyhow::Result<T> {
     let CallLog { lines, dropped_lines, output, dropped_output_bytes } = called.log;
     let mut errors = std::io::stderr().lock();
     for (level, line) in lines {
@@ -333,7 +320,7 @@ fn take<T>(called: Called<T>) -> anyhow::Result<T> {
     Ok(called.answer?)
 }
 
-fn print(answer: &impl Serialize) -> anyhow::Result<String> {
+pub(super) fn print(answer: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(answer)? + "\n")
 }
 

@@ -5,7 +5,7 @@ use crate::model::facts::{
     HealthObservation, Limits, ProbedReplica, ReplicaFacts, ScalingObservation, Series, WorkloadFacts,
 };
 use crate::model::metric::{BuiltIn, MetricFailure};
-use crate::model::verdict::FailedMetrics;
+use crate::model::verdict::{FailedMetrics, recorded};
 use crate::model::{
     ContainerId, History, MemoryOwner, PolicyFailure, PolicyIdentity, PolicyOutcome, Replica, Snapshot, Timestamp,
     Verdict, Workload,
@@ -36,10 +36,8 @@ impl Evaluation {
     pub fn record(&self, policies: &Policies) -> serde_json::Value {
         let call = |policy, config: &str, observation, answer: serde_json::Value| json!({ "policy": policy, "config": config, "observation": observation, "answer": answer });
         fn answer<T: serde::Serialize>(outcome: &PolicyOutcome<T>) -> serde_json::Value {
-            match &outcome.answer {
-                Ok(answer) => json!(answer),
-                Err(failure) => json!({ "unavailable": failure }),
-            }
+            // It cannot fail: what policies answer has no keys but texts.
+            recorded(&outcome.answer, serde_json::value::Serializer).unwrap_or_default()
         }
         let mut record = json!({
             "health": call(

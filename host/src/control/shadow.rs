@@ -5,6 +5,7 @@ use super::cell::Cell;
 use super::evaluate::Evaluation;
 use super::shared::Shared;
 use crate::model::facts::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
+use crate::model::verdict::Part;
 use crate::model::{PolicyFailure, PolicyIdentity, PolicyKind, ShadowTally, Workload};
 use crate::policy::{Policies, ScalingPolicy, Shadow, ShadowPolicy};
 use serde_json::{Value, json};
@@ -89,8 +90,12 @@ async fn ask(cell: &Cell, shadow: &Shadow, round: &Round, before: &[ShadowTally]
         ShadowPolicy::Scaling(policy) => {
             let (kind, of) = (PolicyKind::Scaling, policy.identity());
             let (observed, acting) = (&evaluation.scaling_observation, &evaluation.verdict.scaling);
-            let memory = own_memory(before, kind, of, config)
-                .or_else(|| inherited(of, config, &acting.policy, &policies.scaling_config, &observed.memory));
+            let replaced = part_replaced(&acting.answer, of, config);
+            let memory = own_memory(before, kind, of, config).or_else(|| match replaced {
+                Some(part) => Some(part.handed.clone()),
+                None => inherited(of, config, &acting.policy, &policies.scaling_config, &observed.memory),
+            });
+            let acting = replaced.map_or(&acting.answer, |part| &part.answer);
             let answer = match cell.metrics.shown_to(policy.as_ref(), config, &round.workload, observed.now).await {
                 Ok(metrics) => {
                     let shown = ScalingObservation { memory: memory.unwrap_or_default(), metrics, ..observed.clone() };
@@ -98,7 +103,7 @@ async fn ask(cell: &Cell, shadow: &Shadow, round: &Round, before: &[ShadowTally]
                 }
                 Err(failure) => Err(failure),
             };
-            let (acting, shadow) = (count(&acting.answer), count(&answer));
+            let (acting, shadow) = (count(acting), count(&answer));
             let memory = answer.ok().map(|decision| decision.memory);
             Answered { kind, policy: of.clone(), config: config.clone(), acting, shadow, memory }
         }
@@ -134,6 +139,16 @@ fn inherited(
     memory: &[u8],
 ) -> Option<Vec<u8>> {
     (of.memory_owner() == acting.memory_owner() && config == acting_config).then(|| memory.to_vec())
+}
+
+/// The one among several acting policies that a shadow would take over from, if it is of one of them.
+fn part_replaced<'a>(
+    acting: &'a Result<ScalingDecision, PolicyFailure>,
+    of: &PolicyIdentity,
+    config: &str,
+) -> Option<&'a Part> {
+    let mut parts = acting.as_ref().ok()?.parts.iter();
+    parts.find(|part| part.policy.memory_owner() == of.memory_owner() && part.config == config)
 }
 
 /// Takes answers over into the tallies, and lets go of those of shadows that are none any more.

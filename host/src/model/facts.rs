@@ -3,6 +3,7 @@
 //! The JSON form (`windlass policy run`, the decision record) uses the WIT's own names in kebab-case;
 //! an absent option is null, an enum its name, a variant `{"case": payload}`.
 
+use super::verdict::Part;
 use super::{DurationMs, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -168,6 +169,9 @@ pub struct ScalingDecision {
     pub memory: Vec<u8>,
     /// Ask to be evaluated again after this time, in milliseconds, instead of the usual interval.
     pub evaluate_after: Option<DurationMs>,
+    /// Not of the contract: what each said, where several policies were asked as one.
+    #[serde(skip_deserializing, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
 }
 
 /// How one probe ended (`health.probe-outcome`).

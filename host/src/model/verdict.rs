@@ -2,8 +2,8 @@
 
 use super::ContainerId;
 use super::facts::{HealthReport, ScalingDecision};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use serde::{Deserialize, Serialize, Serializer};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// What a policy decides.
@@ -78,6 +78,35 @@ pub struct MemoryOwner {
     pub name: String,
     /// See [`PolicyIdentity::memory_since`].
     pub since: u32,
+}
+
+/// What one of several scaling policies said that were asked as one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Part {
+    /// Which.
+    pub policy: PolicyIdentity,
+    /// Its configuration, JSON text.
+    pub config: String,
+    /// The memory it was handed: its part of what all were handed, which is written down.
+    #[serde(skip)]
+    pub handed: Vec<u8>,
+    /// Its answer; `{"unavailable": …}` where it gave none.
+    #[serde(serialize_with = "recorded")]
+    pub answer: Result<ScalingDecision, PolicyFailure>,
+}
+
+/// An answer as it is written down: as it is, or `{"unavailable": {"kind", "reason"}}`.
+///
+/// # Errors
+/// As the serializer's.
+pub fn recorded<T: Serialize, S: Serializer>(
+    answer: &Result<T, PolicyFailure>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match answer {
+        Ok(answer) => answer.serialize(serializer),
+        Err(failure) => BTreeMap::from([("unavailable", failure)]).serialize(serializer),
+    }
 }
 
 /// What kind of thing went wrong in a call of a policy; each is counted apart.

@@ -6,6 +6,7 @@
 use super::ScalingPolicy;
 use crate::model::facts::{MetricRequest, ScalingDecision, ScalingObservation};
 use crate::model::metric::BuiltIn;
+use crate::model::verdict::Part;
 use crate::model::{MemoryOwner, PolicyFailure, PolicyIdentity, Timestamp};
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -98,13 +99,14 @@ impl ScalingPolicy for Combined {
     async fn decide(&self, _config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
         let handed: Vec<Remembered> = serde_json::from_slice(&observation.memory).unwrap_or_default();
         let asked = self.parts.iter().enumerate().map(async |(index, (policy, config))| {
-            let memory = memory_of(policy.identity(), handed.get(index));
-            let answer = match part_of(observation, policy.as_ref(), config, memory.clone()).await {
+            let handed = memory_of(policy.identity(), handed.get(index));
+            let answer = match part_of(observation, policy.as_ref(), config, handed.clone()).await {
                 Ok(shown) => policy.decide(config, &shown).await,
                 Err(failure) => Err(failure),
             };
-            let memory = answer.as_ref().map_or(memory, |decision| decision.memory.clone());
-            (policy.identity(), answer, Remembered { of: policy.identity().memory_owner(), memory })
+            let memory = answer.as_ref().map_or_else(|_| handed.clone(), |decision| decision.memory.clone());
+            let remembered = Remembered { of: policy.identity().memory_owner(), memory };
+            (Part { policy: policy.identity().clone(), config: config.clone(), handed, answer }, remembered)
         });
         combine(join_all(asked).await, observation.current_replicas)
     }
@@ -139,6 +141,21 @@ fn memory_of(policy: &PolicyIdentity, kept: Option<&Remembered>) -> Vec<u8> {
     kept.filter(|kept| kept.of == owner).map(|kept| kept.memory.clone()).unwrap_or_default()
 }
 
+/// What the one at this place of several was shown of what all were shown, to ask it again.
+///
+/// # Errors
+/// Why it does not say what it needs.
+pub async fn shown_to_part(
+    observation: &ScalingObservation,
+    place: usize,
+    policy: &dyn ScalingPolicy,
+    config: &str,
+) -> Result<ScalingObservation, PolicyFailure> {
+    let handed: Vec<Remembered> = serde_json::from_slice(&observation.memory).unwrap_or_default();
+    let memory = handed.into_iter().nth(place).map(|kept| kept.memory).unwrap_or_default();
+    part_of(observation, policy, config, memory).await
+}
+
 /// An observation with this memory and the metrics that a policy asks for, and no more.
 async fn part_of(
     observation: &ScalingObservation,
@@ -159,26 +176,24 @@ async fn part_of(
     Ok(shown)
 }
 
-type Answer<'a> = (&'a PolicyIdentity, Result<ScalingDecision, PolicyFailure>, Remembered);
-
-fn combine(answers: Vec<Answer<'_>>, current: u32) -> Result<ScalingDecision, PolicyFailure> {
-    let good = || answers.iter().filter_map(|(_, answer, _)| answer.as_ref().ok());
+fn combine(answers: Vec<(Part, Remembered)>, current: u32) -> Result<ScalingDecision, PolicyFailure> {
+    let (parts, memory): (Vec<Part>, Vec<Remembered>) = answers.into_iter().unzip();
+    let good = || parts.iter().filter_map(|part| part.answer.as_ref().ok());
     let Some(highest) = good().map(|decision| decision.replicas).max() else {
-        let mut failures = answers.into_iter().filter_map(|(_, answer, _)| answer.err());
+        let mut failures = parts.into_iter().filter_map(|part| part.answer.err());
         return Err(failures.next().expect("there are policies, and none answered"));
     };
-    let is_complete = good().count() == answers.len();
+    let is_complete = good().count() == parts.len();
     let replicas = if is_complete { highest } else { highest.max(current) };
     let evaluate_after = good().filter_map(|decision| decision.evaluate_after).min();
-    let said = answers.iter().map(|(of, answer, _)| match answer {
-        Ok(decision) => format!("`{}` wants {} ({})", of.name, decision.replicas, decision.reason),
-        Err(failure) => format!("`{}` gave no answer ({failure}), so nothing shrinks", of.name),
+    let said = parts.iter().map(|Part { policy, answer, .. }| match answer {
+        Ok(decision) => format!("`{}` wants {} ({})", policy.name, decision.replicas, decision.reason),
+        Err(failure) => format!("`{}` gave no answer ({failure}), so nothing shrinks", policy.name),
     });
     let reason = said.collect::<Vec<_>>().join("; ");
-    let memory: Vec<Remembered> = answers.into_iter().map(|(_, _, remembered)| remembered).collect();
     let is_empty = memory.iter().all(|kept| kept.memory.is_empty());
     let memory = if is_empty { Vec::new() } else { serde_json::to_vec(&memory).unwrap_or_default() };
-    Ok(ScalingDecision { replicas, reason, memory, evaluate_after })
+    Ok(ScalingDecision { replicas, reason, memory, evaluate_after, parts })
 }
 
 #[cfg(test)]
@@ -214,7 +229,8 @@ mod tests {
             self.shown.lock().expect("no panic").push(shown.clone());
             let replicas = self.answer.map_err(|()| PolicyFailure::new(FailureKind::Trap, "unreachable"))?;
             let memory = [shown.memory.as_slice(), self.metric.as_bytes()].concat();
-            Ok(ScalingDecision { replicas, reason: "so".to_owned(), memory, evaluate_after: Some(replicas.into()) })
+            let (reason, evaluate_after) = ("so".to_owned(), Some(replicas.into()));
+            Ok(ScalingDecision { replicas, reason, memory, evaluate_after, parts: Vec::new() })
         }
 
         async fn protected(&self, _: &str, _: &ScalingObservation) -> Option<Result<Vec<String>, PolicyFailure>> {
@@ -276,6 +292,10 @@ mod tests {
         assert!(asked([Err(()), Err(())]).await.is_err());
         let told = asked([Ok(1), Err(())]).await.expect("one answered");
         assert_eq!(told.reason, "`a` wants 1 (so); `b` gave no answer (trap: unreachable), so nothing shrinks");
+        let parts: Vec<_> = told.parts.iter().map(|part| (part.policy.name.as_str(), part.answer.is_ok())).collect();
+        assert_eq!(parts, [("a", true), ("b", false)]);
+        let written = serde_json::json!(told.parts[1]);
+        assert_eq!(written["answer"], serde_json::json!({"unavailable": {"kind": "trap", "reason": "unreachable"}}));
         assert_eq!(asked([Ok(3), Ok(2)]).await.map(|decision| decision.evaluate_after), Ok(Some(2)));
     }
 

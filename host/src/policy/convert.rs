@@ -154,6 +154,7 @@ pub(super) fn decision(
         reason: reason(&decision.reason, limits)?,
         memory: decision.memory,
         evaluate_after: decision.evaluate_after,
+        parts: Vec::new(),
     })
 }
 

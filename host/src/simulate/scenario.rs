@@ -225,6 +225,7 @@ impl ScalingPolicy for Prompted {
                 reason: "so says the scenario".to_owned(),
                 memory: observation.memory.clone(),
                 evaluate_after: None,
+                parts: Vec::new(),
             }),
         }
     }

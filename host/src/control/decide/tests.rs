@@ -23,7 +23,13 @@ fn identity(name: &str) -> PolicyIdentity {
 }
 
 fn proposes(replicas: u32) -> Result<ScalingDecision, PolicyFailure> {
-    Ok(ScalingDecision { replicas, reason: "because".to_owned(), memory: vec![9], evaluate_after: None })
+    Ok(ScalingDecision {
+        replicas,
+        reason: "because".to_owned(),
+        memory: vec![9],
+        evaluate_after: None,
+        parts: Vec::new(),
+    })
 }
 
 fn unavailable<T>() -> Result<T, PolicyFailure> {
