@@ -1,9 +1,11 @@
 //! What the built-in scaling policies have in common: [`ScalingPolicy`], which a policy's rule implements, and
 //! [`component!`], which makes a component of it; [`metrics`], which looks at what was measured;
-//! [`tracking`], the rule that more than one policy has.
+//! [`tracking`], [`step`] and [`pass_through`], the rules that a schedule may have within.
 
 pub mod fixtures;
 pub mod metrics;
+pub mod pass_through;
+pub mod step;
 pub mod tracking;
 
 use bindings::exports::windlass::policy::manifest::{Description, MetricRequest, Requirements};

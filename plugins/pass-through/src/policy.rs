@@ -1,11 +1,10 @@
-//! The rule: a metric is the count.
+//! The policy: the rule is `pass_through` of the crate that policies have in common, since a schedule may have it within, too.
 
-use crate::config::Config;
 use windlass_policy_common::ScalingPolicy;
 use windlass_policy_common::bindings::exports::windlass::policy::manifest::MetricRequest;
 use windlass_policy_common::bindings::exports::windlass::policy::scaling::{Decision, Observation};
 use windlass_policy_common::bindings::windlass::policy::types::PolicyError;
-use windlass_policy_common::metrics::{never_down_in_part, newest, request, rounded_up};
+use windlass_policy_common::pass_through::{self, Config};
 
 /// Takes the count from a metric.
 #[derive(Debug)]
@@ -18,29 +17,15 @@ impl ScalingPolicy for PassThrough {
     type Config = Config;
 
     fn check(config: &Config) -> Result<(), String> {
-        if !(config.divide_by > 0.0 && config.divide_by.is_finite()) {
-            return Err(format!("`divide-by` is {}; expected a number above 0", config.divide_by));
-        }
-        if !(-1_000..=1_000).contains(&config.add) {
-            return Err(format!("`add` is {}; expected a whole number from -1000 to 1000", config.add));
-        }
-        Ok(())
+        config.check()
     }
 
     fn metrics(config: &Config) -> Vec<MetricRequest> {
-        vec![request(&config.metric, 0)]
+        pass_through::metrics(config)
     }
 
     fn decide(config: &Config, observation: &Observation) -> Result<Decision, PolicyError> {
-        let value = newest(observation, &config.metric).map_err(PolicyError::InsufficientData)?;
-        if value < 0.0 {
-            return Err(PolicyError::InsufficientData(format!("`{}` is {value}, below 0", config.metric)));
-        }
-        let count = i64::from(rounded_up(value / config.divide_by)).saturating_add(config.add);
-        let count = u32::try_from(count.max(0)).unwrap_or(u32::MAX);
-        let replicas = never_down_in_part(count, observation, &config.metric);
-        let reason = format!("`{}` is {value}", config.metric);
-        Ok(Decision { replicas, reason, memory: Vec::new(), evaluate_after: None })
+        pass_through::decide(config, observation)
     }
 }
 

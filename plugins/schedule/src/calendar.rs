@@ -150,7 +150,7 @@ impl Calendar {
         });
         let windows = windows.collect::<Result<_, _>>()?;
         if let Some(inner) = &config.inner {
-            inner.check().map_err(|why| format!("`inner`: {why}"))?;
+            inner.check().map_err(|why| format!("`inner.config`: {why}"))?;
         }
         Self::new(&config.timezone, windows, holidays)
     }

@@ -1,7 +1,10 @@
 //! The settings of the schedule policy.
 
 use serde::Deserialize;
-use windlass_policy_common::tracking;
+use windlass_policy_common::bindings::exports::windlass::policy::manifest::MetricRequest;
+use windlass_policy_common::bindings::exports::windlass::policy::scaling::{Decision, Observation};
+use windlass_policy_common::bindings::windlass::policy::types::PolicyError;
+use windlass_policy_common::{pass_through, step, tracking};
 
 /// The settings as they are written.
 #[derive(Debug, Clone, Deserialize)]
@@ -16,7 +19,54 @@ pub struct Config {
     #[serde(default)]
     pub holidays: Vec<String>,
     /// What decides within the bounds; none: the count stays.
-    pub inner: Option<tracking::Config>,
+    pub inner: Option<Inner>,
+}
+
+/// A policy that goes by metrics, with its settings.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "name", content = "config", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Inner {
+    /// See `target-tracking`.
+    TargetTracking(tracking::Config),
+    /// See `step`.
+    Step(step::Config),
+    /// See `pass-through`.
+    PassThrough(pass_through::Config),
+}
+
+impl Inner {
+    /// What a schema cannot say.
+    ///
+    /// # Errors
+    /// A sentence that names the field.
+    pub fn check(&self) -> Result<(), String> {
+        match self {
+            Self::TargetTracking(config) => config.check(),
+            Self::Step(config) => config.check(),
+            Self::PassThrough(config) => config.check(),
+        }
+    }
+
+    /// What it must be shown.
+    pub fn metrics(&self) -> Vec<MetricRequest> {
+        match self {
+            Self::TargetTracking(config) => tracking::metrics(config),
+            Self::Step(config) => step::metrics(config),
+            Self::PassThrough(config) => pass_through::metrics(config),
+        }
+    }
+
+    /// What it decides.
+    ///
+    /// # Errors
+    /// Its own.
+    pub fn decide(&self, observation: &Observation) -> Result<Decision, PolicyError> {
+        match self {
+            Self::TargetTracking(config) => tracking::decide(config, observation),
+            Self::Step(config) => step::decide(config, observation),
+            Self::PassThrough(config) => pass_through::decide(config, observation),
+        }
+    }
 }
 
 /// One schedule.

@@ -87,7 +87,7 @@ fn clocks_that_are_put_forward_and_back_lose_nothing() {
 fn a_metric_decides_within_the_bounds() {
     let config = r#"{
         "schedules": [{"name": "day", "cron": "0 8 * * *", "duration-ms": 36000000, "min": 3, "max": 6}],
-        "inner": {"metrics": [{"name": "requests", "target": 10, "kind": "total"}]}
+        "inner": {"name": "target-tracking", "config": {"metrics": [{"name": "requests", "target": 10, "kind": "total"}]}}
     }"#;
     let config = parse::<Schedule>(config).expect("a configuration");
     let asked: Vec<String> = Schedule::metrics(&config).into_iter().map(|asked| asked.name).collect();
@@ -101,6 +101,41 @@ fn a_metric_decides_within_the_bounds() {
         assert_eq!(asked("2026-01-07T20:00:00Z", series("requests", &[value])), by_night, "{value}");
     }
     assert_eq!(asked("2026-01-07T12:00:00Z", failed("requests", "stale: old")), 4);
+}
+
+#[test]
+fn whatever_goes_by_a_metric_decides_within_and_keeps_what_it_remembers() {
+    let around = |inner: &str| {
+        let day = r#"{"name": "day", "cron": "0 8 * * *", "duration-ms": 36000000, "min": 3, "max": 8}"#;
+        parse::<Schedule>(&format!(r#"{{"schedules": [{day}], "inner": {inner}}}"#)).expect("a configuration")
+    };
+    let step = around(r#"{"name": "step", "config": {"metric": "load", "bands": [{"from": 80, "change": 2}]}}"#);
+    let asked: Vec<String> = Schedule::metrics(&step).into_iter().map(|asked| asked.name).collect();
+    assert_eq!(asked, ["load", "ready-replicas"]);
+    let noon = at("2026-01-07T12:00:00Z");
+    let (mut current, mut memory) = (4, Vec::new());
+    let counts = [(0, Some(90.0)), (15, Some(90.0)), (30, None), (45, Some(90.0)), (60, Some(90.0)), (120, Some(90.0))];
+    let counts = counts.map(|(seconds, value)| {
+        let load = value.map_or_else(|| failed("load", "stale: old"), |value| series("load", &[value]));
+        let shown = Observation {
+            now: noon + seconds * 1_000,
+            metrics: vec![load],
+            memory: std::mem::take(&mut memory),
+            ..observation(current)
+        };
+        let decision = Schedule::decide(&step, &shown).expect("an answer");
+        (current, memory) = (decision.replicas, decision.memory);
+        current
+    });
+    // One step in a minute, also where the metric had no value meanwhile; and never more than the day's most.
+    assert_eq!(counts, [6, 6, 6, 6, 8, 8]);
+
+    let pass_through = around(r#"{"name": "pass-through", "config": {"metric": "workers"}}"#);
+    let counts = [1.0, 5.0, 50.0].map(|value| {
+        let shown = Observation { now: noon, metrics: vec![series("workers", &[value])], ..observation(4) };
+        Schedule::decide(&pass_through, &shown).expect("an answer").replicas
+    });
+    assert_eq!(counts, [3, 5, 8]);
 }
 
 #[test]
@@ -128,8 +163,15 @@ fn a_refusal_names_the_field() {
         ),
         (OFFICE.replace("12-25", "13-25"), "`holidays[0]` is `13-25`; expected a date"),
         (
-            OFFICE.replace(r#""holidays""#, r#""inner": {"metrics": []}, "holidays""#),
-            "`inner`: `metrics` has 0 entries; expected 1 to 8",
+            OFFICE.replace(
+                r#""holidays""#,
+                r#""inner": {"name": "target-tracking", "config": {"metrics": []}}, "holidays""#,
+            ),
+            "`inner.config`: `metrics` has 0 entries; expected 1 to 8",
+        ),
+        (
+            OFFICE.replace(r#""holidays""#, r#""inner": {"name": "liveness", "config": {}}, "holidays""#),
+            "`inner.name`: ",
         ),
     ] {
         let told = parse::<Schedule>(&wrong).err().unwrap_or_default();
