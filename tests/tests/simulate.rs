@@ -17,7 +17,7 @@ const POLICIES: [(&str, &str); 5] = [
     (
         "schedule",
         r#"{"schedules": [{"name": "start of the day", "cron": "0 0 * * *", "duration-ms": 3600000, "min": 6}],
-            "inner": {"metrics": [{"name": "requests", "target": 80, "kind": "total"}]}}"#,
+            "inner": {"name": "target-tracking", "config": {"metrics": [{"name": "requests", "target": 80, "kind": "total"}]}}}"#,
     ),
     (
         "step",

@@ -50,6 +50,9 @@ pub struct SimulateArguments {
     /// The trace's column that is the load [default: `load`, else the first]
     #[arg(long, value_name = "COLUMN")]
     load: Option<String>,
+    /// Show a column as a metric of this name, too; several may be said
+    #[arg(long = "metric", value_name = "NAME=COLUMN", value_parser = renamed)]
+    metrics: Vec<(String, String)>,
     /// Units of load one replica takes in a second
     #[arg(long, default_value_t = 100.0, value_parser = positive)]
     capacity: f64,
@@ -82,6 +85,11 @@ fn positive(text: &str) -> Result<f64, String> {
 
 fn not_negative(text: &str) -> Result<f64, String> {
     number(text).filter(|number| *number >= 0.0).ok_or_else(|| "expected a number, 0 or more".to_owned())
+}
+
+fn renamed(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').filter(|(name, column)| !name.is_empty() && !column.is_empty());
+    parts.map(|(name, column)| (name.to_owned(), column.to_owned())).ok_or_else(|| "expected `NAME=COLUMN`".to_owned())
 }
 
 fn number(text: &str) -> Option<f64> {
@@ -127,8 +135,11 @@ async fn scenario(arguments: &SimulateArguments, file: &Path) -> anyhow::Result<
 }
 
 async fn compare(arguments: &SimulateArguments, file: &Path) -> anyhow::Result<String> {
-    let trace = Trace::parse(&text(file)?, arguments.load.as_deref());
-    let trace = trace.map_err(|why| anyhow!("`{}`: {why}", file.display()))?;
+    let wrong = |why: String| anyhow!("`{}`: {why}", file.display());
+    let mut trace = Trace::parse(&text(file)?, arguments.load.as_deref()).map_err(wrong)?;
+    for (metric, column) in &arguments.metrics {
+        trace.show_as(metric, column).map_err(wrong)?;
+    }
     let mut workload = workload(from_file(arguments.workload.as_deref())?)?;
     define(&mut workload, trace.names().chain([QUEUE]));
     let model = ServiceModel { capacity: arguments.capacity, start_up: arguments.start_up, queue: arguments.queue };

@@ -1,7 +1,9 @@
 //! The trace of a load: what came at which time, from CSV, from a Prometheus, or from a workload's own history.
 
 use super::BEGINNING;
+use super::run::QUEUE;
 use crate::model::Timestamp;
+use crate::model::metric::BuiltIn;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -23,18 +25,29 @@ impl Trace {
     ///
     /// - CSV with a head: the first column is the time (RFC 3339, Unix seconds, or seconds since the beginning), the
     ///   others are values; an empty cell is a value that is missing.
-    /// - The answer of a Prometheus to a range query: each series a column, named by its `__name__`.
-    /// - The answer of `GET /images/{image}/metrics`: each metric a column.
+    /// - The answer of a Prometheus to a range query: each series a column, named by its `__name__`; one without a name
+    ///   is `load`. In a gap there is no value.
+    /// - The answer of `GET /images/{image}/metrics`: each metric a column but the built-in ones, which the model measures
+    ///   anew. In a gap there is no value.
     ///
     /// # Errors
     /// One sentence that names the line or the place.
     pub fn parse(text: &str, load: Option<&str>) -> Result<Self, String> {
-        let columns = if text.trim_start().starts_with('{') { json(text)? } else { csv(text)? };
+        let is_json = text.trim_start().starts_with('{');
+        let columns = if is_json { json(text)? } else { csv(text)? };
         let total: usize = columns.iter().map(|(_, values)| values.len()).sum();
         if total > MOST {
             return Err(format!("the trace has {total} values; at most {MOST} are taken"));
         }
         let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+        for (index, name) in names.iter().enumerate() {
+            if is_models(name) {
+                return Err(format!("a column is called `{name}`, which the model measures itself; call it otherwise"));
+            }
+            if names[..index].contains(name) {
+                return Err(format!("two columns are called `{name}`; expected one, as of a query with `sum(…)`"));
+            }
+        }
         let known = |name: &str| names.contains(&name);
         let load = match load {
             Some(name) if known(name) => name,
@@ -42,16 +55,20 @@ impl Trace {
                 return Err(format!("the trace has no column `{name}`; it has {}", names.join(", ")));
             }
             None if known("load") => "load",
+            // Which is the first is no word of anybody.
+            None if is_json && names.len() > 1 => {
+                return Err(format!("`--load` must say which column is the load: {}", names.join(", ")));
+            }
             None => names.first().copied().ok_or("the trace has no values")?,
         }
         .to_owned();
-        let trace = Self { columns: columns.into_iter().collect(), load };
+        let mut trace = Self { columns: columns.into_iter().collect(), load };
         let values = &trace.columns[&trace.load];
         if values.is_empty() {
             return Err("the trace has no values".to_owned());
         }
         if let Some((at, value)) =
-            values.iter().find(|(_, value)| value.is_none_or(|value| value.is_nan() || value < 0.0))
+            values.iter().find(|(_, value)| value.map_or(!is_json, |value| value.is_nan() || value < 0.0))
         {
             let value = value.map_or("missing".to_owned(), |value| value.to_string());
             return Err(format!("the load at {at} ms is {value}; a load is there all the time, and not below 0"));
@@ -61,7 +78,28 @@ impl Trace {
                 return Err(format!("`{name}` does not go on in time at {} ms", pair[1].0));
             }
         }
+        if is_json {
+            for values in trace.columns.values_mut() {
+                tell_gaps(values);
+            }
+        }
         Ok(trace)
+    }
+
+    /// Shows a column as a metric of another name, too.
+    ///
+    /// # Errors
+    /// One sentence that says which name is wrong.
+    pub fn show_as(&mut self, metric: &str, column: &str) -> Result<(), String> {
+        if is_models(metric) || self.columns.contains_key(metric) {
+            return Err(format!("`{metric}` is measured already; give the metric another name"));
+        }
+        let Some(values) = self.columns.get(column) else {
+            let names: Vec<&str> = self.names().collect();
+            return Err(format!("the trace has no column `{column}`; it has {}", names.join(", ")));
+        };
+        self.columns.insert(metric.to_owned(), values.clone());
+        Ok(())
     }
 
     /// When the load begins and ends.
@@ -70,9 +108,11 @@ impl Trace {
         (values[0].0, values[values.len() - 1].0)
     }
 
-    /// The load at a time.
+    /// The load at a time; in a gap of what is known of it, that before.
     pub fn load(&self, at: Timestamp) -> f64 {
-        value(&self.columns[&self.load], at).flatten().unwrap_or(0.0)
+        let values = &self.columns[&self.load];
+        let until = values.partition_point(|(time, _)| *time <= at);
+        values[..until].iter().rev().find_map(|(_, value)| *value).unwrap_or(0.0)
     }
 
     /// Each column at a time: none within it: there is no value then.
@@ -84,6 +124,39 @@ impl Trace {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.columns.keys().map(String::as_str)
     }
+}
+
+/// Whether the model of the service tells a metric of this name itself.
+fn is_models(name: &str) -> bool {
+    name == QUEUE || BuiltIn::of(name).is_some()
+}
+
+/// So many times longer than those about it, a time between two values is a gap.
+const GAP: u64 = 4;
+
+/// Times between values to each side of one that tell what is usual there.
+const ABOUT: usize = 3;
+
+/// No shorter time is a gap, in milliseconds.
+const SHORTEST_GAP: u64 = 60_000;
+
+/// Ends values before a gap: what was not measured for long is not what it was before. How long is told by the values
+/// about it, since those of long ago are kept more sparsely.
+fn tell_gaps(values: &mut Values) {
+    let times: Vec<u64> = values.windows(2).map(|pair| pair[1].0.0 - pair[0].0.0).collect();
+    let mut told = Vec::with_capacity(values.len());
+    for (index, value) in values.iter().enumerate() {
+        told.push(*value);
+        let Some(&until_next) = times.get(index) else { continue };
+        let before = &times[index.saturating_sub(ABOUT)..index];
+        let after = &times[index + 1..times.len().min(index + 1 + ABOUT)];
+        let Some(usual) = before.iter().chain(after).max() else { continue };
+        let longest = usual.saturating_mul(GAP).max(SHORTEST_GAP);
+        if until_next > longest {
+            told.push((Timestamp(value.0.0 + longest), None));
+        }
+    }
+    *values = told;
 }
 
 /// The value that holds at a time; none: it has not begun.
@@ -142,20 +215,22 @@ fn since(seconds: f64) -> Option<Timestamp> {
 fn json(text: &str) -> Result<Columns, String> {
     let value: Value = serde_json::from_str(text).map_err(|error| format!("the trace is not JSON: {error}"))?;
     if let Some(series) = value.pointer("/data/result").and_then(Value::as_array) {
-        return series.iter().enumerate().map(|(index, series)| range(index, series)).collect();
+        return series.iter().map(range).collect();
     }
     if let Some(metrics) = value.get("metrics").and_then(Value::as_array) {
-        let with_values =
-            metrics.iter().filter(|metric| metric["samples"].as_array().is_some_and(|all| !all.is_empty()));
+        let is_there = |metric: &&Value| metric["samples"].as_array().is_some_and(|all| !all.is_empty());
+        // Of other replicas, under another load.
+        let is_own = |metric: &&Value| metric["source"] != "built-in" && metric["name"] != QUEUE;
+        let with_values = metrics.iter().filter(is_there).filter(is_own);
         return with_values.enumerate().map(|(index, metric)| recorded(index, metric)).collect();
     }
     Err("expected `data.result` of a Prometheus range query, or `metrics` as Windlass shows them".to_owned())
 }
 
 /// One series of a range query: `{"metric": {…}, "values": [[seconds, "number"], …]}`.
-fn range(index: usize, series: &Value) -> Result<Column, String> {
-    let name = series.pointer("/metric/__name__").and_then(Value::as_str);
-    let name = name.map_or_else(|| format!("series{index}"), str::to_owned);
+fn range(series: &Value) -> Result<Column, String> {
+    // What is made of others, as a sum of rates, has no name.
+    let name = series.pointer("/metric/__name__").and_then(Value::as_str).unwrap_or("load").to_owned();
     let values = series["values"].as_array().ok_or_else(|| format!("`{name}` has no `values`"))?;
     let value = |pair: &Value| {
         let at = pair[0].as_f64().and_then(since)?;
@@ -196,6 +271,44 @@ mod tests {
     }
 
     #[test]
+    fn a_recorded_history_is_what_was_measured_and_no_more() {
+        // A value each 15 s, but for ten minutes; before that means of five minutes.
+        let begin = BEGINNING.0;
+        let sparse = (0..5).map(|index| begin + index * 300_000);
+        let dense = |from: u64| (0..20).map(move |index| begin + from + index * 15_000);
+        let times: Vec<u64> = sparse.chain(dense(1_500_000)).chain(dense(2_400_000)).collect();
+        let samples: Vec<Value> =
+            times.iter().map(|at| serde_json::json!({"at": at, "value": at % 1_000 + 7})).collect();
+        let metric = |name: &str, source: &str| serde_json::json!({"name": name, "source": source, "samples": samples});
+        let own = serde_json::json!({"metrics": [metric("cpu-utilization", "built-in"), metric("requests", "json")]});
+        let trace = Trace::parse(&own.to_string(), None).expect("a trace");
+        assert_eq!(trace.names().collect::<Vec<_>>(), ["requests"], "the model measures the other anew");
+        let at = |seconds: u64| Timestamp(begin + seconds * 1_000);
+        let shown = |seconds: u64| trace.values(at(seconds)).next().and_then(|(_, value)| value);
+        // The last before the gap is at 1785 s; four times 15 s later it is nothing any more.
+        assert_eq!(
+            [1_000, 1_499, 1_844, 1_845, 2_399, 2_400].map(|it| shown(it).is_some()),
+            [true, true, true, false, false, true]
+        );
+        assert_eq!(trace.load(at(2_000)), 7.0, "a load is there all the time");
+    }
+
+    #[test]
+    fn a_column_is_shown_under_the_name_a_policy_asks_for() {
+        let sum = r#"{"data": {"result": [{"metric": {}, "values": [[1767225600, "3.5"], [1767225615, "4"]]}]}}"#;
+        let mut trace = Trace::parse(sum, None).expect("a trace");
+        trace.show_as("requests", "load").expect("a name");
+        assert_eq!(trace.values(BEGINNING).collect::<Vec<_>>(), [("load", Some(3.5)), ("requests", Some(3.5))]);
+        for (metric, column, why) in [
+            ("requests", "load", "`requests` is measured already; give the metric another name"),
+            ("cpu-utilization", "load", "`cpu-utilization` is measured already; give the metric another name"),
+            ("visitors", "rate", "the trace has no column `rate`; it has load, requests"),
+        ] {
+            assert_eq!(trace.show_as(metric, column).expect_err("refused"), why);
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_its_place() {
         for (text, why) in [
             ("time\n0\n", "the head of a trace is `time,NAME,…`: it names no column of values"),
@@ -208,6 +321,19 @@ mod tests {
             ("time,load\n0,-1\n", "the load at 1767225600000 ms is -1; a load is there all the time, and not below 0"),
             ("time,load\n5,1\n5,2\n", "`load` does not go on in time at 1767225605000 ms"),
             ("time,load\n", "the trace has no values"),
+            ("time,load,load\n0,1,2\n", "two columns are called `load`; expected one, as of a query with `sum(…)`"),
+            (
+                "time,load,cpu-utilization\n0,1,2\n",
+                "a column is called `cpu-utilization`, which the model measures itself; call it otherwise",
+            ),
+            (
+                r#"{"data": {"result": [{"metric": {}, "values": []}, {"metric": {"job": "b"}, "values": []}]}}"#,
+                "two columns are called `load`; expected one, as of a query with `sum(…)`",
+            ),
+            (
+                r#"{"metrics": [{"name": "a", "samples": [{"at": 1, "value": 1}]}, {"name": "b", "samples": [{"at": 1, "value": 1}]}]}"#,
+                "`--load` must say which column is the load: a, b",
+            ),
             ("{}", "expected `data.result` of a Prometheus range query, or `metrics` as Windlass shows them"),
         ] {
             assert_eq!(Trace::parse(text, None).expect_err("refused"), why, "{text}");

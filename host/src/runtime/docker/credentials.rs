@@ -108,11 +108,24 @@ pub async fn login(registry: &str) -> Result<Option<RegistryLogin>, String> {
     // As an image is named whose registry that is.
     let image = format!("{registry}/policy");
     let found = find(folder.as_deref(), &image).await.map_err(|error| chain(&error))?;
-    Ok(found.and_then(|found| match (found.username, found.password, found.registrytoken.or(found.identitytoken)) {
-        (Some(name), Some(password), _) => Some(RegistryLogin::Basic(name, password)),
-        (_, _, Some(token)) => Some(RegistryLogin::Bearer(token)),
+    found.map_or(Ok(None), login_of)
+}
+
+/// What is sent to a registry without the engine in between.
+fn login_of(found: DockerCredentials) -> Result<Option<RegistryLogin>, String> {
+    Ok(match (found.username, found.password, found.registrytoken, found.identitytoken) {
+        (_, _, Some(token), _) => Some(RegistryLogin::Bearer(token)),
+        // It is for the registry's token server alone. As a bearer it would be refused, and seen by whom it is not for.
+        (_, _, None, Some(_)) => {
+            let registry = found.serveraddress.unwrap_or_default();
+            return Err(format!(
+                "the login of `{registry}` is an identity token, which is not exchanged here: log in with a user and a \
+                 password or an access token"
+            ));
+        }
+        (Some(name), Some(password), None, None) => Some(RegistryLogin::Basic(name, password)),
         _ => None,
-    }))
+    })
 }
 
 /// An entry by its very name, else by its host: `https://r.example/v2/` is that of `r.example`.
@@ -249,6 +262,20 @@ mod tests {
         let found = find_in(r#"{"auths": {"r.example": {"identitytoken": "t"}}}"#, "r.example/a").await.unwrap();
         assert_eq!(found.unwrap().identitytoken.as_deref(), Some("t"));
         assert!(find_in(r#"{"auths": {"r.example": {}}}"#, "r.example/a").await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn an_identity_token_is_sent_to_nobody() {
+        let login = async |entry: &str| {
+            let found = find_in(&format!(r#"{{"auths": {{"r.example": {entry}}}}}"#), "r.example/a").await.unwrap();
+            login_of(found.unwrap())
+        };
+        let refused = login(r#"{"auth": "dXNlcjo=", "identitytoken": "secret"}"#).await.unwrap_err();
+        assert!(refused.contains("`r.example` is an identity token") && !refused.contains("secret"), "{refused}");
+        let bearer = login(r#"{"registrytoken": "t"}"#).await;
+        assert!(matches!(bearer, Ok(Some(RegistryLogin::Bearer(token))) if token == "t"));
+        let basic = login(r#"{"auth": "dXNlcjpwYTpzcw=="}"#).await;
+        assert!(matches!(basic, Ok(Some(RegistryLogin::Basic(user, _))) if user == "user"));
     }
 
     #[tokio::test]
