@@ -37,10 +37,11 @@ const STORIES: [Story; 17] = [
     Story {
         told: "The source of a metric was down, its absence was read as no load, and everything was scaled away.",
         seen: "KEDA #8036; Kubernetes #99394",
-        fault: "a source that refuses the connection; a trace with an outage; a metric without a value beside a proposal to shrink",
+        fault: "a source that refuses the connection, answers 500, nothing, or no number; a trace with an outage; a metric without a value beside a proposal to shrink",
         defence: "an error is a failure with a name and never a zero; nothing shrinks while a metric has no value",
         tests: &[
             ("tests/tests/metrics.rs", "what_is_measured_steers_the_count_and_an_error_is_never_a_zero"),
+            ("tests/tests/metrics.rs", "a_prometheus_is_asked_and_whatever_it_answers_wrong_is_never_a_zero"),
             ("tests/tests/simulate.rs", "a_metric_outage"),
             ("host/src/control/decide/tests.rs", "a_metric_without_a_value_blocks_scaling_down_and_never_up"),
         ],
@@ -83,6 +84,7 @@ const STORIES: [Story; 17] = [
             ),
             ("plugins/target-tracking/src/policy/tests.rs", "tolerances_differ_by_direction"),
             ("tests/tests/simulate.rs", "a_sawtooth"),
+            ("tests/tests/simulate.rs", "without_its_window_a_count_swings_with_the_load"),
         ],
     },
     Story {
@@ -196,10 +198,10 @@ const STORIES: [Story; 17] = [
         seen: "KEDA #5008",
         fault: "a policy that wants fewer of a workload that is new to the host",
         defence: "nothing shrinks within the grace of a workload, 5 minutes unless somebody says otherwise",
-        tests: &[(
-            "host/src/control/decide/tests.rs",
-            "a_workload_that_is_new_here_is_not_shrunk_by_its_policy_for_a_while",
-        )],
+        tests: &[
+            ("host/src/control/decide/tests.rs", "a_workload_that_is_new_here_is_not_shrunk_by_its_policy_for_a_while"),
+            ("tests/tests/guardrails.rs", "a_drop_waits_for_its_window_which_a_restart_does_not_shorten"),
+        ],
     },
     Story {
         told: "What was unhealthy was restarted every five seconds for ever, and what depended on it was left broken.",
@@ -219,13 +221,15 @@ const STORIES: [Story; 17] = [
         told: "The way to the replicas broke, every probe failed, and everything was restarted at once.",
         seen: "none of the tools that were read holds against it",
         fault: "most probes fail in the same pass while the processes run",
-        defence: "the path is suspected, said so, and one replica is healed at a time",
+        defence: "the path is suspected, said so, and one replica is healed; the next when that serves, or after waits that double",
         tests: &[
             (
                 "host/src/control/decide/tests.rs",
                 "when_most_fail_their_probe_at_once_the_path_is_suspected_and_one_is_healed",
             ),
             ("host/src/control/decide/tests.rs", "while_the_path_is_suspected_one_is_healed_in_each_backoff"),
+            ("host/src/control/decide/tests.rs", "a_path_that_stays_broken_does_not_wear_out_what_is_behind_it"),
+            ("tests/tests/scenarios.rs", "every_scenario_ends_as_it_is_written_down"),
         ],
     },
 ];
@@ -371,6 +375,12 @@ async fn replicas_replaced_one_after_another_end_as_many_as_they_were() -> anyho
     // The policy was asked all along, and what it saw was above its target.
     let seen = decisions.iter().filter_map(|decision| decision.body["reason"].as_str()).collect::<Vec<_>>();
     assert!(decisions.iter().all(|decision| decision.body["target"] == 4), "{seen:#?}");
+    let shown = decisions.iter().flat_map(|decision| {
+        decision.body["scaling"]["observation"]["metrics"].as_array().cloned().unwrap_or_default()
+    });
+    let highest =
+        shown.filter_map(|series| series["samples"].as_array()?.last()?["value"].as_f64()).fold(0.0, f64::max);
+    assert!(highest > 0.9, "a replica at its limit was shown, {highest} of it at most");
     host.controller.shut_down().await;
     Ok(())
 }

@@ -41,6 +41,11 @@ async fn a_drop_waits_for_its_window_which_a_restart_does_not_shorten() -> anyho
     assert_eq!(frozen["desired"]["guardrails"]["scale_down"]["select"], "disabled");
     let disabled = "`queue` proposed 1, steered to 3: this direction is disabled; as told";
     assert_eq!(steered(&windlass, image).await, (3, disabled.to_owned()));
+    // A workload that is new here is not shrunk at once, whatever its windows.
+    windlass.put(&path, json!({"scale_down": {"window": 0}})).await.ok();
+    let (target, reason) = steered(&windlass, image).await;
+    let new = "held at 3: the workload is new here, and nothing of it shrinks until 2";
+    assert!(target == 3 && reason.starts_with(new), "{target} {reason}");
     // An operator who wants it now says so.
     let freed = windlass.put(&path, json!({"grace": "0s", "scale_down": {"window": 0, "rates": []}})).await.ok();
     assert_eq!(freed["desired"]["target"], 1);

@@ -1,9 +1,9 @@
 //! Metrics of a workload on a real engine: asked for, pushed, shown to policies, kept; and what becomes of errors.
 
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use windlass_tests::harness::{Site, Windlass, start_body};
@@ -105,6 +105,86 @@ async fn what_is_measured_steers_the_count_and_an_error_is_never_a_zero() -> any
     fails(&windlass, image, "queue", "unreachable: ").await;
     let (target, reason) = steered(&windlass, image).await;
     assert!(target == 3 && reason.starts_with("held at 3: no metric has a value (`queue` is "), "{target} {reason}");
+    Ok(())
+}
+
+/// A server whose status and body can be changed while it serves; `NOW` in it is the time in seconds. It keeps the heads
+/// of requests.
+#[derive(Clone, Default)]
+struct Switchable {
+    answer: Arc<Mutex<(&'static str, &'static str)>>,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl Switchable {
+    async fn serve(&self) -> std::io::Result<String> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}/", listener.local_addr()?);
+        let server = self.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = vec![0; 4_096];
+                let Ok(read @ 1..) = stream.read(&mut request).await else { continue };
+                let head = String::from_utf8_lossy(&request[..read]).into_owned();
+                server.heads.lock().expect("no panic").push(head);
+                let (status, body) = *server.answer.lock().expect("no panic");
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
+                let body = body.replace("NOW", &now.to_string());
+                let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+                let _gone = stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).await;
+            }
+        });
+        Ok(url)
+    }
+
+    fn answers(&self, status: &'static str, body: &'static str) {
+        *self.answer.lock().expect("no panic") = (status, body);
+    }
+}
+
+#[tokio::test]
+async fn a_prometheus_is_asked_and_whatever_it_answers_wrong_is_never_a_zero() -> anyhow::Result<()> {
+    const WAITING: &str =
+        r#"{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [NOW, "120"]}]}}"#;
+    let site = Site::new("prometheus").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    let asks = |replicas| hostile::proposes(replicas).requires("queue", 60_000).build();
+    windlass.put_component("/policies/queue", asks(3)).await.ok();
+    let prometheus = Switchable::default();
+    prometheus.answers("200 OK", WAITING);
+    let source = json!({"url": prometheus.serve().await?, "query": "sum(queue{job=\"web\"})"});
+    let mut body = start_body(image, 1, 5);
+    body["metrics"] = json!({"queue": {"prometheus": source, "interval": 1, "max_age": 2}});
+    body["scaling_policy"] = json!({"name": "queue"});
+    windlass.post("/start/container", body).await.ok();
+    assert_eq!(value(&windlass, image, "queue").await, 120.0);
+    let asked = prometheus.heads.lock().expect("no panic")[0].clone();
+    assert!(asked.contains("/api/v1/query") && asked.contains("queue"), "{asked}");
+    assert_eq!(steered(&windlass, image).await, (3, "as told".to_owned()));
+
+    windlass.put(&format!("/images/{image}/guardrails"), json!({"grace": 0, "scale_down": {"window": 0}})).await.ok();
+    windlass.put_component("/policies/queue", asks(1)).await.ok();
+    let nothing = r#"{"status": "success", "data": {"resultType": "vector", "result": []}}"#;
+    let no_number =
+        r#"{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [NOW, "NaN"]}]}}"#;
+    let refusal = r#"{"status": "error", "errorType": "bad_data", "error": "parse error"}"#;
+    for (status, body, why) in [
+        ("500 Internal Server Error", "0", "unreachable: "),
+        ("200 OK", nothing, "empty: "),
+        ("200 OK", no_number, "not-a-number: "),
+        ("400 Bad Request", refusal, "unreachable: "),
+        ("200 OK", "0", "unreadable: "),
+    ] {
+        prometheus.answers(status, body);
+        fails(&windlass, image, "queue", why).await;
+        let (target, reason) = steered(&windlass, image).await;
+        assert!(target == 3 && reason.starts_with("held at 3: no metric has a value (`queue` is "), "{why}: {reason}");
+    }
+    // It has a value again, and the policy what it wants.
+    prometheus.answers("200 OK", WAITING);
+    value(&windlass, image, "queue").await;
+    assert_eq!(steered(&windlass, image).await, (1, "as told".to_owned()));
     Ok(())
 }
 

@@ -147,6 +147,46 @@ async fn a_replica_is_told_before_it_is_stopped_and_waited_for() -> anyhow::Resu
 }
 
 #[tokio::test]
+async fn a_replica_is_told_over_http_who_it_is_and_why_it_goes() -> anyhow::Result<()> {
+    let site = Site::new("http-hook").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    let mut body = quick(image, 1, 2);
+    body["ports"] = json!({"80/tcp": 0});
+    // What it is told it shows; it answers when it is done.
+    let script = "trap 'exit 0' TERM; mkdir /www/cgi-bin; cat > /www/cgi-bin/drain <<'E'\n#!/bin/sh\n\
+        echo \"$REQUEST_METHOD $CONTENT_TYPE $(cat)\" > /tmp/told; mv /tmp/told /www/told\n\
+        while [ ! -e /tmp/done ]; do sleep 0.1; done; printf '\\r\\n'\nE\n\
+        chmod +x /www/cgi-bin/drain; httpd -f -p 80 -h /www & wait";
+    body["command"] = json!(["sh", "-c", script]);
+    body["stop_hook"] = json!({"http": {"port": 80, "path": "/cgi-bin/drain"}, "timeout": "1m"});
+    let started = windlass.post("/start/container", body).await.ok();
+    let id = started["container_id"].as_str().expect("an id").to_owned();
+    let port = started["ports"]["80/tcp"][0]["HostPort"].as_str().expect("a port").to_owned();
+
+    let path = format!("/containers/{}", started["name"].as_str().expect("a name"));
+    let url = format!("http://127.0.0.1:{port}/told");
+    let stopping = windlass.patch(&path, json!({"status": "stopped"}));
+    let finishing = async {
+        let told = eventually("it is told", LIMIT, async || match Response::of(&url).await {
+            Ok(answer) if answer.status == 200 => Ok(answer.body),
+            other => Err(format!("{other:?}")),
+        });
+        let told = told.await;
+        site.engine().exec(&id, &["sh", "-c", "touch /tmp/done"]).await.map(|()| told)
+    };
+    let (stopped, told) = tokio::join!(stopping, finishing);
+    assert_eq!(stopped.ok()["status"], "exited");
+    let told = told?;
+    let told = told.as_str().expect("a text").trim_end();
+    let told = told.strip_prefix("POST application/json ").expect(told);
+    let expected =
+        json!({"image": image, "container_id": id, "name": started["name"], "reason": "an operator stops it"});
+    assert_eq!(serde_json::from_str::<serde_json::Value>(told)?, expected);
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_stop_hook_is_told_with_its_place() -> anyhow::Result<()> {
     let site = Site::new("wrong-stop-hook").await?;
     let windlass = site.start().await?;

@@ -192,6 +192,27 @@ fn a_sawtooth() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[test]
+fn without_its_window_a_count_swings_with_the_load() -> anyhow::Result<()> {
+    let config = r#"{"metrics": [{"name": "requests", "target": 80, "kind": "total"}], "tolerance-down": 0}"#;
+    let (folder, file) = (tempfile::tempdir()?, trace("sawtooth.csv"));
+    let flaps = |window: u64| -> anyhow::Result<u64> {
+        let workload = folder.path().join("workload.json");
+        let guardrails = serde_json::json!({"guardrails": {"scale_down": {"window": window, "rates": []}}});
+        std::fs::write(&workload, guardrails.to_string())?;
+        let (file, workload) = (file.to_str().context("a plain path")?, workload.to_str().context("a plain path")?);
+        let arguments =
+            ["--policy", "target-tracking", "--config", config, "--json", "--workload", workload, "--trace", file];
+        let told: serde_json::Value = serde_json::from_str(&told(&arguments)?)?;
+        told["runs"][0]["measures"]["flaps"].as_u64().with_context(|| told.to_string())
+    };
+    // The teeth are 20 minutes apart: a window as long sees each of them.
+    let (without, usual, long) = (flaps(0)?, flaps(300)?, flaps(1_500)?);
+    assert!(without >= usual && usual > long, "{without} {usual} {long}");
+    assert_eq!(long, 0);
+    Ok(())
+}
+
 /// Runs a scenario; each decision as `at: from → target, stages, reason`.
 fn played(lines: &str, arguments: &[&str]) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
@@ -242,6 +263,47 @@ fn guardrails_alone_over_plain_proposals() -> anyhow::Result<()> {
 }
 
 #[test]
+fn what_each_replica_uses_and_when_it_begins() -> anyhow::Result<()> {
+    // At 90 % of half a core and 43 % of 100 MiB; what has ended uses nothing, and what tells nothing is not idle.
+    let config = |metric: &str| format!(r#"{{"metrics": [{{"name": "{metric}", "target": 0.6}}]}}"#);
+    let scenario = r#"{"workload": {"max_replicas": 9, "resources": {"cpu": "0.5", "memory": "100m"}}, "replicas": 2}
+{"at": 0, "replicas": [{"id": "a", "cpu_cores": 0.45, "memory_bytes": 45000000}, {"id": "b", "cpu_cores": 0.45, "memory_bytes": 45000000}]}
+{"at": 15, "replicas": [{"id": "a", "cpu_cores": 0.45, "memory_bytes": 45000000}, {"id": "b", "phase": "exited"}]}
+{"at": 300, "replicas": [{"id": "a"}, {"id": "b"}]}
+"#;
+    let by_cpu = played(scenario, &["--policy", "target-tracking", "--config", &config("cpu-utilization")])?;
+    insta::assert_snapshot!(by_cpu, @r#"
+    0.0: 2 to 3 (3 3 3 3) `cpu-utilization` of target 0.6 is at 150 %: wants 3
+    15.0: 3 to 3 (3 3 3 3) `cpu-utilization` of target 0.6 is at 150 %; with those missing or not ready it stays at 3
+    300.0: 3 to 3 (-) held at 3: scaling policy `target-tracking` is unavailable (insufficient-data: not enough facts to decide: `cpu-utilization` has no value (missing: no ready replica has told its use lately))
+    "#);
+    let by_memory = played(scenario, &["--policy", "target-tracking", "--config", &config("memory-utilization")])?;
+    insta::assert_snapshot!(by_memory, @r#"
+    0.0: 2 to 2 (2 2 2 2) `memory-utilization` of target 0.6 is at 71.5 %: wants 2
+    15.0: 2 to 2 (2 2 2 2) `memory-utilization` of target 0.6 is at 71.5 %: wants 2
+    300.0: 2 to 2 (-) held at 2: scaling policy `target-tracking` is unavailable (insufficient-data: not enough facts to decide: `memory-utilization` has no value (missing: no ready replica has told its use lately))
+    "#);
+    let received = r#"{"workload": {"max_replicas": 9}, "replicas": 2}
+{"at": 0, "replicas": [{"id": "a", "cpu_cores": 0, "memory_bytes": 0, "network_receive_rate": 3000}, {"id": "b"}]}
+"#;
+    let rate = r#"{"metric": "network-receive-rate", "divide-by": 1000}"#;
+    insta::assert_snapshot!(played(received, &["--policy", "pass-through", "--config", rate])?, @r#"
+    0.0: 2 to 3 (3 3 3 3) `network-receive-rate` is 3000
+    "#);
+
+    let office = r#"{"schedules": [{"name": "office", "cron": "0 8 * * *", "duration-ms": 3600000, "min": 5}]}"#;
+    let at_work = r#"{"workload": {"max_replicas": 9}, "begin": "2026-03-02T07:59:50Z"}
+{"at": 0}
+{"at": 10}
+"#;
+    insta::assert_snapshot!(played(at_work, &["--policy", "schedule", "--config", office])?, @r#"
+    0.0: 1 to 1 (1 1 1 1) 1 are there; no schedule holds
+    10.0: 1 to 5 (5 5 5 5) `office` until 2026-03-02 09:00 UTC holds: at least 5; 1 are there
+    "#);
+    Ok(())
+}
+
+#[test]
 fn observations_with_replicas_and_missing_samples() -> anyhow::Result<()> {
     let told = played(
         include_str!("../../examples/scenarios/target-tracking.jsonl"),
@@ -279,6 +341,9 @@ fn what_is_wrong_is_told() -> anyhow::Result<()> {
     let bad = folder.path().join("bad.jsonl");
     std::fs::write(&bad, "{}\n{\"at\": 5, \"proposal\": 1}\n{\"at\": 5, \"proposal\": 1}\n")?;
     let bad = bad.display().to_string();
+    let half = folder.path().join("half.jsonl");
+    std::fs::write(&half, "{}\n{\"at\": 5, \"replicas\": [{\"id\": \"a\", \"cpu_cores\": 1}]}\n")?;
+    let half = half.display().to_string();
     for (arguments, why) in [
         (
             vec!["--policy", "min-mox", "--trace", &file],
@@ -291,6 +356,7 @@ fn what_is_wrong_is_told() -> anyhow::Result<()> {
         ),
         (vec!["--trace", "no-such-file"], "cannot read `no-such-file`"),
         (vec!["--trace", &file, "--load", "visitors"], "the trace has no column `visitors`; it has load, requests"),
+        (vec!["--scenario", &half], "line 2: `cpu_cores` and `memory_bytes` of replica `a` are one sample"),
         (vec!["--scenario", &bad], "line 3: `at` is 5; expected seconds that grow from line to line"),
     ] {
         let output = simulate(&arguments)?;

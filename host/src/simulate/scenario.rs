@@ -6,8 +6,8 @@
 use super::{BEGINNING, Subject};
 use crate::model::facts::{HealthStatus, MetricRequest, Phase, Sample, ScalingDecision, ScalingObservation, Usage};
 use crate::model::{
-    ContainerId, FailureKind, MetricFailure, Plan, PolicyFailure, PolicyIdentity, Replica, Slot, Snapshot, Stages,
-    Step, Timestamp, Workload,
+    ContainerId, FailureKind, HeldBy, MetricFailure, Plan, PolicyFailure, PolicyIdentity, Replica, Slot, Snapshot,
+    Stages, Step, Timestamp, Workload,
 };
 use crate::policy::ScalingPolicy;
 use async_trait::async_trait;
@@ -62,11 +62,14 @@ pub struct EventReplica {
     /// When it was created and started, in seconds since the beginning.
     #[serde(default = "long_ago")]
     pub started: f64,
-    /// Cores it uses; none: no sample.
+    /// Cores it uses; none: no sample of what it uses.
     pub cpu_cores: Option<f64>,
-    /// Bytes of memory it uses.
-    #[serde(default)]
-    pub memory_bytes: u64,
+    /// Bytes of memory it uses: with the cores, or neither.
+    pub memory_bytes: Option<u64>,
+    /// Bytes a second it receives; of a sample without them 0.
+    pub network_receive_rate: Option<f64>,
+    /// Bytes a second it sends; of a sample without them 0.
+    pub network_transmit_rate: Option<f64>,
     /// Metrics measured at it, as in the event.
     #[serde(default)]
     pub metrics: BTreeMap<String, Value>,
@@ -95,6 +98,8 @@ pub struct Told {
     pub target: u32,
     /// What became of the proposal; null: there was none.
     pub stages: Option<Stages>,
+    /// What keeps the count from what was proposed; null: nothing does.
+    pub held_by: Option<HeldBy>,
     /// One sentence.
     pub reason: String,
     /// What is done.
@@ -138,6 +143,17 @@ impl Scenario {
             {
                 if !(value.is_number() || value.is_null() || value.is_string()) {
                     return Err(format!("line {}: `{name}` is {value}; expected a number, null or a sentence", line.0));
+                }
+            }
+            for replica in event.replicas.iter().flatten() {
+                let rates = replica.network_receive_rate.or(replica.network_transmit_rate);
+                let is_whole = replica.cpu_cores.is_some() == replica.memory_bytes.is_some();
+                if !is_whole || (rates.is_some() && replica.cpu_cores.is_none()) {
+                    return Err(format!(
+                        "line {}: `cpu_cores` and `memory_bytes` of replica `{}` are one sample; expected both, or nothing \
+                         of what it uses",
+                        line.0, replica.id
+                    ));
                 }
             }
             events.push(event);
@@ -192,8 +208,8 @@ impl Scenario {
                 event.unavailable.clone().map(Err).or(event.proposal.map(Ok));
             let series = subject.series(now).await?;
             let plan = subject.pass(snapshot, series, now).await.plan;
-            let Plan { target, stages, reason, steps, .. } = plan;
-            all.push(Told { at: event.at, from, target, stages, reason, steps });
+            let Plan { target, stages, held_by, reason, steps, .. } = plan;
+            all.push(Told { at: event.at, from, target, stages, held_by, reason, steps });
         }
         Ok(all)
     }
@@ -255,7 +271,9 @@ fn snapshot(event: &Event, workload: &Workload, begin: Timestamp, now: Timestamp
             health: healthy(),
             started: long_ago(),
             cpu_cores: None,
-            memory_bytes: 0,
+            memory_bytes: None,
+            network_receive_rate: None,
+            network_transmit_rate: None,
             metrics: BTreeMap::new(),
         };
         (1..=workload.target).map(one).collect()
@@ -280,12 +298,12 @@ fn snapshot(event: &Event, workload: &Workload, begin: Timestamp, now: Timestamp
             ports: BTreeMap::new(),
             address: None,
             is_protected: false,
-            usage: replica.cpu_cores.map(|cpu_cores| Usage {
+            usage: replica.cpu_cores.zip(replica.memory_bytes).map(|(cpu_cores, memory_bytes)| Usage {
                 at: now,
                 cpu_cores,
-                memory_bytes: replica.memory_bytes,
-                network_receive_rate: 0.0,
-                network_transmit_rate: 0.0,
+                memory_bytes,
+                network_receive_rate: replica.network_receive_rate.unwrap_or_default(),
+                network_transmit_rate: replica.network_transmit_rate.unwrap_or_default(),
             }),
             health_check: None,
         }
