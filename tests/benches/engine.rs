@@ -17,6 +17,7 @@ use windlass::runtime::docker::cgroup::{self, Roots};
 use windlass_tests::engine::{Engine, INSTANCE_LABEL};
 use windlass_tests::harness::{Site, Windlass, start_body};
 use windlass_tests::images::Fixture;
+use windlass_tests::memory::resident;
 use windlass_tests::wait::until;
 
 /// Far longer than any of it takes.
@@ -204,7 +205,7 @@ async fn idle(image: &str) -> anyhow::Result<(f64, Duration)> {
         if now >= first + 5_000 { Ok(()) } else { Err(format!("the last was at {now}")) }
     })
     .await?;
-    let memory = resident_mebibytes(windlass.pid())?;
+    let memory = resident(windlass.pid())? as f64 / f64::from(1 << 20);
     Ok((memory, sampling(&site).await?))
 }
 
@@ -232,11 +233,4 @@ async fn sampling(site: &Site) -> anyhow::Result<Duration> {
 async fn last_pass(windlass: &Windlass, image: &str) -> anyhow::Result<u64> {
     let shown = windlass.get(&format!("/images/{image}")).await;
     shown.body["last_pass"]["at"].as_u64().with_context(|| format!("no pass yet: {shown}"))
-}
-
-fn resident_mebibytes(pid: u32) -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    let kibibytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
-    Ok(kibibytes / 1024.0)
 }

@@ -284,7 +284,7 @@ fn words(words: &[(u32, u32)]) -> String {
 }
 
 /// As much of WASI 0.2 as the hostile components use.
-const WASI: [(&str, &str); 7] = [
+const WASI: [(&str, &str); 8] = [
     (
         "cli-environment.wit",
         "package wasi:cli@0.2.1; interface environment { get-environment: func() -> list<tuple<string, string>>; get-arguments: func() -> list<string>; }",
@@ -321,6 +321,31 @@ const WASI: [(&str, &str); 7] = [
             use wasi:io/poll@0.2.0.{pollable};
             now: func() -> u64;
             subscribe-duration: func(when: u64) -> pollable;
+        }",
+    ),
+    (
+        "sockets.wit",
+        "package wasi:sockets@0.2.0;
+        interface network {
+            enum ip-address-family { ipv4, ipv6 }
+            enum error-code {
+                unknown, access-denied, not-supported, invalid-argument, out-of-memory, timeout, concurrency-conflict,
+                not-in-progress, would-block, invalid-state, new-socket-limit, address-not-bindable, address-in-use,
+                remote-unreachable, connection-refused, connection-reset, connection-aborted, datagram-too-large,
+                name-unresolvable, temporary-resolver-failure, permanent-resolver-failure
+            }
+        }
+        interface tcp { resource tcp-socket; }
+        interface udp { resource udp-socket; }
+        interface tcp-create-socket {
+            use network.{error-code, ip-address-family};
+            use tcp.{tcp-socket};
+            create-tcp-socket: func(address-family: ip-address-family) -> result<tcp-socket, error-code>;
+        }
+        interface udp-create-socket {
+            use network.{error-code, ip-address-family};
+            use udp.{udp-socket};
+            create-udp-socket: func(address-family: ip-address-family) -> result<udp-socket, error-code>;
         }",
     ),
     (
@@ -384,12 +409,7 @@ pub fn protects(place: Option<u32>) -> Stub {
             )
         },
     );
-    let mut stub = proposes(1).fields(&format!(
-        r#"(func (export "windlass:policy/protection@0.1.0#protected") (param i32) (result i32)
-            (local $at i32) {protect})"#
-    ));
-    stub.world.push_str("export protection;\n");
-    stub
+    protects_by(&protect)
 }
 
 /// Bytes of a `replica` in the canonical ABI: 56 up to its use, which is an option of 40 bytes.
@@ -609,6 +629,27 @@ pub fn traps_configuring() -> Stub {
     Stub { configure: "(unreachable)".to_owned(), ..Stub::new(Kind::Scaling) }
 }
 
+/// Never ends when it is asked to check a configuration.
+pub fn configures_for_ever() -> Stub {
+    Stub { configure: "(loop $for_ever (br $for_ever)) (i32.const 192)".to_owned(), ..Stub::new(Kind::Scaling) }
+}
+
+/// Asks to be shown so many metrics, all in the same bytes.
+pub fn requires_many(metrics: u32) -> Stub {
+    Stub { pages: 700, ..Stub::new(Kind::Scaling).fields(&words(&[(196, 4_096), (200, metrics)])) }
+}
+
+/// Proposes one replica, and runs this when it is asked which are to be spared: it leaves the address of its answer.
+pub fn protects_by(instructions: &str) -> Stub {
+    let mut stub = proposes(1).fields(&format!(
+        r#"(func (export "windlass:policy/protection@0.1.0#protected") (param i32) (result i32)
+            (local $at i32) {instructions})"#
+    ));
+    stub.pages = 700;
+    stub.world.push_str("export protection;\n");
+    stub
+}
+
 /// Says that what it was shown is not enough to decide.
 pub fn knows_nothing() -> Stub {
     Stub::new(Kind::Scaling).first(&stores(&[(256, 1), (264, 1), (268, 80), (272, 7)]))
@@ -720,6 +761,11 @@ pub fn all() -> Vec<Hostile> {
             health().first(&stores(&[(400, 98), (404, 8)])),
             Health(Output, "the replica `stranger`, which it was not shown"),
         ),
+        component(
+            "list-of-millions",
+            changed(amplifies(2_000_000, 1), &|stub| stub.pages = 700),
+            Health(Output, "more than 1048576 bytes in one call"),
+        ),
         component("replica-twice", amplifies(2, 1), Health(Output, "two assessments of the replica `a`")),
         component(
             "unknown-status",
@@ -777,6 +823,29 @@ pub fn all() -> Vec<Hostile> {
                 ),
             Harmless,
         ),
+        component(
+            "opens-sockets",
+            scaling()
+                .wasi(
+                    "wasi:sockets/tcp-create-socket@0.2.0",
+                    r#"(import "wasi:sockets/tcp-create-socket@0.2.0" "create-tcp-socket" (func $tcp (param i32 i32)))"#,
+                )
+                .wasi(
+                    "wasi:sockets/udp-create-socket@0.2.0",
+                    r#"(import "wasi:sockets/udp-create-socket@0.2.0" "create-udp-socket" (func $udp (param i32 i32)))"#,
+                )
+                // It traps if it is given one, or refused otherwise than by `access-denied`.
+                .first(
+                    "(call $tcp (i32.const 0) (i32.const 700)) (call $udp (i32.const 0) (i32.const 708))
+                     (if (i32.or (i32.ne (i32.load8_u (i32.const 700)) (i32.const 1))
+                                 (i32.or (i32.ne (i32.load8_u (i32.const 704)) (i32.const 1))
+                                         (i32.ne (i32.load8_u (i32.const 708)) (i32.const 1))))
+                         (then (unreachable)))",
+                ),
+            Harmless,
+        ),
+        // Another patch of the contract is the same contract
+        component("newer-patch", changed(scaling(), &|stub| stub.exports_version = "0.1.7"), Harmless),
         // Dropped, not failed
         component("floods-log", floods_log(1_000, 2_000), Harmless),
         component("floods-output", floods_output(100), Harmless),

@@ -4,13 +4,14 @@
 //! looks at the engine behind Windlass's back, [`private_engine`] is an engine a test may stop;
 //! [`harness`] runs the binary, [`response`] shows what it answers; [`callback`] is a server that notes
 //! what is posted to it; [`policies`] has the built-in policies loaded, [`hostile`] makes those that no
-//! author means well with.
+//! author means well with, [`memory`] measures that of a process.
 
 pub mod callback;
 pub mod engine;
 pub mod harness;
 pub mod hostile;
 pub mod images;
+pub mod memory;
 pub mod mutation;
 pub mod policies;
 pub mod private_engine;

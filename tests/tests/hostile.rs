@@ -133,6 +133,29 @@ async fn every_hostile_component_is_held_harmless_without_a_pool_and_on_one_thre
     hold_all_harmless(Arc::new(engine)).await;
 }
 
+#[tokio::test]
+async fn no_export_may_run_for_ever_or_answer_with_millions() {
+    let limits = PolicyLimits::default;
+    let configured = async |stub: Stub| {
+        let policy = load(limits(), stub.build()).await.expect("it loads");
+        policy.configure("{}", NOW).await.answer
+    };
+    let millions = "more than 1048576 bytes in one call";
+    failed("endless-configure", configured(hostile::configures_for_ever()).await, FailureKind::Time, "it ran longer");
+    failed("requires-millions", configured(hostile::requires_many(1_000_000)).await, FailureKind::Output, millions);
+    let protected = async |instructions: &str| {
+        let policy = load(limits(), hostile::protects_by(instructions).build()).await.expect("it loads");
+        assert_eq!(policy.decide("{}", &scaling_observation()).await.answer.map(|it| it.replicas), Ok(1));
+        policy.protected("{}", &scaling_observation()).await.expect("it has it").answer
+    };
+    let endless = protected("(loop $for_ever (br $for_ever)) (i32.const 304)").await;
+    failed("endless-protected", endless, FailureKind::Time, "it ran longer than 250 ms");
+    let many = "(i32.store (i32.const 304) (i32.const 0)) (i32.store (i32.const 308) (i32.const 4096))
+        (i32.store (i32.const 312) (i32.const 2000000)) (i32.const 304)";
+    failed("protects-millions", protected(many).await, FailureKind::Output, millions);
+    failed("traps-protecting", protected("(unreachable)").await, FailureKind::Trap, "code marked unreachable");
+}
+
 /// The same component passes under a limit raised, so it is that limit which bit.
 #[tokio::test]
 async fn each_limit_bites_where_it_says_and_not_above() {

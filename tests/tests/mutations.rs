@@ -1,5 +1,9 @@
 //! A few thousand damaged components: each ends in an error or an answer, and the memory they took comes back.
 
+/// What the fuzzer runs, so that it is not forgotten when the host changes.
+#[path = "../fuzz/fuzz_targets/once.rs"]
+mod once;
+
 use std::sync::Arc;
 use std::time::Duration;
 use windlass::model::PolicyKind;
@@ -12,6 +16,7 @@ use windlass::policy::engine::PolicyEngine;
 use windlass::policy::registry::{LIVENESS, MIN_MAX};
 use windlass_tests::harness::binary;
 use windlass_tests::hostile;
+use windlass_tests::memory;
 use windlass_tests::mutation::{Numbers, damaged};
 
 /// How many are made.
@@ -31,9 +36,7 @@ fn observation<T: serde::de::DeserializeOwned>(text: &str) -> T {
 
 /// Resident memory of this process in bytes.
 fn resident() -> u64 {
-    let told = std::fs::read_to_string("/proc/self/statm").expect("Linux tells it");
-    let pages: u64 = told.split(' ').nth(1).expect("a second field").parse().expect("a number");
-    pages * rustix::param::page_size() as u64
+    memory::resident(std::process::id()).expect("Linux tells it")
 }
 
 /// Loads a component and asks it everything; whether it loaded, and whether it answered.
@@ -89,6 +92,12 @@ async fn damaged_components_end_in_an_error_or_an_answer_and_leave_no_memory_beh
     assert!((20..loaded - 20).contains(&answered), "{answered} of {loaded} answered");
     // And who is whole is asked as ever.
     assert_eq!(try_out(&engine, &compiler, MIN_MAX.to_vec(), MUTATIONS).await, (true, true));
+}
+
+#[test]
+fn what_the_fuzzer_runs_loads_what_is_whole_and_survives_what_is_not() {
+    assert!(once::once(MIN_MAX) && once::once(LIVENESS));
+    assert!(!once::once(&MIN_MAX[..MIN_MAX.len() / 2]) && !once::once(b""));
 }
 
 #[tokio::test]

@@ -1,41 +1,14 @@
-//! Any bytes as a policy: loaded, configured and asked. Nothing but an error or an answer may come of it.
+//! The fuzzer's way in to [`once`].
 //!
 //! `cargo +nightly fuzz run load --fuzz-dir tests/fuzz`, with the built-in policies (`target/guests/*.wasm`) as seeds
-//! in `tests/fuzz/corpus/load`. `tests/tests/mutations.rs` does the same with a few thousand, in every run of the tests.
+//! in `tests/fuzz/corpus/load`. `tests/tests/mutations.rs` does the same with a few thousand, in every run of the tests,
+//! and compiles [`once`] with them.
 #![no_main]
 
+mod once;
+
 use libfuzzer_sys::fuzz_target;
-use std::sync::{Arc, LazyLock};
-use std::time::Duration;
-use windlass::model::settings::PolicyLimits;
-use windlass::model::{PolicyKind, Timestamp};
-use windlass::policy::compile::Compiler;
-use windlass::policy::component::PolicyComponent;
-use windlass::policy::engine::PolicyEngine;
-
-static RUNTIME: LazyLock<tokio::runtime::Runtime> =
-    LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime"));
-
-static ENGINE: LazyLock<Arc<PolicyEngine>> = LazyLock::new(|| {
-    let short = Duration::from_millis(50);
-    let limits = PolicyLimits { decision_time: short, manifest_time: short, ..PolicyLimits::default() };
-    Arc::new(PolicyEngine::new(limits).expect("an engine"))
-});
 
 fuzz_target!(|bytes: &[u8]| {
-    RUNTIME.block_on(async {
-        let compiler = Compiler::in_process();
-        let Ok(policy) = PolicyComponent::load(&ENGINE, &compiler, None, Arc::from(bytes)).await else { return };
-        let _checked = policy.configure("{}", Timestamp(1_767_225_600_000)).await;
-        match policy.kind() {
-            PolicyKind::Scaling => {
-                let shown = include_str!("../../../examples/observations/scaling.json");
-                let _decided = policy.decide("{}", &serde_json::from_str(shown).expect("an observation")).await;
-            }
-            PolicyKind::Health => {
-                let shown = include_str!("../../../examples/observations/health.json");
-                let _told = policy.evaluate("{}", &serde_json::from_str(shown).expect("an observation")).await;
-            }
-        }
-    });
+    once::once(bytes);
 });

@@ -1,0 +1,11 @@
+//! How much memory a process holds.
+
+/// Resident memory of a process in bytes.
+///
+/// # Errors
+/// When there is no such process, or the system does not tell.
+pub fn resident(process: u32) -> anyhow::Result<u64> {
+    let told = std::fs::read_to_string(format!("/proc/{process}/statm"))?;
+    let pages: u64 = told.split(' ').nth(1).ok_or_else(|| anyhow::anyhow!("no second field in `{told}`"))?.parse()?;
+    Ok(pages * rustix::param::page_size() as u64)
+}
