@@ -650,6 +650,11 @@ pub fn protects_by(instructions: &str) -> Stub {
     stub
 }
 
+/// Instructions of a health policy that says nothing of any replica.
+pub fn says_nothing() -> String {
+    store(264, 0)
+}
+
 /// Says that what it was shown is not enough to decide.
 pub fn knows_nothing() -> Stub {
     Stub::new(Kind::Scaling).first(&stores(&[(256, 1), (264, 1), (268, 80), (272, 7)]))

@@ -35,6 +35,7 @@ async fn a_reference_is_pinned_to_where_it_led_until_somebody_looks_again() -> a
     let shown = fetched(&windlass, |shown| shown["acting"] == 1).await;
     assert_eq!(shown["source_problem"], Value::Null, "{shown}");
     assert_eq!(shown["revisions"][0]["loaded_by"], format!("{origin} at {first}"));
+    assert_eq!(shown["source"], "registry");
 
     // The tag leads elsewhere: nothing happens, not even when Windlass starts anew, until somebody asks.
     let second = registry.put("team/queue", "1", &hostile::proposes(2).build()).await?;

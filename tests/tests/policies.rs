@@ -5,14 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use windlass::model::facts::ScalingObservation;
+use windlass::model::facts::{HealthObservation, ScalingObservation};
 use windlass::model::settings::PolicyLimits;
-use windlass::model::{PolicyChoice, PolicyChoices, PolicyIdentity, Timestamp};
+use windlass::model::{FailureKind, PolicyChoice, PolicyChoices, PolicyIdentity, Timestamp};
 use windlass::policy::cache::Cache;
 use windlass::policy::compile::Compiler;
 use windlass::policy::registry::{BUILT_IN, Defaults, LIVENESS, PolicyRegistry};
 use windlass::policy::{CatalogueError, PolicyCatalogue, PolicyInfo, PolicySource, Push, ShadowPolicy};
-use windlass_tests::hostile::{self, Stub};
+use windlass_tests::hostile::{self, Kind, Stub};
 use windlass_tests::policies::{self, choice, observation, push_of};
 use windlass_tests::wait::eventually;
 
@@ -167,6 +167,40 @@ async fn a_revision_that_fails_its_trial_is_set_back_for_good() {
 }
 
 /// Waits until the newest revision has proved itself, which is noted beside the calls.
+#[tokio::test]
+async fn a_health_policy_has_a_trial_too_and_the_built_in_one_stands_in_for_it() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    let choices = PolicyChoices { health: Some(choice(NAME)), ..PolicyChoices::default() };
+    let shown: HealthObservation =
+        serde_json::from_str(include_str!("../../examples/observations/health.json")).expect("an observation");
+    let asked = async || {
+        let health = registry.of(&choices).health;
+        let answer = health.evaluate("{}", &shown).await;
+        let reasons = answer.map(|report| report.assessments.into_iter().map(|one| one.reason).collect::<Vec<_>>());
+        (health.identity().name.clone(), health.identity().revision, reasons.map_err(|failure| failure.kind))
+    };
+    let traps = Stub::new(Kind::Health).first("(unreachable)");
+    // Its only revision fails: the built-in policy of its kind stands in.
+    push(&registry, &traps).await;
+    for _ in 0..3 {
+        assert_eq!(asked().await, (NAME.to_owned(), 1, Err(FailureKind::Trap)));
+    }
+    let (name, _, answer) = asked().await;
+    assert!(name == "liveness" && answer.is_ok(), "{name}: {answer:?}");
+    assert_eq!(registry.find(NAME).expect("it is there").acting, None);
+    // With one that is good before it, that acts again. The stub speaks of the replica `a` alone.
+    let refused = registry.push(push_of(NAME, hostile::proposes(1).build())).await.expect_err("of another kind");
+    assert_eq!(refused.to_string(), "`queue` is a health policy and this is a scaling policy");
+    push(&registry, &Stub::new(Kind::Health).first(&hostile::says_nothing())).await;
+    assert_eq!(asked().await, (NAME.to_owned(), 2, Ok(Vec::new())));
+    push(&registry, &traps.fields("(memory $another 1)")).await;
+    for _ in 0..3 {
+        assert_eq!(asked().await.1, 3);
+    }
+    assert_eq!(asked().await, (NAME.to_owned(), 2, Ok(Vec::new())));
+}
+
 async fn until_newest_proved(registry: &PolicyRegistry) {
     eventually("it to have proved itself", LIMIT, async || {
         let known = registry.find(NAME).expect("it is there");

@@ -63,6 +63,7 @@ async fn a_file_in_the_folder_is_a_revision_when_it_is_new_or_changed() {
         assert_eq!(taken, 1, "the others are no policies");
         let by = registry.find(NAME).expect("it is there").revisions[0].loaded_by.clone();
         assert_eq!(by, format!("the file {}", file.display()));
+        assert_eq!(registry.find(NAME).expect("it is there").source, "file");
 
         // One that does not load is not taken, and the one before acts on.
         fs::write(&file, &hostile::proposes(4).build()[..100]).expect("written");

@@ -1,7 +1,7 @@
 //! The policies as people deal with them: names, revisions, what may be done to them.
 
 use crate::model::PolicyKind;
-use crate::model::settings::HttpGrant;
+use crate::model::settings::{HttpGrant, PolicyOrigin};
 use crate::model::{PolicyChoice, PolicyFailure, Timestamp};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ pub struct PolicyInfo {
     pub digest: String,
     /// Size of the component in bytes.
     pub size_bytes: u64,
-    /// Where it comes from: `built-in` or `upload`.
+    /// Where what acts comes from: `built-in`, `file`, `registry` or `upload`.
     pub source: &'static str,
     /// What it imports.
     pub imports: Vec<String>,
@@ -59,6 +59,22 @@ pub struct PolicyEvent {
     pub revision: u32,
     /// What happened to that revision, one sentence.
     pub what: String,
+}
+
+/// Before the path of a file, in the word of who loaded a revision.
+pub(super) const FROM_FILE: &str = "the file ";
+
+impl RevisionInfo {
+    /// Where it came from, in one word: `file`, `registry`, or `upload`.
+    pub(super) fn source(&self) -> &'static str {
+        if self.loaded_by.starts_with(FROM_FILE) {
+            "file"
+        } else if self.loaded_by.starts_with(PolicyOrigin::OCI) {
+            "registry"
+        } else {
+            "upload"
+        }
+    }
 }
 
 /// One revision of a policy, as it is listed and stored.

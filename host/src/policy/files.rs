@@ -1,7 +1,7 @@
 //! Files as a source of policies: those that are named one by one, and each `NAME.wasm` in a folder. A file is pushed
 //! as a revision when it is new or has changed.
 
-use super::catalogue::{CatalogueError, PolicyCatalogue, Push};
+use super::catalogue::{CatalogueError, FROM_FILE, PolicyCatalogue, Push};
 use super::shelf::digest_of;
 use crate::model::Timestamp;
 use std::collections::BTreeMap;
@@ -126,7 +126,7 @@ impl Files {
         digest: &str,
         now: Timestamp,
     ) -> Result<(), CatalogueError> {
-        let by = format!("the file {}", path.display());
+        let by = format!("{FROM_FILE}{}", path.display());
         let known = self.policies.find(name).map(|known| known.revisions).unwrap_or_default();
         let is_newest = known.first().is_some_and(|newest| newest.digest == digest);
         // As it was taken last, and somebody pushed another revision since: that one holds until the file changes.

@@ -1,6 +1,6 @@
 //! What is told of a policy, from its component and its revisions.
 
-use super::catalogue::PolicyInfo;
+use super::catalogue::{PolicyInfo, RevisionInfo};
 use super::component::PolicyComponent;
 use super::pushed::{Pushed, State};
 use crate::model::FailureKind;
@@ -14,8 +14,11 @@ pub(super) fn pushed_info(pushed: &Pushed) -> PolicyInfo {
     let state = pushed.state();
     let acting = state.acting.as_ref();
     let info = acting.map_or_else(|| gone_info(pushed, &state), |watched| component_info(&watched.component));
+    let number = acting.map(|watched| watched.number());
+    let shown = state.revisions.iter().rev().find(|revision| number.is_none_or(|number| revision.number == number));
     PolicyInfo {
-        acting: acting.map(|watched| watched.number()),
+        acting: number,
+        source: shown.map_or(info.source, RevisionInfo::source),
         candidate: state.candidate.as_ref().map(|watched| watched.number()),
         revisions: state.revisions.into_iter().rev().collect(),
         events: state.events.into_iter().rev().collect(),

@@ -30,7 +30,7 @@ pub struct PolicyView {
     /// Whether it answers the same question in the same way, so that a decision can be replayed: false of one that may
     /// ask the network.
     pub replayable: bool,
-    /// Where it came from: `built-in` or `upload`.
+    /// Where what acts came from: `built-in`, `file`, `registry` or `upload`.
     pub source: String,
     /// Number of the acting revision, 0 of a built-in one; null: each failed, and the built-in policy of this kind
     /// stands in.
