@@ -47,6 +47,7 @@ const SWAP_PACE: Duration = Duration::from_millis(25);
 const PACE: Duration = Duration::from_micros(500);
 const PHASE: usize = 10_000;
 
+const AIM_DAY: Duration = Duration::from_secs(1);
 const AIM_CHILD: f64 = 3.0;
 const AIM_SWAP: f64 = 2.0;
 
@@ -81,9 +82,34 @@ async fn measure() -> anyhow::Result<()> {
     if built.len() < LANGUAGES.len() {
         say("policies: some examples are not built and left out; `make examples` builds them");
     }
+    a_day()?;
     costs(&built)?;
     beside_a_child(&built).await?;
     swaps().await
+}
+
+/// A day of load, a pass each 15 s, as `windlass simulate` runs it from its start to its end.
+fn a_day() -> anyhow::Result<()> {
+    let day = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/traces/two-peaks.csv");
+    for (policy, config) in [
+        ("min-max", "{}"),
+        ("target-tracking", r#"{"metrics": [{"name": "requests", "target": 80, "kind": "total"}]}"#),
+        ("predictive", r#"{"metric": "requests", "target": 80}"#),
+    ] {
+        let mut times = (0..5).map(|_| {
+            let began = Instant::now();
+            let mut simulate = std::process::Command::new(binary()?);
+            let simulate = simulate.args(["simulate", "--policy", policy, "--config", config, "--trace"]).arg(&day);
+            let output = simulate.output()?;
+            ensure!(output.status.success(), "{policy}: {}", String::from_utf8_lossy(&output.stderr));
+            Ok(began.elapsed())
+        });
+        let mut times = times.by_ref().collect::<anyhow::Result<Vec<Duration>>>()?;
+        let median = percentile(&mut times, 50);
+        let verdict = if median < AIM_DAY { "met" } else { "missed" };
+        say(format!("a day simulated, {policy}: {:.2} s (aim: under 1 s, {verdict})", median.as_secs_f64()));
+    }
+    Ok(())
 }
 
 fn costs(built: &[(&str, PathBuf)]) -> anyhow::Result<()> {

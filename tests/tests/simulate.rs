@@ -11,9 +11,11 @@ use std::process::{Command, Output, Stdio};
 use windlass_tests::harness::binary;
 
 /// What each policy is told on every trace: 80 requests a second for each replica, which takes 100.
-const POLICIES: [(&str, &str); 5] = [
+const POLICIES: [(&str, &str); 6] = [
     ("min-max", "{}"),
     ("pass-through", r#"{"metric": "requests", "divide-by": 80}"#),
+    // It knows nothing of the first days, and goes by its target then.
+    ("predictive", r#"{"metric": "requests", "target": 80}"#),
     (
         "schedule",
         r#"{"schedules": [{"name": "start of the day", "cron": "0 0 * * *", "duration-ms": 3600000, "min": 6}],
@@ -57,6 +59,7 @@ fn a_day_with_two_peaks() -> anyhow::Result<()> {
     policy           too little    too much  dropped  flaps  largest lag  changes  most
     min-max          4450.0 min     0.0 min  62.27 %      0      26700 s        0     2
     pass-through        0.0 min  1769.0 min   0.00 %     66          0 s      109    20
+    predictive          1.5 min  1440.2 min   0.00 %      9         30 s       50    20
     schedule            1.5 min  1697.2 min   0.00 %      9         30 s       53    20
     step                0.0 min  5119.5 min   0.00 %      0          0 s       51    27
     target-tracking     1.5 min  1440.2 min   0.00 %      9         30 s       50    20
@@ -142,6 +145,7 @@ fn a_flash_crowd() -> anyhow::Result<()> {
     policy           too little    too much  dropped  flaps  largest lag  changes  most
     min-max           399.0 min     0.0 min  62.75 %      0       3465 s        0     2
     pass-through        7.2 min   268.3 min   1.14 %      5         60 s       31    25
+    predictive          7.2 min   256.8 min   1.14 %      0         60 s       24    24
     schedule            4.5 min   375.7 min   0.68 %      0         45 s       25    24
     step               40.0 min  1342.0 min   6.37 %      0        285 s       20    27
     target-tracking     7.2 min   256.8 min   1.14 %      0         60 s       24    24
@@ -156,6 +160,7 @@ fn a_metric_outage() -> anyhow::Result<()> {
     policy           too little    too much  dropped  flaps  largest lag  changes  most
     min-max           127.2 min   219.3 min   7.24 %      0       4035 s        0     8
     pass-through        0.0 min   463.5 min   0.00 %     10          0 s       24    14
+    predictive          0.0 min   415.0 min   0.00 %      2          0 s       13    13
     schedule            0.0 min   414.0 min   0.00 %      2          0 s       13    13
     step                0.0 min  1216.7 min   0.00 %      0          0 s       10    18
     target-tracking     0.0 min   415.0 min   0.00 %      2          0 s       13    13
@@ -170,6 +175,7 @@ fn a_deploy_that_crashes() -> anyhow::Result<()> {
     policy           too little   too much  dropped  flaps  largest lag  changes  most
     min-max           279.8 min   19.0 min  26.08 %      0       4815 s        0     6
     pass-through       90.0 min  183.8 min   7.94 %     13       2191 s       16    13
+    predictive         92.5 min  165.0 min   8.20 %      0       2236 s        2    12
     schedule           92.5 min  165.0 min   8.20 %      0       2236 s        2    12
     step               18.0 min  614.1 min   0.76 %      0        345 s        3    21
     target-tracking    92.5 min  165.0 min   8.20 %      0       2236 s        2    12
@@ -184,6 +190,7 @@ fn a_sawtooth() -> anyhow::Result<()> {
     policy           too little    too much  dropped  flaps  largest lag  changes  most
     min-max           830.8 min     4.5 min  50.61 %      0       1080 s        0     3
     pass-through        0.0 min   757.2 min   0.00 %     22          0 s       95    13
+    predictive          0.0 min   618.7 min   0.00 %     18          0 s       73    12
     schedule            0.0 min   635.0 min   0.00 %     18          0 s       69    12
     step                0.0 min  1718.2 min   0.00 %      4          0 s       24    18
     target-tracking     0.0 min   618.7 min   0.00 %     18          0 s       73    12

@@ -62,7 +62,10 @@ fn wanted(tracked: &Tracked, config: &Config, observation: &Observation) -> Resu
         }
         Kind::PerReplica => {
             let (ratio, count) = per_replica(tracked, config, observation)?;
-            (Some(ratio), count)
+            // Of no replica there is no value: from nothing it could not lead back.
+            let leads_back = config.metrics.iter().any(|other| other.kind == Kind::Total);
+            let least = u32::from(!leads_back && current > 0);
+            (Some(ratio), count.map(|count| count.max(least)))
         }
     };
     let of = match kind {

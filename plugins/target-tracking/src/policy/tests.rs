@@ -44,12 +44,22 @@ fn the_count_is_the_ratio_rounded_up_outside_of_the_tolerance() {
         (vec![1.0, 1.0], 4),
         (vec![0.9, 0.3, 0.3], 3),
         (vec![0.1, 0.1, 0.1, 0.1], 1),
-        (vec![0.0, 0.0], 0),
+        (vec![0.0, 0.0], 1),
         (vec![0.3; 5], 3),
     ] {
         let values: Vec<Option<f64>> = values.into_iter().map(Some).collect();
         assert_eq!(decided(&config(CPU), &with_cpu(&values)).ok(), Some(wanted), "{values:?}");
     }
+}
+
+#[test]
+fn what_is_measured_at_replicas_does_not_lead_to_where_there_are_none() {
+    let mut shown = with_cpu(&[Some(0.0), Some(0.0)]);
+    shown.metrics.push(series("queue", &[0.0]));
+    assert_eq!(decided(&config(CPU), &shown).ok(), Some(1));
+    // A total leads back.
+    let both = CPU.replace("]", r#", {"name": "queue", "target": 5, "kind": "total"}]"#);
+    assert_eq!(decided(&config(&both), &shown).ok(), Some(0));
 }
 
 #[test]
