@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let component = ComponentEncoder::default()
             .validate(true)
             .module(&module)
-            .and_then(|encoder| encoder.encode())
+            .and_then(|mut encoder| encoder.encode())
             .map_err(|error| format!("cannot make a component of `{policy}`: {error:#}"))?;
         let name = format!("{policy}.wasm");
         fs::write(out_dir.join(&name), &component)?;

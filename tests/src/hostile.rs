@@ -183,12 +183,12 @@ impl Stub {
         );
         let package = resolve.push_str("policy.wit", &wit).expect("the WIT is well-formed");
         let world = resolve.select_world(&[package], Some("hostile")).expect("the world is there");
-        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false)
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
             .expect("the module takes its world");
         ComponentEncoder::default()
             .validate(true)
             .module(&module)
-            .and_then(|encoder| encoder.encode())
+            .and_then(|mut encoder| encoder.encode())
             .expect("the module fits its world")
     }
 }

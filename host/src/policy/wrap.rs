@@ -39,7 +39,7 @@ pub fn wrap(module: &[u8]) -> Result<Vec<u8>, WrapError> {
         let mut resolve = Resolve::default();
         let package = resolve.push_str("windlass-policy.wit", &contract::text()).map_err(encode)?;
         let world = resolve.select_world(&[package], Some(world)).map_err(encode)?;
-        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).map_err(encode)?;
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).map_err(encode)?;
     }
     ComponentEncoder::default()
         .validate(true)
@@ -47,7 +47,7 @@ pub fn wrap(module: &[u8]) -> Result<Vec<u8>, WrapError> {
         .and_then(|encoder| {
             encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)
         })
-        .and_then(|encoder| encoder.encode())
+        .and_then(|mut encoder| encoder.encode())
         .map_err(encode)
 }
 
