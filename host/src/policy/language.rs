@@ -97,11 +97,8 @@ pub fn hint_for_loading(language: Option<Language>, problem: &LoadProblem) -> Op
             Some(Language::JavaScript),
             LoadProblem::Link(LinkProblem::Import { .. } | LinkProblem::NotGranted { .. }),
         ) => Some(
-            "jco brings more of WASI along than a policy has: build with `--backend-qjs-stub-wasi`, on StarlingMonkey with `--disable all`",
+            "jco on StarlingMonkey brings HTTP along, which a policy has not: build with `--backend qjs`, or with `--disable all`",
         ),
-        (Some(Language::Python), LoadProblem::Link(LinkProblem::Import { .. })) => {
-            Some("componentize-py brings more of WASI along than a policy has: build with `--stub-wasi`")
-        }
         (_, LoadProblem::Manifest(failure)) => hint_for_call(language, failure),
         _ => None,
     }
@@ -118,13 +115,13 @@ pub fn hint_for_call(language: Option<Language>, failure: &PolicyFailure) -> Opt
         ),
         (Language::Go, FailureKind::Trap) => Some("a panic ends the call: a nil map, an index, a type assertion"),
         (Language::JavaScript, FailureKind::Trap) => Some(
-            "an error that is thrown ends the call, but for `throw {tag, val}` with a case of `policy-error`; 64-bit numbers are plain numbers on QuickJS",
+            "an error that is thrown ends the call, but for `throw {tag, val}` with a case of `policy-error`; 64-bit numbers are plain numbers on QuickJS, and `--backend-qjs-stub-wasi` leaves no clock",
         ),
         (Language::Python, FailureKind::Trap) => Some(
-            "an exception ends the call, but for `Err` with a case of `policy-error`; what is imported while it runs is not there",
+            "an exception ends the call, but for `Err` with a case of `policy-error`; what is imported while it runs is not there, and `--stub-wasi` leaves no clock",
         ),
         (Language::Go | Language::JavaScript | Language::Python, FailureKind::Time | FailureKind::Memory) => Some(
-            "each call begins with a fresh runtime: keep what runs at its start small, or raise the limit in `[policies.NAME]`",
+            "each call begins with a fresh runtime: keep what runs at its start small, or raise the limit in `[policies.NAME]`; a sleep never ends, for the clock stands still",
         ),
         _ => None,
     }
