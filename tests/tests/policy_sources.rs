@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use windlass::config;
 use windlass::model::settings::{NamedPolicy, PolicyLimits, PolicyOrigin, PolicySettings};
 use windlass::model::{PolicyChoices, Timestamp};
 use windlass::policy::compile::Compiler;
+use windlass::policy::component::PolicyComponent;
+use windlass::policy::engine::PolicyEngine;
 use windlass::policy::files::Files;
 use windlass::policy::registry::{Defaults, PolicyRegistry};
 use windlass::policy::{CatalogueError, PolicyCatalogue};
-use windlass_tests::hostile;
+use windlass_tests::hostile::{self, Stub};
 use windlass_tests::policies::{self, choice, push_of};
 
 const NAME: &str = "queue";
@@ -168,6 +171,95 @@ async fn a_policy_has_limits_of_its_own() {
     assert!(answer.is_ok(), "{answer:?}");
     let (.., answer) = decide(&registry, &of("plain")).await;
     assert!(answer.expect_err("refused").contains("bytes of memory in all; at most 67108864"));
+}
+
+/// What a windlass.toml says of policies.
+fn settings(toml: &str) -> PolicySettings {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(file.path(), toml).expect("written");
+    config::policies(file.path()).expect("it is accepted")
+}
+
+/// The same component under its own limit and under those of all: each key of `[policies.NAME]` that bounds a call.
+#[tokio::test]
+async fn each_limit_of_a_call_bites_the_policy_it_is_said_of_and_no_other() {
+    let cases = [
+        ("decision_time = '20ms'", hostile::spins(300_000_000), "it ran longer than 20 ms"),
+        ("manifest_time = '20ms'", hostile::begins_slowly(300_000_000), "it ran longer than 20 ms"),
+        ("memory_bytes = '1MiB'", hostile::grows(20), "bytes of memory in all; at most 1048576"),
+        ("table_elements = 10", hostile::grows_table(11), "a table of 11 elements; at most 10"),
+        ("hostcall_bytes = '50KiB'", hostile::remembers(60_000), "more than 51200 bytes in one call"),
+        ("handles = 10", hostile::holds_handles(11), "10"),
+        ("random_bytes = '1KiB'", hostile::draws_random(2), "1024"),
+        ("returned_memory_bytes = '100B'", hostile::remembers(101), "100"),
+        ("reason_bytes = '16B'", hostile::reasons(17), "16"),
+    ];
+    for (limit, stub, sentence) in cases {
+        // Of time there is plenty for others, however busy the machine is.
+        let all = "[policy]\ndecision_time = '5s'\nmanifest_time = '10s'\n";
+        let settings = settings(&format!("{all}[policies.bounded]\n{limit}\n"));
+        let engine = Arc::new(PolicyEngine::without_pool(settings.widest()).expect("an engine"));
+        let ask = async |name| {
+            let limits = Arc::new(settings.limits_of(name).clone());
+            let component = Arc::from(stub.build());
+            let compiler = Compiler::in_process();
+            let loaded = PolicyComponent::load_within(&engine, &compiler, &limits, Some(name), component).await;
+            let policy = loaded.map_err(|error| error.to_string())?;
+            policy.decide("{}", &policies::observation()).await.answer.map_err(|failure| failure.reason)
+        };
+        let refused = ask("bounded").await.expect_err(limit);
+        assert!(refused.contains(sentence), "{limit}: {refused}");
+        let beside = ask("another").await;
+        assert!(beside.is_ok(), "{limit}: {beside:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_has_bounds_of_its_own_on_what_it_writes() {
+    let settings = settings("[policies.terse]\nlog_lines = 2\nlog_line_bytes = '10B'\noutput_bytes = '100B'\n");
+    let engine = Arc::new(PolicyEngine::without_pool(settings.widest()).expect("an engine"));
+    let written = async |name, stub: Stub| {
+        let limits = Arc::new(settings.limits_of(name).clone());
+        let component = Arc::from(stub.build());
+        let compiler = Compiler::in_process();
+        let loaded = PolicyComponent::load_within(&engine, &compiler, &limits, Some(name), component).await;
+        loaded.expect("it loads").decide("{}", &policies::observation()).await.log
+    };
+    for (name, lines, bytes, output) in [("terse", 2, 10, 100), ("another", 5, 500, 4_096)] {
+        let log = written(name, hostile::floods_log(5, 500)).await;
+        assert_eq!((log.lines.len(), log.lines[0].1.len()), (lines, bytes), "{name}");
+        assert_eq!(written(name, hostile::floods_output(1)).await.output.len(), output, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_has_a_trial_and_a_number_of_revisions_of_its_own() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let settings =
+        settings("[policies.strict]\nrevisions_kept = 2\ntrial_failures = 1\n[policies.brief]\ntrial_calls = 1\n");
+    let registry = open(data_dir.path(), settings, Defaults::default()).await;
+    let ask = async |name: &str| {
+        let (.., answer) =
+            decide(&registry, &PolicyChoices { scaling: vec![choice(name)], ..PolicyChoices::default() }).await;
+        answer
+    };
+    let revision = |name: &str| registry.find(name).expect("it is there").acting;
+    for name in ["strict", "brief", "another"] {
+        for replicas in [3, 4] {
+            push(&registry, name, hostile::proposes(replicas).build()).await;
+        }
+        push(&registry, name, hostile::knows_only(7).build()).await;
+        // They are shown two replicas, and fail.
+        assert!(ask(name).await.is_err(), "{name}");
+    }
+    // One failure is enough of one, the others have their trials before them, or behind them.
+    assert_eq!(revision("strict"), Some(2));
+    for _ in 0..2 {
+        assert!(ask("brief").await.is_err() && ask("another").await.is_err());
+    }
+    assert_eq!((revision("brief"), revision("another")), (Some(3), Some(2)));
+    let kept = |name: &str| registry.find(name).expect("it is there").revisions.len();
+    assert_eq!((kept("strict"), kept("another")), (2, 3));
 }
 
 #[tokio::test]
