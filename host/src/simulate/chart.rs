@@ -65,7 +65,10 @@ fn draw<B: DrawingBackend>(area: &DrawingArea<B, Shift>, runs: &[Run<'_>]) -> Re
     let mut saturation = Vec::new();
     for ((name, points), colour) in runs.iter().zip(COLOURS.iter().cycle()) {
         replicas.push((format!("{name}: wanted"), *colour, series(points, |point| f64::from(point.wanted))));
-        replicas.push((format!("{name}: ready"), lighter(*colour), series(points, |point| f64::from(point.ready))));
+        let running = series(points, |point| f64::from(point.running));
+        replicas.push((format!("{name}: running"), lighter(*colour), running));
+        let ready = series(points, |point| f64::from(point.ready));
+        replicas.push((format!("{name}: ready"), lighter(lighter(*colour)), ready));
         saturation.push(((*name).to_owned(), *colour, series(points, |point| point.saturation)));
     }
     panel(&panels[1], "replicas", &replicas)?;
@@ -136,6 +139,7 @@ mod tests {
             load: 50.0,
             needed: 1,
             wanted: 2,
+            running: 2,
             ready: 1,
             queue: 0.0,
             saturation: 0.5,
@@ -143,7 +147,7 @@ mod tests {
         let points = [point(0), point(1_800_000)];
         let runs: [Run<'_>; 2] = [("calm", &points), ("eager", &points)];
         let text = svg(&runs).expect("it is drawn");
-        for word in ["calm: wanted", "eager: ready", "saturation", "needed", "hours"] {
+        for word in ["calm: wanted", "calm: running", "eager: ready", "saturation", "needed", "hours"] {
             assert!(text.contains(word), "{word} is missing");
         }
         let folder = tempfile::tempdir().expect("a folder");

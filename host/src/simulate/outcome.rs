@@ -18,6 +18,8 @@ pub struct Point {
     pub needed: u32,
     /// The count steered to after the pass.
     pub wanted: u32,
+    /// Replicas whose process runs, those that still start among them.
+    pub running: u32,
     /// Replicas that take load.
     pub ready: u32,
     /// Units that wait.

@@ -60,6 +60,7 @@ pub async fn run(
             load,
             needed: needed(load),
             wanted: pass.plan.target,
+            running: count(service.running()),
             ready: count(service.ready(now)),
             queue: service.queue(),
             saturation,

@@ -75,6 +75,11 @@ impl Service {
         replica.phase == Phase::Running && is_up
     }
 
+    /// Replicas whose process runs.
+    pub(super) fn running(&self) -> usize {
+        self.replicas.iter().filter(|replica| replica.phase == Phase::Running).count()
+    }
+
     /// Replicas that take load now.
     pub(super) fn ready(&self, now: Timestamp) -> usize {
         self.replicas.iter().filter(|replica| self.is_ready(replica, now)).count()
