@@ -1,12 +1,14 @@
 # The recipes of the house; CI runs the same ones. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test examples closed-loop bench lint build setup clean
+.PHONY: help demo test examples closed-loop bench lint build release setup clean
 
 CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 # One selection of packages everywhere: another one would mean other features of the same dependencies,
 # and compiling them again.
 ALL := --workspace --locked
+PUBLISHED := $(TARGET_DIR)/published
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 # Tests start engines of their own, which needs root. Not the compiler: sudo runs the test programs only.
 ifneq ($(shell id -u),0)
@@ -52,6 +54,13 @@ lint: setup ## format, clippy, documentation, licences and bans
 
 build: setup ## compile the program: target/release/windlass
 	$(CARGO) build --release --locked
+
+release: build ## what a release publishes, in target/published: the program, the contract with policies, checksums
+	rm -rf $(PUBLISHED)
+	mkdir -p $(PUBLISHED)
+	cp $(TARGET_DIR)/release/windlass $(PUBLISHED)/windlass-$(VERSION)-$(shell uname -m)-linux
+	$(TARGET_DIR)/release/windlass policy wit > $(PUBLISHED)/windlass-policy-$(VERSION).wit
+	cd $(PUBLISHED) && sha256sum windlass-* > SHA256SUMS
 
 setup: ## install what is missing, and say so before; start an engine if none answers
 	@.ci/setup
