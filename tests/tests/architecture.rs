@@ -1,8 +1,10 @@
-//! Holds the sources to what ARCHITECTURE.md says of them: who imports whom, where foreign libraries are named.
+//! Holds the sources to what ARCHITECTURE.md says of them: who imports whom, where foreign libraries are named; and
+//! their building to one set of features.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Modules that stand behind a trait: only `app` names them, beside their own folder. `cli` runs policies
 /// without a server, so it names the policy engine too.
@@ -270,6 +272,25 @@ fn a_long_file_has_a_reason() {
         .map(|(path, lines)| format!("{path}: {lines} lines"))
         .collect();
     assert!(long.is_empty(), "split it, or say in LONG_FILES why not: {long:?}");
+}
+
+/// Each package that a selection of dependencies takes, with its features.
+fn taken(edges: &str) -> BTreeSet<String> {
+    let arguments = ["tree", "--workspace", "--locked", "--offline", "--prefix=none", "--format={p} {f}", "--edges"];
+    let output =
+        Command::new(env!("CARGO")).args(arguments).arg(edges).current_dir(root()).output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).expect("cargo writes text");
+    lines.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+}
+
+/// Else what has other features is compiled once for the program and once more for the tests, and whatever needs it.
+#[test]
+fn tests_take_the_features_that_the_program_has() {
+    let (program, tests) = (taken("normal,build"), taken("normal,build,dev"));
+    assert!(program.len() > 100, "{program:?}");
+    let otherwise: Vec<&String> = program.difference(&tests).collect();
+    assert!(otherwise.is_empty(), "name the missing features among the dependencies of `tests`: {otherwise:?}");
 }
 
 #[test]
