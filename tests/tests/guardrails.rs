@@ -56,6 +56,33 @@ async fn a_drop_waits_for_its_window_which_a_restart_does_not_shorten() -> anyho
     Ok(())
 }
 
+#[tokio::test]
+async fn rates_and_cooldowns_go_on_over_a_restart() -> anyhow::Result<()> {
+    let site = Site::new("rates").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let mut windlass = site.start().await?;
+    windlass.put_component("/policies/queue", hostile::proposes(3).build()).await.ok();
+    let mut body = start_body(image, 1, 5);
+    body["scaling_policy"] = json!({"name": "queue"});
+    body["guardrails"] = json!({"scale_up": {"window": "0s", "rates": [{"count": 1, "per": "1h"}]}});
+    windlass.post("/start/container", body).await.ok();
+    let limited = (2, "`queue` proposed 3, steered to 2: at most 1 in 3600 s is allowed; as told".to_owned());
+    assert_eq!(steered(&windlass, image).await, limited);
+    assert!(windlass.terminate().await?.success());
+    let mut windlass = site.start().await?;
+    assert_eq!(steered(&windlass, image).await, limited);
+
+    let cooldown = json!({"scale_up": {"window": "0s", "cooldown": "1h", "rates": []}});
+    windlass.put(&format!("/images/{image}/guardrails"), cooldown).await.ok();
+    let cooled = steered(&windlass, image).await;
+    let waits = "`queue` proposed 3, steered to 2: the cooldown after the last step up lasts until ";
+    assert!(cooled.0 == 2 && cooled.1.starts_with(waits), "{cooled:?}");
+    assert!(windlass.terminate().await?.success());
+    let windlass = site.start().await?;
+    assert_eq!(steered(&windlass, image).await, cooled);
+    Ok(())
+}
+
 /// Runs `windlass scaling …` against it.
 fn scaling(windlass: &Windlass, arguments: &[&str]) -> anyhow::Result<String> {
     ran(windlass, "scaling", arguments)
