@@ -8,7 +8,7 @@ use windlass::config;
 use windlass::model::settings::{NamedPolicy, PolicyLimits, PolicyOrigin, PolicySettings};
 use windlass::model::{PolicyChoices, Timestamp};
 use windlass::policy::compile::Compiler;
-use windlass::policy::component::PolicyComponent;
+use windlass::policy::component::{LoadError, PolicyComponent};
 use windlass::policy::engine::PolicyEngine;
 use windlass::policy::files::Files;
 use windlass::policy::registry::{Defaults, PolicyRegistry};
@@ -180,6 +180,14 @@ fn settings(toml: &str) -> PolicySettings {
     config::policies(file.path()).expect("it is accepted")
 }
 
+/// The component under the limits that a policy of this name has.
+async fn load_as(name: &str, stub: &Stub, settings: &PolicySettings) -> Result<PolicyComponent, LoadError> {
+    let engine = Arc::new(PolicyEngine::without_pool(settings.widest()).expect("an engine"));
+    let limits = Arc::new(settings.limits_of(name).clone());
+    let component = Arc::from(stub.build());
+    PolicyComponent::load_within(&engine, &Compiler::in_process(), &limits, Some(name), component).await
+}
+
 /// The same component under its own limit and under those of all: each key of `[policies.NAME]` that bounds a call.
 #[tokio::test]
 async fn each_limit_of_a_call_bites_the_policy_it_is_said_of_and_no_other() {
@@ -191,20 +199,15 @@ async fn each_limit_of_a_call_bites_the_policy_it_is_said_of_and_no_other() {
         ("hostcall_bytes = '50KiB'", hostile::remembers(60_000), "more than 51200 bytes in one call"),
         ("handles = 10", hostile::holds_handles(11), "10"),
         ("random_bytes = '1KiB'", hostile::draws_random(2), "1024"),
-        ("returned_memory_bytes = '100B'", hostile::remembers(101), "100"),
-        ("reason_bytes = '16B'", hostile::reasons(17), "16"),
+        ("returned_memory_bytes = '100B'", hostile::remembers(101), "101 bytes of memory; at most 100 are kept"),
+        ("reason_bytes = '16B'", hostile::reasons(17), "a reason of 17 bytes; at most 16 are allowed"),
     ];
     for (limit, stub, sentence) in cases {
         // Of time there is plenty for others, however busy the machine is.
         let all = "[policy]\ndecision_time = '5s'\nmanifest_time = '10s'\n";
         let settings = settings(&format!("{all}[policies.bounded]\n{limit}\n"));
-        let engine = Arc::new(PolicyEngine::without_pool(settings.widest()).expect("an engine"));
         let ask = async |name| {
-            let limits = Arc::new(settings.limits_of(name).clone());
-            let component = Arc::from(stub.build());
-            let compiler = Compiler::in_process();
-            let loaded = PolicyComponent::load_within(&engine, &compiler, &limits, Some(name), component).await;
-            let policy = loaded.map_err(|error| error.to_string())?;
+            let policy = load_as(name, &stub, &settings).await.map_err(|error| error.to_string())?;
             policy.decide("{}", &policies::observation()).await.answer.map_err(|failure| failure.reason)
         };
         let refused = ask("bounded").await.expect_err(limit);
@@ -217,13 +220,9 @@ async fn each_limit_of_a_call_bites_the_policy_it_is_said_of_and_no_other() {
 #[tokio::test]
 async fn a_policy_has_bounds_of_its_own_on_what_it_writes() {
     let settings = settings("[policies.terse]\nlog_lines = 2\nlog_line_bytes = '10B'\noutput_bytes = '100B'\n");
-    let engine = Arc::new(PolicyEngine::without_pool(settings.widest()).expect("an engine"));
     let written = async |name, stub: Stub| {
-        let limits = Arc::new(settings.limits_of(name).clone());
-        let component = Arc::from(stub.build());
-        let compiler = Compiler::in_process();
-        let loaded = PolicyComponent::load_within(&engine, &compiler, &limits, Some(name), component).await;
-        loaded.expect("it loads").decide("{}", &policies::observation()).await.log
+        let policy = load_as(name, &stub, &settings).await.expect("it loads");
+        policy.decide("{}", &policies::observation()).await.log
     };
     for (name, lines, bytes, output) in [("terse", 2, 10, 100), ("another", 5, 500, 4_096)] {
         let log = written(name, hostile::floods_log(5, 500)).await;
