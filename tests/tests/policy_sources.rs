@@ -197,8 +197,8 @@ async fn each_limit_of_a_call_bites_the_policy_it_is_said_of_and_no_other() {
         ("memory_bytes = '1MiB'", hostile::grows(20), "bytes of memory in all; at most 1048576"),
         ("table_elements = 10", hostile::grows_table(11), "a table of 11 elements; at most 10"),
         ("hostcall_bytes = '50KiB'", hostile::remembers(60_000), "more than 51200 bytes in one call"),
-        ("handles = 10", hostile::holds_handles(11), "10"),
-        ("random_bytes = '1KiB'", hostile::draws_random(2), "1024"),
+        ("handles = 10", hostile::holds_handles(11), "it held more than 10 resource handles at once"),
+        ("random_bytes = '1KiB'", hostile::draws_random(2), "it asked for more than 1024 random bytes"),
         ("returned_memory_bytes = '100B'", hostile::remembers(101), "101 bytes of memory; at most 100 are kept"),
         ("reason_bytes = '16B'", hostile::reasons(17), "a reason of 17 bytes; at most 16 are allowed"),
     ];
