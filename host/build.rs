@@ -53,15 +53,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     list.push_str("]\n");
     fs::write(out_dir.join("built_in.rs"), list)?;
-    list_templates(&workspace.join("examples/policies"), &out_dir.join("templates.rs"))?;
+    list_templates(&workspace.join("examples"), &out_dir.join("templates.rs"))?;
     Ok(())
 }
 
-/// Writes a constant with every file of the example policies: (language, path in its folder, content).
+/// Writes a constant with every file of the example policies, and an observation to try each with: (language, path in
+/// its folder, content).
 fn list_templates(examples: &Path, output: &Path) -> Result<(), Box<dyn Error>> {
+    let observation = examples.join("observations/scaling.json");
+    println!("cargo::rerun-if-changed={}", observation.display());
     let mut list = String::from("&[\n");
     for language in LANGUAGES {
-        let folder = examples.join(language);
+        let folder = examples.join("policies").join(language);
         let ignore = fs::read_to_string(folder.join(".gitignore"))?;
         let ignored: Vec<&str> = ignore.lines().map(|line| line.trim_matches('/')).collect();
         let mut files = Vec::new();
@@ -72,6 +75,11 @@ fn list_templates(examples: &Path, output: &Path) -> Result<(), Box<dyn Error>> 
             let path = file.strip_prefix(&folder)?.display().to_string();
             writeln!(list, "    ({language:?}, {path:?}, include_bytes!({:?})),", file.display().to_string())?;
         }
+        writeln!(
+            list,
+            "    ({language:?}, \"observation.json\", include_bytes!({:?})),",
+            observation.display().to_string()
+        )?;
     }
     list.push_str("]\n");
     fs::write(output, list)?;

@@ -4,6 +4,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use windlass::model::facts::{ScalingObservation, Series};
 use windlass::model::settings::PolicyLimits;
@@ -62,6 +63,16 @@ fn built() -> PathBuf {
     target.join("examples")
 }
 
+/// The last command of each page: the policy, asked about an observation.
+fn tried(policy: &Path, input: &Path) {
+    let mut run = Command::new(binary().expect("the program is built"));
+    run.args(["policy", "run", "--config", r#"{"target-per-replica": 25}"#, "--input"]).arg(input).arg(policy);
+    let output = run.output().expect("it runs");
+    let said: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}: {}", policy.display(), String::from_utf8_lossy(&output.stderr)));
+    assert_eq!(said["reason"], "112 waiting, 25 for each replica: 5 wanted", "{}", policy.display());
+}
+
 #[tokio::test]
 #[ignore = "`make examples` builds what this runs"]
 async fn every_language_answers_the_same() {
@@ -72,6 +83,14 @@ async fn every_language_answers_the_same() {
     let begun = Language::ALL.map(Language::folder).map(|folder| (format!("new-{folder}"), format!("trial-{folder}")));
     for (language, name) in examples.into_iter().chain(begun) {
         let file = built().join(format!("{language}.wasm"));
+        tried(
+            &file,
+            &if language.starts_with("new-") {
+                built().join("new").join(&name).join("observation.json")
+            } else {
+                Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/observations/scaling.json")
+            },
+        );
         let bytes = std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let loaded = PolicyComponent::load(&engine, &Compiler::in_process(), None, Arc::from(bytes)).await;
         let policy = loaded.unwrap_or_else(|error| panic!("{language}: {error}"));

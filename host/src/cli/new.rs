@@ -11,6 +11,9 @@ use std::path::Path;
 /// Every file of the example policies: language, path in its folder, content.
 const TEMPLATES: &[(&str, &str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/templates.rs"));
 
+/// What a policy is shown to try it, written beside it; in the examples it lies elsewhere, once for all.
+const OBSERVATION: &str = "observation.json";
+
 /// What the examples are called.
 const EXAMPLE: &str = "queue-depth";
 
@@ -59,14 +62,15 @@ pub fn write(language: Language, name: &str, parent: &Path) -> anyhow::Result<St
 
 /// A file of the example as that of a policy called `name`.
 fn renamed(path: &str, content: &[u8], name: &str) -> Vec<u8> {
-    // In the rule the word is not the policy's name but that of the metric it looks at.
+    // There the word is not the policy's name but that of the metric it looks at.
     let is_rule = path.rsplit('/').next().is_some_and(|file| file.starts_with("rule"));
     let Ok(text) = std::str::from_utf8(content) else { return content.to_vec() };
-    if is_rule {
+    if is_rule || path == OBSERVATION {
         return content.to_vec();
     }
     let text = text
         .replace("(../README.md)", &format!("({GUIDE})"))
+        .replace("../../observations/scaling.json", OBSERVATION)
         .replace(EXAMPLE, name)
         .replace(&EXAMPLE.replace('-', "_"), &name.replace('-', "_"));
     if path == "Cargo.lock" { in_order(&text) } else { text }.into_bytes()
@@ -97,7 +101,8 @@ mod tests {
             assert!(fs::read_to_string(folder.join("README.md")).unwrap().starts_with(&format!("# {name} in ")));
             assert!(fs::read_to_string(folder.join(".gitignore")).unwrap().lines().count() > 0);
             let page = fs::read_to_string(folder.join("README.md")).unwrap();
-            assert!(!page.contains("queue") && page.contains(GUIDE), "{page}");
+            assert!(!page.contains("queue") && page.contains(&format!("]({GUIDE})")), "{page}");
+            assert!(GUIDE.starts_with("https://") && !page.contains("../"), "{page}");
         }
         let lock = fs::read_to_string(parent.path().join("my-rust/Cargo.lock")).unwrap();
         let names: Vec<&str> = lock.lines().filter_map(|line| line.strip_prefix("name = ")).collect();
