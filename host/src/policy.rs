@@ -28,7 +28,9 @@ mod trial;
 mod watched;
 pub mod wrap;
 
-pub use catalogue::{CatalogueError, ChoiceError, PolicyCatalogue, PolicyEvent, PolicyInfo, Push, RevisionInfo};
+pub use catalogue::{
+    CatalogueError, ChoiceError, PolicyCatalogue, PolicyEvent, PolicyInfo, Push, RevisionInfo, Source,
+};
 
 use crate::model::PolicyChoices;
 use crate::model::facts::{HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation};

@@ -24,7 +24,7 @@ use windlass::policy::compile::Compiler;
 use windlass::policy::component::PolicyComponent;
 use windlass::policy::engine::PolicyEngine;
 use windlass::policy::registry::{Defaults, PolicyRegistry};
-use windlass::policy::{PolicyCatalogue, PolicySource, Push};
+use windlass::policy::{PolicyCatalogue, PolicySource, Push, Source};
 use windlass_tests::harness::binary;
 use windlass_tests::hostile;
 
@@ -299,6 +299,7 @@ async fn push(registry: &PolicyRegistry, name: &str, replicas: u32) -> anyhow::R
         name: name.to_owned(),
         component: hostile::proposes(replicas).build().into(),
         by: "the bench".to_owned(),
+        source: Source::Upload,
         reset_memory: false,
         candidate: false,
         at: Timestamp(1),

@@ -6,7 +6,7 @@ use windlass::model::settings::PolicyLimits;
 use windlass::model::{PolicyChoice, PolicyChoices, PolicyIdentity, Timestamp};
 use windlass::policy::compile::Compiler;
 use windlass::policy::registry::{Defaults, PolicyRegistry};
-use windlass::policy::{HealthPolicy, PolicySource, Push, ScalingPolicy};
+use windlass::policy::{HealthPolicy, PolicySource, Push, ScalingPolicy, Source};
 
 /// When everything happens.
 const NOW: Timestamp = Timestamp(1_767_225_600_000);
@@ -39,6 +39,7 @@ pub fn push_of(name: &str, component: Vec<u8>) -> Push {
         name: name.to_owned(),
         component: component.into(),
         by: "ada@example.org".to_owned(),
+        source: Source::Upload,
         reset_memory: false,
         candidate: false,
         at: NOW,

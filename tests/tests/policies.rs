@@ -1,17 +1,18 @@
 //! Policies pushed to a registry: revisions, swaps, trials and what is on disk, with real components.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use windlass::model::facts::{HealthObservation, ScalingObservation};
-use windlass::model::settings::PolicyLimits;
+use windlass::model::settings::{HttpGrant, NamedPolicy, PolicyLimits, PolicySettings};
 use windlass::model::{FailureKind, PolicyChoice, PolicyChoices, PolicyIdentity, Timestamp};
 use windlass::policy::cache::Cache;
 use windlass::policy::compile::Compiler;
 use windlass::policy::registry::{BUILT_IN, Defaults, LIVENESS, PolicyRegistry};
-use windlass::policy::{CatalogueError, PolicyCatalogue, PolicyInfo, PolicySource, Push, ShadowPolicy};
+use windlass::policy::{CatalogueError, PolicyCatalogue, PolicyInfo, PolicySource, Push, ShadowPolicy, Source};
 use windlass_tests::hostile::{self, Kind, Stub};
 use windlass_tests::policies::{self, choice, observation, push_of};
 use windlass_tests::wait::eventually;
@@ -53,7 +54,7 @@ async fn a_pushed_policy_acts_at_once_and_after_a_restart() {
         // Before it is there, the built-in one of its kind stands in.
         assert_eq!(decide(&registry).await.0.name, "min-max");
         let info = push(&registry, &hostile::proposes(3)).await;
-        assert_eq!((info.acting, info.source, info.revisions.len()), (Some(1), "upload", 1));
+        assert_eq!((info.acting, info.source, info.revisions.len()), (Some(1), Some(Source::Upload), 1));
         let revision = &info.revisions[0];
         assert_eq!((revision.number, revision.loaded_by.as_str(), revision.proved), (1, "ada@example.org", false));
         assert_eq!(revision.digest, info.digest);
@@ -65,7 +66,7 @@ async fn a_pushed_policy_acts_at_once_and_after_a_restart() {
     }
     let registry = open(data_dir.path(), PolicyLimits::default()).await;
     assert_eq!(decided(&registry).await, (2, 4));
-    let listed = registry.list().into_iter().filter(|policy| policy.source != "built-in");
+    let listed = registry.list().into_iter().filter(|policy| policy.source.is_some());
     assert_eq!(listed.map(|policy| policy.name).collect::<Vec<_>>(), [NAME]);
 }
 
@@ -340,6 +341,43 @@ async fn a_revision_that_does_not_load_on_a_slow_start_is_there_on_the_next() {
     }
     let registry = open(data_dir.path(), patient).await;
     assert_eq!(registry.find(NAME).and_then(|info| info.acting), Some(2));
+}
+
+#[tokio::test]
+async fn a_slip_in_the_settings_costs_no_revision() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let granted = PolicyLimits { http: Some(HttpGrant::default()), ..PolicyLimits::default() };
+    let open = async |limits: &PolicyLimits| {
+        let named = BTreeMap::from([(NAME.to_owned(), NamedPolicy { source: None, limits: limits.clone() })]);
+        let settings = PolicySettings { named, ..PolicySettings::default() };
+        let opened = PolicyRegistry::open(settings, Compiler::in_process(), Defaults::default(), Some(data_dir.path()));
+        opened.await.expect("it opens")
+    };
+    let good = async |registry: &PolicyRegistry| {
+        assert_eq!(registry.find(NAME).and_then(|info| info.acting), Some(2));
+        // Whatever else is stored meanwhile.
+        registry.push(push_of("another", hostile::proposes(1).build())).await.expect("it is a policy");
+    };
+    {
+        let registry = open(&granted).await;
+        push(&registry, &hostile::proposes(3)).await;
+        push(&registry, &hostile::asks("127.0.0.1:1", "/", 1)).await;
+        good(&registry).await;
+    }
+    let narrow = PolicyLimits { component_bytes: 200, ..granted.clone() };
+    let small = PolicyLimits { memory_bytes: 1, ..granted.clone() };
+    let forgotten = PolicyLimits { http: None, ..granted.clone() };
+    for (slip, why) in [(narrow, "a component may have at most"), (small, "memory"), (forgotten, "was not granted")] {
+        let registry = open(&slip).await;
+        let info = registry.find(NAME).expect("it is there");
+        assert_ne!(info.acting, Some(2));
+        assert!(info.revisions.iter().all(|revision| revision.quarantined.is_none()), "{:?}", info.revisions);
+        let told = &info.events[0].what;
+        assert!(told.starts_with("passed over: ") && told.contains(why), "{told}");
+        drop(registry.push(push_of("another", hostile::proposes(2).build())).await);
+        drop(registry);
+        good(&open(&granted).await).await;
+    }
 }
 
 #[tokio::test]

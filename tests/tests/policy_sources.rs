@@ -12,7 +12,7 @@ use windlass::policy::component::{LoadError, PolicyComponent};
 use windlass::policy::engine::PolicyEngine;
 use windlass::policy::files::Files;
 use windlass::policy::registry::{Defaults, PolicyRegistry};
-use windlass::policy::{CatalogueError, PolicyCatalogue};
+use windlass::policy::{CatalogueError, PolicyCatalogue, Source};
 use windlass_tests::hostile::{self, Stub};
 use windlass_tests::policies::{self, choice, push_of};
 
@@ -62,11 +62,11 @@ async fn a_file_in_the_folder_is_a_revision_when_it_is_new_or_changed() {
         let mut watched = watch(&registry);
         watched.look(LATER).await;
         assert_eq!(acting(&registry), Some((Some(1), 1)));
-        let taken = registry.list().iter().filter(|policy| policy.source != "built-in").count();
+        let taken = registry.list().iter().filter(|policy| policy.source.is_some()).count();
         assert_eq!(taken, 1, "the others are no policies");
         let by = registry.find(NAME).expect("it is there").revisions[0].loaded_by.clone();
         assert_eq!(by, format!("the file {}", file.display()));
-        assert_eq!(registry.find(NAME).expect("it is there").source, "file");
+        assert_eq!(registry.find(NAME).expect("it is there").source, Some(Source::File));
 
         // One that does not load is not taken, and the one before acts on.
         fs::write(&file, &hostile::proposes(4).build()[..100]).expect("written");
@@ -91,6 +91,33 @@ async fn a_file_in_the_folder_is_a_revision_when_it_is_new_or_changed() {
     fs::remove_file(&file).expect("removed");
     watch(&registry).look(LATER).await;
     assert_eq!(decided(&registry).await, (3, 5));
+}
+
+#[tokio::test]
+async fn a_push_holds_until_the_file_changes_however_many_follow() {
+    let (data_dir, folder) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let limits = PolicyLimits { revisions_kept: 2, ..PolicyLimits::default() };
+    let look = async |registry: &Arc<PolicyRegistry>| {
+        let all = Arc::<PolicyRegistry>::clone(registry);
+        Files::new(Some(folder.path().to_owned()), BTreeMap::new(), 1 << 20, all).look(LATER).await;
+    };
+    // The first is there already when the file is seen: it is taken all the same.
+    fs::write(folder.path().join("queue.wasm"), hostile::proposes(3).build()).expect("written");
+    {
+        let registry = open(data_dir.path(), limits.clone(), Defaults::default()).await;
+        push(&registry, NAME, hostile::proposes(3).build()).await;
+        look(&registry).await;
+        for replicas in [4, 5, 6] {
+            push(&registry, NAME, hostile::proposes(replicas).build()).await;
+        }
+    }
+    let registry = open(data_dir.path(), limits, Defaults::default()).await;
+    look(&registry).await;
+    assert_eq!(decided(&registry).await, (4, 6));
+    assert_eq!(registry.find(NAME).map(|info| (info.revisions.len(), info.source)), Some((2, Some(Source::Upload))));
+    fs::write(folder.path().join("queue.wasm"), hostile::proposes(7).build()).expect("written");
+    look(&registry).await;
+    assert_eq!(decided(&registry).await, (5, 7));
 }
 
 #[tokio::test]

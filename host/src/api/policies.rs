@@ -8,7 +8,7 @@ use super::views::{PolicyDetail, PolicyView};
 use crate::control::ControlError;
 use crate::model::PolicyKind;
 use crate::model::{PolicyChoice, PolicyChoices, Timestamp};
-use crate::policy::{CatalogueError, ChoiceError, PolicyInfo, Push};
+use crate::policy::{CatalogueError, ChoiceError, PolicyInfo, Push, Source};
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::FROM;
@@ -58,7 +58,15 @@ pub async fn push(
     WasmBody(component): WasmBody,
 ) -> Result<Json<PolicyDetail>, Problem> {
     let at = Timestamp(state.controller.now_ms());
-    let push = Push { name, component: component.to_vec().into(), by: pusher(&headers), reset_memory, candidate, at };
+    let push = Push {
+        name,
+        component: component.to_vec().into(),
+        by: pusher(&headers),
+        source: Source::Upload,
+        reset_memory,
+        candidate,
+        at,
+    };
     changed(async move { state.policies.push(push).await }).await
 }
 

@@ -1,11 +1,12 @@
 //! The policies as people deal with them: names, revisions, what may be done to them.
 
 use crate::model::PolicyKind;
-use crate::model::settings::{HttpGrant, PolicyOrigin};
+use crate::model::settings::HttpGrant;
 use crate::model::{PolicyChoice, PolicyFailure, Timestamp};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 /// One policy as it is listed: its acting revision, or the newest where none acts.
@@ -25,8 +26,10 @@ pub struct PolicyInfo {
     pub digest: String,
     /// Size of the component in bytes.
     pub size_bytes: u64,
-    /// Where what acts comes from: `built-in`, `file`, `registry` or `upload`.
-    pub source: &'static str,
+    /// Where what acts comes from; none: it is built in.
+    pub source: Option<Source>,
+    /// What its file or registry gave last.
+    pub taken: Option<Taken>,
     /// What it imports.
     pub imports: Vec<String>,
     /// Whether it answers the same question in the same way: not if it may ask the network.
@@ -61,20 +64,37 @@ pub struct PolicyEvent {
     pub what: String,
 }
 
-/// Before the path of a file, in the word of who loaded a revision.
-pub(super) const FROM_FILE: &str = "the file ";
+/// Where a revision came from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// Somebody pushed it.
+    #[default]
+    Upload,
+    /// A file that `windlass.toml` names, or in the folder it names.
+    File,
+    /// A registry that `windlass.toml` names.
+    Registry,
+}
 
-impl RevisionInfo {
-    /// Where it came from, in one word: `file`, `registry`, or `upload`.
-    pub(super) fn source(&self) -> &'static str {
-        if self.loaded_by.starts_with(FROM_FILE) {
-            "file"
-        } else if self.loaded_by.starts_with(PolicyOrigin::OCI) {
-            "registry"
-        } else {
-            "upload"
-        }
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Upload => "upload",
+            Self::File => "file",
+            Self::Registry => "registry",
+        })
     }
+}
+
+/// What a file or a registry gave last, kept for longer than the revision it became: the source acts again when it gives
+/// something else, and what was pushed since holds until then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// The file, or the reference and the manifest it led to.
+    pub from: String,
+    /// `sha256:` and the component's digest.
+    pub digest: String,
 }
 
 /// One revision of a policy, as it is listed and stored.
@@ -92,8 +112,11 @@ pub struct RevisionInfo {
     pub version: String,
     /// When it was pushed.
     pub loaded_at: Timestamp,
-    /// Who pushed it, by their own word.
+    /// Who pushed it, by their own word; or the file or reference it came from.
     pub loaded_by: String,
+    /// Where it came from.
+    #[serde(default)]
+    pub source: Source,
     /// The revision that last began with empty memory, up to this one; 0: none did.
     pub memory_since: u32,
     /// It has acted at some time.
@@ -117,8 +140,10 @@ pub struct Push {
     pub name: String,
     /// The component.
     pub component: Arc<[u8]>,
-    /// Who pushes it.
+    /// Who pushes it; or the file or reference it comes from.
     pub by: String,
+    /// Where it comes from.
+    pub source: Source,
     /// Whether it begins with empty memory instead of what the revision before it left.
     pub reset_memory: bool,
     /// Whether it becomes the candidate, which is only asked beside the acting revision, instead of acting.
@@ -208,7 +233,8 @@ pub trait PolicyCatalogue: Send + Sync + 'static {
     async fn refresh(&self, name: &str, at: Timestamp) -> Result<PolicyInfo, CatalogueError>;
 
     /// Registers a component as the newest revision of its name, which acts from the next call on, or is the
-    /// candidate. Bytes that act already, or are the candidate already, are no new revision.
+    /// candidate. Bytes that act already, or are the candidate already, are no new revision; that a file or a registry
+    /// gave them is noted all the same.
     ///
     /// # Errors
     /// When it cannot be loaded; the revision before it then acts as before.

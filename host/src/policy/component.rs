@@ -39,12 +39,12 @@ pub struct LoadError {
 impl LoadError {
     /// Whether it may load another time as it is: it took too long, or compiling it did not come to its end.
     pub(super) fn may_pass(&self) -> bool {
-        let may_pass = |problem: &LoadProblem| match problem {
-            LoadProblem::Compile(error) => !matches!(error, CompileError::Invalid(_)),
-            LoadProblem::Manifest(failure) => matches!(failure.kind, FailureKind::Time | FailureKind::Busy),
-            _ => false,
-        };
-        self.problems.iter().all(may_pass)
+        self.problems.iter().all(LoadProblem::may_pass)
+    }
+
+    /// Whether it never will load as it is, whatever the settings allow.
+    pub(super) fn is_final(&self) -> bool {
+        !self.problems.iter().all(|problem| problem.may_pass() || problem.hangs_on_settings())
     }
 }
 
@@ -98,6 +98,24 @@ pub enum LoadProblem {
     /// Its description is not as the contract says.
     #[error("its description is wrong: {0}")]
     Description(String),
+}
+
+impl LoadProblem {
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Compile(error) => !matches!(error, CompileError::Invalid(_)),
+            Self::Manifest(failure) => matches!(failure.kind, FailureKind::Time | FailureKind::Busy),
+            _ => false,
+        }
+    }
+
+    fn hangs_on_settings(&self) -> bool {
+        match self {
+            Self::Manifest(failure) => failure.kind == FailureKind::Memory,
+            Self::TooLarge { .. } | Self::Demand(_) | Self::Link(LinkProblem::NotGranted { .. }) => true,
+            _ => false,
+        }
+    }
 }
 
 /// What a call gave, and what the policy wrote meanwhile.

@@ -1,7 +1,7 @@
 //! Files as a source of policies: those that are named one by one, and each `NAME.wasm` in a folder. A file is pushed
 //! as a revision when it is new or has changed.
 
-use super::catalogue::{CatalogueError, FROM_FILE, PolicyCatalogue, Push};
+use super::catalogue::{CatalogueError, PolicyCatalogue, Push, Source, Taken};
 use super::shelf::digest_of;
 use crate::model::Timestamp;
 use std::collections::BTreeMap;
@@ -61,9 +61,9 @@ impl Files {
         }
     }
 
-    /// Takes what is new. A file is taken when it has stood still since the last look or for the time between two;
-    /// one that is the newest revision of its name already, acting or not, or is as it was when it was taken last, is
-    /// left: a rollback, and a push since, hold until the file changes. What cannot be taken is told once, and left until it changes.
+    /// Takes what is new. A file is taken when it has stood still since the last look or for the time between two; one
+    /// that is as it was when it was taken last is left: a rollback, and a push since, hold until the file changes. What
+    /// cannot be taken is told once, and left until it changes.
     pub async fn look(&mut self, now: Timestamp) {
         let mut files: BTreeMap<String, io::Result<File>> = BTreeMap::new();
         match self.folder.as_deref().map(list).transpose() {
@@ -126,16 +126,19 @@ impl Files {
         digest: &str,
         now: Timestamp,
     ) -> Result<(), CatalogueError> {
-        let by = format!("{FROM_FILE}{}", path.display());
-        let known = self.policies.find(name).map(|known| known.revisions).unwrap_or_default();
-        let is_newest = known.first().is_some_and(|newest| newest.digest == digest);
-        // As it was taken last, and somebody pushed another revision since: that one holds until the file changes.
-        let is_as_taken = known.iter().find(|one| one.loaded_by == by).is_some_and(|last| last.digest == digest);
-        if is_newest || is_as_taken {
+        let taken = Taken { from: format!("the file {}", path.display()), digest: digest.to_owned() };
+        if self.policies.find(name).is_some_and(|known| known.taken.as_ref() == Some(&taken)) {
             return Ok(());
         }
-        let component = component.into();
-        let push = Push { name: name.to_owned(), component, by, reset_memory: false, candidate: false, at: now };
+        let push = Push {
+            name: name.to_owned(),
+            component: component.into(),
+            by: taken.from,
+            source: Source::File,
+            reset_memory: false,
+            candidate: false,
+            at: now,
+        };
         self.policies.push(push).await.map(drop)
     }
 }

@@ -1,13 +1,13 @@
 //! What is told of a policy, from its component and its revisions.
 
-use super::catalogue::{PolicyInfo, RevisionInfo};
+use super::catalogue::PolicyInfo;
 use super::component::PolicyComponent;
 use super::pushed::{Pushed, State};
 use crate::model::FailureKind;
 use std::collections::BTreeMap;
 
 pub(super) fn built_in_info(policy: &PolicyComponent) -> PolicyInfo {
-    PolicyInfo { source: "built-in", acting: Some(0), ..component_info(policy) }
+    PolicyInfo { acting: Some(0), ..component_info(policy) }
 }
 
 pub(super) fn pushed_info(pushed: &Pushed) -> PolicyInfo {
@@ -18,7 +18,8 @@ pub(super) fn pushed_info(pushed: &Pushed) -> PolicyInfo {
     let shown = state.revisions.iter().rev().find(|revision| number.is_none_or(|number| revision.number == number));
     PolicyInfo {
         acting: number,
-        source: shown.map_or(info.source, RevisionInfo::source),
+        source: Some(shown.map(|revision| revision.source).unwrap_or_default()),
+        taken: state.taken,
         candidate: state.candidate.as_ref().map(|watched| watched.number()),
         revisions: state.revisions.into_iter().rev().collect(),
         events: state.events.into_iter().rev().collect(),
@@ -36,7 +37,8 @@ fn component_info(policy: &PolicyComponent) -> PolicyInfo {
         config_schema: serde_json::from_str(&description.config_schema).expect("checked when it was loaded"),
         digest: policy.identity().digest.clone(),
         size_bytes: policy.size_bytes() as u64,
-        source: "upload",
+        source: None,
+        taken: None,
         imports: policy.imports().to_vec(),
         replayable: policy.identity().replayable,
         http: policy.limits().http.clone(),
@@ -60,7 +62,8 @@ fn gone_info(pushed: &Pushed, state: &State) -> PolicyInfo {
         config_schema: serde_json::json!({}),
         digest: newest.map(|revision| revision.digest.clone()).unwrap_or_default(),
         size_bytes: newest.map_or(0, |revision| revision.size_bytes),
-        source: "upload",
+        source: None,
+        taken: None,
         imports: Vec::new(),
         replayable: true,
         http: pushed.limits().http.clone(),

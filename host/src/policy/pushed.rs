@@ -1,6 +1,6 @@
 //! One pushed name: its revisions, which of them acts, and the trial of a new one.
 
-use super::catalogue::{EVENTS_KEPT, PolicyEvent, RevisionInfo};
+use super::catalogue::{EVENTS_KEPT, PolicyEvent, RevisionInfo, Taken};
 use super::shelf::{Shelf, Shelved};
 use super::trial::Verdict;
 use super::watched::Watched;
@@ -115,14 +115,20 @@ pub(super) struct State {
     pub(super) before: Option<Arc<Watched>>,
     /// Who is asked beside the acting one, without a consequence.
     pub(super) candidate: Option<Arc<Watched>>,
+    /// The revision that acted when this was stored and did not load at this start for a reason that may pass: it acts
+    /// again from the next start at which it loads, unless somebody lets another one act.
+    pub(super) passed_over: Option<u32>,
+    /// What its source gave last.
+    pub(super) taken: Option<Taken>,
     /// What happened, oldest first.
     pub(super) events: Vec<PolicyEvent>,
 }
 
 impl State {
-    /// Revisions as they were stored, none of which acts yet.
-    pub(super) fn stored(revisions: Vec<RevisionInfo>, events: Vec<PolicyEvent>) -> Self {
-        Self { revisions, events, ..Self::default() }
+    /// A name as it was stored, none of whose revisions acts yet.
+    pub(super) fn stored(shelved: Shelved) -> Self {
+        let Shelved { revisions, taken, events, .. } = shelved;
+        Self { revisions, taken, events, ..Self::default() }
     }
 
     /// Notes what happened to a revision.
@@ -158,9 +164,10 @@ impl State {
     pub(super) fn shelved(&self, kind: PolicyKind) -> Shelved {
         Shelved {
             kind,
-            acting: self.acting.as_ref().map(|watched| watched.number()),
+            acting: self.passed_over.or(self.acting.as_ref().map(|watched| watched.number())),
             candidate: self.candidate.as_ref().map(|watched| watched.number()),
             revisions: self.revisions.clone(),
+            taken: self.taken.clone(),
             events: self.events.clone(),
         }
     }
@@ -171,7 +178,7 @@ impl State {
             revision.acted = true;
             watched.trial.begin(revision.proved);
         }
-        (self.acting, self.before) = (Some(watched), before);
+        (self.acting, self.before, self.passed_over) = (Some(watched), before, None);
     }
 
     /// Lets another revision act. Behind it stands the one that acted, unless only the one that stood behind that one has
@@ -211,11 +218,8 @@ impl State {
 
     /// Drops the oldest revisions past `kept`, but neither who acts or would in its stead, nor the candidate.
     pub(super) fn prune(&mut self, kept: u32) {
-        let needed: Vec<u32> = [&self.acting, &self.before, &self.candidate]
-            .into_iter()
-            .flatten()
-            .map(|watched| watched.number())
-            .collect();
+        let loaded = [&self.acting, &self.before, &self.candidate].into_iter().flatten();
+        let needed: Vec<u32> = loaded.map(|watched| watched.number()).chain(self.passed_over).collect();
         let mut excess = self.revisions.len().saturating_sub(kept as usize);
         self.revisions.retain(|revision| {
             let drop = excess > 0 && !needed.contains(&revision.number);

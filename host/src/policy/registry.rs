@@ -142,11 +142,15 @@ impl PolicyRegistry {
         let now = Timestamp::from(SystemTime::now());
         for (name, shelved) in shelved.unwrap_or_default() {
             let pushed = Pushed::new(&name, shelved.kind, &registry.names, &registry.limits_of(&name));
-            let mut state = State::stored(shelved.revisions, shelved.events);
-            if let Some(acting) = shelved.acting {
+            let (acting, candidate) = (shelved.acting, shelved.candidate);
+            let mut state = State::stored(shelved);
+            if let Some(acting) = acting {
                 registry.bring_back(&pushed, &mut state, Some(acting + 1), now).await;
+                let may_act = state.good_before(Some(acting + 1)).first().is_some_and(|good| good.number == acting);
+                let acts = state.acting.as_ref().is_some_and(|watched| watched.number() == acting);
+                state.passed_over = Some(acting).filter(|_| may_act && !acts);
             }
-            let candidate = state.revisions.iter().find(|revision| Some(revision.number) == shelved.candidate).cloned();
+            let candidate = state.revisions.iter().find(|revision| Some(revision.number) == candidate).cloned();
             if let Some(revision) = candidate {
                 state.candidate = registry.load_or_tell(&pushed, &mut state, &revision, now).await;
             }
@@ -169,10 +173,9 @@ impl PolicyRegistry {
     pub async fn fetch_missing(&self, at: Timestamp) {
         for (name, named) in &self.settings.named {
             let Some(origin @ PolicyOrigin::Oci(_)) = &named.source else { continue };
-            let revisions = self.names.get(name).map(|pushed| pushed.state().revisions).unwrap_or_default();
-            // What was fetched last: the reference may have been another one in the meantime.
-            let mut fetched = revisions.iter().rev().filter(|one| one.loaded_by.starts_with(PolicyOrigin::OCI));
-            if fetched.next().is_some_and(|last| last.loaded_by.starts_with(&change::fetched_from(origin, ""))) {
+            let taken = self.names.get(name).and_then(|pushed| pushed.state().taken);
+            // The reference may have been another one in the meantime.
+            if taken.is_some_and(|taken| taken.from.starts_with(&change::fetched_from(origin, ""))) {
                 continue;
             }
             // Told there, and tried again.
@@ -304,14 +307,14 @@ impl PolicyRegistry {
                 Ok(component) => break component,
                 // A machine that has just begun is slow.
                 Err(error) if error.may_pass() && tries < LOAD_TRIES => tries += 1,
-                Err(error) => return Err(NotLoaded { why: error.to_string(), is_final: !error.may_pass() }),
+                Err(error) => return Err(NotLoaded { why: error.to_string(), is_final: error.is_final() }),
             }
         };
         Ok(Watched::new(component.with_revision(revision.number, revision.memory_since), pushed))
     }
 
     /// The state a push of `component` leads to.
-    fn state_after(&self, pushed: &Arc<Pushed>, component: PolicyComponent, push: &Push, digest: String) -> State {
+    fn state_after(&self, pushed: &Arc<Pushed>, component: PolicyComponent, push: &Push, digest: &str) -> State {
         let mut state = pushed.state();
         let number = state.revisions.last().map_or(1, |newest| newest.number + 1);
         let inherited = state.acting.as_ref().map(|acting| acting.component.identity().memory_since);
@@ -320,17 +323,19 @@ impl PolicyRegistry {
         let description = component.description();
         state.revisions.push(RevisionInfo {
             number,
-            digest,
+            digest: digest.to_owned(),
             size_bytes: push.component.len() as u64,
             described_name: description.name.clone(),
             version: description.version.clone(),
             loaded_at: push.at,
             loaded_by: push.by.clone(),
+            source: push.source,
             memory_since,
             acted: false,
             proved: false,
             quarantined: None,
         });
+        state.taken = push.taken(digest).or(state.taken);
         let watched = Watched::new(component.with_revision(number, memory_since), pushed);
         let memory = if push.reset_memory { ", with empty memory" } else { "" };
         if push.candidate {

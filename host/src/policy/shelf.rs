@@ -3,7 +3,7 @@
 //! The index is written beside and moved, after the components it names: a crash leaves the old one or the
 //! new one, and at worst a component that nobody names, which the next write removes.
 
-use super::catalogue::{PolicyEvent, RevisionInfo};
+use super::catalogue::{PolicyEvent, RevisionInfo, Taken};
 use crate::model::PolicyKind;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +24,8 @@ pub(super) struct Shelved {
     pub(super) candidate: Option<u32>,
     /// Oldest first.
     pub(super) revisions: Vec<RevisionInfo>,
+    #[serde(default)]
+    pub(super) taken: Option<Taken>,
     /// Oldest first.
     #[serde(default)]
     pub(super) events: Vec<PolicyEvent>,
@@ -127,6 +129,7 @@ pub(super) fn digest_of(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::model::Timestamp;
+    use crate::policy::catalogue::Source;
 
     fn revision(number: u32, digest: &str) -> RevisionInfo {
         RevisionInfo {
@@ -137,6 +140,7 @@ mod tests {
             version: "1.0.0".to_owned(),
             loaded_at: Timestamp(1),
             loaded_by: "ada".to_owned(),
+            source: Source::File,
             memory_since: 0,
             acted: true,
             proved: true,
@@ -157,6 +161,7 @@ mod tests {
             acting: Some(2),
             candidate: None,
             revisions: vec![revision(2, &second)],
+            taken: Some(Taken { from: "the file queue.wasm".to_owned(), digest: first.clone() }),
             events: vec![PolicyEvent { at: Timestamp(1), revision: 2, what: "pushed".to_owned() }],
         };
         let policies = BTreeMap::from([("queue".to_owned(), shelved)]);

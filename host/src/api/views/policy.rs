@@ -53,7 +53,7 @@ impl From<&PolicyInfo> for PolicyView {
             config_schema: info.config_schema.clone(),
             imports: info.imports.clone(),
             replayable: info.replayable,
-            source: info.source.to_owned(),
+            source: info.source.map_or_else(|| "built-in".to_owned(), |source| source.to_string()),
             acting: info.acting,
             candidate: info.candidate,
             failures: info.failures.clone(),

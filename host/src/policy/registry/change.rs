@@ -3,14 +3,15 @@
 use super::{PolicyRegistry, blocking};
 use crate::model::settings::PolicyOrigin;
 use crate::model::{PolicyChoice, PolicyKind, Timestamp};
-use crate::policy::catalogue::{CatalogueError, ChoiceError, PolicyCatalogue, PolicyInfo, Push};
+use crate::policy::catalogue::{CatalogueError, ChoiceError, PolicyCatalogue, PolicyInfo, Push, Source, Taken};
 use crate::policy::component::PolicyComponent;
 use crate::policy::listing::{built_in_info, pushed_info};
-use crate::policy::pushed::Pushed;
+use crate::policy::pushed::{Pushed, State};
 use crate::policy::shelf::digest_of;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
+use tokio::sync::MutexGuard;
 
 /// By whom a revision was pushed that came from a registry: the reference, and the digest it led to.
 pub(super) fn fetched_from(origin: &PolicyOrigin, manifest: &str) -> String {
@@ -34,7 +35,9 @@ impl PolicyRegistry {
             return Ok(known);
         }
         let component = fetched.component.into();
-        self.push(Push { name: name.to_owned(), component, by, reset_memory: false, candidate: false, at }).await
+        let source = Source::Registry;
+        self.push(Push { name: name.to_owned(), component, by, source, reset_memory: false, candidate: false, at })
+            .await
     }
 
     /// The policy, where what is pushed is there already.
@@ -46,6 +49,30 @@ impl PolicyRegistry {
         }
         let there = known.filter(|known| !push.reset_memory && known.state().is_there(digest, push.candidate));
         Ok(there.map(|pushed| pushed_info(&pushed)))
+    }
+
+    /// Notes that a source gave what is there already.
+    async fn note_taken(
+        &self,
+        there: PolicyInfo,
+        push: &Push,
+        digest: &str,
+        _one_at_a_time: &MutexGuard<'_, ()>,
+    ) -> Result<PolicyInfo, CatalogueError> {
+        let taken = push.taken(digest);
+        if taken.is_none() || taken == there.taken {
+            return Ok(there);
+        }
+        let pushed = self.pushed(&push.name)?;
+        let state = State { taken, ..pushed.state() };
+        self.commit(&pushed, state, None).await
+    }
+}
+
+impl Push {
+    pub(super) fn taken(&self, digest: &str) -> Option<Taken> {
+        let taken = Taken { from: self.by.clone(), digest: digest.to_owned() };
+        (self.source != Source::Upload).then_some(taken)
     }
 }
 
@@ -115,15 +142,15 @@ impl PolicyCatalogue for PolicyRegistry {
         }
         let digest = digest_of(&push.component);
         if let Some(there) = self.is_there(&push, &digest)? {
-            return Ok(there);
+            return self.note_taken(there, &push, &digest, &self.changing.lock().await).await;
         }
         // Compiling takes long: nobody's rollback waits for it.
         let component = self.load(&push.name, Arc::clone(&push.component)).await;
         let component = component
             .map_err(|error| CatalogueError::Component(error.problems.iter().map(ToString::to_string).collect()))?;
-        let _one_at_a_time = self.changing.lock().await;
+        let one_at_a_time = self.changing.lock().await;
         if let Some(there) = self.is_there(&push, &digest)? {
-            return Ok(there);
+            return self.note_taken(there, &push, &digest, &one_at_a_time).await;
         }
         let pushed = match self.names.get(&push.name) {
             Some(pushed) if pushed.kind != component.kind() => {
@@ -134,7 +161,7 @@ impl PolicyCatalogue for PolicyRegistry {
             Some(pushed) => pushed,
             None => Pushed::new(&push.name, component.kind(), &self.names, &self.limits_of(&push.name)),
         };
-        let state = self.state_after(&pushed, component, &push, digest.clone());
+        let state = self.state_after(&pushed, component, &push, &digest);
         let info = self.commit(&pushed, state, Some((digest, Arc::clone(&push.component)))).await?;
         if push.candidate {
             tracing::info!(policy = info.name, revision = info.candidate, by = push.by, "a new candidate");

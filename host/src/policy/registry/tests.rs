@@ -56,7 +56,7 @@ async fn the_built_in_policies_import_nothing_but_the_log() {
                 "{import}"
             );
         }
-        assert_eq!(policy.source, "built-in");
+        assert_eq!(policy.source, None);
         assert!(policy.config_schema["additionalProperties"] == false, "{}", policy.config_schema);
         assert!(policy.digest.starts_with("sha256:") && policy.digest.len() == 71);
         assert_eq!(policy.failures.len(), FailureKind::ALL.len());
