@@ -40,6 +40,7 @@ use crate::discovery::Discovery;
 use crate::model::settings::ApiSettings;
 use crate::policy::PolicyCatalogue;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// What the handlers work with. Cheap to clone.
 #[derive(Clone)]
@@ -52,4 +53,21 @@ pub struct ApiState {
     pub discovery: Discovery,
     /// How the API is served.
     pub settings: Arc<ApiSettings>,
+    /// Room for components that are being pushed: each is held whole until it is compiled.
+    uploads: Arc<Semaphore>,
+}
+
+/// Components that may be pushed at once.
+const UPLOADS: usize = 4;
+
+impl ApiState {
+    /// What handlers work with, nothing of which is in hand yet.
+    pub fn new(
+        controller: Controller,
+        policies: Arc<dyn PolicyCatalogue>,
+        discovery: Discovery,
+        settings: Arc<ApiSettings>,
+    ) -> Self {
+        Self { controller, policies, discovery, settings, uploads: Arc::new(Semaphore::new(UPLOADS)) }
+    }
 }

@@ -54,7 +54,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         scaling: choice(&control.scaling_policy, DEFAULT_SCALING, &control.scaling_config),
         health: choice(&control.health_policy, DEFAULT_HEALTH, &control.health_config),
     };
-    let longest = policy.limits.component_bytes;
+    let longest = policy.widest().component_bytes;
     let upload_bytes = usize::try_from(longest).unwrap_or(usize::MAX);
     let api_settings = ApiSettings { upload_bytes, ..api_settings };
     // First of all that speaks TLS: it chooses who provides it.
@@ -90,12 +90,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let fetched = Arc::clone(&registry);
     let discovery = Discovery::new(controller.clone(), told.address.clone());
     let publisher = Publisher::new(discovery.clone(), net, told).map_err(anyhow::Error::msg)?;
-    let state = ApiState {
-        controller: controller.clone(),
-        policies: registry,
-        discovery,
-        settings: Arc::new(api_settings.clone()),
-    };
+    let state = ApiState::new(controller.clone(), registry, discovery, Arc::new(api_settings.clone()));
     let (ending, mut ended) = watch::channel(false);
     let until_ended = async move {
         // A sender that is gone means the end as well.

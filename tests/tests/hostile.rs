@@ -394,9 +394,11 @@ async fn describing_and_configuring_are_bounded_in_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_compiling_process_is_bounded_in_time_and_memory() {
     let binary = binary().expect("it compiles in a child process of itself");
+    // Limits of the policy's own: the engine's are the usual ones.
+    let engine = Arc::new(PolicyEngine::without_pool(PolicyLimits::default()).expect("an engine"));
     let compile = async |limits: PolicyLimits, bytes: Vec<u8>| {
-        let engine = Arc::new(PolicyEngine::without_pool(limits).expect("an engine"));
-        PolicyComponent::load(&engine, &Compiler::child(binary.clone()), None, Arc::from(bytes)).await
+        let compiler = Compiler::child(binary.clone());
+        PolicyComponent::load_within(&engine, &compiler, &Arc::new(limits), None, Arc::from(bytes)).await
     };
     assert!(compile(PolicyLimits::default(), MIN_MAX.to_vec()).await.is_ok());
     let refused = compile(PolicyLimits::default(), named("truncated")).await.expect_err("refused").to_string();
@@ -413,7 +415,6 @@ async fn the_compiling_process_is_bounded_in_time_and_memory() {
     assert!(refused.contains("needs more than 134217728 bytes of memory"), "{refused}");
 
     let gone = Compiler::child("/nonexistent/windlass".into());
-    let engine = Arc::new(PolicyEngine::without_pool(PolicyLimits::default()).expect("an engine"));
     let refused =
         PolicyComponent::load(&engine, &gone, None, Arc::from(MIN_MAX)).await.expect_err("refused").to_string();
     assert!(refused.contains("cannot run the compiling process"), "{refused}");

@@ -58,12 +58,8 @@ impl Host {
             clock: Clock::System,
         })?;
         let settings = ApiSettings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..ApiSettings::default() };
-        let state = ApiState {
-            controller: controller.clone(),
-            policies: registry(),
-            discovery: Discovery::new(controller.clone(), None),
-            settings: Arc::new(settings.clone()),
-        };
+        let discovery = Discovery::new(controller.clone(), None);
+        let state = ApiState::new(controller.clone(), registry(), discovery, Arc::new(settings.clone()));
         let listener = TcpListener::bind(settings.listen).await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();

@@ -31,6 +31,7 @@ async fn a_reference_is_pinned_to_where_it_led_until_somebody_looks_again() -> a
     let first = registry.put("team/queue", "1", &hostile::proposes(1).build()).await?;
     let origin = format!("oci://{}/team/queue:1", registry.address());
     let site = Site::new("oci").await?.set("policies.queue.source", &format!("{origin:?}"));
+    let site = site.set("policies.queue.revisions_kept", "2");
     let windlass = site.start().await?;
     let shown = fetched(&windlass, |shown| shown["acting"] == 1).await;
     assert_eq!(shown["source_problem"], Value::Null, "{shown}");
@@ -81,6 +82,24 @@ async fn a_reference_is_pinned_to_where_it_led_until_somebody_looks_again() -> a
     let windlass = site.start().await?;
     let back = fetched(&windlass, |shown| shown["acting"] == 5).await;
     assert_eq!(back["digest"], refreshed["digest"]);
+    // What is pushed since holds, however many revisions follow, over a restart too.
+    for replicas in 6..9 {
+        windlass.put_component("/policies/queue", hostile::proposes(replicas).build()).await.ok();
+    }
+    drop(windlass);
+    // One that is missing, and fetched after the other was looked at.
+    let site = site.set("policies.zebra.source", &format!("{origin:?}"));
+    let windlass = site.start().await?;
+    eventually("the other to be fetched", LIMIT, async || {
+        let other = windlass.get("/policies/zebra").await;
+        if other.status == 200 { Ok(()) } else { Err(other.to_string()) }
+    })
+    .await;
+    let held = policy(&windlass).await;
+    assert_eq!(
+        (&held["acting"], &held["source"], &held["source_problem"]),
+        (&json!(8), &json!("upload"), &Value::Null)
+    );
     let refused = windlass.post("/policies/min-max/refresh", Value::Null).await.to_string();
     assert!(refused.starts_with("409") && refused.contains("has no source in windlass.toml"), "{refused}");
     Ok(())

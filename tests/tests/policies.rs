@@ -522,6 +522,32 @@ async fn a_candidate_shadows_who_acts_until_it_is_promoted() {
     assert_eq!(refused(Some(9)).await, "`queue` has no revision 9");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_revisions_of_a_name_hold_half_of_the_places_together() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let limits = PolicyLimits {
+        concurrent_calls: 4,
+        decision_time: Duration::from_millis(1_800),
+        trial_failures: 100,
+        ..PolicyLimits::default()
+    };
+    let registry = open(data_dir.path(), limits).await;
+    let scaling = || registry.of(&PolicyChoices { scaling: vec![choice(NAME)], ..PolicyChoices::default() }).scaling;
+    // As if each were still at its call when the next begins to act.
+    let mut revisions = Vec::new();
+    for rounds in [u32::MAX, u32::MAX - 1, u32::MAX - 2] {
+        push(&registry, &hostile::spins(rounds)).await;
+        revisions.push(scaling());
+    }
+    let asked =
+        revisions.into_iter().map(|policy| tokio::spawn(async move { policy.decide("{}", &observation()).await }));
+    let answers = futures_util::future::join_all(asked).await;
+    let failures = answers.into_iter().map(|answer| answer.expect("no panic").expect_err("it spins"));
+    let busy: Vec<_> =
+        failures.filter(|failure| failure.kind == FailureKind::Busy).map(|failure| failure.reason).collect();
+    assert_eq!(busy, ["as many other calls of this policy as may be were in flight for 1000 ms"]);
+}
+
 #[tokio::test]
 async fn a_shadow_that_fails_sets_nothing_back() {
     let data_dir = tempfile::tempdir().expect("a folder");

@@ -3,6 +3,8 @@
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use windlass_tests::harness::{Site, Windlass, binary, start_body};
 use windlass_tests::hostile::{self, Kind, Stub};
 use windlass_tests::images::Fixture;
@@ -212,6 +214,70 @@ async fn what_is_only_recommended_is_recorded_and_not_done() -> anyhow::Result<(
         "{shown}"
     );
     running(&site, 4).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_start_says_who_decides_and_whether_it_is_done_and_the_next_one_leaves_it() -> anyhow::Result<()> {
+    let site = Site::new("start-policy").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    let mut body = start_body(image, 2, 5);
+    body["mode"] = json!("recommend");
+    body["health_policy"] = json!({"name": "liveness", "config": {"failure-threshold": 7}});
+    body["shadow_policies"] = json!([{"name": "pass-through", "config": {"metric": "queue"}}]);
+    let started = windlass.post("/start/container", body).await;
+    assert_eq!(started.status, 202, "{started}");
+    let decides = async || {
+        let desired = &windlass.get(&format!("/images/{image}")).await.ok()["desired"];
+        json!([desired["mode"], desired["health_policy"]["config"], desired["shadow_policies"][0]["name"]])
+    };
+    let said = json!(["recommend", {"failure-threshold": 7}, "pass-through"]);
+    assert_eq!(decides().await, said);
+    windlass.post("/start/container", start_body(image, 3, 5)).await;
+    assert_eq!(decides().await, said);
+    assert!(site.engine().running(site.instance()).await?.is_empty());
+
+    let mut body = start_body(image, 3, 5);
+    body["mode"] = json!("act");
+    windlass.post("/start/container", body).await.ok();
+    running(&site, 3).await;
+    Ok(())
+}
+
+/// A push that has sent its head and keeps its body back.
+async fn held_push(windlass: &Windlass) -> anyhow::Result<TcpStream> {
+    let mut stream = TcpStream::connect(windlass.address()).await?;
+    let head = "PUT /policies/queue HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/wasm\r\ncontent-length: 9\r\n\r\n";
+    stream.write_all(head.as_bytes()).await?;
+    Ok(stream)
+}
+
+#[tokio::test]
+async fn of_pushes_four_at_once_are_held_in_memory() -> anyhow::Result<()> {
+    let site = Site::new("pushes").await?;
+    let windlass = site.start().await?;
+    let push = async || windlass.put_component("/policies/queue", hostile::proposes(3).build()).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(held_push(&windlass).await?);
+    }
+    assert_eq!(push().await.status, 200);
+    held.push(held_push(&windlass).await?);
+    // It is sent, and will be there; until it is there is room.
+    eventually("the fifth push to be refused", LIMIT, async || {
+        let refused = push().await.to_string();
+        let is_refused =
+            refused.starts_with("503") && refused.contains("4 components are being pushed already; try again");
+        if is_refused { Ok(()) } else { Err(refused) }
+    })
+    .await;
+    drop(held);
+    eventually("a push to be taken again", LIMIT, async || match push().await {
+        taken if taken.status == 200 => Ok(()),
+        refused => Err(refused.to_string()),
+    })
+    .await;
     Ok(())
 }
 

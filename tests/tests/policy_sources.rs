@@ -218,6 +218,7 @@ async fn load_as(name: &str, stub: &Stub, settings: &PolicySettings) -> Result<P
 /// The same component under its own limit and under those of all: each key of `[policies.NAME]` that bounds a call.
 #[tokio::test]
 async fn each_limit_of_a_call_bites_the_policy_it_is_said_of_and_no_other() {
+    let large = format!(r#"{{"description": "{}"}}"#, "x".repeat(5_000));
     let cases = [
         ("decision_time = '20ms'", hostile::spins(300_000_000), "it ran longer than 20 ms"),
         ("manifest_time = '20ms'", hostile::begins_slowly(300_000_000), "it ran longer than 20 ms"),
@@ -227,6 +228,7 @@ async fn each_limit_of_a_call_bites_the_policy_it_is_said_of_and_no_other() {
         ("handles = 10", hostile::holds_handles(11), "it held more than 10 resource handles at once"),
         ("random_bytes = '1KiB'", hostile::draws_random(2), "it asked for more than 1024 random bytes"),
         ("returned_memory_bytes = '100B'", hostile::remembers(101), "101 bytes of memory; at most 100 are kept"),
+        ("component_bytes = '4KiB'", hostile::has_schema(&large), "a component may have at most 4096"),
         ("reason_bytes = '16B'", hostile::reasons(17), "a reason of 17 bytes; at most 16 are allowed"),
     ];
     for (limit, stub, sentence) in cases {

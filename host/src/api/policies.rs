@@ -55,7 +55,7 @@ pub async fn push(
     PolicyName(name): PolicyName,
     PushQuery { reset_memory, candidate }: PushQuery,
     headers: HeaderMap,
-    WasmBody(component): WasmBody,
+    WasmBody { component, place }: WasmBody,
 ) -> Result<Json<PolicyDetail>, Problem> {
     let at = Timestamp(state.controller.now_ms());
     let push = Push {
@@ -67,7 +67,11 @@ pub async fn push(
         candidate,
         at,
     };
-    changed(async move { state.policies.push(push).await }).await
+    changed(async move {
+        let _until_it_is_compiled = place;
+        state.policies.push(push).await
+    })
+    .await
 }
 
 /// Looks again at the source of a policy in a registry.

@@ -2,6 +2,7 @@
 
 use super::error::{FieldProblem, Problem};
 use super::fields;
+use super::{ApiState, UPLOADS};
 use crate::control::ControlError;
 use crate::model::{Timestamp, WorkloadKey};
 use axum::RequestPartsExt;
@@ -12,7 +13,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use http_body_util::{BodyExt, LengthLimitError};
 use serde_json::Value;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Time a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -272,19 +275,28 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
 }
 
 /// A component as a body, which must say that it is one; a web page cannot send that unasked either.
-pub struct WasmBody(pub Bytes);
+pub struct WasmBody {
+    /// The body.
+    pub component: Bytes,
+    /// To be held until the component is no more.
+    pub place: OwnedSemaphorePermit,
+}
 
-impl<S: Send + Sync> FromRequest<S> for WasmBody {
+impl FromRequest<ApiState> for WasmBody {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self, Problem> {
         if essence(request.headers()).as_deref() != Some("application/wasm") {
             return Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "the body must be a component and its header say so: `content-type: application/wasm`",
             ));
         }
-        whole(request).await.map(Self)
+        let Ok(place) = Arc::clone(&state.uploads).try_acquire_owned() else {
+            let detail = format!("{UPLOADS} components are being pushed already; try again");
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
+        };
+        Ok(Self { component: whole(request).await?, place })
     }
 }
 

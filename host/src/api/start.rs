@@ -30,6 +30,7 @@ pub(super) const FIELDS: &[&str] = &[
     "scaling_policy",
     "health_policy",
     "shadow_policies",
+    "mode",
     "metrics",
     "guardrails",
     "stop_hook",
@@ -153,20 +154,18 @@ fn read(body: &Value, problems: &mut Problems) -> Option<Workload> {
 /// 422 with everything that is wrong with the body.
 pub fn policies_of(body: &Value) -> Result<PolicyChoices, Problem> {
     let mut problems = Problems::default();
-    let words = [("act", Mode::Act), ("recommend", Mode::Recommend)];
-    let choices = Fields::of(body, "", POLICIES, &mut problems).and_then(|fields| {
-        let mode = fields.or("mode", Mode::default(), &mut problems, fields::one_of(&words));
-        Some(PolicyChoices { mode: mode?, ..choices(&fields, &mut problems) })
-    });
+    let fields = Fields::of(body, "", POLICIES, &mut problems);
+    let choices = fields.map(|fields| choices(&fields, &mut problems));
     problems.finish(choices)
 }
 
 fn choices(fields: &Fields<'_>, problems: &mut Problems) -> PolicyChoices {
+    let modes = [("act", Mode::Act), ("recommend", Mode::Recommend)];
     PolicyChoices {
         scaling: fields.nullable("scaling_policy", problems, policies::choices).unwrap_or_default(),
         health: fields.nullable("health_policy", problems, policies::choice),
         shadows: fields.nullable("shadow_policies", problems, shadows).unwrap_or_default(),
-        mode: Mode::default(),
+        mode: fields.nullable("mode", problems, fields::one_of(&modes)),
     }
 }
 

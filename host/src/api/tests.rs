@@ -81,7 +81,7 @@ impl PolicyCatalogue for Shelf {
 fn api(settings: &ApiSettings) -> axum::Router {
     let controller = idle_controller();
     let discovery = Discovery::new(controller.clone(), None);
-    let state = ApiState { controller, policies: Arc::new(Shelf), discovery, settings: Arc::new(settings.clone()) };
+    let state = ApiState::new(controller, Arc::new(Shelf), discovery, Arc::new(settings.clone()));
     server::bounded(router(state), settings)
 }
 

@@ -113,7 +113,8 @@ pub struct StartAnswer {
     pub summary: ContainerSummary,
 }
 
-/// Answer of `POST /start/container` with status 202: what is wanted is stored, and waits for what it depends on.
+/// Answer of `POST /start/container` with status 202: what is wanted is stored, and nothing was to be done yet, as `detail` says: it
+/// waits for what it depends on, is paused, or is only to be recommended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct WaitingAnswer {
     /// Always true.

@@ -67,7 +67,7 @@ pub(super) async fn bench(
     let digest = crate::policy::component::digest(&bytes);
     let began = Instant::now();
     // A file that cannot be compiled is told by loading it, in better words.
-    let _code_or_why = compiler()?.compile(&engine, &bytes, &digest).await;
+    let _code_or_why = compiler()?.compile(&engine, engine.limits(), &bytes, &digest).await;
     let compile = began.elapsed();
 
     let resident_before = resident()?;

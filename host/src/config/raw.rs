@@ -112,7 +112,8 @@ section! {
     more { hosts: Vec<String>, }
 }
 
-/// The two sections that limit policies: fields that both have, and those that are for all policies alike.
+/// The two sections that limit policies: fields that both have, and those that are for all policies alike because the
+/// engine is built with them: what one store of its pool can hold, its stack, and how many there are.
 macro_rules! policy_sections {
     (both { $($both:tt)* } all { $($all:tt)* }) => {
         section! {
@@ -146,16 +147,16 @@ policy_sections! {
         revisions_kept: Count [Count(2)..=Count(1_000)],
         trial_calls: Count [Count(1)..=Count(10_000)],
         trial_failures: Count [Count(1)..=Count(10_000)],
+        component_bytes: Size [kib(4)..=mib(256)],
+        compile_time: Span [secs(1)..=secs(600)],
+        compile_memory_bytes: Size [mib(256)..=mib(64 << 10)],
     }
     all {
         memories: Count [Count(1)..=Count(64)],
         core_instances: Count [Count(1)..=Count(1_000)],
         tables: Count [Count(1)..=Count(1_000)],
         stack_bytes: Size [kib(64)..=mib(1)],
-        component_bytes: Size [kib(4)..=mib(256)],
-        concurrent_calls: Count [Count(1)..=Count(1_000)],
-        compile_time: Span [secs(1)..=secs(600)],
-        compile_memory_bytes: Size [mib(256)..=mib(64 << 10)],
+        concurrent_calls: Count [Count(2)..=Count(1_000)],
     }
 }
 

@@ -90,14 +90,14 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
     revisions_kept = 10
     trial_calls = 20
     trial_failures = 3
+    component_bytes = "40MiB"
+    compile_time = "30s"
+    compile_memory_bytes = "2GiB"
     memories = 4
     core_instances = 64
     tables = 20
     stack_bytes = "512KiB"
-    component_bytes = "40MiB"
     concurrent_calls = 8
-    compile_time = "30s"
-    compile_memory_bytes = "2GiB"
 
     [policies]
 

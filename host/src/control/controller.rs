@@ -12,7 +12,7 @@ use super::shared::Shared;
 use crate::model::facts::Sample;
 use crate::model::settings::ControlSettings;
 use crate::model::workload::{Bounds, DesiredStatus};
-use crate::model::{DependencySeen, Guardrails, Metric, Overrides, PolicyChoices, Replica, Workload, WorkloadKey};
+use crate::model::{Guardrails, Metric, Overrides, PolicyChoices, Replica, Workload, WorkloadKey};
 use crate::net::Net;
 use crate::policy::PolicySource;
 use crate::runtime::{Runtime, RuntimeError};
@@ -26,7 +26,8 @@ use tokio::sync::MutexGuard;
 pub struct Started {
     /// Whether a replica was created; else one was there.
     pub created: bool,
-    /// The replica to show: the newest created, or the oldest kept; none: it waits for what it depends on.
+    /// The replica to show: the newest created, or the oldest kept; none: nothing was to be done yet, as the pass says: it
+    /// waits for what it depends on, is paused, or is only to be recommended.
     pub replica: Option<Replica>,
     /// The pass that answered it.
     pub pass: PassReport,
@@ -116,14 +117,11 @@ impl Controller {
         if let Some(error) = &pass.error {
             return Err(ControlError::EngineUnavailable(error.clone()));
         }
-        let is_up = |seen: &DependencySeen| matches!(seen, DependencySeen::Up { .. });
-        if !self.shared.dependencies(&cell.state().workload).values().all(is_up) {
-            return Ok(Started { created: false, replica: None, pass });
-        }
         if let Some(error) = pass.actions.iter().find_map(|action| action.error.clone()) {
             return Err(ControlError::StartFailed(error));
         }
-        Err(ControlError::StartFailed(format!("no replica runs: {}", pass.reason)))
+        // Nothing went wrong: nothing was to be done yet.
+        Ok(Started { created: false, replica: None, pass })
     }
 
     /// Stores what is wanted and asks for a pass of it.
@@ -175,7 +173,7 @@ impl Controller {
                 scaling: if named.scaling.is_empty() { assigned.scaling } else { named.scaling },
                 health: named.health.or(assigned.health),
                 shadows: if named.shadows.is_empty() { assigned.shadows } else { named.shadows },
-                mode: assigned.mode,
+                mode: named.mode.or(assigned.mode),
             };
         }
         self.save(&workload).await?;

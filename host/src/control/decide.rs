@@ -34,7 +34,7 @@ pub fn decide(
     now: Timestamp,
 ) -> Plan {
     let plan = plan(desired, snapshot, verdict, history, settings, now);
-    match desired.policies.mode {
+    match desired.policies.mode.unwrap_or_default() {
         Mode::Act => plan,
         Mode::Recommend => Plan {
             target: desired.target,

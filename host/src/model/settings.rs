@@ -142,6 +142,7 @@ impl PolicySettings {
         for named in self.named.values() {
             widest.memory_bytes = widest.memory_bytes.max(named.limits.memory_bytes);
             widest.table_elements = widest.table_elements.max(named.limits.table_elements);
+            widest.component_bytes = widest.component_bytes.max(named.limits.component_bytes);
         }
         widest
     }

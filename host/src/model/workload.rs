@@ -261,9 +261,8 @@ pub struct PolicyChoices {
     /// Asked beside them, and only written down; at most [`PolicyChoices::MOST_SHADOWS`].
     #[serde(default)]
     pub shadows: Vec<PolicyChoice>,
-    /// Whether what they decide is done.
-    #[serde(default)]
-    pub mode: Mode,
+    /// Whether what they decide is done; none: it is.
+    pub mode: Option<Mode>,
 }
 
 impl PolicyChoices {

@@ -91,6 +91,7 @@ impl Compiler {
     pub async fn compile(
         &self,
         engine: &PolicyEngine,
+        limits: &PolicyLimits,
         component: &Arc<[u8]>,
         digest: &str,
     ) -> Result<Vec<u8>, CompileError> {
@@ -104,7 +105,7 @@ impl Compiler {
             return Ok(code);
         }
         let code = match &self.mode {
-            Mode::Child { program } => compile_in_child(program, engine.limits(), component).await?,
+            Mode::Child { program } => compile_in_child(program, limits, component).await?,
             Mode::InProcess => {
                 let component = Arc::clone(component);
                 let wasmtime = engine.wasmtime().clone();

@@ -178,8 +178,8 @@ pub struct PolicyComponent {
     /// It imports random numbers, whose seed costs a hash of the observation.
     draws_random: bool,
     failures: FailureCounts,
-    /// Its places among the calls in flight.
-    share: Semaphore,
+    /// Its places among the calls in flight; the revisions of a name have theirs together.
+    share: Arc<Semaphore>,
     /// What it said it needs, by configuration: it is asked once under each.
     needs: Mutex<BTreeMap<String, Vec<MetricRequest>>>,
 }
@@ -216,7 +216,8 @@ impl PolicyComponent {
             let bytes = Arc::clone(&bytes);
             beside(move || digest(&bytes)).await?
         };
-        let code = compiler.compile(engine, &bytes, &digest).await.map_err(|error| one(error.into()))?;
+        let code = compiler.compile(engine, limits, &bytes, &digest).await;
+        let code = code.map_err(|error| one(error.into()))?;
         drop(bytes);
         let linked = {
             let (engine, is_granted_http) = (Arc::clone(engine), limits.http.is_some());
@@ -246,7 +247,7 @@ impl PolicyComponent {
             exports,
             size_bytes,
             failures: FailureCounts::default(),
-            share: engine.share(),
+            share: Arc::new(engine.share()),
             needs: Mutex::default(),
         };
         let described = policy.describe().await;
@@ -267,11 +268,12 @@ impl PolicyComponent {
         Ok(policy)
     }
 
-    /// The same as this revision of the name it is registered under.
+    /// The same as this revision of the name it is registered under, with a share in the places of that name.
     #[must_use]
-    pub(super) fn with_revision(mut self, number: u32, memory_since: u32) -> Self {
+    pub(super) fn with_revision(mut self, number: u32, memory_since: u32, share: &Arc<Semaphore>) -> Self {
         self.identity.revision = number;
         self.identity.memory_since = memory_since;
+        self.share = Arc::clone(share);
         self
     }
 

@@ -11,6 +11,7 @@ use arc_swap::{ArcSwap, Guard};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use tokio::sync::Semaphore;
 
 /// Every pushed name, and where they are stored.
 #[derive(Debug)]
@@ -93,6 +94,8 @@ pub(super) struct Pushed {
     pub(super) kind: PolicyKind,
     names: Weak<Names>,
     limits: Arc<PolicyLimits>,
+    /// The places of its revisions among the calls in flight.
+    pub(super) share: Arc<Semaphore>,
     state: Mutex<State>,
     asked: ArcSwap<Asked>,
 }
@@ -230,12 +233,19 @@ impl State {
 }
 
 impl Pushed {
-    pub(super) fn new(name: &str, kind: PolicyKind, names: &Arc<Names>, limits: &Arc<PolicyLimits>) -> Arc<Self> {
+    pub(super) fn new(
+        name: &str,
+        kind: PolicyKind,
+        names: &Arc<Names>,
+        limits: Arc<PolicyLimits>,
+        share: Semaphore,
+    ) -> Arc<Self> {
         Arc::new(Self {
             name: name.to_owned(),
             kind,
             names: Arc::downgrade(names),
-            limits: Arc::clone(limits),
+            limits,
+            share: Arc::new(share),
             state: Mutex::default(),
             asked: ArcSwap::default(),
         })

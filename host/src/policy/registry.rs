@@ -141,7 +141,7 @@ impl PolicyRegistry {
         };
         let now = Timestamp::from(SystemTime::now());
         for (name, shelved) in shelved.unwrap_or_default() {
-            let pushed = Pushed::new(&name, shelved.kind, &registry.names, &registry.limits_of(&name));
+            let pushed = registry.unknown_yet(&name, shelved.kind);
             let (acting, candidate) = (shelved.acting, shelved.candidate);
             let mut state = State::stored(shelved);
             if let Some(acting) = acting {
@@ -232,6 +232,11 @@ impl PolicyRegistry {
         self.built_in.get(name).filter(|policy| policy.kind() == kind).cloned()
     }
 
+    /// A name that nobody knows yet.
+    fn unknown_yet(&self, name: &str, kind: PolicyKind) -> Arc<Pushed> {
+        Pushed::new(name, kind, &self.names, self.limits_of(name), self.engine.share())
+    }
+
     /// A pushed name, to be changed.
     fn pushed(&self, name: &str) -> Result<Arc<Pushed>, CatalogueError> {
         self.names.get(name).ok_or_else(|| match self.find(name) {
@@ -310,7 +315,7 @@ impl PolicyRegistry {
                 Err(error) => return Err(NotLoaded { why: error.to_string(), is_final: error.is_final() }),
             }
         };
-        Ok(Watched::new(component.with_revision(revision.number, revision.memory_since), pushed))
+        Ok(Watched::new(component.with_revision(revision.number, revision.memory_since, &pushed.share), pushed))
     }
 
     /// The state a push of `component` leads to.
@@ -336,7 +341,7 @@ impl PolicyRegistry {
             quarantined: None,
         });
         state.taken = push.taken(digest).or(state.taken);
-        let watched = Watched::new(component.with_revision(number, memory_since), pushed);
+        let watched = Watched::new(component.with_revision(number, memory_since, &pushed.share), pushed);
         let memory = if push.reset_memory { ", with empty memory" } else { "" };
         if push.candidate {
             state.happened(push.at, number, format!("pushed as the candidate by {}{memory}", push.by));

@@ -45,6 +45,9 @@ pub struct StartContainerRequest {
     /// Asked beside them, and only written down; null or absent: those that are already.
     #[schema(max_items = 4)]
     pub shadow_policies: Option<Vec<ChoiceRequest>>,
+    /// `act`, or `recommend`: what would be done is recorded, and nothing is done; null or absent: as it is already, at
+    /// first `act`.
+    pub mode: Option<String>,
     /// What is measured of it by name, besides what every workload has; null or absent: what is already.
     pub metrics: Option<BTreeMap<String, MetricDefinition>>,
     /// How fast the count may follow what is proposed; null or absent: as it is already, at first the defaults.
@@ -95,8 +98,8 @@ pub struct PolicyRequest {
     /// Asked beside them, and only written down; null or absent: none.
     #[schema(max_items = 4)]
     pub shadow_policies: Option<Vec<ChoiceRequest>>,
-    /// `act`, or `recommend`: what would be done is recorded, and nothing is done.
-    #[schema(default = "act", nullable = false)]
+    /// `act`, or `recommend`: what would be done is recorded, and nothing is done; null or absent: `act`, whatever it
+    /// was.
     pub mode: Option<String>,
 }
 

@@ -82,7 +82,7 @@ fn everything_wrong_is_told_at_once_with_its_place() {
     read(&body, &mut problems);
     let problem = problems.finish::<()>(None).expect_err("refused");
     insta::assert_snapshot!(problem.detail().replace("; /", "\n/"), @r#"
-    /replica: unknown field; expected `image`, `min_replicas`, `max_replicas`, `env`, `ports`, `resources`, `name`, `labels`, `networks`, `probe`, `command`, `scaling_policy`, `health_policy`, `shadow_policies`, `metrics`, `guardrails`, `stop_hook`, `depends_on`
+    /replica: unknown field; expected `image`, `min_replicas`, `max_replicas`, `env`, `ports`, `resources`, `name`, `labels`, `networks`, `probe`, `command`, `scaling_policy`, `health_policy`, `shadow_policies`, `mode`, `metrics`, `guardrails`, `stop_hook`, `depends_on`
     /image: `Nginx` is not an image reference: each part of the name is lower-case letters and digits, joined by `.`, `_` or `-`; expected `[registry/]name[:tag][@sha256:digest]`
     /env/A: expected text, found `1`
     /env/B=: the name of a variable is not empty and has no `=` and no NUL

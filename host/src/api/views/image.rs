@@ -289,7 +289,7 @@ impl From<&WorkloadView> for ImageView {
                 stop_hook: workload.stop_hook.as_ref().map(stop_hook::shown),
                 depends_on: workload.depends_on.iter().map(ToString::to_string).collect(),
                 overrides: json!(workload.overrides),
-                mode: workload.policies.mode,
+                mode: workload.policies.mode.unwrap_or_default(),
             },
             observed: ObservedView {
                 replicas: view.replicas.len() - held,

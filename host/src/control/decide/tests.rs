@@ -534,10 +534,10 @@ fn a_proposal_is_smoothed_and_each_stage_is_told() {
     let why = "`min-max` proposed 50, steered to 6: at most 4 in 15 s or 100 % in 15 s is allowed; because";
     assert_eq!((plan.target, plan.reason.as_str()), (6, why));
     // What only recommends has changed nothing, and counts nothing.
-    pass.desired.policies.mode = Mode::Recommend;
+    pass.desired.policies.mode = Some(Mode::Recommend);
     assert_eq!((pass.decide().history.changes, plan.history.changes.len()), (vec![], 1));
     // Down: the count there is stands for what was proposed before the host knew.
-    pass.desired.policies.mode = Mode::Act;
+    pass.desired.policies.mode = Some(Mode::Act);
     pass.scaling = proposes(1);
     let plan = pass.decide();
     assert_eq!((plan.target, plan.history.proposals.len()), (2, 2));
@@ -940,7 +940,7 @@ fn a_workload_that_only_recommends_does_nothing_and_says_what_it_would() {
     let mut pass = Pass::of(&desired, replicas(&desired, 1));
     let acting = pass.decide();
     assert!(!acting.steps.is_empty() && acting.recommended.is_none());
-    desired.policies.mode = Mode::Recommend;
+    desired.policies.mode = Some(Mode::Recommend);
     desired.target = 1;
     pass.desired = desired;
     let plan = pass.decide();

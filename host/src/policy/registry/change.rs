@@ -6,7 +6,7 @@ use crate::model::{PolicyChoice, PolicyKind, Timestamp};
 use crate::policy::catalogue::{CatalogueError, ChoiceError, PolicyCatalogue, PolicyInfo, Push, Source, Taken};
 use crate::policy::component::PolicyComponent;
 use crate::policy::listing::{built_in_info, pushed_info};
-use crate::policy::pushed::{Pushed, State};
+use crate::policy::pushed::State;
 use crate::policy::shelf::digest_of;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -159,7 +159,7 @@ impl PolicyCatalogue for PolicyRegistry {
                 return Err(CatalogueError::Conflict(detail));
             }
             Some(pushed) => pushed,
-            None => Pushed::new(&push.name, component.kind(), &self.names, &self.limits_of(&push.name)),
+            None => self.unknown_yet(&push.name, component.kind()),
         };
         let state = self.state_after(&pushed, component, &push, &digest);
         let info = self.commit(&pushed, state, Some((digest, Arc::clone(&push.component)))).await?;
