@@ -23,6 +23,7 @@ mod pushed;
 pub mod registry;
 mod schema;
 mod shelf;
+mod stand_in;
 pub mod store;
 mod trial;
 mod watched;

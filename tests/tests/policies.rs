@@ -264,7 +264,7 @@ async fn where_every_revision_failed_the_built_in_policy_stands_in() {
     push(&registry, &Stub::new(hostile::Kind::Scaling).first("(unreachable)")).await;
     assert!(decide(&registry).await.1.is_err());
     let (policy, replicas) = decide(&registry).await;
-    assert_eq!((policy.name.as_str(), replicas), ("min-max", Ok(2)));
+    assert_eq!((policy.name.as_str(), policy.stands_in_for.as_deref(), replicas), ("min-max", Some(NAME), Ok(2)));
     let info = registry.find(NAME).expect("it is there");
     assert_eq!((info.acting, info.revisions.len()), (None, 1));
 }

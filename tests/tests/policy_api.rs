@@ -177,6 +177,33 @@ async fn a_broken_revision_changes_nothing_and_is_set_back() -> anyhow::Result<(
     assert_eq!(site.engine().running(site.instance()).await?, before);
     let pass = windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
     assert_eq!(pass["actions"], json!([]), "{pass}");
+    let asked = async |count: usize| {
+        let record = windlass.get(&format!("/images/{image}/decisions?limit={count}")).await.ok();
+        let decisions = record["decisions"].as_array().cloned().unwrap_or_default();
+        decisions.into_iter().map(|one| one["scaling"]["policy"].clone()).collect::<Vec<_>>()
+    };
+    // The record holds both: the one that failed, and the one that acts again.
+    let revisions: Vec<Value> = asked(3).await.iter().map(|policy| policy["revision"].clone()).collect();
+    assert_eq!(revisions, [json!(1), json!(2), json!(1)]);
+
+    // Where no revision is left, who stands in for it is told in the events, the state, the record, and in words.
+    windlass.put_component("/policies/broken", Stub::new(Kind::Scaling).first("(unreachable)").build()).await.ok();
+    let choice = json!({"scaling_policy": {"name": "broken"}});
+    windlass.put(&format!("/images/{image}/policy"), choice).await.ok();
+    for _ in 0..3 {
+        windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
+    }
+    let events = windlass.get("/policies/broken").await.ok()["events"][0]["what"].clone();
+    assert!(events.as_str().is_some_and(|what| what.ends_with("the built-in scaling policy stands in")), "{events}");
+    let state = windlass.get(&format!("/images/{image}")).await.ok();
+    let answered = &state["last_pass"]["scaling_policy"];
+    assert_eq!((&answered["name"], &answered["stands_in_for"]), (&json!("min-max"), &json!("broken")), "{state}");
+    assert_eq!(asked(1).await[0]["stands_in_for"], "broken");
+    let (_, told, _) = ran(&windlass, &["explain", image]).await?;
+    assert!(
+        told.contains("No revision of the policy `broken` acts: the built-in `min-max` stands in for it."),
+        "{told}"
+    );
     Ok(())
 }
 
@@ -437,8 +464,12 @@ async fn a_folder_is_a_source_of_policies() -> anyhow::Result<()> {
 
 /// Runs `windlass policy …` against a Windlass: exit code, standard output and standard error.
 async fn command(windlass: &Windlass, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String, String)> {
+    ran(windlass, &[&["policy"], arguments].concat()).await
+}
+
+async fn ran(windlass: &Windlass, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String, String)> {
     let mut command = tokio::process::Command::new(binary()?);
-    command.arg("policy").args(arguments).env_clear();
+    command.args(arguments).env_clear();
     command.env("WINDLASS_SERVER", format!("http://{}", windlass.address())).env("USER", "ada");
     let output = command.output().await?;
     Ok((output.status.code(), String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?))

@@ -79,6 +79,9 @@ fn explained(view: &Value, decision: &Value, is_now: bool) -> String {
         word(&decision["reason"])
     ));
     let policy = word(&scaling["policy"]["name"]);
+    if let Some(chosen) = scaling["policy"]["stands_in_for"].as_str() {
+        say(format!("No revision of the policy `{chosen}` acts: the built-in `{policy}` stands in for it."));
+    }
     match scaling["answer"].get("unavailable") {
         Some(failure) => say(format!("The scaling policy `{policy}` gave no answer: {}.", word(&failure["reason"]))),
         None => say(format!(

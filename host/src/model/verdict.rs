@@ -44,6 +44,9 @@ pub struct PolicyIdentity {
     /// Whether it answers the same question in the same way: not if it may ask the network.
     #[serde(default = "yes")]
     pub replayable: bool,
+    /// The policy that was chosen and none of whose revisions acts: this built-in one answers in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands_in_for: Option<String>,
 }
 
 /// Of policies recorded before any could ask the network.
@@ -60,6 +63,7 @@ impl Default for PolicyIdentity {
             revision: 0,
             memory_since: 0,
             replayable: true,
+            stands_in_for: None,
         }
     }
 }

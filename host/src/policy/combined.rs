@@ -46,6 +46,7 @@ impl Combined {
             revision: 0,
             memory_since: 0,
             replayable: parts.iter().all(|(policy, _)| policy.identity().replayable),
+            stands_in_for: None,
         };
         Self { parts, identity }
     }

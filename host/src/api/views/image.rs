@@ -53,6 +53,9 @@ pub struct PolicyAnswerView {
     pub digest: String,
     /// Number of its revision; 0: it is built in.
     pub revision: u32,
+    /// The policy that was chosen and none of whose revisions acts, where this built-in one answers in its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stands_in_for: Option<String>,
     /// Why it gave no answer; null: it answered.
     pub unavailable: Option<UnavailableView>,
 }
@@ -60,7 +63,7 @@ pub struct PolicyAnswerView {
 /// Why a policy gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct UnavailableView {
-    /// `trap`, `time`, `memory`, `output`, `link` or `refused`.
+    /// `trap`, `time`, `memory`, `output`, `link`, `refused`, `insufficient-data` or `busy`.
     pub kind: String,
     /// One sentence.
     pub reason: String,
@@ -73,6 +76,7 @@ impl From<&PolicyReport> for PolicyAnswerView {
             version: report.policy.version.clone(),
             digest: report.policy.digest.clone(),
             revision: report.policy.revision,
+            stands_in_for: report.policy.stands_in_for.clone(),
             unavailable: report
                 .unavailable
                 .as_ref()

@@ -4,9 +4,35 @@ use super::{DEFAULT_HEALTH, DEFAULT_SCALING, PolicyRegistry};
 use crate::model::{PolicyChoice, PolicyChoices, PolicyKind};
 use crate::policy::combined::Combined;
 use crate::policy::component::PolicyComponent;
+use crate::policy::stand_in::StandIn;
 use crate::policy::watched::Watched;
 use crate::policy::{HealthPolicy, Policies, PolicySource, ScalingPolicy, Shadow, ShadowPolicy};
 use std::sync::Arc;
+
+/// Who is asked for a choice.
+enum Chosen {
+    BuiltIn(Arc<PolicyComponent>),
+    Acting(Arc<Watched>),
+    StandIn(StandIn),
+}
+
+impl Chosen {
+    fn scaling(self) -> Arc<dyn ScalingPolicy> {
+        match self {
+            Self::BuiltIn(policy) => policy,
+            Self::Acting(policy) => policy,
+            Self::StandIn(policy) => Arc::new(policy),
+        }
+    }
+
+    fn health(self) -> Arc<dyn HealthPolicy> {
+        match self {
+            Self::BuiltIn(policy) => policy,
+            Self::Acting(policy) => policy,
+            Self::StandIn(policy) => Arc::new(policy),
+        }
+    }
+}
 
 impl PolicyRegistry {
     /// The acting revision of a pushed name.
@@ -23,13 +49,8 @@ impl PolicyRegistry {
     /// The scaling policies of a workload as one.
     fn scaling(&self, choices: &PolicyChoices) -> (Arc<dyn ScalingPolicy>, String) {
         let chosen = self.scaling_of(choices).iter().map(|choice| {
-            self.chosen(
-                choice,
-                &self.defaults.scaling,
-                (PolicyKind::Scaling, DEFAULT_SCALING),
-                |built_in| built_in as Arc<dyn ScalingPolicy>,
-                |acting| acting as Arc<dyn ScalingPolicy>,
-            )
+            let (chosen, config) = self.chosen(choice, &self.defaults.scaling, (PolicyKind::Scaling, DEFAULT_SCALING));
+            (chosen.scaling(), config)
         });
         let mut parts: Vec<_> = chosen.collect();
         match parts.len() {
@@ -47,23 +68,21 @@ impl PolicyRegistry {
     }
 
     /// The policy of a choice, with its configuration. Where every revision failed, the built-in one stands in, told
-    /// what it is told as the default; who was asked is in every decision.
-    fn chosen<P: ?Sized>(
+    /// what it is told as the default; that it did is in every decision.
+    fn chosen(
         &self,
         choice: &PolicyChoice,
         default: &PolicyChoice,
         (kind, stand_in): (PolicyKind, &str),
-        built_in: fn(Arc<PolicyComponent>) -> Arc<P>,
-        asked: fn(Arc<Watched>) -> Arc<P>,
-    ) -> (Arc<P>, String) {
+    ) -> (Chosen, String) {
         if let Some(policy) = self.built_in(&choice.name, kind) {
-            return (built_in(policy), choice.config.clone());
+            return (Chosen::BuiltIn(policy), choice.config.clone());
         }
         match self.acting(&choice.name, kind) {
-            Some(acting) => (asked(acting), choice.config.clone()),
+            Some(acting) => (Chosen::Acting(acting), choice.config.clone()),
             None => {
                 let config = if default.name == stand_in { default.config.clone() } else { "{}".to_owned() };
-                (built_in(self.default_of(stand_in)), config)
+                (Chosen::StandIn(StandIn::new(self.default_of(stand_in), &choice.name)), config)
             }
         }
     }
@@ -96,14 +115,9 @@ impl PolicyRegistry {
 impl PolicySource for PolicyRegistry {
     fn of(&self, choices: &PolicyChoices) -> Policies {
         let (scaling, scaling_config) = self.scaling(choices);
-        let (health, health_config) = self.chosen(
-            self.health_of(choices),
-            &self.defaults.health,
-            (PolicyKind::Health, DEFAULT_HEALTH),
-            |built_in| built_in as Arc<dyn HealthPolicy>,
-            |acting| acting as Arc<dyn HealthPolicy>,
-        );
+        let (health, health_config) =
+            self.chosen(self.health_of(choices), &self.defaults.health, (PolicyKind::Health, DEFAULT_HEALTH));
         let shadows = self.shadows(choices);
-        Policies { scaling, scaling_config, health, health_config, shadows }
+        Policies { scaling, scaling_config, health: health.health(), health_config, shadows }
     }
 }

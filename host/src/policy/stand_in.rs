@@ -1,0 +1,55 @@
+//! A built-in policy in the place of one none of whose revisions acts.
+
+use super::component::PolicyComponent;
+use super::{HealthPolicy, ScalingPolicy};
+use crate::model::facts::{HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation};
+use crate::model::{PolicyFailure, PolicyIdentity, Timestamp};
+use async_trait::async_trait;
+use std::sync::Arc;
+
+/// A built-in policy that says in whose place it is asked, so that each decision records it.
+pub(super) struct StandIn {
+    policy: Arc<PolicyComponent>,
+    identity: PolicyIdentity,
+}
+
+impl StandIn {
+    pub(super) fn new(policy: Arc<PolicyComponent>, chosen: &str) -> Self {
+        let identity = PolicyIdentity { stands_in_for: Some(chosen.to_owned()), ..policy.identity().clone() };
+        Self { policy, identity }
+    }
+}
+
+#[async_trait]
+impl ScalingPolicy for StandIn {
+    fn identity(&self) -> &PolicyIdentity {
+        &self.identity
+    }
+
+    async fn requirements(&self, config: &str, now: Timestamp) -> Result<Vec<MetricRequest>, PolicyFailure> {
+        self.policy.requirements(config, now).await
+    }
+
+    async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
+        ScalingPolicy::decide(self.policy.as_ref(), config, observation).await
+    }
+
+    async fn protected(
+        &self,
+        config: &str,
+        observation: &ScalingObservation,
+    ) -> Option<Result<Vec<String>, PolicyFailure>> {
+        ScalingPolicy::protected(self.policy.as_ref(), config, observation).await
+    }
+}
+
+#[async_trait]
+impl HealthPolicy for StandIn {
+    fn identity(&self) -> &PolicyIdentity {
+        &self.identity
+    }
+
+    async fn evaluate(&self, config: &str, observation: &HealthObservation) -> Result<HealthReport, PolicyFailure> {
+        HealthPolicy::evaluate(self.policy.as_ref(), config, observation).await
+    }
+}
