@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -78,6 +79,7 @@ fn tried(policy: &Path, input: &Path) {
 async fn every_language_answers_the_same() {
     let engine = Arc::new(PolicyEngine::new(PolicyLimits::default()).expect("an engine"));
     let mut wrong = Vec::new();
+    let mut first: Option<Vec<String>> = None;
     // The examples, and projects begun from them with `windlass policy new`.
     let examples = Language::ALL.map(|language| (language.folder().to_owned(), "queue-depth".to_owned()));
     let begun = Language::ALL.map(Language::folder).map(|folder| (format!("new-{folder}"), format!("trial-{folder}")));
@@ -98,6 +100,16 @@ async fn every_language_answers_the_same() {
         // What looks at the clock sees that of the host, not a stub that ends the call.
         let has_clock = policy.imports().iter().any(|import| import.starts_with("wasi:clocks/wall-clock"));
         assert_eq!(has_clock, !language.ends_with("rust"), "{language}: {:?}", policy.imports());
+        // The schema, and what a configuration makes it ask for or refuse, in the words of the first.
+        let schema: Value = serde_json::from_str(&policy.description().config_schema).expect("checked at loading");
+        let mut checks = vec![format!("schema: {schema}")];
+        for config in cases().iter().map(|case| &case.config).collect::<BTreeSet<_>>() {
+            let configured = policy.configure(config, cases()[0].observation().now).await.answer;
+            checks.push(format!("{config}: {:?}", configured.map_err(|failure| failure.reason)));
+        }
+        let first = first.get_or_insert_with(|| checks.clone());
+        let differing = checks.iter().zip(&*first).filter(|(said, first)| said != first);
+        wrong.extend(differing.map(|(said, first)| format!("{language}: {said} instead of {first}")));
         for case in cases() {
             let called = policy.decide(&case.config, &case.observation()).await;
             let said = match called.answer {

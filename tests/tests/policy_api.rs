@@ -556,6 +556,46 @@ async fn an_author_pushes_watches_promotes_and_rolls_back_from_the_command_line(
 }
 
 #[tokio::test]
+async fn memory_goes_over_a_swap_but_not_over_a_reset_and_what_was_drawn_is_drawn_again() -> anyhow::Result<()> {
+    let site = Site::new("memory").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    let file = tempfile::NamedTempFile::new()?;
+    let path = file.path().display().to_string();
+    // Number of the newest decision, and bytes of memory that the policy was handed for it. The same decision again has no
+    // number of its own, so this asks about the first of each revision.
+    let handed = async || {
+        windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
+        let newest = windlass.get(&format!("/images/{image}/decisions?limit=1")).await.ok()["decisions"][0].clone();
+        (newest["id"].to_string(), newest["scaling"]["observation"]["memory"].as_array().map(Vec::len))
+    };
+    push(&windlass, &hostile::remembers(5)).await;
+    let mut body = start_body(image, 1, 5);
+    (body["mode"], body["scaling_policy"]) = (json!("recommend"), json!({"name": "queue"}));
+    windlass.post("/start/container", body).await;
+    assert_eq!(handed().await.1, Some(0));
+    push(&windlass, &hostile::remembers(6)).await;
+    assert_eq!(handed().await.1, Some(5));
+    let reset = hostile::remembers(7).build();
+    windlass.put_component("/policies/queue?memory=reset", reset).await.ok();
+    assert_eq!(handed().await.1, Some(0));
+    push(&windlass, &hostile::remembers(9)).await;
+    assert_eq!(handed().await.1, Some(7));
+    std::fs::write(&path, hostile::remembers(8).build())?;
+    let (code, _, errors) = command(&windlass, &["push", &path, "--name", "queue", "--reset-memory"]).await?;
+    assert_eq!((code, handed().await.1), (Some(0), Some(0)), "{errors}");
+
+    let random = hostile::decides_at_random();
+    windlass.put_component("/policies/queue", random.clone()).await.ok();
+    std::fs::write(&path, random)?;
+    let (number, _) = handed().await;
+    let (code, same, errors) = command(&windlass, &["run", &path, "--decision", &number]).await?;
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(same.ends_with("the answer is the same as recorded of this component\n"), "{same}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_cannot_be_pushed_or_chosen_is_told_with_its_reasons() -> anyhow::Result<()> {
     // So small that what is too long still fits into the connection.
     let site = Site::new("no-push").await?.set("policy.component_bytes", "\"128KiB\"");

@@ -42,6 +42,16 @@ mod tests {
         printer.output.to_string().split_inclusive("\n}\n").map(|block| block.trim().to_owned()).collect()
     }
 
+    /// What a component was compiled against once it is asked for ever: `wit/README.md` says what may change.
+    #[test]
+    fn the_names_and_types_of_0_1_are_as_they_were_published() {
+        let text = super::text();
+        let code = text.lines().map(|line| line.split("//").next().unwrap_or_default().trim());
+        let code: Vec<&str> = code.filter(|line| !line.is_empty()).collect();
+        let digest = crate::policy::component::digest(code.join("\n").as_bytes());
+        assert_eq!(digest, "70d02ecbcfd557de98fc5177dbb6f9da1e6267a5c4c64144f9a4e7160f05efca");
+    }
+
     #[test]
     fn the_text_is_the_folder() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");

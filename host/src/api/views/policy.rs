@@ -37,7 +37,7 @@ pub struct PolicyView {
     pub acting: Option<u32>,
     /// Number of the candidate, which is asked beside the acting revision and does not act; null: there is none.
     pub candidate: Option<u32>,
-    /// Failed calls by kind: `trap`, `time`, `memory`, `output`, `link`, `refused`.
+    /// Failed calls by kind: `trap`, `time`, `memory`, `output`, `link`, `refused`, `insufficient-data`, `busy`.
     pub failures: BTreeMap<String, u64>,
 }
 
