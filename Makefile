@@ -41,6 +41,7 @@ closed-loop: setup ## a crowd, a balancer and replicas that follow, in two and a
 
 bench: setup ## measure, the engine's own speed beside ours
 	$(CARGO) build $(ALL) --release --bins
+	WINDLASS=$(abspath $(TARGET_DIR))/release/windlass examples/policies/build
 	$(CARGO) bench $(ALL)
 
 lint: setup ## format, clippy, documentation, licences and bans

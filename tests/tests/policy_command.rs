@@ -288,6 +288,12 @@ fn check_tells_the_limits_a_trial_call_came_near() -> anyhow::Result<()> {
     let greedy = told(&hostile::grows(40 * 16).build())?;
     let near = greedy.lines().find(|line| line.starts_with("near:")).context("a line")?;
     assert!(near.contains("bytes of linear memory: ") && near.contains(" of 67108864"), "{greedy}");
+    // One that says whom to spare is asked that, too.
+    assert!(!calm.contains("spares:"), "{calm}");
+    let spares = told(&hostile::protects(Some(0)).build())?;
+    assert!(spares.contains("\nspares:   1 of the 10 where there are to be fewer\n"), "{spares}");
+    let traps = told(&hostile::protects_by("(unreachable)").build())?;
+    assert!(traps.contains("\nspares:   asked whom to spare it gave no answer: trap: "), "{traps}");
     let failed = told(&hostile::spins(u32::MAX).build())?;
     assert!(failed.contains("gave no answer: time: it ran longer than 250 ms"), "{failed}");
     assert!(failed.contains("near:     microseconds: "), "{failed}");

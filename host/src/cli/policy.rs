@@ -208,9 +208,12 @@ async fn tried(
 ) -> String {
     let limits = policy.limits();
     let mut used = Vec::new();
+    let mut spares = None;
     let (said, log, usage) = match policy.kind() {
         PolicyKind::Scaling => {
-            let Called { answer, log, usage } = policy.decide(config, &trial::scaling(10, needs, now())).await;
+            let shown = trial::scaling(10, needs, now());
+            let Called { answer, log, usage } = policy.decide(config, &shown).await;
+            spares = policy.protected(config, &shown).await.map(|called| called.answer);
             let said = answer.map(|decision| {
                 used.push(("a reason of bytes", decision.reason.len() as u64, limits.reason_bytes));
                 used.push(("memory handed back, in bytes", decision.memory.len() as u64, limits.returned_memory_bytes));
@@ -243,6 +246,19 @@ async fn tried(
             format!("trial:    shown 10 replicas it gave no answer: {failure}{}", likely(language, hint))
         }
     };
+    match spares {
+        None => {}
+        Some(Ok(spared)) => {
+            text.push_str(&format!("\nspares:   {} of the 10 where there are to be fewer", spared.len()))
+        }
+        Some(Err(failure)) => {
+            let hint = language::hint_for_call(language, &failure);
+            text.push_str(&format!(
+                "\nspares:   asked whom to spare it gave no answer: {failure}{}",
+                likely(language, hint)
+            ));
+        }
+    }
     text.push_str(&format!("\nused:     {time} microseconds, {} bytes of linear memory", usage.memory_bytes));
     // Near is half of it: another day has twice the replicas, or a slower machine.
     let near = used.iter().filter(|(_, used, limit)| used.saturating_mul(2) >= *limit && *used > 0);
