@@ -61,7 +61,7 @@ fn plan(
     settings: &ControlSettings,
     now: Timestamp,
 ) -> Plan {
-    let mut history = remembered(history, verdict);
+    let mut history = remembered(history, verdict, now);
     if desired.resources.status == DesiredStatus::Stopped {
         return stopped(desired, snapshot, history);
     }
@@ -116,8 +116,8 @@ fn plan(
 }
 
 /// What the policies are to be handed next time: what they returned, or what they were handed if they failed.
-fn remembered(history: &History, verdict: &Verdict) -> History {
-    let mut history = history.clone();
+fn remembered(history: &History, verdict: &Verdict, now: Timestamp) -> History {
+    let mut history = history.clone().none_later_than(now);
     if let Ok(decision) = &verdict.scaling.answer {
         history.scaling_memory.clone_from(&decision.memory);
         history.scaling_memory_of = Some(verdict.scaling.policy.memory_owner());

@@ -78,6 +78,26 @@ pub struct History {
     pub probe_path: Option<Suspicion>,
 }
 
+impl History {
+    /// The same, with nothing in it that is later than `now`: after the machine's clock was set back, what happened is as
+    /// old as it can be, and waits, windows and cooldowns last no longer than they are said to.
+    #[must_use]
+    pub fn none_later_than(mut self, now: Timestamp) -> Self {
+        let slots = self.slots.values_mut();
+        let of_slots = slots.flat_map(|slot| [&mut slot.last_restart, &mut slot.given_up, &mut slot.well_since]);
+        let of_path = self.probe_path.iter_mut().map(|path| &mut path.healed_at);
+        let maybe = of_slots.chain(of_path).chain([&mut self.since]).flatten();
+        let proposals = self.proposals.iter_mut().map(|proposal| &mut proposal.at);
+        let changes = self.changes.iter_mut().map(|change| &mut change.at);
+        let stopped = self.stopped_outside.values_mut().map(|stopped| &mut stopped.seen);
+        let blind = self.blind.iter_mut().map(|blind| &mut blind.last);
+        for at in maybe.chain(proposals).chain(changes).chain(stopped).chain(blind) {
+            *at = (*at).min(now);
+        }
+        self
+    }
+}
+
 /// A replica that was stopped through the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoppedOutside {

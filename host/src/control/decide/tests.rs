@@ -820,6 +820,30 @@ fn a_replica_that_vanished_is_created_again_in_its_slot_with_backoff() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_makes_no_wait_longer() {
+    let back = Timestamp(NOW.0 - 3_600_000);
+    let desired = workload("web", 2, 5);
+    let mut pass = Pass::of(&desired, replicas(&desired, 2));
+    pass.snapshot.replicas.remove(0);
+    let mut crashed = pass.restarted(1, 1, Duration::ZERO);
+    crashed.history = crashed.decide_at(back).history;
+    assert_eq!(created_slots(&crashed.decide_at(back.plus(Duration::from_secs(10)))), [1]);
+
+    let desired = Workload { target: 4, ..desired };
+    let mut shrinks = Pass::of(&desired, replicas(&desired, 4));
+    let mut guardrails = Guardrails::none();
+    guardrails.down.window = Duration::from_secs(60);
+    shrinks.desired.guardrails = Some(guardrails);
+    shrinks.scaling = proposes(2);
+    shrinks.history = shrinks.decide().history;
+    shrinks.history = shrinks.decide_at(back).history;
+    let before = shrinks.decide_at(back.plus(Duration::from_secs(59)));
+    shrinks.history = before.history;
+    let after = shrinks.decide_at(back.plus(Duration::from_secs(60)));
+    assert_eq!((before.target, after.target), (4, 2));
+}
+
+#[test]
 fn a_create_that_failed_is_tried_again_with_backoff() {
     let mut history = History::default();
     history.slots.insert(Slot(1), SlotHistory::default());
