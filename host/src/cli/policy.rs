@@ -249,7 +249,7 @@ async fn tried(
     match spares {
         None => {}
         Some(Ok(spared)) => {
-            text.push_str(&format!("\nspares:   {} of the 10 where there are to be fewer", spared.len()))
+            text.push_str(&format!("\nspares:   {} of the 10 where there are to be fewer", spared.len()));
         }
         Some(Err(failure)) => {
             let hint = language::hint_for_call(language, &failure);
