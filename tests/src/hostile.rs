@@ -904,6 +904,17 @@ pub fn all() -> Vec<Hostile> {
             changed(scaling(), &|stub| stub.exports_version = "0.2.0"),
             NotLoaded("it exports `windlass:policy/scaling@0.2.0`; this host speaks windlass:policy@0.1.0"),
         ),
+        file(
+            "imports-other-version",
+            wat::parse_str(
+                r#"(component
+                    (import "windlass:policy/log@0.2.0" (instance (export "write" (func))))
+                    (instance $i)
+                    (export "windlass:policy/health@0.1.0" (instance $i)))"#,
+            )
+            .expect("it is WAT"),
+            NotLoaded("it imports `windlass:policy/log@0.2.0`; this host speaks windlass:policy@0.1.0"),
+        ),
         component(
             "other-types",
             changed(scaling(), &|stub| stub.wit = stub.wit.replace("restarts: u32,", "restarts: u64,")),
