@@ -237,7 +237,7 @@ impl Controller {
     pub async fn push_samples(&self, key: &WorkloadKey, samples: &[(String, Sample)]) -> Result<(), ControlError> {
         let cell = self.cell(key)?;
         for (name, sample) in samples {
-            cell.metrics.note(name, Ok(*sample));
+            cell.metrics.push(name, *sample);
         }
         metrics::save(&self.shared, &[Arc::clone(&cell)]).await;
         cell.wake();

@@ -113,24 +113,30 @@ impl MetricLog {
         self.tracks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in a value of the whole workload, or why there is none.
+    /// Takes in a value that was pushed, of whatever time.
+    pub fn push(&self, name: &str, sample: Sample) {
+        let kept = self.kept(name, sample.at);
+        self.tracks().entry((name.to_owned(), None)).or_default().take_in(sample, kept);
+    }
+
+    /// Takes in the value of the whole workload now, or why there is none.
     pub fn note(&self, name: &str, answer: Result<Sample, MetricFailure>) {
         let kept = answer.as_ref().map_or(KEPT, |sample| self.kept(name, sample.at));
         let mut tracks = self.tracks();
         let track = tracks.entry((name.to_owned(), None)).or_default();
         match answer {
-            Ok(sample) => track.take_in(sample, kept),
+            Ok(sample) => track.measured(sample, kept),
             Err(failure) => track.failure = Some(failure),
         }
     }
 
-    /// Takes in a value of one replica, or why there is none.
+    /// Takes in the value of one replica now, or why there is none.
     pub fn note_replica(&self, name: &str, replica: &ContainerId, answer: Result<Sample, MetricFailure>) {
         let mut tracks = self.tracks();
         let track = tracks.entry((name.to_owned(), Some(replica.clone()))).or_default();
         match answer {
             Ok(sample) => {
-                track.take_in(sample, KEPT_OF_REPLICA);
+                track.measured(sample, KEPT_OF_REPLICA);
                 // What single replicas had is not stored.
                 track.unsaved.clear();
             }
@@ -170,7 +176,7 @@ impl MetricLog {
             .tracks()
             .get(&(BuiltIn::ReadyReplicas.name().to_owned(), None))
             .and_then(Track::newest)
-            .is_none_or(|last| slot(last.at) < slot(now));
+            .is_none_or(|last| slot(last.at) != slot(now));
         if !is_due {
             return;
         }

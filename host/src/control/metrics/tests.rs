@@ -30,7 +30,7 @@ fn request(name: &str, seconds: u64) -> MetricRequest {
 
 fn pushed(log: &MetricLog, samples: &[(u64, f64)]) {
     for (seconds, value) in samples {
-        log.note("queue", Ok(Sample { at: ago(*seconds), value: *value }));
+        log.push("queue", Sample { at: ago(*seconds), value: *value });
     }
 }
 
@@ -115,6 +115,11 @@ fn use_is_told_by_replica_and_as_the_mean_over_those_that_are_ready() {
     assert!(in_part.samples.last().is_some_and(|sample| (sample.value - 0.2).abs() < 1e-9), "{in_part:?}");
     let why = "partial: 1 of 2 replicas have no value: they have not told their use lately";
     assert_eq!(in_part.failure.as_deref(), Some(why));
+    // The clock is set back: it is measured at once, and what is shown is what is, not what was then.
+    let back = ago(3_600);
+    log.note_usage(&workload, &snapshot, |id| usage(id).map(|usage| Usage { at: back, ..usage }), back);
+    let then = log.series(&[request("cpu-utilization", 60)], &workload, back).remove(0);
+    assert!(then.failure.is_none() && then.samples.len() == 1 && then.samples[0].at == back, "{then:?}");
     // Nobody tells: that is no rest.
     log.note_usage(&workload, &snapshot, |_| None, NOW.plus(Duration::from_secs(30)));
     let cpu = log.series(&[request("cpu-utilization", 60)], &workload, NOW.plus(Duration::from_secs(30))).remove(0);

@@ -55,6 +55,20 @@ impl Track {
         }
     }
 
+    /// Takes in the value of now. Those that are later were measured by a clock that has been set back since: they are
+    /// replaced, else they would count as new when that time comes again.
+    pub(super) fn measured(&mut self, sample: Sample, kept: Duration) {
+        let Some(latest) = self.newest().map(|newest| newest.at).filter(|latest| *latest > sample.at) else {
+            return self.take_in(sample, kept);
+        };
+        self.failure = None;
+        self.samples.truncate(self.place(sample.at));
+        self.samples.push_back(sample);
+        self.means_until = self.means_until.min(sample.at);
+        let until = Timestamp(latest.0.saturating_add(1));
+        self.unsaved.push(SampleChange::Merge { from: sample.at, until, into: sample });
+    }
+
     /// Takes back a value that was stored.
     pub(super) fn restore(&mut self, sample: Sample) {
         self.insert(sample);
@@ -216,6 +230,22 @@ mod tests {
         // And all of it goes when nobody looks back so far.
         filled(&mut track, [86_400 + 301], KEPT);
         assert_eq!(track.oldest().map(|oldest| oldest.at), Some(at(301)));
+    }
+
+    #[test]
+    fn what_a_clock_measured_before_it_was_set_back_does_not_come_again() {
+        let mut track = Track::default();
+        for second in [0, 15, 30, 45] {
+            track.measured(Sample { at: at(second), value: 9.0 }, KEPT);
+        }
+        track.unsaved.clear();
+        let now = Sample { at: at(20), value: 1.0 };
+        track.measured(now, KEPT);
+        assert_eq!(track.unsaved, [SampleChange::Merge { from: at(20), until: Timestamp(at(45).0 + 1), into: now }]);
+        assert_eq!(
+            track.shown(Duration::from_secs(60), at(45)).iter().map(|it| it.value).collect::<Vec<_>>(),
+            [9.0, 9.0, 1.0]
+        );
     }
 
     #[test]
