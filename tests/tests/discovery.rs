@@ -251,6 +251,37 @@ async fn those_who_send_requests_are_told_first_that_a_replica_leaves() -> anyho
 }
 
 #[tokio::test]
+async fn a_replica_is_told_of_when_it_serves_and_not_before() -> anyhow::Result<()> {
+    let site = Site::new("begun").await?;
+    let file = json!(site.folder().join("list")).to_string();
+    let site = site.set("discovery.file", &file);
+    let image = site.engine().prepare(Fixture::SlowStart).await?;
+    let windlass = site.start().await?;
+    let mut body = start_body(image, 1, 1);
+    body["ports"] = json!({"80/tcp": 0});
+    body["env"] = json!({"DELAY": "1"});
+    body["probe"] = json!({"http": {"port": 80, "path": "/"}, "interval": "1s"});
+    windlass.post("/start/container", body).await.ok();
+    // How many targets each list had that was written.
+    let written = async |lists: usize| {
+        eventually("the lists", LIMIT, async || {
+            let log = windlass.log();
+            let lines = log.lines().filter(|line| line.contains("the list of targets was written"));
+            let entries = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let targets: Vec<u64> = entries.filter_map(|entry| entry["targets"].as_u64()).collect();
+            if targets.len() >= lists && targets.last() == Some(&1) { Ok(targets) } else { Err(format!("{targets:?}")) }
+        })
+        .await
+    };
+    assert_eq!(written(2).await, [0, 1]);
+    // Nor one that was started again.
+    let id = site.engine().running(site.instance()).await?.remove(0);
+    site.engine().kill(&id).await?;
+    assert_eq!(written(4).await, [0, 1, 0, 1]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_template_that_is_none_is_told_at_the_start() -> anyhow::Result<()> {
     let site = Site::new("template").await?;
     let (file, template) = (site.folder().join("list"), site.folder().join("list.jinja"));

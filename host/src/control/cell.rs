@@ -38,6 +38,8 @@ pub(super) struct CellState {
     pub(super) shadows: Vec<ShadowTally>,
     /// Replicas that are about to be stopped.
     pub(super) leaving: BTreeSet<ContainerId>,
+    /// Replicas that the last pass created or started: the next one is the first that can say how they are.
+    pub(super) begun: BTreeSet<ContainerId>,
     pub(super) tally: WorkloadTally,
     /// When the loop looks again by itself.
     pub(super) look_again: Duration,
@@ -136,6 +138,7 @@ impl Cell {
                 last_recorded: None,
                 shadows: stored.shadows,
                 leaving: BTreeSet::new(),
+                begun: BTreeSet::new(),
                 tally: WorkloadTally::default(),
                 look_again: period,
             }),
@@ -237,6 +240,7 @@ impl Cell {
             shadows: state.shadows.clone(),
             alerts: state.alerts.clone(),
             leaving: state.leaving.clone(),
+            begun: state.begun.clone(),
             tally: state.tally.clone(),
         }
     }

@@ -9,11 +9,12 @@ use super::observe::observe;
 use super::report::{PassReport, PolicyReport};
 use super::shadow::{self, Round};
 use super::shared::Shared;
-use crate::model::{Overrides, Plan, PolicyOutcome, Snapshot, Step, Timestamp, Workload};
+use crate::model::{ContainerId, Overrides, Plan, PolicyOutcome, Snapshot, Step, Timestamp, Workload};
 use crate::policy::Policies;
 use crate::runtime::RuntimeError;
 use crate::store::DecisionRecord;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Makes one pass of a workload and publishes its report. Retries nothing: the next pass is the retry.
@@ -95,6 +96,7 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
     shared.alarm.sound(&desired, &snapshot, &history, &plan);
     remember_failures(&mut plan.history, &outcome.failed_slots, shared.clock.now());
     let created_stopped = hold_created_stopped(shared, cell, &plan, &outcome).await;
+    let mut begun = BTreeSet::new();
     if !plan.steps.is_empty() || created_stopped {
         // What is shown from now on is what is there now.
         let mut known = cell.known();
@@ -103,17 +105,26 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
         for step in &plan.steps {
             if let Step::Restart { replica, .. } | Step::Start { replica, .. } = step {
                 known.health.remove(replica);
+                begun.insert(replica.clone());
             }
         }
         match observe(shared.runtime.as_ref(), &cell.key, &known, &cell.probes, shared.clock.now()).await {
-            Ok(after) => snapshot = after,
+            Ok(after) => {
+                let ids = after.replicas.iter().map(|replica| &replica.id);
+                begun.extend(ids.filter(|id| snapshot.replica(id).is_none()).cloned());
+                snapshot = after;
+            }
             Err(error) => tracing::warn!(workload = %cell.key, %error, "the look after the pass failed"),
         }
     }
     end_holds(shared, cell, &snapshot).await;
     let decision = record(shared, cell, desired.overrides.in_force(now), &plan, &evaluation, &policies, &outcome).await;
     cell.state().tally.count_pass(&plan, &evaluation, &outcome.actions, decision.is_some());
-    publish(shared, cell, &plan, snapshot, &evaluation);
+    if evaluation.verdict.health.answer.is_err() {
+        // Where nobody says how replicas are, nobody keeps requests from them.
+        begun.clear();
+    }
+    publish(shared, cell, &plan, (snapshot, begun), &evaluation);
     let is_shadowed = !policies.shadows.is_empty();
     shadow::begin(shared, cell, is_shadowed, || Round {
         workload: desired.clone(),
@@ -232,7 +243,13 @@ async fn save(shared: &Arc<Shared>, cell: &Arc<Cell>, plan: &Plan, decision: Opt
         .flatten()
 }
 
-fn publish(shared: &Shared, cell: &Cell, plan: &Plan, snapshot: Snapshot, evaluation: &Evaluation) {
+fn publish(
+    shared: &Shared,
+    cell: &Cell,
+    plan: &Plan,
+    (snapshot, begun): (Snapshot, BTreeSet<ContainerId>),
+    evaluation: &Evaluation,
+) {
     cell.probes.keep_only(snapshot.replicas.iter().map(|replica| &replica.id));
     let mut state = cell.state();
     let (was_up, is_up) = (state.snapshot.is_up(), snapshot.is_up());
@@ -245,13 +262,14 @@ fn publish(shared: &Shared, cell: &Cell, plan: &Plan, snapshot: Snapshot, evalua
     state.alerts.clone_from(&plan.alerts);
     if let Ok(report) = &evaluation.verdict.health.answer {
         for said in &report.assessments {
-            state.health_reasons.insert(crate::model::ContainerId(said.replica_id.clone()), said.reason.clone());
+            state.health_reasons.insert(ContainerId(said.replica_id.clone()), said.reason.clone());
         }
     }
     state.health_reasons.retain(|id, _| snapshot.replica(id).is_some());
     state.asked_to_end.retain(|id, _| snapshot.replica(id).is_some());
     state.look_again = plan.look_again.map_or(cell.period, |soon| soon.min(cell.period));
     state.leaving.clear();
+    state.begun = begun;
     state.snapshot = snapshot;
     drop(state);
     cell.probe_now.notify_one();

@@ -99,16 +99,19 @@ pub struct WorkloadView {
     pub alerts: Vec<Alert>,
     /// Replicas that are about to be stopped.
     pub leaving: BTreeSet<ContainerId>,
+    /// Replicas that have only just begun: nobody could say yet how they are.
+    pub begun: BTreeSet<ContainerId>,
     /// What was counted of it since Windlass began.
     pub tally: WorkloadTally,
 }
 
 impl WorkloadView {
-    /// Whether this replica, one of its own, may be sent requests: it runs, is not about to be stopped, and nothing
-    /// is said against it.
+    /// Whether this replica, one of its own, may be sent requests: it runs, has not only just begun, is not about to be
+    /// stopped, and nothing is said against it.
     pub fn is_ready(&self, replica: &Replica) -> bool {
         let health = self.health.get(&replica.id).copied().unwrap_or_default();
-        replica.phase == Phase::Running && !self.leaving.contains(&replica.id) && health.is_ready()
+        let is_between = self.leaving.contains(&replica.id) || self.begun.contains(&replica.id);
+        replica.phase == Phase::Running && !is_between && health.is_ready()
     }
 
     /// How many replicas may be sent requests.

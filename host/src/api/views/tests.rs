@@ -87,6 +87,7 @@ fn view() -> WorkloadView {
     let [running, held] = [replica("aa", Phase::Running, "running"), replica("bb", Phase::Held, "exited")];
     WorkloadView {
         leaving: Default::default(),
+        begun: Default::default(),
         tally: Default::default(),
         workload: Workload {
             target: 2,
