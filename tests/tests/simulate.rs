@@ -94,7 +94,7 @@ fn mornings_that_are_known_before_they_come() -> anyhow::Result<()> {
     insta::assert_snapshot!(told, @r#"
     policy           too little     too much  dropped  flaps  largest lag  changes  most
     target-tracking   235.0 min  20392.0 min   0.13 %      0        300 s      160    21
-    predictive        105.0 min  24313.0 min   0.05 %      4        300 s      258    21
+    predictive        105.0 min  24314.0 min   0.05 %      4        300 s      258    21
     too little, too much: replica-minutes below and above what the load needs
     "#);
     Ok(())
@@ -266,6 +266,20 @@ fn guardrails_alone_over_plain_proposals() -> anyhow::Result<()> {
     315.0: 7 to 2 without r001, r002, r003, r004, r005 (2 2 2 2) so says the scenario
     330.0: 2 to 6 (40 10 6 6) `min-max` proposed 40, steered to 6: at most 4 in 15 s or 100 % in 15 s is allowed; so says the scenario
     "#);
+    Ok(())
+}
+
+#[test]
+fn a_scenario_takes_no_value_that_the_host_would_not_take() -> anyhow::Result<()> {
+    let scenario = r#"{"workload": {"metrics": {"load": {"push": {}}}}, "replicas": 4}
+{"at": 0, "metrics": {"load": -5}}
+{"at": 15, "metrics": {"load": 5}}
+"#;
+    let config = r#"{"metric": "load", "bands": [{"below": 50, "change": -1}]}"#;
+    let told = played(scenario, &["--policy", "step", "--config", config])?;
+    let (negative, positive) = told.split_once('\n').context("two lines")?;
+    assert!(negative.starts_with("0.0: 4 to 4 ") && negative.contains("negative"), "{negative}");
+    assert!(positive.contains("is 5, in band 0, which leads from 4 to 3"), "{positive}");
     Ok(())
 }
 

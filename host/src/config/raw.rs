@@ -89,7 +89,8 @@ section! {
         backoff_reset: Span [secs(1)..=secs(86_400)],
         restart_limit: Count [Count(0)..=Count(1_000)],
         heal_share: Share [Share(0.001)..=Share(1.0)],
-        probes_kept: Count [Count(1)..=Count(1_000)],
+        // Thresholds of `liveness` are at most 10 results in a row, which must be there.
+        probes_kept: Count [Count(10)..=Count(1_000)],
         decisions_kept: Count [Count(1)..=Count(1_000_000)],
     }
     more {

@@ -91,7 +91,11 @@ impl History {
         let changes = self.changes.iter_mut().map(|change| &mut change.at);
         let stopped = self.stopped_outside.values_mut().map(|stopped| &mut stopped.seen);
         let blind = self.blind.iter_mut().map(|blind| &mut blind.last);
-        for at in maybe.chain(proposals).chain(changes).chain(stopped).chain(blind) {
+        let back = self.dependencies.values_mut().filter_map(|dependency| match dependency {
+            Dependency::Up { back, .. } => back.as_mut(),
+            Dependency::Down => None,
+        });
+        for at in maybe.chain(back).chain(proposals).chain(changes).chain(stopped).chain(blind) {
             *at = (*at).min(now);
         }
         self

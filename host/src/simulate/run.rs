@@ -1,6 +1,7 @@
 //! One run of a policy over a trace.
 
 use super::outcome::Tally;
+use super::scenario::accepted;
 use super::service::Service;
 use super::trace::Trace;
 use super::{Measures, Point, ServiceModel, Subject};
@@ -93,7 +94,8 @@ pub async fn run(
 fn measure(subject: &Subject, trace: &Trace, service: &Service, now: Timestamp) {
     let note = |name: &str, value: Option<f64>| {
         let value = value.ok_or_else(|| MetricFailure::Empty("the trace has no value".to_owned()));
-        subject.metrics.note(name, value.map(|value| Sample { at: now, value }));
+        let sample = value.map(|value| Sample { at: now, value });
+        subject.metrics.note(name, sample.and_then(|sample| accepted(&subject.workload, name, sample)));
     };
     for (name, value) in trace.values(now) {
         note(name, value);

@@ -5,6 +5,7 @@
 
 use super::{BEGINNING, Subject};
 use crate::model::facts::{HealthStatus, MetricRequest, Phase, Sample, ScalingDecision, ScalingObservation, Usage};
+use crate::model::metric::accept;
 use crate::model::{
     ContainerId, FailureKind, HeldBy, MetricFailure, Plan, PolicyFailure, PolicyIdentity, Replica, Slot, Snapshot,
     Stages, Step, Timestamp, Workload,
@@ -193,12 +194,15 @@ impl Scenario {
             let from = subject.workload.target;
             let snapshot = snapshot(event, &subject.workload, begin, now);
             for (name, value) in &event.metrics {
-                subject.metrics.note(name, answer(value, now));
+                subject
+                    .metrics
+                    .note(name, answer(value, now).and_then(|sample| accepted(&subject.workload, name, sample)));
             }
             for replica in event.replicas.iter().flatten() {
                 let id = ContainerId(replica.id.clone());
                 for (name, value) in &replica.metrics {
-                    subject.metrics.note_replica(name, &id, answer(value, now));
+                    let sample = answer(value, now).and_then(|sample| accepted(&subject.workload, name, sample));
+                    subject.metrics.note_replica(name, &id, sample);
                 }
             }
             let uses = |id: &_| snapshot.replica(id).and_then(|replica| replica.usage);
@@ -245,6 +249,12 @@ impl ScalingPolicy for Prompted {
             }),
         }
     }
+}
+
+/// A value, if the host would take it.
+pub(super) fn accepted(workload: &Workload, name: &str, sample: Sample) -> Result<Sample, MetricFailure> {
+    let allow_negative = workload.metrics.get(name).is_some_and(|metric| metric.allow_negative);
+    accept(sample.value, allow_negative).map(|value| Sample { value, ..sample })
 }
 
 fn answer(value: &Value, now: Timestamp) -> Result<Sample, MetricFailure> {

@@ -68,7 +68,7 @@ impl Trace {
             return Err("the trace has no values".to_owned());
         }
         if let Some((at, value)) =
-            values.iter().find(|(_, value)| value.map_or(!is_json, |value| value.is_nan() || value < 0.0))
+            values.iter().find(|(_, value)| value.map_or(!is_json, |value| !value.is_finite() || value < 0.0))
         {
             let value = value.map_or("missing".to_owned(), |value| value.to_string());
             return Err(format!("the load at {at} ms is {value}; a load is there all the time, and not below 0"));

@@ -39,7 +39,8 @@ pub fn decide(config: &Config, observation: &Observation) -> Result<Decision, Po
     let value = newest(observation, metric).map_err(PolicyError::InsufficientData)?;
     let (now, current) = (observation.now, observation.current_replicas);
     let taken = serde_json::from_slice::<Taken>(&observation.memory).ok();
-    let held = taken.filter(|taken| now.saturating_sub(taken.at) < *hold_ms);
+    // One of a time that is still to come was taken by a clock that has been set back since.
+    let held = taken.filter(|taken| taken.at <= now && now - taken.at < *hold_ms);
     // Within the hold the step is that of the count before it.
     let from = held.map_or(current, |taken| taken.from);
     let step = |value: f64| {
@@ -64,7 +65,10 @@ pub fn decide(config: &Config, observation: &Observation) -> Result<Decision, Po
     };
     let what = format!("`{metric}` is {value}, in band {index}, which leads from {from} to {to}");
     match held {
-        Some(taken) if to > taken.to && to > from => Ok(answer(to, what, Some(Taken { at: taken.at, from, to }))),
+        // Never down: the count may have been moved past it meanwhile.
+        Some(taken) if to > taken.to && to > from => {
+            Ok(answer(to.max(current), what, Some(Taken { at: taken.at, from, to })))
+        }
         Some(taken) => {
             let is_up = taken.to > taken.from;
             let count = if is_up { taken.to.max(current) } else { taken.to.min(current) };

@@ -54,13 +54,19 @@ pub fn needed(season: u64) -> u64 {
     2 * season + DAY
 }
 
+/// The length of time of one mean of a history, in milliseconds. Only what is over has a mean, so that a history is seen
+/// whole by who looks back one step more.
+pub fn step(length: u64) -> u64 {
+    STEPS.into_iter().find(|step| length / step <= MOST).unwrap_or(STEPS[STEPS.len() - 1])
+}
+
 impl History<'_> {
     /// The highest forecast from now until the end of what is looked ahead.
     ///
     /// # Errors
     /// Why there is none: a part of a sentence.
     pub fn forecast(&self) -> Result<Forecast, String> {
-        let step = STEPS.into_iter().find(|step| self.length / step <= MOST).unwrap_or(STEPS[STEPS.len() - 1]);
+        let step = step(self.length);
         let (begin, means) = self.means(step);
         let length = step * as_u64(means.len());
         let seasons: Vec<u64> = self.seasons.iter().copied().filter(|season| needed(*season) <= length).collect();
@@ -87,7 +93,7 @@ impl History<'_> {
     /// The number of the first step since 1970, and the mean of each from there to the last that is over.
     fn means(&self, step: u64) -> (u64, Vec<Option<f64>>) {
         let end = self.now / step;
-        let first = self.now.saturating_sub(self.length).div_ceil(step);
+        let first = end.saturating_sub(self.length / step);
         let known = || self.samples.iter().filter(|sample| sample.value.is_finite());
         let begin = known().map(|sample| sample.at / step).find(|number| *number >= first).unwrap_or(end).min(end);
         let mut sums = vec![(0.0, 0_u64); as_usize(end - begin)];
@@ -119,7 +125,8 @@ impl Series {
         let mut filled: Vec<f64> = Vec::with_capacity(means.len());
         for (place, mean) in means.iter().enumerate() {
             let day_before = place.checked_sub(day).and_then(|before| filled.get(before));
-            let other = || day_before.or(means.get(place + day)?.as_ref()).or(filled.last()).copied();
+            let day_after = || means.get(place + day).and_then(Option::as_ref);
+            let other = || day_before.or_else(day_after).or(filled.last()).copied();
             filled.push(mean.or_else(other).unwrap_or(0.0));
         }
         Self { means: filled, is_filled, step, ahead: 1 + as_usize(look_ahead / step) }

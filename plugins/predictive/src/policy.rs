@@ -1,7 +1,7 @@
 //! The rule: what is needed now, or what will be when a replica that is started now serves, if that is more.
 
 use crate::config::Config;
-use crate::forecast::{Forecast, History};
+use crate::forecast::{Forecast, History, step};
 use windlass_policy_common::ScalingPolicy;
 use windlass_policy_common::bindings::exports::windlass::policy::manifest::MetricRequest;
 use windlass_policy_common::bindings::exports::windlass::policy::scaling::{Decision, Observation};
@@ -26,7 +26,11 @@ impl ScalingPolicy for Predictive {
     fn metrics(config: &Config) -> Vec<MetricRequest> {
         let inner = tracking::metrics(&config.inner());
         let others = inner.into_iter().filter(|other| other.name != config.metric);
-        [request(&config.metric, config.history())].into_iter().chain(others).chain([known()]).collect()
+        [request(&config.metric, config.history() + step(config.history()))]
+            .into_iter()
+            .chain(others)
+            .chain([known()])
+            .collect()
     }
 
     fn decide(config: &Config, observation: &Observation) -> Result<Decision, PolicyError> {

@@ -110,6 +110,23 @@ mod tests {
     }
 
     #[test]
+    fn within_its_hold_a_step_takes_nothing_back_and_a_clock_that_is_set_back_ends_it() {
+        let config = parse::<Step>(BANDS).expect("a configuration");
+        let ask = |seconds: u64, current: u32, value: f64, memory: &[u8]| {
+            let metrics = vec![series("load", &[value])];
+            let shown =
+                Observation { now: NOW + seconds * 1_000, memory: memory.to_vec(), metrics, ..observation(current) };
+            Step::decide(&config, &shown).expect("an answer")
+        };
+        let first = ask(600, 4, 70.0, &[]);
+        assert_eq!(first.replicas, 6);
+        // Somebody moved it to 30 since: a higher band, which leads to 20, is no reason to go below.
+        assert_eq!(ask(615, 30, 95.0, &first.memory).replicas, 30);
+        // Ten minutes before that step it is not in force.
+        assert_eq!(ask(0, 6, 70.0, &first.memory).replicas, 8);
+    }
+
+    #[test]
     fn what_is_not_ready_is_no_load_so_a_deploy_that_crashes_is_not_scaled_on_and_on() {
         let config = parse::<Step>(BANDS).expect("a configuration");
         let with = |ready: usize, starting: usize| {

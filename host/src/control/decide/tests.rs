@@ -5,8 +5,9 @@ use crate::model::facts::{Assessment, HealthReport, HealthStatus, Remedy, Scalin
 use crate::model::fixtures::{exited, running, workload};
 use crate::model::verdict::FailedMetrics;
 use crate::model::{
-    AlertKind, Amount, ContainerId, DependencySeen, FailureKind, Fallback, Force, Guardrails, HeldBy, Overrides, Phase,
-    PolicyFailure, PolicyIdentity, PolicyOutcome, Rate, Select, SlotHistory, Stages, Suspicion, WorkloadKey,
+    AlertKind, Amount, ContainerId, Dependency, DependencySeen, FailureKind, Fallback, Force, Guardrails, HeldBy,
+    Overrides, Phase, PolicyFailure, PolicyIdentity, PolicyOutcome, Rate, Select, SlotHistory, Stages, Suspicion,
+    WorkloadKey,
 };
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -828,6 +829,13 @@ fn a_clock_that_is_set_back_makes_no_wait_longer() {
     let mut crashed = pass.restarted(1, 1, Duration::ZERO);
     crashed.history = crashed.decide_at(back).history;
     assert_eq!(created_slots(&crashed.decide_at(back.plus(Duration::from_secs(10)))), [1]);
+
+    // What depended on another that was down is restarted once, not until its time comes again.
+    let dependency = Dependency::Up { back: Some(NOW), fell: None };
+    let history =
+        History { dependencies: [(WorkloadKey::stored("db".to_owned()), dependency)].into(), ..History::default() };
+    let brought = history.none_later_than(back).dependencies.into_values().next();
+    assert_eq!(brought, Some(Dependency::Up { back: Some(back), fell: None }));
 
     let desired = Workload { target: 4, ..desired };
     let mut shrinks = Pass::of(&desired, replicas(&desired, 4));

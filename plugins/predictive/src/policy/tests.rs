@@ -119,6 +119,13 @@ fn gaps_are_filled_from_the_day_before_and_an_outage_now_raises_all_the_same() {
     let mut holes = history(7.0, now, |at| load(at, false));
     holes.samples.retain(|sample| sample.at / DAY != now / DAY - 2 || sample.at % DAY > DAY / 2);
     assert_eq!(asked(DAILY, now, 7, holes).replicas, 8);
+    // One that ends now too: what the last hours were is taken from the day before, not for nothing.
+    let mut fresh = history(7.0, now, |at| load(at, false));
+    let whole = asked(DAILY, now, 1, fresh.clone()).replicas;
+    let newest = fresh.samples.pop().expect("a value of now");
+    fresh.samples.retain(|sample| sample.at < now - DAY / 8);
+    fresh.samples.push(newest);
+    assert_eq!(asked(DAILY, now, 1, fresh).replicas, whole);
     let mut stale = history(7.0, now, |at| load(at, false));
     stale.failure = Some("stale: old".to_owned());
     let told = asked(DAILY, now, 3, stale);
@@ -134,17 +141,31 @@ fn gaps_are_filled_from_the_day_before_and_an_outage_now_raises_all_the_same() {
 }
 
 #[test]
+fn the_least_history_is_enough_whenever_it_is_asked() {
+    let least = r#"{"metric": "requests", "target": 80, "history-ms": 259200000}"#;
+    let now = at(7, 30) + 7_000;
+    let known = history(3.1, now, |at| load(at, false));
+    let told = asked(least, now, 1, known);
+    assert!(told.reason.contains("forecast") && !told.reason.contains("are needed"), "{}", told.reason);
+}
+
+#[test]
 fn it_asks_for_its_history_once() {
     let windows = |config: &str| -> Vec<(String, u64)> {
         let config = parse::<Predictive>(config).expect("a configuration");
         Predictive::metrics(&config).into_iter().map(|asked| (asked.name, asked.window)).collect()
     };
     let known = || ("ready-replicas".to_owned(), 0);
-    assert_eq!(windows(DAILY), [("requests".to_owned(), WEEK), known()]);
-    assert_eq!(windows(BOTH), [("requests".to_owned(), 3 * WEEK), known()]);
+    // And one mean more, for the one that is not over yet.
+    let mean = crate::forecast::step;
+    assert_eq!(windows(DAILY), [("requests".to_owned(), WEEK + mean(WEEK)), known()]);
+    assert_eq!(windows(BOTH), [("requests".to_owned(), 3 * WEEK + mean(3 * WEEK)), known()]);
     let inner = r#"{"metric": "requests", "target": 80, "history-ms": 259200000,
         "inner": {"metrics": [{"name": "cpu-utilization", "target": 0.6}, {"name": "requests", "target": 9, "kind": "total"}]}}"#;
-    assert_eq!(windows(inner), [("requests".to_owned(), 3 * DAY), ("cpu-utilization".to_owned(), 0), known()]);
+    assert_eq!(
+        windows(inner),
+        [("requests".to_owned(), 3 * DAY + mean(3 * DAY)), ("cpu-utilization".to_owned(), 0), known()]
+    );
 }
 
 #[test]
