@@ -6,6 +6,7 @@
 //! reports, never the loop's internals.
 
 pub mod act;
+pub mod ahead;
 mod alarm;
 mod background;
 pub mod callback;

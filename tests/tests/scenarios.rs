@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use windlass::control::clock::Clock;
@@ -95,6 +95,8 @@ impl Net for SimNet {
 struct Story {
     clock: Clock,
     engine: SimRuntime,
+    /// Milliseconds by which the engine's clock is ahead of the host's.
+    ahead: Arc<AtomicU64>,
     net: Arc<SimNet>,
     scaling_broken: Arc<AtomicBool>,
     health_broken: Arc<AtomicBool>,
@@ -107,13 +109,16 @@ struct Story {
 impl Story {
     fn begin() -> anyhow::Result<Self> {
         let clock = Clock::simulated(BASE);
-        let engine = SimRuntime::new(move || clock.now(), Duration::from_millis(500));
+        let ahead: Arc<AtomicU64> = Arc::default();
+        let by = Arc::clone(&ahead);
+        let stamps = move || clock.now().plus(Duration::from_millis(by.load(Ordering::SeqCst)));
+        let engine = SimRuntime::new(stamps, Duration::from_millis(500));
         let net = Arc::new(SimNet::default());
         let (scaling_broken, health_broken) = (Arc::default(), Arc::default());
         let directory = tempfile::tempdir()?;
         let controller = begin(clock, &engine, &net, &scaling_broken, &health_broken, directory.path())?;
         let (told, text) = (HashMap::new(), String::new());
-        Ok(Self { clock, engine, net, scaling_broken, health_broken, directory, controller, told, text })
+        Ok(Self { clock, engine, ahead, net, scaling_broken, health_broken, directory, controller, told, text })
     }
 
     async fn tell(&mut self, line: &str) -> anyhow::Result<()> {
@@ -176,6 +181,9 @@ impl Story {
             }
             ["engine", "down"] => self.engine.set_down(Some("connection refused")),
             ["engine", "up"] => self.engine.set_down(None),
+            ["engine", "ahead", by] => {
+                self.ahead.store(u64::try_from(duration(by)?.as_millis())?, Ordering::SeqCst);
+            }
             ["engine", "refuses", call, times, why @ ..] => {
                 let call = match *call {
                     "create" => Call::Create,

@@ -1,5 +1,6 @@
 //! What the loop keeps of one workload, and how it is woken and waited for.
 
+use super::ahead::Ahead;
 use super::metrics::MetricLog;
 use super::observe::Known;
 use super::probe::ProbeLog;
@@ -98,6 +99,7 @@ pub(super) struct Cell {
     pub(super) gate: tokio::sync::Mutex<()>,
     /// Held while shadows are asked about a pass.
     pub(super) shadowing: Arc<tokio::sync::Mutex<()>>,
+    pub(super) ahead: Ahead,
     pub(super) probes: ProbeLog,
     pub(super) probe_now: Notify,
     pub(super) metrics: MetricLog,
@@ -122,6 +124,7 @@ impl Cell {
             since: now,
             gate: tokio::sync::Mutex::default(),
             shadowing: Arc::default(),
+            ahead: Ahead::default(),
             probes: ProbeLog::new(probes_kept),
             probe_now: Notify::new(),
             metrics: MetricLog::stored(stored.samples, &stored.workload, now),

@@ -1,5 +1,6 @@
 //! One look: engine and host records → [`Snapshot`].
 
+use super::ahead::Ahead;
 use super::probe::ProbeLog;
 use crate::model::facts::HealthStatus;
 use crate::model::{ContainerId, Phase, Probe, Replica, Snapshot, Timestamp, WorkloadKey};
@@ -40,7 +41,7 @@ pub async fn observe(
     runtime: &dyn Runtime,
     key: &WorkloadKey,
     known: &Known,
-    probes: &ProbeLog,
+    (probes, ahead): (&ProbeLog, &Ahead),
     now: Timestamp,
 ) -> Result<Snapshot, RuntimeError> {
     let mut replicas = runtime.list(Some(key)).await?;
@@ -53,12 +54,14 @@ pub async fn observe(
         if known.asked_to_end.get(&replica.id).is_some_and(|asked| ended_as_asked(replica, *asked)) {
             snapshot.stopped_outside.insert(replica.id.clone());
         }
+        ahead.bring_back(replica, now);
         probes.take_over(known.probe.as_ref(), replica, now);
         replica.usage = runtime.usage(&replica.id);
         if let Some(status) = known.health.get(&replica.id) {
             snapshot.health.insert(replica.id.clone(), *status);
         }
     }
+    probes.none_later_than(now);
     snapshot.probes = probes.of(replicas.iter().map(|replica| &replica.id));
     snapshot.replicas = replicas;
     Ok(snapshot)

@@ -25,7 +25,7 @@ pub(super) async fn pass(shared: &Arc<Shared>, cell: &Arc<Cell>) {
     }
     let covers = cell.covers();
     let at = shared.clock.now();
-    let snapshot = observe(shared.runtime.as_ref(), &cell.key, &cell.known(), &cell.probes, at).await;
+    let snapshot = observe(shared.runtime.as_ref(), &cell.key, &cell.known(), (&cell.probes, &cell.ahead), at).await;
     shared.note_engine(snapshot.as_ref().err());
     let report = match snapshot {
         Ok(snapshot) => Box::pin(steer(shared, cell, snapshot)).await,
@@ -108,7 +108,8 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
                 begun.insert(replica.clone());
             }
         }
-        match observe(shared.runtime.as_ref(), &cell.key, &known, &cell.probes, shared.clock.now()).await {
+        match observe(shared.runtime.as_ref(), &cell.key, &known, (&cell.probes, &cell.ahead), shared.clock.now()).await
+        {
             Ok(after) => {
                 let ids = after.replicas.iter().map(|replica| &replica.id);
                 begun.extend(ids.filter(|id| snapshot.replica(id).is_none()).cloned());
@@ -251,6 +252,7 @@ fn publish(
     evaluation: &Evaluation,
 ) {
     cell.probes.keep_only(snapshot.replicas.iter().map(|replica| &replica.id));
+    cell.ahead.keep_only(snapshot.replicas.iter().map(|replica| &replica.id));
     let mut state = cell.state();
     let (was_up, is_up) = (state.snapshot.is_up(), snapshot.is_up());
     let changed = state.last_pass.is_none() || was_up != is_up;

@@ -15,35 +15,45 @@ use tokio::time::Instant;
 /// Probes in flight at once for one workload.
 const PROBES_AT_ONCE: usize = 32;
 
+/// What is kept of one replica.
+#[derive(Debug, Default)]
+struct Kept {
+    /// The newest results, oldest first.
+    results: VecDeque<ProbeResult>,
+    /// When the newest of the engine's own checks that was taken over was made, by the engine's clock.
+    taken_over: Option<Timestamp>,
+}
+
 /// The newest probe results of each replica.
 #[derive(Debug)]
 pub struct ProbeLog {
     kept: usize,
-    results: Mutex<HashMap<ContainerId, VecDeque<ProbeResult>>>,
+    replicas: Mutex<HashMap<ContainerId, Kept>>,
     commands: Commands,
 }
 
 impl ProbeLog {
     /// A log that keeps this many results of a replica.
     pub fn new(kept: usize) -> Self {
-        Self { kept, results: Mutex::default(), commands: Commands::default() }
+        Self { kept, replicas: Mutex::default(), commands: Commands::default() }
     }
 
     /// The results of these replicas, oldest first.
     pub fn of<'a>(&self, ids: impl Iterator<Item = &'a ContainerId>) -> BTreeMap<ContainerId, Vec<ProbeResult>> {
-        let results = self.lock();
-        ids.filter_map(|id| Some((id.clone(), results.get(id)?.iter().cloned().collect()))).collect()
+        let replicas = self.lock();
+        let kept = |id| replicas.get(id).filter(|kept| !kept.results.is_empty());
+        ids.filter_map(|id| Some((id.clone(), kept(id)?.results.iter().cloned().collect()))).collect()
     }
 
     /// Writes a result down. True when it is news: a failure, or the first good answer after none or a bad one.
     fn push(&self, id: &ContainerId, result: ProbeResult) -> bool {
         let good = |result: &ProbeResult| matches!(result.outcome, ProbeOutcome::Success(_));
-        let mut results = self.lock();
-        let of_replica = results.entry(id.clone()).or_default();
-        let news = !good(&result) || !of_replica.back().is_some_and(good);
-        of_replica.push_back(result);
-        while of_replica.len() > self.kept {
-            of_replica.pop_front();
+        let mut replicas = self.lock();
+        let results = &mut replicas.entry(id.clone()).or_default().results;
+        let news = !good(&result) || !results.back().is_some_and(good);
+        results.push_back(result);
+        while results.len() > self.kept {
+            results.pop_front();
         }
         news
     }
@@ -54,17 +64,29 @@ impl ProbeLog {
         if !goes_by_it || replica.phase != Phase::Running {
             return;
         }
-        let results = match (&replica.health_check, probe) {
-            (Some(check), _) => HealthCheck::results(check),
-            (None, None) => Vec::new(),
-            (None, Some(_)) => {
+        let Some(check) = &replica.health_check else {
+            if probe.is_some() {
                 let outcome = ProbeOutcome::Failure("its image has no HEALTHCHECK".to_owned());
-                vec![ProbeResult { at: now, outcome }]
+                self.push(&replica.id, ProbeResult { at: now, outcome });
             }
+            return;
         };
-        let last = self.lock().get(&replica.id).and_then(|known| known.back().map(|last| last.at));
-        for result in results.into_iter().filter(|result| last.is_none_or(|last| result.at > last)) {
+        // By their order, not by their times: the clock may have been set back between two.
+        let last = self.lock().get(&replica.id).and_then(|kept| kept.taken_over);
+        let known = check.checks.iter().rposition(|check| Some(check.at) == last).map_or(0, |last| last + 1);
+        let is_new = |result: &ProbeResult| check.checks[known..].contains(result);
+        for result in check.results().into_iter().filter(is_new) {
+            let made = result.at;
             self.push(&replica.id, result);
+            self.lock().entry(replica.id.clone()).or_default().taken_over = Some(made);
+        }
+    }
+
+    /// Dates what was found later than `now` to now: the clock was set back, and what is asked from now on is newer.
+    pub fn none_later_than(&self, now: Timestamp) {
+        let mut replicas = self.lock();
+        for result in replicas.values_mut().flat_map(|kept| &mut kept.results) {
+            result.at = result.at.min(now);
         }
     }
 
@@ -79,8 +101,8 @@ impl ProbeLog {
         self.lock().retain(|id, _| ids.contains(id));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ContainerId, VecDeque<ProbeResult>>> {
-        self.results.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ContainerId, Kept>> {
+        self.replicas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -125,6 +125,14 @@ fn what_the_engine_found_is_taken_over_once_and_only_where_it_counts() {
     log.take_over(None, &replica, Timestamp(9));
     log.take_over(Some(&Probe::usual(ProbeTarget::Docker)), &replica, Timestamp(9));
     assert_eq!(known(&log), [5, 6]);
+    // The clock is set back: what was found before is dated to now, what the engine finds since is newer, each taken once.
+    let check_again = check(2, ProbeOutcome::Success(3));
+    replica.health_check.as_mut().expect("it has one").checks.push(check_again);
+    for now in [3, 4] {
+        log.take_over(None, &replica, Timestamp(now));
+        log.none_later_than(Timestamp(now));
+        assert_eq!(known(&log), [3, 3, 2]);
+    }
 
     let without = Replica { health_check: None, ..replica.clone() };
     let log = ProbeLog::new(10);
