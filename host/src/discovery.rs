@@ -9,7 +9,7 @@ pub mod template;
 use crate::control::{Controller, WorkloadView};
 use crate::model::facts::HealthStatus;
 use crate::model::workload::{ContainerPort, Protocol};
-use crate::model::{Phase, Replica};
+use crate::model::{ContainerId, Phase, Replica};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -76,12 +76,18 @@ impl Discovery {
         self.controller.views().iter().flat_map(|view| self.targets_of(view)).collect()
     }
 
-    /// Every workload with its ready targets, by key.
-    fn ready(&self) -> Vec<Workload> {
+    /// Every workload with its ready targets, by key. `presumed`: one that runs and was not asked yet is taken for ready.
+    fn ready(&self, presumed: bool) -> Vec<Workload> {
         let views = self.controller.views();
         let workloads = views.iter().map(|view| {
             let mut targets = self.targets_of(view);
-            targets.retain(|target| target.ready);
+            let is_between = |target: &Target| {
+                let id = ContainerId(target.container_id.clone());
+                view.leaving.contains(&id) || view.begun.contains(&id)
+            };
+            let is_presumed =
+                |target: &Target| presumed && target.health != HealthStatus::Unhealthy && !is_between(target);
+            targets.retain(|target| target.ready || is_presumed(target));
             // By place, so that a list stays the same but for what came and went.
             targets.sort_by_key(|target| (target.slot, target.port));
             Workload {

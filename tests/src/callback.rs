@@ -1,14 +1,16 @@
 //! A server that notes what is posted to it, for `DISCOVERY_CALLBACK`.
 
 use serde_json::Value;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Answers every request with 200 and keeps its JSON body. It ends with its value.
+/// Answers every request with 200 and keeps its JSON body, but for those it is told to refuse. It ends with its value.
 pub struct Callback {
     url: String,
     received: Arc<Mutex<Vec<Value>>>,
+    refusals: Arc<AtomicUsize>,
     server: tokio::task::JoinHandle<()>,
 }
 
@@ -21,23 +23,34 @@ impl Callback {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/discovered", listener.local_addr()?);
         let received = Arc::new(Mutex::new(Vec::new()));
-        let notes = Arc::clone(&received);
+        let refusals = Arc::<AtomicUsize>::default();
+        let (notes, refused) = (Arc::clone(&received), Arc::clone(&refusals));
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let notes = Arc::clone(&notes);
+                let (notes, refused) = (Arc::clone(&notes), Arc::clone(&refused));
                 tokio::spawn(async move {
-                    if let Ok(body) = answer(stream).await {
+                    if let Ok(Some(body)) = answer(stream, &refused).await {
                         notes.lock().unwrap_or_else(PoisonError::into_inner).push(body);
                     }
                 });
             }
         });
-        Ok(Self { url, received, server })
+        Ok(Self { url, received, refusals, server })
     }
 
     /// Where to post.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The next `times` requests are answered 503, and not kept.
+    pub fn refuse(&self, times: usize) {
+        self.refusals.store(times, Ordering::SeqCst);
+    }
+
+    /// How many requests it has still to refuse.
+    pub fn refusals_left(&self) -> usize {
+        self.refusals.load(Ordering::SeqCst)
     }
 
     /// Everything posted so far, in the order it came.
@@ -52,8 +65,8 @@ impl Drop for Callback {
     }
 }
 
-/// Reads one request with a `content-length` and returns its body.
-async fn answer(mut stream: TcpStream) -> anyhow::Result<Value> {
+/// Reads one request with a `content-length` and returns its body; none: it was refused.
+async fn answer(mut stream: TcpStream, refusals: &AtomicUsize) -> anyhow::Result<Option<Value>> {
     let mut request = Vec::new();
     loop {
         let mut chunk = [0_u8; 4096];
@@ -65,8 +78,12 @@ async fn answer(mut stream: TcpStream) -> anyhow::Result<Value> {
         let length: usize =
             head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok()).unwrap_or_default();
         if request.len() >= end + 4 + length {
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await?;
-            return Ok(serde_json::from_slice(&request[end + 4..end + 4 + length])?);
+            let refuses = refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+            let status = if refuses { "503 Service Unavailable" } else { "200 OK" };
+            let head = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            stream.write_all(head.as_bytes()).await?;
+            let body = &request[end + 4..end + 4 + length];
+            return if refuses { Ok(None) } else { Ok(Some(serde_json::from_slice(body)?)) };
         }
     }
 }

@@ -183,10 +183,9 @@ fn listed(file: &std::path::Path) -> Vec<String> {
 async fn those_who_send_requests_are_told_first_that_a_replica_leaves() -> anyhow::Result<()> {
     let site = Site::new("balancer").await?;
     let callback = Callback::listen().await?;
+    let (site, file) = list_to(site)?;
     let folder = site.folder().to_owned();
-    let (file, template, ran) = (folder.join("list"), folder.join("list.jinja"), folder.join("ran"));
-    let lines = "{% for workload in workloads %}{{ workload.name }}\n{% for target in workload.targets %}{{ target.address }}\n{% endfor %}{% endfor %}";
-    std::fs::write(&template, lines)?;
+    let ran = folder.join("ran");
     // Notes who of the list answers when it is told: one that was stopped before would not. The first time it fails.
     let script = format!(
         "test -e {ran} || {{ touch {ran}; exit 1; }}; tail -n +2 {list} | wc -l >> {ran}; \
@@ -197,8 +196,6 @@ async fn those_who_send_requests_are_told_first_that_a_replica_leaves() -> anyho
         before = folder.join("before").display(),
     );
     let site = site
-        .set("discovery.file", &json!(file).to_string())
-        .set("discovery.template", &json!(template).to_string())
         .set("discovery.command", &json!(["bash", "-c", script]).to_string())
         .set("discovery.webhook", &json!(callback.url()).to_string())
         .set("discovery.leave_timeout", r#""30s""#);
@@ -230,6 +227,8 @@ async fn those_who_send_requests_are_told_first_that_a_replica_leaves() -> anyho
     assert_eq!(file.metadata()?.modified()?, written);
 
     for (path, count) in [(format!("/images/{image}/scale"), 2), (String::new(), 1)] {
+        // What is not taken is sent again.
+        callback.refuse(1);
         if path.is_empty() {
             let name = groups(&windlass, "").await[0]["labels"]["__meta_windlass_container"].clone();
             let path = format!("/images/{image}/scale");
@@ -242,11 +241,80 @@ async fn those_who_send_requests_are_told_first_that_a_replica_leaves() -> anyho
         // When the change is answered, the replica is stopped: the list was told before.
         assert_eq!(listed(&file).len(), count);
         told(count).await;
+        assert_eq!(callback.refusals_left(), 0);
     }
     let noted = std::fs::read_to_string(&ran)?;
     assert!(!noted.contains("stopped too early"), "{noted}");
     windlass.delete(&format!("/images/{image}")).await.ok();
     told(0).await;
+    Ok(())
+}
+
+/// A file of one address a line after the workload's name.
+fn list_to(site: Site) -> anyhow::Result<(Site, std::path::PathBuf)> {
+    let (file, template) = (site.folder().join("list"), site.folder().join("list.jinja"));
+    let lines = "{% for workload in workloads %}{{ workload.name }}\n{% for target in workload.targets %}{{ target.address }}\n{% endfor %}{% endfor %}";
+    std::fs::write(&template, lines)?;
+    let site =
+        site.set("discovery.file", &json!(file).to_string()).set("discovery.template", &json!(template).to_string());
+    Ok((site, file))
+}
+
+#[tokio::test]
+async fn what_leaves_before_the_others_were_asked_again_leaves_the_list_alone() -> anyhow::Result<()> {
+    let (site, file) = list_to(Site::new("settling").await?)?;
+    let site = site.set("discovery.leave_timeout", r#""30s""#);
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let mut windlass = site.start().await?;
+    let mut body = start_body(image, 3, 3);
+    body["ports"] = json!({"80/tcp": 0});
+    let probe = ["sh", "-c", "test ! -e /slow || sleep 25"];
+    body["probe"] = json!({"exec": {"command": probe}, "interval": "30s", "timeout": "30s"});
+    windlass.post("/start/container", body).await.ok();
+    ready(&windlass, 3).await;
+    eventually("the list", SOON, async || {
+        let listed = listed(&file);
+        if listed.len() == 3 { Ok(()) } else { Err(format!("{listed:?}")) }
+    })
+    .await;
+    for id in site.engine().running(site.instance()).await? {
+        site.engine().exec(&id, &["sh", "-c", "> /slow"]).await?;
+    }
+    assert!(windlass.terminate().await?.success());
+    // From now on it takes longer than a list waits until one says how it is.
+    let windlass = site.start().await?;
+    let before = listed(&file);
+    windlass.post(&format!("/images/{image}/scale"), json!({"min_replicas": 1, "max_replicas": 2})).await.ok();
+    let after = listed(&file);
+    assert!(after.len() == 2 && after.iter().all(|address| before.contains(address)), "{before:?} {after:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_replica_waits_no_longer_for_those_who_are_told_than_it_is_set() -> anyhow::Result<()> {
+    const LONGEST: Duration = Duration::from_secs(2);
+    let (site, file) = list_to(Site::new("patience").await?)?;
+    let slow = site.folder().join("slow");
+    let command = json!(["sh", "-c", format!("test ! -e {} || sleep 25", slow.display())]);
+    let site = site
+        .set("discovery.command", &command.to_string())
+        .set("discovery.command_timeout", r#""30s""#)
+        .set("discovery.leave_timeout", &format!("\"{}s\"", LONGEST.as_secs()));
+    let windlass = site.start().await?;
+    let image = web(&site, &windlass, 2).await?;
+    ready(&windlass, 2).await;
+    eventually("the list", SOON, async || {
+        let listed = listed(&file);
+        if listed.len() == 2 { Ok(()) } else { Err(format!("{listed:?}")) }
+    })
+    .await;
+    std::fs::write(slow, "")?;
+    let began = std::time::Instant::now();
+    windlass.post(&format!("/images/{image}/scale"), json!({"min_replicas": 1, "max_replicas": 1})).await.ok();
+    let took = began.elapsed();
+    assert!(took >= LONGEST && took < Duration::from_secs(20), "{took:?}");
+    assert_eq!(site.engine().running(site.instance()).await?.len(), 1);
+    assert!(windlass.log().contains("a replica is stopped before all were told that it leaves"));
     Ok(())
 }
 

@@ -239,6 +239,7 @@ impl Cell {
             held: state.held.clone(),
             stopped_outside: state.history.stopped_outside.keys().cloned().collect(),
             protected: state.history.protected.clone(),
+            seen: Some(state.snapshot.at).filter(|at| *at != Timestamp::default()),
             last_pass: state.last_pass.as_deref().cloned(),
             shadows: state.shadows.clone(),
             alerts: state.alerts.clone(),

@@ -2,6 +2,7 @@
 
 use super::cell::Cell;
 use super::shared::Shared;
+use crate::model::facts::HealthStatus;
 use crate::model::{ContainerId, Phase, Plan, Step};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -90,7 +91,8 @@ pub(super) async fn told<'a>(shared: &Shared, cell: &Cell, leaving: impl IntoIte
         let leaving: Vec<ContainerId> = leaving.into_iter().cloned().collect();
         let sent = leaving.iter().any(|id| {
             let running = state.snapshot.replica(id).is_some_and(|replica| replica.phase == Phase::Running);
-            running && state.snapshot.health_of(id).is_ready()
+            // One that was not asked yet may be known to them since before Windlass began.
+            running && !state.begun.contains(id) && state.snapshot.health_of(id) != HealthStatus::Unhealthy
         });
         state.leaving.extend(leaving);
         sent

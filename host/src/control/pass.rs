@@ -73,6 +73,7 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
     shared.policy_tallies().count(&evaluation);
     warn_unavailable(&desired, &evaluation.verdict.health);
     warn_unavailable(&desired, &evaluation.verdict.scaling);
+    show_first(shared, cell, &snapshot);
     let mut plan = decide(&desired, &snapshot, &evaluation.verdict, &history, &shared.settings, now);
     if !plan.steps.is_empty() {
         // Before acting: a host that dies in the middle has not forgotten its backoff.
@@ -146,6 +147,18 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
         alerts: plan.alerts,
         recommended: plan.recommended,
     }
+}
+
+/// The first look is shown before anything is done about it: an image may have to be fetched first, and who is about to be
+/// stopped may be sent requests since before Windlass began.
+fn show_first(shared: &Shared, cell: &Cell, snapshot: &Snapshot) {
+    let mut state = cell.state();
+    if state.snapshot.at != Timestamp::default() {
+        return;
+    }
+    state.snapshot = snapshot.clone();
+    drop(state);
+    shared.audience.look_again();
 }
 
 /// A replica that was created for a stopped workload is held from the beginning.

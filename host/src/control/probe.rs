@@ -3,7 +3,7 @@
 use super::command::{Commands, Ran};
 use crate::model::facts::{ProbeOutcome, ProbeResult};
 use crate::model::time::millis;
-use crate::model::{ContainerId, HealthCheck, Phase, Probe, ProbeTarget, Replica, Timestamp};
+use crate::model::{ContainerId, Phase, Probe, ProbeTarget, Replica, Timestamp};
 use crate::net::{Net, NetError};
 use crate::runtime::{Runtime, RuntimeError};
 use futures_util::StreamExt;

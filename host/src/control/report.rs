@@ -91,6 +91,8 @@ pub struct WorkloadView {
     pub stopped_outside: BTreeSet<ContainerId>,
     /// Replicas that an operator protects from a policy that wants fewer.
     pub protected: BTreeSet<ContainerId>,
+    /// When the engine last showed its replicas; none: not since Windlass began.
+    pub seen: Option<Timestamp>,
     /// The last pass; none before the first.
     pub last_pass: Option<PassReport>,
     /// What its shadows would have said.

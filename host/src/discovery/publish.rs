@@ -22,8 +22,17 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How long after the start a list waits for replicas to be probed again: those that were well before a restart of
 /// Windlass are not to leave it for that.
 const SETTLING: Duration = Duration::from_secs(10);
+/// How long it waits for a workload that the engine does not show while it shows others.
+const LONGEST_SETTLING: Duration = Duration::from_secs(60);
 /// Bytes shown of what a command complained of.
 const COMPLAINT: u64 = 1_024;
+
+/// What is said of replicas that run and were not asked yet how they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unasked {
+    AreReady,
+    AreNotReady,
+}
 
 /// Follows the ready targets.
 pub struct Publisher {
@@ -66,7 +75,7 @@ impl Publisher {
         self.settle().await;
         let mut wait = FIRST_WAIT;
         loop {
-            let is_told = self.tell().await;
+            let is_told = self.tell(Unasked::AreNotReady).await;
             self.follower.dealt_with();
             if is_told {
                 wait = FIRST_WAIT;
@@ -83,31 +92,41 @@ impl Publisher {
     /// Waits until every workload that was there at the start was looked at and its replicas were probed. A Windlass that
     /// is restarted would otherwise take them all out of the list and put them in again.
     async fn settle(&mut self) {
-        let mut looked_at: Option<Instant> = None;
+        let (mut first_seen, mut all_seen_since) = (None, None);
         loop {
             let views = self.discovery.controller.views();
-            let all_seen = views.iter().all(|view| view.last_pass.as_ref().is_some_and(|pass| pass.error.is_none()));
+            if views.iter().any(|view| view.seen.is_some()) {
+                first_seen.get_or_insert_with(Instant::now);
+            }
+            let all_seen = views.iter().all(|view| view.seen.is_some());
+            if all_seen {
+                all_seen_since.get_or_insert_with(Instant::now);
+            }
             let all_probed = views.iter().all(|view| {
                 let mut running = view.replicas.iter().filter(|replica| replica.phase == Phase::Running);
                 running.all(|replica| view.health.get(&replica.id).is_some_and(|was| *was != HealthStatus::Starting))
             });
-            if all_seen {
-                looked_at.get_or_insert_with(Instant::now);
-            }
-            let left = looked_at.map(|since| SETTLING.saturating_sub(since.elapsed()));
-            if (all_seen && all_probed) || left.is_some_and(|left| left.is_zero()) {
+            let left =
+                |since: Option<Instant>, limit: Duration| since.map(|since| limit.saturating_sub(since.elapsed()));
+            let waits = [left(all_seen_since, SETTLING), left(first_seen, LONGEST_SETTLING)];
+            let wait = waits.into_iter().flatten().min().unwrap_or(LONGEST_SETTLING);
+            if (all_seen && all_probed) || wait.is_zero() {
                 return;
             }
+            // Who is about to be stopped leaves at once; what is left is as it was before the restart, so far as one can say.
+            if all_seen && views.iter().any(|view| !view.leaving.is_empty()) && self.tell(Unasked::AreReady).await {
+                self.follower.dealt_with();
+            }
             tokio::select! {
-                () = self.follower.changed() => self.follower.dealt_with(),
-                () = tokio::time::sleep(left.unwrap_or(SETTLING)) => {}
+                () = self.follower.changed() => {}
+                () = tokio::time::sleep(wait) => {}
             }
         }
     }
 
     /// Tells those who do not know yet. False: one could not be told.
-    async fn tell(&mut self) -> bool {
-        let ready = self.discovery.ready();
+    async fn tell(&mut self, unasked: Unasked) -> bool {
+        let ready = self.discovery.ready(unasked == Unasked::AreReady);
         let is_written = self.write(&ready).await;
         // The command is about the file: without it there is nothing new to say.
         let has_run = is_written && self.run_command(&ready).await;

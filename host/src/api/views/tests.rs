@@ -122,6 +122,7 @@ fn view() -> WorkloadView {
             replica: Some(ContainerId("aa".into())),
             reason: "it is ill; it is given up".into(),
         }],
+        seen: Some(Timestamp(3_000)),
         last_pass: Some(pass()),
     }
 }
