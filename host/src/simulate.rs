@@ -10,7 +10,7 @@ mod service;
 mod subject;
 pub mod trace;
 
-pub use outcome::{Measures, Point};
+pub use outcome::{Measures, Point, Silence};
 pub use service::ServiceModel;
 pub use subject::Subject;
 

@@ -309,7 +309,7 @@ async fn a_replica_waits_no_longer_for_those_who_are_told_than_it_is_set() -> an
     })
     .await;
     std::fs::write(slow, "")?;
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     windlass.post(&format!("/images/{image}/scale"), json!({"min_replicas": 1, "max_replicas": 1})).await.ok();
     let took = began.elapsed();
     assert!(took >= LONGEST && took < Duration::from_secs(20), "{took:?}");

@@ -165,6 +165,13 @@ fn a_metric_outage() -> anyhow::Result<()> {
     step                0.0 min  1216.7 min   0.00 %      0          0 s       10    18
     target-tracking     0.0 min   415.0 min   0.00 %      2          0 s       13    13
     too little, too much: replica-minutes below and above what the load needs
+    pass-through: no value of `requests` in 120 of 721 passes; first: empty: the trace has no value
+    pass-through: no answer in 120 of 721 passes; first: insufficient-data: not enough facts to decide: `requests` has no value (empty: the trace has no value)
+    predictive: no value of `requests` in 120 of 721 passes; first: empty: the trace has no value
+    predictive: no answer in 120 of 721 passes; first: insufficient-data: not enough facts to decide: `requests` has no value (empty: the trace has no value)
+    schedule: no value of `requests` in 120 of 721 passes; first: empty: the trace has no value
+    target-tracking: no value of `requests` in 120 of 721 passes; first: empty: the trace has no value
+    target-tracking: no answer in 120 of 721 passes; first: insufficient-data: not enough facts to decide: `requests` has no value (empty: the trace has no value)
     "#);
     Ok(())
 }
@@ -342,6 +349,49 @@ fn observations_with_replicas_and_missing_samples() -> anyhow::Result<()> {
 }
 
 #[test]
+fn what_is_said_of_a_trace_is_no_word_about_a_scenario() -> anyhow::Result<()> {
+    let words = [
+        ("--load", "x"),
+        ("--metric", "x=y"),
+        ("--capacity", "1"),
+        ("--start-up", "1s"),
+        ("--queue", "1"),
+        ("--replicas", "1"),
+        ("--interval", "1s"),
+        ("--svg", "x"),
+        ("--png", "x"),
+    ];
+    for (name, value) in words {
+        let output = simulate(&["--scenario", "scenario.jsonl", name, value])?;
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        let why = format!("cannot be used with '{name}");
+        assert_eq!((output.status.code(), complaint.contains(&why)), (Some(2), true), "{name}: {complaint}");
+    }
+    Ok(())
+}
+
+/// A policy that goes by what no model tells, or by a metric that is not there, is no policy that wants nothing.
+#[test]
+fn what_had_no_value_is_told_and_is_never_a_zero() -> anyhow::Result<()> {
+    let file = trace("flash-crowd.csv").display().to_string();
+    let by = |metric: &str| format!(r#"{{"metrics": [{{"name": "{metric}", "target": 0.5}}]}}"#);
+    let (memory, absent) = (by("memory-utilization"), by("visitors"));
+    let policies =
+        ["--policy", "target-tracking", "--config", &memory, "--policy", "target-tracking", "--config", &absent];
+    insta::assert_snapshot!(told(&[&policies[..], &["--trace", &file, "--replicas", "4"]].concat())?, @r#"
+    policy             too little   too much  dropped  flaps  largest lag  changes  most
+    target-tracking 1   290.8 min  132.2 min  46.66 %      0       2190 s        0     4
+    target-tracking 2   290.8 min  132.2 min  46.66 %      0       2190 s        0     4
+    too little, too much: replica-minutes below and above what the load needs
+    target-tracking 1: no value of `memory-utilization` in 481 of 481 passes; first: missing: the model of the service does not tell it
+    target-tracking 1: no answer in 481 of 481 passes; first: insufficient-data: not enough facts to decide: `memory-utilization` has no value (missing: the model of the service does not tell it)
+    target-tracking 2: no value of `visitors` in 481 of 481 passes; first: missing: the workload defines no metric `visitors`
+    target-tracking 2: no answer in 481 of 481 passes; first: insufficient-data: not enough facts to decide: `visitors` has no value (missing: the workload defines no metric `visitors`)
+    "#);
+    Ok(())
+}
+
+#[test]
 fn charts_and_figures_for_programs() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let path = |name: &str| folder.path().join(name).display().to_string();
@@ -365,6 +415,9 @@ fn what_is_wrong_is_told() -> anyhow::Result<()> {
     let half = folder.path().join("half.jsonl");
     std::fs::write(&half, "{}\n{\"at\": 5, \"replicas\": [{\"id\": \"a\", \"cpu_cores\": 1}]}\n")?;
     let half = half.display().to_string();
+    let ages = folder.path().join("ages.csv");
+    std::fs::write(&ages, "time,load\n1996-01-01T00:00:00Z,1\n2025-12-31T00:00:00Z,1\n")?;
+    let ages = ages.display().to_string();
     for (arguments, why) in [
         (
             vec!["--policy", "min-mox", "--trace", &file],
@@ -377,6 +430,7 @@ fn what_is_wrong_is_told() -> anyhow::Result<()> {
         ),
         (vec!["--trace", "no-such-file"], "cannot read `no-such-file`"),
         (vec!["--trace", &file, "--load", "visitors"], "the trace has no column `visitors`; it has load, requests"),
+        (vec!["--trace", &ages], "the load spans 10957 days; at most 366 are simulated"),
         (vec!["--scenario", &half], "line 2: `cpu_cores` and `memory_bytes` of replica `a` are one sample"),
         (vec!["--scenario", &bad], "line 3: `at` is 5; expected seconds that grow from line to line"),
     ] {

@@ -15,7 +15,7 @@ use crate::policy::registry::{BUILT_IN, DEFAULT_SCALING};
 use crate::simulate::run::{QUEUE, Ran, run};
 use crate::simulate::scenario::Scenario;
 use crate::simulate::trace::Trace;
-use crate::simulate::{Measures, ServiceModel, Subject, chart};
+use crate::simulate::{Measures, ServiceModel, Silence, Subject, chart};
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -27,6 +27,10 @@ use std::time::Duration;
 
 /// A run that lasts longer shows its progress, where somebody watches.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What is said of a trace, and means nothing for a scenario.
+const OF_A_TRACE: [&str; 9] =
+    ["load", "metrics", "capacity", "start_up", "queue", "replicas", "interval", "svg", "png"];
 
 /// `windlass simulate …`
 #[derive(Debug, Args)]
@@ -42,7 +46,7 @@ pub struct SimulateArguments {
     #[arg(long, value_name = "FILE", required_unless_present = "scenario", conflicts_with = "scenario")]
     trace: Option<PathBuf>,
     /// Observations or proposals with times, one JSON object a line; prints the decision each leads to
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = OF_A_TRACE)]
     scenario: Option<PathBuf>,
     /// A workload in the form of `POST /start/container`: its bounds, guardrails, metrics and policies hold
     #[arg(long, value_name = "FILE")]
@@ -163,7 +167,10 @@ async fn compare(arguments: &SimulateArguments, file: &Path) -> anyhow::Result<S
     }
     if arguments.json {
         let runs: Vec<Value> = (runs.iter())
-            .map(|(name, ran)| json!({"policy": name, "measures": ran.measures, "points": ran.points}))
+            .map(|(name, ran)| {
+                let Ran { measures, points, silences } = ran;
+                json!({"policy": name, "measures": measures, "points": points, "silences": silences})
+            })
             .collect();
         return Ok(format!("{}\n", json!({ "runs": runs })));
     }
@@ -213,7 +220,14 @@ fn table(runs: &[(String, Ran)]) -> String {
         }
         text.push('\n');
     }
-    text + "too little, too much: replica-minutes below and above what the load needs\n"
+    text.push_str("too little, too much: replica-minutes below and above what the load needs\n");
+    for (name, ran) in runs {
+        for Silence { metric, passes, why } in &ran.silences {
+            let what = metric.as_ref().map_or("no answer".to_owned(), |metric| format!("no value of `{metric}`"));
+            let _ = writeln!(text, "{name}: {what} in {passes} of {} passes; first: {why}", ran.measures.passes);
+        }
+    }
+    text
 }
 
 fn text(file: &Path) -> anyhow::Result<String> {

@@ -144,6 +144,12 @@ impl MetricLog {
         }
     }
 
+    /// Forgets every value of a metric, and says why there is none.
+    pub fn without(&self, name: &str, why: &MetricFailure) {
+        self.tracks().retain(|(of, _), _| of != name);
+        self.note(name, Err(why.clone()));
+    }
+
     /// Makes room for a metric; true: there was none, so that it is to be asked at once.
     pub fn begin(&self, name: &str) -> bool {
         let mut tracks = self.tracks();

@@ -2,6 +2,7 @@
 
 use crate::model::Timestamp;
 use serde::Serialize;
+use std::fmt::Display;
 use std::time::Duration;
 
 /// Two changes of the count in opposite directions within this time are a flap.
@@ -49,6 +50,17 @@ pub struct Measures {
     pub passes: u32,
 }
 
+/// Passes of a run in which something was not told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Silence {
+    /// The metric that had no value; none: the policy gave no answer.
+    pub metric: Option<String>,
+    /// In how many passes.
+    pub passes: u32,
+    /// Why, the first time.
+    pub why: String,
+}
+
 /// Adds up the figures of a run as it goes.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
@@ -57,6 +69,7 @@ pub(super) struct Tally {
     lost: f64,
     lacking_since: Option<Timestamp>,
     last_change: Option<(Timestamp, bool)>,
+    silences: Vec<Silence>,
 }
 
 impl Tally {
@@ -92,10 +105,21 @@ impl Tally {
         self.last_change = Some((now, up));
     }
 
-    /// The figures.
-    pub(super) fn finish(mut self) -> Measures {
+    /// Takes in that a metric had no value in a pass; no metric: the policy gave no answer.
+    pub(super) fn silence(&mut self, metric: Option<&str>, why: impl Display) {
+        match self.silences.iter_mut().find(|known| known.metric.as_deref() == metric) {
+            Some(known) => known.passes += 1,
+            None => {
+                let metric = metric.map(str::to_owned);
+                self.silences.push(Silence { metric, passes: 1, why: why.to_string() });
+            }
+        }
+    }
+
+    /// The figures, and what was not told.
+    pub(super) fn finish(mut self) -> (Measures, Vec<Silence>) {
         self.measures.dropped = if self.offered > 0.0 { self.lost / self.offered } else { 0.0 };
-        self.measures
+        (self.measures, self.silences)
     }
 }
 
@@ -115,7 +139,13 @@ mod tests {
         for (seconds, from, to) in [(0, 3, 5), (15, 5, 5), (599, 5, 4), (1_198, 4, 3), (1_798, 3, 4)] {
             tally.pass(at(seconds), from, to);
         }
-        let measures = tally.finish();
+        for why in ["refused", "timed out"] {
+            tally.silence(Some("queue"), why);
+        }
+        tally.silence(None, "trap");
+        let (measures, silences) = tally.finish();
+        let told: Vec<_> = silences.iter().map(|it| (it.metric.as_deref(), it.passes, it.why.as_str())).collect();
+        assert_eq!(told, [(Some("queue"), 2, "refused"), (None, 1, "trap")]);
         assert_eq!((measures.too_little, measures.too_much, measures.largest_lag), (4.0, 2.0, 120.0));
         assert_eq!((measures.dropped, measures.flaps, measures.changes), (0.025, 1, 4));
         assert_eq!((measures.most, measures.passes), (5, 5));

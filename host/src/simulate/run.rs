@@ -4,8 +4,9 @@ use super::outcome::Tally;
 use super::scenario::accepted;
 use super::service::Service;
 use super::trace::Trace;
-use super::{Measures, Point, ServiceModel, Subject};
+use super::{Measures, Point, ServiceModel, Silence, Subject};
 use crate::model::facts::Sample;
+use crate::model::metric::BuiltIn;
 use crate::model::{MetricFailure, PolicyFailure, Timestamp};
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ pub const QUEUE: &str = "queue-length";
 /// The column in which a value above 0 says that whatever starts crashes.
 pub const CRASHING: &str = "crashing";
 
+/// What is measured of containers and has no counterpart in the model: to show it as 0 would have a policy shrink.
+const UNTOLD: [BuiltIn; 3] = [BuiltIn::MemoryUtilization, BuiltIn::NetworkReceiveRate, BuiltIn::NetworkTransmitRate];
+
 /// What came of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ran {
@@ -25,6 +29,8 @@ pub struct Ran {
     pub measures: Measures,
     /// One a pass.
     pub points: Vec<Point>,
+    /// What was not told in some passes.
+    pub silences: Vec<Silence>,
 }
 
 /// Runs a workload through a trace from a count of replicas on. `progress` is told how much is done, 0 to 1.
@@ -49,10 +55,23 @@ pub async fn run(
         let snapshot = service.snapshot(&subject.workload, now);
         let uses = |id: &_| snapshot.replica(id).and_then(|replica| replica.usage);
         subject.metrics.note_usage(&subject.workload, &snapshot, uses, now);
+        for what in UNTOLD {
+            subject
+                .metrics
+                .without(what.name(), &MetricFailure::Missing("the model of the service does not tell it".to_owned()));
+        }
         subject.metrics.keep_only(&subject.workload, &snapshot);
         let series = subject.series(now).await?;
         let before = subject.workload.target;
+        for told in series.iter().filter(|series| series.replica.is_none()) {
+            if let Some(why) = &told.failure {
+                tally.silence(Some(&told.name), why);
+            }
+        }
         let pass = subject.pass(snapshot, series, now).await;
+        if let Err(failure) = &pass.evaluation.verdict.scaling.answer {
+            tally.silence(None, failure);
+        }
         service.act(&subject.workload, &pass.plan.steps, now);
         tally.pass(now, before, pass.plan.target);
         let load = trace.load(now);
@@ -88,7 +107,8 @@ pub async fn run(
     }
     // The last pass is seldom at the very end.
     progress(1.0);
-    Ok(Ran { measures: tally.finish(), points })
+    let (measures, silences) = tally.finish();
+    Ok(Ran { measures, points, silences })
 }
 
 fn measure(subject: &Subject, trace: &Trace, service: &Service, now: Timestamp) {

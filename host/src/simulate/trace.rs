@@ -6,6 +6,7 @@ use crate::model::Timestamp;
 use crate::model::metric::BuiltIn;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Columns of values over time. A value holds until the next.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +19,9 @@ pub struct Trace {
 
 /// The most values a trace may have.
 const MOST: usize = 10_000_000;
+
+/// The longest time a load may span: a day takes about a second to simulate.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 impl Trace {
     /// Reads any of the three forms. `load` names the column that is the load, else it is the one of that name, else
@@ -77,6 +81,12 @@ impl Trace {
             if let Some(pair) = values.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
                 return Err(format!("`{name}` does not go on in time at {} ms", pair[1].0));
             }
+        }
+        let (begin, end) = trace.span();
+        if end.since(begin) > LONGEST {
+            let days = end.since(begin).as_secs() / (24 * 60 * 60);
+            let most = LONGEST.as_secs() / (24 * 60 * 60);
+            return Err(format!("the load spans {days} days; at most {most} are simulated"));
         }
         if is_json {
             for values in trace.columns.values_mut() {

@@ -1,6 +1,7 @@
 //! Commands that hang, and what is taken over from the engine.
 
 use super::*;
+use crate::model::HealthCheck;
 use crate::model::fixtures::{running, workload};
 use crate::runtime::RuntimeEvent;
 use crate::runtime::sim::SimRuntime;
