@@ -266,7 +266,8 @@ async fn candidates(arguments: &SimulateArguments, workload: &Workload) -> anyho
         bail!("{} times `--config`, and {} times `--policy`", configs.len(), policies.len());
     }
     let limits = PolicyLimits { concurrent_calls: 1, ..PolicyLimits::default() };
-    let engine = Arc::new(PolicyEngine::without_pool(limits.clone())?);
+    // Thousands of calls: a pool is worth it.
+    let engine = Arc::new(PolicyEngine::new(limits.clone())?);
     let mut found = Vec::new();
     for (index, name) in policies.iter().enumerate() {
         let config = configs.get(index).cloned().unwrap_or_else(|| "{}".to_owned());

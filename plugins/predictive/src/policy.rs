@@ -1,7 +1,7 @@
 //! The rule: what is needed now, or what will be when a replica that is started now serves, if that is more.
 
 use crate::config::Config;
-use crate::forecast::{Forecast, History, step};
+use crate::forecast::{Forecast, History, Outlook, step};
 use windlass_policy_common::ScalingPolicy;
 use windlass_policy_common::bindings::exports::windlass::policy::manifest::MetricRequest;
 use windlass_policy_common::bindings::exports::windlass::policy::scaling::{Decision, Observation};
@@ -35,7 +35,10 @@ impl ScalingPolicy for Predictive {
 
     fn decide(config: &Config, observation: &Observation) -> Result<Decision, PolicyError> {
         let current = observation.current_replicas;
-        let forecast = forecast(config, observation);
+        let told = outlook(config, observation);
+        // It is the same until the next mean, and takes a hundred times as long as the rest.
+        let memory = told.as_ref().map(|(_, outlook)| outlook.encode()).unwrap_or_default();
+        let forecast = told.and_then(|(forecast, _)| followed(config, forecast));
         let (wanted, now) = match (tracking::decide(&config.inner(), observation), &forecast) {
             (Ok(decision), _) => (decision.replicas, decision.reason),
             (Err(PolicyError::InsufficientData(why)), Ok(_)) => (current, format!("held at {current}, since {why}")),
@@ -54,23 +57,27 @@ impl ScalingPolicy for Predictive {
                 }
             }
         };
-        Ok(Decision { replicas, reason, memory: Vec::new(), evaluate_after: None })
+        Ok(Decision { replicas, reason, memory, evaluate_after: None })
     }
 }
 
-/// The forecast, if it may be followed.
-fn forecast(config: &Config, observation: &Observation) -> Result<Forecast, String> {
+/// The forecast, and what it was told from.
+fn outlook(config: &Config, observation: &Observation) -> Result<(Forecast, Outlook), String> {
     let name = &config.metric;
     // What has no value now had some before: they say what comes all the same.
     let series = observation.metrics.iter().find(|series| series.name == *name && series.replica.is_none());
-    let forecast = History {
+    History {
         samples: series.map_or(&[], |series| series.samples.as_slice()),
         seasons: &config.season_lengths(),
         length: config.history(),
         look_ahead: config.look_ahead_ms,
         now: observation.now,
     }
-    .forecast()?;
+    .forecast(Outlook::decode(&observation.memory))
+}
+
+/// The forecast, if it may be followed.
+fn followed(config: &Config, forecast: Forecast) -> Result<Forecast, String> {
     if forecast.error <= config.max_error {
         return Ok(forecast);
     }

@@ -150,6 +150,44 @@ fn the_least_history_is_enough_whenever_it_is_asked() {
 }
 
 #[test]
+fn a_forecast_is_made_once_for_a_mean_and_is_the_same_from_memory() {
+    let config = parse::<Predictive>(DAILY).expect("a configuration");
+    let now = at(7, 30);
+    let known = history(7.0, now, |at| load(at, false));
+    let decide = |now: u64, metric: &Series, memory: &[u8]| {
+        let shown = Observation { now, metrics: vec![metric.clone()], memory: memory.to_vec(), ..observation(7) };
+        Predictive::decide(&config, &shown).expect("an answer")
+    };
+    let first = decide(now, &known, &[]);
+    assert_eq!(first.memory.len(), 1 + 16 + 5 * 16);
+    // Five minutes on, within the same mean.
+    let later = now + 5 * MINUTE;
+    let (anew, again) = (decide(later, &known, &[]), decide(later, &known, &first.memory));
+    assert_eq!((&again.reason, &again.memory), (&anew.reason, &first.memory));
+    assert_ne!(again.reason, first.reason, "the time goes on");
+    // It is what is remembered that is told, so long as nothing changes.
+    let mut twice = first.memory.clone();
+    twice[17 + 8..].as_chunks_mut::<16>().0.iter_mut().for_each(|point| {
+        let value: [u8; 8] = point[..8].try_into().expect("8 bytes");
+        point[..8].copy_from_slice(&(2.0 * f64::from_le_bytes(value)).to_le_bytes());
+    });
+    assert!(decide(now, &known, &twice).replicas > first.replicas);
+    // A value that comes late, another mean, another configuration or no memory of this policy: it is made anew.
+    let mut late = known.clone();
+    late.samples[500].value += 1.0;
+    let next = history(7.0, now + 10 * MINUTE, |at| load(at, false));
+    assert_eq!(decide(now, &late, &twice).reason, decide(now, &late, &[]).reason);
+    assert_eq!(decide(now + 10 * MINUTE, &next, &twice).reason, decide(now + 10 * MINUTE, &next, &[]).reason);
+    for bytes in [&twice[1..], &twice[..17], &twice[..30], b"{}"] {
+        assert_eq!(decide(now, &known, bytes).reason, first.reason);
+    }
+    let other = parse::<Predictive>(&DAILY.replace("600000", "900000")).expect("a configuration");
+    let shown = |memory| Observation { now, metrics: vec![known.clone()], memory, ..observation(7) };
+    let told = |memory| Predictive::decide(&other, &shown(memory)).expect("an answer").reason;
+    assert_eq!(told(twice), told(Vec::new()));
+}
+
+#[test]
 fn it_asks_for_its_history_once() {
     let windows = |config: &str| -> Vec<(String, u64)> {
         let config = parse::<Predictive>(config).expect("a configuration");
