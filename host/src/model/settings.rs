@@ -238,7 +238,7 @@ pub struct ControlSettings {
     pub restart_limit: u32,
     /// Where alerts are posted to; none: nowhere.
     pub alert_url: Option<String>,
-    /// Share of a workload's replicas healed in one pass, at least one. Default a third; above 0, at most 1.
+    /// Share of a workload's replicas healed at once, at least one. Default a third; above 0, at most 1.
     pub heal_share: f64,
     /// Probe results kept of a replica. Default 10.
     pub probes_kept: usize,

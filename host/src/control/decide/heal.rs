@@ -76,6 +76,7 @@ impl Planner<'_> {
         });
         let suspicion = self.suspect(counted, &ill, snapshot, history);
         let cap = heal_cap(counted.len(), self.settings.heal_share);
+        let coming_back = self.coming_back(counted, &ill, snapshot, history);
         let mut healed = 0;
         for (replica, assessment) in ill {
             let slot = history.slots.entry(replica.slot).or_default();
@@ -91,9 +92,14 @@ impl Planner<'_> {
                 self.defer(replica.slot, wait, format!("{}; {why}", assessment.reason));
                 continue;
             }
-            if healed == cap {
-                let reason =
-                    format!("{}; at most {cap} of {} are healed in one pass", assessment.reason, counted.len());
+            // What runs may serve in part: it waits for those that were healed. What has ended serves nobody.
+            let waits_for = if replica.phase == Phase::Running && suspected.is_none() { coming_back } else { 0 };
+            if healed + waits_for >= cap {
+                let mut reason =
+                    format!("{}; at most {cap} of {} are healed at once", assessment.reason, counted.len());
+                if waits_for > 0 {
+                    reason.push_str(&format!(", and {waits_for} were and do not serve yet"));
+                }
                 self.defer(replica.slot, AFTER_CAP, reason);
                 continue;
             }
@@ -121,6 +127,18 @@ impl Planner<'_> {
                 self.steps.push(Step::Replace { replica: replica_id, slot: replica.slot, reason });
             }
         }
+    }
+
+    /// Replicas that were healed lately and neither serve again nor call for a remedy again.
+    fn coming_back(&self, counted: &[&Replica], ill: &Ill<'_>, snapshot: &Snapshot, history: &History) -> usize {
+        let was_healed = |replica: &&&Replica| {
+            let last = history.slots.get(&replica.slot).and_then(|slot| slot.last_restart);
+            // One that never says how it is is not waited for for ever.
+            last.is_some_and(|last| self.now.since(last) < self.settings.backoff_max)
+        };
+        let is_ill = |replica: &Replica| ill.iter().any(|(other, _)| other.id == replica.id);
+        let away = counted.iter().filter(was_healed).filter(|replica| !serves(replica, snapshot) && !is_ill(replica));
+        away.count()
     }
 
     /// Whether what lies between the host and the replicas is suspected rather than the replicas, and the sentence

@@ -752,6 +752,37 @@ fn while_the_path_is_suspected_one_is_healed_in_each_backoff() {
 }
 
 #[test]
+fn what_runs_waits_until_those_that_were_healed_serve_again() {
+    // Four of nine fail: no path is suspected, and three are a third.
+    let mut pass = failing(9, 4);
+    pass.settings.heal_share = 1.0 / 3.0;
+    let first = pass.decide();
+    assert_eq!((healed(&first), first.deferred.len()), (3, 1));
+    assert_eq!(first.deferred[0].reason, "it is ill; at most 3 of 9 are healed at once");
+    // A second later they start; the fourth still runs.
+    let there: Vec<_> = pass.snapshot.replicas.clone();
+    let mut then = |seconds: u64, started: HealthStatus, history: &History| {
+        for replica in &there[..3] {
+            pass.snapshot.health.insert(replica.id.clone(), started);
+        }
+        pass.health = says(&[(&there[3], Remedy::Restart)]);
+        pass.history = history.clone();
+        pass.decide_at(Timestamp(NOW.0 + seconds * 1_000))
+    };
+    let second = then(1, HealthStatus::Starting, &first.history);
+    assert_eq!((healed(&second), second.look_again), (0, Some(Duration::from_secs(1))));
+    let why = "it is ill; at most 3 of 9 are healed at once, and 3 were and do not serve yet";
+    assert_eq!(second.deferred[0].reason, why);
+    assert_eq!(healed(&then(1, HealthStatus::Healthy, &first.history)), 1);
+    // Not for ever: one may never say how it is.
+    assert_eq!(healed(&then(300, HealthStatus::Starting, &second.history)), 1);
+    // What has ended serves nobody, and waits for nobody.
+    pass.snapshot.replicas[3].phase = Phase::Exited;
+    pass.history = first.history;
+    assert_eq!(healed(&pass.decide_at(Timestamp(NOW.0 + 1_000))), 1);
+}
+
+#[test]
 fn processes_that_ended_say_nothing_of_the_path() {
     let mut pass = failing(9, 9);
     for replica in pass.snapshot.replicas.iter_mut().take(6) {
@@ -878,6 +909,7 @@ fn a_stopped_workload_keeps_one_replica_that_never_starts() {
     desired.resources.status = DesiredStatus::Stopped;
     let plan = Pass::of(&desired, vec![]).decide();
     assert!(matches!(plan.steps.as_slice(), [Step::Create { slot: Slot(1), start: false, .. }]));
+    assert_eq!(plan.held_by, Some(HeldBy::Stopped));
     let one = exited(running(&desired, 1, 1_000), 0);
     assert_eq!(Pass::of(&desired, vec![one]).decide().steps, []);
 }
