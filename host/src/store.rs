@@ -124,6 +124,11 @@ pub trait Store: Send + Sync + 'static {
     /// One decision by its number; none: it is not kept, or never was.
     fn decision(&self, id: i64) -> Result<Option<DecisionRecord>, StoreError>;
 
-    /// The newest decisions of a workload, newest first, at most `limit`.
-    fn decisions(&self, key: &WorkloadKey, limit: u32) -> Result<Vec<DecisionRecord>, StoreError>;
+    /// The newest decisions of a workload that were made by `until`, newest first, at most `limit`.
+    fn decisions(
+        &self,
+        key: &WorkloadKey,
+        until: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<DecisionRecord>, StoreError>;
 }

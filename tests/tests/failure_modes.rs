@@ -371,7 +371,7 @@ async fn replicas_replaced_one_after_another_end_as_many_as_they_were() -> anyho
     tokio::time::sleep(settled).await;
     let after = host.engine.replicas(&key);
     assert!(after.len() == 4 && before.iter().all(|old| after.iter().all(|new| new.id != old.id)), "{after:?}");
-    let decisions = host.controller.decisions(&key, 1_000).await?;
+    let decisions = host.controller.decisions(&key, None, 1_000).await?;
     // The policy was asked all along, and what it saw was above its target.
     let seen = decisions.iter().filter_map(|decision| decision.body["reason"].as_str()).collect::<Vec<_>>();
     assert!(decisions.iter().all(|decision| decision.body["target"] == 4), "{seen:#?}");

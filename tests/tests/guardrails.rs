@@ -1,5 +1,6 @@
 //! What keeps the count from following every proposal, on a real engine and over a restart.
 
+use anyhow::Context as _;
 use serde_json::json;
 use std::time::Duration;
 use windlass_tests::harness::{Site, Windlass, binary, start_body};
@@ -134,6 +135,14 @@ async fn an_operator_pauses_forces_and_lets_go_again() -> anyhow::Result<()> {
     assert!(told.contains(&format!("{image} is steered to 2 replicas, decided at 20")), "{told}");
     assert!(told.contains("The scaling policy `queue` proposed 3: as told."), "{told}");
     assert!(told.contains("What would change it: an operator paused scaling: `windlass scaling resume "), "{told}");
+    // An earlier one is explained by its time, and only now it can be changed.
+    for earlier in decisions["decisions"].as_array().into_iter().flatten().skip(1) {
+        let at = jiff::Timestamp::from_millisecond(earlier["at"].as_i64().context("a time")?)?.to_string();
+        let told = ran(&windlass, "explain", &[image, "--at", &at])?;
+        let reason = earlier["reason"].as_str().context("a reason")?;
+        assert!(told.contains(&format!("decided at {at}: {}", reason.trim_end_matches('.'))), "{reason}: {told}");
+        assert!(!told.contains("What would change it"), "{told}");
+    }
     let too_early = ran(&windlass, "explain", &[image, "--at", "1h"]);
     assert!(too_early.is_err_and(|why| why.to_string().contains("no decision about")));
 

@@ -250,7 +250,7 @@ impl Story {
     async fn tell_decisions(&mut self) -> anyhow::Result<()> {
         for view in self.controller.views() {
             let key = view.workload.key;
-            let Ok(decisions) = self.controller.decisions(&key, 1_000).await else { continue };
+            let Ok(decisions) = self.controller.decisions(&key, None, 1_000).await else { continue };
             let told = self.told.entry(key.clone()).or_default();
             for decision in decisions.iter().rev().filter(|decision| decision.id > *told) {
                 let at = decision.at.since(BASE).as_secs_f64();

@@ -103,7 +103,7 @@ async fn a_shadow_is_asked_and_counted_and_its_memory_is_its_own() -> anyhow::Re
         let difference = &first.differences[0];
         // It saw what the acting one saw, before that acted.
         assert_eq!(difference.shadow["reason"], "asked 1 times about 1 replicas");
-        let decisions = controller.decisions(&key, 10).await?;
+        let decisions = controller.decisions(&key, None, 10).await?;
         let recorded = decisions.iter().find(|decision| Some(decision.id) == difference.decision);
         let beside = &recorded.expect("the decision is recorded").body["shadows"][0];
         assert_eq!((&beside["policy"]["name"], &beside["answer"]), (&"shadow".into(), &difference.shadow));

@@ -2,7 +2,7 @@
 
 use super::ApiState;
 use super::error::Problem;
-use super::request::{DecisionNumber, ImageKey, JsonBody, Limit, NoQuery, to_the_end};
+use super::request::{DecisionNumber, ImageKey, JsonBody, NewestQuery, NoQuery, to_the_end};
 use super::views::{
     ContainerHealth, ContainerSummary, ImageShadows, ImageSummary, ImageView, ReconcileAnswer, RemovedContainer,
 };
@@ -168,10 +168,10 @@ pub async fn health(State(state): State<ApiState>, ImageKey(key): ImageKey, _: N
 pub async fn decisions(
     State(state): State<ApiState>,
     ImageKey(key): ImageKey,
-    Limit(limit): Limit,
+    NewestQuery { until, limit }: NewestQuery,
 ) -> Result<Json<ImageDecisions>, Problem> {
     let image = known(&state, &key)?.workload.image.to_string();
-    let decisions = state.controller.decisions(&key, limit).await?;
+    let decisions = state.controller.decisions(&key, until, limit).await?;
     Ok(Json(ImageDecisions { image, decisions }))
 }
 

@@ -193,6 +193,10 @@ fn describe(operation: &Operation) -> Value {
             described["parameters"] = json!([{
                 "name": "limit", "in": "query", "description": "How many.",
                 "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 20},
+            }, {
+                "name": "until", "in": "query",
+                "description": "None that was made later, in milliseconds since the Unix epoch.",
+                "schema": {"type": "integer", "minimum": 0},
             }]);
         }
         ("get", "/images/{image}/metrics") => {

@@ -98,21 +98,34 @@ impl<S: Send + Sync> FromRequestParts<S> for Force {
     }
 }
 
-/// `?limit=`: 1 to 1 000; 20 when it is absent.
-pub struct Limit(pub u32);
+/// Which of what was written down is asked for: the newest, `?limit=` of them (1 to 1 000; 20 when it is absent), none of
+/// after `?until=` (milliseconds since the Unix epoch).
+pub struct NewestQuery {
+    /// Until when; none: until now.
+    pub until: Option<Timestamp>,
+    /// How many.
+    pub limit: u32,
+}
 
-impl<S: Send + Sync> FromRequestParts<S> for Limit {
+impl<S: Send + Sync> FromRequestParts<S> for NewestQuery {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let Some((_, text)) = query(&parts.uri, &["limit"])?.pop() else {
-            return Ok(Self(20));
-        };
-        match text.parse() {
-            Ok(limit @ 1..=1_000) => Ok(Self(limit)),
-            _ => Err(Problem::invalid_at("/query/limit", "expected a whole number from 1 to 1000")),
+        let mut asked = Self { until: None, limit: 20 };
+        for (name, value) in query(&parts.uri, &["limit", "until"])? {
+            match (name.as_str(), value.parse()) {
+                ("until", _) => asked.until = Some(moment("until", &value)?),
+                (_, Ok(limit @ 1..=1_000)) => asked.limit = limit,
+                _ => return Err(Problem::invalid_at("/query/limit", "expected a whole number from 1 to 1000")),
+            }
         }
+        Ok(asked)
     }
+}
+
+fn moment(name: &str, value: &str) -> Result<Timestamp, Problem> {
+    let wrong = |_| Problem::invalid_at(&format!("/query/{name}"), "expected milliseconds since the Unix epoch");
+    value.parse().map(Timestamp).map_err(wrong)
 }
 
 /// `?since=`: milliseconds since the Unix epoch; none where it is absent.
@@ -122,9 +135,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Since {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let Some((_, text)) = query(&parts.uri, &["since"])?.pop() else { return Ok(Self(None)) };
-        let since = text.parse().map(|at| Self(Some(Timestamp(at))));
-        since.map_err(|_| Problem::invalid_at("/query/since", "expected milliseconds since the Unix epoch"))
+        let Some((name, value)) = query(&parts.uri, &["since"])?.pop() else { return Ok(Self(None)) };
+        Ok(Self(Some(moment(&name, &value)?)))
     }
 }
 

@@ -164,6 +164,7 @@ async fn every_error_is_a_problem_that_says_what_to_do() {
         ("GET", "/health?verbose=1", ""),
         ("GET", "/images/nginx/decisions?limit=0", ""),
         ("GET", "/images/nginx/decisions?limi=3", ""),
+        ("GET", "/images/nginx/decisions?until=noon", ""),
         ("DELETE", "/containers/x?force=perhaps", ""),
         ("PATCH", "/containers/x", "{\"status\":\"dead\"}"),
         ("POST", "/start/container", ""),
@@ -192,6 +193,8 @@ async fn every_error_is_a_problem_that_says_what_to_do() {
       422 /query/limit: expected a whole number from 1 to 1000
     GET /images/nginx/decisions?limi=3 
       422 /query/limi: unknown query parameter; did you mean `limit`?
+    GET /images/nginx/decisions?until=noon 
+      422 /query/until: expected milliseconds since the Unix epoch
     DELETE /containers/x?force=perhaps 
       422 /query/force: expected `true` or `false`
     PATCH /containers/x {"status":"dead"}

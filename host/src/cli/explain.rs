@@ -6,9 +6,6 @@ use clap::Args;
 use serde_json::Value;
 use std::fmt::Write as _;
 
-/// Decisions looked through for the one of a time.
-const LOOKED_AT: u32 = 1_000;
-
 /// `windlass explain …`
 #[derive(Debug, Args)]
 pub struct ExplainArguments {
@@ -42,23 +39,17 @@ fn moment(text: &str) -> Result<Moment, String> {
 pub async fn run(arguments: &ExplainArguments) -> anyhow::Result<String> {
     let remote = remote(&arguments.server)?;
     let view = remote.get(&["images", &arguments.image]).await?;
-    let limit = if arguments.at.is_some() { LOOKED_AT } else { 1 };
-    let limit = [("limit", limit.to_string())];
-    let decisions = remote.get_where(&["images", &arguments.image, "decisions"], &limit).await?;
-    let until = match arguments.at {
-        None => i64::MAX,
-        Some(Moment::At(at)) => at.as_millisecond(),
-        Some(Moment::Ago(ago)) => {
-            let now = super::desk::now().0;
-            i64::try_from(now).unwrap_or(i64::MAX).saturating_sub_unsigned(crate::model::time::millis(ago))
-        }
-    };
-    let newest_first = decisions["decisions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let found = newest_first.iter().find(|decision| decision["at"].as_i64().is_some_and(|at| at <= until));
-    let Some(decision) = found else {
-        let oldest = newest_first.last().map(|oldest| time(&oldest["at"]));
-        let oldest = oldest.map_or_else(|| "none is kept".to_owned(), |at| format!("the oldest kept is of {at}"));
-        anyhow::bail!("no decision about `{}` is kept from that time; {oldest}", arguments.image.escape_debug());
+    let until = arguments.at.map(|at| match at {
+        Moment::At(at) => u64::try_from(at.as_millisecond()).unwrap_or_default(),
+        Moment::Ago(ago) => super::desk::now().0.saturating_sub(crate::model::time::millis(ago)),
+    });
+    let asked = [("limit", Some(1)), ("until", until)];
+    let asked = asked.into_iter().filter_map(|(name, value)| Some((name, value?.to_string())));
+    let path = ["images", arguments.image.as_str(), "decisions"];
+    let decisions = remote.get_where(&path, &asked.collect::<Vec<_>>()).await?;
+    let Some(decision) = decisions["decisions"].get(0) else {
+        let image = arguments.image.escape_debug();
+        anyhow::bail!("no decision about `{image}` from that time or before is kept");
     };
     Ok(explained(&view, decision, arguments.at.is_none()))
 }
@@ -167,6 +158,13 @@ fn changes(view: &Value, decision: &Value, say: &mut impl FnMut(String)) {
     for series in failed {
         all.push(format!("`{}` has no value: nothing shrinks until it has one", word(&series["name"])));
     }
+    let alerts = decision["alerts"].as_array().into_iter().flatten();
+    for alert in alerts.filter(|alert| alert["kind"] == "given-up") {
+        all.push(format!(
+            "place {} is given up: its container removed or `PATCH`ed to running, or the workload started again",
+            alert["slot"]
+        ));
+    }
     all.extend(remedy(&view["desired"], decision));
     if !decision["recommended"].is_null() {
         all.push(format!(
@@ -187,6 +185,9 @@ fn remedy(desired: &Value, decision: &Value) -> Option<String> {
     Some(match word(&decision["held_by"]) {
         // Said with what is in force now.
         "force" | "pause" | "freeze-up" | "freeze-down" | "stopped-outside" | "metrics" => return None,
+        "stopped" => {
+            "it is wanted stopped: `POST /start/container` with `\"status\": \"running\"` starts it".to_owned()
+        }
         "dependency" => "what it depends on is down: once that is up".to_owned(),
         "unavailable" => "an answer of the scaling policy would".to_owned(),
         "still-to-come" => format!("{wants}: once all replicas serve that are wanted now"),
@@ -291,11 +292,15 @@ mod tests {
             (2, "grace", "it is new here, and shrinks once its grace of 60.0 s is over"),
             (2, "still-to-come", "once all replicas serve that are wanted now"),
             (2, "dependency", "What would change it: what it depends on is down: once that is up."),
+            (7, "stopped", "it is wanted stopped: `POST /start/container` with"),
             (2, "unavailable", "What would change it: an answer of the scaling policy would."),
         ] {
             let told = told(&view, &held(raw, by));
             assert!(told.contains(remedy), "{by}: {told}");
         }
+        let mut given_up = decision(7, &Value::Null);
+        given_up["alerts"][0] = json!({"kind": "given-up", "slot": 3, "since": 1, "reason": "it crashed"});
+        assert!(told(&view, &given_up).contains("What would change it: place 3 is given up: its container removed or"));
         let mut recommended = held(2, "window");
         recommended["recommended"] = json!({"target": 3, "steps": []});
         assert!(told(&view, &recommended).contains("it is only recommended to steer to 3"));

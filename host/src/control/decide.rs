@@ -15,7 +15,7 @@ use super::target::{Facts, Steered, note_stopped, steered};
 use crate::model::settings::ControlSettings;
 use crate::model::workload::{DesiredStatus, Mode};
 use crate::model::{
-    Alert, Deferral, History, Plan, Recommendation, Replica, Slot, Snapshot, Step, Timestamp, Verdict, Workload,
+    Alert, Deferral, HeldBy, History, Plan, Recommendation, Replica, Slot, Snapshot, Step, Timestamp, Verdict, Workload,
 };
 use std::time::Duration;
 use victims::{Spare, Worth};
@@ -152,7 +152,7 @@ fn stopped(desired: &Workload, snapshot: &Snapshot, history: History) -> Plan {
         target: desired.bounds.clamp(desired.target),
         reason,
         stages: None,
-        held_by: None,
+        held_by: Some(HeldBy::Stopped),
         steps,
         deferred: Vec::new(),
         alerts: Vec::new(),

@@ -34,11 +34,16 @@ impl Controller {
         self.shared.store(move |store| store.decision(id)).await
     }
 
-    /// The newest decisions of a workload, newest first.
-    pub async fn decisions(&self, key: &WorkloadKey, limit: u32) -> Result<Vec<DecisionRecord>, ControlError> {
+    /// The newest decisions of a workload, those made by `until` where it is said, newest first.
+    pub async fn decisions(
+        &self,
+        key: &WorkloadKey,
+        until: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<DecisionRecord>, ControlError> {
         self.cell(key)?;
         let key = key.clone();
-        self.shared.store(move |store| store.decisions(&key, limit)).await
+        self.shared.store(move |store| store.decisions(&key, until, limit)).await
     }
 
     /// Whether Windlass can do its work.

@@ -66,6 +66,8 @@ pub struct Stages {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HeldBy {
+    /// The workload is wanted stopped.
+    Stopped,
     /// An operator forces another.
     Force,
     /// An operator paused scaling.

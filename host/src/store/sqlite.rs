@@ -298,13 +298,20 @@ impl Store for SqliteStore {
         row.map(|row| decision_of(row, OPERATION)).transpose()
     }
 
-    fn decisions(&self, key: &WorkloadKey, limit: u32) -> Result<Vec<DecisionRecord>, StoreError> {
+    fn decisions(
+        &self,
+        key: &WorkloadKey,
+        until: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<DecisionRecord>, StoreError> {
         const OPERATION: &str = "read the decisions";
         let connection = self.connection();
         let mut statement = connection
-            .prepare_cached("SELECT id, at, body FROM decisions WHERE key = ?1 ORDER BY id DESC LIMIT ?2")
+            .prepare_cached("SELECT id, at, body FROM decisions WHERE key = ?1 AND at <= ?2 ORDER BY id DESC LIMIT ?3")
             .map_err(failed(OPERATION))?;
-        let rows = statement.query_map(params![key.as_str(), limit], decision_of_row).map_err(failed(OPERATION))?;
+        let until = until.and_then(|until| i64::try_from(until.0).ok()).unwrap_or(i64::MAX);
+        let rows =
+            statement.query_map(params![key.as_str(), until, limit], decision_of_row).map_err(failed(OPERATION))?;
         rows.map(|row| decision_of(row.map_err(failed(OPERATION))?, OPERATION)).collect()
     }
 }
@@ -432,14 +439,21 @@ mod tests {
                 assert!(store.save_pass(key, 1, &History::default(), Some(&record)).unwrap().is_some());
             }
         }
-        let numbers = |limit| -> Vec<u64> {
-            store.decisions(&web.key, limit).unwrap().iter().map(|decision| decision.at.0).collect()
+        let made_by = |until: Option<u64>, limit| -> Vec<u64> {
+            store
+                .decisions(&web.key, until.map(Timestamp), limit)
+                .unwrap()
+                .iter()
+                .map(|decision| decision.at.0)
+                .collect()
         };
+        let numbers = |limit| made_by(None, limit);
         assert_eq!(numbers(10), [4, 3, 2]);
+        assert_eq!((made_by(Some(3), 1), made_by(Some(3), 10), made_by(Some(1), 10)), (vec![3], vec![3, 2], vec![]));
         assert_eq!(numbers(1), [4]);
         store.delete_workload(&web.key).unwrap();
         assert!(numbers(10).is_empty());
-        assert_eq!(store.decisions(&other.key, 10).unwrap().len(), 3);
+        assert_eq!(store.decisions(&other.key, None, 10).unwrap().len(), 3);
     }
 
     #[test]
@@ -454,9 +468,9 @@ mod tests {
         // Another workload's, or one that is gone, is nobody's.
         store.save_shadows(&other.key, &[], Some((id, &said))).unwrap();
         store.save_shadows(&web.key, &[], Some((id + 1, &said))).unwrap();
-        assert_eq!(store.decisions(&web.key, 10).unwrap()[0].body, json!({ "target": 2 }));
+        assert_eq!(store.decisions(&web.key, None, 10).unwrap()[0].body, json!({ "target": 2 }));
         store.save_shadows(&web.key, &[], Some((id, &said))).unwrap();
-        assert_eq!(store.decisions(&web.key, 10).unwrap()[0].body, json!({ "target": 2, "shadows": said }));
+        assert_eq!(store.decisions(&web.key, None, 10).unwrap()[0].body, json!({ "target": 2, "shadows": said }));
     }
 
     #[test]
