@@ -4,6 +4,7 @@
 
 use anyhow::{Context, ensure};
 use futures_util::future::join_all;
+use reqwest::header::HOST;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::net::TcpListener;
@@ -38,33 +39,24 @@ const IN_FLIGHT: usize = 600;
 /// The longest an answer may take.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// How HAProxy is told: as `examples/balancer` does, on these ports, with its own figures for Windlass to ask.
-const TEMPLATE: &str = "global
-    maxconn 2000
-    hard-stop-after 10s
-    stats socket SOCKET expose-fd listeners level admin
-defaults
-    mode http
-    timeout connect 1s
-    timeout client 10s
-    timeout server 5s
-    timeout queue 2s
-    retries 3
-    option redispatch
-frontend figures
-    bind 127.0.0.1:FIGURES
-    stats enable
-    stats uri /
-    stats scope crowd
-frontend crowd
-    bind 127.0.0.1:CROWD
-    default_backend service
-backend service
-    balance leastconn
-{% for target in targets %}
-    server s{{ target.slot }} {{ target.address }}
-{% endfor %}
-";
+/// How HAProxy is told: by the example's template, on a free port, with what this test needs beside it.
+const TEMPLATE: &str = include_str!("../../examples/balancer/haproxy.cfg.jinja");
+
+/// What stands in the example, and what stands there here: a port of our own, and figures for Windlass to ask.
+const CHANGES: [(&str, &str); 2] = [
+    (
+        "    maxconn 4096\n",
+        "    maxconn 4096\n    hard-stop-after 10s\n    stats socket SOCKET expose-fd listeners level admin\n",
+    ),
+    (
+        "frontend http\n    bind 127.0.0.1:8080\n",
+        "frontend figures\n    bind 127.0.0.1:FIGURES\n    stats enable\n    stats uri /\n    stats scope http\n\n\
+         frontend http\n    bind 127.0.0.1:CROWD\n",
+    ),
+];
+
+/// The host that the example's template sends to the workload `service`.
+const HOST_NAME: &str = "service.example";
 
 /// Starts HAProxy, or hands the sockets of the one that runs over to a new one.
 const RELOAD: &str = "#!/bin/sh
@@ -87,7 +79,12 @@ impl Balancer {
     fn prepare(folder: &Path) -> anyhow::Result<Self> {
         let [crowd, figures] = free_ports()?;
         let socket = folder.join("haproxy.sock").display().to_string();
-        let template = TEMPLATE.replace("SOCKET", &socket).replace("FIGURES", &figures).replace("CROWD", &crowd);
+        let mut template = TEMPLATE.to_owned();
+        for (from, to) in CHANGES {
+            ensure!(template.matches(from).count() == 1, "the example's template has another form: no `{from}`");
+            template = template.replace(from, to);
+        }
+        let template = template.replace("SOCKET", &socket).replace("FIGURES", &figures).replace("CROWD", &crowd);
         std::fs::write(folder.join("haproxy.jinja"), template)?;
         std::fs::write(folder.join("reload"), RELOAD.replace("PROGRAM", &haproxy()?))?;
         Ok(Self { folder: folder.to_owned(), crowd, figures })
@@ -188,7 +185,7 @@ async fn send_crowd(port: &str, began: Instant) -> Vec<Answer> {
         let (url, places, asked_at) = (url.clone(), Arc::clone(&places), at);
         requests.push(tokio::spawn(async move {
             let Ok(_place) = places.try_acquire() else { return Answer { asked_at, is_error: true } };
-            let answer = tokio::time::timeout(PATIENCE, client().get(&url).send()).await;
+            let answer = tokio::time::timeout(PATIENCE, client().get(&url).header(HOST, HOST_NAME).send()).await;
             Answer { asked_at, is_error: !matches!(answer, Ok(Ok(response)) if response.status().is_success()) }
         }));
         at += 1.0 / rate;
@@ -236,7 +233,7 @@ async fn crowd(windlass: &Windlass, balancer: &Balancer, name: &str, policy: Val
     });
     windlass.post("/start/container", body).await.ok();
     eventually("HAProxy to answer", Duration::from_secs(30), async || {
-        let answer = client().get(format!("http://127.0.0.1:{}/", balancer.crowd)).send().await;
+        let answer = client().get(format!("http://127.0.0.1:{}/", balancer.crowd)).header(HOST, HOST_NAME).send().await;
         match answer {
             Ok(answer) if answer.status().is_success() => Ok(()),
             other => Err(format!("{other:?}")),

@@ -63,11 +63,11 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn workload(name: &str, slots: u32) -> Workload {
-        let target = |slot| Target {
-            address: format!("127.0.0.1:{}", 9_000 + slot),
+        let target = |slot: u32, port: u16| Target {
+            address: format!("127.0.0.1:{}", if port == 80 { 9_000 + slot } else { 9_900 + slot }),
             host: "127.0.0.1".to_owned(),
             host_port: 9_000,
-            port: 80,
+            port,
             workload: name.to_owned(),
             image: "web:1".to_owned(),
             container: format!("{name}-{slot}"),
@@ -81,7 +81,7 @@ mod tests {
             name: name.to_owned(),
             image: "web:1".to_owned(),
             labels: BTreeMap::new(),
-            targets: (1..=slots).map(target).collect(),
+            targets: (1..=slots).flat_map(|slot| [target(slot, 80), target(slot, 9_090)]).collect(),
         }
     }
 
@@ -96,6 +96,7 @@ mod tests {
         let nginx = of(include_str!("../../../examples/balancer/nginx.conf.jinja")).expect("nginx's");
         let shop = "upstream shop {\n    server 127.0.0.1:9001;\n    server 127.0.0.1:9002;\n}\n";
         assert!(nginx.contains(shop), "{nginx}");
+        assert!(!haproxy.contains(":99") && !nginx.contains(":99"), "one port of a workload: {haproxy} {nginx}");
         // nginx takes no upstream without a server.
         assert!(!nginx.contains("upstream empty"), "{nginx}");
     }
