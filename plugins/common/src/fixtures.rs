@@ -3,6 +3,7 @@
 use crate::ScalingPolicy;
 use crate::bindings::exports::windlass::policy::scaling::Observation;
 use crate::bindings::windlass::policy::types::{HealthStatus, Limits, Phase, Replica, Sample, Series, Workload};
+use serde_json::Value;
 
 /// When everything happens, in milliseconds since 1970: 2026-01-01 00:00 UTC, a Thursday.
 pub const NOW: u64 = 1_767_225_600_000;
@@ -65,12 +66,59 @@ pub fn examples(page: &str) -> Vec<&str> {
     page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
 }
 
-/// Holds a page of documentation to the policy: its examples are accepted, and it names every setting of the schema.
+/// Holds a page of documentation to the policy: its examples are accepted, and it names every setting of the schema, with
+/// the default that the schema says and that holds.
 ///
 /// # Panics
 /// When not.
-pub fn check_page<P: ScalingPolicy>(page: &str) {
+pub fn check_page<P: ScalingPolicy<Config: std::fmt::Debug>>(page: &str) {
     hold_page(page, P::SCHEMA, |example| crate::parse::<P>(example).err());
+    let schema: Value = serde_json::from_str(P::SCHEMA).expect("the schema is JSON");
+    let taken = |config: &str| format!("{:?}", crate::parse::<P>(config).expect("a configuration"));
+    for example in examples(page) {
+        let mut said: Value = serde_json::from_str(example).expect("the example is JSON");
+        say_defaults(&schema, &mut said);
+        assert_eq!(taken(&said.to_string()), taken(example), "with its defaults said");
+    }
+    hold_defaults(page, &schema);
+}
+
+/// Says every default that a configuration leaves out.
+fn say_defaults(schema: &Value, config: &mut Value) {
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        if let (Some(default), Some(said)) = (property.get("default"), config.as_object_mut()) {
+            said.entry(name.clone()).or_insert(default.clone());
+        }
+        for inner in config[name.as_str()].as_array_mut().into_iter().flatten() {
+            say_defaults(&property["items"], inner);
+        }
+    }
+}
+
+/// The row of each setting tells its default: a cell of its own.
+fn hold_defaults(page: &str, schema: &Value) {
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        hold_defaults(page, &property["items"]);
+        let Some(default) = property.get("default") else { continue };
+        let told = match default {
+            Value::Number(number) if number.is_u64() => grouped(&number.to_string()),
+            Value::Array(items) if items.is_empty() => "none".to_owned(),
+            Value::String(text) => format!("`{text}`"),
+            Value::Array(_) => format!("`{default}`"),
+            other => other.to_string(),
+        };
+        let mut rows = page.lines().filter(|line| line.starts_with('|'));
+        let is_its = |row: &&str| row.split('|').nth(1).is_some_and(|cell| cell.contains(&format!("`{name}`")));
+        let row = rows.find(is_its).unwrap_or_else(|| panic!("the page has no row for `{name}`"));
+        assert!(row.split('|').any(|cell| cell.trim() == told), "the default of `{name}` is {told}: {row}");
+    }
+}
+
+/// 60000 → `60,000`.
+fn grouped(digits: &str) -> String {
+    let place = |index: usize| digits.len() - index;
+    let comma = |index: usize| if index > 0 && place(index) % 3 == 0 { "," } else { "" };
+    digits.chars().enumerate().map(|(index, digit)| format!("{}{digit}", comma(index))).collect()
 }
 
 /// [`check_page`] for a policy of any kind; `refuse` says what is wrong with a configuration.

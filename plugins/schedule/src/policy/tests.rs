@@ -54,6 +54,23 @@ fn schedules_bound_the_count_in_their_time_zone() {
 }
 
 #[test]
+fn where_schedules_overlap_the_highest_of_each_holds() {
+    let always = |name: &str, bounds: &str| {
+        format!(r#"{{"name": "{name}", "cron": "0 0 * * *", "duration-ms": 86400000, {bounds}}}"#)
+    };
+    let of = |entries: &[String]| format!(r#"{{"schedules": [{}]}}"#, entries.join(","));
+    let two = of(&[always("a", r#""min": 2, "max": 4"#), always("b", r#""min": 3, "max": 7"#)]);
+    for (current, wanted) in [(1, 3), (5, 5), (9, 7)] {
+        assert_eq!(asked(&two, "2026-01-07T12:00:00Z", current).replicas, wanted, "{current}");
+    }
+    let turned = of(&[always("b", r#""min": 3, "max": 7"#), always("a", r#""min": 2, "max": 4"#)]);
+    assert_eq!(asked(&turned, "2026-01-07T12:00:00Z", 9).replicas, 7);
+    // One that says no maximum takes none away.
+    let open = of(&[always("a", r#""max": 4"#), always("b", r#""min": 1"#)]);
+    assert_eq!(asked(&open, "2026-01-07T12:00:00Z", 9).replicas, 4);
+}
+
+#[test]
 fn it_says_which_holds_until_when_and_when_to_ask_again() {
     let told = asked(OFFICE, "2026-01-07T16:59:00Z", 1);
     assert_eq!(told.reason, "`office` until 2026-01-07 18:00 CET holds: at least 4; 1 are there");
@@ -76,7 +93,19 @@ fn clocks_that_are_put_forward_and_back_lose_nothing() {
     assert_eq!(asked(&spring, "2026-03-29T02:00:00Z", 1).replicas, 1);
     // 2:30 is there twice on 2026-10-25; an hour is an hour.
     assert_eq!(asked(&spring, "2026-10-25T00:30:00Z", 1).replicas, 5);
+    // The first of the two, 0:30 UTC, and not the other, 1:30 UTC.
+    assert_eq!(asked(&spring, "2026-10-25T01:29:59Z", 1).replicas, 5);
+    assert_eq!(asked(&spring, "2026-10-25T01:45:00Z", 1).replicas, 1);
     assert_eq!(asked(&spring, "2026-10-25T02:30:00Z", 1).replicas, 1);
+    // With the hour left open it comes in each of them.
+    let open = of("Europe/Berlin", "30 * * * *").replace("3600000", "600000");
+    for (time, wanted) in [("00:35", 5), ("00:45", 1), ("01:35", 5), ("01:45", 1), ("02:35", 5)] {
+        assert_eq!(asked(&open, &format!("2026-10-25T{time}:00Z"), 1).replicas, wanted, "{time}");
+    }
+    // An end in the hour that is not there comes when that is over, at 3:00, which is 1:00 UTC.
+    let until = of("Europe/Berlin", "0 1 * * *").replace(r#""duration-ms": 3600000"#, r#""until": "30 2 * * *""#);
+    assert_eq!(asked(&until, "2026-03-29T00:59:59Z", 1).replicas, 5);
+    assert_eq!(asked(&until, "2026-03-29T01:00:00Z", 1).replicas, 1);
     // Half an hour of offset.
     let india = of("Asia/Kolkata", "0 9 * * *");
     assert_eq!(asked(&india, "2026-01-07T03:29:59Z", 1).replicas, 1);
