@@ -73,6 +73,7 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
     shared.policy_tallies().count(&evaluation);
     warn_unavailable(&desired, &evaluation.verdict.health);
     warn_unavailable(&desired, &evaluation.verdict.scaling);
+    let mut fell = snapshot.fell_since(&cell.state().snapshot);
     show_first(shared, cell, &snapshot);
     let mut plan = decide(&desired, &snapshot, &evaluation.verdict, &history, &shared.settings, now);
     if !plan.steps.is_empty() {
@@ -114,6 +115,7 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
             Ok(after) => {
                 let ids = after.replicas.iter().map(|replica| &replica.id);
                 begun.extend(ids.filter(|id| snapshot.replica(id).is_none()).cloned());
+                fell |= after.fell_since(&snapshot);
                 snapshot = after;
             }
             Err(error) => tracing::warn!(workload = %cell.key, %error, "the look after the pass failed"),
@@ -126,7 +128,7 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
         // Where nobody says how replicas are, nobody keeps requests from them.
         begun.clear();
     }
-    publish(shared, cell, &plan, (snapshot, begun), &evaluation);
+    publish(shared, cell, &plan, (snapshot, begun, fell), &evaluation);
     let is_shadowed = !policies.shadows.is_empty();
     shadow::begin(shared, cell, is_shadowed, || Round {
         workload: desired.clone(),
@@ -261,15 +263,14 @@ fn publish(
     shared: &Shared,
     cell: &Cell,
     plan: &Plan,
-    (snapshot, begun): (Snapshot, BTreeSet<ContainerId>),
+    (snapshot, begun, fell): (Snapshot, BTreeSet<ContainerId>, bool),
     evaluation: &Evaluation,
 ) {
     cell.probes.keep_only(snapshot.replicas.iter().map(|replica| &replica.id));
     cell.ahead.keep_only(snapshot.replicas.iter().map(|replica| &replica.id));
     let mut state = cell.state();
-    let (was_up, is_up) = (state.snapshot.is_up(), snapshot.is_up());
-    let changed = state.last_pass.is_none() || was_up != is_up;
-    if was_up && !is_up {
+    let changed = state.last_pass.is_none() || fell || state.snapshot.is_up() != snapshot.is_up();
+    if fell {
         state.fell = Some(snapshot.at);
     }
     state.workload.target = plan.target;

@@ -58,8 +58,18 @@ impl Snapshot {
     /// Whether it serves: a replica that counts runs, and the health policy says that it is well. One of which nothing was
     /// said yet has only just begun.
     pub fn is_up(&self) -> bool {
+        self.serving().next().is_some()
+    }
+
+    fn serving(&self) -> impl Iterator<Item = &Replica> {
         let is_well = |id| matches!(self.health_of(id), HealthStatus::Healthy | HealthStatus::Degraded);
-        self.counted().any(|replica| replica.is_alive() && is_well(&replica.id))
+        self.counted().filter(move |replica| replica.is_alive() && is_well(&replica.id))
+    }
+
+    /// Whether it served before, and does no more in any process that did: it is down, or was between the two looks.
+    pub fn fell_since(&self, before: &Self) -> bool {
+        let goes_on = |was: &Replica| self.serving().any(|is| is.id == was.id && is.started_at == was.started_at);
+        before.is_up() && !before.serving().any(goes_on)
     }
 
     /// The replica with this identifier.
@@ -70,5 +80,37 @@ impl Snapshot {
     /// What was last known of a replica's health.
     pub fn health_of(&self, id: &ContainerId) -> HealthStatus {
         self.health.get(id).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::fixtures::{exited, running, workload};
+
+    #[test]
+    fn a_fall_is_seen_also_where_it_is_over() {
+        let db = workload("db", 1, 3);
+        let seen = |replicas: Vec<Replica>| {
+            let health = replicas.iter().map(|replica| (replica.id.clone(), HealthStatus::Healthy)).collect();
+            Snapshot { replicas, health, ..Snapshot::default() }
+        };
+        let (one, other) = (running(&db, 1, 1_000), running(&db, 2, 1_000));
+        let restarted = Replica { started_at: Some(Timestamp(2_000)), ..one.clone() };
+        let before = seen(vec![one.clone(), other.clone()]);
+        for (after, fell) in [
+            (vec![one.clone(), other.clone()], false),
+            (vec![restarted.clone(), other.clone()], false),
+            (vec![restarted.clone()], true),
+            (vec![running(&db, 3, 2_000)], true),
+            (vec![exited(one.clone(), 0)], true),
+            (vec![], true),
+        ] {
+            assert_eq!(seen(after.clone()).fell_since(&before), fell, "{after:?}");
+        }
+        assert!(!seen(vec![restarted]).fell_since(&seen(vec![])), "what was not up did not fall");
+        let starting =
+            Snapshot { health: BTreeMap::from([(one.id.clone(), HealthStatus::Starting)]), ..seen(vec![one]) };
+        assert!(starting.fell_since(&before) && !before.fell_since(&starting));
     }
 }
