@@ -3,7 +3,7 @@
 use crate::ScalingPolicy;
 use crate::bindings::exports::windlass::policy::scaling::Observation;
 use crate::bindings::windlass::policy::types::{HealthStatus, Limits, Phase, Replica, Sample, Series, Workload};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// When everything happens, in milliseconds since 1970: 2026-01-01 00:00 UTC, a Thursday.
 pub const NOW: u64 = 1_767_225_600_000;
@@ -77,20 +77,23 @@ pub fn check_page<P: ScalingPolicy<Config: std::fmt::Debug>>(page: &str) {
     let taken = |config: &str| format!("{:?}", crate::parse::<P>(config).expect("a configuration"));
     for example in examples(page) {
         let mut said: Value = serde_json::from_str(example).expect("the example is JSON");
-        say_defaults(&schema, &mut said);
-        assert_eq!(taken(&said.to_string()), taken(example), "with its defaults said");
+        let mut unsaid = said.clone();
+        defaults(&schema, &mut said, |config, name, default| drop(config.insert(name.to_owned(), default.clone())));
+        defaults(&schema, &mut unsaid, |config, name, _| drop(config.remove(name)));
+        assert_eq!(taken(&said.to_string()), taken(&unsaid.to_string()), "with and without its defaults");
     }
     hold_defaults(page, &schema);
 }
 
-/// Says every default that a configuration leaves out.
-fn say_defaults(schema: &Value, config: &mut Value) {
+/// Changes each setting of a configuration that has a default.
+fn defaults(schema: &Value, config: &mut Value, change: fn(&mut Map<String, Value>, &str, &Value)) {
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-        if let (Some(default), Some(said)) = (property.get("default"), config.as_object_mut()) {
-            said.entry(name.clone()).or_insert(default.clone());
+        let Some(config) = config.as_object_mut() else { continue };
+        if let Some(default) = property.get("default") {
+            change(config, name, default);
         }
-        for inner in config[name.as_str()].as_array_mut().into_iter().flatten() {
-            say_defaults(&property["items"], inner);
+        for inner in config.get_mut(name).and_then(Value::as_array_mut).into_iter().flatten() {
+            defaults(&property["items"], inner, change);
         }
     }
 }
