@@ -57,6 +57,10 @@ const STORIES: [Story; 17] = [
                 "plugins/target-tracking/src/policy/tests.rs",
                 "what_is_not_ready_is_no_load_on_the_way_up_and_stays_on_the_way_down",
             ),
+            (
+                "plugins/step/src/policy.rs",
+                "what_is_not_ready_is_no_load_so_a_deploy_that_crashes_is_not_scaled_on_and_on",
+            ),
             ("tests/tests/simulate.rs", "a_deploy_that_crashes"),
             ("host/src/control/smooth/tests.rs", "a_jump_is_spread_by_the_rate_that_allows_most"),
         ],
@@ -128,7 +132,10 @@ const STORIES: [Story; 17] = [
         seen: "what the Horizontal Pod Autoscaler seeds its window against",
         fault: "a restart of the host within the window of a drop",
         defence: "proposals and steps are stored; what was just adopted begins with the count it has",
-        tests: &[("tests/tests/guardrails.rs", "a_drop_waits_for_its_window_which_a_restart_does_not_shorten")],
+        tests: &[
+            ("tests/tests/guardrails.rs", "a_drop_waits_for_its_window_which_a_restart_does_not_shorten"),
+            ("tests/tests/guardrails.rs", "rates_and_cooldowns_go_on_over_a_restart"),
+        ],
     },
     Story {
         told: "Two evaluations at once each took the step, or a burst of requests woke a service many times over.",
@@ -154,9 +161,10 @@ const STORIES: [Story; 17] = [
     Story {
         told: "One slow plugin or source held up the evaluation of everything else.",
         seen: "KEDA #7574",
-        fault: "a policy that never ends beside others",
-        defence: "each call has a time, fuel and memory; one policy has half of the places at most; over time is no answer",
+        fault: "a policy that never ends beside others; a source that takes each connection and answers none",
+        defence: "each call has a time, fuel and memory; one policy or source has half of the places at most; over time is no answer",
         tests: &[
+            ("host/src/control/metrics/places.rs", "a_source_that_does_not_answer_leaves_places_to_the_others"),
             ("tests/tests/hostile.rs", "a_spinning_policy_delays_no_other_and_a_call_waits_a_second_for_a_place"),
             ("tests/tests/hostile.rs", "each_limit_bites_where_it_says_and_not_above"),
         ],

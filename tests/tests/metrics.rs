@@ -1,12 +1,13 @@
 //! Metrics of a workload on a real engine: asked for, pushed, shown to policies, kept; and what becomes of errors.
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use windlass_tests::harness::{Site, Windlass, start_body};
+use windlass_tests::harness::{Site, Windlass, binary, start_body};
 use windlass_tests::hostile;
 use windlass_tests::images::Fixture;
 use windlass_tests::wait::eventually;
@@ -96,6 +97,21 @@ async fn what_is_measured_steers_the_count_and_an_error_is_never_a_zero() -> any
     let windlass = site.start().await?;
     assert_eq!(value(&windlass, image, "queue").await, 120.0);
     assert_eq!(steered(&windlass, image).await.0, 3);
+
+    // What was recorded is the trace of a simulation as it is answered.
+    let newest = metric(&windlass, image, "queue").await["samples"][0]["at"].as_u64().context("a time")?;
+    let before = newest - 60_000;
+    windlass.post(&path, json!({"samples": [{"name": "queue", "value": 40, "at": before}]})).await.ok();
+    let recorded = site.folder().join("recorded.json");
+    std::fs::write(&recorded, windlass.get(&path).await.ok().to_string())?;
+    let config = r#"{"metric": "queue", "divide-by": 40}"#;
+    let mut simulate = std::process::Command::new(binary()?);
+    simulate.args(["simulate", "--json", "--policy", "pass-through", "--config", config, "--trace"]).arg(&recorded);
+    let told: Value = serde_json::from_slice(&simulate.output()?.stdout)?;
+    let points = told["runs"][0]["points"].as_array().context("points")?;
+    let of = |name: &str| points.iter().map(|point| point[name].as_f64()).collect::<Option<Vec<_>>>();
+    assert_eq!(of("load"), Some(vec![40.0, 40.0, 40.0, 40.0, 120.0]), "{told}");
+    assert_eq!(of("wanted"), Some(vec![1.0, 1.0, 1.0, 1.0, 3.0]), "{told}");
 
     // A source that is not there is no reason to shrink.
     let unused = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;

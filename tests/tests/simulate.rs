@@ -370,6 +370,29 @@ fn what_is_said_of_a_trace_is_no_word_about_a_scenario() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Those of a workload decide together, as on a host: it grows if any wants more, and shrinks if all want less.
+#[test]
+fn a_workload_brings_its_policies() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let workload = folder.path().join("workload.json").display().to_string();
+    let by = |target: u32| {
+        let metrics = serde_json::json!([{"name": "requests", "target": target, "kind": "total"}]);
+        serde_json::json!({"name": "target-tracking", "config": {"metrics": metrics}})
+    };
+    let file = trace("flash-crowd.csv").display().to_string();
+    let most = |policies: Vec<Value>| -> anyhow::Result<(String, u64)> {
+        std::fs::write(&workload, serde_json::json!({"scaling_policy": policies}).to_string())?;
+        let told: Value = serde_json::from_str(&told(&["--json", "--workload", &workload, "--trace", &file])?)?;
+        let run = &told["runs"][0];
+        let name = run["policy"].as_str().context("a name")?.to_owned();
+        Ok((name, run["measures"]["most"].as_u64().context("a count")?))
+    };
+    let (few, many, both) = (most(vec![by(160)])?, most(vec![by(80)])?, most(vec![by(160), by(80)])?);
+    assert!(few.1 < many.1 && both.1 == many.1, "{few:?} {many:?} {both:?}");
+    assert_ne!(both.0, many.0, "it is told that there are two");
+    Ok(())
+}
+
 /// A policy that goes by what no model tells, or by a metric that is not there, is no policy that wants nothing.
 #[test]
 fn what_had_no_value_is_told_and_is_never_a_zero() -> anyhow::Result<()> {
