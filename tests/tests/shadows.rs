@@ -103,10 +103,15 @@ async fn a_shadow_is_asked_and_counted_and_its_memory_is_its_own() -> anyhow::Re
         let difference = &first.differences[0];
         // It saw what the acting one saw, before that acted.
         assert_eq!(difference.shadow["reason"], "asked 1 times about 1 replicas");
-        let decisions = controller.decisions(&key, None, 10).await?;
-        let recorded = decisions.iter().find(|decision| Some(decision.id) == difference.decision);
-        let beside = &recorded.expect("the decision is recorded").body["shadows"][0];
-        assert_eq!((&beside["policy"]["name"], &beside["answer"]), (&"shadow".into(), &difference.shadow));
+        // Recorded beside the decision a moment after it is counted.
+        eventually("what it said to stand beside the decision", LIMIT, async || {
+            let decisions = controller.decisions(&key, None, 10).await.map_err(|error| error.to_string())?;
+            let recorded = decisions.iter().find(|decision| Some(decision.id) == difference.decision);
+            let beside = &recorded.ok_or("the decision is not recorded")?.body["shadows"][0];
+            let said = (beside["policy"]["name"].as_str(), &beside["answer"]);
+            if said == (Some("shadow"), &difference.shadow) { Ok(()) } else { Err(format!("{beside}")) }
+        })
+        .await;
         // The replicas are what the acting one says.
         assert_eq!(controller.view(&key).map(|view| view.replicas.len()), Some(2));
         controller.shut_down().await;
