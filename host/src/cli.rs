@@ -4,6 +4,7 @@
 //! limits.
 
 mod bench;
+mod check;
 pub mod compile_policy;
 pub mod config;
 mod desk;

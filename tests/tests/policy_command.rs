@@ -288,6 +288,18 @@ fn check_tells_the_limits_a_trial_call_came_near() -> anyhow::Result<()> {
     let greedy = told(&hostile::grows(40 * 16).build())?;
     let near = greedy.lines().find(|line| line.starts_with("near:")).context("a line")?;
     assert!(near.contains("bytes of linear memory: ") && near.contains(" of 67108864"), "{greedy}");
+    // What nobody counts is tried with half of it: 256 KiB of stack, 512 KiB for the host, 500 handles, 32 KiB of chance.
+    for (component, why) in [
+        (hostile::recurses(7_000), "trap: it ran out of its stack of 262144 bytes"),
+        (hostile::holds_handles(600), "memory: it held more than 500 resource handles at once"),
+        (hostile::draws_random(40), "memory: it asked for more than 32768 random bytes"),
+    ] {
+        let told = told(&component.build())?;
+        let failed = format!(
+            "\nnear:     no limit\n          with half of its stack, host-call bytes, handles and random bytes it failed: {why}"
+        );
+        assert!(told.contains("it said ") && told.contains(&failed), "{told}");
+    }
     // One that says whom to spare is asked that, too.
     assert!(!calm.contains("spares:"), "{calm}");
     let spares = told(&hostile::protects(Some(0)).build())?;

@@ -47,7 +47,19 @@ impl Desk {
     /// # Errors
     /// When the settings are wrong, or it is no policy.
     pub(super) async fn load(&self, file: &Path) -> anyhow::Result<(PolicyComponent, Option<Language>)> {
-        let limits = PolicyLimits { concurrent_calls: 1, ..self.limits()? };
+        self.load_within(file, self.limits()?).await
+    }
+
+    /// As [`Desk::load`], within other limits.
+    ///
+    /// # Errors
+    /// When it is no policy.
+    pub(super) async fn load_within(
+        &self,
+        file: &Path,
+        limits: PolicyLimits,
+    ) -> anyhow::Result<(PolicyComponent, Option<Language>)> {
+        let limits = PolicyLimits { concurrent_calls: 1, ..limits };
         let bytes = read_component(file, &limits)?;
         let engine = Arc::new(reaching(PolicyEngine::without_pool(limits)?)?);
         let loaded = PolicyComponent::load(&engine, &Compiler::this_program(), None, Arc::clone(&bytes)).await;

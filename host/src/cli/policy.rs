@@ -1,14 +1,14 @@
 //! `windlass policy new`, `check`, `run`, `wrap` and `wit`: a policy on an author's desk, with no server and no
 //! container engine, under the limits it will have in production.
 
-use super::desk::{Desk, likely, now};
+use super::desk::Desk;
 use super::new;
 use super::remote::{self, RemoteCommand, Server};
-use super::{bench, replay, trial};
-use crate::model::facts::{HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation};
-use crate::model::{FailureKind, PolicyFailure, PolicyKind};
+use super::{bench, check, replay};
+use crate::model::PolicyKind;
+use crate::model::facts::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
 use crate::policy::component::{Called, PolicyComponent};
-use crate::policy::language::{self, Language};
+use crate::policy::language::Language;
 use crate::policy::store::CallLog;
 use crate::policy::{contract, wrap};
 use anyhow::{Context, anyhow, bail};
@@ -98,7 +98,7 @@ pub enum PolicyCommand {
 pub async fn run(command: PolicyCommand) -> ExitCode {
     let done = match &command {
         PolicyCommand::New { name, lang } => new::write(*lang, name, Path::new("")),
-        PolicyCommand::Check { file, config, desk } => check(file, config.as_deref(), desk).await,
+        PolicyCommand::Check { file, config, desk } => check::check(file, config.as_deref(), desk).await,
         PolicyCommand::Run { file, decision: Some(decision), server, desk, .. } => {
             replay::replay(file, decision, server, desk).await
         }
@@ -141,130 +141,6 @@ fn wrapped(module: &Path, output: &Path) -> anyhow::Result<String> {
     let component = wrap::wrap(&bytes).with_context(|| format!("nothing was made of `{}`", module.display()))?;
     std::fs::write(output, &component).with_context(|| format!("cannot write `{}`", output.display()))?;
     Ok(format!("{}: {} bytes\n", output.display(), component.len()))
-}
-
-/// What `check` prints.
-async fn check(file: &Path, config: Option<&str>, desk: &Desk) -> anyhow::Result<String> {
-    let (policy, language) = desk.load(file).await?;
-    let description = policy.description();
-    let mut lines = vec![
-        format!("{} {}: {}", description.name, description.version, description.summary),
-        format!("kind:     {} (world `{}`)", policy.kind(), policy.kind().world()),
-        format!("digest:   {}", policy.identity().digest),
-        format!("size:     {} bytes", policy.size_bytes()),
-        format!("language: {}", language.map_or_else(|| "it does not say".to_owned(), |language| language.to_string())),
-        format!("imports:  {}", list(policy.imports())),
-        format!("exports:  {}", list(policy.exports())),
-    ];
-    if !policy.identity().replayable {
-        lines.push("replay:   not possible: it may ask the network while it decides".to_owned());
-    }
-    let schema: serde_json::Value = serde_json::from_str(&description.config_schema)?;
-    lines.push(format!("config:   {}", serde_json::to_string_pretty(&schema)?.replace('\n', "\n          ")));
-    let needs = match configured(&policy, config.unwrap_or("{}")).await {
-        Ok(needs) => needs,
-        Err(error) if config.is_none() && error.downcast_ref().is_none_or(is_refusal) => {
-            lines.push(format!("trial:    none, for it does not accept `{{}}`: {error:#}; say a `--config`"));
-            lines.push(String::new());
-            return Ok(lines.join("\n"));
-        }
-        Err(error) => {
-            let hint = error.downcast_ref().and_then(|failure| language::hint_for_call(language, failure));
-            return Err(anyhow!("the configuration is refused: {error:#}{}", likely(language, hint)));
-        }
-    };
-    if let Some(config) = config {
-        let needs: Vec<String> = needs.iter().map(|need| format!("{} over {} ms", need.name, need.window)).collect();
-        lines.push(format!("accepted: {config}"));
-        lines.push(format!("metrics:  {}", list(&needs)));
-    }
-    lines.push(tried(&policy, language, config.unwrap_or("{}"), &needs).await);
-    lines.push(String::new());
-    Ok(lines.join("\n"))
-}
-
-/// What a policy needs under a configuration, which its schema and it itself accept.
-async fn configured(policy: &PolicyComponent, config: &str) -> anyhow::Result<Vec<MetricRequest>> {
-    let problems = policy.schema_problems(config).await;
-    if !problems.is_empty() {
-        let problems =
-            problems.iter().map(|(place, why)| if place.is_empty() { why.clone() } else { format!("{place}: {why}") });
-        bail!("by its schema: {}", problems.collect::<Vec<_>>().join("; "));
-    }
-    take(policy.configure(config, now()).await)
-}
-
-/// Whether a policy failed on purpose: that is no mistake of its author.
-fn is_refusal(failure: &PolicyFailure) -> bool {
-    failure.kind == FailureKind::Refused
-}
-
-/// What became of a call that shows 10 replicas, and the limits it came near.
-async fn tried(
-    policy: &PolicyComponent,
-    language: Option<language::Language>,
-    config: &str,
-    needs: &[MetricRequest],
-) -> String {
-    let limits = policy.limits();
-    let mut used = Vec::new();
-    let mut spares = None;
-    let (said, log, usage) = match policy.kind() {
-        PolicyKind::Scaling => {
-            let shown = trial::scaling(10, needs, now());
-            let Called { answer, log, usage } = policy.decide(config, &shown).await;
-            spares = policy.protected(config, &shown).await.map(|called| called.answer);
-            let said = answer.map(|decision| {
-                used.push(("a reason of bytes", decision.reason.len() as u64, limits.reason_bytes));
-                used.push(("memory handed back, in bytes", decision.memory.len() as u64, limits.returned_memory_bytes));
-                format!("{} replicas, `{}`", decision.replicas, decision.reason)
-            });
-            (said, log, usage)
-        }
-        PolicyKind::Health => {
-            let Called { answer, log, usage } = policy.evaluate(config, &trial::health(10, now())).await;
-            let said = answer.map(|report| {
-                let longest = report.assessments.iter().map(|one| one.reason.len() as u64).max().unwrap_or_default();
-                used.push(("a reason of bytes", longest, limits.reason_bytes));
-                used.push(("memory handed back, in bytes", report.memory.len() as u64, limits.returned_memory_bytes));
-                format!("{} assessments", report.assessments.len())
-            });
-            (said, log, usage)
-        }
-    };
-    let time = u64::try_from(usage.time.as_micros()).unwrap_or(u64::MAX);
-    let limit = u64::try_from(policy.decision_time().as_micros()).unwrap_or(u64::MAX);
-    used.push(("microseconds", time, limit));
-    used.push(("bytes of linear memory", usage.memory_bytes, limits.memory_bytes));
-    used.push(("elements of a table", u64::from(usage.table_elements), u64::from(limits.table_elements)));
-    used.push(("log lines", log.lines.len() as u64 + log.dropped_lines, u64::from(limits.log_lines)));
-    used.push(("bytes of output", log.output.len() as u64 + log.dropped_output_bytes, limits.output_bytes));
-    let mut text = match said {
-        Ok(said) => format!("trial:    shown 10 replicas it said {said}"),
-        Err(failure) => {
-            let hint = language::hint_for_call(language, &failure);
-            format!("trial:    shown 10 replicas it gave no answer: {failure}{}", likely(language, hint))
-        }
-    };
-    match spares {
-        None => {}
-        Some(Ok(spared)) => {
-            text.push_str(&format!("\nspares:   {} of the 10 where there are to be fewer", spared.len()));
-        }
-        Some(Err(failure)) => {
-            let hint = language::hint_for_call(language, &failure);
-            text.push_str(&format!(
-                "\nspares:   asked whom to spare it gave no answer: {failure}{}",
-                likely(language, hint)
-            ));
-        }
-    }
-    text.push_str(&format!("\nused:     {time} microseconds, {} bytes of linear memory", usage.memory_bytes));
-    // Near is half of it: another day has twice the replicas, or a slower machine.
-    let near = used.iter().filter(|(_, used, limit)| used.saturating_mul(2) >= *limit && *used > 0);
-    let near: Vec<String> = near.map(|(what, used, limit)| format!("{what}: {used} of {limit}")).collect();
-    text.push_str(&format!("\nnear:     {}", if near.is_empty() { "no limit".to_owned() } else { near.join("; ") }));
-    text
 }
 
 /// What `run` prints.
@@ -338,8 +214,4 @@ pub(super) fn take<T>(called: Called<T>) -> anyhow::Result<T> {
 
 pub(super) fn print(answer: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(answer)? + "\n")
-}
-
-fn list(names: &[String]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
