@@ -25,6 +25,7 @@ pub mod server;
 pub mod start;
 pub mod status;
 pub mod stop_hook;
+mod unread;
 pub mod views;
 mod workloads;
 

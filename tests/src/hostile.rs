@@ -26,6 +26,10 @@ pub enum Expect {
     Scaling(FailureKind, &'static str),
     /// It loads as a health policy whose evaluation, shown replicas `a` and `b`, fails like this.
     Health(FailureKind, &'static str),
+    /// It loads as a scaling policy which fails like this when it is asked to check `{}`.
+    Configure(FailureKind, &'static str),
+    /// It loads as a scaling policy, decides for one replica, and fails like this when it is asked whom to spare.
+    Protect(FailureKind, &'static str),
     /// It loads as a scaling policy and decides for one replica: what it did besides is held harmless.
     Harmless,
 }
@@ -626,12 +630,12 @@ pub fn padded(component: &[u8], bytes: u32) -> Vec<u8> {
 
 /// Traps when it is asked to check a configuration.
 pub fn traps_configuring() -> Stub {
-    Stub { configure: "(unreachable)".to_owned(), ..Stub::new(Kind::Scaling) }
+    configures_by("(unreachable)")
 }
 
-/// Never ends when it is asked to check a configuration.
-pub fn configures_for_ever() -> Stub {
-    Stub { configure: "(loop $for_ever (br $for_ever)) (i32.const 192)".to_owned(), ..Stub::new(Kind::Scaling) }
+/// Runs this when it is asked to check a configuration: it leaves the address of its answer.
+fn configures_by(instructions: &str) -> Stub {
+    Stub { configure: instructions.to_owned(), ..Stub::new(Kind::Scaling) }
 }
 
 /// Asks to be shown so many metrics, all in the same bytes.
@@ -679,7 +683,7 @@ fn doubling_schema() -> String {
 
 /// Every hostile component that the host's default limits must hold harmless.
 pub fn all() -> Vec<Hostile> {
-    use Expect::{Harmless, Health, NotLoaded, Scaling};
+    use Expect::{Configure, Harmless, Health, NotLoaded, Protect, Scaling};
     use FailureKind::{InsufficientData, Memory, Output, Refused, Time, Trap};
     let scaling = || Stub::new(Kind::Scaling);
     let health = || Stub::new(Kind::Health);
@@ -694,6 +698,17 @@ pub fn all() -> Vec<Hostile> {
     vec![
         // Time
         component("endless-loop", scaling().first(endless), Scaling(Time, "it ran longer than 250 ms")),
+        component("endless-configure", configures_by(&format!("{endless} (i32.const 192)")), Configure(Time, "it ran longer than 1000 ms")),
+        component("endless-protected", protects_by(&format!("{endless} (i32.const 304)")), Protect(Time, "it ran longer than 250 ms")),
+        component("traps-configuring", traps_configuring(), Configure(Trap, "code marked unreachable")),
+        component("traps-protecting", protects_by("(unreachable)"), Protect(Trap, "code marked unreachable")),
+        component("requires-millions", requires_many(1_000_000), Configure(Output, "more than 1048576 bytes in one call")),
+        component(
+            "protects-millions",
+            protects_by("(i32.store (i32.const 304) (i32.const 0)) (i32.store (i32.const 308) (i32.const 4096))
+                (i32.store (i32.const 312) (i32.const 2000000)) (i32.const 304)"),
+            Protect(Output, "more than 1048576 bytes in one call"),
+        ),
         component("endless-evaluation", health().first(endless), Health(Time, "it ran longer than 250 ms")),
         component(
             "endless-start",

@@ -109,6 +109,15 @@ async fn hold_all_harmless(engine: Arc<PolicyEngine>) {
                 failed(name, policy.evaluate("{}", &health_observation()).await.answer, kind, part);
                 assert_eq!(policy.failures().get(kind), 1, "{name}");
             }
+            (Expect::Configure(kind, part), Ok(policy)) => {
+                failed(name, policy.configure("{}", NOW).await.answer, kind, part);
+            }
+            (Expect::Protect(kind, part), Ok(policy)) => {
+                let decision = policy.decide("{}", &scaling_observation()).await.answer.expect(name);
+                assert_eq!(decision.replicas, 1, "{name}");
+                let spared = policy.protected("{}", &scaling_observation()).await.expect(name);
+                failed(name, spared.answer, kind, part);
+            }
             (Expect::Harmless, Ok(policy)) => {
                 let decision = policy.decide("{}", &scaling_observation()).await.answer.expect(name);
                 assert_eq!(decision.replicas, 1, "{name}");
@@ -131,29 +140,6 @@ async fn every_hostile_component_is_held_harmless() {
 async fn every_hostile_component_is_held_harmless_without_a_pool_and_on_one_thread() {
     let engine = PolicyEngine::without_pool(PolicyLimits::default()).expect("an engine");
     hold_all_harmless(Arc::new(engine)).await;
-}
-
-#[tokio::test]
-async fn no_export_may_run_for_ever_or_answer_with_millions() {
-    let limits = PolicyLimits::default;
-    let configured = async |stub: Stub| {
-        let policy = load(limits(), stub.build()).await.expect("it loads");
-        policy.configure("{}", NOW).await.answer
-    };
-    let millions = "more than 1048576 bytes in one call";
-    failed("endless-configure", configured(hostile::configures_for_ever()).await, FailureKind::Time, "it ran longer");
-    failed("requires-millions", configured(hostile::requires_many(1_000_000)).await, FailureKind::Output, millions);
-    let protected = async |instructions: &str| {
-        let policy = load(limits(), hostile::protects_by(instructions).build()).await.expect("it loads");
-        assert_eq!(policy.decide("{}", &scaling_observation()).await.answer.map(|it| it.replicas), Ok(1));
-        policy.protected("{}", &scaling_observation()).await.expect("it has it").answer
-    };
-    let endless = protected("(loop $for_ever (br $for_ever)) (i32.const 304)").await;
-    failed("endless-protected", endless, FailureKind::Time, "it ran longer than 250 ms");
-    let many = "(i32.store (i32.const 304) (i32.const 0)) (i32.store (i32.const 308) (i32.const 4096))
-        (i32.store (i32.const 312) (i32.const 2000000)) (i32.const 304)";
-    failed("protects-millions", protected(many).await, FailureKind::Output, millions);
-    failed("traps-protecting", protected("(unreachable)").await, FailureKind::Trap, "code marked unreachable");
 }
 
 /// The same component passes under a limit raised, so it is that limit which bit.
@@ -380,9 +366,7 @@ async fn code_compiled_elsewhere_is_refused_and_an_altered_entry_is_compiled_ane
 }
 
 #[tokio::test]
-async fn describing_and_configuring_are_bounded_in_time() {
-    let traps = load(PolicyLimits::default(), hostile::traps_configuring().build()).await.expect("it loads");
-    failed("traps", traps.configure("{}", Timestamp(1)).await.answer, FailureKind::Trap, "code marked unreachable");
+async fn describing_is_bounded_in_time() {
     let slow = hostile::begins_slowly(300_000_000).build();
     let low = PolicyLimits { manifest_time: Duration::from_millis(20), ..PolicyLimits::default() };
     let refused = load(low, slow.clone()).await.expect_err("refused").to_string();

@@ -21,6 +21,7 @@ use windlass::policy::Policies;
 use windlass::policy::compile::Compiler;
 use windlass::policy::component::PolicyComponent;
 use windlass::policy::engine::PolicyEngine;
+use windlass::policy::registry::MIN_MAX;
 use windlass::policy::{HealthPolicy, ScalingPolicy};
 use windlass::runtime::sim::SimRuntime;
 use windlass::store::sqlite::SqliteStore;
@@ -146,7 +147,7 @@ async fn a_serving_host_holds_every_hostile_policy_harmless() {
         let (which, kind) = match hostile.expect {
             Expect::Scaling(kind, _) => ("scaling", kind),
             Expect::Health(kind, _) => ("health", kind),
-            Expect::NotLoaded(_) | Expect::Harmless => continue,
+            Expect::NotLoaded(_) | Expect::Configure(..) | Expect::Protect(..) | Expect::Harmless => continue,
         };
         let load = PolicyComponent::load(&engine, &compiler, None, Arc::from(hostile.bytes));
         let policy = Arc::new(load.await.expect(hostile.name));
@@ -191,17 +192,25 @@ async fn push_all(windlass: &Windlass, image: &str) -> (usize, usize) {
                 refused += 1;
                 continue;
             }
-            Expect::Scaling(..) | Expect::Harmless => "scaling_policy",
+            Expect::Scaling(..) | Expect::Configure(..) | Expect::Protect(..) | Expect::Harmless => "scaling_policy",
             Expect::Health(..) => "health_policy",
         };
         assert_eq!(pushed.status, 200, "{}: {pushed}", hostile.name);
         let policy = format!("/images/{image}/policy");
-        let shown = windlass.put(&policy, json!({which: {"name": "hostile"}})).await.ok();
-        assert_eq!(shown["observed"]["running"], 2, "{}: the replicas run on: {shown}", hostile.name);
-        windlass.put(&policy, json!({which: null})).await.ok();
+        let chosen = windlass.put(&policy, json!({which: {"name": "hostile"}})).await;
+        if let Expect::Configure(_, part) = hostile.expect {
+            assert_eq!(chosen.status, 422, "{}: {chosen}", hostile.name);
+            assert!(chosen.to_string().contains(part), "{}: {chosen}", hostile.name);
+        } else {
+            let shown = chosen.ok();
+            assert_eq!(shown["observed"]["running"], 2, "{}: the replicas run on: {shown}", hostile.name);
+            windlass.put(&policy, json!({which: null})).await.ok();
+        }
         windlass.delete("/policies/hostile").await.ok();
         asked += 1;
     }
+    let large = windlass.put_component("/policies/hostile", hostile::padded(MIN_MAX, 100 << 20)).await;
+    assert_eq!(large.status, 413, "{large}");
     (refused, asked)
 }
 

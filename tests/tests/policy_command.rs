@@ -130,8 +130,13 @@ fn check_tries_a_configuration() -> anyhow::Result<()> {
     // One that demands a configuration is no mistake; one that cannot look at any is.
     let told = policy(&["check", step.path()], "")?.ok();
     assert!(told.contains("trial:    none, for it does not accept `{}`: by its schema: "), "{told}");
-    let trap = policy(&["check", File::of(&hostile::traps_configuring().build())?.path()], "")?.refused();
+    // A mistake that is likely in the language it was written in: here its runtime is told by what lies beside the code.
+    let mut in_python = hostile::padded(&hostile::traps_configuring().build(), 11);
+    let at = in_python.len() - 11;
+    in_python[at..].copy_from_slice(b"libpython3.");
+    let trap = policy(&["check", File::of(&in_python)?.path()], "")?.refused();
     assert!(trap.starts_with("error: the configuration is refused: trap: "), "{trap}");
+    assert!(trap.contains("\n  likely, in Python: an exception ends the call, but for `Err`"), "{trap}");
     Ok(())
 }
 
@@ -250,6 +255,16 @@ fn every_hostile_component_ends_in_a_sentence() -> anyhow::Result<()> {
                 let refused = run(&hostile.bytes, "{}", &health)?.refused();
                 let sentence = format!("error: no report: {kind}: ");
                 assert!(refused.contains(&sentence) && refused.contains(part), "{name}: {refused}");
+            }
+            Expect::Configure(kind, part) => {
+                let refused = policy(&["check", File::of(&hostile.bytes)?.path()], "")?.refused();
+                let sentence = format!("error: the configuration is refused: {kind}: ");
+                assert!(refused.starts_with(&sentence) && refused.contains(part), "{name}: {refused}");
+            }
+            Expect::Protect(kind, part) => {
+                let told = policy(&["check", File::of(&hostile.bytes)?.path()], "")?.ok();
+                let sentence = format!("\nspares:   asked whom to spare it gave no answer: {kind}: ");
+                assert!(told.contains(&sentence) && told.contains(part), "{name}: {told}");
             }
             Expect::Harmless => assert_eq!(run(&hostile.bytes, "{}", &scaling)?.code, Some(0), "{name}"),
         }

@@ -3,12 +3,13 @@
 
 use super::error::Problem;
 use super::request::too_long;
+use super::unread;
 use crate::model::settings::ApiSettings;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http_body_util::Limited;
 use hyper::server::conn::http1;
@@ -96,6 +97,7 @@ pub fn bounded(router: Router, settings: &ApiSettings) -> Router {
     router
         .layer(from_fn_with_state((settings.body_bytes, settings.upload_bytes), limit_body))
         .layer(from_fn_with_state(requests, limit_requests))
+        .layer(from_fn(unread::take_in))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(TraceLayer::new_for_http().on_failure(()))
 }

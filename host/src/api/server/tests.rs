@@ -122,6 +122,32 @@ async fn requests_past_the_limit_are_told_so_but_health_is_answered() {
     assert!(get_once(&served, "/").await.ends_with("hello"));
 }
 
+/// More than the buffers of a connection hold: who sends it all has been listened to.
+const LARGE: usize = 32 << 20;
+
+#[tokio::test]
+async fn who_sends_too_much_hears_that_it_is_too_much() {
+    let served = served(ApiSettings::default()).await;
+    let mut stream = served.connect().await;
+    let head = format!("PUT / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {LARGE}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    timeout(BOUND, stream.write_all(&vec![0; LARGE])).await.expect("in time").expect("sent");
+    let refused = answer(&mut stream).await;
+    assert!(refused.starts_with("HTTP/1.1 413"), "{refused}");
+}
+
+#[tokio::test]
+async fn who_asks_before_it_sends_is_not_told_to() {
+    let served = served(ApiSettings::default()).await;
+    let mut stream = served.connect().await;
+    let head = format!(
+        "PUT / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: {LARGE}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let refused = answer(&mut stream).await;
+    assert!(refused.starts_with("HTTP/1.1 413"), "{refused}");
+}
+
 #[tokio::test]
 async fn a_panic_is_an_answer_without_its_text() {
     let served = served(ApiSettings::default()).await;
