@@ -34,7 +34,7 @@ examples: setup ## build the example policies from source and hold them to one t
 	examples/policies/build
 	$(CARGO) test $(ALL) --test examples -- --include-ignored
 
-closed-loop: setup ## a crowd, a balancer and replicas that follow, in two and a half minutes
+closed-loop: setup ## a crowd, a balancer and replicas that follow, in two and a half minutes; nginx, too
 	@.ci/setup balancer
 	$(CARGO) build $(ALL) --bins
 	$(CARGO) test $(ALL) --test closed_loop -- --include-ignored --nocapture

@@ -1,4 +1,5 @@
-//! The whole loop: a crowd comes and goes, HAProxy spreads it over what Windlass tells it, and replicas follow.
+//! The whole loop: a crowd comes and goes, HAProxy spreads it over what Windlass tells it, and replicas follow. And
+//! nginx reads what Windlass writes for it.
 //!
 //! Takes about two and a half minutes, so it is no part of `make test`: `make closed-loop`.
 
@@ -14,8 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
-use windlass_tests::harness::{Site, Windlass};
-use windlass_tests::images::{Entry, archive, busybox};
+use windlass_tests::harness::{Site, Windlass, start_body};
+use windlass_tests::images::{Entry, Fixture, archive, busybox};
 use windlass_tests::response::client;
 use windlass_tests::wait::eventually;
 
@@ -86,7 +87,7 @@ impl Balancer {
         }
         let template = template.replace("SOCKET", &socket).replace("FIGURES", &figures).replace("CROWD", &crowd);
         std::fs::write(folder.join("haproxy.jinja"), template)?;
-        std::fs::write(folder.join("reload"), RELOAD.replace("PROGRAM", &haproxy()?))?;
+        std::fs::write(folder.join("reload"), RELOAD.replace("PROGRAM", &program("haproxy")?))?;
         Ok(Self { folder: folder.to_owned(), crowd, figures })
     }
 
@@ -107,15 +108,15 @@ impl Drop for Balancer {
 }
 
 /// The program, and where its libraries are: what `.ci/setup balancer` fetched, else the machine's own.
-fn haproxy() -> anyhow::Result<String> {
+fn program(name: &str) -> anyhow::Result<String> {
     let tools = std::fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .map(|root| root.join("target/tools"))?;
-    let fetched = tools.join("haproxy");
+    let fetched = tools.join(name);
     if fetched.is_file() {
         return Ok(format!("env LD_LIBRARY_PATH='{}' '{}'", tools.join("lib").display(), fetched.display()));
     }
-    let own = Path::new("/usr/sbin/haproxy");
-    ensure!(own.is_file(), "there is no HAProxy: `make closed-loop` fetches it");
+    let own = Path::new("/usr/sbin").join(name);
+    ensure!(own.is_file(), "there is no {name}: `make closed-loop` fetches it");
     Ok(own.display().to_string())
 }
 
@@ -313,4 +314,53 @@ async fn replicas_follow_a_crowd_that_comes_and_goes() -> anyhow::Result<()> {
     // replica uses is believed two seconds after its start.
     let cpu = json!({"metrics": [{"name": "cpu-utilization", "target": 0.45}], "warm-up-ms": 2000});
     crowd(&windlass, &balancer, "cpu", cpu).await
+}
+
+/// A configuration around the list that Windlass writes; nginx is to read it, not to run.
+const NGINX: &str = "events {}
+pid FOLDER/nginx.pid;
+error_log stderr;
+http {
+    access_log off;
+    client_body_temp_path FOLDER/body;
+    proxy_temp_path FOLDER/proxy;
+    fastcgi_temp_path FOLDER/fastcgi;
+    uwsgi_temp_path FOLDER/uwsgi;
+    scgi_temp_path FOLDER/scgi;
+    include FOLDER/windlass.conf;
+    server { listen 127.0.0.1:1; location / { proxy_pass http://web; } }
+}
+";
+
+#[tokio::test]
+#[ignore = "it takes nginx: `make closed-loop`"]
+async fn nginx_reads_the_list_of_the_example_with_replicas_and_without() -> anyhow::Result<()> {
+    let site = Site::new("nginx").await?;
+    let folder = site.folder().to_owned();
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let list = folder.join("windlass.conf");
+    std::fs::write(folder.join("nginx.conf"), NGINX.replace("FOLDER", &folder.display().to_string()))?;
+    std::fs::write(folder.join("template"), include_str!("../../examples/balancer/nginx.conf.jinja"))?;
+    let of = |name: &str| json!(folder.join(name)).to_string();
+    let site = site.set("discovery.file", &of("windlass.conf")).set("discovery.template", &of("template"));
+    let windlass = site.start().await?;
+    let nginx = program("nginx")?;
+    let reads = async |server: &str| {
+        eventually("the list to tell of it", Duration::from_secs(30), async || {
+            let text = std::fs::read_to_string(&list).unwrap_or_default();
+            if text.contains(server) { Ok(()) } else { Err(text) }
+        })
+        .await;
+        let test = format!("{nginx} -t -p '{0}' -c '{0}/nginx.conf'", folder.display());
+        let read = Command::new("sh").args(["-c", &test]).output()?;
+        ensure!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+        anyhow::Ok(())
+    };
+    let mut body = start_body(image, 0, 2);
+    body["name"] = json!("web");
+    body["ports"] = json!({"80/tcp": 0});
+    windlass.post("/start/container", body).await.ok();
+    reads("upstream web {\n    server ").await?;
+    windlass.patch("/images/web/overrides", json!({"force": {"replicas": 0, "for": "1h"}})).await.ok();
+    reads("upstream web {\n    # Nobody serves").await
 }

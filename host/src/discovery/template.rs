@@ -97,8 +97,11 @@ mod tests {
         let shop = "upstream shop {\n    server 127.0.0.1:9001;\n    server 127.0.0.1:9002;\n}\n";
         assert!(nginx.contains(shop), "{nginx}");
         assert!(!haproxy.contains(":99") && !nginx.contains(":99"), "one port of a workload: {haproxy} {nginx}");
-        // nginx takes no upstream without a server.
-        assert!(!nginx.contains("upstream empty"), "{nginx}");
+        // nginx takes no upstream without a server, and nothing that names an upstream without it.
+        assert!(
+            nginx.contains("\nupstream empty {\n") && nginx.contains("\n    server 127.0.0.1:1 down;\n}"),
+            "{nginx}"
+        );
     }
 
     #[test]
