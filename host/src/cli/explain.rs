@@ -90,7 +90,7 @@ fn explained(view: &Value, decision: &Value, is_now: bool) -> String {
         let failure = series["failure"].as_str().map(|why| format!(" ({why})")).unwrap_or_default();
         say(format!("It was shown `{}`: {value}{failure}.", word(&series["name"])));
     }
-    stages(&decision["stages"], &mut say);
+    stages(decision, &mut say);
     for waiting in decision["deferred"].as_array().into_iter().flatten() {
         say(format!("Waiting until {}: {}.", time(&waiting["until"]), word(&waiting["reason"])));
     }
@@ -107,9 +107,9 @@ fn explained(view: &Value, decision: &Value, is_now: bool) -> String {
     text
 }
 
-/// What windows, rates and bounds made of the proposal.
-fn stages(stages: &Value, say: &mut impl FnMut(String)) {
-    let of = |name: &str| stages[name].as_u64();
+/// What windows, rates and bounds made of the proposal, or who stands over it.
+fn stages(decision: &Value, say: &mut impl FnMut(String)) {
+    let of = |name: &str| decision["stages"][name].as_u64();
     let (Some(raw), Some(stabilized), Some(limited), Some(bounded)) =
         (of("raw"), of("stabilized"), of("limited"), of("bounded"))
     else {
@@ -118,10 +118,13 @@ fn stages(stages: &Value, say: &mut impl FnMut(String)) {
     if raw == bounded {
         return;
     }
-    say(format!(
-        "On its way {raw} became {stabilized} by the windows and cooldowns, {limited} by the rates and {bounded} by the \
-         bounds."
-    ));
+    // The record names the last that had a say alone.
+    let first = match decision["held_by"].as_str() {
+        Some("window" | "cooldown") => "by the windows and cooldowns",
+        Some("force" | "pause" | "freeze-up" | "freeze-down") => "by an operator's word",
+        _ => "by what comes before the rates",
+    };
+    say(format!("On its way {raw} became {stabilized} {first}, {limited} by the rates and {bounded} by the bounds."));
 }
 
 /// Some of it was stopped through the engine, and is left so.
@@ -246,6 +249,21 @@ mod tests {
             "alerts": [{"since": 1_767_225_540_000_u64, "reason": "it crashed; it is given up"}],
             "steps": [],
         })
+    }
+
+    #[test]
+    fn who_made_another_count_of_the_proposal_is_named() {
+        for (held_by, who) in [
+            ("force", "by an operator's word"),
+            ("cooldown", "by the windows and cooldowns"),
+            ("metrics", "by what comes before the rates"),
+        ] {
+            let decision =
+                json!({"stages": {"raw": 4, "stabilized": 2, "limited": 2, "bounded": 3}, "held_by": held_by});
+            let mut said = String::new();
+            stages(&decision, &mut |sentence| said = sentence);
+            assert_eq!(said, format!("On its way 4 became 2 {who}, 2 by the rates and 3 by the bounds."));
+        }
     }
 
     #[test]
