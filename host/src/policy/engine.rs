@@ -180,6 +180,9 @@ fn common() -> Config {
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)
         .wasm_memory64(false)
+        // For debuggers alone, and a seventh of what a compiled policy takes: a trap names its functions without either.
+        .generate_address_map(false)
+        .native_unwind_info(false)
         .memory_init_cow(true);
     config
 }
