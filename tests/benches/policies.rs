@@ -41,9 +41,15 @@ const BARE: [(&str, f64); 5] =
 const CALLS: usize = 2_000;
 const WARM_UP: usize = 100;
 
+/// Of which example the policies are that are swapped.
+const SWAPPED: &str = "rust";
+
 /// The policy that is asked while policies are swapped, and one that is not.
 const ASKED: &str = "asked";
 const OTHER: &str = "other";
+
+/// How many components are swapped in turn, which differ in nothing but their digest.
+const VARIANTS: u32 = 9;
 
 /// Time between two swaps.
 const SWAP_PACE: Duration = Duration::from_millis(25);
@@ -89,7 +95,7 @@ async fn measure() -> anyhow::Result<()> {
     a_day()?;
     costs(&built)?;
     beside_a_child(&built).await?;
-    swaps().await
+    swaps(&built).await
 }
 
 /// A day of load, a pass each 15 s, as `windlass simulate` runs it from its start to its end.
@@ -229,25 +235,30 @@ enum Beside {
     Swaps,
 }
 
-async fn swaps() -> anyhow::Result<()> {
+async fn swaps(built: &[(&str, PathBuf)]) -> anyhow::Result<()> {
+    let (_, file) = built.iter().find(|(language, _)| *language == SWAPPED).context("it is among the examples")?;
+    let component = std::fs::read(file)?;
     let data_dir = tempfile::tempdir()?;
     let compiler = Compiler::child(binary()?).with_cache(Cache::open(data_dir.path())?);
     let opened = PolicyRegistry::open(PolicyLimits::default(), compiler, Defaults::default(), Some(data_dir.path()));
     let registry = Arc::new(opened.await?);
     let shown = observation(10)?;
     // Compiled once: what is measured is swapping.
-    for replicas in 1..=9 {
-        push(&registry, ASKED, replicas).await?;
-        push(&registry, OTHER, replicas).await?;
+    let variants: Vec<Arc<[u8]>> = (0..VARIANTS).map(|number| hostile::padded(&component, number).into()).collect();
+    for variant in &variants {
+        push(&registry, ASKED, variant).await?;
+        push(&registry, OTHER, variant).await?;
     }
     let mut phases = Vec::new();
     for beside in [Beside::Nothing, Beside::OtherSwaps, Beside::Swaps] {
         let asking = ask(&registry, &shown);
         let (mut swapped, mut pace) = (0, tokio::time::interval(SWAP_PACE));
+        let mut variants = variants.iter().cycle();
         while beside != Beside::Nothing && !asking.is_finished() {
             pace.tick().await;
             swapped += 1;
-            push(&registry, if beside == Beside::Swaps { ASKED } else { OTHER }, swapped % 9 + 1).await?;
+            let variant = variants.next().context("they never end")?;
+            push(&registry, if beside == Beside::Swaps { ASKED } else { OTHER }, variant).await?;
         }
         phases.push((beside, swapped, joined(asking).await?));
     }
@@ -306,10 +317,10 @@ async fn joined(asking: JoinHandle<anyhow::Result<Asked>>) -> anyhow::Result<Ask
         .map_err(|_| anyhow::anyhow!("the asking thread panicked"))?
 }
 
-async fn push(registry: &PolicyRegistry, name: &str, replicas: u32) -> anyhow::Result<()> {
+async fn push(registry: &PolicyRegistry, name: &str, component: &Arc<[u8]>) -> anyhow::Result<()> {
     let push = Push {
         name: name.to_owned(),
-        component: hostile::proposes(replicas).build().into(),
+        component: Arc::clone(component),
         by: "the bench".to_owned(),
         source: Source::Upload,
         reset_memory: false,
@@ -326,7 +337,7 @@ fn ask(registry: &Arc<PolicyRegistry>, shown: &ScalingObservation) -> JoinHandle
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let choice = PolicyChoice { name: ASKED.to_owned(), config: "{}".to_owned() };
+            let choice = PolicyChoice { name: ASKED.to_owned(), config: CONFIG.to_owned() };
             let choices = PolicyChoices { scaling: vec![choice], ..PolicyChoices::default() };
             let mut asked =
                 Asked { whole: Vec::with_capacity(PHASE), waited: Vec::new(), interrupted: Vec::new(), answered: 0 };
@@ -348,6 +359,8 @@ fn ask(registry: &Arc<PolicyRegistry>, shown: &ScalingObservation) -> JoinHandle
                     asked.interrupted.push(took);
                 }
                 asked.answered += usize::from(answer.is_ok());
+                // As whoever asked goes on to something else.
+                tokio::task::yield_now().await;
             }
             Ok(asked)
         })

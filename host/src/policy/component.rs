@@ -211,6 +211,7 @@ impl PolicyComponent {
         bytes: Arc<[u8]>,
     ) -> Result<Self, LoadError> {
         check_file(&bytes, limits).map_err(one)?;
+        let _mapping = engine.mapping();
         let size_bytes = bytes.len();
         let digest = {
             let bytes = Arc::clone(&bytes);
@@ -447,8 +448,7 @@ impl PolicyComponent {
         run: impl AsyncFnOnce(&mut Store<CallState>, &Instance) -> wasmtime::Result<T>,
     ) -> Called<T> {
         let limits = &self.limits;
-        // Held until the store is gone: the pool has as many slots as there are places.
-        let _place = match self.engine.place(&self.share).await {
+        let place = match self.engine.place(&self.share).await {
             Ok(place) => place,
             Err(failure) => return Called::not_made(failure),
         };
@@ -468,8 +468,10 @@ impl PolicyComponent {
             Ok(Err(error)) => Err(failure(&error, limits)),
             Err(_) => Err(time_exceeded(time)),
         };
-        let state = store.into_data();
-        Called { answer, usage: state.usage(began.elapsed()), log: state.into_log() }
+        let usage = store.data().usage(began.elapsed());
+        let log = store.data_mut().take_log();
+        self.engine.clean(store, place);
+        Called { answer, usage, log }
     }
 
     /// Checks an answer and counts it if it is none.

@@ -7,11 +7,12 @@ use crate::model::{FailureKind, PolicyFailure};
 use crate::net::HttpSender;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{HasSelf, Linker};
-use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
 /// How long a call may wait for a free place before it fails.
 const WAIT_FOR_PLACE: Duration = Duration::from_secs(1);
@@ -41,7 +42,9 @@ pub struct PolicyEngine {
     engine: Engine,
     linker: Linker<CallState>,
     limits: Arc<PolicyLimits>,
-    places: Semaphore,
+    places: Arc<Semaphore>,
+    /// How many map code at this moment.
+    mapping: AtomicUsize,
     pooled: bool,
     sender: OnceLock<Arc<dyn HttpSender>>,
 }
@@ -85,8 +88,9 @@ impl PolicyEngine {
             .name("policy-epoch".to_owned())
             .spawn(move || tick(&ticker))
             .map_err(EngineError::Ticker)?;
-        let places = Semaphore::new(limits.concurrent_calls.max(1) as usize);
-        Ok(Self { engine, linker, limits: Arc::new(limits), places, pooled, sender: OnceLock::new() })
+        let places = Arc::new(Semaphore::new(limits.concurrent_calls.max(1) as usize));
+        let (limits, mapping, sender) = (Arc::new(limits), AtomicUsize::default(), OnceLock::new());
+        Ok(Self { engine, linker, limits, places, mapping, pooled, sender })
     }
 
     /// Sends what policies were granted with this; before it is said nothing is sent, and the first word holds.
@@ -133,20 +137,55 @@ impl PolicyEngine {
     ///
     /// # Errors
     /// A failure of kind `busy` after one second without a place.
-    pub(super) async fn place<'a>(
-        &'a self,
-        share: &'a Semaphore,
-    ) -> Result<(SemaphorePermit<'a>, SemaphorePermit<'a>), PolicyFailure> {
-        let own = wait_for(share, "calls of this policy").await?;
-        Ok((own, wait_for(&self.places, "policy calls").await?))
+    pub(super) async fn place(&self, share: &Arc<Semaphore>) -> Result<Place, PolicyFailure> {
+        let of_the_policy = wait_for(share, "calls of this policy").await?;
+        let of_all = wait_for(&self.places, "policy calls").await?;
+        Ok(Place { _of_the_policy: of_the_policy, _of_all: of_all })
+    }
+
+    /// Says that code is mapped or unmapped until this is dropped.
+    pub(super) fn mapping(&self) -> Mapping<'_> {
+        self.mapping.fetch_add(1, Ordering::Relaxed);
+        Mapping(&self.mapping)
+    }
+
+    /// Cleans up after a call, which takes the lock of the process's memory map. While somebody maps code that may take
+    /// ten times as long as the call, and whoever waits for the answer has it first; otherwise it is cheapest at once,
+    /// where the memory is still in the processor's cache.
+    pub(super) fn clean(&self, store: Store<CallState>, place: Place) {
+        let clean = move || {
+            drop(store);
+            // Not before: the pool has as many slots as there are places.
+            drop(place);
+        };
+        if self.mapping.load(Ordering::Relaxed) == 0 {
+            clean();
+        } else {
+            tokio::spawn(async move { clean() });
+        }
     }
 }
 
-async fn wait_for<'a>(places: &'a Semaphore, what: &str) -> Result<SemaphorePermit<'a>, PolicyFailure> {
-    if let Ok(place) = places.try_acquire() {
+/// A place among the calls in flight, until it is dropped.
+pub(super) struct Place {
+    _of_the_policy: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
+}
+
+/// Somebody maps code, until it is dropped.
+pub(super) struct Mapping<'a>(&'a AtomicUsize);
+
+impl Drop for Mapping<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn wait_for(places: &Arc<Semaphore>, what: &str) -> Result<OwnedSemaphorePermit, PolicyFailure> {
+    if let Ok(place) = Arc::clone(places).try_acquire_owned() {
         return Ok(place);
     }
-    match tokio::time::timeout(WAIT_FOR_PLACE, places.acquire()).await {
+    match tokio::time::timeout(WAIT_FOR_PLACE, Arc::clone(places).acquire_owned()).await {
         Ok(Ok(place)) => Ok(place),
         _ => {
             let reason = format!("as many other {what} as may be were in flight for {} ms", WAIT_FOR_PLACE.as_millis());
@@ -244,7 +283,9 @@ fn tick(engine: &EngineWeak) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::store::Randomness;
     use super::*;
+    use crate::model::Timestamp;
 
     #[test]
     fn without_the_address_space_for_a_pool_instances_are_allocated_one_by_one() {
@@ -263,6 +304,31 @@ mod tests {
         let mut hasher = DefaultHasher::new();
         compiling().expect("an engine").precompile_compatibility_hash().hash(&mut hasher);
         assert_eq!(hasher.finish(), single.compatibility());
+    }
+
+    #[tokio::test]
+    async fn a_call_is_cleaned_up_at_once_or_after_its_answer_while_code_is_mapped() {
+        let limits = PolicyLimits { concurrent_calls: 2, ..PolicyLimits::default() };
+        let engine = PolicyEngine::without_pool(limits).expect("an engine");
+        let free = || engine.places.available_permits();
+        let share = Arc::new(engine.share());
+        let call = async || {
+            let place = engine.place(&share).await.expect("a place");
+            let state = CallState::new(engine.limits(), Timestamp::default(), Randomness::none(), None);
+            let store = state.into_store(engine.wasmtime(), Duration::from_secs(1));
+            assert_eq!(free(), 1);
+            engine.clean(store, place);
+        };
+        call().await;
+        assert_eq!(free(), 2);
+        let mapping = engine.mapping();
+        call().await;
+        assert_eq!(free(), 1);
+        tokio::task::yield_now().await;
+        assert_eq!(free(), 2);
+        drop(mapping);
+        call().await;
+        assert_eq!(free(), 2);
     }
 
     #[test]

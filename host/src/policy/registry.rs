@@ -364,6 +364,8 @@ impl PolicyRegistry {
         component: Option<(String, Arc<[u8]>)>,
     ) -> Result<PolicyInfo, CatalogueError> {
         let (names, next, is_new) = (Arc::clone(&self.names), Arc::clone(pushed), component.is_some());
+        // Of who need not be loaded any more the code is unmapped.
+        let _mapping = self.engine.mapping();
         let committed = blocking(move || {
             names.commit(&next, state, component.as_ref().map(|(digest, bytes)| (digest.as_str(), bytes.as_ref())))
         });

@@ -162,16 +162,16 @@ impl CallState {
         CallUsage { time, memory_bytes: memory_bytes as u64, table_elements }
     }
 
-    /// What was written during the call.
-    pub(super) fn into_log(mut self) -> CallLog {
+    /// What was written during the call; it is nothing from then on.
+    pub(super) fn take_log(&mut self) -> CallLog {
         let output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
         self.log.output = plain(&String::from_utf8_lossy(&output.kept));
         self.log.dropped_output_bytes = output.dropped;
         drop(output);
-        for note in self.http.map(|http| http.into_notes()).unwrap_or_default() {
+        for note in self.http.take().map(|http| http.into_notes()).unwrap_or_default() {
             note_line(&mut self.log, &self.limits, LogLevel::Warn, &note);
         }
-        self.log
+        std::mem::take(&mut self.log)
     }
 }
 
