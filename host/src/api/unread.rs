@@ -79,3 +79,51 @@ impl HttpBody for Lent {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::Router;
+    use axum::http::StatusCode;
+    use axum::middleware::from_fn;
+    use axum::routing::put;
+    use futures_util::stream::{self, StreamExt};
+    use std::convert::Infallible;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::time::Instant;
+    use tower::ServiceExt;
+
+    /// What is answered to a request that is refused unread, and how long that takes by a clock that stands still but for
+    /// what is waited for.
+    async fn refused(body: Body) -> (StatusCode, Duration) {
+        let refuses = Router::new().route("/", put(|| async { StatusCode::PAYLOAD_TOO_LARGE })).layer(from_fn(take_in));
+        let began = Instant::now();
+        let request = Request::put("/").body(body).expect("it is a request");
+        let answer = tokio::time::timeout(2 * LONGEST, refuses.oneshot(request)).await;
+        let answer = answer.expect("it is answered some time").expect("a router answers");
+        (answer.status(), began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_goes_on_and_on_is_taken_in_up_to_a_number_of_bytes() {
+        const PIECE: usize = 1 << 20;
+        let taken = Arc::new(AtomicUsize::default());
+        let counted = Arc::clone(&taken);
+        let piece = Bytes::from_static(&[0; PIECE]);
+        let pieces = stream::repeat_with(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, Infallible>(piece.clone())
+        });
+        let pieces = pieces.take(2 * MOST / PIECE);
+        assert_eq!(refused(Body::from_stream(pieces)).await, (StatusCode::PAYLOAD_TOO_LARGE, Duration::ZERO));
+        assert_eq!(taken.load(Ordering::Relaxed), MOST / PIECE + 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_go_on_is_waited_for_a_while() {
+        let (status, waited) = refused(Body::from_stream(stream::pending::<Result<Bytes, Infallible>>())).await;
+        assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+        assert!(waited >= LONGEST && waited < LONGEST + Duration::from_secs(1), "{waited:?}");
+    }
+}
