@@ -166,6 +166,8 @@ async fn a_replica_is_told_over_http_who_it_is_and_why_it_goes() -> anyhow::Resu
 
     let path = format!("/containers/{}", started["name"].as_str().expect("a name"));
     let url = format!("http://127.0.0.1:{port}/told");
+    // A container runs before what is in it listens.
+    eventually("it serves", LIMIT, async || Response::of(&url).await.map_err(|error| format!("{error:?}"))).await;
     let stopping = windlass.patch(&path, json!({"status": "stopped"}));
     let finishing = async {
         let told = eventually("it is told", LIMIT, async || match Response::of(&url).await {
