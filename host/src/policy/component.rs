@@ -211,7 +211,6 @@ impl PolicyComponent {
         bytes: Arc<[u8]>,
     ) -> Result<Self, LoadError> {
         check_file(&bytes, limits).map_err(one)?;
-        let _mapping = engine.mapping();
         let size_bytes = bytes.len();
         let digest = {
             let bytes = Arc::clone(&bytes);
@@ -220,6 +219,7 @@ impl PolicyComponent {
         let code = compiler.compile(engine, limits, &bytes, &digest).await;
         let code = code.map_err(|error| one(error.into()))?;
         drop(bytes);
+        let _mapping = engine.mapping();
         let linked = {
             let (engine, is_granted_http) = (Arc::clone(engine), limits.http.is_some());
             beside(move || link_code(&engine, &code, is_granted_http)).await??

@@ -138,9 +138,8 @@ impl PolicyEngine {
     /// # Errors
     /// A failure of kind `busy` after one second without a place.
     pub(super) async fn place(&self, share: &Arc<Semaphore>) -> Result<Place, PolicyFailure> {
-        let of_the_policy = wait_for(share, "calls of this policy").await?;
-        let of_all = wait_for(&self.places, "policy calls").await?;
-        Ok(Place { _of_the_policy: of_the_policy, _of_all: of_all })
+        let own = wait_for(share, "calls of this policy").await?;
+        Ok((own, wait_for(&self.places, "policy calls").await?))
     }
 
     /// Says that code is mapped or unmapped until this is dropped.
@@ -166,11 +165,8 @@ impl PolicyEngine {
     }
 }
 
-/// A place among the calls in flight, until it is dropped.
-pub(super) struct Place {
-    _of_the_policy: OwnedSemaphorePermit,
-    _of_all: OwnedSemaphorePermit,
-}
+/// A place among the calls in flight, until it is dropped: of the policy's, and of all.
+pub(super) type Place = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 /// Somebody maps code, until it is dropped.
 pub(super) struct Mapping<'a>(&'a AtomicUsize);
