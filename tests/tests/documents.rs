@@ -211,6 +211,28 @@ fn the_commands_shown_exist() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// They need a policy, which `make examples` builds and runs; here they are asked for their help, which comes only after
+/// everything before it was understood.
+#[test]
+fn the_commands_of_the_guide_to_policies_are_understood() -> anyhow::Result<()> {
+    let languages = ["rust", "c", "javascript", "go", "python"].map(|language| format!("{language}/"));
+    for folder in [String::new()].iter().chain(&languages) {
+        let page = format!("examples/policies/{folder}README.md");
+        let text = read(&page);
+        let shown: Vec<&str> = text.lines().filter_map(|line| line.trim_start().strip_prefix("windlass ")).collect();
+        assert!(!shown.is_empty(), "{page} shows no command");
+        for command in shown {
+            let mut words = shell_words(command);
+            words.push("--help".to_owned());
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let output = windlass(&words)?;
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{page}: `windlass {command}`: {said}");
+        }
+    }
+    Ok(())
+}
+
 /// One `curl` of the tour: method, path and body. Only the flags the tour uses are known.
 fn request(line: &str) -> (Method, String, Option<String>) {
     let words = shell_words(line);
