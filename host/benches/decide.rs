@@ -2,11 +2,11 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
-use windlass::control::decide::decide;
-use windlass::model::facts::{Assessment, HealthReport, HealthStatus, Remedy, ScalingDecision};
-use windlass::model::settings::ControlSettings;
-use windlass::model::verdict::FailedMetrics;
-use windlass::model::{History, PolicyIdentity, PolicyOutcome, Snapshot, Verdict};
+use windlass_core::contract::{Assessment, HealthReport, HealthStatus, Remedy, ScalingDecision};
+use windlass_core::settings::ControlSettings;
+use windlass_core::verdict::FailedMetrics;
+use windlass_core::{History, PolicyIdentity, PolicyOutcome, Snapshot, Verdict};
+use windlass_decide::decide;
 
 #[path = "common/mod.rs"]
 mod common;

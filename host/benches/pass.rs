@@ -5,17 +5,17 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use futures_util::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
-use windlass::control::clock::Clock;
-use windlass::control::{Controller, Parts};
-use windlass::model::WorkloadKey;
-use windlass::model::settings::{ControlSettings, PolicyLimits};
-use windlass::net::client::NetClient;
-use windlass::policy::Policies;
-use windlass::policy::compile::Compiler;
-use windlass::policy::registry::{Defaults, PolicyRegistry};
-use windlass::runtime::sim::SimRuntime;
-use windlass::store::Store;
-use windlass::store::sqlite::SqliteStore;
+use windlass_control::clock::Clock;
+use windlass_control::{Controller, Parts};
+use windlass_core::WorkloadKey;
+use windlass_core::policy::Policies;
+use windlass_core::settings::{ControlSettings, PolicyLimits};
+use windlass_core::store::Store;
+use windlass_network::NetClient;
+use windlass_policies::registry::{Defaults, PolicyRegistry};
+use windlass_sandbox::compile::Compiler;
+use windlass_simulated_engine::SimulatedEngine;
+use windlass_storage::SqliteStore;
 
 #[path = "common/mod.rs"]
 mod common;
@@ -24,7 +24,7 @@ const WORKLOADS: u32 = 1_000;
 const REPLICAS: u32 = 10;
 
 async fn controller(directory: &std::path::Path) -> Controller {
-    let engine = SimRuntime::new(|| common::NOW, Duration::ZERO);
+    let engine = SimulatedEngine::new(|| common::NOW, Duration::ZERO);
     let store = SqliteStore::open(directory, 1_000).expect("the store opens");
     for number in 0..WORKLOADS {
         let workload = common::workload(&format!("image-{number}"), REPLICAS);
@@ -40,7 +40,7 @@ async fn controller(directory: &std::path::Path) -> Controller {
         .await
         .expect("the built-in policies load");
     Controller::begin(Parts {
-        runtime: Arc::new(engine),
+        engine: Arc::new(engine),
         store: Arc::new(store),
         policies: Arc::new(Policies::plain(policies.default_scaling(), policies.default_health())),
         net: NetClient::new().expect("TLS is set up"),

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig, Store};
-use windlass::model::facts::{ReplicaFacts, ScalingObservation};
-use windlass::model::settings::PolicyLimits;
-use windlass::policy::compile::Compiler;
-use windlass::policy::component::PolicyComponent;
-use windlass::policy::engine::PolicyEngine;
-use windlass::policy::registry::MIN_MAX;
+use windlass_builtin::MIN_MAX;
+use windlass_core::contract::{ReplicaFacts, ScalingObservation};
+use windlass_core::settings::PolicyLimits;
+use windlass_sandbox::compile::Compiler;
+use windlass_sandbox::component::PolicyComponent;
+use windlass_sandbox::engine::PolicyEngine;
 
 #[path = "common/mod.rs"]
 mod common;

@@ -1,25 +1,7 @@
 //! The composition root: the only file that names the adapters. Starts the loop and the server, and ends
 //! them in order.
 
-use crate::api::{self, ApiState};
 use crate::config::Config;
-use crate::control::clock::Clock;
-use crate::control::{Controller, Parts};
-use crate::discovery::Discovery;
-use crate::discovery::publish::Publisher;
-use crate::model::PolicyChoice;
-use crate::model::settings::{ApiSettings, PolicyOrigin, PolicySettings};
-use crate::model::{PolicyKind, RegistryLogin};
-use crate::net::client::NetClient;
-use crate::policy::PolicyCatalogue;
-use crate::policy::cache::Cache;
-use crate::policy::compile::Compiler;
-use crate::policy::files::Files;
-use crate::policy::oci::{Oci, RegistryLogins};
-use crate::policy::registry::{DEFAULT_HEALTH, DEFAULT_SCALING, Defaults, PolicyRegistry};
-use crate::runtime::docker::DockerRuntime;
-use crate::runtime::docker::credentials;
-use crate::store::sqlite::SqliteStore;
 use anyhow::Context;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -29,6 +11,23 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use windlass_api;
+use windlass_api::ApiState;
+use windlass_control::clock::Clock;
+use windlass_control::{Controller, Parts};
+use windlass_core::policy::PolicyCatalogue;
+use windlass_core::settings::{ApiSettings, PolicyOrigin, PolicySettings};
+use windlass_core::{PolicyChoice, PolicyKind, RegistryLogin};
+use windlass_discovery::Discovery;
+use windlass_discovery::publish::Publisher;
+use windlass_docker::{DockerEngine, credentials};
+use windlass_network::NetClient;
+use windlass_policies::registry::{DEFAULT_HEALTH, DEFAULT_SCALING, Defaults, PolicyRegistry};
+use windlass_policies::sources::files::Files;
+use windlass_policies::sources::oci::{Oci, RegistryLogins};
+use windlass_sandbox::cache::Cache;
+use windlass_sandbox::compile::Compiler;
+use windlass_storage::SqliteStore;
 
 /// Time until a policy is tried again that could not be fetched from its registry.
 const FETCH_AGAIN: Duration = Duration::from_secs(30);
@@ -79,7 +78,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         tracing::error!(setting, %why, "the default policy cannot be asked as windlass.toml has it");
     }
     let controller = Controller::begin(Parts {
-        runtime: DockerRuntime::connect(&engine).await?,
+        engine: DockerEngine::connect(&engine).await?,
         store: Arc::new(store),
         policies: Arc::<PolicyRegistry>::clone(&registry),
         net: Arc::<NetClient>::clone(&net),
@@ -113,7 +112,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         }
     });
     tracing::info!(%address, instance = engine.instance, data_dir = %data_dir.display(), "listening");
-    let (served, ()) = tokio::join!(api::serve(listener, api::router(state), &api_settings, until_ended), end);
+    let (served, ()) =
+        tokio::join!(windlass_api::serve(listener, windlass_api::router(state), &api_settings, until_ended), end);
     watching.abort();
     fetching.abort();
     publishing.inspect(tokio::task::JoinHandle::abort);

@@ -7,17 +7,17 @@ mod bench;
 mod check;
 pub mod compile_policy;
 pub mod config;
-mod desk;
 pub mod explain;
 pub mod logging;
 pub mod new;
 pub mod policy;
 pub mod remote;
 mod replay;
+mod sample_observation;
+mod sandbox_args;
 pub mod scaling;
 pub mod serve;
 pub mod simulate;
-mod trial;
 
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -36,20 +36,20 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the control loop and the API until a signal.
-    Serve(serve::ServeArguments),
+    Serve(crate::cli::serve::ServeArguments),
     /// Look at the configuration.
     #[command(subcommand)]
-    Config(config::ConfigCommand),
+    Config(crate::cli::config::ConfigCommand),
     /// Try policies without a server or an engine, and change those of a windlass that runs.
     #[command(subcommand)]
-    Policy(policy::PolicyCommand),
+    Policy(crate::cli::policy::PolicyCommand),
     /// Pause the scaling of a workload, freeze a direction, force a count for a time.
     #[command(subcommand)]
-    Scaling(scaling::ScalingCommand),
+    Scaling(crate::cli::scaling::ScalingCommand),
     /// Tell why a workload has the count it has, and what would change it
-    Explain(explain::ExplainArguments),
+    Explain(crate::cli::explain::ExplainArguments),
     /// Put policies and guardrails to the test in simulated time: over the trace of a load, or a scenario
-    Simulate(Box<simulate::SimulateArguments>),
+    Simulate(Box<crate::cli::simulate::SimulateArguments>),
     /// The process that compiles one policy under limits; started by windlass itself.
     #[command(hide = true, disable_help_flag = true)]
     CompilePolicy {
@@ -63,15 +63,19 @@ enum Command {
 /// arguments or the configuration are wrong.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Serve(arguments) => serve::run(arguments),
-        Command::Config(command) => config::run(command),
-        Command::Policy(command) => in_runtime(policy::run(command)),
-        Command::Scaling(command) => in_runtime(async move { policy::printed(scaling::run(&command).await) }),
-        Command::Explain(arguments) => in_runtime(async move { policy::printed(explain::run(&arguments).await) }),
-        Command::Simulate(arguments) => {
-            in_runtime(async move { policy::printed(simulate::run_command(&arguments).await) })
+        Command::Serve(arguments) => crate::cli::serve::run(arguments),
+        Command::Config(command) => crate::cli::config::run(command),
+        Command::Policy(command) => in_runtime(crate::cli::policy::run(command)),
+        Command::Scaling(command) => {
+            in_runtime(async move { crate::cli::policy::printed(crate::cli::scaling::run(&command).await) })
         }
-        Command::CompilePolicy { .. } => compile_policy::compile_policy(),
+        Command::Explain(arguments) => {
+            in_runtime(async move { crate::cli::policy::printed(crate::cli::explain::run(&arguments).await) })
+        }
+        Command::Simulate(arguments) => {
+            in_runtime(async move { crate::cli::policy::printed(crate::cli::simulate::run_command(&arguments).await) })
+        }
+        Command::CompilePolicy { .. } => crate::cli::compile_policy::compile_policy(),
     }
 }
 
@@ -87,18 +91,6 @@ fn fail(status: u8, why: impl Display) -> ExitCode {
     // When standard error is gone there is nobody to tell.
     let _ = writeln!(std::io::stderr(), "windlass: {why}");
     ExitCode::from(status)
-}
-
-/// An error with everything behind it, in one line each.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,22 +1,24 @@
 //! The configuration: `windlass.toml`, with flags and environment over it, checked into [`Config`].
 //!
 //! Two stages: [`raw`] is what the file may say (serde, unknown keys refused with the nearest right one),
-//! [`Config`] is what the parts of Windlass take ([`crate::model::settings`]), every value in its range.
+//! [`Config`] is what the parts of Windlass take ([`windlass_core::settings`]), every value in its range.
 //! [`kinds`] reads the values that are written with a unit.
 
 mod discovery;
 pub mod kinds;
 pub mod raw;
 mod show;
+#[cfg(test)]
+mod tests;
 
-use crate::model::settings::{
-    ApiSettings, ControlSettings, DiscoverySettings, EngineSettings, PolicyOrigin, PolicySettings, StoreSettings,
-};
-use raw::RawConfig;
+use crate::config::raw::RawConfig;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use windlass_core::settings::{
+    ApiSettings, ControlSettings, DiscoverySettings, EngineSettings, PolicyOrigin, PolicySettings, StoreSettings,
+};
 
 /// The file that is read when none is named, if it exists.
 pub const DEFAULT_FILE: &str = "/etc/windlass/windlass.toml";
@@ -168,11 +170,8 @@ pub fn policies(path: &Path) -> Result<PolicySettings, ConfigError> {
 fn read(path: &Path) -> Result<RawConfig, ConfigError> {
     let text =
         std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    raw::parse(&text).map_err(|raw::Malformed { line, column, message }| ConfigError::Malformed {
-        path: path.to_owned(),
-        line,
-        column,
-        message,
+    crate::config::raw::parse(&text).map_err(|crate::config::raw::Malformed { line, column, message }| {
+        ConfigError::Malformed { path: path.to_owned(), line, column, message }
     })
 }
 
@@ -184,7 +183,7 @@ fn check(
     surroundings: &Surroundings<'_>,
 ) -> Result<Config, ConfigError> {
     let mut problems = Vec::new();
-    let raw::Settings { mut api, mut engine, mut control, mut policy } = raw.settings(&mut problems);
+    let crate::config::raw::Settings { mut api, mut engine, mut control, mut policy } = raw.settings(&mut problems);
     if let Some(listen) = overrides.listen.or(raw.api.listen) {
         api.listen = listen;
     }
@@ -202,7 +201,7 @@ fn check(
     }
     engine.host = overrides.engine_host.clone().or(raw.engine.host);
     if let Some(interval) = overrides.interval {
-        raw::set_interval(interval, &mut control, &mut problems);
+        crate::config::raw::set_interval(interval, &mut control, &mut problems);
     }
     if control.backoff_base > control.backoff_max {
         problems.push("`control.backoff_base` is above `control.backoff_max`".to_owned());
@@ -290,6 +289,3 @@ fn default_data_dir(surroundings: &Surroundings<'_>) -> Option<PathBuf> {
     let state = directory("XDG_STATE_HOME").or_else(|| directory("HOME").map(|home| home.join(".local/state")))?;
     Some(state.join("windlass"))
 }
-
-#[cfg(test)]
-mod tests;

@@ -21,19 +21,6 @@
 //! Modules in reading order: [`model`], [`runtime`], [`policy`], [`store`], [`control`], [`discovery`], [`simulate`], [`api`],
 //! [`config`], [`app`], [`cli`].
 
-pub mod model;
-
-pub mod net;
-pub mod policy;
-pub mod runtime;
-pub mod store;
-
-pub mod control;
-pub mod discovery;
-pub mod simulate;
-
-pub mod api;
-pub mod config;
-
 pub mod app;
 pub mod cli;
+pub mod config;

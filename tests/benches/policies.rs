@@ -16,15 +16,15 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
-use windlass::model::facts::{ScalingDecision, ScalingObservation, Series};
-use windlass::model::settings::PolicyLimits;
-use windlass::model::{PolicyChoice, PolicyChoices, Timestamp};
-use windlass::policy::cache::Cache;
-use windlass::policy::compile::Compiler;
-use windlass::policy::component::PolicyComponent;
-use windlass::policy::engine::PolicyEngine;
-use windlass::policy::registry::{Defaults, PolicyRegistry};
-use windlass::policy::{PolicyCatalogue, PolicySource, Push, Source};
+use windlass_core::contract::{ScalingDecision, ScalingObservation, Series};
+use windlass_core::policy::{PolicyCatalogue, PolicySource, Push, Source};
+use windlass_core::settings::PolicyLimits;
+use windlass_core::{PolicyChoice, PolicyChoices, Timestamp};
+use windlass_policies::registry::{Defaults, PolicyRegistry};
+use windlass_sandbox::cache::Cache;
+use windlass_sandbox::compile::Compiler;
+use windlass_sandbox::component::PolicyComponent;
+use windlass_sandbox::engine::PolicyEngine;
 use windlass_tests::harness::binary;
 use windlass_tests::hostile;
 
@@ -163,10 +163,10 @@ fn observation(replicas: usize) -> anyhow::Result<ScalingObservation> {
     let mut shown: ScalingObservation = serde_json::from_str(include_str!("../../examples/observations/scaling.json"))?;
     let replica = shown.replicas.first().cloned().context("the example has a replica")?;
     shown.replicas = (0..replicas)
-        .map(|number| windlass::model::facts::ReplicaFacts { id: format!("{number:064x}"), ..replica.clone() })
+        .map(|number| windlass_core::contract::ReplicaFacts { id: format!("{number:064x}"), ..replica.clone() })
         .collect();
     shown.current_replicas = 2;
-    let sample = windlass::model::facts::Sample { at: shown.now, value: 200.0 };
+    let sample = windlass_core::contract::Sample { at: shown.now, value: 200.0 };
     shown.metrics =
         vec![Series { name: "queue-depth".to_owned(), replica: None, samples: vec![sample], failure: None }];
     Ok(shown)

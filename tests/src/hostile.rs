@@ -2,7 +2,7 @@
 //!
 //! They are written in WAT against the real `wit/`, so a change of the contract changes them too.
 
-use windlass::model::FailureKind;
+use windlass_core::FailureKind;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -303,8 +303,8 @@ const WASI: [(&str, &str); 8] = [
         interface error { resource error; }
         interface poll { resource pollable { block: func(); } }
         interface streams {
-            use error.{error};
-            use poll.{pollable};
+            use error;
+            use pollable;
             variant stream-error { last-operation-failed(error), closed }
             resource input-stream { blocking-read: func(len: u64) -> result<list<u8>, stream-error>; }
             resource output-stream { blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>; }
@@ -322,7 +322,7 @@ const WASI: [(&str, &str); 8] = [
         "package wasi:clocks@0.2.0;
         interface wall-clock { record datetime { seconds: u64, nanoseconds: u32 } now: func() -> datetime; }
         interface monotonic-clock {
-            use wasi:io/poll@0.2.0.{pollable};
+            use pollable;
             now: func() -> u64;
             subscribe-duration: func(when: u64) -> pollable;
         }",
@@ -342,13 +342,15 @@ const WASI: [(&str, &str); 8] = [
         interface tcp { resource tcp-socket; }
         interface udp { resource udp-socket; }
         interface tcp-create-socket {
-            use network.{error-code, ip-address-family};
-            use tcp.{tcp-socket};
+            use error-code;
+            use ip-address-family;
+            use tcp-socket;
             create-tcp-socket: func(address-family: ip-address-family) -> result<tcp-socket, error-code>;
         }
         interface udp-create-socket {
-            use network.{error-code, ip-address-family};
-            use udp.{udp-socket};
+            use error-code;
+            use ip-address-family;
+            use udp-socket;
             create-udp-socket: func(address-family: ip-address-family) -> result<udp-socket, error-code>;
         }",
     ),

@@ -1,12 +1,12 @@
 //! The built-in policies, loaded once for a test program, and questions to a registry.
 
 use std::sync::{Arc, LazyLock};
-use windlass::model::facts::{Limits, ScalingObservation, WorkloadFacts};
-use windlass::model::settings::PolicyLimits;
-use windlass::model::{PolicyChoice, PolicyChoices, PolicyIdentity, Timestamp};
-use windlass::policy::compile::Compiler;
-use windlass::policy::registry::{Defaults, PolicyRegistry};
-use windlass::policy::{HealthPolicy, PolicySource, Push, ScalingPolicy, Source};
+use windlass_core::contract::{Limits, ScalingObservation, WorkloadFacts};
+use windlass_core::policy::{HealthPolicy, PolicySource, Push, ScalingPolicy, Source};
+use windlass_core::settings::PolicyLimits;
+use windlass_core::{PolicyChoice, PolicyChoices, PolicyIdentity, Timestamp};
+use windlass_policies::registry::{Defaults, PolicyRegistry};
+use windlass_sandbox::compile::Compiler;
 
 /// When everything happens.
 const NOW: Timestamp = Timestamp(1_767_225_600_000);

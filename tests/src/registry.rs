@@ -115,7 +115,7 @@ impl Registry {
     /// # Errors
     /// When the registry refuses them.
     pub async fn blob(&self, repository: &str, bytes: &[u8]) -> anyhow::Result<String> {
-        let digest = windlass::policy::component::digest(bytes);
+        let digest = windlass_sandbox::component::digest(bytes);
         let url = format!("http://{}/v2/{repository}/blobs/uploads/", self.address);
         let begun = self.as_user(self.client.post(url)).send().await?;
         let place = begun.headers().get("location").context("it tells where to go on")?.to_str()?.to_owned();

@@ -90,7 +90,7 @@ fn the_parts_of_a_start_that_are_shown_are_accepted() -> anyhow::Result<()> {
         let mut body = windlass_tests::harness::start_body("nginx:alpine", 1, 5);
         let part: serde_json::Map<String, Value> = serde_json::from_str(&block)?;
         body.as_object_mut().expect("it is one").extend(part);
-        windlass::api::start::workload(&body).map_err(|why| anyhow::anyhow!("{block}\n{why:?}"))?;
+        windlass_api::start::workload(&body).map_err(|why| anyhow::anyhow!("{block}\n{why:?}"))?;
     }
     Ok(())
 }

@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use windlass::model::facts::{ScalingObservation, Series};
-use windlass::model::settings::PolicyLimits;
-use windlass::policy::compile::Compiler;
-use windlass::policy::component::PolicyComponent;
-use windlass::policy::contract;
-use windlass::policy::engine::PolicyEngine;
-use windlass::policy::language::Language;
+use windlass_core::contract::{ScalingObservation, Series};
+use windlass_core::settings::PolicyLimits;
+use windlass_sandbox::compile::Compiler;
+use windlass_sandbox::component::PolicyComponent;
+use windlass_sandbox::engine::PolicyEngine;
+use windlass_sandbox::language::Language;
+use windlass_sandbox::wit_text;
 use windlass_tests::harness::binary;
 
 /// One row of the table. A sample's value may be the text `NaN` or `inf`, which JSON has no numbers for.
@@ -134,6 +134,6 @@ fn each_example_has_the_contract_as_it_is_published() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/policies");
     for language in Language::ALL.map(Language::folder) {
         let file = folder.join(language).join("wit/windlass-policy.wit");
-        assert_eq!(std::fs::read_to_string(file).expect(language), contract::text(), "{language}");
+        assert_eq!(std::fs::read_to_string(file).expect(language), wit_text::text(), "{language}");
     }
 }

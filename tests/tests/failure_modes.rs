@@ -7,16 +7,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use windlass::control::clock::Clock;
-use windlass::control::{Controller, Parts};
-use windlass::model::facts::{ScalingDecision, ScalingObservation, Usage};
-use windlass::model::settings::ControlSettings;
-use windlass::model::workload::{Bounds, DesiredStatus, Resources};
-use windlass::model::{DurationMs, HttpProbe, PolicyChoice, PolicyFailure, PolicyIdentity, Timestamp, Workload};
-use windlass::net::{Net, NetError};
-use windlass::policy::{Policies, PolicySource, ScalingPolicy};
-use windlass::runtime::sim::SimRuntime;
-use windlass::store::sqlite::SqliteStore;
+use windlass_control::clock::Clock;
+use windlass_control::{Controller, Parts};
+use windlass_core::contract::{ScalingDecision, ScalingObservation, Usage};
+use windlass_core::net::{Net, NetError};
+use windlass_core::policy::{Policies, PolicySource, ScalingPolicy};
+use windlass_core::settings::ControlSettings;
+use windlass_core::workload::{Bounds, DesiredStatus, Resources};
+use windlass_core::{DurationMs, HttpProbe, PolicyChoice, PolicyFailure, PolicyIdentity, Timestamp, Workload};
+use windlass_simulated_engine::SimulatedEngine;
+use windlass_storage::SqliteStore;
 use windlass_tests::policies::{built_in, registry};
 
 /// What went wrong elsewhere, and who shows here that it does not.
@@ -300,7 +300,7 @@ fn workload(image: &str) -> anyhow::Result<Workload> {
 
 /// A host on a simulated engine in simulated time.
 struct Host {
-    engine: SimRuntime,
+    engine: SimulatedEngine,
     controller: Controller,
     _directory: tempfile::TempDir,
 }
@@ -308,10 +308,10 @@ struct Host {
 impl Host {
     fn begin(policies: Arc<dyn PolicySource>) -> anyhow::Result<Self> {
         let clock = Clock::simulated(Timestamp(1_700_000_000_000));
-        let engine = SimRuntime::new(move || clock.now(), Duration::from_millis(500));
+        let engine = SimulatedEngine::new(move || clock.now(), Duration::from_millis(500));
         let directory = tempfile::tempdir()?;
         let controller = Controller::begin(Parts {
-            runtime: Arc::new(engine.clone()),
+            engine: Arc::new(engine.clone()),
             store: Arc::new(SqliteStore::open(directory.path(), 1_000)?),
             policies,
             net: Arc::new(Nobody),

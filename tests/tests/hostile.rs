@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 use std::time::Duration;
-use windlass::model::facts::{
+use windlass_builtin::MIN_MAX;
+use windlass_core::contract::{
     HealthObservation, HealthStatus, Limits, Phase, ProbedReplica, ReplicaFacts, ScalingDecision, ScalingObservation,
     WorkloadFacts,
 };
-use windlass::model::settings::PolicyLimits;
-use windlass::model::{FailureKind, PolicyFailure, Timestamp};
-use windlass::policy::cache::Cache;
-use windlass::policy::compile::Compiler;
-use windlass::policy::component::{Called, LoadError, PolicyComponent};
-use windlass::policy::engine::PolicyEngine;
-use windlass::policy::registry::MIN_MAX;
-use windlass::policy::store::LogLevel;
+use windlass_core::settings::PolicyLimits;
+use windlass_core::{FailureKind, PolicyFailure, Timestamp};
+use windlass_sandbox::cache::Cache;
+use windlass_sandbox::call_store::LogLevel;
+use windlass_sandbox::compile::Compiler;
+use windlass_sandbox::component::{Called, LoadError, PolicyComponent};
+use windlass_sandbox::engine::PolicyEngine;
 use windlass_tests::harness::binary;
 use windlass_tests::hostile::{self, Expect, Kind, Stub};
 

@@ -9,22 +9,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use windlass::api::{self, ApiState};
-use windlass::control::clock::Clock;
-use windlass::control::{Controller, Parts};
-use windlass::discovery::Discovery;
-use windlass::model::settings::{ApiSettings, ControlSettings, PolicyLimits};
-use windlass::model::workload::{Bounds, DesiredStatus, Resources};
-use windlass::model::{FailureKind, ImageRef, Phase, Workload, WorkloadKey};
-use windlass::net::client::NetClient;
-use windlass::policy::Policies;
-use windlass::policy::compile::Compiler;
-use windlass::policy::component::PolicyComponent;
-use windlass::policy::engine::PolicyEngine;
-use windlass::policy::registry::MIN_MAX;
-use windlass::policy::{HealthPolicy, ScalingPolicy};
-use windlass::runtime::sim::SimRuntime;
-use windlass::store::sqlite::SqliteStore;
+use windlass_api;
+use windlass_api::ApiState;
+use windlass_builtin::MIN_MAX;
+use windlass_control::clock::Clock;
+use windlass_control::{Controller, Parts};
+use windlass_core::policy::{HealthPolicy, Policies, ScalingPolicy};
+use windlass_core::settings::{ApiSettings, ControlSettings, PolicyLimits};
+use windlass_core::workload::{Bounds, DesiredStatus, Resources};
+use windlass_core::{FailureKind, ImageRef, Phase, Workload, WorkloadKey};
+use windlass_discovery::Discovery;
+use windlass_network::NetClient;
+use windlass_sandbox::compile::Compiler;
+use windlass_sandbox::component::PolicyComponent;
+use windlass_sandbox::engine::PolicyEngine;
+use windlass_simulated_engine::SimulatedEngine;
+use windlass_storage::SqliteStore;
 use windlass_tests::harness::{Site, Windlass, start_body};
 use windlass_tests::hostile::{self, Expect};
 use windlass_tests::images::Fixture;
@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A host on the simulated engine with one workload of two replicas, serving its API on loopback.
 struct Host {
-    engine: SimRuntime,
+    engine: SimulatedEngine,
     controller: Controller,
     address: SocketAddr,
     stop: oneshot::Sender<()>,
@@ -47,10 +47,10 @@ struct Host {
 
 impl Host {
     async fn begin(scaling: Arc<dyn ScalingPolicy>, health: Arc<dyn HealthPolicy>) -> anyhow::Result<Self> {
-        let engine = SimRuntime::new(|| Clock::System.now(), Duration::ZERO);
+        let engine = SimulatedEngine::new(|| Clock::System.now(), Duration::ZERO);
         let directory = tempfile::tempdir()?;
         let controller = Controller::begin(Parts {
-            runtime: Arc::new(engine.clone()),
+            engine: Arc::new(engine.clone()),
             store: Arc::new(SqliteStore::open(directory.path(), 100)?),
             policies: Arc::new(Policies::plain(scaling, health)),
             net: NetClient::new()?,
@@ -66,7 +66,7 @@ impl Host {
         let (stop, stopped) = oneshot::channel();
         let server = tokio::spawn(async move {
             let stopped = async { stopped.await.unwrap_or(()) };
-            api::serve(listener, api::router(state), &settings, stopped).await
+            windlass_api::serve(listener, windlass_api::router(state), &settings, stopped).await
         });
         Ok(Self { engine, controller, address, stop, server, _directory: directory })
     }

@@ -6,18 +6,16 @@ mod once;
 
 use std::sync::Arc;
 use std::time::Duration;
-use windlass::model::PolicyKind;
-use windlass::model::Timestamp;
-use windlass::model::facts::{HealthObservation, ScalingObservation};
-use windlass::model::settings::PolicyLimits;
-use windlass::policy::compile::{CompileError, Compiler};
-use windlass::policy::component::{LoadProblem, PolicyComponent};
-use windlass::policy::engine::PolicyEngine;
-use windlass::policy::registry::{LIVENESS, MIN_MAX};
+use windlass_builtin::{LIVENESS, MIN_MAX};
+use windlass_core::contract::{HealthObservation, ScalingObservation};
+use windlass_core::settings::PolicyLimits;
+use windlass_core::{PolicyKind, Timestamp};
+use windlass_sandbox::compile::{CompileError, Compiler};
+use windlass_sandbox::component::{LoadProblem, PolicyComponent};
+use windlass_sandbox::engine::PolicyEngine;
 use windlass_tests::harness::binary;
-use windlass_tests::hostile;
-use windlass_tests::memory;
 use windlass_tests::mutation::{Numbers, damaged};
+use windlass_tests::{hostile, memory};
 
 /// How many are made.
 const MUTATIONS: usize = 3_000;

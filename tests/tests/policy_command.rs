@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use windlass::policy::contract;
-use windlass::policy::registry::{BUILT_IN, LIVENESS, MIN_MAX};
+use windlass_builtin::{BUILT_IN, LIVENESS, MIN_MAX};
+use windlass_sandbox::wit_text;
 use windlass_tests::harness::binary;
 use windlass_tests::hostile::{self, Expect};
 
@@ -274,7 +274,7 @@ fn every_hostile_component_ends_in_a_sentence() -> anyhow::Result<()> {
 
 #[test]
 fn the_contract_is_printed_whole() -> anyhow::Result<()> {
-    assert_eq!(policy(&["wit"], "")?.ok(), contract::text());
+    assert_eq!(policy(&["wit"], "")?.ok(), wit_text::text());
     Ok(())
 }
 
@@ -419,7 +419,7 @@ fn one_of_several_is_asked_again_of_what_it_was_shown() -> anyhow::Result<()> {
     let same = replayed(MIN_MAX, joint(json!([part("sha256:2", &other), part("sha256:3", &answer)])))?.ok();
     assert!(same.ends_with("the answer is the same as recorded of another component\n"), "{same}");
     // By its digest, whatever it is called.
-    let digest = format!("sha256:{}", windlass::policy::component::digest(MIN_MAX));
+    let digest = format!("sha256:{}", windlass_sandbox::component::digest(MIN_MAX));
     let same = replayed(MIN_MAX, joint(json!([part(&digest, &answer), part("sha256:3", &other)])))?.ok();
     assert!(same.ends_with("the answer is the same as recorded of this component\n"), "{same}");
     let differs = replayed(MIN_MAX, joint(json!([part("sha256:2", &answer), part("sha256:3", &other)])))?.refused();

@@ -10,21 +10,20 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use windlass::control::clock::Clock;
-use windlass::control::{ControlError, Controller, Parts, PassReport};
-use windlass::model::facts::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
-use windlass::model::settings::ControlSettings;
-use windlass::model::workload::{Bounds, DesiredStatus, Resources};
-use windlass::model::{
+use windlass_control::clock::Clock;
+use windlass_control::{ControlError, Controller, Parts, PassReport};
+use windlass_core::contract::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
+use windlass_core::engine::EngineError;
+use windlass_core::net::{Net, NetError};
+use windlass_core::policy::{HealthPolicy, Policies, ScalingPolicy};
+use windlass_core::settings::ControlSettings;
+use windlass_core::workload::{Bounds, DesiredStatus, Resources};
+use windlass_core::{
     DurationMs, FailureKind, HttpProbe, PolicyFailure, PolicyIdentity, Probe, ProbeTarget, Replica, Slot, Timestamp,
     Workload, WorkloadKey,
 };
-use windlass::net::{Net, NetError};
-use windlass::policy::Policies;
-use windlass::policy::{HealthPolicy, ScalingPolicy};
-use windlass::runtime::RuntimeError;
-use windlass::runtime::sim::{Call, SimRuntime};
-use windlass::store::sqlite::SqliteStore;
+use windlass_simulated_engine::{Call, SimulatedEngine};
+use windlass_storage::SqliteStore;
 use windlass_tests::policies::built_in;
 
 /// Simulated time begins here.
@@ -94,7 +93,7 @@ impl Net for SimNet {
 
 struct Story {
     clock: Clock,
-    engine: SimRuntime,
+    engine: SimulatedEngine,
     /// Milliseconds by which the engine's clock is ahead of the host's.
     ahead: Arc<AtomicU64>,
     net: Arc<SimNet>,
@@ -112,7 +111,7 @@ impl Story {
         let ahead: Arc<AtomicU64> = Arc::default();
         let by = Arc::clone(&ahead);
         let stamps = move || clock.now().plus(Duration::from_millis(by.load(Ordering::SeqCst)));
-        let engine = SimRuntime::new(stamps, Duration::from_millis(500));
+        let engine = SimulatedEngine::new(stamps, Duration::from_millis(500));
         let net = Arc::new(SimNet::default());
         let (scaling_broken, health_broken) = (Arc::default(), Arc::default());
         let directory = tempfile::tempdir()?;
@@ -192,7 +191,7 @@ impl Story {
                     "remove" => Call::Remove,
                     other => bail!("`{other}` is not a call"),
                 };
-                let error = RuntimeError::Refused(why.join(" "));
+                let error = EngineError::Refused(why.join(" "));
                 self.engine.fail(call, std::iter::repeat_n(error, times.parse()?));
             }
             ["policy", kind, state] => {
@@ -309,7 +308,7 @@ impl Story {
 
 fn begin(
     clock: Clock,
-    engine: &SimRuntime,
+    engine: &SimulatedEngine,
     net: &Arc<SimNet>,
     scaling_broken: &Arc<AtomicBool>,
     health_broken: &Arc<AtomicBool>,
@@ -317,7 +316,7 @@ fn begin(
 ) -> anyhow::Result<Controller> {
     let (scaling, health) = built_in();
     Ok(Controller::begin(Parts {
-        runtime: Arc::new(engine.clone()),
+        engine: Arc::new(engine.clone()),
         store: Arc::new(SqliteStore::open(directory, 1_000)?),
         policies: Arc::new(Policies::plain(
             Arc::new(Fallible { real: scaling, broken: Arc::clone(scaling_broken) }),
@@ -339,7 +338,7 @@ fn copy_store(from: &Path, to: &Path) -> anyhow::Result<()> {
 }
 
 fn workload(image: &str, words: &[&str]) -> anyhow::Result<Workload> {
-    let image: windlass::model::ImageRef = image.parse()?;
+    let image: windlass_core::ImageRef = image.parse()?;
     let word = |name: &str| words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
     let bounds = Bounds::new(word("min").unwrap_or("1").parse()?, word("max").unwrap_or("5").parse()?)?;
     let status = if words.contains(&"stopped") { DesiredStatus::Stopped } else { DesiredStatus::Running };

@@ -6,17 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use windlass::control::clock::Clock;
-use windlass::control::{Controller, Parts};
-use windlass::model::facts::{ScalingDecision, ScalingObservation};
-use windlass::model::settings::ControlSettings;
-use windlass::model::workload::{Bounds, DesiredStatus, Resources};
-use windlass::model::{ImageRef, PolicyFailure, PolicyIdentity, ShadowTally, Workload, WorkloadKey};
-use windlass::net::client::NetClient;
-use windlass::policy::combined::Combined;
-use windlass::policy::{Policies, ScalingPolicy, Shadow, ShadowPolicy};
-use windlass::runtime::sim::SimRuntime;
-use windlass::store::sqlite::SqliteStore;
+use windlass_control::clock::Clock;
+use windlass_control::{Controller, Parts};
+use windlass_core::contract::{ScalingDecision, ScalingObservation};
+use windlass_core::policy::{Policies, ScalingPolicy, Shadow, ShadowPolicy};
+use windlass_core::settings::ControlSettings;
+use windlass_core::workload::{Bounds, DesiredStatus, Resources};
+use windlass_core::{ImageRef, PolicyFailure, PolicyIdentity, ShadowComparison, Workload, WorkloadKey};
+use windlass_network::NetClient;
+use windlass_policies::combined::Combined;
+use windlass_simulated_engine::SimulatedEngine;
+use windlass_storage::SqliteStore;
 use windlass_tests::policies::built_in;
 use windlass_tests::wait::eventually;
 
@@ -58,7 +58,7 @@ async fn begin(data_dir: &Path, acting: &Arc<impl ScalingPolicy>, shadow: &Arc<F
     let (_, health) = built_in();
     let shadow = Shadow { policy: ShadowPolicy::Scaling(shadow.clone()), config: "{}".to_owned() };
     Ok(Controller::begin(Parts {
-        runtime: Arc::new(SimRuntime::new(|| Clock::System.now(), Duration::ZERO)),
+        engine: Arc::new(SimulatedEngine::new(|| Clock::System.now(), Duration::ZERO)),
         store: Arc::new(SqliteStore::open(data_dir, 100)?),
         policies: Arc::new(Policies { shadows: vec![shadow], ..Policies::plain(acting.clone(), health) }),
         net: NetClient::new()?,
@@ -79,7 +79,11 @@ fn workload() -> anyhow::Result<Workload> {
 }
 
 /// Waits until the one shadow has come so far.
-async fn reaches(controller: &Controller, key: &WorkloadKey, enough: impl Fn(&ShadowTally) -> bool) -> ShadowTally {
+async fn reaches(
+    controller: &Controller,
+    key: &WorkloadKey,
+    enough: impl Fn(&ShadowComparison) -> bool,
+) -> ShadowComparison {
     let mut found = None;
     eventually("the shadow to have come so far", LIMIT, async || {
         found = controller.view(key).and_then(|view| view.shadows.into_iter().next());

@@ -7,8 +7,7 @@
 //! can reach it. Such a page cannot send JSON without being asked about it first, nor hide where it comes
 //! from; `refuse_web_pages` looks at both ways it has left.
 
-use super::error::Problem;
-use crate::model::settings::ApiSettings;
+use crate::error::Problem;
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN};
 use axum::http::uri::Authority;
@@ -19,6 +18,7 @@ use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
+use windlass_core::settings::ApiSettings;
 
 /// Who is calling; an extension of every request that got past [`admit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

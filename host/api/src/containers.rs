@@ -1,17 +1,17 @@
 //! `/containers`: replicas one by one.
 
-use super::ApiState;
-use super::error::Problem;
-use super::fields::{self, Fields, Problems};
-use super::request::{ContainerName, Force, JsonBody, NoQuery, to_the_end};
-use super::views::ContainerSummary;
-use crate::control::ControlError;
-use crate::model::workload::DesiredStatus;
+use crate::error::Problem;
+use crate::fields::{Fields, Problems};
+use crate::request::{ContainerName, Force, JsonBody, NoQuery, to_the_end};
+use crate::views::ContainerSummary;
+use crate::{ApiState, fields};
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
+use windlass_control::ControlError;
+use windlass_core::workload::DesiredStatus;
 
 /// Answer of `GET /containers`.
 #[derive(Debug, Serialize, ToSchema)]

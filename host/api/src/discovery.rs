@@ -1,14 +1,14 @@
 //! `/discovery/prometheus`: who can be reached where.
 
-use super::ApiState;
-use super::request::TargetQuery;
-use crate::discovery;
+use crate::ApiState;
+use crate::request::TargetQuery;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
+use windlass_discovery;
 
 /// Answer of `GET /discovery/prometheus`.
 #[derive(Serialize, ToSchema)]
@@ -31,5 +31,5 @@ pub async fn prometheus(State(state): State<ApiState>, asked: TargetQuery) -> Js
             && asked.port.is_none_or(|port| port == target.port)
             && (target.ready || !asked.ready)
     });
-    Json(discovery::prometheus(&targets))
+    Json(windlass_discovery::prometheus(&targets))
 }

@@ -22,7 +22,7 @@ const MOST: usize = 256 << 20;
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// Answers, and takes in what is left of the body before that.
-pub(super) async fn take_in(request: Request, next: Next) -> Response {
+pub(crate) async fn take_in(request: Request, next: Next) -> Response {
     // Who asks first whether to send has sent nothing, and must not be told to.
     if request.body().is_end_stream() || request.headers().contains_key(EXPECT) {
         return next.run(request).await;

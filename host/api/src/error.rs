@@ -1,12 +1,12 @@
 //! The one envelope of every error: `application/problem+json` (RFC 9457).
 
-use crate::control::ControlError;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
+use windlass_control::ControlError;
 
 /// What is wrong with one field of a body or one parameter of a query.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]

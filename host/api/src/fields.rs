@@ -1,27 +1,27 @@
 //! Reads a JSON body field by field: strictly, and with everything that is wrong with it at once.
 
-use super::error::{FieldProblem, Problem};
-use crate::model::Invalid;
-use crate::model::text::duration;
+use crate::error::{FieldProblem, Problem};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
+use windlass_core::Invalid;
+use windlass_core::text::duration;
 
 /// What was found wrong so far.
 #[derive(Debug, Default)]
-pub(super) struct Problems(Vec<FieldProblem>);
+pub(crate) struct Problems(Vec<FieldProblem>);
 
 impl Problems {
     /// Notes a problem at a place.
-    pub(super) fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
+    pub(crate) fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
         self.0.push(FieldProblem { pointer: pointer.into(), detail: detail.into() });
     }
 
     /// `Ok` with `value` when nothing was wrong and there is a value.
-    pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, Problem> {
+    pub(crate) fn finish<T>(self, value: Option<T>) -> Result<T, Problem> {
         match value {
             Some(value) if self.0.is_empty() => Ok(value),
             _ => Err(Problem::invalid(&self.0)),
@@ -30,14 +30,14 @@ impl Problems {
 }
 
 /// One JSON object and where it lies in the body.
-pub(super) struct Fields<'v> {
+pub(crate) struct Fields<'v> {
     pointer: String,
     map: &'v Map<String, Value>,
 }
 
 impl<'v> Fields<'v> {
     /// The object at `pointer`; notes what is no object, and every field that is not `known`.
-    pub(super) fn of(value: &'v Value, pointer: &str, known: &[&str], problems: &mut Problems) -> Option<Self> {
+    pub(crate) fn of(value: &'v Value, pointer: &str, known: &[&str], problems: &mut Problems) -> Option<Self> {
         let Value::Object(map) = value else {
             problems.add(pointer, format!("expected an object, found {}", kind(value)));
             return None;
@@ -49,17 +49,17 @@ impl<'v> Fields<'v> {
     }
 
     /// Where a field of this object lies.
-    pub(super) fn at(&self, name: &str) -> String {
+    pub(crate) fn at(&self, name: &str) -> String {
         join(&self.pointer, name)
     }
 
     /// Whether the field is there and not null.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.map.get(name).is_some_and(|value| !value.is_null())
     }
 
     /// The field, read by `read`; none and no problem when it is absent.
-    pub(super) fn optional<T>(
+    pub(crate) fn optional<T>(
         &self,
         name: &str,
         problems: &mut Problems,
@@ -69,7 +69,7 @@ impl<'v> Fields<'v> {
     }
 
     /// As [`Self::optional`], with null for absent.
-    pub(super) fn nullable<T>(
+    pub(crate) fn nullable<T>(
         &self,
         name: &str,
         problems: &mut Problems,
@@ -79,7 +79,7 @@ impl<'v> Fields<'v> {
     }
 
     /// The field, read by `read`; its absence is a problem.
-    pub(super) fn required<T>(
+    pub(crate) fn required<T>(
         &self,
         name: &str,
         problems: &mut Problems,
@@ -92,7 +92,7 @@ impl<'v> Fields<'v> {
     }
 
     /// As [`Self::optional`], with `default` for an absent field.
-    pub(super) fn or<T>(
+    pub(crate) fn or<T>(
         &self,
         name: &str,
         default: T,
@@ -104,7 +104,7 @@ impl<'v> Fields<'v> {
 }
 
 /// Reads a whole number of a range.
-pub(super) fn whole<T: TryFrom<u64> + Display>(
+pub(crate) fn whole<T: TryFrom<u64> + Display>(
     range: RangeInclusive<u64>,
 ) -> impl Fn(&Value, &str, &mut Problems) -> Option<T> {
     move |value, pointer, problems| {
@@ -118,7 +118,7 @@ pub(super) fn whole<T: TryFrom<u64> + Display>(
 }
 
 /// Reads a length of time: a number of seconds, or text such as `5s`.
-pub(super) fn length_of_time(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Duration> {
+pub(crate) fn length_of_time(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Duration> {
     let read = match value {
         Value::Number(number) => number.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
         Value::String(text) => duration(text).ok(),
@@ -131,7 +131,7 @@ pub(super) fn length_of_time(value: &Value, pointer: &str, problems: &mut Proble
 }
 
 /// Reads text.
-pub(super) fn text(value: &Value, pointer: &str, problems: &mut Problems) -> Option<String> {
+pub(crate) fn text(value: &Value, pointer: &str, problems: &mut Problems) -> Option<String> {
     let text = value.as_str().map(str::to_owned);
     if text.is_none() {
         problems.add(pointer, format!("expected text, found {}", show(value)));
@@ -140,7 +140,7 @@ pub(super) fn text(value: &Value, pointer: &str, problems: &mut Problems) -> Opt
 }
 
 /// Reads a program and its arguments.
-pub(super) fn command(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Vec<String>> {
+pub(crate) fn command(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Vec<String>> {
     let command = list_of(text)(value, pointer, problems)?;
     if command.first().is_none_or(String::is_empty) {
         problems.add(pointer, "expected a program and its arguments");
@@ -152,12 +152,12 @@ pub(super) fn command(value: &Value, pointer: &str, problems: &mut Problems) -> 
 }
 
 /// Reads text that is parsed further.
-pub(super) fn parsed<T: FromStr<Err = Invalid>>(value: &Value, pointer: &str, problems: &mut Problems) -> Option<T> {
+pub(crate) fn parsed<T: FromStr<Err = Invalid>>(value: &Value, pointer: &str, problems: &mut Problems) -> Option<T> {
     parsed_by(str::parse)(value, pointer, problems)
 }
 
 /// Reads text that `parse` makes something of.
-pub(super) fn parsed_by<T>(
+pub(crate) fn parsed_by<T>(
     parse: impl Fn(&str) -> Result<T, Invalid>,
 ) -> impl Fn(&Value, &str, &mut Problems) -> Option<T> {
     move |value, pointer, problems| match parse(&text(value, pointer, problems)?) {
@@ -170,7 +170,7 @@ pub(super) fn parsed_by<T>(
 }
 
 /// Reads true or false.
-pub(super) fn truth(value: &Value, pointer: &str, problems: &mut Problems) -> Option<bool> {
+pub(crate) fn truth(value: &Value, pointer: &str, problems: &mut Problems) -> Option<bool> {
     let truth = value.as_bool();
     if truth.is_none() {
         problems.add(pointer, format!("expected `true` or `false`, found {}", show(value)));
@@ -179,7 +179,7 @@ pub(super) fn truth(value: &Value, pointer: &str, problems: &mut Problems) -> Op
 }
 
 /// Reads one of a few words.
-pub(super) fn one_of<T: Copy>(choices: &[(&str, T)]) -> impl Fn(&Value, &str, &mut Problems) -> Option<T> {
+pub(crate) fn one_of<T: Copy>(choices: &[(&str, T)]) -> impl Fn(&Value, &str, &mut Problems) -> Option<T> {
     move |value, pointer, problems| {
         let found = value.as_str().and_then(|word| choices.iter().find(|(name, _)| *name == word));
         if found.is_none() {
@@ -191,7 +191,7 @@ pub(super) fn one_of<T: Copy>(choices: &[(&str, T)]) -> impl Fn(&Value, &str, &m
 }
 
 /// Reads an object with any names, each of them and its value by `read`.
-pub(super) fn map_of<K: Ord, T>(
+pub(crate) fn map_of<K: Ord, T>(
     read: impl Fn(&str, &Value, &str, &mut Problems) -> Option<(K, T)>,
 ) -> impl Fn(&Value, &str, &mut Problems) -> Option<BTreeMap<K, T>> {
     move |value, pointer, problems| {
@@ -206,7 +206,7 @@ pub(super) fn map_of<K: Ord, T>(
 }
 
 /// Reads a list, each element by `read`.
-pub(super) fn list_of<T>(
+pub(crate) fn list_of<T>(
     read: impl Fn(&Value, &str, &mut Problems) -> Option<T>,
 ) -> impl Fn(&Value, &str, &mut Problems) -> Option<Vec<T>> {
     move |value, pointer, problems| {
@@ -224,8 +224,8 @@ pub(super) fn list_of<T>(
 }
 
 /// Says that a name is not known, and which known one is near it.
-pub(super) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
-    match crate::model::text::nearest(name, known) {
+pub(crate) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
+    match windlass_core::text::nearest(name, known) {
         Some(near) => format!("unknown {what}; did you mean `{near}`?"),
         None if known.is_empty() => format!("unknown {what}; none is expected here"),
         None => {
@@ -236,7 +236,7 @@ pub(super) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
 }
 
 /// A JSON pointer one step further (RFC 6901 escapes).
-pub(super) fn join(pointer: &str, name: &str) -> String {
+pub(crate) fn join(pointer: &str, name: &str) -> String {
     format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 

@@ -1,18 +1,17 @@
 //! A control loop for the tests of those who only read it.
 
-use super::clock::Clock;
-use super::{Controller, Parts};
-use crate::model::facts::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
-use crate::model::settings::ControlSettings;
-use crate::model::{FailureKind, PolicyFailure, PolicyIdentity};
-use crate::net::client::NetClient;
-use crate::policy::Policies;
-use crate::policy::{HealthPolicy, ScalingPolicy};
-use crate::runtime::sim::SimRuntime;
-use crate::store::sqlite::SqliteStore;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
+use windlass_control::clock::Clock;
+use windlass_control::{Controller, Parts};
+use windlass_core::contract::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
+use windlass_core::policy::{HealthPolicy, Policies, ScalingPolicy};
+use windlass_core::settings::ControlSettings;
+use windlass_core::{FailureKind, PolicyFailure, PolicyIdentity};
+use windlass_network::NetClient;
+use windlass_simulated_engine::SimulatedEngine;
+use windlass_storage::SqliteStore;
 
 /// Never has an opinion.
 struct Silent(PolicyIdentity);
@@ -42,7 +41,7 @@ impl HealthPolicy for Silent {
 }
 
 /// A loop with no workload yet, on a simulated engine, with policies that never have an opinion.
-pub fn idle_controller() -> Controller {
+pub(crate) fn idle_controller() -> Controller {
     let silent = || {
         Arc::new(Silent(PolicyIdentity {
             name: "silent".into(),
@@ -53,7 +52,7 @@ pub fn idle_controller() -> Controller {
     };
     let directory = tempfile::tempdir().expect("a folder");
     Controller::begin(Parts {
-        runtime: Arc::new(SimRuntime::new(|| Clock::System.now(), Duration::ZERO)),
+        engine: Arc::new(SimulatedEngine::new(|| Clock::System.now(), Duration::ZERO)),
         store: Arc::new(SqliteStore::open(directory.path(), 10).expect("a store")),
         policies: Arc::new(Policies::plain(silent(), silent())),
         net: NetClient::new().expect("TLS is set up"),

@@ -1,17 +1,17 @@
 //! `/images/{image}/guardrails`: how fast the count of a workload may follow what is proposed.
 
-use super::ApiState;
-use super::error::Problem;
-use super::fields::{self, Fields, Problems, length_of_time};
-use super::request::{ImageKey, JsonBody, NoQuery};
-use super::views::ImageView;
-use super::workloads::changed;
-use crate::model::workload::Bounds;
-use crate::model::{Amount, Fallback, Guardrail, Guardrails, Rate, Select};
+use crate::error::Problem;
+use crate::fields::{Fields, Problems, length_of_time};
+use crate::request::{ImageKey, JsonBody, NoQuery};
+use crate::views::ImageView;
+use crate::workloads::changed;
+use crate::{ApiState, fields};
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 use std::time::Duration;
+use windlass_core::workload::Bounds;
+use windlass_core::{Amount, Fallback, Guardrail, Guardrails, Rate, Select};
 
 const DIRECTION: &[&str] = &["window", "cooldown", "select", "rates"];
 const LONGEST: Duration = Duration::from_secs(3_600);
@@ -30,7 +30,7 @@ pub async fn guard(
 }
 
 /// Guardrails as a body has them: what it does not say is as the defaults are.
-pub(super) fn read(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Guardrails> {
+pub(crate) fn read(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Guardrails> {
     let fields = Fields::of(value, pointer, &["scale_up", "scale_down", "grace", "fallback"], problems)?;
     let usual = Guardrails::default();
     let up = fields.or("scale_up", usual.up.clone(), problems, |value, pointer, problems| {
@@ -92,7 +92,7 @@ fn rate(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Rate> {
 }
 
 /// Guardrails in the form of the start request; lengths of time in seconds.
-pub(super) fn shown(guardrails: &Guardrails) -> Value {
+pub(crate) fn shown(guardrails: &Guardrails) -> Value {
     let rate = |rate: &Rate| match rate.amount {
         Amount::Count(count) => json!({"count": count, "per": rate.per.as_secs_f64()}),
         Amount::Percent(percent) => json!({"percent": percent, "per": rate.per.as_secs_f64()}),

@@ -1,21 +1,20 @@
 //! `/images` and what lies below it: workloads, by image or name.
 
-use super::ApiState;
-use super::error::Problem;
-use super::request::{DecisionNumber, ImageKey, JsonBody, NewestQuery, NoQuery, to_the_end};
-use super::views::{
+use crate::error::Problem;
+use crate::request::{DecisionNumber, ImageKey, JsonBody, NewestQuery, NoQuery, to_the_end};
+use crate::views::{
     ContainerHealth, ContainerSummary, ImageShadows, ImageSummary, ImageView, ReconcileAnswer, RemovedContainer,
 };
-use super::workloads::{changed, known};
-use super::{policies, start};
-use crate::control::PassReport;
-use crate::model::{Replica, WorkloadKey};
-use crate::store::DecisionRecord;
+use crate::workloads::{changed, known};
+use crate::{ApiState, policies, start};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
+use windlass_control::PassReport;
+use windlass_core::store::DecisionRecord;
+use windlass_core::{Replica, WorkloadKey};
 
 /// Answer of `GET /images`.
 #[derive(Debug, Serialize, ToSchema)]

@@ -5,16 +5,20 @@
 //! types of [`views`], every error is a [`error::Problem`]. [`paths`] lets image references with
 //! slashes into paths, [`guard`] keeps strangers out, [`server`] bounds what one caller can take.
 
+pub mod auth;
 pub mod containers;
 pub mod discovery;
+mod drain_body;
 pub mod error;
-pub mod exposition;
 pub mod fields;
-pub mod guard;
+#[cfg(test)]
+#[cfg(test)]
+mod fixtures;
 pub mod guardrails;
 pub mod images;
 pub mod metrics;
 pub mod openapi;
+pub mod openmetrics;
 pub mod overrides;
 pub mod paths;
 pub mod policies;
@@ -25,23 +29,21 @@ pub mod server;
 pub mod start;
 pub mod status;
 pub mod stop_hook;
-mod unread;
+#[cfg(test)]
+mod tests;
 pub mod views;
 mod workloads;
 
-#[cfg(test)]
-mod tests;
+pub use crate::error::Problem;
+pub use crate::router::router;
+pub use crate::server::serve;
 
-pub use error::Problem;
-pub use router::router;
-pub use server::serve;
-
-use crate::control::Controller;
-use crate::discovery::Discovery;
-use crate::model::settings::ApiSettings;
-use crate::policy::PolicyCatalogue;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
+use windlass_control::Controller;
+use windlass_core::policy::PolicyCatalogue;
+use windlass_core::settings::ApiSettings;
+use windlass_discovery::Discovery;
 
 /// What the handlers work with. Cheap to clone.
 #[derive(Clone)]

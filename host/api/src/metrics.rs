@@ -1,14 +1,11 @@
 //! `/images/{image}/metrics`: what is measured of a workload, its values, and samples that are pushed.
 
-use super::ApiState;
-use super::error::Problem;
-use super::fields::{self, Fields, Problems, length_of_time};
-use super::request::{ImageKey, JsonBody, NoQuery, Since, to_the_end};
-use super::views::ImageView;
-use super::workloads::{changed, known};
-use crate::control::metrics::{LONGEST_KEPT, MetricReport};
-use crate::model::facts::Sample;
-use crate::model::{BuiltIn, Metric, MetricSource, Timestamp, Workload};
+use crate::error::Problem;
+use crate::fields::{Fields, Problems, length_of_time};
+use crate::request::{ImageKey, JsonBody, NoQuery, Since, to_the_end};
+use crate::views::ImageView;
+use crate::workloads::{changed, known};
+use crate::{ApiState, fields};
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -16,6 +13,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use utoipa::ToSchema;
+use windlass_control::metrics::{LONGEST_KEPT, MetricReport};
+use windlass_core::contract::Sample;
+use windlass_core::{BuiltIn, Metric, MetricSource, Timestamp, Workload};
 
 const SOURCES: [&str; 4] = ["prometheus", "json", "exec", "push"];
 const FIELDS: &[&str] = &["prometheus", "json", "exec", "push", "interval", "timeout", "max_age", "allow_negative"];
@@ -87,7 +87,7 @@ pub async fn show(
     Since(since): Since,
 ) -> Result<Json<ImageMetrics>, Problem> {
     let image = known(&state, &key)?.workload.image.to_string();
-    let usual = || Timestamp(state.controller.now_ms().saturating_sub(crate::model::time::millis(USUAL_SINCE)));
+    let usual = || Timestamp(state.controller.now_ms().saturating_sub(windlass_core::time::millis(USUAL_SINCE)));
     let reports = state.controller.metrics(&key, since.unwrap_or_else(usual))?;
     Ok(Json(ImageMetrics { image, metrics: reports.into_iter().map(MetricView::from).collect() }))
 }
@@ -172,7 +172,7 @@ fn sample(
 }
 
 /// The definitions of a body: `{"name": {"prometheus": {…}, "interval": "15s"}}`.
-pub(super) fn definitions(value: &Value, pointer: &str, problems: &mut Problems) -> Option<BTreeMap<String, Metric>> {
+pub(crate) fn definitions(value: &Value, pointer: &str, problems: &mut Problems) -> Option<BTreeMap<String, Metric>> {
     let definitions = fields::map_of(|name, value, pointer, problems| {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
         if !(1..=63).contains(&name.len()) || !name.bytes().all(plain) {
@@ -192,9 +192,9 @@ fn definition(value: &Value, pointer: &str, problems: &mut Problems) -> Option<M
     let fields = Fields::of(value, pointer, FIELDS, problems)?;
     let sources: Vec<&str> = SOURCES.into_iter().filter(|source| fields.has(source)).collect();
     let source = match sources.as_slice() {
-        [source] => {
-            fields.required(source, problems, |value, pointer, problems| self::source(source, value, pointer, problems))
-        }
+        [source] => fields.required(source, problems, |value, pointer, problems| {
+            crate::metrics::source(source, value, pointer, problems)
+        }),
         _ => {
             problems.add(pointer, "a metric has one source: `prometheus`, `json`, `exec` or `push`");
             None
@@ -282,7 +282,7 @@ fn json_pointer(value: &Value, pointer: &str, problems: &mut Problems) -> Option
 }
 
 /// A definition in the form of the start request; lengths of time in seconds.
-pub(super) fn shown(metric: &Metric) -> Value {
+pub(crate) fn shown(metric: &Metric) -> Value {
     let source = match &metric.source {
         MetricSource::Prometheus { url, query } => json!({"url": url, "query": query}),
         MetricSource::Json { url, pointer } => json!({"url": url, "pointer": pointer}),

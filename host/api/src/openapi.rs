@@ -5,14 +5,14 @@
 
 pub mod requests;
 
-use super::error::FieldProblem;
-use super::request::NoQuery;
-use super::{containers, discovery, images, metrics, policies, status, views};
-use axum::Json;
-use requests::{
+use crate::error::FieldProblem;
+use crate::openapi::requests::{
     ChangeRequest, ChoiceRequest, ChoicesRequest, GuardrailsRequest, MetricsRequest, OverridesRequest, PolicyRequest,
     ProblemDetails, SamplesRequest, ScaleRequest, StartContainerRequest,
 };
+use crate::request::NoQuery;
+use crate::{containers, discovery, images, metrics, policies, status, views};
+use axum::Json;
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
@@ -58,9 +58,9 @@ struct Shapes;
 
 /// One operation: method, path, what it does, the shape of its body (empty: none), of its answer, and
 /// its errors.
-pub(super) struct Operation {
-    pub(super) method: &'static str,
-    pub(super) path: &'static str,
+pub(crate) struct Operation {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
     summary: &'static str,
     body: &'static str,
     answer: &'static str,
@@ -86,7 +86,7 @@ const FIGURES: &str = "application/openmetrics-text";
 
 /// Every operation, in the order of the router. 401, 403 and 500 can come of any.
 #[rustfmt::skip]
-pub(super) const OPERATIONS: &[Operation] = &[
+pub(crate) const OPERATIONS: &[Operation] = &[
     operation("get", "/health", "The process answers", "", "Health", &[]),
     operation("get", "/ready", "Whether Windlass can do its work; 503 says why not", "", "Ready", &[503]),
     operation("get", "/metrics", "What Windlass counts of itself, in the form of OpenMetrics", "", FIGURES, &[503]),
@@ -270,7 +270,7 @@ fn path_parameters(path: &str) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::start;
+    use crate::start;
 
     #[test]
     fn every_shape_that_is_named_is_there() {

@@ -1,11 +1,8 @@
 //! `/metrics`: what Windlass counts of itself, in the form of OpenMetrics.
 
-use super::ApiState;
-use super::error::Problem;
-use super::request::NoQuery;
-use crate::control::WorkloadView;
-use crate::control::tally::{CallTimes, PolicyTallies};
-use crate::model::{FailureKind, Overrides, Phase, Timestamp};
+use crate::ApiState;
+use crate::error::Problem;
+use crate::request::NoQuery;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -15,6 +12,9 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use std::fmt::Error;
+use windlass_control::WorkloadView;
+use windlass_control::counters::{CallTimes, PolicyCounters};
+use windlass_core::{FailureKind, Overrides, Phase, Timestamp};
 
 const FORM: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -25,7 +25,7 @@ type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
 #[derive(Debug)]
 struct Figures {
     views: Vec<WorkloadView>,
-    policies: PolicyTallies,
+    policies: PolicyCounters,
     engine_up: bool,
     orphans: usize,
     now: Timestamp,
@@ -36,7 +36,7 @@ pub async fn show(State(state): State<ApiState>, _: NoQuery) -> Result<impl Into
     let controller = &state.controller;
     let figures = Figures {
         views: controller.views(),
-        policies: controller.policy_tallies(),
+        policies: controller.policy_counters(),
         engine_up: controller.readiness().engine.is_none(),
         orphans: controller.orphans().len(),
         now: Timestamp(controller.now_ms()),

@@ -1,17 +1,17 @@
 //! `/images/{image}/overrides`: what an operator says over the policy of a workload.
 
-use super::ApiState;
-use super::error::Problem;
-use super::fields::{self, Fields, Problems, length_of_time};
-use super::request::{ImageKey, JsonBody, NoQuery};
-use super::views::ImageView;
-use super::workloads::changed;
-use crate::model::workload::Bounds;
-use crate::model::{Force, Overrides, Timestamp};
+use crate::error::Problem;
+use crate::fields::{Fields, Problems, length_of_time};
+use crate::request::{ImageKey, JsonBody, NoQuery};
+use crate::views::ImageView;
+use crate::workloads::changed;
+use crate::{ApiState, fields};
 use axum::Json;
 use axum::extract::State;
 use serde_json::Value;
 use std::time::Duration;
+use windlass_core::workload::Bounds;
+use windlass_core::{Force, Overrides, Timestamp};
 
 const FIELDS: &[&str] = &["paused", "freeze_scale_up", "freeze_scale_down", "force"];
 const LONGEST: Duration = Duration::from_secs(30 * 86_400);

@@ -1,14 +1,10 @@
 //! `/policies` and what lies below it: the policies by name, and what may be done to them.
 
-use super::ApiState;
-use super::error::Problem;
-use super::fields::{self, Fields, Problems};
-use super::request::{NoQuery, PolicyName, PushQuery, RevisionNumber, WasmBody, to_the_end_or};
-use super::views::{PolicyDetail, PolicyView};
-use crate::control::ControlError;
-use crate::model::PolicyKind;
-use crate::model::{PolicyChoice, PolicyChoices, Timestamp};
-use crate::policy::{CatalogueError, ChoiceError, PolicyInfo, Push, Source};
+use crate::error::Problem;
+use crate::fields::{Fields, Problems};
+use crate::request::{NoQuery, PolicyName, PushQuery, RevisionNumber, WasmBody, to_the_end_or};
+use crate::views::{PolicyDetail, PolicyView};
+use crate::{ApiState, fields};
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::FROM;
@@ -17,6 +13,9 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
+use windlass_control::ControlError;
+use windlass_core::policy::{CatalogueError, ChoiceError, PolicyInfo, Push, Source};
+use windlass_core::{PolicyChoice, PolicyChoices, PolicyKind, Timestamp};
 
 /// Characters kept of who pushed a policy.
 const LONGEST_NAME: usize = 200;
@@ -140,7 +139,7 @@ fn pusher(headers: &HeaderMap) -> String {
 }
 
 /// One choice of a body: `{"name": …, "config": {…}}`.
-pub(super) fn choice(value: &Value, pointer: &str, problems: &mut Problems) -> Option<PolicyChoice> {
+pub(crate) fn choice(value: &Value, pointer: &str, problems: &mut Problems) -> Option<PolicyChoice> {
     let fields = Fields::of(value, pointer, &["name", "config"], problems)?;
     let name = fields.required("name", problems, fields::text);
     let config = fields.or("config", "{}".to_owned(), problems, config);
@@ -148,7 +147,7 @@ pub(super) fn choice(value: &Value, pointer: &str, problems: &mut Problems) -> O
 }
 
 /// One choice, or a list of them, none twice.
-pub(super) fn choices(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Vec<PolicyChoice>> {
+pub(crate) fn choices(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Vec<PolicyChoice>> {
     if value.is_array() {
         different(value, pointer, PolicyChoices::MOST_SCALING, problems)
     } else {
@@ -157,7 +156,7 @@ pub(super) fn choices(value: &Value, pointer: &str, problems: &mut Problems) -> 
 }
 
 /// So many choices at most, none twice.
-pub(super) fn different(
+pub(crate) fn different(
     value: &Value,
     pointer: &str,
     most: usize,
@@ -187,7 +186,7 @@ fn config(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Strin
 ///
 /// # Errors
 /// 422 with the place of everything that is wrong.
-pub(super) async fn check(state: &ApiState, choices: &PolicyChoices) -> Result<(), Problem> {
+pub(crate) async fn check(state: &ApiState, choices: &PolicyChoices) -> Result<(), Problem> {
     let now = Timestamp(state.controller.now_ms());
     let mut problems = Problems::default();
     let scaling = choices.scaling.iter().enumerate().map(|(index, choice)| {

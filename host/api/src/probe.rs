@@ -1,10 +1,11 @@
 //! `probe` of a start request: how it is asked whether a replica answers.
 
-use super::fields::{self, Fields, Problems};
-use crate::model::{Expected, HttpProbe, Invalid, Probe, ProbeTarget, StatusRange};
+use crate::fields;
+use crate::fields::{Fields, Problems};
 use axum::http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
+use windlass_core::{Expected, HttpProbe, Invalid, Probe, ProbeTarget, StatusRange};
 
 const FIELDS: &[&str] = &["http", "tcp", "exec", "docker", "none", "interval", "timeout"];
 const TARGETS: [&str; 5] = ["http", "tcp", "exec", "docker", "none"];
@@ -21,7 +22,7 @@ const MOST: usize = 32;
 const OWN_HEADERS: [&str; 6] = ["connection", "content-length", "te", "trailer", "transfer-encoding", "upgrade"];
 
 /// The probe of a body.
-pub(super) fn read(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Probe> {
+pub(crate) fn read(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Probe> {
     let fields = Fields::of(value, pointer, FIELDS, problems)?;
     let named: Vec<&str> = TARGETS.into_iter().filter(|target| fields.has(target)).collect();
     let target = match named.as_slice() {
@@ -163,7 +164,7 @@ fn header_value(value: &Value, pointer: &str, problems: &mut Problems) -> Option
     Some(text)
 }
 
-pub(super) fn path(text: &str) -> Result<String, Invalid> {
+pub(crate) fn path(text: &str) -> Result<String, Invalid> {
     let valid = text.starts_with('/') && text.len() <= MAX_PATH && text.bytes().all(|b| b.is_ascii_graphic());
     if valid && !text.contains('#') {
         Ok(text.to_owned())
@@ -175,7 +176,7 @@ pub(super) fn path(text: &str) -> Result<String, Invalid> {
 }
 
 /// A probe in the form of the start request; lengths of time in seconds.
-pub(super) fn shown(probe: &Probe) -> Value {
+pub(crate) fn shown(probe: &Probe) -> Value {
     let mut shown = match &probe.target {
         ProbeTarget::Http(http) => json!({"http": shown_http(http)}),
         ProbeTarget::Tcp { port } => json!({"tcp": {"port": port}}),

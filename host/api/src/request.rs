@@ -1,10 +1,7 @@
 //! Reads the parts of a request strictly, each failure as a [`Problem`].
 
-use super::error::{FieldProblem, Problem};
-use super::fields;
-use super::{ApiState, UPLOADS};
-use crate::control::ControlError;
-use crate::model::{Timestamp, WorkloadKey};
+use crate::error::{FieldProblem, Problem};
+use crate::{ApiState, UPLOADS, fields};
 use axum::RequestPartsExt;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -16,6 +13,8 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
+use windlass_control::ControlError;
+use windlass_core::{Timestamp, WorkloadKey};
 
 /// Time a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -245,7 +244,7 @@ fn query(uri: &Uri, known: &[&str]) -> Result<Vec<(String, String)>, Problem> {
 
 /// Runs a change to its end even if the caller hangs up meanwhile: what was begun on the engine is not
 /// left half done.
-pub(super) async fn to_the_end<T, F>(change: F) -> Result<T, Problem>
+pub(crate) async fn to_the_end<T, F>(change: F) -> Result<T, Problem>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, ControlError>> + Send + 'static,
@@ -254,7 +253,7 @@ where
 }
 
 /// As [`to_the_end`], for changes that say themselves what their errors are.
-pub(super) async fn to_the_end_or<T, F>(change: F) -> Result<T, Problem>
+pub(crate) async fn to_the_end_or<T, F>(change: F) -> Result<T, Problem>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, Problem>> + Send + 'static,
@@ -325,7 +324,7 @@ async fn whole(request: Request) -> Result<Bytes, Problem> {
 }
 
 /// 413, for any body past the limit.
-pub(super) fn too_long() -> Problem {
+pub(crate) fn too_long() -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than this windlass reads")
 }
 

@@ -1,8 +1,8 @@
 //! Every route on one screen.
 
-use super::error::Problem;
-use super::{
-    ApiState, containers, discovery, exposition, guard, guardrails, images, metrics, openapi, overrides, paths,
+use crate::error::Problem;
+use crate::{
+    ApiState, auth, containers, discovery, guardrails, images, metrics, openapi, openmetrics, overrides, paths,
     policies, start, status,
 };
 use axum::Router;
@@ -15,11 +15,11 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 /// The API as a service.
 pub fn router(state: ApiState) -> Router {
-    let admit = from_fn_with_state(state.settings.clone(), guard::admit);
+    let admit = from_fn_with_state(state.settings.clone(), auth::admit);
     let routes = Router::new()
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
-        .route("/metrics", get(exposition::show))
+        .route("/metrics", get(openmetrics::show))
         .route("/discovery/prometheus", get(discovery::prometheus))
         .route("/policies", get(policies::list))
         .route("/policies/{name}", get(policies::show).put(policies::push).delete(policies::remove))

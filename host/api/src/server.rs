@@ -1,10 +1,12 @@
 //! Serves the API over HTTP/1.1, and bounds what callers can take: connections, requests, header time,
 //! body size.
 
-use super::error::Problem;
-use super::request::too_long;
-use super::unread;
-use crate::model::settings::ApiSettings;
+#[cfg(test)]
+mod tests;
+
+use crate::drain_body;
+use crate::error::Problem;
+use crate::request::too_long;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
@@ -25,6 +27,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
+use windlass_core::settings::ApiSettings;
 
 /// Wait after the system refused a connection for want of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -97,7 +100,7 @@ pub fn bounded(router: Router, settings: &ApiSettings) -> Router {
     router
         .layer(from_fn_with_state((settings.body_bytes, settings.upload_bytes), limit_body))
         .layer(from_fn_with_state(requests, limit_requests))
-        .layer(from_fn(unread::take_in))
+        .layer(from_fn(drain_body::take_in))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(TraceLayer::new_for_http().on_failure(()))
 }
@@ -132,6 +135,3 @@ fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     tracing::error!(panic = text.unwrap_or("not a text"), "a request panicked");
     Problem::internal().into_response()
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,21 +1,23 @@
 //! `POST /start/container`: what its body may say, and the workload that comes of it.
 
-use super::ApiState;
-use super::error::Problem;
-use super::fields::{self, Fields, Problems};
-use super::request::{JsonBody, NoQuery};
-use super::views::{StartAnswer, WaitingAnswer};
-use super::{guardrails, metrics, policies, probe, stop_hook};
-use crate::model::workload::{Bounds, ContainerPort, DesiredStatus, Mode, Resources, Workload, WorkloadKey};
-use crate::model::{ImageRef, Invalid, Overrides, PolicyChoice, PolicyChoices};
+#[cfg(test)]
+mod tests;
+
+use crate::error::Problem;
+use crate::fields::{Fields, Problems};
+use crate::request::{JsonBody, NoQuery};
+use crate::views::{StartAnswer, WaitingAnswer};
+use crate::{ApiState, fields, guardrails, metrics, policies, probe, stop_hook};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use windlass_core::workload::{Bounds, ContainerPort, DesiredStatus, Mode, Resources, Workload, WorkloadKey};
+use windlass_core::{ImageRef, Invalid, Overrides, PolicyChoice, PolicyChoices};
 
-pub(super) const FIELDS: &[&str] = &[
+pub(crate) const FIELDS: &[&str] = &[
     "image",
     "min_replicas",
     "max_replicas",
@@ -37,7 +39,7 @@ pub(super) const FIELDS: &[&str] = &[
     "depends_on",
 ];
 /// What says who decides about a workload that is there.
-pub(super) const POLICIES: &[&str] = &["scaling_policy", "health_policy", "shadow_policies", "mode"];
+pub(crate) const POLICIES: &[&str] = &["scaling_policy", "health_policy", "shadow_policies", "mode"];
 const RESOURCES: &[&str] = &["cpu", "memory", "status"];
 
 /// Labels that are the host's own.
@@ -54,7 +56,7 @@ pub async fn start(State(state): State<ApiState>, _: NoQuery, JsonBody(body): Js
     policies::check(&state, &workload.policies).await?;
     let image = workload.image.to_string();
     let controller = state.controller;
-    let started = Box::pin(super::request::to_the_end(async move { controller.start(workload).await })).await?;
+    let started = Box::pin(crate::request::to_the_end(async move { controller.start(workload).await })).await?;
     Ok(match &started.replica {
         Some(replica) => Json(StartAnswer {
             ok: true,
@@ -299,6 +301,3 @@ fn depends_on(value: &Value, pointer: &str, problems: &mut Problems) -> Option<B
     }
     Some(names.into_iter().map(WorkloadKey::stored).collect())
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,16 +1,16 @@
 //! What Windlass says of itself: `/health`, `/ready`.
 
-use super::ApiState;
-use super::error::Problem;
-use super::guard::Caller;
-use super::request::NoQuery;
-use crate::control::Readiness;
+use crate::ApiState;
+use crate::auth::Caller;
+use crate::error::Problem;
+use crate::request::NoQuery;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
+use windlass_control::Readiness;
 
 /// Answer of `GET /health`.
 #[derive(Debug, Serialize, ToSchema)]

@@ -1,13 +1,13 @@
 //! `stop_hook` of a start: what a replica is told before it is stopped.
 
-use super::fields::{self, Fields, Problems, length_of_time};
-use super::probe;
-use crate::model::workload::{HookCall, StopHook};
+use crate::fields::{Fields, Problems, length_of_time};
+use crate::{fields, probe};
 use serde_json::{Value, json};
 use std::time::Duration;
+use windlass_core::workload::{HookCall, StopHook};
 
 /// A hook as a body has it.
-pub(super) fn read(value: &Value, pointer: &str, problems: &mut Problems) -> Option<StopHook> {
+pub(crate) fn read(value: &Value, pointer: &str, problems: &mut Problems) -> Option<StopHook> {
     let fields = Fields::of(value, pointer, &["http", "exec", "timeout"], problems)?;
     let http = fields.nullable("http", problems, http);
     let exec = fields.nullable("exec", problems, exec);
@@ -38,7 +38,7 @@ fn exec(value: &Value, pointer: &str, problems: &mut Problems) -> Option<HookCal
 }
 
 /// A hook in the form of the start request; the time in seconds.
-pub(super) fn shown(hook: &StopHook) -> Value {
+pub(crate) fn shown(hook: &StopHook) -> Value {
     let mut shown = match &hook.call {
         HookCall::Http { port, path } => json!({"http": {"port": port, "path": path}}),
         HookCall::Exec { command } => json!({"exec": {"command": command}}),

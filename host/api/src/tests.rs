@@ -1,12 +1,8 @@
 //! The whole router, up to the control loop.
 
-use super::*;
-use crate::api::openapi::OPERATIONS;
-use crate::control::fixtures::idle_controller;
-use crate::discovery::Discovery;
-use crate::model::PolicyKind;
-use crate::model::{PolicyChoice, Timestamp};
-use crate::policy::{CatalogueError, ChoiceError, PolicyInfo, Push};
+use crate::fixtures::idle_controller;
+use crate::openapi::OPERATIONS;
+use crate::*;
 use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
@@ -14,6 +10,9 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use tower::ServiceExt;
+use windlass_core::policy::{CatalogueError, ChoiceError, PolicyInfo, Push};
+use windlass_core::{PolicyChoice, PolicyKind, Timestamp};
+use windlass_discovery::Discovery;
 
 /// One built-in policy, and nothing can be done about it.
 struct Shelf;

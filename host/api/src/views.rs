@@ -5,21 +5,23 @@
 mod image;
 mod policy;
 mod shadow;
+#[cfg(test)]
+mod tests;
 
-pub use image::{
+pub use crate::views::image::{
     AlertView, DesiredView, ImageView, ObservedView, PassView, PolicyAnswerView, ReplicaView, UnavailableView,
 };
-pub use policy::{EventView, PolicyDetail, PolicyView, RevisionView};
-pub use shadow::{ImageShadows, ShadowView};
+pub use crate::views::policy::{EventView, PolicyDetail, PolicyView, RevisionView};
+pub use crate::views::shadow::{ImageShadows, ShadowView};
 
-use crate::control::{Action, ActionKind, PassReport, WorkloadView};
-use crate::model::facts::HealthStatus;
-use crate::model::workload::DesiredStatus;
-use crate::model::{PortBinding, Replica, Workload};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
+use windlass_control::{Action, ActionKind, PassReport, WorkloadView};
+use windlass_core::contract::HealthStatus;
+use windlass_core::workload::DesiredStatus;
+use windlass_core::{PortBinding, Replica, Workload};
 
 /// A port of the engine's host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -292,6 +294,3 @@ impl From<&Replica> for RemovedContainer {
         Self { container_id: replica.id.to_string(), name: replica.name.clone() }
     }
 }
-
-#[cfg(test)]
-mod tests;

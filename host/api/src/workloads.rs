@@ -1,23 +1,23 @@
 //! A workload that a request is about: looked up, and shown after a change.
 
-use super::ApiState;
-use super::error::Problem;
-use super::request::to_the_end;
-use super::views::ImageView;
-use crate::control::{ControlError, Controller, PassReport, WorkloadView};
-use crate::model::WorkloadKey;
+use crate::ApiState;
+use crate::error::Problem;
+use crate::request::to_the_end;
+use crate::views::ImageView;
 use axum::Json;
+use windlass_control::{ControlError, Controller, PassReport, WorkloadView};
+use windlass_core::WorkloadKey;
 
 /// The workload of a key.
 ///
 /// # Errors
 /// 404 where there is none.
-pub(super) fn known(state: &ApiState, key: &WorkloadKey) -> Result<WorkloadView, Problem> {
+pub(crate) fn known(state: &ApiState, key: &WorkloadKey) -> Result<WorkloadView, Problem> {
     state.controller.view(key).ok_or_else(|| ControlError::NoSuchWorkload(key.to_string()).into())
 }
 
 /// Changes a workload, whether or not the caller waits for it, and shows it after the pass after that.
-pub(super) async fn changed<Change, Changing>(
+pub(crate) async fn changed<Change, Changing>(
     state: &ApiState,
     key: WorkloadKey,
     change: Change,

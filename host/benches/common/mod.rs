@@ -7,9 +7,9 @@
     reason = "each benchmark is its own program and uses some of these"
 )]
 
-use windlass::model::facts::{Limits, ReplicaFacts, ScalingObservation, Usage, WorkloadFacts};
-use windlass::model::workload::{Bounds, DesiredStatus, Resources};
-use windlass::model::{ContainerId, ImageRef, Phase, Replica, Slot, Timestamp, Workload};
+use windlass_core::contract::{Limits, ReplicaFacts, ScalingObservation, Usage, WorkloadFacts};
+use windlass_core::workload::{Bounds, DesiredStatus, Resources};
+use windlass_core::{ContainerId, ImageRef, Phase, Replica, Slot, Timestamp, Workload};
 
 pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
@@ -75,7 +75,7 @@ pub fn scaling_observation(count: u32) -> ScalingObservation {
             .map(|replica| ReplicaFacts {
                 id: replica.id.to_string(),
                 phase: replica.phase,
-                health: windlass::model::facts::HealthStatus::Healthy,
+                health: windlass_core::contract::HealthStatus::Healthy,
                 created_at: replica.created_at,
                 started_at: replica.started_at,
                 restarts: 0,

@@ -1,17 +1,17 @@
 //! Tells people of what they should look into, once when it begins: in the log, and where `control.alert_url` says.
 
-use crate::model::{Alert, AlertKind, History, Plan, Snapshot, Workload};
-use crate::net::Net;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
+use windlass_core::net::Net;
+use windlass_core::{Alert, AlertKind, History, Plan, Snapshot, Workload};
 
 /// Time a notice may take.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Sends notices in the background; a pass never waits for one.
 #[derive(Clone)]
-pub(super) struct Alarm {
+pub(crate) struct Alarm {
     net: Arc<dyn Net>,
     /// Where notices are posted to; none: nowhere.
     url: Option<String>,
@@ -21,12 +21,12 @@ pub(super) struct Alarm {
 
 impl Alarm {
     /// Notices to `url` that name this machine `host`.
-    pub(super) fn new(net: Arc<dyn Net>, url: Option<String>, host: String) -> Self {
+    pub(crate) fn new(net: Arc<dyn Net>, url: Option<String>, host: String) -> Self {
         Self { net, url, host }
     }
 
     /// Tells of the alerts of a plan that did not stand in the history before it, and in the log of those that are over.
-    pub(super) fn sound(&self, workload: &Workload, snapshot: &Snapshot, before: &History, plan: &Plan) {
+    pub(crate) fn sound(&self, workload: &Workload, snapshot: &Snapshot, before: &History, plan: &Plan) {
         for alert in plan.alerts.iter().filter(|alert| stands(alert, &plan.history) && !stands(alert, before)) {
             self.tell(workload, snapshot, alert);
         }

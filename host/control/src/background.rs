@@ -1,30 +1,30 @@
 //! The tasks behind the loop: one for each workload, one for its probes, one for the engine's events and
 //! one that looks at the whole engine now and then.
 
-use super::cell::Cell;
-use super::metrics::gather;
-use super::pass::pass;
-use super::probe::probe_all;
-use super::shared::Shared;
-use crate::model::Probe;
-use crate::runtime::RuntimeEvent;
+use crate::context::Shared;
+use crate::metrics::gather;
+use crate::probe::probe_all;
+use crate::reconcile::pass;
+use crate::workload::state::Cell;
 use futures_util::{FutureExt, StreamExt};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
+use windlass_core::Probe;
+use windlass_core::engine::EngineEvent;
 
 /// The engine is asked for containers of unknown workloads once in so many intervals.
 const INTERVALS_PER_SURVEY: u32 = 10;
 
 /// Begins what is not about one workload.
-pub(super) fn begin(shared: &Arc<Shared>) {
+pub(crate) fn begin(shared: &Arc<Shared>) {
     shared.spawn(follow_events(Arc::clone(shared)));
     shared.spawn(watch_engine(Arc::clone(shared)));
     shared.spawn(gather(Arc::clone(shared)));
 }
 
 /// Begins to look after a workload.
-pub(super) fn look_after(shared: &Arc<Shared>, cell: &Arc<Cell>) {
+pub(crate) fn look_after(shared: &Arc<Shared>, cell: &Arc<Cell>) {
     shared.spawn(steer(Arc::clone(shared), Arc::clone(cell)));
     shared.spawn(probe(Arc::clone(shared), Arc::clone(cell)));
 }
@@ -68,7 +68,7 @@ async fn probe(shared: Arc<Shared>, cell: Arc<Cell>) {
             replicas.into_iter().filter(|replica| !asked.contains_key(&replica.id)).collect()
         };
         let now = || shared.clock.now();
-        if probe_all(&probe, &replicas, &shared.runtime, shared.net.as_ref(), &cell.probes, now).await {
+        if probe_all(&probe, &replicas, &shared.engine, shared.net.as_ref(), &cell.probes, now).await {
             cell.wake();
         }
         let due = last_round.map_or(Duration::ZERO, |last| probe.interval.saturating_sub(last.elapsed()));
@@ -81,7 +81,7 @@ async fn probe(shared: Arc<Shared>, cell: Arc<Cell>) {
 
 /// Turns what happens on the engine into wakes.
 async fn follow_events(shared: Arc<Shared>) {
-    let mut events = shared.runtime.events();
+    let mut events = shared.engine.events();
     let mut shutdown = shared.shutdown.subscribe();
     loop {
         let event = tokio::select! {
@@ -89,19 +89,19 @@ async fn follow_events(shared: Arc<Shared>) {
             event = events.next() => event,
         };
         match event {
-            Some(RuntimeEvent::Changed(key)) => {
+            Some(EngineEvent::Changed(key)) => {
                 if let Some(cell) = shared.cell(&key) {
                     cell.wake();
                 }
             }
             // The end itself is told too, and wakes.
-            Some(RuntimeEvent::AskedToEnd { workload, replica, at }) => {
+            Some(EngineEvent::AskedToEnd { workload, replica, at }) => {
                 if let Some(cell) = shared.cell(&workload) {
                     cell.state().asked_to_end.insert(replica, at);
                 }
             }
-            Some(RuntimeEvent::Connected) => look_at_everything(&shared).await,
-            Some(RuntimeEvent::Lost(why)) => {
+            Some(EngineEvent::Connected) => look_at_everything(&shared).await,
+            Some(EngineEvent::Lost(why)) => {
                 tracing::warn!(why, "the engine's events were lost");
                 shared.note_lost();
                 // An engine that shuts down asked for that itself.
@@ -133,7 +133,7 @@ async fn watch_engine(shared: Arc<Shared>) {
 }
 
 async fn ask_engine(shared: &Arc<Shared>) -> bool {
-    match shared.runtime.ping().await {
+    match shared.engine.ping().await {
         Ok(()) => {
             if shared.note_engine(None) {
                 tracing::info!("the engine answers");
@@ -156,7 +156,7 @@ async fn look_at_everything(shared: &Arc<Shared>) {
 
 /// Wakes every workload, one after another by its splay: neither the engine nor the policies are asked
 /// everything at once.
-pub(super) fn wake_everything(shared: &Arc<Shared>) {
+pub(crate) fn wake_everything(shared: &Arc<Shared>) {
     let mut cells = shared.cells();
     cells.sort_by_key(|cell| cell.splay);
     let mut shutdown = shared.shutdown.subscribe();
@@ -173,7 +173,7 @@ pub(super) fn wake_everything(shared: &Arc<Shared>) {
 
 /// Notes the containers of this instance that belong to no workload.
 async fn survey(shared: &Arc<Shared>) {
-    match shared.runtime.list(None).await {
+    match shared.engine.list(None).await {
         Ok(replicas) => {
             shared.note_engine(None);
             let orphans: Vec<_> =

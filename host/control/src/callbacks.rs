@@ -1,10 +1,10 @@
 //! Tells the URL in a workload's `DISCOVERY_CALLBACK` about replicas that come and go: best effort.
 
-use crate::model::{Replica, Workload};
-use crate::net::Net;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
+use windlass_core::net::Net;
+use windlass_core::{Replica, Workload};
 
 /// The variable of a workload's environment that holds the URL.
 const VARIABLE: &str = "DISCOVERY_CALLBACK";

@@ -1,8 +1,8 @@
 //! What time it is: the machine's clock, or one that follows tokio's and can be paused in tests.
 
-use crate::model::Timestamp;
 use std::time::SystemTime;
 use tokio::time::Instant;
+use windlass_core::Timestamp;
 
 /// A source of [`Timestamp`]s. Engines stamp replicas by the machine's clock, so the real one is that.
 #[derive(Debug, Clone, Copy)]

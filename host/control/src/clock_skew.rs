@@ -1,8 +1,8 @@
 //! Times that lie ahead of the host's clock: it was set back, or the engine's machine has another one.
 
-use crate::model::{ContainerId, Replica, Timestamp};
+use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use windlass_core::{ContainerId, Replica, Timestamp};
 
 /// Remembers when a time of a replica was first seen to lie ahead. It is shown as that moment from then on, so that what
 /// happens later is later than it, and one process keeps one start.
@@ -15,7 +15,7 @@ pub struct Ahead {
 impl Ahead {
     /// Brings the times of a replica that the engine just told to the host's clock.
     pub fn bring_back(&self, replica: &mut Replica, now: Timestamp) {
-        let mut first_seen = self.first_seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut first_seen = self.first_seen.lock();
         let Replica { id, created_at, started_at, finished_at, .. } = replica;
         for told in [Some(created_at), started_at.as_mut(), finished_at.as_mut()].into_iter().flatten() {
             let seen = (id.clone(), *told);
@@ -31,14 +31,14 @@ impl Ahead {
     /// Forgets every replica that is not among these.
     pub fn keep_only<'a>(&self, ids: impl Iterator<Item = &'a ContainerId>) {
         let ids: HashSet<&ContainerId> = ids.collect();
-        self.first_seen.lock().unwrap_or_else(PoisonError::into_inner).retain(|(id, _), _| ids.contains(id));
+        self.first_seen.lock().retain(|(id, _), _| ids.contains(id));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::fixtures::{running, workload};
+    use windlass_core::fixtures::{running, workload};
 
     #[test]
     fn what_lies_ahead_is_shown_as_of_its_first_look_and_stays_so() {

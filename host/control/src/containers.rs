@@ -1,14 +1,14 @@
 //! What an operator does to one container: hold, release, remove. Each holds the workload's gate, so that
 //! it never meets a pass, and ends by waking the workload.
 
-use super::cell::{Cell, CellState};
-use super::controller::Controller;
-use super::error::ControlError;
-use super::leave;
-use crate::model::workload::DesiredStatus;
-use crate::model::{ContainerId, Phase, ProbeTarget, Replica, Workload, WorkloadKey};
-use crate::runtime::RuntimeError;
+use crate::controller::Controller;
+use crate::drain;
+use crate::error::ControlError;
+use crate::workload::state::{Cell, CellState};
 use std::sync::Arc;
+use windlass_core::engine::EngineError;
+use windlass_core::workload::DesiredStatus;
+use windlass_core::{ContainerId, Phase, ProbeTarget, Replica, Workload, WorkloadKey};
 
 /// The fewest characters that stand for an identifier they begin.
 const SHORTEST_PREFIX: usize = 12;
@@ -22,7 +22,7 @@ struct Found {
 
 /// A start that asks replicas another question, with the gate held: answers to the one before are forgotten. The image's
 /// own HEALTHCHECK must be there in what runs already.
-pub(super) fn change_probe(cell: &Cell, known: &CellState, wanted: &Workload) -> Result<(), ControlError> {
+pub(crate) fn change_probe(cell: &Cell, known: &CellState, wanted: &Workload) -> Result<(), ControlError> {
     let goes_by_image = wanted.probe.as_ref().is_some_and(|probe| probe.target == ProbeTarget::Docker);
     let lacks_check = |replica: &Replica| replica.phase == Phase::Running && replica.health_check.is_none();
     if goes_by_image && known.snapshot.replicas.iter().any(lacks_check) {
@@ -46,7 +46,7 @@ impl Controller {
         let found = self.find(name_or_id).await?;
         let Some(cell) = found.cell else {
             let grace = self.shared.settings.stop_grace;
-            return self.shared.runtime.stop(&found.replica.id, grace).await.map_err(|error| self.refusal(error));
+            return self.shared.engine.stop(&found.replica.id, grace).await.map_err(|error| self.refusal(error));
         };
         let _gate = self.gate(&cell).await?;
         let held = self.hold_one(&cell, &found.replica.id).await?;
@@ -59,7 +59,7 @@ impl Controller {
     pub async fn release(&self, name_or_id: &str) -> Result<Replica, ControlError> {
         let found = self.find(name_or_id).await?;
         let Some(cell) = found.cell else {
-            return self.shared.runtime.start(&found.replica.id).await.map_err(|error| self.refusal(error));
+            return self.shared.engine.start(&found.replica.id).await.map_err(|error| self.refusal(error));
         };
         let _gate = self.gate(&cell).await?;
         let released = self.release_one(&cell, &found.replica.id).await?;
@@ -96,18 +96,18 @@ impl Controller {
         let found = self.find(name_or_id).await?;
         let id = found.replica.id.clone();
         let Some(cell) = found.cell else {
-            self.shared.runtime.remove(&id, force).await.map_err(|error| self.refusal(error))?;
+            self.shared.engine.remove(&id, force).await.map_err(|error| self.refusal(error))?;
             self.shared.orphans().retain(|orphan| orphan.id != id);
             return Ok(found.replica);
         };
         let _gate = self.gate(&cell).await?;
-        leave::told(&self.shared, &cell, [&id]).await;
+        drain::told(&self.shared, &cell, [&id]).await;
         if force && found.replica.is_alive() {
             // Killed without a grace, as the engine does; what it is at it may finish all the same.
             let workload = cell.state().workload.clone();
             self.shared.stopper(&workload).tell(&found.replica, "an operator removes it").await;
         }
-        self.shared.runtime.remove(&id, force).await.map_err(|error| self.refusal(error))?;
+        self.shared.engine.remove(&id, force).await.map_err(|error| self.refusal(error))?;
         {
             let mut state = cell.state();
             // An operator's wish is no crash: the slot is filled again without backoff.
@@ -122,7 +122,7 @@ impl Controller {
 
     /// A start of a workload in which nothing runs: its oldest stopped container is kept and started.
     /// One that does not start is left to the pass.
-    pub(super) async fn wake_stopped(&self, cell: &Arc<Cell>) -> Result<(), ControlError> {
+    pub(crate) async fn wake_stopped(&self, cell: &Arc<Cell>) -> Result<(), ControlError> {
         let replicas = self.look(cell).await?;
         if replicas.iter().any(Replica::is_alive) {
             return Ok(());
@@ -137,14 +137,14 @@ impl Controller {
     }
 
     /// A workload that is desired stopped: every replica is stopped and held.
-    pub(super) async fn hold_all(&self, cell: &Arc<Cell>) -> Result<(), ControlError> {
+    pub(crate) async fn hold_all(&self, cell: &Arc<Cell>) -> Result<(), ControlError> {
         let replicas = self.look(cell).await?;
         let holds = replicas.iter().map(|replica| self.hold_one(cell, &replica.id));
         futures_util::future::try_join_all(holds).await.map(drop)
     }
 
     async fn look(&self, cell: &Cell) -> Result<Vec<Replica>, ControlError> {
-        self.shared.runtime.list(Some(&cell.key)).await.map_err(|error| self.refusal(error))
+        self.shared.engine.list(Some(&cell.key)).await.map_err(|error| self.refusal(error))
     }
 
     /// With the gate held. The hold is stored first: a host that dies in between has not lost the wish,
@@ -152,11 +152,11 @@ impl Controller {
     async fn hold_one(&self, cell: &Arc<Cell>, id: &ContainerId) -> Result<Replica, ControlError> {
         let counted_before = cell.state().snapshot.counted().any(|replica| replica.id == *id);
         self.set_held(cell, id, true).await?;
-        leave::told(&self.shared, cell, [id]).await;
+        drain::told(&self.shared, cell, [id]).await;
         let stopped = match self.stop(cell, id, "an operator stops it").await {
             Ok(stopped) => stopped,
             Err(error) => {
-                leave::stays(&self.shared, cell, id);
+                drain::stays(&self.shared, cell, id);
                 self.set_held(cell, id, false).await?;
                 return Err(self.refusal(error));
             }
@@ -184,7 +184,7 @@ impl Controller {
             let full = !counts_already && state.counted() >= state.workload.bounds.max();
             state.snapshot.counted().max_by_key(|replica| replica.created_at).filter(|_| full).cloned()
         };
-        let started = self.shared.runtime.start(id).await.map_err(|error| self.refusal(error))?;
+        let started = self.shared.engine.start(id).await.map_err(|error| self.refusal(error))?;
         self.set_held(cell, id, false).await?;
         if let Some(youngest) = makes_room {
             self.make_room(cell, &youngest).await?;
@@ -205,7 +205,7 @@ impl Controller {
     }
 
     /// With the gate held: the hook of the replica, then its end.
-    async fn stop(&self, cell: &Cell, id: &ContainerId, reason: &str) -> Result<Replica, RuntimeError> {
+    async fn stop(&self, cell: &Cell, id: &ContainerId, reason: &str) -> Result<Replica, EngineError> {
         let (workload, shown) = {
             let state = cell.state();
             (state.workload.clone(), state.snapshot.replica(id).cloned())
@@ -214,15 +214,15 @@ impl Controller {
         match shown {
             Some(replica) => stopper.stop(&replica, reason).await.map(|stopped| stopped.replica),
             // Newer than the last look.
-            None => self.shared.runtime.stop(id, stopper.grace).await,
+            None => self.shared.engine.stop(id, stopper.grace).await,
         }
     }
 
     async fn make_room(&self, cell: &Cell, replica: &Replica) -> Result<(), ControlError> {
-        leave::told(&self.shared, cell, [&replica.id]).await;
+        drain::told(&self.shared, cell, [&replica.id]).await;
         let stopped = self.stop(cell, &replica.id, "it makes room for one that an operator starts").await;
         let stopped = stopped.map_err(|error| self.refusal(error))?;
-        self.shared.runtime.remove(&replica.id, true).await.map_err(|error| self.refusal(error))?;
+        self.shared.engine.remove(&replica.id, true).await.map_err(|error| self.refusal(error))?;
         let workload = {
             let mut state = cell.state();
             state.history.slots.remove(&replica.slot);
@@ -264,7 +264,7 @@ impl Controller {
         if let Some(replica) = known {
             return Ok(Found { replica, cell: None });
         }
-        let listed = self.shared.runtime.list(None).await.map_err(|error| self.refusal(error))?;
+        let listed = self.shared.engine.list(None).await.map_err(|error| self.refusal(error))?;
         match listed.into_iter().find(|replica| matches(replica)) {
             Some(replica) => {
                 let cell = self.shared.cell(&WorkloadKey::stored(replica.workload.as_str()));

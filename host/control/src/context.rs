@@ -1,54 +1,56 @@
 //! What every workload's loop uses: the engine, the store, the policies, the clock.
 
-use super::alarm::Alarm;
-use super::callback::Callbacks;
-use super::cell::Cell;
-use super::clock::Clock;
-use super::error::ControlError;
-use super::leave::Audience;
-use super::stop::Stopper;
-use super::tally::PolicyTallies;
-use crate::model::settings::ControlSettings;
-use crate::model::{DependencySeen, Replica, Timestamp, Workload, WorkloadKey};
-use crate::net::Net;
-use crate::policy::PolicySource;
-use crate::runtime::{Runtime, RuntimeError};
-use crate::store::{Store, StoreError};
+use crate::alerts::Alarm;
+use crate::callbacks::Callbacks;
+use crate::clock::Clock;
+use crate::counters::PolicyCounters;
+use crate::drain::Notifier;
+use crate::error::ControlError;
+use crate::stop::Stopper;
+use crate::workload::state::Cell;
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
+use windlass_core::engine::{Engine, EngineError};
+use windlass_core::error_chain;
+use windlass_core::net::Net;
+use windlass_core::policy::PolicySource;
+use windlass_core::settings::ControlSettings;
+use windlass_core::store::{Store, StoreError};
+use windlass_core::{DependencySeen, Replica, Timestamp, Workload, WorkloadKey};
 
-pub(super) struct Shared {
-    pub(super) runtime: Arc<dyn Runtime>,
-    pub(super) store: Arc<dyn Store>,
-    pub(super) policies: Arc<dyn PolicySource>,
-    pub(super) net: Arc<dyn Net>,
-    pub(super) callbacks: Callbacks,
-    pub(super) alarm: Alarm,
-    pub(super) settings: ControlSettings,
-    pub(super) clock: Clock,
-    pub(super) cells: RwLock<BTreeMap<WorkloadKey, Arc<Cell>>>,
+pub(crate) struct Shared {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) policies: Arc<dyn PolicySource>,
+    pub(crate) net: Arc<dyn Net>,
+    pub(crate) callbacks: Callbacks,
+    pub(crate) alarm: Alarm,
+    pub(crate) settings: ControlSettings,
+    pub(crate) clock: Clock,
+    pub(crate) cells: RwLock<BTreeMap<WorkloadKey, Arc<Cell>>>,
     /// Held while a new workload joins `cells`.
-    pub(super) starting: tokio::sync::Mutex<()>,
+    pub(crate) starting: tokio::sync::Mutex<()>,
     /// Replicas of this instance whose workload is unknown, as last seen.
-    pub(super) orphans: Mutex<Vec<Replica>>,
+    pub(crate) orphans: Mutex<Vec<Replica>>,
     /// Why the engine cannot be used, as last seen; none: it can.
-    engine: Mutex<Option<String>>,
+    engine_error: Mutex<Option<String>>,
     /// When it last could not be used; at first when the host began.
     engine_lost: Mutex<Timestamp>,
     /// Of each policy, by its name.
-    pub(super) policy_tallies: Mutex<PolicyTallies>,
+    pub(crate) policy_counters: Mutex<PolicyCounters>,
     /// The place of the one shadow that is asked at a time, so that they take no places from those that act.
-    pub(super) shadows: Semaphore,
+    pub(crate) shadows: Semaphore,
     /// Who is told before a replica is stopped.
-    pub(super) audience: Audience,
-    pub(super) shutdown: watch::Sender<bool>,
-    pub(super) tasks: Mutex<tokio::task::JoinSet<()>>,
+    pub(crate) audience: Notifier,
+    pub(crate) shutdown: watch::Sender<bool>,
+    pub(crate) tasks: Mutex<tokio::task::JoinSet<()>>,
 }
 
 impl Shared {
-    pub(super) fn new(
-        runtime: Arc<dyn Runtime>,
+    pub(crate) fn new(
+        engine: Arc<dyn Engine>,
         store: Arc<dyn Store>,
         policies: Arc<dyn PolicySource>,
         net: Arc<dyn Net>,
@@ -59,7 +61,7 @@ impl Shared {
         Self {
             callbacks: Callbacks::new(Arc::clone(&net), host_name.clone()),
             alarm: Alarm::new(Arc::clone(&net), settings.alert_url.clone(), host_name),
-            runtime,
+            engine,
             store,
             policies,
             net,
@@ -68,34 +70,34 @@ impl Shared {
             cells: RwLock::default(),
             starting: tokio::sync::Mutex::default(),
             orphans: Mutex::default(),
-            engine: Mutex::new(Some("the engine was not asked yet".to_owned())),
+            engine_error: Mutex::new(Some("the engine was not asked yet".to_owned())),
             engine_lost: Mutex::new(clock.now()),
-            policy_tallies: Mutex::default(),
+            policy_counters: Mutex::default(),
             shadows: Semaphore::new(1),
-            audience: Audience::default(),
+            audience: Notifier::default(),
             shutdown: watch::Sender::new(false),
             tasks: Mutex::default(),
         }
     }
 
     /// Runs a task that is finished before Windlass ends.
-    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock();
         // Those of deleted workloads have ended: let go of what is left of them.
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task);
     }
 
-    pub(super) fn cells(&self) -> Vec<Arc<Cell>> {
-        self.cells.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    pub(crate) fn cells(&self) -> Vec<Arc<Cell>> {
+        self.cells.read().values().cloned().collect()
     }
 
-    pub(super) fn cell(&self, key: &WorkloadKey) -> Option<Arc<Cell>> {
-        self.cells.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    pub(crate) fn cell(&self, key: &WorkloadKey) -> Option<Arc<Cell>> {
+        self.cells.read().get(key).cloned()
     }
 
     /// How the workloads that one depends on are.
-    pub(super) fn dependencies(&self, workload: &Workload) -> BTreeMap<WorkloadKey, DependencySeen> {
+    pub(crate) fn dependencies(&self, workload: &Workload) -> BTreeMap<WorkloadKey, DependencySeen> {
         let seen = |key: &WorkloadKey| {
             // One that is gone is down.
             let Some(cell) = self.cell(key) else { return DependencySeen::Down };
@@ -110,13 +112,13 @@ impl Shared {
     }
 
     /// What stops replicas of a workload.
-    pub(super) fn stopper<'a>(&'a self, workload: &'a Workload) -> Stopper<'a> {
+    pub(crate) fn stopper<'a>(&'a self, workload: &'a Workload) -> Stopper<'a> {
         let grace = self.settings.stop_grace;
-        Stopper { workload, runtime: self.runtime.as_ref(), net: self.net.as_ref(), grace }
+        Stopper { workload, engine: self.engine.as_ref(), net: self.net.as_ref(), grace }
     }
 
     /// What a workload depends on is there, and does not depend on it.
-    pub(super) fn check_dependencies(&self, workload: &Workload) -> Result<(), ControlError> {
+    pub(crate) fn check_dependencies(&self, workload: &Workload) -> Result<(), ControlError> {
         let of = |key: &WorkloadKey| self.cell(key).map(|cell| cell.state().workload.depends_on.clone());
         for wanted in &workload.depends_on {
             let mut reached = vec![wanted.clone()];
@@ -137,7 +139,7 @@ impl Shared {
     }
 
     /// Why a workload cannot go away; none: no other depends on it.
-    pub(super) fn check_dependents(&self, key: &WorkloadKey) -> Result<(), ControlError> {
+    pub(crate) fn check_dependents(&self, key: &WorkloadKey) -> Result<(), ControlError> {
         let Some(dependent) = self.cells().into_iter().find(|it| it.state().workload.depends_on.contains(key)) else {
             return Ok(());
         };
@@ -148,7 +150,7 @@ impl Shared {
     }
 
     /// A workload came up, or went down: those that depend on it look again.
-    pub(super) fn wake_dependents(&self, key: &WorkloadKey) {
+    pub(crate) fn wake_dependents(&self, key: &WorkloadKey) {
         for cell in self.cells() {
             if cell.state().workload.depends_on.contains(key) {
                 cell.wake();
@@ -156,16 +158,16 @@ impl Shared {
         }
     }
 
-    pub(super) fn orphans(&self) -> MutexGuard<'_, Vec<Replica>> {
-        self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn orphans(&self) -> MutexGuard<'_, Vec<Replica>> {
+        self.orphans.lock()
     }
 
     /// Notes whether the engine answered; other failures say nothing about that. True when it is back.
-    pub(super) fn note_engine(&self, error: Option<&RuntimeError>) -> bool {
-        let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn note_engine(&self, error: Option<&EngineError>) -> bool {
+        let mut engine = self.engine_error.lock();
         match error {
             None => return engine.take().is_some(),
-            Some(error @ (RuntimeError::Unavailable(_) | RuntimeError::TimedOut { .. })) => {
+            Some(error @ (EngineError::Unavailable(_) | EngineError::TimedOut { .. })) => {
                 *engine = Some(error.to_string());
                 self.note_lost();
             }
@@ -175,38 +177,38 @@ impl Shared {
     }
 
     /// Notes that the engine, or what it tells of events, is gone for now.
-    pub(super) fn note_lost(&self) {
-        *self.engine_lost.lock().unwrap_or_else(PoisonError::into_inner) = self.clock.now();
+    pub(crate) fn note_lost(&self) {
+        *self.engine_lost.lock() = self.clock.now();
     }
 
     /// When the engine was last lost; at first when the host began.
-    pub(super) fn engine_lost(&self) -> Timestamp {
-        *self.engine_lost.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn engine_lost(&self) -> Timestamp {
+        *self.engine_lost.lock()
     }
 
-    pub(super) fn policy_tallies(&self) -> MutexGuard<'_, PolicyTallies> {
-        self.policy_tallies.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn policy_counters(&self) -> MutexGuard<'_, PolicyCounters> {
+        self.policy_counters.lock()
     }
 
-    pub(super) fn engine_trouble(&self) -> Option<String> {
-        self.engine.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn engine_trouble(&self) -> Option<String> {
+        self.engine_error.lock().clone()
     }
 
     /// Runs a blocking call of the store off the event loop.
-    pub(super) async fn store<T: Send + 'static>(
+    pub(crate) async fn store<T: Send + 'static>(
         &self,
         call: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, ControlError> {
         let store = Arc::clone(&self.store);
         match tokio::task::spawn_blocking(move || call(store.as_ref())).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(ControlError::Store(with_causes(&error))),
+            Ok(Err(error)) => Err(ControlError::Store(error_chain(&error))),
             Err(_) => Err(ControlError::Store("the call of the store panicked".to_owned())),
         }
     }
 
     /// As [`Shared::store`], for calls whose failure must not keep a pass from its work.
-    pub(super) async fn store_or_log<T: Send + 'static>(
+    pub(crate) async fn store_or_log<T: Send + 'static>(
         &self,
         operation: &'static str,
         call: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
@@ -220,14 +222,4 @@ impl Shared {
             }
         }
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
 }

@@ -1,25 +1,23 @@
 //! Wakes workloads, one pass at a time for each, many side by side.
 
-use super::background;
-use super::cell::{Cell, PassRequest};
-use super::clock::Clock;
-use super::error::ControlError;
-use super::leave;
-use super::metrics;
-use super::operator::change_probe;
-use super::report::{ActionKind, PassReport};
-use super::shared::Shared;
-use crate::model::facts::Sample;
-use crate::model::settings::ControlSettings;
-use crate::model::workload::{Bounds, DesiredStatus};
-use crate::model::{Guardrails, Metric, Overrides, PolicyChoices, Replica, Workload, WorkloadKey};
-use crate::net::Net;
-use crate::policy::PolicySource;
-use crate::runtime::{Runtime, RuntimeError};
-use crate::store::{Store, StoredWorkload};
+use crate::clock::Clock;
+use crate::containers::change_probe;
+use crate::context::Shared;
+use crate::error::ControlError;
+use crate::report::{ActionKind, PassReport};
+use crate::workload::state::{Cell, PassRequest};
+use crate::{background, drain, metrics};
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use tokio::sync::MutexGuard;
+use windlass_core::contract::Sample;
+use windlass_core::engine::{Engine, EngineError};
+use windlass_core::net::Net;
+use windlass_core::policy::PolicySource;
+use windlass_core::settings::ControlSettings;
+use windlass_core::store::{Store, StoredWorkload};
+use windlass_core::workload::{Bounds, DesiredStatus};
+use windlass_core::{Guardrails, Metric, Overrides, PolicyChoices, Replica, Workload, WorkloadKey};
 
 /// What became of a start.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,7 +34,7 @@ pub struct Started {
 /// What the loop works with.
 pub struct Parts {
     /// The engine.
-    pub runtime: Arc<dyn Runtime>,
+    pub engine: Arc<dyn Engine>,
     /// What outlives the process.
     pub store: Arc<dyn Store>,
     /// Who decides.
@@ -54,7 +52,7 @@ pub struct Parts {
 /// The control loop, as the API sees it. Cheap to clone.
 #[derive(Clone)]
 pub struct Controller {
-    pub(super) shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Controller {
@@ -62,10 +60,10 @@ impl Controller {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn begin(parts: Parts) -> Result<Self, crate::store::StoreError> {
+    pub fn begin(parts: Parts) -> Result<Self, windlass_core::store::StoreError> {
         let stored = parts.store.load()?;
         let shared = Arc::new(Shared::new(
-            parts.runtime,
+            parts.engine,
             parts.store,
             parts.policies,
             parts.net,
@@ -90,7 +88,7 @@ impl Controller {
         }
         // What the last tasks began themselves is waited for too: the store is let go of when this returns.
         loop {
-            let mut tasks = std::mem::take(&mut *self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut tasks = std::mem::take(&mut *self.shared.tasks.lock());
             if tasks.is_empty() {
                 return;
             }
@@ -275,20 +273,20 @@ impl Controller {
         let cell = self.cell(key)?;
         let _gate = self.gate(&cell).await?;
         self.shared.check_dependents(key)?;
-        let runtime = &self.shared.runtime;
-        let replicas = runtime.list(Some(key)).await.map_err(|error| self.refusal(error))?;
+        let engine = &self.shared.engine;
+        let replicas = engine.list(Some(key)).await.map_err(|error| self.refusal(error))?;
         let workload = cell.state().workload.clone();
-        leave::told(&self.shared, &cell, replicas.iter().map(|replica| &replica.id)).await;
+        drain::told(&self.shared, &cell, replicas.iter().map(|replica| &replica.id)).await;
         let removals = replicas.iter().map(|replica| async {
             if replica.is_alive() {
                 let stopped = self.shared.stopper(&workload).stop(replica, "the workload is deleted").await?;
                 self.shared.callbacks.notify(&workload, &stopped.replica, "stop");
             }
-            runtime.remove(&replica.id, true).await
+            engine.remove(&replica.id, true).await
         });
         for result in futures_util::future::join_all(removals).await {
             match result {
-                Ok(()) | Err(RuntimeError::NotFound(_)) => {}
+                Ok(()) | Err(EngineError::NotFound(_)) => {}
                 Err(error) => {
                     cell.wake();
                     return Err(self.refusal(error));
@@ -297,7 +295,7 @@ impl Controller {
         }
         let stored = key.clone();
         self.shared.store(move |store| store.delete_workload(&stored)).await?;
-        self.shared.cells.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.shared.cells.write().remove(key);
         cell.close();
         self.shared.audience.look_again();
         Ok(replicas)
@@ -307,12 +305,12 @@ impl Controller {
         let settings = &self.shared.settings;
         let now = self.shared.clock.now();
         let cell = Arc::new(Cell::new(stored, settings.probes_kept, settings.interval, now));
-        self.shared.cells.write().unwrap_or_else(PoisonError::into_inner).insert(cell.key.clone(), Arc::clone(&cell));
+        self.shared.cells.write().insert(cell.key.clone(), Arc::clone(&cell));
         background::look_after(&self.shared, &cell);
         cell
     }
 
-    pub(super) fn cell(&self, key: &WorkloadKey) -> Result<Arc<Cell>, ControlError> {
+    pub(crate) fn cell(&self, key: &WorkloadKey) -> Result<Arc<Cell>, ControlError> {
         self.shared.cell(key).ok_or_else(|| ControlError::NoSuchWorkload(key.to_string()))
     }
 
@@ -326,7 +324,7 @@ impl Controller {
     }
 
     /// Waits until no pass and nobody else has a hand at the workload. While what is returned lives, none will.
-    pub(super) async fn gate<'a>(&self, cell: &'a Cell) -> Result<MutexGuard<'a, ()>, ControlError> {
+    pub(crate) async fn gate<'a>(&self, cell: &'a Cell) -> Result<MutexGuard<'a, ()>, ControlError> {
         let gate = cell.gate.lock().await;
         if cell.is_closed() { Err(self.gone(cell)) } else { Ok(gate) }
     }
@@ -341,11 +339,11 @@ impl Controller {
     }
 
     /// What a caller is told of an engine's error; notes whether the engine is there at all.
-    pub(super) fn refusal(&self, error: RuntimeError) -> ControlError {
+    pub(crate) fn refusal(&self, error: EngineError) -> ControlError {
         self.shared.note_engine(Some(&error));
         match error {
-            RuntimeError::NotFound(id) => ControlError::NoSuchContainer(id),
-            RuntimeError::Refused(why) => ControlError::Refused(why),
+            EngineError::NotFound(id) => ControlError::NoSuchContainer(id),
+            EngineError::Refused(why) => ControlError::Refused(why),
             unavailable => ControlError::EngineUnavailable(unavailable.to_string()),
         }
     }

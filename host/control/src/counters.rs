@@ -1,14 +1,14 @@
 //! What the loop counted since Windlass began: passes, actions, calls of policies.
 
-use super::evaluate::Evaluation;
-use super::report::{Action, ActionKind};
-use crate::model::{FailureKind, Plan, PolicyKind, PolicyOutcome, Step};
+use crate::reconcile::evaluate::Evaluation;
+use crate::report::{Action, ActionKind};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use windlass_core::{FailureKind, Plan, PolicyKind, PolicyOutcome, Step};
 
 /// What was counted of one workload.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct WorkloadTally {
+pub struct WorkloadCounters {
     /// Passes that were made.
     pub passes: u64,
     /// Passes that could not look at the engine.
@@ -29,14 +29,14 @@ pub struct WorkloadTally {
     pub answered: Option<(bool, bool)>,
 }
 
-impl WorkloadTally {
+impl WorkloadCounters {
     /// Counts a pass in which nothing could be seen.
-    pub(super) fn count_blind_pass(&mut self) {
+    pub(crate) fn count_blind_pass(&mut self) {
         self.blind_passes += 1;
     }
 
     /// Counts what a pass came to.
-    pub(super) fn count_pass(&mut self, plan: &Plan, evaluation: &Evaluation, actions: &[Action], recorded: bool) {
+    pub(crate) fn count_pass(&mut self, plan: &Plan, evaluation: &Evaluation, actions: &[Action], recorded: bool) {
         let verdict = &evaluation.verdict;
         self.passes += 1;
         self.decisions += u64::from(recorded);
@@ -54,7 +54,7 @@ impl WorkloadTally {
 
 /// What was counted of each policy that acts, by its kind and name; several that are asked as one go by all their names.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct PolicyTallies(pub BTreeMap<(PolicyKind, String), PolicyTally>);
+pub struct PolicyCounters(pub BTreeMap<(PolicyKind, String), PolicyTally>);
 
 /// What was counted of one policy.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -91,9 +91,9 @@ impl CallTimes {
     }
 }
 
-impl PolicyTallies {
+impl PolicyCounters {
     /// Counts the calls of one pass.
-    pub(super) fn count(&mut self, evaluation: &Evaluation) {
+    pub(crate) fn count(&mut self, evaluation: &Evaluation) {
         let verdict = &evaluation.verdict;
         self.count_one(PolicyKind::Health, &verdict.health, evaluation.health_took);
         self.count_one(PolicyKind::Scaling, &verdict.scaling, evaluation.scaling_took);
@@ -111,11 +111,11 @@ impl PolicyTallies {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{PolicyFailure, PolicyIdentity};
+    use windlass_core::{PolicyFailure, PolicyIdentity};
 
     #[test]
     fn calls_are_counted_by_time_and_by_what_went_wrong() {
-        let mut tallies = PolicyTallies::default();
+        let mut tallies = PolicyCounters::default();
         let policy = PolicyIdentity { name: "queue".to_owned(), ..PolicyIdentity::default() };
         let failed = PolicyOutcome::<u32> {
             policy: policy.clone(),

@@ -1,18 +1,19 @@
 //! Tells those who send requests to replicas that one leaves, before it is stopped.
 
-use super::cell::Cell;
-use super::shared::Shared;
-use crate::model::facts::HealthStatus;
-use crate::model::{ContainerId, Phase, Plan, Step};
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::context::Shared;
+use crate::workload::state::Cell;
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use windlass_core::contract::HealthStatus;
+use windlass_core::{ContainerId, Phase, Plan, Step};
 
 /// Those who follow what is known of all workloads: one at most.
 ///
 /// Both channels carry a number of looks: what is known changed so many times, and so many of the changes were dealt with.
 #[derive(Debug, Default)]
-pub(super) struct Audience {
+pub(crate) struct Notifier {
     changes: watch::Sender<u64>,
     dealt_with: watch::Sender<u64>,
     patience: Mutex<Duration>,
@@ -20,21 +21,21 @@ pub(super) struct Audience {
 
 /// One who follows. Changes that come while it deals with one are one.
 #[derive(Debug)]
-pub struct Follower {
+pub struct Subscriber {
     changes: watch::Receiver<u64>,
     dealt_with: watch::Sender<u64>,
     /// The change it deals with; none: it has not looked yet.
     seen: Option<u64>,
 }
 
-impl Audience {
-    pub(super) fn follow(&self, patience: Duration) -> Follower {
-        *self.patience.lock().unwrap_or_else(PoisonError::into_inner) = patience;
-        Follower { changes: self.changes.subscribe(), dealt_with: self.dealt_with.clone(), seen: None }
+impl Notifier {
+    pub(crate) fn follow(&self, patience: Duration) -> Subscriber {
+        *self.patience.lock() = patience;
+        Subscriber { changes: self.changes.subscribe(), dealt_with: self.dealt_with.clone(), seen: None }
     }
 
     /// What is known of a workload may have changed. The number of the change.
-    pub(super) fn look_again(&self) -> u64 {
+    pub(crate) fn look_again(&self) -> u64 {
         let mut number = 0;
         self.changes.send_modify(|changes| {
             *changes += 1;
@@ -48,7 +49,7 @@ impl Audience {
         if self.changes.receiver_count() == 0 {
             return;
         }
-        let patience = *self.patience.lock().unwrap_or_else(PoisonError::into_inner);
+        let patience = *self.patience.lock();
         let mut dealt_with = self.dealt_with.subscribe();
         let told = dealt_with.wait_for(|number| *number >= change);
         if tokio::time::timeout(patience, told).await.is_err() {
@@ -57,7 +58,7 @@ impl Audience {
     }
 }
 
-impl Follower {
+impl Subscriber {
     /// Returns when something may have changed since the last return, the first time at once.
     pub async fn changed(&mut self) {
         if self.seen.is_some() && self.changes.changed().await.is_err() {
@@ -76,7 +77,7 @@ impl Follower {
 }
 
 /// Before a plan is carried out: what it stops leaves.
-pub(super) async fn before_acting(shared: &Shared, cell: &Cell, plan: &Plan) {
+pub(crate) async fn before_acting(shared: &Shared, cell: &Cell, plan: &Plan) {
     let stopped = plan.steps.iter().filter_map(|step| match step {
         Step::Remove { replica, .. } | Step::Replace { replica, .. } | Step::Restart { replica, .. } => Some(replica),
         Step::Create { .. } | Step::Start { .. } => None,
@@ -85,7 +86,7 @@ pub(super) async fn before_acting(shared: &Shared, cell: &Cell, plan: &Plan) {
 }
 
 /// These are about to be stopped: returns when those who send them requests know, where there are any.
-pub(super) async fn told<'a>(shared: &Shared, cell: &Cell, leaving: impl IntoIterator<Item = &'a ContainerId>) {
+pub(crate) async fn told<'a>(shared: &Shared, cell: &Cell, leaving: impl IntoIterator<Item = &'a ContainerId>) {
     let is_sent_requests = {
         let mut state = cell.state();
         let leaving: Vec<ContainerId> = leaving.into_iter().cloned().collect();
@@ -103,7 +104,7 @@ pub(super) async fn told<'a>(shared: &Shared, cell: &Cell, leaving: impl IntoIte
 }
 
 /// It was about to be stopped and was not.
-pub(super) fn stays(shared: &Arc<Shared>, cell: &Cell, id: &ContainerId) {
+pub(crate) fn stays(shared: &Arc<Shared>, cell: &Cell, id: &ContainerId) {
     cell.state().leaving.remove(id);
     shared.audience.look_again();
 }

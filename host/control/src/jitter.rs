@@ -1,8 +1,8 @@
 //! When the loop looks at each workload by itself: not at all of them in the same moment.
 
-use crate::model::WorkloadKey;
 use sha2::{Digest as _, Sha256};
 use std::time::Duration;
+use windlass_core::WorkloadKey;
 
 /// The share of the interval over which workloads are spread.
 const SHARE: f64 = 0.1;
@@ -12,7 +12,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// How much earlier than the interval a workload is looked at, and how long after the others when all of them are to be:
 /// 0 to a tenth of the interval, at most 2 seconds. By its key, hence the same after each restart; since each workload then has an interval
 /// of its own, those that began together drift apart.
-pub(super) fn splay(interval: Duration, key: &WorkloadKey) -> Duration {
+pub(crate) fn splay(interval: Duration, key: &WorkloadKey) -> Duration {
     let digest = Sha256::digest(key.as_str());
     let number = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
     interval.mul_f64(SHARE).min(LONGEST).mul_f64(f64::from(number) / f64::from(u32::MAX))

@@ -5,37 +5,28 @@
 //! runs them one at a time for a workload; [`report`] is what it publishes. Readers of the API see
 //! reports, never the loop's internals.
 
-pub mod act;
-pub mod ahead;
-mod alarm;
+mod alerts;
 mod background;
-pub mod callback;
-mod cell;
+pub mod callbacks;
 pub mod clock;
+pub mod clock_skew;
 mod command;
+mod containers;
+mod context;
 pub mod controller;
-pub mod decide;
-mod depend;
+pub mod counters;
+pub mod drain;
 mod error;
-pub mod evaluate;
-#[cfg(test)]
-pub mod fixtures;
-pub mod leave;
+mod jitter;
 pub mod metrics;
-pub mod observe;
-mod operator;
-mod pass;
 pub mod probe;
-mod reading;
+mod queries;
+pub mod reconcile;
 pub mod report;
-mod shadow;
-mod shared;
-pub mod smooth;
-mod splay;
+mod shadows;
 mod stop;
-pub mod tally;
-mod target;
+mod workload;
 
-pub use controller::{Controller, Parts, Started};
-pub use error::ControlError;
-pub use report::{Action, ActionKind, PassReport, Readiness, WorkloadView};
+pub use crate::controller::{Controller, Parts, Started};
+pub use crate::error::ControlError;
+pub use crate::report::{Action, ActionKind, PassReport, Readiness, WorkloadView};

@@ -1,25 +1,27 @@
 //! The values of a workload's metrics: taken in, kept for as long as a policy looks back, shown to policies.
 
 mod answer;
+mod concurrency;
 mod gather;
-mod places;
+#[cfg(test)]
+mod tests;
 mod track;
 
-pub(super) use gather::{gather, save};
-pub use track::{KEPT, LONGEST_KEPT};
+pub(crate) use crate::metrics::gather::{gather, save};
+pub use crate::metrics::track::{KEPT, LONGEST_KEPT};
 
-use super::command::Commands;
-use crate::model::facts::{MetricRequest, Phase, Sample, Series, Usage};
-use crate::model::metric::{BuiltIn, SampleChange, accept};
-use crate::model::time::millis;
-use crate::model::{
+use crate::command::Commands;
+use crate::metrics::track::Track;
+use parking_lot::{Mutex, MutexGuard};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use windlass_core::contract::{MetricRequest, Phase, Sample, Series, Usage};
+use windlass_core::metric::{BuiltIn, SampleChange, accept};
+use windlass_core::policy::ScalingPolicy;
+use windlass_core::time::millis;
+use windlass_core::{
     ContainerId, DurationMs, MetricFailure, MetricSource, PolicyFailure, Snapshot, Timestamp, Workload,
 };
-use crate::policy::ScalingPolicy;
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-use track::Track;
 
 /// How long values of single replicas are kept.
 const KEPT_OF_REPLICA: Duration = Duration::from_secs(15 * 60);
@@ -106,11 +108,11 @@ impl MetricLog {
     }
 
     fn windows(&self) -> MutexGuard<'_, Windows> {
-        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
+        self.windows.lock()
     }
 
     fn tracks(&self) -> MutexGuard<'_, BTreeMap<Key, Track>> {
-        self.tracks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tracks.lock()
     }
 
     /// Takes in a value that was pushed, of whatever time.
@@ -207,11 +209,11 @@ impl MetricLog {
     }
 
     fn sources(&self) -> MutexGuard<'_, BTreeMap<String, MetricSource>> {
-        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sources.lock()
     }
 
     fn cleared(&self) -> MutexGuard<'_, Vec<String>> {
-        self.cleared.lock().unwrap_or_else(PoisonError::into_inner)
+        self.cleared.lock()
     }
 
     /// Forgets replicas that are gone, metrics that are not defined any more, and all values of one that is taken from
@@ -268,7 +270,7 @@ impl MetricLog {
     ///
     /// # Errors
     /// When it does not say what it needs.
-    pub(super) async fn shown_to(
+    pub(crate) async fn shown_to(
         &self,
         policy: &dyn ScalingPolicy,
         config: &str,
@@ -345,6 +347,3 @@ fn utilization(workload: &Workload, usage: &Usage, what: BuiltIn) -> Option<f64>
 fn count(replicas: usize) -> f64 {
     replicas as f64
 }
-
-#[cfg(test)]
-mod tests;

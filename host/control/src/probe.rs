@@ -1,16 +1,20 @@
 //! Asks running replicas whether they answer, and keeps what came of it for the health policy.
 
-use super::command::{Commands, Ran};
-use crate::model::facts::{ProbeOutcome, ProbeResult};
-use crate::model::time::millis;
-use crate::model::{ContainerId, Phase, Probe, ProbeTarget, Replica, Timestamp};
-use crate::net::{Net, NetError};
-use crate::runtime::{Runtime, RuntimeError};
+#[cfg(test)]
+mod tests;
+
+use crate::command::{Commands, Ran};
 use futures_util::StreamExt;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use windlass_core::contract::{ProbeOutcome, ProbeResult};
+use windlass_core::engine::{Engine, EngineError};
+use windlass_core::net::{Net, NetError};
+use windlass_core::time::millis;
+use windlass_core::{ContainerId, Phase, Probe, ProbeTarget, Replica, Timestamp};
 
 /// Probes in flight at once for one workload.
 const PROBES_AT_ONCE: usize = 32;
@@ -101,8 +105,8 @@ impl ProbeLog {
         self.lock().retain(|id, _| ids.contains(id));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ContainerId, Kept>> {
-        self.replicas.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<ContainerId, Kept>> {
+        self.replicas.lock()
     }
 }
 
@@ -110,7 +114,7 @@ impl ProbeLog {
 pub async fn probe_all(
     probe: &Probe,
     replicas: &[Replica],
-    runtime: &Arc<dyn Runtime>,
+    engine: &Arc<dyn Engine>,
     net: &dyn Net,
     log: &ProbeLog,
     now: impl Fn() -> Timestamp,
@@ -118,7 +122,7 @@ pub async fn probe_all(
     let now = &now;
     let questions = replicas.iter().filter(|replica| replica.phase == Phase::Running).map(|replica| async move {
         let at = now();
-        match ask(probe, replica, runtime, net, log).await {
+        match ask(probe, replica, engine, net, log).await {
             Some(outcome) => log.push(&replica.id, ProbeResult { at, outcome }),
             None => false,
         }
@@ -135,17 +139,17 @@ pub async fn probe_all(
 async fn ask(
     probe: &Probe,
     replica: &Replica,
-    runtime: &Arc<dyn Runtime>,
+    engine: &Arc<dyn Engine>,
     net: &dyn Net,
     log: &ProbeLog,
 ) -> Option<ProbeOutcome> {
     let port = match &probe.target {
-        ProbeTarget::Exec { command } => return run(command, probe.timeout, replica, runtime, log).await,
+        ProbeTarget::Exec { command } => return run(command, probe.timeout, replica, engine, log).await,
         ProbeTarget::Docker | ProbeTarget::None => return None,
         ProbeTarget::Http(http) => http.port,
         ProbeTarget::Tcp { port } => *port,
     };
-    let Some(address) = runtime.endpoint(replica, port) else {
+    let Some(address) = engine.endpoint(replica, port) else {
         return Some(ProbeOutcome::Failure(format!("port {port} cannot be reached from the host; publish it")));
     };
     let answer = match &probe.target {
@@ -163,19 +167,16 @@ async fn run(
     command: &[String],
     timeout: Duration,
     replica: &Replica,
-    runtime: &Arc<dyn Runtime>,
+    engine: &Arc<dyn Engine>,
     log: &ProbeLog,
 ) -> Option<ProbeOutcome> {
     let started = Instant::now();
-    match log.commands.run(runtime, &replica.id, "probe", command, timeout).await {
+    match log.commands.run(engine, &replica.id, "probe", command, timeout).await {
         Ran::NotBegun => Some(ProbeOutcome::Failure("the command of an earlier probe still runs in it".to_owned())),
         Ran::TimedOut => Some(ProbeOutcome::Timeout),
         Ran::Ended(Ok(_)) => Some(ProbeOutcome::Success(millis(started.elapsed()))),
-        Ran::Ended(Err(RuntimeError::Refused(why))) => Some(ProbeOutcome::Failure(why)),
+        Ran::Ended(Err(EngineError::Refused(why))) => Some(ProbeOutcome::Failure(why)),
         // The engine is away, or the replica is, or Windlass is ending: none of it is the replica's fault.
         Ran::Ended(Err(_)) => None,
     }
 }
-
-#[cfg(test)]
-mod tests;

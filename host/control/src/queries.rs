@@ -1,17 +1,17 @@
 //! What the loop tells those who only look: from the last look and samples, never from the engine.
 
-use super::cell::Cell;
-use super::controller::Controller;
-use super::error::ControlError;
-use super::leave::Follower;
-use super::metrics::MetricReport;
-use super::report::{Readiness, WorkloadView};
-use super::tally::PolicyTallies;
-use crate::model::{Replica, Timestamp, WorkloadKey};
-use crate::store::DecisionRecord;
+use crate::controller::Controller;
+use crate::counters::PolicyCounters;
+use crate::drain::Subscriber;
+use crate::error::ControlError;
+use crate::metrics::MetricReport;
+use crate::report::{Readiness, WorkloadView};
+use crate::workload::state::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use windlass_core::store::DecisionRecord;
+use windlass_core::{Replica, Timestamp, WorkloadKey};
 
 impl Controller {
     /// Every workload as it is known now, in the order of keys.
@@ -62,18 +62,18 @@ impl Controller {
     }
 
     /// What was counted of each policy since Windlass began.
-    pub fn policy_tallies(&self) -> PolicyTallies {
-        self.shared.policy_tallies().clone()
+    pub fn policy_counters(&self) -> PolicyCounters {
+        self.shared.policy_counters().clone()
     }
 
     /// Where a port inside a replica is reached from here; none when it is not.
     pub fn endpoint(&self, replica: &Replica, port: u16) -> Option<SocketAddr> {
-        self.shared.runtime.endpoint(replica, port)
+        self.shared.engine.endpoint(replica, port)
     }
 
     /// Follows what is known of all workloads. While it lives, what is stopped on purpose is stopped once the follower
     /// has dealt with its leaving, or after `patience`.
-    pub fn follow(&self, patience: Duration) -> Follower {
+    pub fn follow(&self, patience: Duration) -> Subscriber {
         self.shared.audience.follow(patience)
     }
 
@@ -93,7 +93,7 @@ impl Controller {
     fn shown(&self, mut view: WorkloadView) -> WorkloadView {
         view.workload.overrides = view.workload.overrides.in_force(self.shared.clock.now());
         for replica in &mut view.replicas {
-            replica.usage = self.shared.runtime.usage(&replica.id).or(replica.usage).filter(|_| replica.is_alive());
+            replica.usage = self.shared.engine.usage(&replica.id).or(replica.usage).filter(|_| replica.is_alive());
         }
         view
     }

@@ -1,31 +1,35 @@
 //! One pass: observe, evaluate, decide, act, and write down what came of it.
 
-use super::act::{Outcome, act};
-use super::cell::Cell;
-use super::decide::{decide, remember_failures};
-use super::evaluate::{Evaluation, evaluate};
-use super::leave;
-use super::observe::observe;
-use super::report::{PassReport, PolicyReport};
-use super::shadow::{self, Round};
-use super::shared::Shared;
-use crate::model::{ContainerId, Overrides, Plan, PolicyOutcome, Snapshot, Step, Timestamp, Workload};
-use crate::policy::Policies;
-use crate::runtime::RuntimeError;
-use crate::store::DecisionRecord;
+pub mod act;
+pub mod evaluate;
+pub mod observe;
+
+use crate::context::Shared;
+use crate::reconcile::act::{Outcome, act};
+use crate::reconcile::evaluate::{Evaluation, evaluate};
+use crate::reconcile::observe::observe;
+use crate::report::{PassReport, PolicyReport};
+use crate::shadows::Round;
+use crate::workload::state::Cell;
+use crate::{drain, shadows};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use windlass_core::engine::EngineError;
+use windlass_core::policy::Policies;
+use windlass_core::store::DecisionRecord;
+use windlass_core::{ContainerId, Overrides, Plan, PolicyOutcome, Snapshot, Step, Timestamp, Workload};
+use windlass_decide::{decide, remember_failures};
 
 /// Makes one pass of a workload and publishes its report. Retries nothing: the next pass is the retry.
-pub(super) async fn pass(shared: &Arc<Shared>, cell: &Arc<Cell>) {
+pub(crate) async fn pass(shared: &Arc<Shared>, cell: &Arc<Cell>) {
     let _gate = cell.gate.lock().await;
     if cell.is_closed() {
         return;
     }
     let covers = cell.covers();
     let at = shared.clock.now();
-    let snapshot = observe(shared.runtime.as_ref(), &cell.key, &cell.known(), (&cell.probes, &cell.ahead), at).await;
+    let snapshot = observe(shared.engine.as_ref(), &cell.key, &cell.known(), (&cell.probes, &cell.ahead), at).await;
     shared.note_engine(snapshot.as_ref().err());
     let report = match snapshot {
         Ok(snapshot) => Box::pin(steer(shared, cell, snapshot)).await,
@@ -36,7 +40,7 @@ pub(super) async fn pass(shared: &Arc<Shared>, cell: &Arc<Cell>) {
 }
 
 /// The engine could not be looked at: nothing is known, so nothing is done.
-fn blind(shared: &Shared, cell: &Cell, at: Timestamp, error: &RuntimeError) -> PassReport {
+fn blind(shared: &Shared, cell: &Cell, at: Timestamp, error: &EngineError) -> PassReport {
     tracing::warn!(workload = %cell.key, %error, "the pass could not look at the engine");
     {
         let mut state = cell.state();
@@ -70,7 +74,7 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
     let (scaling, config) = (policies.scaling.as_ref(), &policies.scaling_config);
     let metrics = cell.metrics.shown_to(scaling, config, &desired, now).await;
     let evaluation = evaluate(&desired, &mut snapshot, &history, &policies, metrics, now).await;
-    shared.policy_tallies().count(&evaluation);
+    shared.policy_counters().count(&evaluation);
     warn_unavailable(&desired, &evaluation.verdict.health);
     warn_unavailable(&desired, &evaluation.verdict.scaling);
     let mut fell = snapshot.fell_since(&cell.state().snapshot);
@@ -80,10 +84,10 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
         // Before acting: a host that dies in the middle has not forgotten its backoff.
         save(shared, cell, &plan, None).await;
     }
-    let runtime = shared.runtime.as_ref();
-    leave::before_acting(shared, cell, &plan).await;
+    let engine = shared.engine.as_ref();
+    drain::before_acting(shared, cell, &plan).await;
     let outcome =
-        act(&plan, &desired, &snapshot, runtime, shared.net.as_ref(), &shared.callbacks, shared.settings.stop_grace)
+        act(&plan, &desired, &snapshot, engine, shared.net.as_ref(), &shared.callbacks, shared.settings.stop_grace)
             .await;
     for action in &outcome.actions {
         let container = action.container.as_ref().map(tracing::field::display);
@@ -110,7 +114,7 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
                 begun.insert(replica.clone());
             }
         }
-        match observe(shared.runtime.as_ref(), &cell.key, &known, (&cell.probes, &cell.ahead), shared.clock.now()).await
+        match observe(shared.engine.as_ref(), &cell.key, &known, (&cell.probes, &cell.ahead), shared.clock.now()).await
         {
             Ok(after) => {
                 let ids = after.replicas.iter().map(|replica| &replica.id);
@@ -130,7 +134,7 @@ async fn steer(shared: &Arc<Shared>, cell: &Arc<Cell>, mut snapshot: Snapshot) -
     }
     publish(shared, cell, &plan, (snapshot, begun, fell), &evaluation);
     let is_shadowed = !policies.shadows.is_empty();
-    shadow::begin(shared, cell, is_shadowed, || Round {
+    shadows::begin(shared, cell, is_shadowed, || Round {
         workload: desired.clone(),
         evaluation: evaluation.clone(),
         policies,

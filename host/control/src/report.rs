@@ -1,13 +1,13 @@
 //! What the loop did, for the API and the decision record to read.
 
-use super::tally::WorkloadTally;
-use crate::model::facts::HealthStatus;
-use crate::model::{
-    Alert, ContainerId, Deferral, Phase, PolicyFailure, PolicyIdentity, Recommendation, Replica, ShadowTally,
-    Timestamp, Workload,
-};
+use crate::counters::WorkloadCounters;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use windlass_core::contract::HealthStatus;
+use windlass_core::{
+    Alert, ContainerId, Deferral, Phase, PolicyFailure, PolicyIdentity, Recommendation, Replica, ShadowComparison,
+    Timestamp, Workload,
+};
 
 /// What was done to the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -96,7 +96,7 @@ pub struct WorkloadView {
     /// The last pass; none before the first.
     pub last_pass: Option<PassReport>,
     /// What its shadows would have said.
-    pub shadows: Vec<ShadowTally>,
+    pub shadows: Vec<ShadowComparison>,
     /// What a person should look into, as the last pass that saw the replicas said.
     pub alerts: Vec<Alert>,
     /// Replicas that are about to be stopped.
@@ -104,7 +104,7 @@ pub struct WorkloadView {
     /// Replicas that have only just begun: nobody could say yet how they are.
     pub begun: BTreeSet<ContainerId>,
     /// What was counted of it since Windlass began.
-    pub tally: WorkloadTally,
+    pub tally: WorkloadCounters,
 }
 
 impl WorkloadView {

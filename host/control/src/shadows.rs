@@ -1,23 +1,23 @@
 //! Asks the shadows of a workload what its acting policies were asked in a pass, after the pass and beside
 //! the loop: a shadow neither acts nor lets anybody wait.
 
-use super::cell::Cell;
-use super::evaluate::Evaluation;
-use super::shared::Shared;
-use crate::model::facts::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
-use crate::model::verdict::Part;
-use crate::model::{PolicyFailure, PolicyIdentity, PolicyKind, ShadowTally, Workload};
-use crate::policy::{Policies, ScalingPolicy, Shadow, ShadowPolicy};
+use crate::context::Shared;
+use crate::reconcile::evaluate::Evaluation;
+use crate::workload::state::Cell;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use windlass_core::contract::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
+use windlass_core::policy::{Policies, ScalingPolicy, Shadow, ShadowPolicy};
+use windlass_core::verdict::Part;
+use windlass_core::{PolicyFailure, PolicyIdentity, PolicyKind, ShadowComparison, Workload};
 
 /// What one pass leaves to its shadows.
-pub(super) struct Round {
-    pub(super) workload: Workload,
-    pub(super) evaluation: Evaluation,
-    pub(super) policies: Policies,
+pub(crate) struct Round {
+    pub(crate) workload: Workload,
+    pub(crate) evaluation: Evaluation,
+    pub(crate) policies: Policies,
     /// Number of the pass's decision, where one was recorded.
-    pub(super) decision: Option<i64>,
+    pub(crate) decision: Option<i64>,
 }
 
 /// One shadow's answer.
@@ -32,7 +32,7 @@ struct Answered {
 }
 
 /// Begins a round, unless the one before is still at it. Called with the workload's gate held.
-pub(super) fn begin(shared: &Arc<Shared>, cell: &Arc<Cell>, is_shadowed: bool, round: impl FnOnce() -> Round) {
+pub(crate) fn begin(shared: &Arc<Shared>, cell: &Arc<Cell>, is_shadowed: bool, round: impl FnOnce() -> Round) {
     if !is_shadowed && cell.state().shadows.is_empty() {
         return;
     }
@@ -83,7 +83,7 @@ async fn ask_all(shared: &Arc<Shared>, cell: &Arc<Cell>, round: &Round) {
         .await;
 }
 
-async fn ask(cell: &Cell, shadow: &Shadow, round: &Round, before: &[ShadowTally]) -> Answered {
+async fn ask(cell: &Cell, shadow: &Shadow, round: &Round, before: &[ShadowComparison]) -> Answered {
     let (evaluation, policies) = (&round.evaluation, &round.policies);
     let config = &shadow.config;
     match &shadow.policy {
@@ -122,7 +122,7 @@ async fn ask(cell: &Cell, shadow: &Shadow, round: &Round, before: &[ShadowTally]
 }
 
 /// What a shadow returned last time, or an earlier revision it takes over from.
-fn own_memory(before: &[ShadowTally], kind: PolicyKind, of: &PolicyIdentity, config: &str) -> Option<Vec<u8>> {
+fn own_memory(before: &[ShadowComparison], kind: PolicyKind, of: &PolicyIdentity, config: &str) -> Option<Vec<u8>> {
     let alike = || before.iter().filter(|tally| tally.kind == kind && tally.config == config);
     let own = alike().find(|tally| tally.policy == *of);
     own.or_else(|| alike().find(|tally| tally.policy.memory_owner() == of.memory_owner()))
@@ -152,17 +152,17 @@ fn part_replaced<'a>(
 }
 
 /// Takes answers over into the tallies, and lets go of those of shadows that are none any more.
-fn tally(tallies: &mut Vec<ShadowTally>, answers: Vec<Answered>, round: &Round) {
+fn tally(tallies: &mut Vec<ShadowComparison>, answers: Vec<Answered>, round: &Round) {
     let at = round.evaluation.scaling_observation.now;
-    let is = |tally: &ShadowTally, answered: &Answered| {
+    let is = |tally: &ShadowComparison, answered: &Answered| {
         tally.kind == answered.kind && tally.policy == answered.policy && tally.config == answered.config
     };
     let mut before = std::mem::take(tallies);
     for answered in answers {
         let known = before.iter().position(|tally| is(tally, &answered));
-        let mut tally = known
-            .map(|index| before.swap_remove(index))
-            .unwrap_or_else(|| ShadowTally::new(answered.kind, answered.policy.clone(), answered.config.clone(), at));
+        let mut tally = known.map(|index| before.swap_remove(index)).unwrap_or_else(|| {
+            ShadowComparison::new(answered.kind, answered.policy.clone(), answered.config.clone(), at)
+        });
         if let Some(memory) = answered.memory {
             tally.memory = memory;
         }

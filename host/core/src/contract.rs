@@ -3,8 +3,8 @@
 //! The JSON form (`windlass policy run`, the decision record) uses the WIT's own names in kebab-case;
 //! an absent option is null, an enum its name, a variant `{"case": payload}`.
 
-use super::verdict::Part;
-use super::{DurationMs, Timestamp};
+use crate::verdict::Part;
+use crate::{DurationMs, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Where a replica is in its life (`types.phase`).

@@ -2,12 +2,9 @@
 //!
 //! [`docker`] serves it from a Docker engine, [`sim`] from a simulated one with controllable time.
 
-pub mod docker;
-pub mod sim;
-
-use crate::model::facts::Usage;
-use crate::model::workload::Workload;
-use crate::model::{ContainerId, Replica, Slot, Timestamp, WorkloadKey};
+use crate::contract::Usage;
+use crate::workload::Workload;
+use crate::{ContainerId, Replica, Slot, Timestamp, WorkloadKey};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use std::net::SocketAddr;
@@ -15,7 +12,7 @@ use std::time::Duration;
 
 /// What an engine did not do, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RuntimeError {
+pub enum EngineError {
     /// The engine does not answer, or what it stands on is gone: nothing is known of the replicas.
     #[error("the engine is unavailable: {0}")]
     Unavailable(String),
@@ -37,7 +34,7 @@ pub enum RuntimeError {
 
 /// What happened on the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RuntimeEvent {
+pub enum EngineEvent {
     /// Something about a replica of this workload changed: look at it.
     Changed(WorkloadKey),
     /// Somebody asked a replica's process to end, as `docker stop` does: perhaps the host itself. The end is told as a
@@ -58,40 +55,40 @@ pub enum RuntimeEvent {
 
 /// An engine that runs replicas.
 ///
-/// Every call has a time limit of its own. All but [`Runtime::usage`] may wait for the engine. Only
+/// Every call has a time limit of its own. All but [`Engine::usage`] may wait for the engine. Only
 /// containers that this instance of Windlass created are ever shown or touched.
 #[async_trait]
-pub trait Runtime: Send + Sync + 'static {
+pub trait Engine: Send + Sync + 'static {
     /// Does the engine answer?
-    async fn ping(&self) -> Result<(), RuntimeError>;
+    async fn ping(&self) -> Result<(), EngineError>;
 
     /// The replicas of one workload, or of all, oldest first. Those that vanish meanwhile are left out.
-    async fn list(&self, workload: Option<&WorkloadKey>) -> Result<Vec<Replica>, RuntimeError>;
+    async fn list(&self, workload: Option<&WorkloadKey>) -> Result<Vec<Replica>, EngineError>;
 
     /// Creates a replica and does not start it; fetches the image where it is missing. A failed create
     /// leaves nothing behind.
-    async fn create(&self, workload: &Workload, slot: Slot) -> Result<Replica, RuntimeError>;
+    async fn create(&self, workload: &Workload, slot: Slot) -> Result<Replica, EngineError>;
 
     /// Starts the process of a replica; one that runs is left as it is.
-    async fn start(&self, id: &ContainerId) -> Result<Replica, RuntimeError>;
+    async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError>;
 
     /// Asks a replica's process to end, and kills it after `grace`; one that has ended is left as it is.
-    async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<Replica, RuntimeError>;
+    async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<Replica, EngineError>;
 
-    /// Stops a replica as [`Runtime::stop`] does and starts its process again.
-    async fn restart(&self, id: &ContainerId, grace: Duration) -> Result<Replica, RuntimeError>;
+    /// Stops a replica as [`Engine::stop`] does and starts its process again.
+    async fn restart(&self, id: &ContainerId, grace: Duration) -> Result<Replica, EngineError>;
 
     /// Removes a replica; one that runs only with `force`, which kills it. One that is gone is no error.
-    async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), RuntimeError>;
+    async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), EngineError>;
 
     /// Runs a command in a replica and gives what it prints to its standard output, at most 64 KiB. One that ends with
-    /// another status than 0 is [`RuntimeError::Refused`], with what it complained of. It is waited for as long as it
+    /// another status than 0 is [`EngineError::Refused`], with what it complained of. It is waited for as long as it
     /// runs: the caller limits that. A caller that stops waiting leaves the command running: the engine has no way to
     /// end it.
-    async fn exec(&self, id: &ContainerId, command: &[String]) -> Result<String, RuntimeError>;
+    async fn exec(&self, id: &ContainerId, command: &[String]) -> Result<String, EngineError>;
 
     /// What happens from now on. The stream never ends: it reconnects by itself.
-    fn events(&self) -> BoxStream<'static, RuntimeEvent>;
+    fn events(&self) -> BoxStream<'static, EngineEvent>;
 
     /// A replica's last resource use, sampled in the background; never waits for the engine.
     fn usage(&self, id: &ContainerId) -> Option<Usage>;

@@ -1,8 +1,8 @@
 //! Values for tests, named as a reader would say them.
 
-use super::quantity::{Cpu, Memory};
-use super::workload::{Bounds, DesiredStatus, Resources, Workload};
-use super::{ContainerId, ImageRef, Phase, Replica, Slot, Timestamp};
+use crate::quantity::{Cpu, Memory};
+use crate::workload::{Bounds, DesiredStatus, Resources, Workload};
+use crate::{ContainerId, ImageRef, Phase, Replica, Slot, Timestamp};
 
 /// A workload of an image, steered to its minimum (at least 1 where that is allowed).
 pub fn workload(image: &str, min: u32, max: u32) -> Workload {

@@ -1,6 +1,6 @@
 //! What the host remembers of a workload from one pass to the next.
 
-use super::{ContainerId, MemoryOwner, Slot, Timestamp, WorkloadKey};
+use crate::{ContainerId, MemoryOwner, Slot, Timestamp, WorkloadKey};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,6 @@
 //! Image references: `name`, `name:tag`, `registry/path/name:tag`, `name@sha256:…`.
 
-use super::Invalid;
+use crate::Invalid;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

@@ -1,8 +1,8 @@
 //! What a workload measures: where the values come from, how often, and what counts as one.
 
-use super::facts::Sample;
-use super::time::millis;
-use super::{DurationMs, Timestamp};
+use crate::contract::Sample;
+use crate::time::millis;
+use crate::{DurationMs, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 

@@ -1,8 +1,6 @@
 //! What Windlass asks of the network itself: probes of replicas, notices to callbacks, and what policies were granted.
 
-pub mod client;
-
-use crate::model::{DurationMs, HttpProbe};
+use crate::{DurationMs, HttpProbe};
 use async_trait::async_trait;
 use std::net::SocketAddr;
 use std::time::Duration;

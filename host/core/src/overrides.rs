@@ -1,6 +1,6 @@
 //! What an operator says over every policy: pause, freeze a direction, force a count for a time.
 
-use super::Timestamp;
+use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// An operator's word on the count of a workload. Healing goes on under all of them, and the policy is asked and its

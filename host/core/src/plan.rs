@@ -1,6 +1,6 @@
 //! What a pass will do, and why.
 
-use super::{ContainerId, History, Slot, Timestamp};
+use crate::{ContainerId, History, Slot, Timestamp};
 use serde::Serialize;
 use std::time::Duration;
 

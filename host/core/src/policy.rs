@@ -5,37 +5,14 @@
 //! and [`cache`] (machine code, made in a child process and kept), [`engine`] (wasmtime's), [`store`] (the
 //! limits of one call), [`convert`] (model ↔ WIT), [`language`] (what it was written in), [`contract`] (its text) and [`wrap`] (a core module as a component).
 
-pub mod cache;
 pub mod catalogue;
-pub mod combined;
-pub mod compile;
-pub mod component;
-pub mod contract;
-pub mod convert;
-mod description;
-pub mod engine;
-pub mod files;
-pub mod language;
-pub mod link;
-mod listing;
-pub mod oci;
-mod pushed;
-pub mod registry;
-mod schema;
-mod shelf;
-mod stand_in;
-pub mod store;
-mod trial;
-mod watched;
-pub mod wrap;
 
-pub use catalogue::{
+pub use crate::policy::catalogue::{
     CatalogueError, ChoiceError, PolicyCatalogue, PolicyEvent, PolicyInfo, Push, RevisionInfo, Source,
 };
 
-use crate::model::PolicyChoices;
-use crate::model::facts::{HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation};
-use crate::model::{PolicyFailure, PolicyIdentity, Timestamp};
+use crate::contract::{HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation};
+use crate::{PolicyChoices, PolicyFailure, PolicyIdentity, Timestamp};
 use async_trait::async_trait;
 use std::sync::Arc;
 

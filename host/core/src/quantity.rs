@@ -1,6 +1,6 @@
 //! Amounts a user writes as text: cpu (`0.5`, `500m`) and memory (`512m`, `1g`).
 
-use super::Invalid;
+use crate::Invalid;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

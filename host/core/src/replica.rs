@@ -1,15 +1,15 @@
 //! What runs: one container of a workload, as the engine last showed it.
 
-use super::facts::{ProbeOutcome, ProbeResult, Usage};
-use super::workload::ContainerPort;
-use super::{Timestamp, WorkloadKey};
+use crate::contract::{ProbeOutcome, ProbeResult, Usage};
+use crate::workload::ContainerPort;
+use crate::{Timestamp, WorkloadKey};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
-pub use super::facts::Phase;
+pub use crate::contract::Phase;
 
 /// The engine's own identifier of a replica, the same for all its life.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -108,7 +108,7 @@ pub struct Replica {
     pub ports: BTreeMap<ContainerPort, Vec<PortBinding>>,
     /// Where the host reaches it directly; none when it has no such address or is not running.
     pub address: Option<IpAddr>,
-    /// Its own label protects it from a policy that wants fewer ([`super::Workload::PROTECTION`]).
+    /// Its own label protects it from a policy that wants fewer ([`crate::Workload::PROTECTION`]).
     pub is_protected: bool,
     /// Its last resource use; none: no sample yet.
     pub usage: Option<Usage>,
@@ -138,7 +138,7 @@ impl Replica {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Timestamp;
+    use crate::Timestamp;
 
     #[test]
     fn a_failed_check_counts_once_the_engine_says_so() {

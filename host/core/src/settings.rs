@@ -1,7 +1,7 @@
 //! Checked settings of each part, with their defaults; `config` fills them from `windlass.toml`,
 //! flags and environment.
 
-use super::Origin;
+use crate::Origin;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! What shadow policies would have said: how often that differed from what the acting ones said, and where.
 
-use super::{PolicyIdentity, PolicyKind, Timestamp};
+use crate::{PolicyIdentity, PolicyKind, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -10,7 +10,7 @@ pub const DIFFERENCES_KEPT: usize = 100;
 
 /// One shadow of a workload: a policy that is asked what the acting one is asked, and never acts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ShadowTally {
+pub struct ShadowComparison {
     /// What it is asked.
     pub kind: PolicyKind,
     /// Who is asked.
@@ -53,7 +53,7 @@ pub struct Difference {
     pub shadow: Value,
 }
 
-impl ShadowTally {
+impl ShadowComparison {
     /// A shadow that was never asked.
     pub fn new(kind: PolicyKind, policy: PolicyIdentity, config: String, at: Timestamp) -> Self {
         Self {
@@ -132,8 +132,8 @@ fn essence(answer: &Value) -> Value {
 mod tests {
     use super::*;
 
-    fn tally() -> ShadowTally {
-        ShadowTally::new(PolicyKind::Scaling, PolicyIdentity::default(), "{}".to_owned(), Timestamp(0))
+    fn tally() -> ShadowComparison {
+        ShadowComparison::new(PolicyKind::Scaling, PolicyIdentity::default(), "{}".to_owned(), Timestamp(0))
     }
 
     fn wants(replicas: u32, reason: &str) -> Value {

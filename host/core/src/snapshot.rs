@@ -1,7 +1,7 @@
 //! What one look at the engine and the host's own records showed of a workload.
 
-use super::facts::{HealthReport, HealthStatus, ProbeResult};
-use super::{ContainerId, Phase, Replica, Timestamp, WorkloadKey};
+use crate::contract::{HealthReport, HealthStatus, ProbeResult};
+use crate::{ContainerId, Phase, Replica, Timestamp, WorkloadKey};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A workload as one pass saw it.
@@ -86,7 +86,7 @@ impl Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::fixtures::{exited, running, workload};
+    use crate::fixtures::{exited, running, workload};
 
     #[test]
     fn a_fall_is_seen_also_where_it_is_over() {

@@ -1,10 +1,8 @@
 //! What outlives the process: desired state, history of each workload, the record of decisions.
 
-pub mod sqlite;
-
-use crate::model::facts::Sample;
-use crate::model::metric::SampleChange;
-use crate::model::{ContainerId, History, ShadowTally, Timestamp, Workload, WorkloadKey};
+use crate::contract::Sample;
+use crate::metric::SampleChange;
+use crate::{ContainerId, History, ShadowComparison, Timestamp, Workload, WorkloadKey};
 use serde::{Deserialize, Serialize};
 
 /// What the store could not do.
@@ -57,7 +55,7 @@ pub struct StoredWorkload {
     /// Replicas an operator stopped.
     pub held: Vec<ContainerId>,
     /// What its shadows would have said.
-    pub shadows: Vec<ShadowTally>,
+    pub shadows: Vec<ShadowComparison>,
     /// The values of its metrics: name and value, by time.
     pub samples: Vec<(String, Sample)>,
 }
@@ -113,7 +111,7 @@ pub trait Store: Send + Sync + 'static {
     fn save_shadows(
         &self,
         key: &WorkloadKey,
-        shadows: &[ShadowTally],
+        shadows: &[ShadowComparison],
         beside: Option<(i64, &serde_json::Value)>,
     ) -> Result<(), StoreError>;
 

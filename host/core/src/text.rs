@@ -1,7 +1,7 @@
 //! Help with what people write: lengths of time and sizes as text, and the right name near a wrong one.
 
-use super::Invalid;
-use super::quantity::Memory;
+use crate::Invalid;
+use crate::quantity::Memory;
 use std::time::Duration;
 
 /// A length of time written with its unit: `250ms`, `15s`, `5m`, `1h 30m`.

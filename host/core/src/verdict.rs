@@ -1,7 +1,7 @@
 //! What the policies answered, or why one did not.
 
-use super::ContainerId;
-use super::facts::{HealthReport, ScalingDecision};
+use crate::ContainerId;
+use crate::contract::{HealthReport, ScalingDecision};
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,6 +14,16 @@ pub enum PolicyKind {
     Scaling,
     /// Which replicas are well.
     Health,
+}
+
+impl PolicyKind {
+    /// The WIT world that a component of this kind is compiled for.
+    pub fn world(self) -> &'static str {
+        match self {
+            Self::Scaling => "windlass:policy/scaling-policy@0.1.0",
+            Self::Health => "windlass:policy/health-policy@0.1.0",
+        }
+    }
 }
 
 impl fmt::Display for PolicyKind {

@@ -1,7 +1,7 @@
 //! What the user asked for: the desired state of one workload.
 
-use super::quantity::{Cpu, Memory};
-use super::{Guardrails, ImageRef, Invalid, Metric, Overrides, Probe};
+use crate::quantity::{Cpu, Memory};
+use crate::{Guardrails, ImageRef, Invalid, Metric, Overrides, Probe};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

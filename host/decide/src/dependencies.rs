@@ -1,9 +1,9 @@
 //! Workloads that depend on others: they wait while one is down, and what ran without it is restarted. Pure, as `decide` is.
 
-use crate::model::{Dependency, DependencySeen, History, Phase, Replica, Snapshot, Step, Timestamp};
+use windlass_core::{Dependency, DependencySeen, History, Phase, Replica, Snapshot, Step, Timestamp};
 
 /// Takes in how the dependencies are. What is waited for, in words; none: all of them are up.
-pub(super) fn note_dependencies(snapshot: &Snapshot, history: &mut History, now: Timestamp) -> Option<String> {
+pub(crate) fn note_dependencies(snapshot: &Snapshot, history: &mut History, now: Timestamp) -> Option<String> {
     history.dependencies.retain(|key, _| snapshot.dependencies.contains_key(key));
     let mut waits = None;
     for (key, seen) in &snapshot.dependencies {
@@ -36,7 +36,7 @@ pub(super) fn note_dependencies(snapshot: &Snapshot, history: &mut History, now:
 
 /// Restarts what ran while a dependency was down: at most `cap` at once, those counted that are not ready yet; the others
 /// wait for them.
-pub(super) fn restarted(
+pub(crate) fn restarted(
     counted: &[&Replica],
     snapshot: &Snapshot,
     history: &mut History,
@@ -72,10 +72,10 @@ pub(super) fn restarted(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::WorkloadKey;
-    use crate::model::facts::HealthStatus;
-    use crate::model::fixtures::{running, workload};
     use std::collections::BTreeMap;
+    use windlass_core::WorkloadKey;
+    use windlass_core::contract::HealthStatus;
+    use windlass_core::fixtures::{running, workload};
 
     const UP: DependencySeen = DependencySeen::Up { fell: None };
 

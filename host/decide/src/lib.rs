@@ -6,19 +6,24 @@
 //! creation of what is missing (`heal`). What a policy proposes can only ever move the count within
 //! the bounds, and only a health policy that answered can cause a replica to be healed.
 
-mod heal;
-mod victims;
+mod dependencies;
+mod repair;
+mod replica_count;
+mod scale_in;
+pub mod stabilization;
+#[cfg(test)]
+mod tests;
 
-use super::depend::{note_dependencies, restarted};
-use super::smooth::note_change;
-use super::target::{Facts, Steered, note_stopped, steered};
-use crate::model::settings::ControlSettings;
-use crate::model::workload::{DesiredStatus, Mode};
-use crate::model::{
+use crate::dependencies::{note_dependencies, restarted};
+use crate::replica_count::{Facts, Steered, note_stopped, steered};
+use crate::scale_in::{Spare, Worth};
+use crate::stabilization::note_change;
+use std::time::Duration;
+use windlass_core::settings::ControlSettings;
+use windlass_core::workload::{DesiredStatus, Mode};
+use windlass_core::{
     Alert, Deferral, HeldBy, History, Plan, Recommendation, Replica, Slot, Snapshot, Step, Timestamp, Verdict, Workload,
 };
-use std::time::Duration;
-use victims::{Spare, Worth};
 
 /// The shortest time after which a policy may ask to be evaluated again.
 const SHORTEST_EVALUATE_AFTER: Duration = Duration::from_secs(1);
@@ -191,15 +196,12 @@ impl Planner<'_> {
             })
         };
         let others: Vec<&Replica> = counted.iter().copied().filter(|replica| !is_healed(replica)).collect();
-        let cap = heal::heal_cap(counted.len(), self.settings.heal_share);
+        let cap = crate::repair::heal_cap(counted.len(), self.settings.heal_share);
         let cap = cap.saturating_sub(counted.len() - others.len());
         let steps = restarted(&others, snapshot, history, cap, self.now);
         if !steps.is_empty() {
-            self.look_again_after(heal::AFTER_CAP);
+            self.look_again_after(crate::repair::AFTER_CAP);
         }
         self.steps.extend(steps);
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,16 +1,16 @@
 //! Healing: what is ill is restarted, replaced and created anew, with backoff, a cap on how many at once, and an end.
 
-use super::{Planner, Worth};
-use crate::model::facts::{Assessment, HealthStatus, Remedy};
-use crate::model::{
+use crate::{Planner, Worth};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use windlass_core::contract::{Assessment, HealthStatus, Remedy};
+use windlass_core::{
     Alert, AlertKind, ContainerId, History, Phase, Replica, Slot, SlotHistory, Snapshot, Step, Suspicion, Timestamp,
     Verdict,
 };
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 /// Healing that the cap put off is looked at again after this time.
-pub(super) const AFTER_CAP: Duration = Duration::from_secs(1);
+pub(crate) const AFTER_CAP: Duration = Duration::from_secs(1);
 
 /// Of fewer running replicas, failing all at once says nothing of the path to them.
 const FEWEST_FOR_SUSPICION: usize = 3;
@@ -20,7 +20,7 @@ type Ill<'a> = Vec<(&'a Replica, &'a Assessment)>;
 
 impl Planner<'_> {
     /// Forgets the restarts of slots that have been healthy for long enough.
-    pub(super) fn forgive(&self, counted: &[&Replica], snapshot: &Snapshot, history: &mut History) {
+    pub(crate) fn forgive(&self, counted: &[&Replica], snapshot: &Snapshot, history: &mut History) {
         for replica in counted {
             let is_well = replica.phase == Phase::Running && serves(replica, snapshot);
             let Some(slot) = history.slots.get_mut(&replica.slot) else { continue };
@@ -39,7 +39,7 @@ impl Planner<'_> {
 
     /// Restarts and replaces what the health policy says is ill, within backoff and the cap; starts what
     /// was created and never ran. What was healed too often in a row is given up.
-    pub(super) fn heal(&mut self, counted: &[&Replica], verdict: &Verdict, snapshot: &Snapshot, history: &mut History) {
+    pub(crate) fn heal(&mut self, counted: &[&Replica], verdict: &Verdict, snapshot: &Snapshot, history: &mut History) {
         let assessments: BTreeMap<&str, &Assessment> = match &verdict.health.answer {
             Ok(report) => report.assessments.iter().map(|said| (said.replica_id.as_str(), said)).collect(),
             Err(_) => BTreeMap::new(),
@@ -206,7 +206,7 @@ impl Planner<'_> {
     }
 
     /// Tells what was given up earlier, in a pass that heals nothing.
-    pub(super) fn recall_given_up(&mut self, counted: &[&Replica], history: &mut History) {
+    pub(crate) fn recall_given_up(&mut self, counted: &[&Replica], history: &mut History) {
         for (&place, slot) in history.slots.iter_mut().filter(|(_, slot)| slot.given_up.is_some()) {
             let replica = counted.iter().find(|replica| replica.slot == place).map(|replica| &replica.id);
             self.give_up(place, replica, slot, "");
@@ -215,7 +215,7 @@ impl Planner<'_> {
 
     /// Fills free slots up to the target. A slot that was filled and is empty now lost its container
     /// behind the host's back: that counts as a restart.
-    pub(super) fn create_missing(
+    pub(crate) fn create_missing(
         &mut self,
         counted: &[&Replica],
         target: u32,
@@ -293,7 +293,7 @@ fn in_backoff(trouble: &str, slot: SlotHistory) -> String {
     clippy::cast_sign_loss,
     reason = "counts are at most a thousand and the share lies in 0..=1"
 )]
-pub(super) fn heal_cap(count: usize, share: f64) -> usize {
+pub(crate) fn heal_cap(count: usize, share: f64) -> usize {
     // A third of three is one, whatever the binary fraction of a third makes of it.
     ((count as f64 * share + 1e-9).floor() as usize).max(1)
 }

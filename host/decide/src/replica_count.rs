@@ -1,25 +1,25 @@
 //! The count to steer to: bounds, an operator's overrides, what a failed policy or metric leaves, then windows and rates.
 
-use super::smooth::{Smoothed, smooth};
-use crate::model::facts::HealthStatus;
-use crate::model::verdict::FailedMetrics;
-use crate::model::{
+use crate::stabilization::{Smoothed, smooth};
+use std::time::Duration;
+use windlass_core::contract::HealthStatus;
+use windlass_core::verdict::FailedMetrics;
+use windlass_core::{
     Blindness, Fallback, Force, Guardrails, HeldBy, History, Phase, Replica, Slot, Snapshot, Stages, StoppedOutside,
     Timestamp, Verdict, Workload,
 };
-use std::time::Duration;
 
 /// What is known of a workload when its count is settled.
-pub(super) struct Facts<'a> {
-    pub(super) desired: &'a Workload,
-    pub(super) snapshot: &'a Snapshot,
-    pub(super) verdict: &'a Verdict,
-    pub(super) guardrails: &'a Guardrails,
+pub(crate) struct Facts<'a> {
+    pub(crate) desired: &'a Workload,
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) verdict: &'a Verdict,
+    pub(crate) guardrails: &'a Guardrails,
     /// The usual time from one look to the next.
-    pub(super) interval: Duration,
+    pub(crate) interval: Duration,
     /// What it depends on and is down, in words.
-    pub(super) waits_for: Option<&'a str>,
-    pub(super) now: Timestamp,
+    pub(crate) waits_for: Option<&'a str>,
+    pub(crate) now: Timestamp,
 }
 
 /// A count that is proposed, by whom, and why.
@@ -31,18 +31,18 @@ struct Proposed {
 }
 
 /// The count to steer to, and how it came about.
-pub(super) struct Steered {
-    pub(super) target: u32,
+pub(crate) struct Steered {
+    pub(crate) target: u32,
     /// One sentence.
-    pub(super) reason: String,
+    pub(crate) reason: String,
     /// What became of the proposal; none: there was none.
-    pub(super) stages: Option<Stages>,
+    pub(crate) stages: Option<Stages>,
     /// What keeps the count from the proposal; none: nothing does.
-    pub(super) held_by: Option<HeldBy>,
+    pub(crate) held_by: Option<HeldBy>,
 }
 
 /// The count to steer to.
-pub(super) fn steered(facts: &Facts<'_>, history: &mut History) -> Steered {
+pub(crate) fn steered(facts: &Facts<'_>, history: &mut History) -> Steered {
     let Facts { desired, snapshot, verdict, guardrails, now, .. } = *facts;
     let bounds = desired.bounds;
     // Bounds at once and before everything: what is outside of them is not where a step begins.
@@ -183,7 +183,7 @@ const SETTLED_AFTER: Duration = Duration::from_secs(60);
 ///
 /// One that was restarted by the host and did not come up again is not among them, whoever asked it to end; nor is what
 /// ended shortly before the engine was lost, or before the host itself ended: a machine that reboots is no word of anybody.
-pub(super) fn note_stopped(snapshot: &Snapshot, history: &mut History, now: Timestamp) {
+pub(crate) fn note_stopped(snapshot: &Snapshot, history: &mut History, now: Timestamp) {
     let noted = |replica: &Replica| {
         let known = history.stopped_outside.get(&replica.id).copied();
         let restart = history.slots.get(&replica.slot).and_then(|slot| slot.last_restart);

@@ -1,22 +1,22 @@
 //! Who goes when there are to be fewer.
 
-use super::Planner;
-use crate::model::facts::HealthStatus;
-use crate::model::{ContainerId, History, Phase, Replica, Snapshot, Step};
+use crate::Planner;
 use std::collections::BTreeSet;
+use windlass_core::contract::HealthStatus;
+use windlass_core::{ContainerId, History, Phase, Replica, Snapshot, Step};
 
 /// What a policy may not take.
-pub(super) struct Spare {
+pub(crate) struct Spare {
     /// What an operator or the policy itself protects; what a label does is said by the replica.
-    pub(super) protected: BTreeSet<ContainerId>,
+    pub(crate) protected: BTreeSet<ContainerId>,
     /// While there are no more than this many; of more the others go all the same.
-    pub(super) down_to: u32,
+    pub(crate) down_to: u32,
 }
 
 impl Planner<'_> {
     /// Removes replicas above the target from `counted`: unhealthy first, then starting, then those that nothing protects,
     /// then oldest. Protected ones are spared as far as `spare` says; gives how many were.
-    pub(super) fn scale_down(
+    pub(crate) fn scale_down(
         &mut self,
         counted: &mut Vec<&Replica>,
         target: u32,
@@ -51,7 +51,7 @@ impl Planner<'_> {
 
 /// The order in which replicas are given up: the least worth first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Worth {
+pub(crate) enum Worth {
     Exited,
     Unhealthy,
     Starting,
@@ -61,7 +61,7 @@ pub(super) enum Worth {
 }
 
 impl Worth {
-    pub(super) fn of(replica: &Replica, snapshot: &Snapshot, protected: &BTreeSet<ContainerId>) -> Self {
+    pub(crate) fn of(replica: &Replica, snapshot: &Snapshot, protected: &BTreeSet<ContainerId>) -> Self {
         match (replica.phase, snapshot.health_of(&replica.id)) {
             (Phase::Exited, _) => Self::Exited,
             (_, HealthStatus::Unhealthy) => Self::Unhealthy,

@@ -3,10 +3,13 @@
 //! The order is that of the Horizontal Pod Autoscaler: the proposals of a window first, then the rates, the bounds
 //! last. Unlike there, what was proposed and what was changed is kept over a restart.
 
-use crate::model::{
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+use windlass_core::{
     Amount, Bounds, Change, Guardrail, Guardrails, HeldBy, History, Proposal, Rate, Select, Stages, Timestamp,
 };
-use std::time::Duration;
 
 /// So many looks without a proposal in a row are a time of which nothing is known. A window may be shorter than an
 /// interval: each look would begin it anew.
@@ -201,6 +204,3 @@ fn told(guardrail: &Guardrail) -> String {
         Select::Disabled => "this direction is disabled".to_owned(),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,10 +1,10 @@
 //! The guardrails, one rule a test.
 
-use super::*;
-use crate::model::facts::{Assessment, HealthReport, HealthStatus, Remedy, ScalingDecision};
-use crate::model::fixtures::{exited, running, workload};
-use crate::model::verdict::FailedMetrics;
-use crate::model::{
+use crate::*;
+use windlass_core::contract::{Assessment, HealthReport, HealthStatus, Remedy, ScalingDecision};
+use windlass_core::fixtures::{exited, running, workload};
+use windlass_core::verdict::FailedMetrics;
+use windlass_core::{
     AlertKind, Amount, ContainerId, Dependency, DependencySeen, FailureKind, Fallback, Force, Guardrails, HeldBy,
     Overrides, Phase, PolicyFailure, PolicyIdentity, PolicyOutcome, Rate, Select, SlotHistory, Stages, Suspicion,
     WorkloadKey,
@@ -96,7 +96,7 @@ impl Pass {
     }
 
     fn restarted(mut self, slot: u32, restarts: u32, ago: Duration) -> Self {
-        let last = Timestamp(NOW.0 - crate::model::time::millis(ago));
+        let last = Timestamp(NOW.0 - windlass_core::time::millis(ago));
         self.history
             .slots
             .insert(Slot(slot), SlotHistory { restarts, last_restart: Some(last), ..SlotHistory::default() });
@@ -371,7 +371,7 @@ fn a_workload_that_is_new_here_is_not_shrunk_by_its_policy_for_a_while() {
     assert_eq!(steered(&desired, None, 1).target, 4, "what ran before is adopted");
     assert_eq!(steered(&desired, Some(NOW.0), 1).target, 1);
     desired.target = 4;
-    desired.bounds = crate::model::Bounds::new(1, 3).expect("bounds");
+    desired.bounds = windlass_core::Bounds::new(1, 3).expect("bounds");
     assert_eq!(steered(&desired, None, 2).target, 3, "bounds hold at once");
 }
 
@@ -431,7 +431,7 @@ fn a_policy_spares_what_is_protected_and_bounds_and_operators_do_not() {
     pass.snapshot.health.insert(there[1].id.clone(), HealthStatus::Unhealthy);
     assert_eq!(removed(&pass.decide()), ids(&[1, 2, 3]));
     pass.snapshot.health.clear();
-    pass.desired.bounds = crate::model::Bounds::new(1, 1).expect("bounds");
+    pass.desired.bounds = windlass_core::Bounds::new(1, 1).expect("bounds");
     assert_eq!(removed(&pass.decide()), ids(&[2, 3, 0]));
     pass.desired.bounds = desired.bounds;
     let until = Timestamp(NOW.0 + 1_000);

@@ -6,14 +6,14 @@
 pub mod publish;
 pub mod template;
 
-use crate::control::{Controller, WorkloadView};
-use crate::model::facts::HealthStatus;
-use crate::model::workload::{ContainerPort, Protocol};
-use crate::model::{ContainerId, Phase, Replica};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
+use windlass_control::{Controller, WorkloadView};
+use windlass_core::contract::HealthStatus;
+use windlass_core::workload::{ContainerPort, Protocol};
+use windlass_core::{ContainerId, Phase, Replica};
 
 /// A TCP port of a replica that runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -1,13 +1,8 @@
 //! Tells a file, a command and a webhook whenever the ready targets change. The newest state is what counts: changes that
 //! come while one is told are one, and what failed is tried again, with backoff, until it is delivered or superseded.
 
-use super::template::Template;
-use super::{Discovery, Workload, prometheus};
-use crate::control::leave::Follower;
-use crate::model::Phase;
-use crate::model::facts::HealthStatus;
-use crate::model::settings::DiscoverySettings;
-use crate::net::Net;
+use crate::template::Template;
+use crate::{Discovery, Workload, prometheus};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -15,6 +10,11 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use windlass_control::drain::Subscriber;
+use windlass_core::Phase;
+use windlass_core::contract::HealthStatus;
+use windlass_core::net::Net;
+use windlass_core::settings::DiscoverySettings;
 
 /// Wait before something that failed is tried again; it doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ enum Unasked {
 /// Follows the ready targets.
 pub struct Publisher {
     discovery: Discovery,
-    follower: Follower,
+    follower: Subscriber,
     net: Arc<dyn Net>,
     settings: DiscoverySettings,
     template: Template,

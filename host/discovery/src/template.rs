@@ -1,6 +1,6 @@
 //! What the file for a balancer looks like: a template of the user's, or what Prometheus reads.
 
-use super::{Workload, prometheus};
+use crate::{Workload, prometheus};
 use minijinja::{Environment, Error, UndefinedBehavior, context};
 
 /// Name of the one template, as errors show it.
@@ -58,9 +58,9 @@ fn told(error: &Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discovery::Target;
-    use crate::model::facts::HealthStatus;
+    use crate::Target;
     use std::collections::BTreeMap;
+    use windlass_core::contract::HealthStatus;
 
     fn workload(name: &str, slots: u32) -> Workload {
         let target = |slot: u32, port: u16| Target {

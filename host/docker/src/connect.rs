@@ -1,8 +1,6 @@
 //! Reaching the engine: where it listens, a client made when it is first needed, a time limit on every call.
 
-use super::failure::{Failure, chain};
-use crate::model::settings::EngineSettings;
-use crate::runtime::RuntimeError;
+use crate::failure::Failure;
 use bollard::errors::Error;
 use bollard::{BollardRequest, ClientVersion, Docker};
 use http::HeaderValue;
@@ -15,6 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::OnceCell;
+use windlass_core::engine::EngineError;
+use windlass_core::error_chain;
+use windlass_core::settings::EngineSettings;
 
 /// Where an engine listens when nothing says otherwise.
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
@@ -59,7 +60,7 @@ impl Environment {
 
 /// Where an engine listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Address {
+pub(crate) enum Address {
     /// A socket file.
     Socket(String),
     /// Plain HTTP: `host:port`.
@@ -73,10 +74,10 @@ impl Address {
     ///
     /// # Errors
     /// When the text is no address of a kind that is spoken here.
-    pub(super) fn find(settings: &EngineSettings, environment: &Environment) -> Result<Self, RuntimeError> {
+    pub(crate) fn find(settings: &EngineSettings, environment: &Environment) -> Result<Self, EngineError> {
         let text = settings.host.as_deref().or(environment.host.as_deref()).unwrap_or(DEFAULT_SOCKET);
         let refuse = || {
-            RuntimeError::Refused(format!(
+            EngineError::Refused(format!(
                 "`{}` is no address of an engine; expected a socket path, `unix://`, `tcp://`, `http://` or `https://`",
                 text.escape_debug()
             ))
@@ -92,7 +93,7 @@ impl Address {
         };
         let encrypted = |rest: &str| {
             let folder = environment.certificate_folder.clone().ok_or_else(|| {
-                RuntimeError::Refused(
+                EngineError::Refused(
                     "an engine behind TLS needs certificates: set DOCKER_CERT_PATH to the folder of `ca.pem`, \
                      `cert.pem` and `key.pem`"
                         .to_owned(),
@@ -149,27 +150,27 @@ impl fmt::Display for Address {
 
 /// What does not change while an engine lives, asked at the first contact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     /// It listens on a socket file.
-    pub(super) socket: bool,
+    pub(crate) socket: bool,
     /// It runs in namespaces of its own, and its networks with it.
-    pub(super) rootless: bool,
+    pub(crate) rootless: bool,
     /// Windlass itself runs in a container.
-    pub(super) in_container: bool,
+    pub(crate) in_container: bool,
     /// The address of the machine it runs on, seen from beside Windlass; none: its name has no address.
-    pub(super) host: Option<IpAddr>,
+    pub(crate) host: Option<IpAddr>,
 }
 
 impl Facts {
     /// Addresses in the engine's networks are reached from here. `seen`: a container's process was seen on
     /// this machine, which is what tells an engine here from one in a virtual machine behind a socket.
-    pub(super) fn reaches_networks(self, seen: bool) -> bool {
+    pub(crate) fn reaches_networks(self, seen: bool) -> bool {
         self.socket && !self.rootless && (seen || self.in_container)
     }
 
     /// Where ports on the engine's host are reached from here; none: Windlass is in a container, and the host
     /// is somewhere around it.
-    pub(super) fn host(self, seen: bool) -> Option<IpAddr> {
+    pub(crate) fn host(self, seen: bool) -> Option<IpAddr> {
         self.host.filter(|_| seen || !(self.socket && self.in_container))
     }
 }
@@ -177,7 +178,7 @@ impl Facts {
 /// A client of one engine. It need not be there yet: the client is made when it is first needed, and every
 /// request is a connection of its own, so that an engine that returns is simply reached again.
 #[derive(Clone)]
-pub(super) struct Engine {
+pub(crate) struct EngineClient {
     shared: Arc<Shared>,
 }
 
@@ -190,8 +191,8 @@ struct Shared {
     facts: OnceCell<Facts>,
 }
 
-impl Engine {
-    pub(super) fn new(address: Address, call_timeout: Duration) -> Self {
+impl EngineClient {
+    pub(crate) fn new(address: Address, call_timeout: Duration) -> Self {
         let shared = Shared {
             address,
             call_timeout,
@@ -202,17 +203,17 @@ impl Engine {
         Self { shared: Arc::new(shared) }
     }
 
-    pub(super) fn address(&self) -> &Address {
+    pub(crate) fn address(&self) -> &Address {
         &self.shared.address
     }
 
     /// The time limit of a short call.
-    pub(super) fn call_timeout(&self) -> Duration {
+    pub(crate) fn call_timeout(&self) -> Duration {
         self.shared.call_timeout
     }
 
     /// A short call, under its time limit. `operation` says what is asked, for people.
-    pub(super) async fn call<T, F, Answer>(&self, operation: &str, ask: F) -> Result<T, Failure>
+    pub(crate) async fn call<T, F, Answer>(&self, operation: &str, ask: F) -> Result<T, Failure>
     where
         F: FnOnce(Docker) -> Answer,
         Answer: Future<Output = Result<T, Error>>,
@@ -221,7 +222,7 @@ impl Engine {
     }
 
     /// A call under a time limit of its own.
-    pub(super) async fn call_within<T, F, Answer>(&self, limit: Duration, operation: &str, ask: F) -> Result<T, Failure>
+    pub(crate) async fn call_within<T, F, Answer>(&self, limit: Duration, operation: &str, ask: F) -> Result<T, Failure>
     where
         F: FnOnce(Docker) -> Answer,
         Answer: Future<Output = Result<T, Error>>,
@@ -238,12 +239,12 @@ impl Engine {
     }
 
     /// What is known of the engine; none: it has not answered yet.
-    pub(super) fn known_facts(&self) -> Option<Facts> {
+    pub(crate) fn known_facts(&self) -> Option<Facts> {
         self.shared.facts.get().copied()
     }
 
     /// What is known of the engine; asked when it first answers.
-    pub(super) async fn facts(&self) -> Result<Facts, Failure> {
+    pub(crate) async fn facts(&self) -> Result<Facts, Failure> {
         self.shared.facts.get_or_try_init(|| self.first_contact()).await.copied()
     }
 
@@ -278,7 +279,7 @@ impl Engine {
     }
 
     /// The client; for streams, which have time limits of their own.
-    pub(super) async fn client(&self) -> Result<Docker, Error> {
+    pub(crate) async fn client(&self) -> Result<Docker, Error> {
         if let Some(docker) = self.shared.client.get() {
             return Ok(docker.clone());
         }
@@ -288,7 +289,7 @@ impl Engine {
                 let address = address.clone();
                 tokio::task::spawn_blocking(move || address.client())
                     .await
-                    .map_err(|error| Error::IOError { err: std::io::Error::other(chain(&error)) })??
+                    .map_err(|error| Error::IOError { err: std::io::Error::other(error_chain(&error)) })??
             }
             address => address.client()?,
         };
@@ -336,7 +337,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
 
-    fn find(configured: Option<&str>, environment: &Environment) -> Result<Address, RuntimeError> {
+    fn find(configured: Option<&str>, environment: &Environment) -> Result<Address, EngineError> {
         let settings = EngineSettings { host: configured.map(str::to_owned), ..EngineSettings::default() };
         Address::find(&settings, environment)
     }
@@ -375,7 +376,7 @@ mod tests {
             "unix://x",
             "tcp://a:99999",
         ] {
-            assert!(matches!(find(Some(text), &Environment::default()), Err(RuntimeError::Refused(_))), "{text:?}");
+            assert!(matches!(find(Some(text), &Environment::default()), Err(EngineError::Refused(_))), "{text:?}");
         }
     }
 

@@ -1,13 +1,7 @@
 //! Between a workload and the engine's words: the request that creates a replica, the replica an answer shows.
 
-use super::connect::Facts;
-use super::labels;
-use crate::model::facts::{ProbeOutcome, ProbeResult};
-use crate::model::replica::{HealthCheck, PortBinding, Replica};
-use crate::model::settings::EngineSettings;
-use crate::model::time::millis;
-use crate::model::workload::{ContainerPort, Workload};
-use crate::model::{ContainerId, Phase, Slot, Timestamp};
+use crate::connect::Facts;
+use crate::labels;
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, EndpointSettings, Health,
     HealthStatusEnum, HostConfig, NetworkSettings, NetworkingConfig, PortBinding as EnginePortBinding, RestartPolicy,
@@ -15,17 +9,23 @@ use bollard::models::{
 };
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use windlass_core::contract::{ProbeOutcome, ProbeResult};
+use windlass_core::replica::{HealthCheck, PortBinding, Replica};
+use windlass_core::settings::EngineSettings;
+use windlass_core::time::millis;
+use windlass_core::workload::{ContainerPort, Workload};
+use windlass_core::{ContainerId, Phase, Slot, Timestamp};
 
 /// Networks that are ways of the engine itself, not networks one joins.
 const NETWORK_MODES: [&str; 4] = ["host", "none", "bridge", "default"];
 
 /// Is this one of the engine's own network modes?
-pub(super) fn is_network_mode(network: &str) -> bool {
+pub(crate) fn is_network_mode(network: &str) -> bool {
     NETWORK_MODES.contains(&network)
 }
 
 /// The request that creates a replica of `workload`.
-pub(super) fn create_body(settings: &EngineSettings, workload: &Workload, slot: Slot) -> ContainerCreateBody {
+pub(crate) fn create_body(settings: &EngineSettings, workload: &Workload, slot: Slot) -> ContainerCreateBody {
     let memory = i64::try_from(workload.resources.memory.bytes()).unwrap_or(i64::MAX);
     let cpu = i64::try_from(workload.resources.cpu.nano_cores()).unwrap_or(i64::MAX);
     let bindings = workload.ports.iter().map(|(inside, outside)| {
@@ -61,7 +61,7 @@ pub(super) fn create_body(settings: &EngineSettings, workload: &Workload, slot: 
 /// A container of ours, as `inspect` shows it; none when its labels do not say that it is ours.
 ///
 /// `seen`: its process was seen on this machine.
-pub(super) fn replica(
+pub(crate) fn replica(
     inspected: &ContainerInspectResponse,
     instance: &str,
     facts: Facts,
@@ -98,7 +98,7 @@ pub(super) fn replica(
 }
 
 /// Whether the image, as this container was created from it, has a HEALTHCHECK.
-pub(super) fn has_health_check(inspected: &ContainerInspectResponse) -> bool {
+pub(crate) fn has_health_check(inspected: &ContainerInspectResponse) -> bool {
     let check = inspected.config.as_ref().and_then(|config| config.healthcheck.as_ref()?.test.as_ref());
     check.and_then(|words| words.first()).is_some_and(|first| first != "NONE")
 }
@@ -132,7 +132,7 @@ fn excerpt(output: Option<&str>) -> String {
 }
 
 /// Its process runs: paused and being stopped count.
-pub(super) fn runs(state: &ContainerState) -> bool {
+pub(crate) fn runs(state: &ContainerState) -> bool {
     matches!(phase(state), Phase::Running)
         || (matches!(phase(state), Phase::Stopping) && state.running.unwrap_or_default())
 }
@@ -160,7 +160,7 @@ fn exit_code(code: i64) -> i32 {
 }
 
 /// A time of the engine's; none for its "never", the year 1, and for what is no time.
-pub(super) fn timestamp(text: &str) -> Option<Timestamp> {
+pub(crate) fn timestamp(text: &str) -> Option<Timestamp> {
     let time: jiff::Timestamp = text.parse().ok()?;
     u64::try_from(time.as_millisecond()).ok().map(Timestamp)
 }
@@ -201,7 +201,7 @@ fn address(
 }
 
 /// It has no network of its own: what its interfaces count is the host's.
-pub(super) fn uses_host_network(inspected: &ContainerInspectResponse) -> bool {
+pub(crate) fn uses_host_network(inspected: &ContainerInspectResponse) -> bool {
     inspected.host_config.as_ref().is_some_and(|config| config.network_mode.as_deref() == Some("host"))
 }
 
@@ -209,14 +209,14 @@ pub(super) fn uses_host_network(inspected: &ContainerInspectResponse) -> bool {
 mod tests {
     use super::*;
 
-    use crate::model::workload::{Bounds, DesiredStatus, Resources};
     use std::net::Ipv4Addr;
+    use windlass_core::workload::{Bounds, DesiredStatus, Resources};
 
     const FACTS: Facts =
         Facts { socket: true, rootless: false, in_container: false, host: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)) };
 
     fn workload() -> Workload {
-        let image: crate::model::ImageRef = "ghcr.io/org/web:1".parse().unwrap();
+        let image: windlass_core::ImageRef = "ghcr.io/org/web:1".parse().unwrap();
         Workload {
             env: BTreeMap::from([("A".to_owned(), "1=2".to_owned())]),
             ports: BTreeMap::from([("80/tcp".parse().unwrap(), 0), ("53/udp".parse().unwrap(), 5353)]),

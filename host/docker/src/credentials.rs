@@ -1,7 +1,5 @@
 //! Credentials for fetching images, from the user's Docker configuration (`config.json`) and its helpers.
 
-use super::failure::chain;
-use crate::model::RegistryLogin;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::DecodePaddingMode;
@@ -13,6 +11,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
+use windlass_core::RegistryLogin;
+use windlass_core::error_chain;
 
 /// What Docker's own registry is called in the configuration.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
@@ -26,7 +26,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// Why credentials could not be had; without them a public image can still be fetched.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CredentialsError {
+pub(crate) enum CredentialsError {
     #[error("cannot read `{path}`")]
     Read { path: String, source: std::io::Error },
     #[error("`{path}` is not a Docker configuration")]
@@ -57,7 +57,7 @@ struct Entry {
 }
 
 /// The registry an image comes from, as the configuration names it.
-pub(super) fn registry_of(image: &str) -> &str {
+pub(crate) fn registry_of(image: &str) -> &str {
     match image.split_once('/') {
         Some((first, _)) if first == "localhost" || first.contains(['.', ':']) => match first {
             "docker.io" | "index.docker.io" => DOCKER_HUB,
@@ -71,7 +71,7 @@ pub(super) fn registry_of(image: &str) -> &str {
 ///
 /// # Errors
 /// When the configuration cannot be read or a helper fails. Nothing secret is in the error.
-pub(super) async fn find(folder: Option<&Path>, image: &str) -> Result<Option<DockerCredentials>, CredentialsError> {
+pub(crate) async fn find(folder: Option<&Path>, image: &str) -> Result<Option<DockerCredentials>, CredentialsError> {
     let Some(path) = folder.map(|folder| folder.join("config.json")) else { return Ok(None) };
     let text = match tokio::fs::read(&path).await {
         Ok(text) => text,
@@ -104,10 +104,10 @@ pub(super) async fn find(folder: Option<&Path>, image: &str) -> Result<Option<Do
 /// # Errors
 /// When the configuration cannot be read or a helper fails; nothing secret is in it.
 pub async fn login(registry: &str) -> Result<Option<RegistryLogin>, String> {
-    let folder = super::connect::Environment::of_process().config_folder;
+    let folder = crate::connect::Environment::of_process().config_folder;
     // As an image is named whose registry that is.
     let image = format!("{registry}/policy");
-    let found = find(folder.as_deref(), &image).await.map_err(|error| chain(&error))?;
+    let found = find(folder.as_deref(), &image).await.map_err(|error| error_chain(&error))?;
     found.map_or(Ok(None), login_of)
 }
 
@@ -190,7 +190,7 @@ async fn ask_helper(helper: &str, registry: &str) -> Result<Option<DockerCredent
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| failed(chain(&error)))?;
+        .map_err(|error| failed(error_chain(&error)))?;
     let mut stdin = child.stdin.take();
     let answered = tokio::time::timeout(HELPER_LIMIT, async move {
         if let Some(stdin) = &mut stdin {
@@ -202,7 +202,7 @@ async fn ask_helper(helper: &str, registry: &str) -> Result<Option<DockerCredent
     });
     let output = match answered.await {
         Ok(Ok(output)) => output,
-        Ok(Err(error)) => return Err(failed(chain(&error))),
+        Ok(Err(error)) => return Err(failed(error_chain(&error))),
         Err(_) => return Err(failed(format!("no answer within {} s", HELPER_LIMIT.as_secs()))),
     };
     if !output.status.success() {

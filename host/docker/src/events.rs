@@ -1,18 +1,18 @@
 //! The engine's events as a stream that never ends: it reconnects by itself, with backoff.
 
-use super::connect::Engine;
-use super::failure::Failure;
-use super::labels;
-#[cfg(test)]
-use crate::model::WorkloadKey;
-use crate::model::{ContainerId, Timestamp};
-use crate::runtime::{RuntimeError, RuntimeEvent};
+use crate::connect::EngineClient;
+use crate::failure::Failure;
+use crate::labels;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bollard::models::EventMessage;
 use bollard::query_parameters::EventsOptionsBuilder;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use std::time::Duration;
 use tokio::time::Instant;
+#[cfg(test)]
+use windlass_core::WorkloadKey;
+use windlass_core::engine::{EngineError, EngineEvent};
+use windlass_core::{ContainerId, Timestamp};
 
 /// What may change what a pass would see. `exec_…` is left out: each health check sends three.
 const KINDS: [&str; 6] = ["die", "oom", "health_status", "destroy", "start", "kill"];
@@ -31,7 +31,7 @@ const LASTED: Duration = Duration::from_secs(10);
 const LONGEST_SILENCE: Duration = Duration::from_secs(30);
 
 /// The events of `instance`'s containers from now on; each call has a connection of its own.
-pub(super) fn subscribe(engine: Engine, instance: String) -> BoxStream<'static, RuntimeEvent> {
+pub(crate) fn subscribe(engine: EngineClient, instance: String) -> BoxStream<'static, EngineEvent> {
     let subscription =
         Subscription { engine, instance, connection: None, wait: Duration::ZERO, waits: waits(), is_lost: false };
     stream::unfold(subscription, |mut subscription| async move {
@@ -42,7 +42,7 @@ pub(super) fn subscribe(engine: Engine, instance: String) -> BoxStream<'static, 
 }
 
 struct Subscription {
-    engine: Engine,
+    engine: EngineClient,
     instance: String,
     connection: Option<Connection>,
     /// Time to wait before the next attempt to connect.
@@ -59,7 +59,7 @@ struct Connection {
 }
 
 impl Subscription {
-    async fn next(&mut self) -> RuntimeEvent {
+    async fn next(&mut self) -> EngineEvent {
         loop {
             match &mut self.connection {
                 None => {
@@ -68,13 +68,13 @@ impl Subscription {
                         Ok(connection) => {
                             self.connection = Some(connection);
                             self.is_lost = false;
-                            return RuntimeEvent::Connected;
+                            return EngineEvent::Connected;
                         }
                         Err(failure) => {
                             self.wait = self.longer_wait();
                             if !self.is_lost {
                                 self.is_lost = true;
-                                return RuntimeEvent::Lost(RuntimeError::from(failure).to_string());
+                                return EngineEvent::Lost(EngineError::from(failure).to_string());
                             }
                         }
                     }
@@ -100,7 +100,7 @@ impl Subscription {
                             }
                             self.wait = self.longer_wait();
                             self.is_lost = true;
-                            return RuntimeEvent::Lost(RuntimeError::from(failure).to_string());
+                            return EngineEvent::Lost(EngineError::from(failure).to_string());
                         }
                     }
                 }
@@ -114,7 +114,7 @@ impl Subscription {
 
     /// Asks for events since a moment, by the engine's clock, before `Connected` is told: what happens while
     /// the stream is being opened is sent too, and what happened before is seen by the look at everything.
-    async fn connect(engine: &Engine, instance: &str) -> Result<Connection, Failure> {
+    async fn connect(engine: &EngineClient, instance: &str) -> Result<Connection, Failure> {
         engine.facts().await?;
         let info = engine.call("ask for the engine's time", |docker| async move { docker.info().await }).await?;
         let mut filters = labels::filter(instance, None);
@@ -145,17 +145,17 @@ fn seconds_and_nanoseconds(text: &str) -> Option<String> {
 }
 
 /// What a message says; none when it is not about a container of ours, or says nothing that matters.
-fn told(message: &EventMessage, instance: &str) -> Option<RuntimeEvent> {
+fn told(message: &EventMessage, instance: &str) -> Option<EngineEvent> {
     let actor = message.actor.as_ref()?;
     let attributes = actor.attributes.as_ref()?;
     let workload = labels::identify(attributes, instance)?.workload;
     if message.action.as_deref() != Some("kill") {
-        return Some(RuntimeEvent::Changed(workload));
+        return Some(EngineEvent::Changed(workload));
     }
     let signal = attributes.get("signal")?;
     let at = Timestamp(u64::try_from(message.time_nano?).ok()? / 1_000_000);
     let replica = ContainerId(actor.id.clone()?);
-    (!NO_REQUESTS.contains(&signal.as_str())).then_some(RuntimeEvent::AskedToEnd { workload, replica, at })
+    (!NO_REQUESTS.contains(&signal.as_str())).then_some(EngineEvent::AskedToEnd { workload, replica, at })
 }
 
 #[cfg(test)]
@@ -175,7 +175,7 @@ mod tests {
         let ours = serde_json::json!({"orchestrator.image": "web:1", "windlass.instance": "i", "windlass.slot": "0",
             "windlass.workload": "web", "exitCode": "137", "name": "web-0-x"});
         let died = message("die", &ours);
-        assert_eq!(told(&died, "i"), Some(RuntimeEvent::Changed(WorkloadKey::stored("web"))));
+        assert_eq!(told(&died, "i"), Some(EngineEvent::Changed(WorkloadKey::stored("web"))));
         assert_eq!(told(&died, "other"), None);
         assert_eq!(told(&message("die", &serde_json::json!({"name": "x"})), "i"), None);
         assert_eq!(told(&EventMessage::default(), "i"), None);
@@ -188,7 +188,7 @@ mod tests {
                 "windlass.slot": "0", "windlass.workload": "web", "signal": signal});
             told(&message("kill", &attributes), "i")
         };
-        let asked = RuntimeEvent::AskedToEnd {
+        let asked = EngineEvent::AskedToEnd {
             workload: WorkloadKey::stored("web"),
             replica: ContainerId("ab".to_owned()),
             at: Timestamp(1_700_000_000_123),

@@ -1,19 +1,19 @@
 //! Runs a command in a replica.
 
-use super::connect::Engine;
-use super::failure::Failure;
-use crate::model::ContainerId;
-use crate::runtime::RuntimeError;
+use crate::connect::EngineClient;
+use crate::failure::Failure;
 use bollard::container::LogOutput;
 use bollard::exec::StartExecResults;
 use bollard::models::ExecConfig;
 use futures_util::StreamExt;
+use windlass_core::ContainerId;
+use windlass_core::engine::EngineError;
 
 /// Bytes that are kept of what a command prints, and of what it complains of.
 const LONGEST: usize = 64 << 10;
 
 /// What the command prints, if it ends with status 0.
-pub(super) async fn run(engine: &Engine, id: &ContainerId, command: &[String]) -> Result<String, RuntimeError> {
+pub(crate) async fn run(engine: &EngineClient, id: &ContainerId, command: &[String]) -> Result<String, EngineError> {
     let config = ExecConfig {
         attach_stdout: Some(true),
         attach_stderr: Some(true),
@@ -47,7 +47,7 @@ pub(super) async fn run(engine: &Engine, id: &ContainerId, command: &[String]) -
     // What keeps a command from being run at all is told on its standard output.
     let complained = if complained.is_empty() { printed } else { complained };
     let complaint: String = String::from_utf8_lossy(&complained).trim().escape_debug().take(200).collect();
-    Err(RuntimeError::Refused(format!("the command ended with {status}: {complaint}")))
+    Err(EngineError::Refused(format!("the command ended with {status}: {complaint}")))
 }
 
 fn keep(kept: &mut Vec<u8>, part: &[u8]) {

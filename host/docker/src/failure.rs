@@ -1,12 +1,13 @@
 //! What a failed call means: the engine is gone, it was too slow, or it refused.
 
-use crate::runtime::RuntimeError;
 use bollard::errors::Error;
 use std::time::Duration;
+use windlass_core::engine::EngineError;
+use windlass_core::error_chain;
 
 /// How a call failed; its status and text are kept until it is known what they mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// No answer within the limit.
     TimedOut {
         /// What was asked.
@@ -29,12 +30,12 @@ pub(super) enum Failure {
 
 impl Failure {
     /// The engine says that the thing is not there.
-    pub(super) fn is_missing(&self) -> bool {
+    pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::Answered { status: 404, .. })
     }
 
     /// The engine says that the image is not there.
-    pub(super) fn lacks_image(&self) -> bool {
+    pub(crate) fn lacks_image(&self) -> bool {
         matches!(self, Self::Answered { status: 404, message } if message.to_ascii_lowercase().contains("image"))
     }
 }
@@ -48,7 +49,7 @@ impl From<Error> for Failure {
             // Within a stream that began well, as a pull's.
             Error::DockerStreamError { error } => Self::Answered { status: 500, message: error.trim().to_owned() },
             Error::SocketNotFoundError(_) => Self::Unavailable("no such socket".to_owned()),
-            Error::HyperLegacyError { err } => Self::Unavailable(chain(&err)),
+            Error::HyperLegacyError { err } => Self::Unavailable(error_chain(&err)),
             error @ (Error::IOError { .. }
             | Error::HyperResponseError { .. }
             | Error::RequestTimeoutError
@@ -60,13 +61,13 @@ impl From<Error> for Failure {
             | Error::NoHomePathError
             | Error::APIVersionParseError {}
             | Error::JsonDataError { .. }
-            | Error::JsonSerdeError { .. }) => Self::Unavailable(chain(&error)),
-            error => Self::Unasked(chain(&error)),
+            | Error::JsonSerdeError { .. }) => Self::Unavailable(error_chain(&error)),
+            error => Self::Unasked(error_chain(&error)),
         }
     }
 }
 
-impl From<Failure> for RuntimeError {
+impl From<Failure> for EngineError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::TimedOut { operation, limit } => Self::TimedOut { operation, limit },
@@ -92,27 +93,12 @@ fn foundation_is_gone(status: u16, message: &str) -> bool {
             .any(|sign| message.contains(sign))
 }
 
-/// An error and all that caused it, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn answered(status: u16, message: &str) -> RuntimeError {
-        RuntimeError::from(Failure::from(Error::DockerResponseServerError {
+    fn answered(status: u16, message: &str) -> EngineError {
+        EngineError::from(Failure::from(Error::DockerResponseServerError {
             status_code: status,
             message: message.to_owned(),
         }))
@@ -122,8 +108,8 @@ mod tests {
     fn a_dead_containerd_is_an_engine_that_is_unavailable() {
         let message = "connection error: desc = \"transport: error while dialing: dial unix \
                        /run/containerd/containerd.sock: connect: connection refused\": unavailable";
-        assert!(matches!(answered(500, message), RuntimeError::Unavailable(_)));
-        assert!(matches!(answered(503, ""), RuntimeError::Unavailable(_)));
+        assert!(matches!(answered(500, message), EngineError::Unavailable(_)));
+        assert!(matches!(answered(503, ""), EngineError::Unavailable(_)));
     }
 
     #[test]
@@ -139,7 +125,7 @@ mod tests {
             (500, "/run/containerd/io.containerd.runtime.v2.task/moby/x: fork: resource temporarily unavailable"),
             (409, "Conflict. The container name \"/x\" is already in use"),
         ] {
-            assert_eq!(answered(status, message), RuntimeError::Refused(message.to_owned()));
+            assert_eq!(answered(status, message), EngineError::Refused(message.to_owned()));
         }
         assert!(answered(500, "").to_string().contains("500"));
     }

@@ -1,24 +1,26 @@
 //! Fetching an image that is missing: once for all who wait for it, with the user's credentials.
 
-use super::connect::Engine;
-use super::credentials;
-use super::failure::{Failure, chain};
-use crate::model::ImageRef;
-use crate::runtime::RuntimeError;
+use crate::connect::EngineClient;
+use crate::credentials;
+use crate::failure::Failure;
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::future::{BoxFuture, FutureExt, Shared};
 use futures_util::stream::StreamExt;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+use windlass_core::ImageRef;
+use windlass_core::engine::EngineError;
+use windlass_core::error_chain;
 
-type Fetch = Shared<BoxFuture<'static, Result<(), RuntimeError>>>;
+type Fetch = Shared<BoxFuture<'static, Result<(), EngineError>>>;
 
 /// Fetches images, each once however many wait for it.
 #[derive(Clone)]
-pub(super) struct Images {
-    engine: Engine,
+pub(crate) struct Images {
+    engine: EngineClient,
     limit: Duration,
     config_folder: Option<PathBuf>,
     in_flight: Arc<Mutex<HashMap<ImageRef, Fetch>>>,
@@ -26,18 +28,18 @@ pub(super) struct Images {
 
 impl Images {
     /// `limit`: how long one fetch may take; `config_folder`: where the user's `config.json` is.
-    pub(super) fn new(engine: Engine, limit: Duration, config_folder: Option<PathBuf>) -> Self {
+    pub(crate) fn new(engine: EngineClient, limit: Duration, config_folder: Option<PathBuf>) -> Self {
         Self { engine, limit, config_folder, in_flight: Arc::default() }
     }
 
     /// Fetches `image`, or waits for the fetch that is under way and shares its outcome.
-    pub(super) async fn fetch(&self, image: &ImageRef) -> Result<(), RuntimeError> {
+    pub(crate) async fn fetch(&self, image: &ImageRef) -> Result<(), EngineError> {
         let fetch = {
-            let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut in_flight = self.in_flight.lock();
             in_flight.entry(image.clone()).or_insert_with(|| self.clone().pull(image.clone()).boxed().shared()).clone()
         };
         let outcome = fetch.clone().await;
-        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut in_flight = self.in_flight.lock();
         // Another may have begun since: only the one that ended here is taken away.
         if in_flight.get(image).is_some_and(|current| current.ptr_eq(&fetch)) {
             in_flight.remove(image);
@@ -45,11 +47,11 @@ impl Images {
         outcome
     }
 
-    async fn pull(self, image: ImageRef) -> Result<(), RuntimeError> {
+    async fn pull(self, image: ImageRef) -> Result<(), EngineError> {
         let credentials = match credentials::find(self.config_folder.as_deref(), image.as_str()).await {
             Ok(credentials) => credentials,
             Err(error) => {
-                tracing::warn!(%image, error = chain(&error), "no credentials; fetching the image without");
+                tracing::warn!(%image, error = error_chain(&error), "no credentials; fetching the image without");
                 None
             }
         };
@@ -71,7 +73,7 @@ impl Images {
             .await;
         outcome.map_err(|failure| match failure {
             Failure::Answered { message, .. } => {
-                RuntimeError::Refused(format!("image `{image}` is missing and cannot be fetched: {message}"))
+                EngineError::Refused(format!("image `{image}` is missing and cannot be fetched: {message}"))
             }
             other => other.into(),
         })

@@ -1,18 +1,18 @@
 //! The labels by which our containers are known, and the names they get.
 
-use crate::model::settings::EngineSettings;
-use crate::model::{Slot, Workload, WorkloadKey};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use windlass_core::settings::EngineSettings;
+use windlass_core::{Slot, Workload, WorkloadKey};
 
 /// Image reference of the workload; the seed system's label.
-pub(super) const IMAGE: &str = "orchestrator.image";
+pub(crate) const IMAGE: &str = "orchestrator.image";
 /// Name of the Windlass that created the container: two can share an engine.
-pub(super) const INSTANCE: &str = "windlass.instance";
+pub(crate) const INSTANCE: &str = "windlass.instance";
 /// Key of the workload.
-pub(super) const WORKLOAD: &str = "windlass.workload";
+pub(crate) const WORKLOAD: &str = "windlass.workload";
 /// Slot in the workload, a decimal number.
-pub(super) const SLOT: &str = "windlass.slot";
+pub(crate) const SLOT: &str = "windlass.slot";
 
 const RESERVED: [&str; 2] = ["windlass.", "orchestrator."];
 /// Longest part of a name taken from the workload; leaves room for what follows in 63 bytes, so that the
@@ -21,15 +21,15 @@ const LONGEST_STEM: usize = 45;
 
 /// What the labels of one of our containers say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Identity {
-    pub(super) workload: WorkloadKey,
-    pub(super) image: String,
-    pub(super) slot: Slot,
-    pub(super) is_protected: bool,
+pub(crate) struct Identity {
+    pub(crate) workload: WorkloadKey,
+    pub(crate) image: String,
+    pub(crate) slot: Slot,
+    pub(crate) is_protected: bool,
 }
 
 /// Reads the labels of a container; none: it is not this instance's, whatever else it is.
-pub(super) fn identify(labels: &HashMap<String, String>, instance: &str) -> Option<Identity> {
+pub(crate) fn identify(labels: &HashMap<String, String>, instance: &str) -> Option<Identity> {
     if labels.get(INSTANCE)? != instance {
         return None;
     }
@@ -42,7 +42,7 @@ pub(super) fn identify(labels: &HashMap<String, String>, instance: &str) -> Opti
 }
 
 /// The user's labels and ours. Ours win; theirs under a reserved prefix are dropped (the API refuses them).
-pub(super) fn of_replica(settings: &EngineSettings, workload: &Workload, slot: Slot) -> HashMap<String, String> {
+pub(crate) fn of_replica(settings: &EngineSettings, workload: &Workload, slot: Slot) -> HashMap<String, String> {
     let mut labels: HashMap<String, String> = workload
         .labels
         .iter()
@@ -57,7 +57,7 @@ pub(super) fn of_replica(settings: &EngineSettings, workload: &Workload, slot: S
 }
 
 /// The engine's filter for containers of this instance, of one workload or of all.
-pub(super) fn filter(instance: &str, workload: Option<&WorkloadKey>) -> HashMap<String, Vec<String>> {
+pub(crate) fn filter(instance: &str, workload: Option<&WorkloadKey>) -> HashMap<String, Vec<String>> {
     let mut labels = vec![IMAGE.to_owned(), format!("{INSTANCE}={instance}")];
     labels.extend(workload.map(|key| format!("{WORKLOAD}={key}")));
     HashMap::from([("label".to_owned(), labels)])
@@ -67,7 +67,7 @@ pub(super) fn filter(instance: &str, workload: Option<&WorkloadKey>) -> HashMap<
 /// of one last name and instances that share an engine, the slot. Always the same for a slot, so that the
 /// engine itself refuses a second container in it, whoever asks: a host that was killed and the one
 /// started after it cannot both fill it.
-pub(super) fn container_name(settings: &EngineSettings, workload: &Workload, slot: Slot) -> String {
+pub(crate) fn container_name(settings: &EngineSettings, workload: &Workload, slot: Slot) -> String {
     // Two releases of the standard library may hash differently: then a name is new, and nothing else is.
     let mut hasher = DefaultHasher::new();
     (&settings.instance, workload.key.as_str()).hash(&mut hasher);
@@ -89,7 +89,7 @@ fn stem(key: &str) -> String {
 }
 
 /// A name or identifier that can stand in a path of the engine's API: nothing that would lead elsewhere.
-pub(super) fn is_plain(name: &str) -> bool {
+pub(crate) fn is_plain(name: &str) -> bool {
     name.len() <= 255
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
@@ -98,7 +98,7 @@ pub(super) fn is_plain(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::fixtures::workload;
+    use windlass_core::fixtures::workload;
 
     fn labels(pairs: &[(&str, &str)]) -> HashMap<String, String> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()

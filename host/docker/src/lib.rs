@@ -5,6 +5,7 @@
 //! came of a change is decided by inspecting too, not by a status code: 500 is a taken port, a full disk or a
 //! dead containerd alike.
 
+pub mod cgroup;
 mod connect;
 mod container;
 pub mod credentials;
@@ -16,103 +17,101 @@ mod labels;
 mod lifecycle;
 mod usage;
 
-pub mod cgroup;
+pub use crate::connect::Environment;
 
-pub use connect::Environment;
-
-use super::{Runtime, RuntimeError, RuntimeEvent};
-use crate::model::facts::Usage;
-use crate::model::settings::EngineSettings;
-use crate::model::workload::{ContainerPort, Protocol, Workload};
-use crate::model::{ContainerId, PortBinding, Replica, Slot, WorkloadKey};
+use crate::connect::{Address, EngineClient};
+use crate::lifecycle::Lifecycle;
 use async_trait::async_trait;
-use connect::{Address, Engine};
 use futures_util::stream::BoxStream;
-use lifecycle::Lifecycle;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+use windlass_core::contract::Usage;
+use windlass_core::engine::{Engine, EngineError, EngineEvent};
+use windlass_core::settings::EngineSettings;
+use windlass_core::workload::{ContainerPort, Protocol, Workload};
+use windlass_core::{ContainerId, PortBinding, Replica, Slot, WorkloadKey};
 
 /// A Docker engine, of API 1.41 (Docker 20.10) or newer.
-pub struct DockerRuntime {
+pub struct DockerEngine {
     lifecycle: Lifecycle,
-    usage: usage::Table,
-    _sampler: usage::Sampler,
+    usage: crate::usage::Table,
+    _sampler: crate::usage::Sampler,
 }
 
-impl DockerRuntime {
+impl DockerEngine {
     /// A runtime on the engine that `settings`, else the environment of this process, name. The engine need
     /// not be there: it is reached when it is first needed, and again whenever it comes back. Begins to sample
     /// resource use in the background, until the runtime is dropped.
     ///
     /// # Errors
     /// When the address is none that is spoken here.
-    pub async fn connect(settings: &EngineSettings) -> Result<Arc<Self>, RuntimeError> {
+    pub async fn connect(settings: &EngineSettings) -> Result<Arc<Self>, EngineError> {
         Self::connect_in(settings, &Environment::of_process()).await
     }
 
-    /// As [`DockerRuntime::connect`], in an environment that the caller gives.
+    /// As [`DockerEngine::connect`], in an environment that the caller gives.
     ///
     /// # Errors
     /// As there.
     #[expect(clippy::unused_async, reason = "it starts tasks, so it must be called within a tokio runtime")]
-    pub async fn connect_in(settings: &EngineSettings, environment: &Environment) -> Result<Arc<Self>, RuntimeError> {
+    pub async fn connect_in(settings: &EngineSettings, environment: &Environment) -> Result<Arc<Self>, EngineError> {
         let address = Address::find(settings, environment)?;
-        let engine = Engine::new(address, settings.call_timeout);
-        let roots = match cgroup::Roots::at(&environment.proc_folder) {
+        let engine = EngineClient::new(address, settings.call_timeout);
+        let roots = match crate::cgroup::Roots::at(&environment.proc_folder) {
             Ok(roots) => Some(roots),
             Err(error) => {
                 tracing::info!(%error, "no control groups here; resource use is asked of the engine");
                 None
             }
         };
-        let usage = usage::Table::new(roots, settings.sample_interval);
-        let sampler = usage::Sampler::start(&usage, &engine, settings);
+        let usage = crate::usage::Table::new(roots, settings.sample_interval);
+        let sampler = crate::usage::Sampler::start(&usage, &engine, settings);
         let lifecycle = Lifecycle::new(engine, settings.clone(), usage.clone(), environment.config_folder.clone());
         Ok(Arc::new(Self { lifecycle, usage, _sampler: sampler }))
     }
 }
 
 #[async_trait]
-impl Runtime for DockerRuntime {
-    async fn ping(&self) -> Result<(), RuntimeError> {
+impl Engine for DockerEngine {
+    async fn ping(&self) -> Result<(), EngineError> {
         let engine = self.lifecycle.engine();
         engine.facts().await?;
         engine.call("ping", |docker| async move { docker.ping().await }).await?;
         Ok(())
     }
 
-    async fn list(&self, workload: Option<&WorkloadKey>) -> Result<Vec<Replica>, RuntimeError> {
+    async fn list(&self, workload: Option<&WorkloadKey>) -> Result<Vec<Replica>, EngineError> {
         self.lifecycle.list(workload).await
     }
 
-    async fn create(&self, workload: &Workload, slot: Slot) -> Result<Replica, RuntimeError> {
+    async fn create(&self, workload: &Workload, slot: Slot) -> Result<Replica, EngineError> {
         self.lifecycle.create(workload, slot).await
     }
 
-    async fn start(&self, id: &ContainerId) -> Result<Replica, RuntimeError> {
+    async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError> {
         self.lifecycle.start(id).await
     }
 
-    async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<Replica, RuntimeError> {
+    async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<Replica, EngineError> {
         self.lifecycle.stop(id, grace).await
     }
 
-    async fn restart(&self, id: &ContainerId, grace: Duration) -> Result<Replica, RuntimeError> {
+    async fn restart(&self, id: &ContainerId, grace: Duration) -> Result<Replica, EngineError> {
         let stopped = self.lifecycle.stop(id, grace).await?;
         self.lifecycle.start(&stopped.id).await
     }
 
-    async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), RuntimeError> {
+    async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), EngineError> {
         self.lifecycle.remove(id, force).await
     }
 
-    async fn exec(&self, id: &ContainerId, command: &[String]) -> Result<String, RuntimeError> {
-        exec::run(self.lifecycle.engine(), id, command).await
+    async fn exec(&self, id: &ContainerId, command: &[String]) -> Result<String, EngineError> {
+        crate::exec::run(self.lifecycle.engine(), id, command).await
     }
 
-    fn events(&self) -> BoxStream<'static, RuntimeEvent> {
-        events::subscribe(self.lifecycle.engine().clone(), self.lifecycle.instance().to_owned())
+    fn events(&self) -> BoxStream<'static, EngineEvent> {
+        crate::events::subscribe(self.lifecycle.engine().clone(), self.lifecycle.instance().to_owned())
     }
 
     fn usage(&self, id: &ContainerId) -> Option<Usage> {

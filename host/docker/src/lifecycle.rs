@@ -1,13 +1,10 @@
 //! Creating, starting, stopping and removing replicas, each decided by what an inspection shows afterwards.
 
-use super::connect::Engine;
-use super::failure::Failure;
-use super::image::Images;
-use super::usage::Table;
-use super::{container, labels};
-use crate::model::settings::EngineSettings;
-use crate::model::{ContainerId, Phase, ProbeTarget, Replica, Slot, Workload, WorkloadKey};
-use crate::runtime::RuntimeError;
+use crate::connect::EngineClient;
+use crate::failure::Failure;
+use crate::image::Images;
+use crate::usage::Table;
+use crate::{container, labels};
 use bollard::models::{ContainerInspectResponse, NetworkConnectRequest};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
@@ -19,6 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
+use windlass_core::engine::EngineError;
+use windlass_core::settings::EngineSettings;
+use windlass_core::{ContainerId, Phase, ProbeTarget, Replica, Slot, Workload, WorkloadKey};
 
 /// Inspections in flight at once, of one listing.
 const CONCURRENT_INSPECTIONS: usize = 16;
@@ -29,8 +29,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Changes the replicas of one instance on one engine. Clones share its limits.
 #[derive(Clone)]
-pub(super) struct Lifecycle {
-    engine: Engine,
+pub(crate) struct Lifecycle {
+    engine: EngineClient,
     settings: Arc<EngineSettings>,
     images: Images,
     usage: Table,
@@ -39,7 +39,12 @@ pub(super) struct Lifecycle {
 }
 
 impl Lifecycle {
-    pub(super) fn new(engine: Engine, settings: EngineSettings, usage: Table, config_folder: Option<PathBuf>) -> Self {
+    pub(crate) fn new(
+        engine: EngineClient,
+        settings: EngineSettings,
+        usage: Table,
+        config_folder: Option<PathBuf>,
+    ) -> Self {
         let starts = usize::try_from(settings.concurrent_actions).unwrap_or(1).clamp(1, 1_000);
         Self {
             images: Images::new(engine.clone(), settings.pull_timeout, config_folder),
@@ -51,15 +56,15 @@ impl Lifecycle {
         }
     }
 
-    pub(super) fn engine(&self) -> &Engine {
+    pub(crate) fn engine(&self) -> &EngineClient {
         &self.engine
     }
 
-    pub(super) fn instance(&self) -> &str {
+    pub(crate) fn instance(&self) -> &str {
         &self.settings.instance
     }
 
-    pub(super) async fn list(&self, workload: Option<&WorkloadKey>) -> Result<Vec<Replica>, RuntimeError> {
+    pub(crate) async fn list(&self, workload: Option<&WorkloadKey>) -> Result<Vec<Replica>, EngineError> {
         self.engine.facts().await?;
         let filter = labels::filter(self.instance(), workload);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filter).build();
@@ -70,7 +75,7 @@ impl Lifecycle {
         let looks = stream::iter(summaries.into_iter().filter_map(|summary| summary.id)).map(|id| async move {
             match self.look(&id).await {
                 Ok(replica) => Ok(Some(replica)),
-                Err(RuntimeError::NotFound(_)) => Ok(None),
+                Err(EngineError::NotFound(_)) => Ok(None),
                 Err(error) => Err(error),
             }
         });
@@ -81,16 +86,16 @@ impl Lifecycle {
     }
 
     /// Creates in a task of its own: a caller that gives up half way must not leave half a container.
-    pub(super) async fn create(&self, workload: &Workload, slot: Slot) -> Result<Replica, RuntimeError> {
+    pub(crate) async fn create(&self, workload: &Workload, slot: Slot) -> Result<Replica, EngineError> {
         let (this, workload) = (self.clone(), workload.clone());
         match tokio::spawn(async move { this.create_whole(&workload, slot).await }).await {
             Ok(outcome) => outcome,
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => Err(RuntimeError::Unavailable("windlass is ending".to_owned())),
+            Err(_) => Err(EngineError::Unavailable("windlass is ending".to_owned())),
         }
     }
 
-    async fn create_whole(&self, workload: &Workload, slot: Slot) -> Result<Replica, RuntimeError> {
+    async fn create_whole(&self, workload: &Workload, slot: Slot) -> Result<Replica, EngineError> {
         self.engine.facts().await?;
         for network in &workload.networks {
             self.require_network(network).await?;
@@ -110,7 +115,7 @@ impl Lifecycle {
             if workload.probe.as_ref().is_some_and(|probe| probe.target == ProbeTarget::Docker)
                 && !self.inspect(&id).await?.as_ref().is_some_and(container::has_health_check)
             {
-                return Err(RuntimeError::Refused(format!(
+                return Err(EngineError::Refused(format!(
                     "image `{}` has no HEALTHCHECK, which the probe `docker` is; choose another `probe`",
                     workload.image
                 )));
@@ -150,8 +155,8 @@ impl Lifecycle {
     }
 
     /// An engine takes the name of a network that is not there, and fails at the start.
-    async fn require_network(&self, network: &str) -> Result<(), RuntimeError> {
-        let missing = || RuntimeError::Refused(format!("network `{}` not found", network.escape_debug()));
+    async fn require_network(&self, network: &str) -> Result<(), EngineError> {
+        let missing = || EngineError::Refused(format!("network `{}` not found", network.escape_debug()));
         if container::is_network_mode(network) {
             return Ok(());
         }
@@ -169,7 +174,7 @@ impl Lifecycle {
         }
     }
 
-    async fn join(&self, id: &str, network: &str) -> Result<(), RuntimeError> {
+    async fn join(&self, id: &str, network: &str) -> Result<(), EngineError> {
         let request = NetworkConnectRequest { container: id.to_owned(), endpoint_config: None };
         let joined = self
             .engine
@@ -177,23 +182,23 @@ impl Lifecycle {
                 docker.connect_network(network, request).await
             })
             .await;
-        joined.map_err(RuntimeError::from)
+        joined.map_err(EngineError::from)
     }
 
     /// Removes what a failed create left, as far as the engine lets.
     async fn discard(&self, name_or_id: &str) {
         match self.remove(&ContainerId(name_or_id.to_owned()), true).await {
-            Ok(()) | Err(RuntimeError::NotFound(_)) => {}
+            Ok(()) | Err(EngineError::NotFound(_)) => {}
             Err(error) => tracing::warn!(container = name_or_id, %error, "cannot remove what a failed create left"),
         }
     }
 
-    pub(super) async fn start(&self, id: &ContainerId) -> Result<Replica, RuntimeError> {
+    pub(crate) async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError> {
         let before = self.look(id.as_str()).await?;
         match before.phase {
             Phase::Running => return Ok(before),
             Phase::Stopping => {
-                return Err(RuntimeError::Refused(format!("container `{}` is being removed", before.name)));
+                return Err(EngineError::Refused(format!("container `{}` is being removed", before.name)));
             }
             Phase::Starting | Phase::Exited | Phase::Held => {}
         }
@@ -208,7 +213,7 @@ impl Lifecycle {
         self.settle(id, outcome, |after| after.phase == Phase::Running).await
     }
 
-    pub(super) async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<Replica, RuntimeError> {
+    pub(crate) async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<Replica, EngineError> {
         let before = self.look(id.as_str()).await?;
         if !before.is_alive() {
             return Ok(before);
@@ -247,16 +252,16 @@ impl Lifecycle {
         self.settle(id, killed.and(Err(timed_out())), |after| !after.is_alive()).await
     }
 
-    pub(super) async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), RuntimeError> {
+    pub(crate) async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), EngineError> {
         let before = match self.inspect(id.as_str()).await {
             Ok(Some(inspected)) => self.replica(&inspected).await?,
             Ok(None) => return Ok(()),
             Err(error) => return Err(error),
         };
-        let Some(before) = before else { return Err(RuntimeError::NotFound(id.to_string())) };
+        let Some(before) = before else { return Err(EngineError::NotFound(id.to_string())) };
         if before.is_alive() && !force {
             let text = format!("container `{}` is running; stop it first, or remove it with force", before.name);
-            return Err(RuntimeError::Refused(text));
+            return Err(EngineError::Refused(text));
         }
         let _permit = permit(&self.stops).await?;
         let id = before.id.as_str();
@@ -285,7 +290,7 @@ impl Lifecycle {
                 return Err(failure.into());
             }
             if Instant::now() >= deadline {
-                return Err(RuntimeError::TimedOut { operation, limit: self.engine.call_timeout() });
+                return Err(EngineError::TimedOut { operation, limit: self.engine.call_timeout() });
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
@@ -299,7 +304,7 @@ impl Lifecycle {
         id: &str,
         outcome: Result<(), Failure>,
         is_done: impl FnOnce(&Replica) -> bool,
-    ) -> Result<Replica, RuntimeError> {
+    ) -> Result<Replica, EngineError> {
         match (outcome, self.look(id).await) {
             (Ok(()), after) => after,
             (Err(_), Ok(after)) if is_done(&after) => Ok(after),
@@ -310,14 +315,14 @@ impl Lifecycle {
     }
 
     /// One of our containers; any other, and none, is not found.
-    async fn look(&self, id: &str) -> Result<Replica, RuntimeError> {
-        let not_found = || RuntimeError::NotFound(id.to_owned());
+    async fn look(&self, id: &str) -> Result<Replica, EngineError> {
+        let not_found = || EngineError::NotFound(id.to_owned());
         let inspected = self.inspect(id).await?.ok_or_else(not_found)?;
         self.replica(&inspected).await?.ok_or_else(not_found)
     }
 
     /// Any container; none: there is none of this name or identifier.
-    async fn inspect(&self, id: &str) -> Result<Option<ContainerInspectResponse>, RuntimeError> {
+    async fn inspect(&self, id: &str) -> Result<Option<ContainerInspectResponse>, EngineError> {
         if !labels::is_plain(id) {
             return Ok(None);
         }
@@ -337,7 +342,7 @@ impl Lifecycle {
     }
 
     /// A container as a replica; none: it is not ours.
-    async fn replica(&self, inspected: &ContainerInspectResponse) -> Result<Option<Replica>, RuntimeError> {
+    async fn replica(&self, inspected: &ContainerInspectResponse) -> Result<Option<Replica>, EngineError> {
         let ours = inspected.config.as_ref().and_then(|config| config.labels.as_ref());
         if ours.and_then(|labels| labels::identify(labels, self.instance())).is_none() {
             return Ok(None);

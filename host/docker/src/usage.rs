@@ -4,24 +4,25 @@
 //! asked, which takes it a second each. Both give counters, and a rate is the difference to our own previous
 //! sample, so that a figure is there from the second sample on.
 
-use super::cgroup::{self, Counters, Files, Roots};
-use super::connect::Engine;
-use super::failure::Failure;
-use super::{container, labels};
-use crate::model::facts::Usage;
-use crate::model::settings::EngineSettings;
-use crate::model::{ContainerId, Timestamp, time};
+use crate::cgroup::{Counters, Files, Roots};
+use crate::connect::EngineClient;
+use crate::failure::Failure;
+use crate::{cgroup, container, labels};
 use bollard::models::{ContainerInspectResponse, ContainerStatsResponse};
 use bollard::query_parameters::{ListContainersOptionsBuilder, StatsOptionsBuilder};
 use futures_util::stream::{self, StreamExt};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior};
+use windlass_core::contract::Usage;
+use windlass_core::settings::EngineSettings;
+use windlass_core::{ContainerId, Timestamp, time};
 
 /// Samples from one look at which containers run to the next; every look of the runtime's tells too.
 const SAMPLES_PER_REFRESH: u32 = 6;
@@ -32,7 +33,7 @@ const CONCURRENT_INSPECTIONS: usize = 8;
 
 /// What the containers of this instance use. Clones share it.
 #[derive(Clone)]
-pub(super) struct Table {
+pub(crate) struct Table {
     shared: Arc<Shared>,
 }
 
@@ -102,7 +103,7 @@ impl Target {
 
 impl Table {
     /// An empty table. `roots`: where the kernel's files are, if they can be read at all.
-    pub(super) fn new(roots: Option<Roots>, interval: Duration) -> Self {
+    pub(crate) fn new(roots: Option<Roots>, interval: Duration) -> Self {
         let shared = Shared {
             roots,
             shortest_gap: interval / 4,
@@ -114,18 +115,18 @@ impl Table {
     }
 
     /// The last known use of a container; none before its second sample and when it does not run.
-    pub(super) fn usage(&self, id: &ContainerId) -> Option<Usage> {
+    pub(crate) fn usage(&self, id: &ContainerId) -> Option<Usage> {
         self.targets().get(id)?.usage
     }
 
     /// The process of some container was seen on this machine.
-    pub(super) fn has_seen_any(&self) -> bool {
+    pub(crate) fn has_seen_any(&self) -> bool {
         self.shared.seen.load(Ordering::Relaxed)
     }
 
     /// Takes note of a container of ours as an inspection showed it: samples it from now on, or no longer.
     /// Says whether its process was seen on this machine.
-    pub(super) fn observe(&self, inspected: &ContainerInspectResponse) -> bool {
+    pub(crate) fn observe(&self, inspected: &ContainerInspectResponse) -> bool {
         let Some(id) = inspected.id.clone().map(ContainerId) else { return false };
         let state = inspected.state.as_ref().filter(|state| container::runs(state));
         let pid = state.and_then(|state| u32::try_from(state.pid?).ok()).filter(|pid| *pid > 0);
@@ -149,12 +150,12 @@ impl Table {
     }
 
     /// Drops a container that is gone.
-    pub(super) fn forget(&self, id: &ContainerId) {
+    pub(crate) fn forget(&self, id: &ContainerId) {
         self.targets().remove(id);
     }
 
     fn targets(&self) -> MutexGuard<'_, HashMap<ContainerId, Target>> {
-        self.shared.targets.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.targets.lock()
     }
 
     /// Reads the files of all containers that have any; `first_only`: of those without a first sample.
@@ -199,7 +200,7 @@ impl Table {
     }
 
     /// Asks the engine about all containers that have no files here.
-    async fn sample_engine(&self, engine: &Engine) {
+    async fn sample_engine(&self, engine: &EngineClient) {
         let chosen: Vec<(ContainerId, u32)> = self
             .targets()
             .iter()
@@ -231,7 +232,7 @@ impl Table {
     }
 
     /// Looks at which containers run, for those that nobody looked at.
-    async fn refresh(&self, engine: &Engine, instance: &str) -> Result<(), Failure> {
+    async fn refresh(&self, engine: &EngineClient, instance: &str) -> Result<(), Failure> {
         let known_before: HashSet<ContainerId> = self.targets().keys().cloned().collect();
         let options = ListContainersOptionsBuilder::default().filters(&labels::filter(instance, None)).build();
         let running = engine
@@ -261,11 +262,11 @@ impl Table {
 }
 
 /// The tasks that sample; they end when this is dropped.
-pub(super) struct Sampler(Vec<AbortHandle>);
+pub(crate) struct Sampler(Vec<AbortHandle>);
 
 impl Sampler {
     /// Begins to sample.
-    pub(super) fn start(table: &Table, engine: &Engine, settings: &EngineSettings) -> Self {
+    pub(crate) fn start(table: &Table, engine: &EngineClient, settings: &EngineSettings) -> Self {
         // Tests may set what no configuration allows.
         let interval = settings.sample_interval.max(Duration::from_millis(1));
         let ticker = move |period: Duration| {
@@ -320,7 +321,7 @@ impl Drop for Sampler {
 }
 
 /// The engine's own figures: none when the container does not run, which it shows as zeroes.
-async fn ask_engine(engine: &Engine, id: &ContainerId) -> Result<Option<Reading>, Failure> {
+async fn ask_engine(engine: &EngineClient, id: &ContainerId) -> Result<Option<Reading>, Failure> {
     // Without `one_shot` the engine takes two samples itself, a second apart.
     let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
     let stats = engine

@@ -2,15 +2,16 @@
 
 pub mod remote;
 
-use super::{HttpSender, Net, NetError, SendError};
-use crate::model::time::millis;
-use crate::model::{DurationMs, HttpProbe};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use windlass_core::net::{HttpSender, Net, NetError, SendError};
+use windlass_core::root_cause;
+use windlass_core::time::millis;
+use windlass_core::{DurationMs, HttpProbe};
 
 /// The real network.
 #[derive(Debug, Clone)]
@@ -31,7 +32,7 @@ impl NetClient {
         set_up_tls();
         let agent = concat!("windlass/", env!("CARGO_PKG_VERSION"));
         let build = |builder: reqwest::ClientBuilder| {
-            builder.user_agent(agent).no_proxy().build().map_err(|error| NetError::Failed(chain(&error)))
+            builder.user_agent(agent).no_proxy().build().map_err(|error| NetError::Failed(root_cause(&error)))
         };
         Ok(Arc::new(Self {
             probes: build(
@@ -114,7 +115,7 @@ impl Net for NetClient {
 #[async_trait]
 impl HttpSender for NetClient {
     async fn send(&self, request: http::Request<Bytes>, longest: u64) -> Result<http::Response<Bytes>, SendError> {
-        let failed = |error: &reqwest::Error| SendError::Failed(chain(error));
+        let failed = |error: &reqwest::Error| SendError::Failed(root_cause(error));
         let request = reqwest::Request::try_from(request).map_err(|error| failed(&error))?;
         let mut response = self.granted.execute(request).await.map_err(|error| failed(&error))?;
         let mut body = Vec::new();
@@ -142,16 +143,7 @@ async fn limited<T>(
 ) -> Result<T, NetError> {
     match tokio::time::timeout(timeout, request).await {
         Err(_) => Err(NetError::TimedOut(timeout)),
-        Ok(Err(error)) => Err(NetError::Failed(chain(&error))),
+        Ok(Err(error)) => Err(NetError::Failed(root_cause(&error))),
         Ok(Ok(response)) => Ok(response),
     }
-}
-
-/// The last cause says most: `connection refused` rather than `error sending request`.
-fn chain(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }

@@ -1,8 +1,10 @@
 //! A Windlass that runs, asked over its API: for the command line.
 
-use super::{NetError, chain, limited, set_up_tls};
+use crate::{limited, set_up_tls};
 use serde_json::Value;
 use std::time::Duration;
+use windlass_core::net::NetError;
+use windlass_core::root_cause;
 
 /// A component is checked and compiled before its push is answered.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -54,7 +56,7 @@ impl Remote {
         })?;
         set_up_tls();
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
-        let client = client.map_err(|error| unreachable(NetError::Failed(chain(&error))))?;
+        let client = client.map_err(|error| unreachable(NetError::Failed(root_cause(&error))))?;
         Ok(Self { client, server, base, token })
     }
 

@@ -1,20 +1,20 @@
 //! A built-in policy in the place of one none of whose revisions acts.
 
-use super::component::PolicyComponent;
-use super::{HealthPolicy, ScalingPolicy};
-use crate::model::facts::{HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation};
-use crate::model::{PolicyFailure, PolicyIdentity, Timestamp};
 use async_trait::async_trait;
 use std::sync::Arc;
+use windlass_core::contract::{HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation};
+use windlass_core::policy::{HealthPolicy, ScalingPolicy};
+use windlass_core::{PolicyFailure, PolicyIdentity, Timestamp};
+use windlass_sandbox::component::PolicyComponent;
 
 /// A built-in policy that says in whose place it is asked, so that each decision records it.
-pub(super) struct StandIn {
+pub(crate) struct StandIn {
     policy: Arc<PolicyComponent>,
     identity: PolicyIdentity,
 }
 
 impl StandIn {
-    pub(super) fn new(policy: Arc<PolicyComponent>, chosen: &str) -> Self {
+    pub(crate) fn new(policy: Arc<PolicyComponent>, chosen: &str) -> Self {
         let identity = PolicyIdentity { stands_in_for: Some(chosen.to_owned()), ..policy.identity().clone() };
         Self { policy, identity }
     }

@@ -3,16 +3,16 @@
 //! That is the highest of the counts wanted, as the Horizontal Pod Autoscaler takes of its metrics and AWS of its
 //! target-tracking policies. A policy that does not answer wants neither, so that nothing shrinks without it.
 
-use super::ScalingPolicy;
-use crate::model::facts::{MetricRequest, ScalingDecision, ScalingObservation};
-use crate::model::metric::BuiltIn;
-use crate::model::verdict::Part;
-use crate::model::{MemoryOwner, PolicyFailure, PolicyIdentity, Timestamp};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use windlass_core::contract::{MetricRequest, ScalingDecision, ScalingObservation};
+use windlass_core::metric::BuiltIn;
+use windlass_core::policy::ScalingPolicy;
+use windlass_core::verdict::Part;
+use windlass_core::{MemoryOwner, PolicyFailure, PolicyIdentity, Timestamp};
 
 /// Scaling policies, each with its configuration, JSON text.
 pub struct Combined {
@@ -200,9 +200,9 @@ fn combine(answers: Vec<(Part, Remembered)>, current: u32) -> Result<ScalingDeci
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::FailureKind;
-    use crate::model::facts::{Limits, Sample, Series, WorkloadFacts};
     use std::sync::Mutex;
+    use windlass_core::FailureKind;
+    use windlass_core::contract::{Limits, Sample, Series, WorkloadFacts};
 
     /// Answers what it is told to, protects the replica of its metric's name, and keeps what it was shown.
     struct Scripted {

@@ -1,16 +1,16 @@
 //! What is told of a policy, from its component and its revisions.
 
-use super::catalogue::PolicyInfo;
-use super::component::PolicyComponent;
-use super::pushed::{Pushed, State};
-use crate::model::FailureKind;
+use crate::revisions::set::{Pushed, State};
 use std::collections::BTreeMap;
+use windlass_core::FailureKind;
+use windlass_core::policy::catalogue::PolicyInfo;
+use windlass_sandbox::component::PolicyComponent;
 
-pub(super) fn built_in_info(policy: &PolicyComponent) -> PolicyInfo {
+pub(crate) fn built_in_info(policy: &PolicyComponent) -> PolicyInfo {
     PolicyInfo { acting: Some(0), ..component_info(policy) }
 }
 
-pub(super) fn pushed_info(pushed: &Pushed) -> PolicyInfo {
+pub(crate) fn pushed_info(pushed: &Pushed) -> PolicyInfo {
     let state = pushed.state();
     let acting = state.acting.as_ref();
     let info = acting.map_or_else(|| gone_info(pushed, &state), |watched| component_info(&watched.component));

@@ -1,29 +1,29 @@
 //! A revision as it is asked to act: watched while it is on trial.
 
-use super::component::PolicyComponent;
-use super::pushed::Pushed;
-use super::trial::Trial;
-use super::{HealthPolicy, ScalingPolicy};
-use crate::model::facts::{HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation};
-use crate::model::{PolicyFailure, PolicyIdentity, Timestamp};
+use crate::probation::Trial;
+use crate::revisions::set::Pushed;
 use async_trait::async_trait;
 use std::sync::{Arc, Weak};
+use windlass_core::contract::{HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation};
+use windlass_core::policy::{HealthPolicy, ScalingPolicy};
+use windlass_core::{PolicyFailure, PolicyIdentity, Timestamp};
+use windlass_sandbox::component::PolicyComponent;
 
 /// A revision that is asked, and watched while it is on trial.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(crate) struct Watched {
     /// Asked as it is, its failures set nothing back.
-    pub(super) component: Arc<PolicyComponent>,
+    pub(crate) component: Arc<PolicyComponent>,
     pushed: Weak<Pushed>,
-    pub(super) trial: Trial,
+    pub(crate) trial: Trial,
 }
 
 impl Watched {
-    pub(super) fn new(component: PolicyComponent, pushed: &Arc<Pushed>) -> Arc<Self> {
+    pub(crate) fn new(component: PolicyComponent, pushed: &Arc<Pushed>) -> Arc<Self> {
         Arc::new(Self { component: Arc::new(component), pushed: Arc::downgrade(pushed), trial: Trial::default() })
     }
 
-    pub(super) fn number(&self) -> u32 {
+    pub(crate) fn number(&self) -> u32 {
         self.component.identity().revision
     }
 

@@ -1,12 +1,12 @@
 //! The trial of a revision that begins to act: its first calls are counted, without a lock.
 
-use crate::model::PolicyFailure;
-use crate::model::settings::PolicyLimits;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use windlass_core::PolicyFailure;
+use windlass_core::settings::PolicyLimits;
 
 /// Counts calls until they come to a verdict.
 #[derive(Debug, Default)]
-pub(super) struct Trial {
+pub(crate) struct Trial {
     is_over: AtomicBool,
     calls: AtomicU32,
     failures: AtomicU32,
@@ -14,24 +14,24 @@ pub(super) struct Trial {
 
 /// What a trial came to.
 #[derive(Debug, PartialEq)]
-pub(super) struct Verdict {
-    pub(super) calls: u32,
+pub(crate) struct Verdict {
+    pub(crate) calls: u32,
     /// How many of them failed.
-    pub(super) failures: u32,
+    pub(crate) failures: u32,
     /// The failure that was one too many; none: it has proved itself.
-    pub(super) failed: Option<PolicyFailure>,
+    pub(crate) failed: Option<PolicyFailure>,
 }
 
 impl Trial {
     /// Begins anew, for one that did not prove itself before.
-    pub(super) fn begin(&self, is_proved: bool) {
+    pub(crate) fn begin(&self, is_proved: bool) {
         self.calls.store(0, Ordering::SeqCst);
         self.failures.store(0, Ordering::SeqCst);
         self.is_over.store(is_proved, Ordering::SeqCst);
     }
 
     /// Counts a call. Of calls at once only one is told the verdict.
-    pub(super) fn count(&self, failure: Option<&PolicyFailure>, limits: &PolicyLimits) -> Option<Verdict> {
+    pub(crate) fn count(&self, failure: Option<&PolicyFailure>, limits: &PolicyLimits) -> Option<Verdict> {
         if self.is_over.load(Ordering::SeqCst) {
             return None;
         }
@@ -47,7 +47,7 @@ impl Trial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::FailureKind;
+    use windlass_core::FailureKind;
 
     fn verdict(trial: &Trial, outcomes: &[bool]) -> Vec<Option<(u32, u32, bool)>> {
         let limits = PolicyLimits { trial_calls: 4, trial_failures: 2, ..PolicyLimits::default() };

@@ -3,23 +3,30 @@
 //! Which revision of a name acts is looked up before each pass, so a swap comes between two calls, never
 //! within one; compiling goes on beside the calls of the one before.
 
-use super::catalogue::{CatalogueError, PolicyCatalogue, PolicyInfo, Push, RevisionInfo};
-use super::compile::Compiler;
-use super::component::{LoadError, PolicyComponent};
-use super::engine::{EngineError, PolicyEngine};
-use super::listing::pushed_info;
-use super::oci::Oci;
-use super::pushed::{Names, Pushed, State};
-use super::shelf::Shelf;
-use super::watched::Watched;
-use super::{HealthPolicy, ScalingPolicy};
-use crate::model::settings::{PolicyLimits, PolicyOrigin, PolicySettings};
-use crate::model::{PolicyChoice, PolicyKind, Timestamp};
+mod change;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use crate::listing::pushed_info;
+use crate::monitored::Watched;
+use crate::revisions::set::{Names, Pushed, State};
+use crate::revisions::store::Shelf;
+use crate::sources::oci::Oci;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
+use windlass_builtin::BUILT_IN;
+use windlass_core::policy::catalogue::{CatalogueError, PolicyCatalogue, PolicyInfo, Push, RevisionInfo};
+use windlass_core::policy::{HealthPolicy, ScalingPolicy};
+use windlass_core::settings::{PolicyLimits, PolicyOrigin, PolicySettings};
+use windlass_core::{PolicyChoice, PolicyKind, Timestamp};
+use windlass_sandbox::compile::Compiler;
+use windlass_sandbox::component::{LoadError, PolicyComponent};
+use windlass_sandbox::engine::{PolicyEngine, SandboxError};
 
 /// Name of the built-in scaling policy.
 pub const DEFAULT_SCALING: &str = "min-max";
@@ -27,24 +34,15 @@ pub const DEFAULT_SCALING: &str = "min-max";
 /// Name of the built-in health policy.
 pub const DEFAULT_HEALTH: &str = "liveness";
 
-/// The component of the default scaling policy.
-pub const MIN_MAX: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/min-max.wasm"));
-
-/// The component of the default health policy.
-pub const LIVENESS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/liveness.wasm"));
-
 /// How often a stored revision is loaded that fails for what may pass.
 const LOAD_TRIES: u32 = 3;
-
-/// Every policy that is built in: (name, component).
-pub const BUILT_IN: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/built_in.rs"));
 
 /// The policies cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// No engine.
     #[error(transparent)]
-    Engine(#[from] EngineError),
+    Engine(#[from] SandboxError),
     /// A built-in policy does not load.
     #[error("cannot load the built-in policy `{name}`")]
     Load {
@@ -175,7 +173,7 @@ impl PolicyRegistry {
             let Some(origin @ PolicyOrigin::Oci(_)) = &named.source else { continue };
             let taken = self.names.get(name).and_then(|pushed| pushed.state().taken);
             // The reference may have been another one in the meantime.
-            if taken.is_some_and(|taken| taken.from.starts_with(&change::fetched_from(origin, ""))) {
+            if taken.is_some_and(|taken| taken.from.starts_with(&crate::registry::change::fetched_from(origin, ""))) {
                 continue;
             }
             // Told there, and tried again.
@@ -191,7 +189,7 @@ impl PolicyRegistry {
 
     /// Lets go of what is compiled of revisions that are gone.
     async fn forget_compiled(&self) {
-        let pushed = self.names.policies.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let pushed = self.names.policies.read().clone();
         let revisions = pushed.values().flat_map(|pushed| pushed.state().revisions).map(|revision| revision.digest);
         let built_in = self.built_in.values().map(|policy| policy.identity().digest.clone());
         let kept: Vec<String> = revisions.chain(built_in).collect();
@@ -395,8 +393,3 @@ impl NotLoaded {
 async fn blocking<T: Send + 'static>(call: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(call).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
-
-mod change;
-mod source;
-#[cfg(test)]
-mod tests;

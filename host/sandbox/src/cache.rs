@@ -79,14 +79,14 @@ impl Cache {
     }
 
     /// An entry, if there is one and it is as it was saved.
-    pub(super) async fn load(&self, name: String) -> Option<Vec<u8>> {
+    pub(crate) async fn load(&self, name: String) -> Option<Vec<u8>> {
         let inner = Arc::clone(&self.inner);
         let loaded = tokio::task::spawn_blocking(move || inner.load(&name)).await;
         loaded.ok().flatten()
     }
 
     /// Saves an entry; a failure costs only the next start's time.
-    pub(super) async fn save(&self, name: String, code: Vec<u8>) -> Vec<u8> {
+    pub(crate) async fn save(&self, name: String, code: Vec<u8>) -> Vec<u8> {
         let inner = Arc::clone(&self.inner);
         let code = Arc::new(code);
         let saved = {
@@ -102,7 +102,7 @@ impl Cache {
     }
 
     /// Removes every other entry; a failure costs only room.
-    pub(super) async fn keep_only(&self, names: BTreeSet<String>) {
+    pub(crate) async fn keep_only(&self, names: BTreeSet<String>) {
         let inner = Arc::clone(&self.inner);
         let removed = tokio::task::spawn_blocking(move || inner.keep_only(&names)).await;
         if let Err(error) = removed.unwrap_or_else(|error| Err(io::Error::other(error))) {
@@ -182,7 +182,7 @@ fn key(path: &Path) -> Result<[u8; CODE_BYTES], CacheError> {
             // A crash may have left it short: what was authenticated with it is then compiled anew.
             if metadata.len() != CODE_BYTES as u64 {
                 fs::remove_file(path).map_err(io)?;
-                return self::key(path);
+                return crate::cache::key(path);
             }
             fs::File::open(path).and_then(|mut file| file.read_exact(&mut key)).map_err(io)?;
         }

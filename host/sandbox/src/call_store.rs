@@ -1,28 +1,29 @@
 //! The limits of one call: what its store counts, and how running past a limit becomes a typed failure.
 
-use super::convert::{cut, excerpt, plain, wit_log};
-use crate::model::settings::PolicyLimits;
-use crate::model::{FailureKind, PolicyFailure, Timestamp};
-use crate::net::HttpSender;
-use std::sync::{Arc, Mutex, PoisonError};
+mod http;
+mod wasi;
+
+use crate::convert::{cut, excerpt, plain, wit_log};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::{Linker, ResourceTable, ResourceTableError};
 use wasmtime::{Engine, ResourceLimiter, Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
+use windlass_core::net::HttpSender;
+use windlass_core::settings::PolicyLimits;
+use windlass_core::{FailureKind, PolicyFailure, Timestamp};
 
-mod http;
-mod wasi;
-
-pub(super) use wasi::Randomness;
+pub(crate) use crate::call_store::wasi::Randomness;
 
 /// Adds everything a component may import but our own interfaces. Whether it may is looked at in `link`.
-pub(super) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
-    wasi::add_to_linker(linker)?;
-    http::add_to_linker(linker)
+pub(crate) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+    crate::call_store::wasi::add_to_linker(linker)?;
+    crate::call_store::http::add_to_linker(linker)
 }
 
 /// Length of one tick of the engine's epoch.
-pub(super) const TICK: Duration = Duration::from_millis(10);
+pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// How grave a log line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +84,7 @@ pub struct CallUsage {
 }
 
 /// The store of one call.
-pub(super) struct CallState {
+pub(crate) struct CallState {
     limits: Arc<PolicyLimits>,
     usage: Usage,
     log: CallLog,
@@ -93,10 +94,10 @@ pub(super) struct CallState {
     table: ResourceTable,
     /// Made when a component first asks for it: those that need only our own interface never pay for it.
     wasi: Option<Box<WasiCtx>>,
-    http: Option<Box<http::Http>>,
+    http: Option<Box<crate::call_store::http::Http>>,
     /// Sends what was granted; none: this call may not ask the network.
     sender: Option<Arc<dyn HttpSender>>,
-    output: Arc<Mutex<wasi::Output>>,
+    output: Arc<Mutex<crate::call_store::wasi::Output>>,
 }
 
 /// What the linear memories, tables and instances of one store add up to.
@@ -109,7 +110,7 @@ struct Usage {
 }
 
 impl CallState {
-    pub(super) fn new(
+    pub(crate) fn new(
         limits: &Arc<PolicyLimits>,
         now: Timestamp,
         randomness: Randomness,
@@ -130,7 +131,7 @@ impl CallState {
     }
 
     /// A store with every limit set, before anything runs in it.
-    pub(super) fn into_store(mut self, engine: &Engine, time: Duration) -> Store<Self> {
+    pub(crate) fn into_store(mut self, engine: &Engine, time: Duration) -> Store<Self> {
         let handles = self.limits.handles as usize;
         let hostcall_bytes = usize::try_from(self.limits.hostcall_bytes).unwrap_or(usize::MAX);
         self.table.set_max_capacity(handles);
@@ -156,15 +157,15 @@ impl CallState {
     }
 
     /// What was used in the call, which took `time`.
-    pub(super) fn usage(&self, time: Duration) -> CallUsage {
+    pub(crate) fn usage(&self, time: Duration) -> CallUsage {
         let Usage { memory_bytes, table_elements, .. } = self.usage;
         let table_elements = u32::try_from(table_elements).unwrap_or(u32::MAX);
         CallUsage { time, memory_bytes: memory_bytes as u64, table_elements }
     }
 
     /// What was written during the call; it is nothing from then on.
-    pub(super) fn take_log(&mut self) -> CallLog {
-        let output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn take_log(&mut self) -> CallLog {
+        let output = self.output.lock();
         self.log.output = plain(&String::from_utf8_lossy(&output.kept));
         self.log.dropped_output_bytes = output.dropped;
         drop(output);
@@ -196,11 +197,13 @@ fn note_line(log: &mut CallLog, limits: &PolicyLimits, level: LogLevel, message:
     log.lines.push((level, plain(cut(message, limit))));
 }
 
-impl super::convert::wit_types::Host for CallState {}
+impl crate::convert::wit_types::Host for CallState {}
 
 impl WasiView for CallState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let wasi = self.wasi.get_or_insert_with(|| Box::new(wasi::context(self.now, &self.output, &self.limits)));
+        let wasi = self
+            .wasi
+            .get_or_insert_with(|| Box::new(crate::call_store::wasi::context(self.now, &self.output, &self.limits)));
         WasiCtxView { ctx: wasi, table: &mut self.table }
     }
 }
@@ -208,7 +211,7 @@ impl WasiView for CallState {
 /// A limit of ours, exceeded: how it travels through the library's own error.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct LimitExceeded(pub(super) PolicyFailure);
+pub(crate) struct LimitExceeded(pub(crate) PolicyFailure);
 
 impl ResourceLimiter for Usage {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
@@ -260,7 +263,7 @@ impl ResourceLimiter for Usage {
 }
 
 /// The failure of a call that ran out of time.
-pub(super) fn time_exceeded(time: Duration) -> PolicyFailure {
+pub(crate) fn time_exceeded(time: Duration) -> PolicyFailure {
     PolicyFailure::new(FailureKind::Time, format!("it ran longer than {} ms", time.as_millis()))
 }
 
@@ -268,7 +271,7 @@ pub(super) fn time_exceeded(time: Duration) -> PolicyFailure {
 ///
 /// Kinds: our own limits say theirs; handles, random bytes, instances, tables and memories past their count
 /// are `memory`; an answer the host cannot read, or is too big to take, is `output`; all else is a `trap`.
-pub(super) fn failure(error: &wasmtime::Error, limits: &PolicyLimits) -> PolicyFailure {
+pub(crate) fn failure(error: &wasmtime::Error, limits: &PolicyLimits) -> PolicyFailure {
     if let Some(LimitExceeded(failure)) = error.downcast_ref() {
         return failure.clone();
     }

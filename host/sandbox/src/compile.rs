@@ -3,10 +3,10 @@
 //! Compiling is where a hostile file hurts most (1.4 MB can take 37 s and 500 MB) and it cannot be
 //! cancelled; a process can be killed.
 
-use super::cache::Cache;
-use super::convert::excerpt;
-use super::engine::{self, PolicyEngine};
-use crate::model::settings::PolicyLimits;
+use crate::cache::Cache;
+use crate::convert::excerpt;
+use crate::engine;
+use crate::engine::PolicyEngine;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus, Stdio};
@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::sync::Mutex;
+use windlass_core::settings::PolicyLimits;
 
 /// Name of the hidden command that [`run_child`] serves.
 pub const CHILD_COMMAND: &str = "compile-policy";
@@ -126,7 +127,7 @@ impl Compiler {
     }
 
     /// Lets go of what is kept of other components than those of these digests, in hexadecimal, or for other engines.
-    pub(super) async fn keep_only(&self, engine: &PolicyEngine, digests: impl Iterator<Item = &str>) {
+    pub async fn keep_only(&self, engine: &PolicyEngine, digests: impl Iterator<Item = &str>) {
         if let Some(cache) = &self.cache {
             cache.keep_only(digests.map(|digest| entry(engine, digest)).collect()).await;
         }
@@ -219,8 +220,8 @@ fn child_failure(status: ExitStatus, complaint: &[u8], limits: &PolicyLimits) ->
 
 /// Numbers of the two signals that end a process out of processor time.
 mod libc_signal {
-    pub(super) const XCPU: i32 = rustix::process::Signal::XCPU.as_raw();
-    pub(super) const KILL: i32 = rustix::process::Signal::KILL.as_raw();
+    pub(crate) const XCPU: i32 = rustix::process::Signal::XCPU.as_raw();
+    pub(crate) const KILL: i32 = rustix::process::Signal::KILL.as_raw();
 }
 
 /// The child's side: reads limits and a component on standard input, bounds itself, writes machine code to

@@ -1,29 +1,29 @@
 //! One policy: its bytes checked, compiled and linked at load; each call in a store of its own.
 
-use super::compile::{CompileError, Compiler};
-use super::convert;
-use super::convert::{wit_health, wit_manifest, wit_scaling};
-use super::engine::PolicyEngine;
-use super::link::{self, LinkProblem, Links};
-use super::store::{CallLog, CallState, CallUsage, Randomness, failure, time_exceeded};
-use super::{HealthPolicy, ScalingPolicy, description, schema};
-use crate::model::PolicyKind;
-use crate::model::facts::{
-    Description, HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation,
-};
-use crate::model::settings::PolicyLimits;
-use crate::model::{FailureKind, PolicyFailure, PolicyIdentity, Timestamp};
+use crate::call_store::{CallLog, CallState, CallUsage, Randomness, failure, time_exceeded};
+use crate::compile::{CompileError, Compiler};
+use crate::contract_check::{LinkProblem, Links};
+use crate::convert::{wit_health, wit_manifest, wit_scaling};
+use crate::engine::PolicyEngine;
+use crate::{contract_check, convert, description, schema};
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift};
 use wasmtime::{Engine, Store};
+use windlass_core::contract::{
+    Description, HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation,
+};
+use windlass_core::policy::{HealthPolicy, ScalingPolicy};
+use windlass_core::settings::PolicyLimits;
+use windlass_core::{FailureKind, PolicyFailure, PolicyIdentity, PolicyKind, Timestamp};
 
 /// Configurations under which the needs of a policy are remembered.
 const NEEDS_KEPT: usize = 1_024;
@@ -38,12 +38,12 @@ pub struct LoadError {
 
 impl LoadError {
     /// Whether it may load another time as it is: it took too long, or compiling it did not come to its end.
-    pub(super) fn may_pass(&self) -> bool {
+    pub fn may_pass(&self) -> bool {
         self.problems.iter().all(LoadProblem::may_pass)
     }
 
     /// Whether it never will load as it is, whatever the settings allow.
-    pub(super) fn is_final(&self) -> bool {
+    pub fn is_final(&self) -> bool {
         !self.problems.iter().all(|problem| problem.may_pass() || problem.hangs_on_settings())
     }
 }
@@ -234,7 +234,7 @@ impl PolicyComponent {
                 name: String::new(),
                 version: String::new(),
                 digest: format!("sha256:{digest}"),
-                replayable: !link::asks_network(&imports),
+                replayable: !contract_check::asks_network(&imports),
                 ..PolicyIdentity::default()
             },
             description: Description {
@@ -271,7 +271,7 @@ impl PolicyComponent {
 
     /// The same as this revision of the name it is registered under, with a share in the places of that name.
     #[must_use]
-    pub(super) fn with_revision(mut self, number: u32, memory_since: u32, share: &Arc<Semaphore>) -> Self {
+    pub fn with_revision(mut self, number: u32, memory_since: u32, share: &Arc<Semaphore>) -> Self {
         self.identity.revision = number;
         self.identity.memory_since = memory_since;
         self.share = Arc::clone(share);
@@ -334,10 +334,11 @@ impl PolicyComponent {
     pub async fn configure(&self, config: &str, now: Timestamp) -> Called<Vec<MetricRequest>> {
         let called = self
             .call(Occasion::Manifest, now, self.randomness(&[config.as_bytes()]), async |store, instance| {
-                let configure = instance.get_typed_func::<link::ConfigureArguments<'_>, link::ConfigureAnswer>(
-                    &mut *store,
-                    &self.links.configure,
-                )?;
+                let configure = instance
+                    .get_typed_func::<contract_check::ConfigureArguments<'_>, contract_check::ConfigureAnswer>(
+                        &mut *store,
+                        &self.links.configure,
+                    )?;
                 configure.call_async(store, (config,)).await
             })
             .await;
@@ -352,7 +353,7 @@ impl PolicyComponent {
         if self.kind() != PolicyKind::Scaling {
             return self.wrong_kind(PolicyKind::Scaling);
         }
-        let called = self.ask::<link::DecideAnswer>(&self.links.decide, config, observation).await;
+        let called = self.ask::<contract_check::DecideAnswer>(&self.links.decide, config, observation).await;
         self.counted(called, |(answer,)| match answer {
             Ok(decision) => convert::decision(decision, &self.limits),
             Err(error) => Err(convert::refusal(&error)),
@@ -362,7 +363,7 @@ impl PolicyComponent {
     /// The replicas that a scaling policy wants to be spared when there are to be fewer; none: it does not say.
     pub async fn protected(&self, config: &str, observation: &ScalingObservation) -> Option<Called<Vec<String>>> {
         let protected = self.links.protected.as_ref()?;
-        let called = self.ask::<link::ProtectedAnswer>(protected, config, observation).await;
+        let called = self.ask::<contract_check::ProtectedAnswer>(protected, config, observation).await;
         Some(self.counted(called, |(answer,)| match answer {
             Ok(protected) => convert::protected(protected, observation),
             Err(error) => Err(convert::refusal(&error)),
@@ -390,7 +391,8 @@ impl PolicyComponent {
             memory: &observation.memory,
         };
         self.call(Occasion::Decision, observation.now, randomness, async |store, instance| {
-            let function = instance.get_typed_func::<link::DecideArguments<'_>, Answer>(&mut *store, function)?;
+            let function =
+                instance.get_typed_func::<contract_check::DecideArguments<'_>, Answer>(&mut *store, function)?;
             function.call_async(store, (config, shown)).await
         })
         .await
@@ -414,10 +416,11 @@ impl PolicyComponent {
         };
         let called = self
             .call(Occasion::Decision, observation.now, randomness, async |store, instance| {
-                let evaluate = instance.get_typed_func::<link::EvaluateArguments<'_>, link::EvaluateAnswer>(
-                    &mut *store,
-                    &self.links.decide,
-                )?;
+                let evaluate = instance
+                    .get_typed_func::<contract_check::EvaluateArguments<'_>, contract_check::EvaluateAnswer>(
+                        &mut *store,
+                        &self.links.decide,
+                    )?;
                 evaluate.call_async(store, (config, shown)).await
             })
             .await;
@@ -516,7 +519,7 @@ impl ScalingPolicy for PolicyComponent {
     }
 
     async fn requirements(&self, config: &str, now: Timestamp) -> Result<Vec<MetricRequest>, PolicyFailure> {
-        let kept = || self.needs.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = || self.needs.lock();
         if let Some(known) = kept().get(config) {
             return Ok(known.clone());
         }
@@ -581,11 +584,11 @@ struct Linked {
 
 fn link_code(engine: &PolicyEngine, code: &[u8], is_granted_http: bool) -> Result<Linked, LoadError> {
     let component = deserialize(engine.wasmtime(), code).map_err(|error| one(demand(&error)))?;
-    let links = link::check(engine.wasmtime(), &component, is_granted_http)
+    let links = contract_check::check(engine.wasmtime(), &component, is_granted_http)
         .map_err(|problems| LoadError { problems: problems.into_iter().map(LoadProblem::from).collect() })?;
     // Names were compared; what is left is a function of WASI that this host's version has not.
     let pre = engine.linker().instantiate_pre(&component).map_err(|error| one(demand(&error)))?;
-    let (imports, exports) = link::names(engine.wasmtime(), &component);
+    let (imports, exports) = contract_check::names(engine.wasmtime(), &component);
     Ok(Linked { pre, links, imports, exports })
 }
 
@@ -632,7 +635,7 @@ pub fn digest(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
 }
 
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         write!(text, "{byte:02x}").expect("a string takes everything");
         text

@@ -1,11 +1,11 @@
 //! Our own comparison of a component's imports and exports with the contract: the library's messages on
 //! this mislead. It finds everything that is wrong, not only the first thing.
 
-use super::convert::{excerpt, plain, wit_health, wit_log, wit_manifest, wit_scaling, wit_types};
-use crate::model::PolicyKind;
+use crate::convert::{excerpt, plain, wit_health, wit_log, wit_manifest, wit_scaling, wit_types};
 use wasmtime::Engine;
 use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, Lift, Lower};
+use windlass_core::PolicyKind;
 
 /// The package of the contract, without its version.
 const PACKAGE: &str = "windlass:policy";
@@ -14,7 +14,7 @@ const PACKAGE: &str = "windlass:policy";
 const VERSION: &str = "0.1.0";
 
 /// WASI 0.2's interfaces, which the host offers with nothing behind them.
-pub(super) const WASI: [&str; 27] = [
+pub(crate) const WASI: [&str; 27] = [
     "wasi:cli/environment",
     "wasi:cli/exit",
     "wasi:cli/stderr",
@@ -48,18 +48,8 @@ pub(super) const WASI: [&str; 27] = [
 const HTTP: [&str; 2] = ["wasi:http/outgoing-handler", "wasi:http/types"];
 
 /// Whether a component that imports these may ask the network.
-pub(super) fn asks_network(imports: &[String]) -> bool {
+pub(crate) fn asks_network(imports: &[String]) -> bool {
     imports.iter().any(|import| Name::parse(import).path == HTTP[0])
-}
-
-impl PolicyKind {
-    /// The WIT world a component of this kind is compiled for.
-    pub fn world(self) -> &'static str {
-        match self {
-            Self::Scaling => "windlass:policy/scaling-policy@0.1.0",
-            Self::Health => "windlass:policy/health-policy@0.1.0",
-        }
-    }
 }
 
 /// One thing that keeps a component from being linked.
@@ -132,14 +122,14 @@ pub enum LinkProblem {
 }
 
 /// What a component was found to be.
-pub(super) struct Links {
-    pub(super) kind: PolicyKind,
-    pub(super) describe: ComponentExportIndex,
-    pub(super) configure: ComponentExportIndex,
+pub(crate) struct Links {
+    pub(crate) kind: PolicyKind,
+    pub(crate) describe: ComponentExportIndex,
+    pub(crate) configure: ComponentExportIndex,
     /// `decide` or `evaluate`.
-    pub(super) decide: ComponentExportIndex,
+    pub(crate) decide: ComponentExportIndex,
     /// `protected`, of a scaling policy that has it.
-    pub(super) protected: Option<ComponentExportIndex>,
+    pub(crate) protected: Option<ComponentExportIndex>,
 }
 
 /// `package/interface@version`, taken apart.
@@ -167,7 +157,7 @@ impl<'a> Name<'a> {
 
 /// Compares a component with the contract.
 /// `is_granted_http` says whether it may import outgoing HTTP.
-pub(super) fn check(engine: &Engine, component: &Component, is_granted_http: bool) -> Result<Links, Vec<LinkProblem>> {
+pub(crate) fn check(engine: &Engine, component: &Component, is_granted_http: bool) -> Result<Links, Vec<LinkProblem>> {
     let mut problems = Vec::new();
     let component_type = component.component_type();
     let mut exported = Vec::new();
@@ -232,13 +222,13 @@ pub(super) fn check(engine: &Engine, component: &Component, is_granted_http: boo
 }
 
 /// What the functions of the contract take and give.
-pub(super) type ConfigureArguments<'a> = (&'a str,);
-pub(super) type ConfigureAnswer = (Result<wit_manifest::Requirements, wit_types::PolicyError>,);
-pub(super) type DecideArguments<'a> = (&'a str, wit_scaling::Observation<'a>);
-pub(super) type DecideAnswer = (Result<wit_scaling::Decision, wit_types::PolicyError>,);
-pub(super) type ProtectedAnswer = (Result<Vec<String>, wit_types::PolicyError>,);
-pub(super) type EvaluateArguments<'a> = (&'a str, wit_health::Observation<'a>);
-pub(super) type EvaluateAnswer = (Result<wit_health::Report, wit_types::PolicyError>,);
+pub(crate) type ConfigureArguments<'a> = (&'a str,);
+pub(crate) type ConfigureAnswer = (Result<wit_manifest::Requirements, wit_types::PolicyError>,);
+pub(crate) type DecideArguments<'a> = (&'a str, wit_scaling::Observation<'a>);
+pub(crate) type DecideAnswer = (Result<wit_scaling::Decision, wit_types::PolicyError>,);
+pub(crate) type ProtectedAnswer = (Result<Vec<String>, wit_types::PolicyError>,);
+pub(crate) type EvaluateArguments<'a> = (&'a str, wit_health::Observation<'a>);
+pub(crate) type EvaluateAnswer = (Result<wit_health::Report, wit_types::PolicyError>,);
 
 struct Exports<'a> {
     engine: &'a Engine,
@@ -344,7 +334,7 @@ fn is_function(item: &ComponentItem) -> bool {
 }
 
 /// The imports and exports by name, in the component's order.
-pub(super) fn names(engine: &Engine, component: &Component) -> (Vec<String>, Vec<String>) {
+pub(crate) fn names(engine: &Engine, component: &Component) -> (Vec<String>, Vec<String>) {
     let component_type = component.component_type();
     let imports = component_type.imports(engine).map(|(name, _)| excerpt(name)).collect();
     let exports = component_type.exports(engine).map(|(name, _)| excerpt(name)).collect();

@@ -3,15 +3,15 @@
 //! Facts are lent, not copied: the generated records borrow their texts from the observation. Answers are
 //! checked on their way back: what the contract forbids is a failure of kind `output`.
 
-use crate::model::facts::{self, HealthObservation, HealthReport, ReplicaFacts, ScalingDecision, ScalingObservation};
-use crate::model::settings::PolicyLimits;
-use crate::model::{FailureKind, PolicyFailure};
 use std::collections::HashSet;
+use windlass_core::contract::{HealthObservation, HealthReport, ReplicaFacts, ScalingDecision, ScalingObservation};
+use windlass_core::settings::PolicyLimits;
+use windlass_core::{FailureKind, PolicyFailure, contract};
 
 /// The generated types of a scaling policy, and those that both kinds share.
-pub(super) mod scaling_world {
+pub(crate) mod scaling_world {
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "../../wit",
         world: "scaling-policy",
         exports: { default: async },
         ownership: Borrowing { duplicate_if_necessary: true },
@@ -19,9 +19,9 @@ pub(super) mod scaling_world {
 }
 
 /// The generated types of a health policy.
-pub(super) mod health_world {
+pub(crate) mod health_world {
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "../../wit",
         world: "health-policy",
         exports: { default: async },
         ownership: Borrowing { duplicate_if_necessary: true },
@@ -32,27 +32,27 @@ pub(super) mod health_world {
     });
 }
 
-pub(super) use health_world::exports::windlass::policy::health as wit_health;
-pub(super) use scaling_world::exports::windlass::policy::{manifest as wit_manifest, scaling as wit_scaling};
-pub(super) use scaling_world::windlass::policy::{log as wit_log, types as wit_types};
+pub(crate) use health_world::exports::windlass::policy::health as wit_health;
+pub(crate) use scaling_world::exports::windlass::policy::{manifest as wit_manifest, scaling as wit_scaling};
+pub(crate) use scaling_world::windlass::policy::{log as wit_log, types as wit_types};
 
 /// Lends the replicas of an observation.
-pub(super) fn replicas(replicas: &[ReplicaFacts]) -> Vec<wit_types::Replica<'_>> {
+pub(crate) fn replicas(replicas: &[ReplicaFacts]) -> Vec<wit_types::Replica<'_>> {
     replicas.iter().map(replica).collect()
 }
 
 /// Lends the metrics of an observation; the samples, which are plain numbers, are held by the caller.
-pub(super) fn samples(observation: &ScalingObservation) -> Vec<Vec<wit_types::Sample>> {
-    let sample = |sample: &facts::Sample| wit_types::Sample { at: sample.at.0, value: sample.value };
+pub(crate) fn samples(observation: &ScalingObservation) -> Vec<Vec<wit_types::Sample>> {
+    let sample = |sample: &contract::Sample| wit_types::Sample { at: sample.at.0, value: sample.value };
     observation.metrics.iter().map(|series| series.samples.iter().map(sample).collect()).collect()
 }
 
 /// Lends the metrics of an observation with their samples.
-pub(super) fn metrics<'a>(
+pub(crate) fn metrics<'a>(
     observation: &'a ScalingObservation,
     samples: &'a [Vec<wit_types::Sample>],
 ) -> Vec<wit_types::Series<'a>> {
-    let series = |(series, samples): (&'a facts::Series, &'a Vec<wit_types::Sample>)| wit_types::Series {
+    let series = |(series, samples): (&'a contract::Series, &'a Vec<wit_types::Sample>)| wit_types::Series {
         name: &series.name,
         replica: series.replica.as_deref(),
         samples,
@@ -62,13 +62,13 @@ pub(super) fn metrics<'a>(
 }
 
 /// Lends a workload's labels.
-pub(super) fn labels(workload: &facts::WorkloadFacts) -> Vec<(&str, &str)> {
+pub(crate) fn labels(workload: &contract::WorkloadFacts) -> Vec<(&str, &str)> {
     workload.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
 /// Lends a workload with its labels.
-pub(super) fn workload<'a>(
-    workload: &'a facts::WorkloadFacts,
+pub(crate) fn workload<'a>(
+    workload: &'a contract::WorkloadFacts,
     labels: &'a [(&'a str, &'a str)],
 ) -> wit_types::Workload<'a> {
     wit_types::Workload {
@@ -82,16 +82,16 @@ pub(super) fn workload<'a>(
 }
 
 /// Lends the probes of each replica.
-pub(super) fn probes(observation: &HealthObservation) -> Vec<Vec<wit_health::ProbeResult<'_>>> {
+pub(crate) fn probes(observation: &HealthObservation) -> Vec<Vec<wit_health::ProbeResult<'_>>> {
     observation.replicas.iter().map(|replica| replica.probes.iter().map(probe).collect()).collect()
 }
 
 /// Lends the replicas of an observation with their probes.
-pub(super) fn probed_replicas<'a>(
+pub(crate) fn probed_replicas<'a>(
     observation: &'a HealthObservation,
     probes: &'a [Vec<wit_health::ProbeResult<'a>>],
 ) -> Vec<wit_health::ProbedReplica<'a>> {
-    let probed = |(probed, probes): (&'a facts::ProbedReplica, &'a Vec<wit_health::ProbeResult<'a>>)| {
+    let probed = |(probed, probes): (&'a contract::ProbedReplica, &'a Vec<wit_health::ProbeResult<'a>>)| {
         wit_health::ProbedReplica { replica: replica(&probed.replica), probes }
     };
     observation.replicas.iter().zip(probes).map(probed).collect()
@@ -101,18 +101,18 @@ fn replica(replica: &ReplicaFacts) -> wit_types::Replica<'_> {
     wit_types::Replica {
         id: &replica.id,
         phase: match replica.phase {
-            facts::Phase::Starting => wit_types::Phase::Starting,
-            facts::Phase::Running => wit_types::Phase::Running,
-            facts::Phase::Stopping => wit_types::Phase::Stopping,
-            facts::Phase::Exited => wit_types::Phase::Exited,
-            facts::Phase::Held => wit_types::Phase::Held,
+            contract::Phase::Starting => wit_types::Phase::Starting,
+            contract::Phase::Running => wit_types::Phase::Running,
+            contract::Phase::Stopping => wit_types::Phase::Stopping,
+            contract::Phase::Exited => wit_types::Phase::Exited,
+            contract::Phase::Held => wit_types::Phase::Held,
         },
         health: match replica.health {
-            facts::HealthStatus::Unknown => wit_types::HealthStatus::Unknown,
-            facts::HealthStatus::Starting => wit_types::HealthStatus::Starting,
-            facts::HealthStatus::Healthy => wit_types::HealthStatus::Healthy,
-            facts::HealthStatus::Degraded => wit_types::HealthStatus::Degraded,
-            facts::HealthStatus::Unhealthy => wit_types::HealthStatus::Unhealthy,
+            contract::HealthStatus::Unknown => wit_types::HealthStatus::Unknown,
+            contract::HealthStatus::Starting => wit_types::HealthStatus::Starting,
+            contract::HealthStatus::Healthy => wit_types::HealthStatus::Healthy,
+            contract::HealthStatus::Degraded => wit_types::HealthStatus::Degraded,
+            contract::HealthStatus::Unhealthy => wit_types::HealthStatus::Unhealthy,
         },
         created_at: replica.created_at.0,
         started_at: replica.started_at.map(|at| at.0),
@@ -129,13 +129,13 @@ fn replica(replica: &ReplicaFacts) -> wit_types::Replica<'_> {
     }
 }
 
-fn probe(probe: &facts::ProbeResult) -> wit_health::ProbeResult<'_> {
+fn probe(probe: &contract::ProbeResult) -> wit_health::ProbeResult<'_> {
     wit_health::ProbeResult {
         at: probe.at.0,
         outcome: match &probe.outcome {
-            facts::ProbeOutcome::Success(took) => wit_health::ProbeOutcome::Success(*took),
-            facts::ProbeOutcome::Failure(why) => wit_health::ProbeOutcome::Failure(why),
-            facts::ProbeOutcome::Timeout => wit_health::ProbeOutcome::Timeout,
+            contract::ProbeOutcome::Success(took) => wit_health::ProbeOutcome::Success(*took),
+            contract::ProbeOutcome::Failure(why) => wit_health::ProbeOutcome::Failure(why),
+            contract::ProbeOutcome::Timeout => wit_health::ProbeOutcome::Timeout,
         },
     }
 }
@@ -144,7 +144,7 @@ fn probe(probe: &facts::ProbeResult) -> wit_health::ProbeResult<'_> {
 ///
 /// # Errors
 /// A failure of kind `output` if a reason or the memory is longer than it may be.
-pub(super) fn decision(
+pub(crate) fn decision(
     decision: wit_scaling::Decision,
     limits: &PolicyLimits,
 ) -> Result<ScalingDecision, PolicyFailure> {
@@ -162,7 +162,7 @@ pub(super) fn decision(
 ///
 /// # Errors
 /// A failure of kind `output` if there are more than were shown.
-pub(super) fn protected(
+pub(crate) fn protected(
     protected: Vec<String>,
     observation: &ScalingObservation,
 ) -> Result<Vec<String>, PolicyFailure> {
@@ -179,7 +179,7 @@ pub(super) fn protected(
 /// # Errors
 /// A failure of kind `output` if it speaks of a replica that was not shown, or twice of one, or if a
 /// reason or the memory is longer than it may be.
-pub(super) fn report(
+pub(crate) fn report(
     report: wit_health::Report,
     observation: &HealthObservation,
     limits: &PolicyLimits,
@@ -202,19 +202,19 @@ pub(super) fn report(
                 format!("it returned an assessment of the replica `{id}`, which it was not shown")
             }));
         }
-        assessments.push(facts::Assessment {
+        assessments.push(contract::Assessment {
             replica_id: assessment.replica_id,
             status: match assessment.status {
-                wit_types::HealthStatus::Unknown => facts::HealthStatus::Unknown,
-                wit_types::HealthStatus::Starting => facts::HealthStatus::Starting,
-                wit_types::HealthStatus::Healthy => facts::HealthStatus::Healthy,
-                wit_types::HealthStatus::Degraded => facts::HealthStatus::Degraded,
-                wit_types::HealthStatus::Unhealthy => facts::HealthStatus::Unhealthy,
+                wit_types::HealthStatus::Unknown => contract::HealthStatus::Unknown,
+                wit_types::HealthStatus::Starting => contract::HealthStatus::Starting,
+                wit_types::HealthStatus::Healthy => contract::HealthStatus::Healthy,
+                wit_types::HealthStatus::Degraded => contract::HealthStatus::Degraded,
+                wit_types::HealthStatus::Unhealthy => contract::HealthStatus::Unhealthy,
             },
             remedy: match assessment.remedy {
-                wit_health::Remedy::None => facts::Remedy::None,
-                wit_health::Remedy::Restart => facts::Remedy::Restart,
-                wit_health::Remedy::Replace => facts::Remedy::Replace,
+                wit_health::Remedy::None => contract::Remedy::None,
+                wit_health::Remedy::Restart => contract::Remedy::Restart,
+                wit_health::Remedy::Replace => contract::Remedy::Replace,
             },
             reason: reason(&assessment.reason, limits)?,
         });
@@ -223,8 +223,8 @@ pub(super) fn report(
 }
 
 /// The description a policy gives of itself, stripped of control characters.
-pub(super) fn description(description: &wit_manifest::Description) -> facts::Description {
-    facts::Description {
+pub(crate) fn description(description: &wit_manifest::Description) -> contract::Description {
+    contract::Description {
         name: plain(&description.name),
         version: plain(&description.version),
         summary: plain(&description.summary),
@@ -233,8 +233,8 @@ pub(super) fn description(description: &wit_manifest::Description) -> facts::Des
 }
 
 /// What a policy needs under its configuration.
-pub(super) fn metric_requests(requirements: wit_manifest::Requirements) -> Vec<facts::MetricRequest> {
-    let request = |request: wit_manifest::MetricRequest| facts::MetricRequest {
+pub(crate) fn metric_requests(requirements: wit_manifest::Requirements) -> Vec<contract::MetricRequest> {
+    let request = |request: wit_manifest::MetricRequest| contract::MetricRequest {
         name: plain(&request.name),
         window: request.window,
     };
@@ -242,7 +242,7 @@ pub(super) fn metric_requests(requirements: wit_manifest::Requirements) -> Vec<f
 }
 
 /// A policy's own error as a failure of kind `refused`.
-pub(super) fn refusal(error: &wit_types::PolicyError) -> PolicyFailure {
+pub(crate) fn refusal(error: &wit_types::PolicyError) -> PolicyFailure {
     let (kind, what, why) = match error {
         wit_types::PolicyError::InvalidConfig(why) => (FailureKind::Refused, "its configuration is wrong", why),
         wit_types::PolicyError::InsufficientData(why) => {
@@ -274,7 +274,7 @@ fn output(reason: String) -> PolicyFailure {
 }
 
 /// A text without control characters: it may end up on a terminal. A line break becomes a space.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let visible = |c: char| match c {
         '\n' | '\r' | '\t' => Some(' '),
         // Besides control characters, those that turn the direction of what follows or hide.
@@ -286,13 +286,13 @@ pub(super) fn plain(text: &str) -> String {
 }
 
 /// The beginning of a hostile text, fit for a message.
-pub(super) fn excerpt(text: &str) -> String {
+pub(crate) fn excerpt(text: &str) -> String {
     const LIMIT: usize = 512;
     plain(cut(text, LIMIT))
 }
 
 /// At most `limit` bytes of a text, cut between characters.
-pub(super) fn cut(text: &str, limit: usize) -> &str {
+pub(crate) fn cut(text: &str, limit: usize) -> &str {
     &text[..text.floor_char_boundary(limit)]
 }
 

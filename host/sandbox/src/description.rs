@@ -1,12 +1,12 @@
 //! Whether what a policy says of itself is as the contract has it.
 
-use super::convert::excerpt;
-use super::schema;
-use crate::model::PolicyChoice;
-use crate::model::facts::Description;
+use crate::convert::excerpt;
+use crate::schema;
+use windlass_core::PolicyChoice;
+use windlass_core::contract::Description;
 
 /// Everything that is wrong with a description, in sentences.
-pub(super) fn problems(description: &Description) -> Vec<String> {
+pub(crate) fn problems(description: &Description) -> Vec<String> {
     let Description { name, version, summary, config_schema } = description;
     let mut problems = Vec::new();
     if !PolicyChoice::is_name(name) {

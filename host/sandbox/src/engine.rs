@@ -1,10 +1,7 @@
 //! wasmtime's engine, set up for policies: what is switched on, how instances are pooled, what ticks.
 
-use super::convert::scaling_world::windlass::policy as wit;
-use super::store::{CallState, TICK, add_to_linker};
-use crate::model::settings::PolicyLimits;
-use crate::model::{FailureKind, PolicyFailure};
-use crate::net::HttpSender;
+use crate::call_store::{CallState, TICK, add_to_linker};
+use crate::convert::scaling_world::windlass::policy as wit;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,6 +10,9 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
+use windlass_core::net::HttpSender;
+use windlass_core::settings::PolicyLimits;
+use windlass_core::{FailureKind, PolicyFailure};
 
 /// How long a call may wait for a free place before it fails.
 const WAIT_FOR_PLACE: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ const HOST_STACK: usize = 1 << 20;
 
 /// The engine cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub enum EngineError {
+pub enum SandboxError {
     /// wasmtime refused its configuration, or the machine cannot run it.
     #[error("cannot set up the WebAssembly engine: {0}")]
     Setup(String),
@@ -55,7 +55,7 @@ impl PolicyEngine {
     ///
     /// # Errors
     /// When the machine cannot run WebAssembly, or no thread can be started.
-    pub fn new(limits: PolicyLimits) -> Result<Self, EngineError> {
+    pub fn new(limits: PolicyLimits) -> Result<Self, SandboxError> {
         Self::with_pool(limits, true)
     }
 
@@ -64,12 +64,12 @@ impl PolicyEngine {
     ///
     /// # Errors
     /// As [`PolicyEngine::new`].
-    pub fn without_pool(limits: PolicyLimits) -> Result<Self, EngineError> {
+    pub fn without_pool(limits: PolicyLimits) -> Result<Self, SandboxError> {
         Self::with_pool(limits, false)
     }
 
-    fn with_pool(limits: PolicyLimits, pool: bool) -> Result<Self, EngineError> {
-        let setup = |error: wasmtime::Error| EngineError::Setup(format!("{error:#}"));
+    fn with_pool(limits: PolicyLimits, pool: bool) -> Result<Self, SandboxError> {
+        let setup = |error: wasmtime::Error| SandboxError::Setup(format!("{error:#}"));
         let pooled = if pool { Engine::new(&running(&limits, Some(pooling(&limits)))).ok() } else { None };
         let (engine, pooled) = match pooled {
             Some(engine) => (engine, true),
@@ -87,7 +87,7 @@ impl PolicyEngine {
         std::thread::Builder::new()
             .name("policy-epoch".to_owned())
             .spawn(move || tick(&ticker))
-            .map_err(EngineError::Ticker)?;
+            .map_err(SandboxError::Ticker)?;
         let places = Arc::new(Semaphore::new(limits.concurrent_calls.max(1) as usize));
         let (limits, mapping, sender) = (Arc::new(limits), AtomicUsize::default(), OnceLock::new());
         Ok(Self { engine, linker, limits, places, mapping, pooled, sender })
@@ -98,7 +98,7 @@ impl PolicyEngine {
         let _first_holds = self.sender.set(sender);
     }
 
-    pub(super) fn sender(&self) -> Option<Arc<dyn HttpSender>> {
+    pub(crate) fn sender(&self) -> Option<Arc<dyn HttpSender>> {
         self.sender.get().cloned()
     }
 
@@ -114,22 +114,22 @@ impl PolicyEngine {
 
     /// What compiled code must have been made for to run here: wasmtime's version, its settings and the
     /// processor, hashed.
-    pub(super) fn compatibility(&self) -> u64 {
+    pub(crate) fn compatibility(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.engine.precompile_compatibility_hash().hash(&mut hasher);
         hasher.finish()
     }
 
-    pub(super) fn wasmtime(&self) -> &Engine {
+    pub(crate) fn wasmtime(&self) -> &Engine {
         &self.engine
     }
 
-    pub(super) fn linker(&self) -> &Linker<CallState> {
+    pub(crate) fn linker(&self) -> &Linker<CallState> {
         &self.linker
     }
 
     /// The places one policy may hold of all there are: half of them, so that a slow one leaves some to others.
-    pub(super) fn share(&self) -> Semaphore {
+    pub fn share(&self) -> Semaphore {
         Semaphore::new((self.limits.concurrent_calls as usize / 2).max(1))
     }
 
@@ -137,13 +137,13 @@ impl PolicyEngine {
     ///
     /// # Errors
     /// A failure of kind `busy` after one second without a place.
-    pub(super) async fn place(&self, share: &Arc<Semaphore>) -> Result<Place, PolicyFailure> {
+    pub(crate) async fn place(&self, share: &Arc<Semaphore>) -> Result<Place, PolicyFailure> {
         let own = wait_for(share, "calls of this policy").await?;
         Ok((own, wait_for(&self.places, "policy calls").await?))
     }
 
     /// Says that code is mapped or unmapped until this is dropped.
-    pub(super) fn mapping(&self) -> Mapping<'_> {
+    pub fn mapping(&self) -> Mapping<'_> {
         self.mapping.fetch_add(1, Ordering::Relaxed);
         Mapping(&self.mapping)
     }
@@ -151,7 +151,7 @@ impl PolicyEngine {
     /// Cleans up after a call, which takes the lock of the process's memory map. While somebody maps code that may take
     /// ten times as long as the call, and whoever waits for the answer has it first; otherwise it is cheapest at once,
     /// where the memory is still in the processor's cache.
-    pub(super) fn clean(&self, store: Store<CallState>, place: Place) {
+    pub(crate) fn clean(&self, store: Store<CallState>, place: Place) {
         let clean = move || {
             drop(store);
             // Not before: the pool has as many slots as there are places.
@@ -166,10 +166,10 @@ impl PolicyEngine {
 }
 
 /// A place among the calls in flight, until it is dropped: of the policy's, and of all.
-pub(super) type Place = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+pub(crate) type Place = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 /// Somebody maps code, until it is dropped.
-pub(super) struct Mapping<'a>(&'a AtomicUsize);
+pub struct Mapping<'a>(&'a AtomicUsize);
 
 impl Drop for Mapping<'_> {
     fn drop(&mut self) {
@@ -200,8 +200,8 @@ impl std::fmt::Debug for PolicyEngine {
 ///
 /// # Errors
 /// When the machine cannot run WebAssembly.
-pub(super) fn compiling() -> Result<Engine, EngineError> {
-    Engine::new(&common()).map_err(|error| EngineError::Setup(format!("{error:#}")))
+pub(crate) fn compiling() -> Result<Engine, SandboxError> {
+    Engine::new(&common()).map_err(|error| SandboxError::Setup(format!("{error:#}")))
 }
 
 /// What decides how code is compiled; the same for the compiling process and the running one.
@@ -279,9 +279,9 @@ fn tick(engine: &EngineWeak) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::store::Randomness;
     use super::*;
-    use crate::model::Timestamp;
+    use crate::call_store::Randomness;
+    use windlass_core::Timestamp;
 
     #[test]
     fn without_the_address_space_for_a_pool_instances_are_allocated_one_by_one() {

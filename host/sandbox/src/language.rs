@@ -1,9 +1,9 @@
 //! Which language a component was written in, as its producers left word, and the mistake that is likely where it fails.
 
-use super::component::LoadProblem;
-use super::link::LinkProblem;
-use crate::model::{FailureKind, PolicyFailure};
+use crate::component::LoadProblem;
+use crate::contract_check::LinkProblem;
 use wasmparser::{KnownCustom, Parser, Payload};
+use windlass_core::{FailureKind, PolicyFailure};
 
 /// A language there is an example in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn the_built_in_policies_are_written_in_rust_and_nothing_is_written_in_nothing() {
-        assert_eq!(of(crate::policy::registry::MIN_MAX), Some(Language::Rust));
+        assert_eq!(of(windlass_builtin::MIN_MAX), Some(Language::Rust));
         assert_eq!((of(b""), of(b"\0asm\x0d\0\x01\0"), of(b"\0asm\x01\0\0\0\xff")), (None, None, None));
     }
 

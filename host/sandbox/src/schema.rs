@@ -5,7 +5,7 @@
 //! place, it has an end and a bounded size. Without that, a few lines of definitions that each refer to the one before
 //! twice would take longer than anybody waits.
 
-use super::convert::excerpt;
+use crate::convert::excerpt;
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 
@@ -28,7 +28,7 @@ const PATTERN_BYTES: usize = 256 << 10;
 ///
 /// # Errors
 /// Why it is none, to be read after its name.
-pub(super) fn parse(text: &str) -> Result<Validator, String> {
+pub(crate) fn parse(text: &str) -> Result<Validator, String> {
     let schema: Value = serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
     if !matches!(schema, Value::Object(_) | Value::Bool(_)) {
         return Err("is not a JSON Schema: expected a JSON object".to_owned());
@@ -89,7 +89,7 @@ fn write_out(value: &Value, root: &Value, depth: usize, left: &mut usize) -> Res
 
 /// Everything the schema in `schema` finds wrong with the configuration in `config`: (JSON pointer, what is wrong
 /// there).
-pub(super) fn check(schema: &str, config: &str) -> Vec<(String, String)> {
+pub(crate) fn check(schema: &str, config: &str) -> Vec<(String, String)> {
     let whole = |why: String| vec![(String::new(), why)];
     let config = match serde_json::from_str(config) {
         Ok(config) => config,

@@ -48,13 +48,13 @@ mod tests {
         let text = super::text();
         let code = text.lines().map(|line| line.split("//").next().unwrap_or_default().trim());
         let code: Vec<&str> = code.filter(|line| !line.is_empty()).collect();
-        let digest = crate::policy::component::digest(code.join("\n").as_bytes());
+        let digest = crate::component::digest(code.join("\n").as_bytes());
         assert_eq!(digest, "70d02ecbcfd557de98fc5177dbb6f9da1e6267a5c4c64144f9a4e7160f05efca");
     }
 
     #[test]
     fn the_text_is_the_folder() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
         let mut from_folder = Resolve::default();
         let (package, _) = from_folder.push_dir(&folder).expect("the folder is a package");
         let mut from_text = Resolve::default();

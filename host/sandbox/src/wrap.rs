@@ -1,7 +1,7 @@
 //! Makes a component of a core module, as compilers of Rust, C and Go leave it: for authors, who then need no
 //! other tool.
 
-use super::contract;
+use crate::wit_text;
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
@@ -37,7 +37,7 @@ pub fn wrap(module: &[u8]) -> Result<Vec<u8>, WrapError> {
     if !seen.says_its_world {
         let world = seen.world.ok_or(WrapError::NoExports)?;
         let mut resolve = Resolve::default();
-        let package = resolve.push_str("windlass-policy.wit", &contract::text()).map_err(encode)?;
+        let package = resolve.push_str("windlass-policy.wit", &wit_text::text()).map_err(encode)?;
         let world = resolve.select_world(&[package], Some(world)).map_err(encode)?;
         embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).map_err(encode)?;
     }
@@ -92,7 +92,7 @@ mod tests {
         assert!(refused(b"text").starts_with("it is not a core WebAssembly module: "), "{}", refused(b"text"));
         let nothing = refused(b"\0asm\x01\0\0\0");
         assert!(nothing.starts_with("it exports nothing of `windlass:policy`"), "{nothing}");
-        let component = refused(super::super::registry::MIN_MAX);
+        let component = refused(windlass_builtin::MIN_MAX);
         assert_eq!(component, "it is not a core WebAssembly module: it is a component already");
     }
 }

@@ -1,6 +1,6 @@
 //! The chart of runs over one trace: load, replicas, saturation, below each other, as SVG or PNG.
 
-use super::Point;
+use crate::Point;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use std::fmt::Display;
@@ -130,7 +130,7 @@ fn panel<B: DrawingBackend>(area: &DrawingArea<B, Shift>, title: &str, lines: &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Timestamp;
+    use windlass_core::Timestamp;
 
     #[test]
     fn a_chart_has_every_run_as_svg_and_png() {

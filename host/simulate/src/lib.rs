@@ -10,11 +10,11 @@ mod service;
 mod subject;
 pub mod trace;
 
-pub use outcome::{Measures, Point, Silence};
-pub use service::ServiceModel;
-pub use subject::Subject;
+pub use crate::outcome::{Measures, Point, Silence};
+pub use crate::service::ServiceModel;
+pub use crate::subject::Subject;
 
-use crate::model::Timestamp;
+use windlass_core::Timestamp;
 
 /// When a simulation begins that does not say: 2026-01-01 00:00 UTC, a Thursday.
 pub const BEGINNING: Timestamp = Timestamp(1_767_225_600_000);

@@ -1,9 +1,9 @@
 //! What came of a simulation: the points of its chart, and the figures policies are compared by.
 
-use crate::model::Timestamp;
 use serde::Serialize;
 use std::fmt::Display;
 use std::time::Duration;
+use windlass_core::Timestamp;
 
 /// Two changes of the count in opposite directions within this time are a flap.
 const FLAP: Duration = Duration::from_secs(600);
@@ -63,7 +63,7 @@ pub struct Silence {
 
 /// Adds up the figures of a run as it goes.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     measures: Measures,
     offered: f64,
     lost: f64,
@@ -74,7 +74,7 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Takes in a short time in which so many were needed and ready.
-    pub(super) fn serve(&mut self, now: Timestamp, time: Duration, needed: u32, ready: u32, load: (f64, f64)) {
+    pub(crate) fn serve(&mut self, now: Timestamp, time: Duration, needed: u32, ready: u32, load: (f64, f64)) {
         let minutes = time.as_secs_f64() / 60.0;
         self.measures.too_little += f64::from(needed.saturating_sub(ready)) * minutes;
         self.measures.too_much += f64::from(ready.saturating_sub(needed)) * minutes;
@@ -91,7 +91,7 @@ impl Tally {
     }
 
     /// Takes in a pass that moved the count.
-    pub(super) fn pass(&mut self, now: Timestamp, from: u32, to: u32) {
+    pub(crate) fn pass(&mut self, now: Timestamp, from: u32, to: u32) {
         self.measures.passes += 1;
         self.measures.most = self.measures.most.max(to);
         if from == to {
@@ -106,7 +106,7 @@ impl Tally {
     }
 
     /// Takes in that a metric had no value in a pass; no metric: the policy gave no answer.
-    pub(super) fn silence(&mut self, metric: Option<&str>, why: impl Display) {
+    pub(crate) fn silence(&mut self, metric: Option<&str>, why: impl Display) {
         match self.silences.iter_mut().find(|known| known.metric.as_deref() == metric) {
             Some(known) => known.passes += 1,
             None => {
@@ -117,7 +117,7 @@ impl Tally {
     }
 
     /// The figures, and what was not told.
-    pub(super) fn finish(mut self) -> (Measures, Vec<Silence>) {
+    pub(crate) fn finish(mut self) -> (Measures, Vec<Silence>) {
         self.measures.dropped = if self.offered > 0.0 { self.lost / self.offered } else { 0.0 };
         (self.measures, self.silences)
     }

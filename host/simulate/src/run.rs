@@ -1,14 +1,14 @@
 //! One run of a policy over a trace.
 
-use super::outcome::Tally;
-use super::scenario::accepted;
-use super::service::Service;
-use super::trace::Trace;
-use super::{Measures, Point, ServiceModel, Silence, Subject};
-use crate::model::facts::Sample;
-use crate::model::metric::BuiltIn;
-use crate::model::{MetricFailure, PolicyFailure, Timestamp};
+use crate::outcome::Tally;
+use crate::scenario::accepted;
+use crate::service::Service;
+use crate::trace::Trace;
+use crate::{Measures, Point, ServiceModel, Silence, Subject};
 use std::time::Duration;
+use windlass_core::contract::Sample;
+use windlass_core::metric::BuiltIn;
+use windlass_core::{MetricFailure, PolicyFailure, Timestamp};
 
 /// The service is looked at this often between two passes.
 const TICK: Duration = Duration::from_secs(1);

@@ -3,19 +3,20 @@
 //! An empty line and one that begins with `#` say nothing. The first object is the [`Beginning`], each other an
 //! [`Event`], which is one pass. What comes out is one [`Told`] an event: for tables of cases, exact.
 
-use super::{BEGINNING, Subject};
-use crate::model::facts::{HealthStatus, MetricRequest, Phase, Sample, ScalingDecision, ScalingObservation, Usage};
-use crate::model::metric::accept;
-use crate::model::{
-    ContainerId, FailureKind, HeldBy, MetricFailure, Plan, PolicyFailure, PolicyIdentity, Replica, Slot, Snapshot,
-    Stages, Step, Timestamp, Workload,
-};
-use crate::policy::ScalingPolicy;
+use crate::{BEGINNING, Subject};
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use windlass_core::contract::{HealthStatus, MetricRequest, Phase, Sample, ScalingDecision, ScalingObservation, Usage};
+use windlass_core::metric::accept;
+use windlass_core::policy::ScalingPolicy;
+use windlass_core::{
+    ContainerId, FailureKind, HeldBy, MetricFailure, Plan, PolicyFailure, PolicyIdentity, Replica, Slot, Snapshot,
+    Stages, Step, Timestamp, Workload,
+};
 
 /// How it begins.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -208,8 +209,7 @@ impl Scenario {
             let uses = |id: &_| snapshot.replica(id).and_then(|replica| replica.usage);
             subject.metrics.note_usage(&subject.workload, &snapshot, uses, now);
             subject.metrics.keep_only(&subject.workload, &snapshot);
-            *prompted.said.lock().unwrap_or_else(PoisonError::into_inner) =
-                event.unavailable.clone().map(Err).or(event.proposal.map(Ok));
+            *prompted.said.lock() = event.unavailable.clone().map(Err).or(event.proposal.map(Ok));
             let series = subject.series(now).await?;
             let plan = subject.pass(snapshot, series, now).await.plan;
             let Plan { target, stages, held_by, reason, steps, .. } = plan;
@@ -236,7 +236,7 @@ impl ScalingPolicy for Prompted {
     }
 
     async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
-        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let said = self.said.lock().clone();
         match said {
             None => self.policy.decide(config, observation).await,
             Some(Err(why)) => Err(PolicyFailure::new(FailureKind::Refused, why)),
@@ -252,7 +252,7 @@ impl ScalingPolicy for Prompted {
 }
 
 /// A value, if the host would take it.
-pub(super) fn accepted(workload: &Workload, name: &str, sample: Sample) -> Result<Sample, MetricFailure> {
+pub(crate) fn accepted(workload: &Workload, name: &str, sample: Sample) -> Result<Sample, MetricFailure> {
     let allow_negative = workload.metrics.get(name).is_some_and(|metric| metric.allow_negative);
     accept(sample.value, allow_negative).map(|value| Sample { value, ..sample })
 }

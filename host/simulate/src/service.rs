@@ -1,9 +1,9 @@
 //! A model of a service: replicas that each take so many requests a second, start slowly and share a queue.
 
-use crate::model::facts::{HealthStatus, Usage};
-use crate::model::{ContainerId, Phase, Replica, Slot, Snapshot, Step, Timestamp, Workload};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use windlass_core::contract::{HealthStatus, Usage};
+use windlass_core::{ContainerId, Phase, Replica, Slot, Snapshot, Step, Timestamp, Workload};
 
 /// How the service behaves.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,15 +18,15 @@ pub struct ServiceModel {
 
 /// What became of the load in a stretch of time.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(super) struct Stretch {
-    pub(super) offered: f64,
-    pub(super) dropped: f64,
+pub(crate) struct Stretch {
+    pub(crate) offered: f64,
+    pub(crate) dropped: f64,
     /// Of the ready replicas together: 0 to 1.
-    pub(super) utilization: f64,
+    pub(crate) utilization: f64,
 }
 
 /// The service in a simulation.
-pub(super) struct Service {
+pub(crate) struct Service {
     model: ServiceModel,
     replicas: Vec<Replica>,
     created: u64,
@@ -37,7 +37,7 @@ pub(super) struct Service {
 
 impl Service {
     /// So many replicas that have been ready for an hour.
-    pub(super) fn new(model: ServiceModel, workload: &Workload, replicas: u32, now: Timestamp) -> Self {
+    pub(crate) fn new(model: ServiceModel, workload: &Workload, replicas: u32, now: Timestamp) -> Self {
         let mut service = Self { model, replicas: Vec::new(), created: 0, queue: 0.0, utilization: 0.0 };
         let long_ago = Timestamp(now.0.saturating_sub(3_600_000));
         for slot in 1..=replicas {
@@ -76,22 +76,22 @@ impl Service {
     }
 
     /// Replicas whose process runs.
-    pub(super) fn running(&self) -> usize {
+    pub(crate) fn running(&self) -> usize {
         self.replicas.iter().filter(|replica| replica.phase == Phase::Running).count()
     }
 
     /// Replicas that take load now.
-    pub(super) fn ready(&self, now: Timestamp) -> usize {
+    pub(crate) fn ready(&self, now: Timestamp) -> usize {
         self.replicas.iter().filter(|replica| self.is_ready(replica, now)).count()
     }
 
     /// Units of load that wait.
-    pub(super) fn queue(&self) -> f64 {
+    pub(crate) fn queue(&self) -> f64 {
         self.queue
     }
 
     /// What the host would see of it.
-    pub(super) fn snapshot(&self, workload: &Workload, now: Timestamp) -> Snapshot {
+    pub(crate) fn snapshot(&self, workload: &Workload, now: Timestamp) -> Snapshot {
         let cores = workload.resources.cpu.cores();
         let shown = self.replicas.iter().map(|replica| {
             let cpu_cores = if self.is_ready(replica, now) { self.utilization * cores } else { 0.0 };
@@ -107,7 +107,7 @@ impl Service {
     }
 
     /// Takes the steps of a plan.
-    pub(super) fn act(&mut self, workload: &Workload, steps: &[Step], now: Timestamp) {
+    pub(crate) fn act(&mut self, workload: &Workload, steps: &[Step], now: Timestamp) {
         for step in steps {
             match step {
                 Step::Create { slot, .. } => self.create(workload, *slot, now),
@@ -126,7 +126,7 @@ impl Service {
     }
 
     /// Ends the processes that came up by now, while what was deployed crashes.
-    pub(super) fn crash(&mut self, since: Timestamp, now: Timestamp) {
+    pub(crate) fn crash(&mut self, since: Timestamp, now: Timestamp) {
         let start_up = self.model.start_up;
         for replica in self.replicas.iter_mut().filter(|replica| replica.phase == Phase::Running) {
             let comes_up = replica.started_at.map(|started| started.plus(start_up));
@@ -137,7 +137,7 @@ impl Service {
     }
 
     /// Lets a load come for a time that is short against everything else.
-    pub(super) fn serve(&mut self, load: f64, now: Timestamp, time: Duration) -> Stretch {
+    pub(crate) fn serve(&mut self, load: f64, now: Timestamp, time: Duration) -> Stretch {
         let seconds = time.as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "replicas are at most a thousand")]
         let capacity = self.ready(now) as f64 * self.model.capacity * seconds;
@@ -151,7 +151,7 @@ impl Service {
     }
 
     /// Averages the use over the time since the last pass: what a sample of it shows.
-    pub(super) fn note_utilization(&mut self, mean: f64) {
+    pub(crate) fn note_utilization(&mut self, mean: f64) {
         self.utilization = mean;
     }
 }

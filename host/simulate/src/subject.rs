@@ -1,15 +1,15 @@
 //! What is put to the test: a workload with its policies and guardrails, pass by pass.
 
-use crate::control::clock::Clock;
-use crate::control::decide::decide;
-use crate::control::evaluate::{Evaluation, evaluate};
-use crate::control::metrics::MetricLog;
-use crate::model::facts::{Assessment, HealthObservation, HealthReport, HealthStatus, Phase, Remedy, Series};
-use crate::model::settings::ControlSettings;
-use crate::model::{History, Plan, PolicyFailure, PolicyIdentity, Snapshot, Timestamp, Workload};
-use crate::policy::{HealthPolicy, Policies, ScalingPolicy};
 use async_trait::async_trait;
 use std::sync::Arc;
+use windlass_control::clock::Clock;
+use windlass_control::metrics::MetricLog;
+use windlass_control::reconcile::evaluate::{Evaluation, evaluate};
+use windlass_core::contract::{Assessment, HealthObservation, HealthReport, HealthStatus, Phase, Remedy, Series};
+use windlass_core::policy::{HealthPolicy, Policies, ScalingPolicy};
+use windlass_core::settings::ControlSettings;
+use windlass_core::{History, Plan, PolicyFailure, PolicyIdentity, Snapshot, Timestamp, Workload};
+use windlass_decide::decide;
 
 /// A workload that is decided about as the host would.
 pub struct Subject {

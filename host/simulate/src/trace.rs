@@ -1,12 +1,12 @@
 //! The trace of a load: what came at which time, from CSV, from a Prometheus, or from a workload's own history.
 
-use super::BEGINNING;
-use super::run::QUEUE;
-use crate::model::Timestamp;
-use crate::model::metric::BuiltIn;
+use crate::BEGINNING;
+use crate::run::QUEUE;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use windlass_core::Timestamp;
+use windlass_core::metric::BuiltIn;
 
 /// Columns of values over time. A value holds until the next.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,37 +1,38 @@
 //! A simulated engine: time is tokio's (paused in tests), start-up delay, load and faults are set by hand.
 //! For logic, time and scale; what only a real engine can show is tested on one.
 
-use super::{Runtime, RuntimeError, RuntimeEvent};
-use crate::model::facts::{Phase, Usage};
-use crate::model::workload::{ContainerPort, Workload};
-use crate::model::{ContainerId, PortBinding, Replica, Slot, Timestamp, WorkloadKey};
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
+use windlass_core::contract::{Phase, Usage};
+use windlass_core::engine::{Engine, EngineError, EngineEvent};
+use windlass_core::workload::{ContainerPort, Workload};
+use windlass_core::{ContainerId, PortBinding, Replica, Slot, Timestamp, WorkloadKey};
 
 /// Calls that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
-    /// [`Runtime::create`].
+    /// [`Engine::create`].
     Create,
-    /// [`Runtime::start`].
+    /// [`Engine::start`].
     Start,
-    /// [`Runtime::stop`].
+    /// [`Engine::stop`].
     Stop,
-    /// [`Runtime::restart`].
+    /// [`Engine::restart`].
     Restart,
-    /// [`Runtime::remove`].
+    /// [`Engine::remove`].
     Remove,
 }
 
 #[derive(Debug, Default)]
-struct Engine {
+struct EngineState {
     // By workload, so that a look at one of many costs nothing for the others.
     replicas: BTreeMap<WorkloadKey, BTreeMap<ContainerId, Replica>>,
     homes: HashMap<ContainerId, WorkloadKey>,
@@ -39,18 +40,18 @@ struct Engine {
     // Of each workload, so that the names of one do not depend on what is created for another at the same time.
     created_for: HashMap<WorkloadKey, u64>,
     down: Option<String>,
-    faults: HashMap<Call, Vec<RuntimeError>>,
+    faults: HashMap<Call, Vec<EngineError>>,
     crash_after: BTreeMap<WorkloadKey, Duration>,
     load: BTreeMap<WorkloadKey, Usage>,
     starting_load: BTreeMap<WorkloadKey, (Duration, Usage)>,
     calls: HashMap<Call, u64>,
 }
 
-impl Engine {
-    fn find(&mut self, id: &ContainerId) -> Result<&mut Replica, RuntimeError> {
+impl EngineState {
+    fn find(&mut self, id: &ContainerId) -> Result<&mut Replica, EngineError> {
         let home = self.homes.get(id);
         home.and_then(|home| self.replicas.get_mut(home)?.get_mut(id))
-            .ok_or_else(|| RuntimeError::NotFound(id.to_string()))
+            .ok_or_else(|| EngineError::NotFound(id.to_string()))
     }
 
     fn insert(&mut self, replica: Replica) {
@@ -67,14 +68,14 @@ impl Engine {
 
 /// An engine in memory. Cheap to clone: all clones are one engine.
 #[derive(Clone)]
-pub struct SimRuntime {
-    engine: Arc<Mutex<Engine>>,
-    events: broadcast::Sender<RuntimeEvent>,
+pub struct SimulatedEngine {
+    engine: Arc<Mutex<EngineState>>,
+    events: broadcast::Sender<EngineEvent>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     start_delay: Duration,
 }
 
-impl SimRuntime {
+impl SimulatedEngine {
     /// An empty engine that stamps by `now` and takes `start_delay` to start a process.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static, start_delay: Duration) -> Self {
         Self { engine: Arc::default(), events: broadcast::channel(4_096).0, now: Arc::new(now), start_delay }
@@ -83,11 +84,11 @@ impl SimRuntime {
     /// The engine stops answering, and says why; or answers again.
     pub fn set_down(&self, why: Option<&str>) {
         self.lock().down = why.map(str::to_owned);
-        self.send(why.map_or(RuntimeEvent::Connected, |why| RuntimeEvent::Lost(why.to_owned())));
+        self.send(why.map_or(EngineEvent::Connected, |why| EngineEvent::Lost(why.to_owned())));
     }
 
     /// The next calls of this kind fail with these errors, in this order.
-    pub fn fail(&self, call: Call, errors: impl IntoIterator<Item = RuntimeError>) {
+    pub fn fail(&self, call: Call, errors: impl IntoIterator<Item = EngineError>) {
         let mut errors: Vec<_> = errors.into_iter().collect();
         errors.reverse();
         self.lock().faults.insert(call, errors);
@@ -120,7 +121,7 @@ impl SimRuntime {
             replica.workload.clone()
         });
         if let Ok(workload) = killed {
-            self.send(RuntimeEvent::Changed(workload));
+            self.send(EngineEvent::Changed(workload));
         }
     }
 
@@ -129,7 +130,7 @@ impl SimRuntime {
         let at = (self.now)();
         let home = self.lock().homes.get(id).cloned();
         if let Some(workload) = home {
-            self.send(RuntimeEvent::AskedToEnd { workload, replica: id.clone(), at });
+            self.send(EngineEvent::AskedToEnd { workload, replica: id.clone(), at });
             self.kill(id, 0);
         }
     }
@@ -145,7 +146,7 @@ impl SimRuntime {
     pub fn vanish(&self, id: &ContainerId) {
         let home = self.lock().remove(id);
         if let Some(key) = home {
-            self.send(RuntimeEvent::Changed(key));
+            self.send(EngineEvent::Changed(key));
         }
     }
 
@@ -164,20 +165,20 @@ impl SimRuntime {
         self.lock().calls.get(&call).copied().unwrap_or_default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Engine> {
-        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, EngineState> {
+        self.engine.lock()
     }
 
-    fn send(&self, event: RuntimeEvent) {
+    fn send(&self, event: EngineEvent) {
         // Nobody listening is no failure.
         let _ = self.events.send(event);
     }
 
     /// Counts a call, and fails it where it is meant to.
-    fn enter(&self, call: Option<Call>) -> Result<MutexGuard<'_, Engine>, RuntimeError> {
+    fn enter(&self, call: Option<Call>) -> Result<MutexGuard<'_, EngineState>, EngineError> {
         let mut engine = self.lock();
         if let Some(why) = &engine.down {
-            return Err(RuntimeError::Unavailable(why.clone()));
+            return Err(EngineError::Unavailable(why.clone()));
         }
         if let Some(call) = call {
             *engine.calls.entry(call).or_default() += 1;
@@ -188,7 +189,7 @@ impl SimRuntime {
         Ok(engine)
     }
 
-    fn begin(&self, engine: &mut Engine, id: &ContainerId) -> Result<Replica, RuntimeError> {
+    fn begin(&self, engine: &mut EngineState, id: &ContainerId) -> Result<Replica, EngineError> {
         let now = (self.now)();
         let replica = engine.find(id)?;
         if replica.phase != Phase::Running {
@@ -207,7 +208,7 @@ impl SimRuntime {
                 }
             });
         }
-        self.send(RuntimeEvent::Changed(replica.workload.clone()));
+        self.send(EngineEvent::Changed(replica.workload.clone()));
         Ok(replica)
     }
 }
@@ -226,12 +227,12 @@ fn sorted(mut replicas: Vec<Replica>) -> Vec<Replica> {
 }
 
 #[async_trait]
-impl Runtime for SimRuntime {
-    async fn ping(&self) -> Result<(), RuntimeError> {
+impl Engine for SimulatedEngine {
+    async fn ping(&self) -> Result<(), EngineError> {
         self.enter(None).map(drop)
     }
 
-    async fn list(&self, workload: Option<&WorkloadKey>) -> Result<Vec<Replica>, RuntimeError> {
+    async fn list(&self, workload: Option<&WorkloadKey>) -> Result<Vec<Replica>, EngineError> {
         let engine = self.enter(None)?;
         Ok(sorted(match workload {
             Some(key) => {
@@ -241,7 +242,7 @@ impl Runtime for SimRuntime {
         }))
     }
 
-    async fn create(&self, workload: &Workload, slot: Slot) -> Result<Replica, RuntimeError> {
+    async fn create(&self, workload: &Workload, slot: Slot) -> Result<Replica, EngineError> {
         let mut engine = self.enter(Some(Call::Create))?;
         engine.created += 1;
         let number = engine.created;
@@ -282,7 +283,7 @@ impl Runtime for SimRuntime {
         Ok(replica)
     }
 
-    async fn start(&self, id: &ContainerId) -> Result<Replica, RuntimeError> {
+    async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError> {
         drop(self.enter(Some(Call::Start))?);
         if !self.start_delay.is_zero() {
             tokio::time::sleep(self.start_delay).await;
@@ -291,7 +292,7 @@ impl Runtime for SimRuntime {
         self.begin(&mut engine, id)
     }
 
-    async fn stop(&self, id: &ContainerId, _grace: Duration) -> Result<Replica, RuntimeError> {
+    async fn stop(&self, id: &ContainerId, _grace: Duration) -> Result<Replica, EngineError> {
         let mut engine = self.enter(Some(Call::Stop))?;
         let now = (self.now)();
         let replica = engine.find(id)?;
@@ -299,11 +300,11 @@ impl Runtime for SimRuntime {
             end(replica, 0, now);
         }
         let replica = replica.clone();
-        self.send(RuntimeEvent::Changed(replica.workload.clone()));
+        self.send(EngineEvent::Changed(replica.workload.clone()));
         Ok(replica)
     }
 
-    async fn restart(&self, id: &ContainerId, _grace: Duration) -> Result<Replica, RuntimeError> {
+    async fn restart(&self, id: &ContainerId, _grace: Duration) -> Result<Replica, EngineError> {
         let now = (self.now)();
         end(self.enter(Some(Call::Restart))?.find(id)?, 0, now);
         if !self.start_delay.is_zero() {
@@ -314,29 +315,29 @@ impl Runtime for SimRuntime {
     }
 
     /// Prints the last word of the command.
-    async fn exec(&self, id: &ContainerId, command: &[String]) -> Result<String, RuntimeError> {
+    async fn exec(&self, id: &ContainerId, command: &[String]) -> Result<String, EngineError> {
         self.enter(None)?.find(id)?;
         Ok(command.last().cloned().unwrap_or_default())
     }
 
-    async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), RuntimeError> {
+    async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), EngineError> {
         let mut engine = self.enter(Some(Call::Remove))?;
         let Ok(replica) = engine.find(id) else {
             return Ok(());
         };
         if replica.is_alive() && !force {
-            return Err(RuntimeError::Refused(format!("cannot remove `{id}`: it is running")));
+            return Err(EngineError::Refused(format!("cannot remove `{id}`: it is running")));
         }
         if let Some(workload) = engine.remove(id) {
-            self.send(RuntimeEvent::Changed(workload));
+            self.send(EngineEvent::Changed(workload));
         }
         Ok(())
     }
 
-    fn events(&self) -> BoxStream<'static, RuntimeEvent> {
-        let connected = futures_util::stream::iter([RuntimeEvent::Connected]);
+    fn events(&self) -> BoxStream<'static, EngineEvent> {
+        let connected = futures_util::stream::iter([EngineEvent::Connected]);
         // One who fell behind has missed something: look at everything.
-        let later = BroadcastStream::new(self.events.subscribe()).map(|event| event.unwrap_or(RuntimeEvent::Connected));
+        let later = BroadcastStream::new(self.events.subscribe()).map(|event| event.unwrap_or(EngineEvent::Connected));
         connected.chain(later).boxed()
     }
 

@@ -1,13 +1,7 @@
 //! `windlass policy bench`: what a policy costs here, under the limits and on the engine it will have in production.
 
-use super::desk::{hinted, now, reaching, read_component};
-use super::trial;
-use crate::model::PolicyKind;
-use crate::model::settings::PolicyLimits;
-use crate::policy::cache::Cache;
-use crate::policy::compile::Compiler;
-use crate::policy::component::PolicyComponent;
-use crate::policy::engine::PolicyEngine;
+use crate::cli::sample_observation;
+use crate::cli::sandbox_args::{hinted, now, reaching, read_component};
 use anyhow::Context;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -15,6 +9,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use windlass_core::PolicyKind;
+use windlass_core::settings::PolicyLimits;
+use windlass_sandbox::cache::Cache;
+use windlass_sandbox::compile::Compiler;
+use windlass_sandbox::component::PolicyComponent;
+use windlass_sandbox::engine::PolicyEngine;
 
 /// Calls before those that count: pages are mapped and caches filled.
 const WARM_UP: u32 = 20;
@@ -64,7 +64,7 @@ pub(super) async fn bench(
     let folder = tempfile::tempdir().context("cannot make a folder for compiled code")?;
     let engine = Arc::new(reaching(PolicyEngine::new(limits)?)?);
     let compiler = || anyhow::Ok(Compiler::this_program().with_cache(Cache::open(folder.path())?));
-    let digest = crate::policy::component::digest(&bytes);
+    let digest = windlass_sandbox::component::digest(&bytes);
     let began = Instant::now();
     // A file that cannot be compiled is told by loading it, in better words.
     let _code_or_why = compiler()?.compile(&engine, engine.limits(), &bytes, &digest).await;
@@ -87,7 +87,8 @@ pub(super) async fn bench(
         fresh_call: Vec::new(),
     };
     for replicas in [10, 100] {
-        let (scaling, health) = (trial::scaling(replicas, &needs, now()), trial::health(replicas, now()));
+        let (scaling, health) =
+            (sample_observation::scaling(replicas, &needs, now()), sample_observation::health(replicas, now()));
         let mut times = Vec::new();
         for number in 0..calls.saturating_add(WARM_UP) {
             let began = Instant::now();

@@ -1,15 +1,15 @@
 //! `windlass policy check`: what a component is, what it makes of a trial, and which limits it came near.
 
-use super::desk::{Desk, likely, now};
-use super::policy::take;
-use super::trial;
-use crate::model::facts::MetricRequest;
-use crate::model::settings::PolicyLimits;
-use crate::model::{FailureKind, PolicyFailure, PolicyKind};
-use crate::policy::component::{Called, PolicyComponent};
-use crate::policy::language;
+use crate::cli::policy::take;
+use crate::cli::sample_observation;
+use crate::cli::sandbox_args::{Desk, likely, now};
 use anyhow::{anyhow, bail};
 use std::path::Path;
+use windlass_core::contract::MetricRequest;
+use windlass_core::settings::PolicyLimits;
+use windlass_core::{FailureKind, PolicyFailure, PolicyKind};
+use windlass_sandbox::component::{Called, PolicyComponent};
+use windlass_sandbox::language;
 
 /// What `check` prints.
 ///
@@ -115,7 +115,7 @@ async fn tried(
     let mut spares = None;
     let (said, log, usage) = match policy.kind() {
         PolicyKind::Scaling => {
-            let shown = trial::scaling(10, needs, now());
+            let shown = sample_observation::scaling(10, needs, now());
             let Called { answer, log, usage } = policy.decide(config, &shown).await;
             spares = policy.protected(config, &shown).await.map(|called| called.answer);
             let said = answer.map(|decision| {
@@ -126,7 +126,7 @@ async fn tried(
             (said, log, usage)
         }
         PolicyKind::Health => {
-            let Called { answer, log, usage } = policy.evaluate(config, &trial::health(10, now())).await;
+            let Called { answer, log, usage } = policy.evaluate(config, &sample_observation::health(10, now())).await;
             let said = answer.map(|report| {
                 let longest = report.assessments.iter().map(|one| one.reason.len() as u64).max().unwrap_or_default();
                 used.push(("a reason of bytes", longest, limits.reason_bytes));

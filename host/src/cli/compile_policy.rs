@@ -6,5 +6,5 @@ use std::process::ExitCode;
 ///
 /// Call it before a runtime or any other thread is started: it bounds its own process.
 pub fn compile_policy() -> ExitCode {
-    crate::policy::compile::run_child()
+    windlass_sandbox::compile::run_child()
 }

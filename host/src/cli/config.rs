@@ -1,10 +1,11 @@
 //! `windlass config check`: what the configuration comes to.
 
-use super::serve::{ServeArguments, configuration};
-use super::{chain, fail};
+use crate::cli::fail;
+use crate::cli::serve::{ServeArguments, configuration};
 use clap::Subcommand;
 use std::io::Write;
 use std::process::ExitCode;
+use windlass_core::error_chain;
 
 /// Commands about the configuration.
 #[derive(Debug, Subcommand)]
@@ -18,7 +19,7 @@ pub fn run(command: ConfigCommand) -> ExitCode {
     let ConfigCommand::Check(arguments) = command;
     let config = match configuration(*arguments) {
         Ok(config) => config,
-        Err(error) => return fail(2, chain(&error)),
+        Err(error) => return fail(2, error_chain(&error)),
     };
     let source = match &config.file {
         Some(file) => format!("# from {}, flags and environment\n", file.display()),

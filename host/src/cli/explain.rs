@@ -1,10 +1,10 @@
 //! `windlass explain`: why a workload has the count it has, and what would change it, in sentences.
 
-use super::remote::{Server, remote, time};
-use crate::model::text::duration;
+use crate::cli::remote::{Server, remote, time};
 use clap::Args;
 use serde_json::Value;
 use std::fmt::Write as _;
+use windlass_core::text::duration;
 
 /// `windlass explain …`
 #[derive(Debug, Args)]
@@ -41,7 +41,7 @@ pub async fn run(arguments: &ExplainArguments) -> anyhow::Result<String> {
     let view = remote.get(&["images", &arguments.image]).await?;
     let until = arguments.at.map(|at| match at {
         Moment::At(at) => u64::try_from(at.as_millisecond()).unwrap_or_default(),
-        Moment::Ago(ago) => super::desk::now().0.saturating_sub(crate::model::time::millis(ago)),
+        Moment::Ago(ago) => crate::cli::sandbox_args::now().0.saturating_sub(windlass_core::time::millis(ago)),
     });
     let asked = [("limit", Some(1)), ("until", until)];
     let asked = asked.into_iter().filter_map(|(name, value)| Some((name, value?.to_string())));

@@ -3,8 +3,7 @@
 use crate::config::{LogFormat, LogSettings};
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::util::TryInitError;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 /// What the engine's client says at finer levels holds the bodies of requests, and so the secrets in a
 /// workload's environment. Whoever names it in the filter gets them all the same.

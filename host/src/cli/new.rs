@@ -1,12 +1,11 @@
 //! `windlass policy new`: a project of one's own, begun from an example policy.
 
-use crate::model::PolicyChoice;
-use crate::policy::language::Language;
 use anyhow::{Context, bail, ensure};
-use clap::ValueEnum;
-use clap::builder::PossibleValue;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use std::fs;
 use std::path::Path;
+use windlass_core::PolicyChoice;
+use windlass_sandbox::language::Language;
 
 /// Every file of the example policies: language, path in its folder, content.
 const TEMPLATES: &[(&str, &str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/templates.rs"));
@@ -20,14 +19,13 @@ const EXAMPLE: &str = "queue-depth";
 /// Where the page lies that the examples' own pages lead to.
 const GUIDE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/examples/policies/README.md");
 
-impl ValueEnum for Language {
-    fn value_variants<'a>() -> &'a [Self] {
-        &Self::ALL
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.folder()).help(self.to_string()))
-    }
+/// Parses the name of a language on the command line.
+pub(crate) fn language_parser() -> impl TypedValueParser<Value = Language> {
+    let names = Language::ALL.map(|language| PossibleValue::new(language.folder()).help(language.to_string()));
+    PossibleValuesParser::new(names).map(|name| {
+        let language = Language::ALL.into_iter().find(|language| language.folder() == name);
+        language.expect("clap accepts only the listed names")
+    })
 }
 
 /// Writes the project into a folder of its name, whole or not at all; gives what to do next.

@@ -1,16 +1,9 @@
 //! `windlass policy new`, `check`, `run`, `wrap` and `wit`: a policy on an author's desk, with no server and no
 //! container engine, under the limits it will have in production.
 
-use super::desk::Desk;
-use super::new;
-use super::remote::{self, RemoteCommand, Server};
-use super::{bench, check, replay};
-use crate::model::PolicyKind;
-use crate::model::facts::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
-use crate::policy::component::{Called, PolicyComponent};
-use crate::policy::language::Language;
-use crate::policy::store::CallLog;
-use crate::policy::{contract, wrap};
+use crate::cli::remote::{RemoteCommand, Server};
+use crate::cli::sandbox_args::Desk;
+use crate::cli::{bench, check, new, remote, replay};
 use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
 use serde::Serialize;
@@ -18,6 +11,12 @@ use serde::de::DeserializeOwned;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use windlass_core::PolicyKind;
+use windlass_core::contract::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
+use windlass_sandbox::call_store::CallLog;
+use windlass_sandbox::component::{Called, PolicyComponent};
+use windlass_sandbox::language::Language;
+use windlass_sandbox::{wit_text, wrap};
 
 /// `windlass policy …`
 #[derive(Debug, Subcommand)]
@@ -27,7 +26,7 @@ pub enum PolicyCommand {
         /// Name of the policy, and of the folder that is made
         name: String,
         /// Its language
-        #[arg(long)]
+        #[arg(long, value_parser = new::language_parser())]
         lang: Language,
     },
     /// Load a policy, as the host would, and show what it is
@@ -108,7 +107,7 @@ pub async fn run(command: PolicyCommand) -> ExitCode {
         }
         PolicyCommand::Bench { file, config, calls, json, desk } => bench(file, config, (*calls, *json), desk).await,
         PolicyCommand::Wrap { module, output } => wrapped(module, output),
-        PolicyCommand::Wit => Ok(contract::text()),
+        PolicyCommand::Wit => Ok(wit_text::text()),
         PolicyCommand::Remote(command) => remote::run(command).await,
     };
     printed(done)

@@ -1,11 +1,11 @@
 //! `windlass policy push`, `list`, `promote`, `rollback`, `refresh`, `delete` and `diff`: policies of a Windlass that runs.
 
-use crate::net::client::remote::Remote;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use windlass_network::remote::Remote;
 
 /// Where it runs, and what it asks of callers. The token is no flag, for flags can be read by others.
 #[derive(Debug, Args)]

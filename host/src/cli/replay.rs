@@ -1,16 +1,17 @@
 //! `windlass policy run --decision`: a decision that was written down is asked again of a component.
 
-use super::desk::Desk;
-use super::policy::{asked, parse, print, read_input, take};
-use super::remote::{self, Server};
-use crate::model::facts::{Phase, ScalingObservation};
-use crate::model::{FailureKind, PolicyFailure, PolicyKind};
-use crate::policy::combined::shown_to_part;
-use crate::policy::component::PolicyComponent;
+use crate::cli::policy::{asked, parse, print, read_input, take};
+use crate::cli::remote;
+use crate::cli::remote::Server;
+use crate::cli::sandbox_args::Desk;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
+use windlass_core::contract::{Phase, ScalingObservation};
+use windlass_core::{FailureKind, PolicyFailure, PolicyKind};
+use windlass_policies::combined::shown_to_part;
+use windlass_sandbox::component::PolicyComponent;
 
 /// What was asked of one policy for a decision, and what it said.
 struct Recorded {

@@ -1,7 +1,7 @@
 //! Observations for a call nobody asked for: some replicas that are well, and a number for each metric.
 
-use crate::model::Timestamp;
-use crate::model::facts::{
+use windlass_core::Timestamp;
+use windlass_core::contract::{
     HealthObservation, HealthStatus, Limits, MetricRequest, Phase, ProbeOutcome, ProbeResult, ProbedReplica,
     ReplicaFacts, Sample, ScalingObservation, Series, Usage, WorkloadFacts,
 };

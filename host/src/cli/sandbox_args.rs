@@ -1,19 +1,20 @@
 //! A policy on an author's desk: loaded under the limits and grants of a `windlass.toml`, or the defaults.
 
 use crate::config;
-use crate::model::Timestamp;
-use crate::model::settings::PolicyLimits;
-use crate::net::client::NetClient;
-use crate::policy::compile::Compiler;
-use crate::policy::component::{LoadError, LoadProblem, PolicyComponent};
-use crate::policy::engine::PolicyEngine;
-use crate::policy::language::{self, Language};
 use anyhow::{Context, anyhow};
 use clap::Args;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use windlass_core::Timestamp;
+use windlass_core::settings::PolicyLimits;
+use windlass_network::NetClient;
+use windlass_sandbox::compile::Compiler;
+use windlass_sandbox::component::{LoadError, LoadProblem, PolicyComponent};
+use windlass_sandbox::engine::PolicyEngine;
+use windlass_sandbox::language;
+use windlass_sandbox::language::Language;
 
 /// Under whose limits a policy runs.
 #[derive(Debug, Args)]

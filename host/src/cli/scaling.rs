@@ -1,10 +1,10 @@
 //! `windlass scaling …`: an operator's word over the policy of a workload that runs.
 
-use super::remote::{Server, remote, time};
-use crate::model::text::duration;
+use crate::cli::remote::{Server, remote, time};
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use std::time::Duration;
+use windlass_core::text::duration;
 
 /// Up or down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,14 +1,16 @@
 //! `windlass serve`: the control loop and the API until a signal.
 
-use super::{chain, fail, logging};
-use crate::config::{self, Config, ConfigError, LogFormat, Overrides, Surroundings};
-use crate::model::text::duration;
+use crate::cli::{fail, logging};
+use crate::config;
+use crate::config::{Config, ConfigError, LogFormat, Overrides, Surroundings};
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use windlass_core::error_chain;
+use windlass_core::text::duration;
 
 /// What is put over the file. The token is no flag, for flags can be read by others: it is in a file or in
 /// WINDLASS_TOKEN.
@@ -86,7 +88,7 @@ pub fn configuration(arguments: ServeArguments) -> Result<Config, ConfigError> {
 pub fn run(arguments: ServeArguments) -> ExitCode {
     let config = match configuration(arguments) {
         Ok(config) => config,
-        Err(error) => return fail(2, chain(&error)),
+        Err(error) => return fail(2, error_chain(&error)),
     };
     if let Err(error) = logging::init(&config.log) {
         return fail(1, format_args!("cannot log: {error}"));

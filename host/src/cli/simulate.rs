@@ -1,21 +1,6 @@
 //! `windlass simulate`: policies and guardrails over a trace or a scenario, in simulated time.
 
-use super::desk::{hinted, read_component};
-use crate::api::start;
-use crate::model::metric::{BuiltIn, Metric, MetricSource};
-use crate::model::settings::PolicyLimits;
-use crate::model::text::duration;
-use crate::model::{PolicyChoice, PolicyKind, Workload};
-use crate::policy::ScalingPolicy;
-use crate::policy::combined::Combined;
-use crate::policy::compile::Compiler;
-use crate::policy::component::PolicyComponent;
-use crate::policy::engine::PolicyEngine;
-use crate::policy::registry::{BUILT_IN, DEFAULT_SCALING};
-use crate::simulate::run::{QUEUE, Ran, run};
-use crate::simulate::scenario::Scenario;
-use crate::simulate::trace::Trace;
-use crate::simulate::{Measures, ServiceModel, Silence, Subject, chart};
+use crate::cli::sandbox_args::{hinted, read_component};
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -24,6 +9,22 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use windlass_api::start;
+use windlass_builtin::BUILT_IN;
+use windlass_core::metric::{BuiltIn, Metric, MetricSource};
+use windlass_core::policy::ScalingPolicy;
+use windlass_core::settings::PolicyLimits;
+use windlass_core::text::duration;
+use windlass_core::{PolicyChoice, PolicyKind, Workload};
+use windlass_policies::combined::Combined;
+use windlass_policies::registry::DEFAULT_SCALING;
+use windlass_sandbox::compile::Compiler;
+use windlass_sandbox::component::PolicyComponent;
+use windlass_sandbox::engine::PolicyEngine;
+use windlass_simulate::run::{QUEUE, Ran, run};
+use windlass_simulate::scenario::Scenario;
+use windlass_simulate::trace::Trace;
+use windlass_simulate::{Measures, ServiceModel, Silence, Subject, chart};
 
 /// A run that lasts longer shows its progress, where somebody watches.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -321,7 +322,7 @@ async fn load(
     if policy.kind() != PolicyKind::Scaling {
         bail!("`{name}` is a {} policy, not a scaling policy", policy.kind());
     }
-    let asked = policy.configure(config, super::desk::now()).await.answer;
+    let asked = policy.configure(config, crate::cli::sandbox_args::now()).await.answer;
     asked.map_err(|failure| anyhow!("`{name}`: {}", failure.reason))?;
     Ok(Arc::new(policy))
 }

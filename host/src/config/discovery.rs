@@ -1,9 +1,9 @@
 //! The second stage of `[discovery]`: whether those who are to be told of replicas can be.
 
-use super::raw::RawDiscovery;
-use crate::model::settings::DiscoverySettings;
+use crate::config::raw::RawDiscovery;
 use std::net::IpAddr;
 use std::path::Path;
+use windlass_core::settings::DiscoverySettings;
 
 impl RawDiscovery {
     /// What is said; a relative path begins at `beside`.

@@ -1,10 +1,10 @@
 //! Kinds of values in `windlass.toml`: how each is written, and how it becomes a setting.
 
-use crate::model::Invalid;
-use crate::model::text::{duration, show_duration, show_size, size};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use std::time::Duration;
+use windlass_core::Invalid;
+use windlass_core::text::{duration, show_duration, show_size, size};
 
 /// A length of time: `"250ms"`, `"15s"`, `"5m"`.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]

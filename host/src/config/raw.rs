@@ -1,13 +1,7 @@
 //! The first stage: what `windlass.toml` may say, field by field, with the range of each.
 
-use super::LogFormat;
-use super::kinds::{Count, Share, Size, Span, Stands, kib, mib, ms, secs};
-use crate::model::PolicyChoice;
-use crate::model::settings::{
-    ApiSettings, ControlSettings, DiscoverySettings, EngineSettings, HttpGrant, NamedPolicy, PolicyLimits,
-    PolicyOrigin, PolicySettings,
-};
-use crate::model::text::nearest;
+use crate::config::LogFormat;
+use crate::config::kinds::{Count, Share, Size, Span, Stands, kib, mib, ms, secs};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -15,9 +9,15 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
+use windlass_core::PolicyChoice;
+use windlass_core::settings::{
+    ApiSettings, ControlSettings, DiscoverySettings, EngineSettings, HttpGrant, NamedPolicy, PolicyLimits,
+    PolicyOrigin, PolicySettings,
+};
+use windlass_core::text::nearest;
 
 /// One section of the file: fields with a range, which become the fields of the same name of a settings
-/// type, and `more` that [`super::check`] deals with.
+/// type, and `more` that [`crate::config::check`] deals with.
 macro_rules! section {
     (
         $(#[$doc:meta])*

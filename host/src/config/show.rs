@@ -1,10 +1,10 @@
 //! Shows a configuration as a `windlass.toml` that says everything, but for the token.
 
-use super::Config;
-use super::raw::{
+use crate::config::Config;
+use crate::config::raw::{
     RawApi, RawConfig, RawControl, RawDiscovery, RawEngine, RawHttp, RawLog, RawNamedPolicy, RawPolicy, RawStore,
 };
-use crate::model::settings::NamedPolicy;
+use windlass_core::settings::NamedPolicy;
 
 impl Config {
     /// The effective configuration as TOML. The token itself is never shown.

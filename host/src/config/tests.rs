@@ -1,8 +1,8 @@
 //! What configurations come to, and what is said of wrong ones.
 
-use super::*;
-use crate::model::settings::{PolicyLimits, PolicyOrigin};
+use crate::config::*;
 use std::fs;
+use windlass_core::settings::{PolicyLimits, PolicyOrigin};
 
 /// Loads a file with this text, in this environment.
 fn load_text(text: &str, overrides: Overrides, environment: &[(&str, &str)]) -> Result<Config, String> {

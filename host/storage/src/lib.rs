@@ -1,14 +1,14 @@
 //! [`Store`] in one SQLite file (WAL) in the data directory, held by one Windlass at a time.
 
-use super::{DecisionRecord, SeriesChanges, Store, StoreError, StoredWorkload};
-use crate::model::facts::Sample;
-use crate::model::metric::SampleChange;
-use crate::model::{ContainerId, History, ShadowTally, Timestamp, Workload, WorkloadKey};
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::fs::{DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use windlass_core::contract::Sample;
+use windlass_core::metric::SampleChange;
+use windlass_core::store::{DecisionRecord, SeriesChanges, Store, StoreError, StoredWorkload};
+use windlass_core::{ContainerId, History, ShadowComparison, Timestamp, Workload, WorkloadKey};
 
 /// The steps from an empty file to the newest schema; `user_version` counts how many were taken. A step
 /// that was released is never changed.
@@ -29,7 +29,7 @@ const MIGRATIONS: [&str; 3] = [
     ) STRICT;
     CREATE INDEX decisions_of_workload ON decisions (key, id);
 ",
-    "ALTER TABLE workloads ADD COLUMN shadows TEXT NOT NULL DEFAULT '[]'; -- model::ShadowTally, a list, as JSON",
+    "ALTER TABLE workloads ADD COLUMN shadows TEXT NOT NULL DEFAULT '[]'; -- model::ShadowComparison, a list, as JSON",
     "
     CREATE TABLE samples (
         key TEXT NOT NULL REFERENCES workloads (key) ON DELETE CASCADE,
@@ -82,7 +82,7 @@ impl SqliteStore {
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
         // A panic inside a transaction rolled it back: the connection is as good as before.
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection.lock()
     }
 
     fn transaction<T>(
@@ -239,7 +239,7 @@ impl Store for SqliteStore {
     fn save_shadows(
         &self,
         key: &WorkloadKey,
-        shadows: &[ShadowTally],
+        shadows: &[ShadowComparison],
         beside: Option<(i64, &serde_json::Value)>,
     ) -> Result<(), StoreError> {
         self.transaction("store what the shadows said", |transaction| {
@@ -319,12 +319,12 @@ impl Store for SqliteStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::fixtures::workload;
-    use crate::model::{
+    use serde_json::json;
+    use windlass_core::fixtures::workload;
+    use windlass_core::{
         Blindness, Change, Dependency, MemoryOwner, PolicyIdentity, PolicyKind, Proposal, Slot, SlotHistory,
         StoppedOutside, Suspicion,
     };
-    use serde_json::json;
 
     fn open(directory: &Path) -> SqliteStore {
         SqliteStore::open(directory, 3).unwrap()
@@ -363,8 +363,8 @@ mod tests {
             .into(),
             probe_path: Some(Suspicion { since: Timestamp(9), healed: Some(Slot(2)), in_vain: 1, healed_at: None }),
         };
-        let shadow = ShadowTally::new(PolicyKind::Scaling, PolicyIdentity::default(), "{}".into(), Timestamp(9));
-        let shadows = vec![ShadowTally { memory: vec![3], ..shadow }];
+        let shadow = ShadowComparison::new(PolicyKind::Scaling, PolicyIdentity::default(), "{}".into(), Timestamp(9));
+        let shadows = vec![ShadowComparison { memory: vec![3], ..shadow }];
         {
             let store = open(directory.path());
             store.save_workload(&web).unwrap();

@@ -1,12 +1,14 @@
 //! Any bytes as a policy: loaded, configured and asked. Nothing but an error or an answer may come of it.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
+use std::sync::LazyLock;
 use std::time::Duration;
-use windlass::model::settings::PolicyLimits;
-use windlass::model::{PolicyKind, Timestamp};
-use windlass::policy::compile::Compiler;
-use windlass::policy::component::PolicyComponent;
-use windlass::policy::engine::PolicyEngine;
+use windlass_core::PolicyKind;
+use windlass_core::Timestamp;
+use windlass_core::settings::PolicyLimits;
+use windlass_sandbox::compile::Compiler;
+use windlass_sandbox::component::PolicyComponent;
+use windlass_sandbox::engine::PolicyEngine;
 
 static RUNTIME: LazyLock<tokio::runtime::Runtime> =
     LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime"));

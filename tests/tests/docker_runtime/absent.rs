@@ -7,20 +7,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use windlass::model::settings::EngineSettings;
-use windlass::model::workload::{Bounds, DesiredStatus, Resources};
-use windlass::model::{ContainerId, Slot, Workload};
-use windlass::runtime::docker::{DockerRuntime, Environment};
-use windlass::runtime::{Runtime, RuntimeError, RuntimeEvent};
+use windlass_core::engine::{Engine, EngineError, EngineEvent};
+use windlass_core::settings::EngineSettings;
+use windlass_core::workload::{Bounds, DesiredStatus, Resources};
+use windlass_core::{ContainerId, Slot, Workload};
+use windlass_docker::{DockerEngine, Environment};
 
-async fn connect(socket: &Path, environment: &Environment) -> Arc<DockerRuntime> {
+async fn connect(socket: &Path, environment: &Environment) -> Arc<DockerEngine> {
     let settings = EngineSettings {
         instance: "dockertest-absent".to_owned(),
         host: Some(socket.display().to_string()),
         call_timeout: Duration::from_secs(2),
         ..EngineSettings::default()
     };
-    DockerRuntime::connect_in(&settings, environment).await.unwrap()
+    DockerEngine::connect_in(&settings, environment).await.unwrap()
 }
 
 fn workload() -> Workload {
@@ -38,21 +38,21 @@ async fn an_engine_may_come_and_go_and_come_back() {
     let socket = folder.path().join("engine.sock");
     let runtime = connect(&socket, &Environment::default()).await;
     let mut events = runtime.events();
-    let unavailable = |outcome: Result<(), RuntimeError>| matches!(outcome, Err(RuntimeError::Unavailable(_)));
+    let unavailable = |outcome: Result<(), EngineError>| matches!(outcome, Err(EngineError::Unavailable(_)));
     let absent = runtime.ping().await;
     let told = format!("the engine is unavailable: unix://{}: no such socket", socket.display());
     assert_eq!(absent.map_err(|error| error.to_string()), Err(told));
-    assert!(matches!(runtime.list(None).await, Err(RuntimeError::Unavailable(_))));
-    assert!(matches!(events.next().await, Some(RuntimeEvent::Lost(_))));
+    assert!(matches!(runtime.list(None).await, Err(EngineError::Unavailable(_))));
+    assert!(matches!(events.next().await, Some(EngineEvent::Lost(_))));
     for _ in 0..2 {
         let engine = Server::proxy(&socket);
         runtime.ping().await.unwrap();
         assert_eq!(runtime.list(None).await, Ok(Vec::new()));
-        assert_eq!(events.next().await, Some(RuntimeEvent::Connected));
+        assert_eq!(events.next().await, Some(EngineEvent::Connected));
         drop(engine);
         eventually("the engine is gone", || async { unavailable(runtime.ping().await).then_some(()) }).await;
         let lost = tokio::time::timeout(Duration::from_secs(30), events.next()).await.unwrap();
-        assert!(matches!(lost, Some(RuntimeEvent::Lost(_))), "{lost:?}");
+        assert!(matches!(lost, Some(EngineEvent::Lost(_))), "{lost:?}");
     }
 }
 
@@ -88,9 +88,9 @@ async fn an_engine_that_says_nothing_is_not_waited_for() {
     let (ping, list, start, create) =
         tokio::join!(runtime.ping(), runtime.list(None), runtime.start(&id), runtime.create(&wanted, Slot(0)));
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-    assert!(matches!(ping, Err(RuntimeError::TimedOut { .. })), "{ping:?}");
+    assert!(matches!(ping, Err(EngineError::TimedOut { .. })), "{ping:?}");
     for outcome in [list.map(drop), start.map(drop), create.map(drop)] {
-        assert!(matches!(outcome, Err(RuntimeError::TimedOut { .. })), "{outcome:?}");
+        assert!(matches!(outcome, Err(EngineError::TimedOut { .. })), "{outcome:?}");
     }
     assert_eq!(runtime.usage(&id), None, "which never waits");
 }
@@ -98,7 +98,7 @@ async fn an_engine_that_says_nothing_is_not_waited_for() {
 #[tokio::test]
 async fn an_address_of_no_kind_that_is_spoken_is_refused_at_once() {
     let settings = EngineSettings { host: Some("ssh://somewhere".to_owned()), ..EngineSettings::default() };
-    assert!(matches!(DockerRuntime::connect(&settings).await, Err(RuntimeError::Refused(_))));
+    assert!(matches!(DockerEngine::connect(&settings).await, Err(EngineError::Refused(_))));
 }
 
 fn old(request: &str) -> (u16, &'static str) {
@@ -113,7 +113,7 @@ async fn an_engine_too_old_to_be_spoken_to_says_so() {
     let engine = MadeUp::start(old);
     let runtime = connect(Path::new(&engine.socket()), &Environment::default()).await;
     match runtime.ping().await {
-        Err(RuntimeError::Unavailable(reason)) => {
+        Err(EngineError::Unavailable(reason)) => {
             assert!(reason.contains("1.40") && reason.contains("1.41"), "{reason}");
         }
         other => panic!("{other:?}"),
@@ -145,7 +145,7 @@ async fn an_image_is_fetched_with_the_users_credentials() {
     let refused = runtime.create(&workload(), Slot(0)).await.unwrap_err();
     assert_eq!(
         refused,
-        RuntimeError::Refused(
+        EngineError::Refused(
             "image `registry.example:5000/team/app:1` is missing and cannot be fetched: denied".to_owned()
         )
     );

@@ -7,10 +7,10 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use windlass::model::settings::EngineSettings;
-use windlass::model::workload::{Bounds, DesiredStatus, Resources};
-use windlass::model::{Slot, Workload};
-use windlass::runtime::docker::{DockerRuntime, Environment};
+use windlass_core::settings::EngineSettings;
+use windlass_core::workload::{Bounds, DesiredStatus, Resources};
+use windlass_core::{Slot, Workload};
+use windlass_docker::{DockerEngine, Environment};
 
 /// The socket of the engine under test: that of `DOCKER_HOST`, else the default one.
 pub(crate) fn socket() -> String {
@@ -28,7 +28,7 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 pub(crate) struct Fixture {
     pub(crate) instance: String,
     pub(crate) image: String,
-    pub(crate) runtime: Arc<DockerRuntime>,
+    pub(crate) runtime: Arc<DockerEngine>,
 }
 
 impl Fixture {
@@ -48,7 +48,7 @@ impl Fixture {
             ..EngineSettings::default()
         };
         adapt(&mut settings);
-        let runtime = DockerRuntime::connect_in(&settings, &environment).await.unwrap();
+        let runtime = DockerEngine::connect_in(&settings, &environment).await.unwrap();
         Self { instance, image, runtime }
     }
 

@@ -11,9 +11,9 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
-use windlass::model::workload::ContainerPort;
-use windlass::model::{ContainerId, Phase, Replica, Slot, WorkloadKey};
-use windlass::runtime::{Runtime, RuntimeError, RuntimeEvent};
+use windlass_core::engine::{Engine, EngineError, EngineEvent};
+use windlass_core::workload::ContainerPort;
+use windlass_core::{ContainerId, Phase, Replica, Slot, WorkloadKey};
 
 const GRACE: Duration = Duration::from_secs(10);
 const NO_GRACE: Duration = Duration::from_secs(1);
@@ -23,9 +23,9 @@ fn port(text: &str) -> ContainerPort {
 }
 
 /// The engine's words in a refusal.
-fn refusal<T: std::fmt::Debug>(outcome: Result<T, RuntimeError>) -> String {
+fn refusal<T: std::fmt::Debug>(outcome: Result<T, EngineError>) -> String {
     match outcome {
-        Err(RuntimeError::Refused(text)) => text,
+        Err(EngineError::Refused(text)) => text,
         other => panic!("expected a refusal, not {other:?}"),
     }
 }
@@ -90,7 +90,7 @@ async fn a_replica_is_created_started_stopped_restarted_and_removed() {
     runtime.remove(&created.id, true).await.unwrap();
     runtime.remove(&created.id, true).await.expect("one that is gone is no error");
     assert_eq!(runtime.list(None).await.unwrap(), []);
-    assert_eq!(runtime.start(&created.id).await, Err(RuntimeError::NotFound(created.id.to_string())));
+    assert_eq!(runtime.start(&created.id).await, Err(EngineError::NotFound(created.id.to_string())));
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn only_containers_of_this_instance_are_found() {
     let foreign = [theirs.id.as_str(), &seed.name, &impostor.name, &plain.name];
     let runtime = &fixture.runtime;
     for id in strange.into_iter().chain(foreign).map(|id| ContainerId(id.to_owned())) {
-        let not_found = RuntimeError::NotFound(id.to_string());
+        let not_found = EngineError::NotFound(id.to_string());
         assert_eq!(runtime.start(&id).await, Err(not_found.clone()), "{id}");
         assert_eq!(runtime.stop(&id, NO_GRACE).await, Err(not_found.clone()), "{id}");
         assert_eq!(runtime.restart(&id, NO_GRACE).await, Err(not_found.clone()), "{id}");
@@ -244,7 +244,7 @@ async fn a_process_killed_for_memory_is_told_from_one_killed_otherwise() {
 
 #[tokio::test]
 async fn replicas_start_and_stop_side_by_side() {
-    let fixture = Fixture::with("many", windlass::runtime::docker::Environment::of_process(), |settings| {
+    let fixture = Fixture::with("many", windlass_docker::Environment::of_process(), |settings| {
         settings.concurrent_actions = 2;
     })
     .await;
@@ -284,10 +284,10 @@ async fn events_tell_which_workload_changed() {
     let fixture = Fixture::new("events").await;
     let mut events = fixture.runtime.events();
     let mut second = fixture.runtime.events();
-    assert_eq!(events.next().await, Some(RuntimeEvent::Connected));
-    assert_eq!(second.next().await, Some(RuntimeEvent::Connected));
+    assert_eq!(events.next().await, Some(EngineEvent::Connected));
+    assert_eq!(second.next().await, Some(EngineEvent::Connected));
     let running = started(&fixture, &WAIT).await;
-    let changed = RuntimeEvent::Changed(running.workload.clone());
+    let changed = EngineEvent::Changed(running.workload.clone());
     let patience = Duration::from_secs(30);
     let mut expect = async |what: &str| {
         let event = tokio::time::timeout(patience, events.next()).await;

@@ -2,9 +2,9 @@
 
 use super::fixture::{FIRST, Fixture, docker, eventually};
 use std::time::Duration;
-use windlass::model::Phase;
-use windlass::runtime::Runtime;
-use windlass::runtime::docker::Environment;
+use windlass_core::Phase;
+use windlass_core::engine::Engine;
+use windlass_docker::Environment;
 
 const BUSY: [&str; 3] = ["sh", "-c", "while :; do :; done"];
 

@@ -2,15 +2,15 @@
 
 mod probe;
 
-pub use probe::ProbeRequest;
+pub use crate::openapi::requests::probe::ProbeRequest;
 
-use crate::api::error::FieldProblem;
+use crate::error::FieldProblem;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// Body of `POST /start/container`, for the description; [`crate::api::start::workload`] is what reads it.
+/// Body of `POST /start/container`, for the description; [`crate::start::workload`] is what reads it.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StartContainerRequest {

@@ -1,6 +1,6 @@
 //! The limits, with a trivial router over real connections.
 
-use super::*;
+use crate::server::*;
 use axum::routing::get;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,9 +1,9 @@
 //! What a start request may say.
 
-use super::*;
-use crate::model::{HttpProbe, ProbeTarget};
+use crate::start::*;
 use serde_json::json;
 use std::time::Duration;
+use windlass_core::{HttpProbe, ProbeTarget};
 
 fn minimal() -> Value {
     json!({"image": "nginx:alpine", "resources": {"cpu": "0.5", "memory": "512m"}})

@@ -1,18 +1,17 @@
 //! The answer of `GET /images/{image}`: one workload in full.
 
-use super::{ActionView, ContainerSummary, DesiredBounds, ImageSummary, ResourcesView};
-use crate::api::guardrails;
-use crate::api::metrics::shown;
-use crate::api::{probe, stop_hook};
-use crate::control::report::PolicyReport;
-use crate::control::{PassReport, WorkloadView};
-use crate::model::facts::HealthStatus;
-use crate::model::workload::Mode;
-use crate::model::{Alert, AlertKind, Deferral, Phase, PolicyChoice, Replica};
+use crate::metrics::shown;
+use crate::views::{ActionView, ContainerSummary, DesiredBounds, ImageSummary, ResourcesView};
+use crate::{guardrails, probe, stop_hook};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
+use windlass_control::report::PolicyReport;
+use windlass_control::{PassReport, WorkloadView};
+use windlass_core::contract::HealthStatus;
+use windlass_core::workload::Mode;
+use windlass_core::{Alert, AlertKind, Deferral, Phase, PolicyChoice, Replica};
 
 /// A container as `GET /images/{image}` shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

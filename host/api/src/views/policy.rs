@@ -1,12 +1,12 @@
 //! How policies are shown.
 
-use crate::model::settings::HttpGrant;
-use crate::model::time::millis;
-use crate::policy::{PolicyEvent, PolicyInfo, RevisionInfo};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
+use windlass_core::policy::{PolicyEvent, PolicyInfo, RevisionInfo};
+use windlass_core::settings::HttpGrant;
+use windlass_core::time::millis;
 
 /// One policy in `GET /policies`.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

@@ -1,10 +1,10 @@
 //! The answer of `GET /images/{image}/shadows`.
 
-use crate::control::WorkloadView;
-use crate::model::{Difference, ShadowTally};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
+use windlass_control::WorkloadView;
+use windlass_core::{Difference, ShadowComparison};
 
 /// Answer of `GET /images/{image}/shadows`.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -72,8 +72,8 @@ impl From<&WorkloadView> for ImageShadows {
     }
 }
 
-impl From<&ShadowTally> for ShadowView {
-    fn from(tally: &ShadowTally) -> Self {
+impl From<&ShadowComparison> for ShadowView {
+    fn from(tally: &ShadowComparison) -> Self {
         Self {
             kind: tally.kind.to_string(),
             name: tally.policy.name.clone(),

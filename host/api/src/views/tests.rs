@@ -1,15 +1,15 @@
 //! The answers, whole, from a workload of two replicas.
 
-use super::*;
-use crate::control::report::PolicyReport;
-use crate::model::facts::Usage;
-use crate::model::workload::{Bounds, Resources, WorkloadKey};
-use crate::model::{
+use crate::views::*;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use windlass_control::report::PolicyReport;
+use windlass_core::contract::Usage;
+use windlass_core::workload::{Bounds, Resources, WorkloadKey};
+use windlass_core::{
     Alert, AlertKind, ContainerId, Deferral, FailureKind, HttpProbe, Phase, PolicyFailure, PolicyIdentity, Probe,
     ProbeTarget, Slot, Timestamp,
 };
-use std::collections::BTreeSet;
-use std::time::Duration;
 
 fn replica(id: &str, phase: Phase, status: &str) -> Replica {
     let running = phase == Phase::Running;

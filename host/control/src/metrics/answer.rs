@@ -1,14 +1,14 @@
 //! What the sources of metrics answer, made into a value: a number, or the name of what is there instead.
 
-use crate::model::facts::Sample;
-use crate::model::{MetricFailure, Timestamp};
 use serde_json::Value;
+use windlass_core::contract::Sample;
+use windlass_core::{MetricFailure, Timestamp};
 
 /// Longest answer that is read, in bytes.
-pub(super) const LONGEST: u64 = 1 << 20;
+pub(crate) const LONGEST: u64 = 1 << 20;
 
 /// The value of an instant query: a scalar, or a vector of one element.
-pub(super) fn prometheus(body: &[u8]) -> Result<Sample, MetricFailure> {
+pub(crate) fn prometheus(body: &[u8]) -> Result<Sample, MetricFailure> {
     let answer: Value = json(body)?;
     if answer["status"] != "success" {
         let why = answer["error"].as_str().unwrap_or("its status is not `success`");
@@ -39,7 +39,7 @@ pub(super) fn prometheus(body: &[u8]) -> Result<Sample, MetricFailure> {
 }
 
 /// The number a JSON pointer leads to.
-pub(super) fn pointed(body: &[u8], pointer: &str) -> Result<f64, MetricFailure> {
+pub(crate) fn pointed(body: &[u8], pointer: &str) -> Result<f64, MetricFailure> {
     let document: Value = json(body)?;
     match document.pointer(pointer) {
         None => Err(MetricFailure::Missing(format!("nothing is at `{}`", excerpt(pointer)))),
@@ -49,7 +49,7 @@ pub(super) fn pointed(body: &[u8], pointer: &str) -> Result<f64, MetricFailure> 
 }
 
 /// The number a command printed.
-pub(super) fn printed(output: &str) -> Result<f64, MetricFailure> {
+pub(crate) fn printed(output: &str) -> Result<f64, MetricFailure> {
     match output.trim() {
         "" => Err(MetricFailure::Empty("the command printed nothing".to_owned())),
         text => number(text),

@@ -1,7 +1,8 @@
 //! Questions in flight: so many at once in all, fewer of one source, so that a slow one leaves places to the others.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Questions in flight at once.
@@ -12,21 +13,21 @@ const AT_ONCE_OF_ONE: usize = 8;
 
 /// Who may ask now.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(crate) struct Places {
     all: Arc<Semaphore>,
     of_source: Mutex<BTreeMap<String, Arc<Semaphore>>>,
 }
 
 /// One may ask until this is dropped.
-pub(super) type Place = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+pub(crate) type Place = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 impl Places {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { all: Arc::new(Semaphore::new(AT_ONCE)), of_source: Mutex::default() }
     }
 
     /// Waits for a place to ask a source, first among the questions to it. None: nobody asks any more.
-    pub(super) async fn of(&self, source: &str) -> Option<Place> {
+    pub(crate) async fn of(&self, source: &str) -> Option<Place> {
         let own = Arc::clone(
             self.sources().entry(source.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE_OF_ONE))),
         );
@@ -35,12 +36,12 @@ impl Places {
     }
 
     /// Forgets the sources that nobody asks now.
-    pub(super) fn tidy(&self) {
+    pub(crate) fn tidy(&self) {
         self.sources().retain(|_, places| Arc::strong_count(places) > 1);
     }
 
-    fn sources(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Semaphore>>> {
-        self.of_source.lock().unwrap_or_else(PoisonError::into_inner)
+    fn sources(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Semaphore>>> {
+        self.of_source.lock()
     }
 }
 

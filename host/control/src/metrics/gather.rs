@@ -1,20 +1,20 @@
 //! Asks the sources of all workloads' metrics when they are due. The same question is asked once, however many
 //! workloads have it.
 
-use super::places::Places;
-use super::{LONGEST_KEPT, Unsaved, answer};
-use crate::control::cell::Cell;
-use crate::control::command::Ran;
-use crate::control::shared::Shared;
-use crate::model::facts::{Phase, Sample};
-use crate::model::time::millis;
-use crate::model::{ContainerId, MetricFailure, MetricSource, Timestamp};
-use crate::net::NetError;
-use crate::runtime::RuntimeError;
-use crate::store::SeriesChanges;
+use crate::command::Ran;
+use crate::context::Shared;
+use crate::metrics::concurrency::Places;
+use crate::metrics::{LONGEST_KEPT, Unsaved, answer};
+use crate::workload::state::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use windlass_core::contract::{Phase, Sample};
+use windlass_core::engine::EngineError;
+use windlass_core::net::NetError;
+use windlass_core::store::SeriesChanges;
+use windlass_core::time::millis;
+use windlass_core::{ContainerId, MetricFailure, MetricSource, Timestamp};
 
 /// Time between two looks at what is due: the shortest interval a metric may have.
 const TICK: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ const TICK: Duration = Duration::from_secs(1);
 type Question = (MetricSource, Duration);
 
 /// Asks until Windlass ends.
-pub(in crate::control) async fn gather(shared: Arc<Shared>) {
+pub(crate) async fn gather(shared: Arc<Shared>) {
     let mut shutdown = shared.shutdown.subscribe();
     let mut before = shared.clock.now();
     let places = Arc::new(Places::new());
@@ -39,7 +39,7 @@ pub(in crate::control) async fn gather(shared: Arc<Shared>) {
         for cell in shared.cells() {
             let state = cell.state();
             cell.metrics.keep_only(&state.workload, &state.snapshot);
-            cell.metrics.note_usage(&state.workload, &state.snapshot, |id| shared.runtime.usage(id), now);
+            cell.metrics.note_usage(&state.workload, &state.snapshot, |id| shared.engine.usage(id), now);
         }
         let due = due(&shared, before, now);
         before = now;
@@ -145,7 +145,7 @@ async fn ask_replicas(
     for id in &replicas {
         asked.push(async {
             let _place = places.of(cell.key.as_str()).await;
-            cell.metrics.commands.run(&shared.runtime, id, name, command, timeout).await
+            cell.metrics.commands.run(&shared.engine, id, name, command, timeout).await
         });
     }
     let (mut good, mut failures) = (Vec::new(), Vec::new());
@@ -165,7 +165,7 @@ async fn ask_replicas(
         (0, Some(why)) => tell(Err(why)),
         (0, None) => tell(Err(MetricFailure::Missing("no replica runs".to_owned()))),
         (count, failure) => {
-            tell(Ok(Sample { at, value: good.iter().sum::<f64>() / super::count(count) }));
+            tell(Ok(Sample { at, value: good.iter().sum::<f64>() / crate::metrics::count(count) }));
             if let Some(why) = failure {
                 tell(Err(MetricFailure::Partial { without, of, why: why.to_string() }));
             }
@@ -177,7 +177,7 @@ async fn ask_replicas(
 fn printed(ran: Ran, timeout: Duration) -> Result<f64, MetricFailure> {
     match ran {
         Ran::NotBegun => Err(MetricFailure::Unreachable("the command of an earlier question still runs".to_owned())),
-        Ran::TimedOut | Ran::Ended(Err(RuntimeError::TimedOut { .. })) => Err(MetricFailure::TimedOut(timeout)),
+        Ran::TimedOut | Ran::Ended(Err(EngineError::TimedOut { .. })) => Err(MetricFailure::TimedOut(timeout)),
         Ran::Ended(Err(error)) => Err(MetricFailure::Unreachable(error.to_string())),
         Ran::Ended(Ok(text)) => answer::printed(&text),
     }
@@ -191,7 +191,7 @@ fn unanswered(error: NetError) -> MetricFailure {
 }
 
 /// Stores what came, so that windows survive a restart.
-pub(in crate::control) async fn save(shared: &Shared, cells: &[Arc<Cell>]) {
+pub(crate) async fn save(shared: &Shared, cells: &[Arc<Cell>]) {
     let mut changes = Vec::new();
     for cell in cells {
         changes.extend(

@@ -1,10 +1,10 @@
 //! What policies are shown of metrics, and what they are never shown.
 
-use super::answer::{pointed, printed, prometheus};
-use super::*;
-use crate::model::facts::HealthStatus;
-use crate::model::fixtures::{running, workload};
-use crate::model::{Metric, MetricSource};
+use crate::metrics::answer::{pointed, printed, prometheus};
+use crate::metrics::*;
+use windlass_core::contract::HealthStatus;
+use windlass_core::fixtures::{running, workload};
+use windlass_core::{Metric, MetricSource};
 
 const NOW: Timestamp = Timestamp(1_767_225_600_000);
 

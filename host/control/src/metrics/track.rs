@@ -2,12 +2,12 @@
 //!
 //! A mean of equal lengths of time keeps what was there in all; every n-th value would keep or lose a peak by chance.
 
-use crate::model::facts::Sample;
-use crate::model::metric::SampleChange;
-use crate::model::time::millis;
-use crate::model::{MetricFailure, Timestamp};
 use std::collections::VecDeque;
 use std::time::Duration;
+use windlass_core::contract::Sample;
+use windlass_core::metric::SampleChange;
+use windlass_core::time::millis;
+use windlass_core::{MetricFailure, Timestamp};
 
 /// How long values of the whole workload are kept as they came, and at all where no policy asks for more.
 pub const KEPT: Duration = Duration::from_secs(24 * 3_600);
@@ -23,7 +23,7 @@ const MOST_KEPT: usize = 20_000;
 
 /// Values of one series that a policy is shown; of more, means, and the newest as it is. 1,008 means are a week by
 /// ten minutes; the window begins within one more.
-pub(super) const MOST_SHOWN: u64 = 1_010;
+pub(crate) const MOST_SHOWN: u64 = 1_010;
 
 /// What the means that are shown may be over, in milliseconds: parts of a day, so that they are the same each day.
 const SHOWN_OVER: [u64; 16] = [
@@ -32,20 +32,20 @@ const SHOWN_OVER: [u64; 16] = [
 ];
 
 #[derive(Debug, Default)]
-pub(super) struct Track {
+pub(crate) struct Track {
     /// By time, no two of the same.
     samples: VecDeque<Sample>,
     /// What lies before it are means.
     means_until: Timestamp,
     /// Why the last question had no answer.
-    pub(super) failure: Option<MetricFailure>,
+    pub(crate) failure: Option<MetricFailure>,
     /// What is not stored yet.
-    pub(super) unsaved: Vec<SampleChange>,
+    pub(crate) unsaved: Vec<SampleChange>,
 }
 
 impl Track {
     /// Takes in a value, and lets go of what is older than `kept`.
-    pub(super) fn take_in(&mut self, sample: Sample, kept: Duration) {
+    pub(crate) fn take_in(&mut self, sample: Sample, kept: Duration) {
         self.failure = None;
         self.unsaved.push(SampleChange::Put(sample));
         self.insert(sample);
@@ -57,7 +57,7 @@ impl Track {
 
     /// Takes in the value of now. Those that are later were measured by a clock that has been set back since: they are
     /// replaced, else they would count as new when that time comes again.
-    pub(super) fn measured(&mut self, sample: Sample, kept: Duration) {
+    pub(crate) fn measured(&mut self, sample: Sample, kept: Duration) {
         let Some(latest) = self.newest().map(|newest| newest.at).filter(|latest| *latest > sample.at) else {
             return self.take_in(sample, kept);
         };
@@ -70,7 +70,7 @@ impl Track {
     }
 
     /// Takes back a value that was stored.
-    pub(super) fn restore(&mut self, sample: Sample) {
+    pub(crate) fn restore(&mut self, sample: Sample) {
         self.insert(sample);
     }
 
@@ -127,21 +127,21 @@ impl Track {
         self.samples.partition_point(|known| known.at < at)
     }
 
-    pub(super) fn oldest(&self) -> Option<&Sample> {
+    pub(crate) fn oldest(&self) -> Option<&Sample> {
         self.samples.front()
     }
 
-    pub(super) fn newest(&self) -> Option<&Sample> {
+    pub(crate) fn newest(&self) -> Option<&Sample> {
         self.samples.back()
     }
 
     /// The values since a time.
-    pub(super) fn since(&self, since: Timestamp) -> Vec<Sample> {
+    pub(crate) fn since(&self, since: Timestamp) -> Vec<Sample> {
         self.samples.range(self.place(since)..).copied().collect()
     }
 
     /// Why there is no value now; none: there is one.
-    pub(super) fn failure(&self, now: Timestamp, max_age: Duration) -> Option<MetricFailure> {
+    pub(crate) fn failure(&self, now: Timestamp, max_age: Duration) -> Option<MetricFailure> {
         if let Some(failure) = &self.failure {
             return Some(failure.clone());
         }
@@ -153,7 +153,7 @@ impl Track {
     }
 
     /// The values of a window, and the newest in any case; of more than [`MOST_SHOWN`] the means.
-    pub(super) fn shown(&self, window: Duration, now: Timestamp) -> Vec<Sample> {
+    pub(crate) fn shown(&self, window: Duration, now: Timestamp) -> Vec<Sample> {
         let until = self.samples.partition_point(|sample| sample.at <= now);
         let Some(last) = until.checked_sub(1) else { return Vec::new() };
         let first = self.samples.partition_point(|sample| now.since(sample.at) > window).min(last);

@@ -1,66 +1,66 @@
 //! Commands that hang, and what is taken over from the engine.
 
-use super::*;
-use crate::model::HealthCheck;
-use crate::model::fixtures::{running, workload};
-use crate::runtime::RuntimeEvent;
-use crate::runtime::sim::SimRuntime;
+use crate::probe::*;
 use futures_util::stream::BoxStream;
 use std::net::SocketAddr;
 use tokio::sync::Semaphore;
+use windlass_core::HealthCheck;
+use windlass_core::engine::EngineEvent;
+use windlass_core::fixtures::{running, workload};
+use windlass_simulated_engine::SimulatedEngine;
 
 /// An engine whose commands end when they are let, and which counts those that were begun.
 struct Hanging {
-    sim: SimRuntime,
+    sim: SimulatedEngine,
     let_go: Semaphore,
     begun: Mutex<usize>,
-    answer: Mutex<Result<String, RuntimeError>>,
+    answer: Mutex<Result<String, EngineError>>,
 }
 
 impl Hanging {
     fn new() -> Arc<Self> {
-        let sim = SimRuntime::new(|| Timestamp(0), Duration::ZERO);
+        let sim = SimulatedEngine::new(|| Timestamp(0), Duration::ZERO);
         let (let_go, begun) = (Semaphore::new(0), Mutex::default());
         Arc::new(Self { sim, let_go, begun, answer: Mutex::new(Ok(String::new())) })
     }
 }
 
 #[async_trait::async_trait]
-impl Runtime for Hanging {
-    async fn exec(&self, _: &ContainerId, _: &[String]) -> Result<String, RuntimeError> {
-        *self.begun.lock().expect("no holder panics") += 1;
+impl Engine for Hanging {
+    async fn exec(&self, _: &ContainerId, _: &[String]) -> Result<String, EngineError> {
+        *self.begun.lock() += 1;
         self.let_go.acquire().await.expect("never closed").forget();
-        self.answer.lock().expect("no holder panics").clone()
+        self.answer.lock().clone()
     }
-    async fn ping(&self) -> Result<(), RuntimeError> {
+    async fn ping(&self) -> Result<(), EngineError> {
         self.sim.ping().await
     }
-    async fn list(&self, workload: Option<&crate::model::WorkloadKey>) -> Result<Vec<Replica>, RuntimeError> {
+    async fn list(&self, workload: Option<&windlass_core::WorkloadKey>) -> Result<Vec<Replica>, EngineError> {
         self.sim.list(workload).await
     }
     async fn create(
         &self,
-        workload: &crate::model::Workload,
-        slot: crate::model::Slot,
-    ) -> Result<Replica, RuntimeError> {
+        workload: &windlass_core::Workload,
+        slot: windlass_core::Slot,
+    ) -> Result<Replica, EngineError> {
         self.sim.create(workload, slot).await
     }
-    async fn start(&self, id: &ContainerId) -> Result<Replica, RuntimeError> {
+    async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError> {
         self.sim.start(id).await
     }
-    async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<Replica, RuntimeError> {
+    async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<Replica, EngineError> {
         self.sim.stop(id, grace).await
     }
-    async fn restart(&self, id: &ContainerId, grace: Duration) -> Result<Replica, RuntimeError> {
+    async fn restart(&self, id: &ContainerId, grace: Duration) -> Result<Replica, EngineError> {
         self.sim.restart(id, grace).await
     }
-    async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), RuntimeError> {
+    async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), EngineError> {
         self.sim.remove(id, force).await
     }
-    fn events(&self) -> BoxStream<'static, RuntimeEvent> {
+    fn events(&self) -> BoxStream<'static, EngineEvent> {
         self.sim.events()
     }
-    fn usage(&self, id: &ContainerId) -> Option<crate::model::facts::Usage> {
+    fn usage(&self, id: &ContainerId) -> Option<windlass_core::contract::Usage> {
         self.sim.usage(id)
     }
     fn endpoint(&self, replica: &Replica, port: u16) -> Option<SocketAddr> {
@@ -75,37 +75,37 @@ fn one() -> Replica {
 #[tokio::test(start_paused = true)]
 async fn a_command_that_hangs_is_never_begun_twice() {
     let engine = Hanging::new();
-    let runtime: Arc<dyn Runtime> = Arc::<Hanging>::clone(&engine);
+    let as_engine: Arc<dyn Engine> = Arc::<Hanging>::clone(&engine);
     let (log, replica, command) = (ProbeLog::new(10), one(), vec!["check".to_owned()]);
-    let ask = async || run(&command, Duration::from_secs(2), &replica, &runtime, &log).await;
+    let ask = async || run(&command, Duration::from_secs(2), &replica, &as_engine, &log).await;
     let still_runs = ProbeOutcome::Failure("the command of an earlier probe still runs in it".to_owned());
     assert_eq!(ask().await, Some(ProbeOutcome::Timeout));
     assert_eq!((ask().await, ask().await), (Some(still_runs.clone()), Some(still_runs)));
-    assert_eq!(*engine.begun.lock().expect("no holder panics"), 1);
+    assert_eq!(*engine.begun.lock(), 1);
     // It ends at last; the next question runs it again.
     engine.let_go.add_permits(2);
     while !log.commands.are_idle() {
         tokio::task::yield_now().await;
     }
     assert!(matches!(ask().await, Some(ProbeOutcome::Success(_))));
-    assert_eq!(*engine.begun.lock().expect("no holder panics"), 2);
+    assert_eq!(*engine.begun.lock(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_command_fails_by_its_status_and_not_by_an_engine_that_is_away() {
     let engine = Hanging::new();
     engine.let_go.add_permits(9);
-    let runtime: Arc<dyn Runtime> = Arc::<Hanging>::clone(&engine);
+    let as_engine: Arc<dyn Engine> = Arc::<Hanging>::clone(&engine);
     let (log, replica) = (ProbeLog::new(10), one());
-    let told = async |error: RuntimeError| {
-        *engine.answer.lock().expect("no holder panics") = Err(error);
-        run(&["check".to_owned()], Duration::from_secs(2), &replica, &runtime, &log).await
+    let told = async |error: EngineError| {
+        *engine.answer.lock() = Err(error);
+        run(&["check".to_owned()], Duration::from_secs(2), &replica, &as_engine, &log).await
     };
     let status = "the command ended with status 3: no";
     let failed = Some(ProbeOutcome::Failure(status.to_owned()));
-    assert_eq!(told(RuntimeError::Refused(status.to_owned())).await, failed);
-    assert_eq!(told(RuntimeError::Unavailable("no socket".to_owned())).await, None);
-    assert_eq!(told(RuntimeError::NotFound("id".to_owned())).await, None);
+    assert_eq!(told(EngineError::Refused(status.to_owned())).await, failed);
+    assert_eq!(told(EngineError::Unavailable("no socket".to_owned())).await, None);
+    assert_eq!(told(EngineError::NotFound("id".to_owned())).await, None);
 }
 
 #[test]

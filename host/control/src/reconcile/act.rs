@@ -1,15 +1,15 @@
 //! Carries a plan out: [`Plan`] → engine. Makes no choices; a step that fails is reported and left to the
 //! next pass.
 
-use super::callback::Callbacks;
-use super::report::{Action, ActionKind};
-use super::stop::{Stopped, Stopper, with_hook};
-use crate::model::{ContainerId, Plan, Replica, Slot, Snapshot, Step, Workload};
-use crate::net::Net;
-use crate::runtime::{Runtime, RuntimeError};
+use crate::callbacks::Callbacks;
+use crate::report::{Action, ActionKind};
+use crate::stop::{Stopped, Stopper, with_hook};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::time::Duration;
+use windlass_core::engine::{Engine, EngineError};
+use windlass_core::net::Net;
+use windlass_core::{ContainerId, Plan, Replica, Slot, Snapshot, Step, Workload};
 
 /// What became of a plan.
 #[derive(Debug, Default)]
@@ -20,18 +20,18 @@ pub struct Outcome {
     pub failed_slots: Vec<Slot>,
 }
 
-/// Takes every step, side by side; the runtime bounds how many at once.
+/// Takes every step, side by side; the engine bounds how many at once.
 pub async fn act(
     plan: &Plan,
     workload: &Workload,
     snapshot: &Snapshot,
-    runtime: &dyn Runtime,
+    engine: &dyn Engine,
     net: &dyn Net,
     callbacks: &Callbacks,
     stop_grace: Duration,
 ) -> Outcome {
-    let stopper = Stopper { workload, runtime, net, grace: stop_grace };
-    let hands = Hands { workload, snapshot, runtime, callbacks, stopper };
+    let stopper = Stopper { workload, engine, net, grace: stop_grace };
+    let hands = Hands { workload, snapshot, engine, callbacks, stopper };
     let mut steps: FuturesUnordered<_> = plan.steps.iter().map(|step| hands.take(step)).collect();
     let mut outcome = Outcome::default();
     while let Some((actions, failed_slot)) = steps.next().await {
@@ -44,7 +44,7 @@ pub async fn act(
 struct Hands<'a> {
     workload: &'a Workload,
     snapshot: &'a Snapshot,
-    runtime: &'a dyn Runtime,
+    engine: &'a dyn Engine,
     callbacks: &'a Callbacks,
     stopper: Stopper<'a>,
 }
@@ -72,17 +72,17 @@ impl Hands<'_> {
                     Some(shown) => self.stopper.tell(shown, reason).await,
                     None => None,
                 };
-                let restarted = self.runtime.restart(replica, self.stopper.grace).await;
+                let restarted = self.engine.restart(replica, self.stopper.grace).await;
                 let reason = with_hook(reason, hook_failed.as_deref());
                 (vec![self.started(ActionKind::Restart, replica, &reason, restarted)], None)
             }
             Step::Start { replica, reason } => {
-                let started = self.runtime.start(replica).await;
+                let started = self.engine.start(replica).await;
                 let slot = self.snapshot.replica(replica).map(|replica| replica.slot);
                 let action = self.started(ActionKind::Start, replica, reason, started);
                 if action.error.is_some() {
                     // One that cannot be started is of no use; its slot is filled anew, with backoff.
-                    let _ = self.runtime.remove(replica, true).await;
+                    let _ = self.engine.remove(replica, true).await;
                     return (vec![action], slot);
                 }
                 (vec![action], None)
@@ -99,15 +99,15 @@ impl Hands<'_> {
             name: String::new(),
             error: None,
         };
-        let mut replica = match self.runtime.create(self.workload, slot).await {
+        let mut replica = match self.engine.create(self.workload, slot).await {
             Ok(replica) => replica,
             Err(error) => return failed(action, &error),
         };
         if start {
-            replica = match self.runtime.start(&replica.id).await {
+            replica = match self.engine.start(&replica.id).await {
                 Ok(started) => started,
                 Err(error) => {
-                    if let Err(left) = self.runtime.remove(&replica.id, true).await {
+                    if let Err(left) = self.engine.remove(&replica.id, true).await {
                         tracing::warn!(container = %replica.id, error = %left, "a replica that did not start could not be removed");
                     }
                     return failed(action, &error);
@@ -128,12 +128,12 @@ impl Hands<'_> {
                     self.callbacks.notify(self.workload, &replica, "stop");
                     action.reason = with_hook(reason, hook_failed.as_deref());
                 }
-                Err(RuntimeError::NotFound(_)) => return action,
+                Err(EngineError::NotFound(_)) => return action,
                 Err(error) => return failed(action, &error),
             }
         }
-        match self.runtime.remove(id, true).await {
-            Ok(()) | Err(RuntimeError::NotFound(_)) => action,
+        match self.engine.remove(id, true).await {
+            Ok(()) | Err(EngineError::NotFound(_)) => action,
             Err(error) => failed(action, &error),
         }
     }
@@ -143,7 +143,7 @@ impl Hands<'_> {
         kind: ActionKind,
         id: &ContainerId,
         reason: &str,
-        result: Result<Replica, RuntimeError>,
+        result: Result<Replica, EngineError>,
     ) -> Action {
         let action = self.action(kind, id, reason);
         match result {
@@ -161,7 +161,7 @@ impl Hands<'_> {
     }
 }
 
-fn failed(mut action: Action, error: &RuntimeError) -> Action {
+fn failed(mut action: Action, error: &EngineError) -> Action {
     action.error = Some(error.to_string());
     action
 }

@@ -1,20 +1,20 @@
 //! Asks the policies: [`Snapshot`] → [`Verdict`]. The health policy first, since the scaling policy is
 //! shown what it said.
 
-use crate::model::facts::{
-    HealthObservation, Limits, ProbedReplica, ReplicaFacts, ScalingObservation, Series, WorkloadFacts,
-};
-use crate::model::metric::{BuiltIn, MetricFailure};
-use crate::model::verdict::{FailedMetrics, recorded};
-use crate::model::{
-    ContainerId, History, MemoryOwner, PolicyFailure, PolicyIdentity, PolicyOutcome, Replica, Snapshot, Timestamp,
-    Verdict, Workload,
-};
-use crate::policy::Policies;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
+use windlass_core::contract::{
+    HealthObservation, Limits, ProbedReplica, ReplicaFacts, ScalingObservation, Series, WorkloadFacts,
+};
+use windlass_core::metric::{BuiltIn, MetricFailure};
+use windlass_core::policy::Policies;
+use windlass_core::verdict::{FailedMetrics, recorded};
+use windlass_core::{
+    ContainerId, History, MemoryOwner, PolicyFailure, PolicyIdentity, PolicyOutcome, Replica, Snapshot, Timestamp,
+    Verdict, Workload,
+};
 
 /// What the policies were shown and what they answered.
 #[derive(Debug, Clone)]

@@ -1,12 +1,12 @@
 //! One look: engine and host records → [`Snapshot`].
 
-use super::ahead::Ahead;
-use super::probe::ProbeLog;
-use crate::model::facts::HealthStatus;
-use crate::model::{ContainerId, Phase, Probe, Replica, Snapshot, Timestamp, WorkloadKey};
-use crate::runtime::{Runtime, RuntimeError};
+use crate::clock_skew::Ahead;
+use crate::probe::ProbeLog;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use windlass_core::contract::HealthStatus;
+use windlass_core::engine::{Engine, EngineError};
+use windlass_core::{ContainerId, Phase, Probe, Replica, Snapshot, Timestamp, WorkloadKey};
 
 /// What the host itself knows of a workload's replicas before it looks.
 #[derive(Debug, Clone, Default)]
@@ -38,13 +38,13 @@ fn ended_as_asked(replica: &Replica, asked: Timestamp) -> bool {
 /// # Errors
 /// When the engine cannot be asked; nothing is known then.
 pub async fn observe(
-    runtime: &dyn Runtime,
+    engine: &dyn Engine,
     key: &WorkloadKey,
     known: &Known,
     (probes, ahead): (&ProbeLog, &Ahead),
     now: Timestamp,
-) -> Result<Snapshot, RuntimeError> {
-    let mut replicas = runtime.list(Some(key)).await?;
+) -> Result<Snapshot, EngineError> {
+    let mut replicas = engine.list(Some(key)).await?;
     let mut snapshot = Snapshot { at: now, ..Snapshot::default() };
     for replica in &mut replicas {
         if known.held.contains(&replica.id) && !replica.is_alive() {
@@ -56,7 +56,7 @@ pub async fn observe(
         }
         ahead.bring_back(replica, now);
         probes.take_over(known.probe.as_ref(), replica, now);
-        replica.usage = runtime.usage(&replica.id);
+        replica.usage = engine.usage(&replica.id);
         if let Some(status) = known.health.get(&replica.id) {
             snapshot.health.insert(replica.id.clone(), *status);
         }

@@ -1,54 +1,55 @@
 //! What the loop keeps of one workload, and how it is woken and waited for.
 
-use super::ahead::Ahead;
-use super::metrics::MetricLog;
-use super::observe::Known;
-use super::probe::ProbeLog;
-use super::report::{PassReport, WorkloadView};
-use super::splay::splay;
-use super::tally::WorkloadTally;
-use crate::model::{
-    Alert, ContainerId, History, Phase, Replica, ShadowTally, Snapshot, Timestamp, Workload, WorkloadKey,
-};
-use crate::store::StoredWorkload;
+use crate::clock_skew::Ahead;
+use crate::counters::WorkloadCounters;
+use crate::jitter::splay;
+use crate::metrics::MetricLog;
+use crate::probe::ProbeLog;
+use crate::reconcile::observe::Known;
+use crate::report::{PassReport, WorkloadView};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
+use windlass_core::store::StoredWorkload;
+use windlass_core::{
+    Alert, ContainerId, History, Phase, Replica, ShadowComparison, Snapshot, Timestamp, Workload, WorkloadKey,
+};
 
 /// Everything known of a workload between two passes.
 #[derive(Debug)]
-pub(super) struct CellState {
-    pub(super) workload: Workload,
-    pub(super) history: History,
-    pub(super) held: BTreeSet<ContainerId>,
+pub(crate) struct CellState {
+    pub(crate) workload: Workload,
+    pub(crate) history: History,
+    pub(crate) held: BTreeSet<ContainerId>,
     /// Those that were asked to end through the engine, by whomever, and when.
-    pub(super) asked_to_end: BTreeMap<ContainerId, Timestamp>,
+    pub(crate) asked_to_end: BTreeMap<ContainerId, Timestamp>,
     /// As last seen; its phases already tell held replicas.
-    pub(super) snapshot: Snapshot,
+    pub(crate) snapshot: Snapshot,
     /// When it was last seen not to serve any more.
-    pub(super) fell: Option<Timestamp>,
-    pub(super) health_reasons: BTreeMap<ContainerId, String>,
-    pub(super) last_pass: Option<Arc<PassReport>>,
+    pub(crate) fell: Option<Timestamp>,
+    pub(crate) health_reasons: BTreeMap<ContainerId, String>,
+    pub(crate) last_pass: Option<Arc<PassReport>>,
     /// What a person should look into, as the last pass that saw the replicas said.
-    pub(super) alerts: Vec<Alert>,
+    pub(crate) alerts: Vec<Alert>,
     /// What the newest recorded decision came to, so that a repetition is not recorded again.
-    pub(super) last_recorded: Option<String>,
+    pub(crate) last_recorded: Option<String>,
     /// What its shadows would have said.
-    pub(super) shadows: Vec<ShadowTally>,
+    pub(crate) shadows: Vec<ShadowComparison>,
     /// Replicas that are about to be stopped.
-    pub(super) leaving: BTreeSet<ContainerId>,
+    pub(crate) leaving: BTreeSet<ContainerId>,
     /// Replicas that the last pass created or started: the next one is the first that can say how they are.
-    pub(super) begun: BTreeSet<ContainerId>,
-    pub(super) tally: WorkloadTally,
+    pub(crate) begun: BTreeSet<ContainerId>,
+    pub(crate) tally: WorkloadCounters,
     /// When the loop looks again by itself.
-    pub(super) look_again: Duration,
+    pub(crate) look_again: Duration,
 }
 
 impl CellState {
     /// Puts what the engine just answered about one replica into the view, so that the next read shows it.
-    pub(super) fn show(&mut self, mut replica: Replica) {
+    pub(crate) fn show(&mut self, mut replica: Replica) {
         if self.held.contains(&replica.id) && !replica.is_alive() {
             replica.phase = Phase::Held;
         }
@@ -62,25 +63,25 @@ impl CellState {
     }
 
     /// What was stopped outside is not left so any more: the next pass heals it.
-    pub(super) fn forget_stopped(&mut self) {
+    pub(crate) fn forget_stopped(&mut self) {
         self.asked_to_end.clear();
         self.history.stopped_outside.clear();
     }
 
     /// Who starts a workload again wants to see whether it goes now: what was stopped outside or given up is healed again.
-    pub(super) fn begin_anew(&mut self) {
+    pub(crate) fn begin_anew(&mut self) {
         self.forget_stopped();
         self.history.slots.retain(|_, slot| slot.given_up.is_none());
     }
 
     /// How many replicas count towards the target, as last seen.
-    pub(super) fn counted(&self) -> u32 {
+    pub(crate) fn counted(&self) -> u32 {
         u32::try_from(self.snapshot.counted().count()).unwrap_or(u32::MAX)
     }
 }
 
 /// Receives the report of a pass that was asked for.
-pub(super) type PassRequest = oneshot::Receiver<PassReport>;
+pub(crate) type PassRequest = oneshot::Receiver<PassReport>;
 
 /// Those who wait for a pass, or the end of all passes.
 #[derive(Debug, Default)]
@@ -91,22 +92,22 @@ struct Waiters {
 
 /// One workload under the loop's care.
 #[derive(Debug)]
-pub(super) struct Cell {
-    pub(super) key: WorkloadKey,
+pub(crate) struct Cell {
+    pub(crate) key: WorkloadKey,
     /// When it came under the loop's care.
-    pub(super) since: Timestamp,
+    pub(crate) since: Timestamp,
     /// Held for a pass, and for an operator's act on a replica: at most one hand at a workload.
-    pub(super) gate: tokio::sync::Mutex<()>,
+    pub(crate) gate: tokio::sync::Mutex<()>,
     /// Held while shadows are asked about a pass.
-    pub(super) shadowing: Arc<tokio::sync::Mutex<()>>,
-    pub(super) ahead: Ahead,
-    pub(super) probes: ProbeLog,
-    pub(super) probe_now: Notify,
-    pub(super) metrics: MetricLog,
+    pub(crate) shadowing: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) ahead: Ahead,
+    pub(crate) probes: ProbeLog,
+    pub(crate) probe_now: Notify,
+    pub(crate) metrics: MetricLog,
     /// How far it is from those the loop looks at in the same round.
-    pub(super) splay: Duration,
+    pub(crate) splay: Duration,
     /// How long it may be quiet before the loop looks by itself.
-    pub(super) period: Duration,
+    pub(crate) period: Duration,
     state: Mutex<CellState>,
     requested: AtomicU64,
     wake: Notify,
@@ -114,7 +115,7 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    pub(super) fn new(stored: StoredWorkload, probes_kept: usize, interval: Duration, now: Timestamp) -> Self {
+    pub(crate) fn new(stored: StoredWorkload, probes_kept: usize, interval: Duration, now: Timestamp) -> Self {
         let splay = splay(interval, &stored.workload.key);
         let period = interval - splay;
         Self {
@@ -142,7 +143,7 @@ impl Cell {
                 shadows: stored.shadows,
                 leaving: BTreeSet::new(),
                 begun: BTreeSet::new(),
-                tally: WorkloadTally::default(),
+                tally: WorkloadCounters::default(),
                 look_again: period,
             }),
             requested: AtomicU64::new(0),
@@ -151,12 +152,12 @@ impl Cell {
         }
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, CellState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn state(&self) -> MutexGuard<'_, CellState> {
+        self.state.lock()
     }
 
     /// Asks for a pass. Never lost, never queued twice: ten wakes before the next pass are one pass.
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.requested.fetch_add(1, Ordering::SeqCst);
         self.wake.notify_one();
     }
@@ -164,7 +165,7 @@ impl Cell {
     /// Asks for a pass; what is returned receives the report of the first that begins after this call, or
     /// an error where there will be none. Called with the gate held by who changed something before, so
     /// that no other pass acts on the change and leaves this one nothing to tell of.
-    pub(super) fn request(&self) -> PassRequest {
+    pub(crate) fn request(&self) -> PassRequest {
         let (sender, receiver) = oneshot::channel();
         {
             let mut waiters = self.waiters();
@@ -178,17 +179,17 @@ impl Cell {
     }
 
     /// Returns when somebody has asked for a pass since the last return.
-    pub(super) async fn woken(&self) {
+    pub(crate) async fn woken(&self) {
         self.wake.notified().await;
     }
 
     /// Which wakes a pass that begins now answers. Called with the gate held.
-    pub(super) fn covers(&self) -> u64 {
+    pub(crate) fn covers(&self) -> u64 {
         self.requested.load(Ordering::SeqCst)
     }
 
     /// Publishes a pass and answers those whose wake it covers.
-    pub(super) fn finish(&self, covers: u64, report: &PassReport) {
+    pub(crate) fn finish(&self, covers: u64, report: &PassReport) {
         let waiting = std::mem::take(&mut self.waiters().waiting);
         let (answered, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(ticket, _)| *ticket <= covers);
         self.waiters().waiting.extend(later);
@@ -200,26 +201,26 @@ impl Cell {
     }
 
     /// No pass will begin any more; the loop ends after the one in hand.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.waiters().closed = true;
         self.wake.notify_one();
         self.probe_now.notify_one();
     }
 
     /// Tells those who still wait that there will be no pass. Called when the loop has ended.
-    pub(super) fn abandon(&self) {
+    pub(crate) fn abandon(&self) {
         self.waiters().waiting.clear();
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.waiters().closed
     }
 
     fn waiters(&self) -> MutexGuard<'_, Waiters> {
-        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiters.lock()
     }
 
-    pub(super) fn known(&self) -> Known {
+    pub(crate) fn known(&self) -> Known {
         let state = self.state();
         Known {
             held: state.held.clone(),
@@ -229,7 +230,7 @@ impl Cell {
         }
     }
 
-    pub(super) fn view(&self) -> WorkloadView {
+    pub(crate) fn view(&self) -> WorkloadView {
         let state = self.state();
         WorkloadView {
             workload: state.workload.clone(),

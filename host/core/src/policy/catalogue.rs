@@ -1,8 +1,7 @@
 //! The policies as people deal with them: names, revisions, what may be done to them.
 
-use crate::model::PolicyKind;
-use crate::model::settings::HttpGrant;
-use crate::model::{PolicyChoice, PolicyFailure, Timestamp};
+use crate::settings::HttpGrant;
+use crate::{PolicyChoice, PolicyFailure, PolicyKind, Timestamp};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,7 +50,7 @@ pub struct PolicyInfo {
 }
 
 /// Events kept of a policy.
-pub(super) const EVENTS_KEPT: usize = 100;
+pub const EVENTS_KEPT: usize = 100;
 
 /// Something that changed who acts, or would.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,6 +149,14 @@ pub struct Push {
     pub candidate: bool,
     /// When.
     pub at: Timestamp,
+}
+
+impl Push {
+    /// The record of what the source delivered. `None` if the component was uploaded.
+    pub fn taken(&self, digest: &str) -> Option<Taken> {
+        let taken = Taken { from: self.by.clone(), digest: digest.to_owned() };
+        (self.source != Source::Upload).then_some(taken)
+    }
 }
 
 /// Why nothing came of a change.

@@ -1,6 +1,6 @@
 //! Windows, cooldowns and rates, each case a short story: (second, proposal) → the count steered to.
 
-use super::*;
+use crate::stabilization::*;
 
 const BASE: u64 = 1_000_000_000;
 const INTERVAL: Duration = Duration::from_secs(15);

@@ -1,20 +1,20 @@
 //! What people do with policies: push, promote, roll back, delete, choose.
 
-use super::{PolicyRegistry, blocking};
-use crate::model::settings::PolicyOrigin;
-use crate::model::{PolicyChoice, PolicyKind, Timestamp};
-use crate::policy::catalogue::{CatalogueError, ChoiceError, PolicyCatalogue, PolicyInfo, Push, Source, Taken};
-use crate::policy::component::PolicyComponent;
-use crate::policy::listing::{built_in_info, pushed_info};
-use crate::policy::pushed::State;
-use crate::policy::shelf::digest_of;
+use crate::listing::{built_in_info, pushed_info};
+use crate::registry::{PolicyRegistry, blocking};
+use crate::revisions::set::State;
+use crate::revisions::store::digest_of;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use tokio::sync::MutexGuard;
+use windlass_core::policy::catalogue::{CatalogueError, ChoiceError, PolicyCatalogue, PolicyInfo, Push, Source};
+use windlass_core::settings::PolicyOrigin;
+use windlass_core::{PolicyChoice, PolicyKind, Timestamp};
+use windlass_sandbox::component::PolicyComponent;
 
 /// By whom a revision was pushed that came from a registry: the reference, and the digest it led to.
-pub(super) fn fetched_from(origin: &PolicyOrigin, manifest: &str) -> String {
+pub(crate) fn fetched_from(origin: &PolicyOrigin, manifest: &str) -> String {
     format!("{origin} at {manifest}")
 }
 
@@ -69,17 +69,10 @@ impl PolicyRegistry {
     }
 }
 
-impl Push {
-    pub(super) fn taken(&self, digest: &str) -> Option<Taken> {
-        let taken = Taken { from: self.by.clone(), digest: digest.to_owned() };
-        (self.source != Source::Upload).then_some(taken)
-    }
-}
-
 #[async_trait]
 impl PolicyCatalogue for PolicyRegistry {
     fn list(&self) -> Vec<PolicyInfo> {
-        let policies = self.names.policies.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let policies = self.names.policies.read().clone();
         let pushed = policies.values().map(|pushed| pushed_info(pushed));
         let mut all: Vec<PolicyInfo> =
             self.built_in.values().map(|policy| built_in_info(policy)).chain(pushed).collect();
@@ -98,11 +91,11 @@ impl PolicyCatalogue for PolicyRegistry {
     }
 
     fn source_problems(&self) -> BTreeMap<String, String> {
-        self.source_problems.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.source_problems.lock().clone()
     }
 
     fn tell_source(&self, name: &str, problem: Option<String>) {
-        let mut problems = self.source_problems.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut problems = self.source_problems.lock();
         match problem {
             Some(problem) => drop(problems.insert(name.to_owned(), problem)),
             None => drop(problems.remove(name)),

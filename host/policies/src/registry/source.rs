@@ -1,13 +1,13 @@
 //! Who is asked about a workload: the acting revisions of the names it chose, and the shadows beside them.
 
-use super::{DEFAULT_HEALTH, DEFAULT_SCALING, PolicyRegistry};
-use crate::model::{PolicyChoice, PolicyChoices, PolicyKind};
-use crate::policy::combined::Combined;
-use crate::policy::component::PolicyComponent;
-use crate::policy::stand_in::StandIn;
-use crate::policy::watched::Watched;
-use crate::policy::{HealthPolicy, Policies, PolicySource, ScalingPolicy, Shadow, ShadowPolicy};
+use crate::builtin_fallback::StandIn;
+use crate::combined::Combined;
+use crate::monitored::Watched;
+use crate::registry::{DEFAULT_HEALTH, DEFAULT_SCALING, PolicyRegistry};
 use std::sync::Arc;
+use windlass_core::policy::{HealthPolicy, Policies, PolicySource, ScalingPolicy, Shadow, ShadowPolicy};
+use windlass_core::{PolicyChoice, PolicyChoices, PolicyKind};
+use windlass_sandbox::component::PolicyComponent;
 
 /// Who is asked for a choice.
 enum Chosen {
@@ -36,7 +36,7 @@ impl Chosen {
 
 impl PolicyRegistry {
     /// The acting revision of a pushed name.
-    pub(super) fn acting(&self, name: &str, kind: PolicyKind) -> Option<Arc<Watched>> {
+    pub(crate) fn acting(&self, name: &str, kind: PolicyKind) -> Option<Arc<Watched>> {
         let pushed = self.names.get(name).filter(|pushed| pushed.kind == kind)?;
         pushed.asked().acting.clone()
     }

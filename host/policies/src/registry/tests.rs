@@ -1,14 +1,13 @@
 //! The built-in policies as components, through the whole of the host's side.
 
-use super::*;
-use crate::model::FailureKind;
-use crate::model::facts::{
+use crate::registry::*;
+use windlass_core::contract::{
     HealthObservation, HealthStatus, Limits, Phase, ProbeOutcome, ProbeResult, ProbedReplica, Remedy, ReplicaFacts,
     Sample, ScalingObservation, Series, WorkloadFacts,
 };
-use crate::model::workload::Bounds;
-use crate::model::{PolicyChoices, PolicyKind, Timestamp};
-use crate::policy::PolicySource;
+use windlass_core::policy::PolicySource;
+use windlass_core::workload::Bounds;
+use windlass_core::{FailureKind, PolicyChoices, PolicyKind, Timestamp};
 
 const NOW: Timestamp = Timestamp(1_000_000);
 

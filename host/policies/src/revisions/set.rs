@@ -1,40 +1,40 @@
 //! One pushed name: its revisions, which of them acts, and the trial of a new one.
 
-use super::catalogue::{EVENTS_KEPT, PolicyEvent, RevisionInfo, Taken};
-use super::shelf::{Shelf, Shelved};
-use super::trial::Verdict;
-use super::watched::Watched;
-use crate::model::PolicyKind;
-use crate::model::Timestamp;
-use crate::model::settings::PolicyLimits;
+use crate::monitored::Watched;
+use crate::probation::Verdict;
+use crate::revisions::store::{Shelf, Shelved};
 use arc_swap::{ArcSwap, Guard};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Weak};
 use tokio::sync::Semaphore;
+use windlass_core::policy::catalogue::{EVENTS_KEPT, PolicyEvent, RevisionInfo, Taken};
+use windlass_core::settings::PolicyLimits;
+use windlass_core::{PolicyKind, Timestamp};
 
 /// Every pushed name, and where they are stored.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(crate) struct Names {
     /// None: nothing outlives the process.
-    pub(super) shelf: Option<Shelf>,
-    pub(super) policies: RwLock<BTreeMap<String, Arc<Pushed>>>,
+    pub(crate) shelf: Option<Shelf>,
+    pub(crate) policies: RwLock<BTreeMap<String, Arc<Pushed>>>,
     /// Held while the index is written, so that an older one never follows a newer one.
     saving: Mutex<()>,
 }
 
 impl Names {
-    pub(super) fn new(shelf: Option<Shelf>) -> Self {
+    pub(crate) fn new(shelf: Option<Shelf>) -> Self {
         Self { shelf, policies: RwLock::default(), saving: Mutex::default() }
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<Arc<Pushed>> {
-        self.policies.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Pushed>> {
+        self.policies.read().get(name).cloned()
     }
 
     /// Stores everything as it is now.
     fn save(&self) -> io::Result<()> {
-        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        let _saving = self.saving.lock();
         self.save_but(|_| ())
     }
 
@@ -48,13 +48,13 @@ impl Names {
 
     /// Stores a name as it is about to be, with the component that is new, then lets it be so. Nobody else stores
     /// anything meanwhile: an index without the new revision would take its component away again.
-    pub(super) fn commit(
+    pub(crate) fn commit(
         &self,
         pushed: &Arc<Pushed>,
         state: State,
         component: Option<(&str, &[u8])>,
     ) -> io::Result<()> {
-        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        let _saving = self.saving.lock();
         if let (Some(shelf), Some((digest, bytes))) = (&self.shelf, component) {
             shelf.put(digest, bytes)?;
         }
@@ -66,76 +66,76 @@ impl Names {
     }
 
     /// Makes a name known that was not.
-    pub(super) fn insert(&self, pushed: &Arc<Pushed>) {
+    pub(crate) fn insert(&self, pushed: &Arc<Pushed>) {
         if self.get(&pushed.name).is_none() {
-            let mut policies = self.policies.write().unwrap_or_else(PoisonError::into_inner);
+            let mut policies = self.policies.write();
             policies.insert(pushed.name.clone(), Arc::clone(pushed));
         }
     }
 
     /// Forgets a name: first on disk, then here.
-    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
-        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
+        let _saving = self.saving.lock();
         self.save_but(|index| drop(index.remove(name)))?;
-        self.policies.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.policies.write().remove(name);
         Ok(())
     }
 
     fn shelved(&self) -> BTreeMap<String, Shelved> {
-        let policies = self.policies.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let policies = self.policies.read().clone();
         policies.into_iter().map(|(name, pushed)| (name, pushed.lock().shelved(pushed.kind))).collect()
     }
 }
 
 /// One pushed name.
 #[derive(Debug)]
-pub(super) struct Pushed {
-    pub(super) name: String,
-    pub(super) kind: PolicyKind,
+pub(crate) struct Pushed {
+    pub(crate) name: String,
+    pub(crate) kind: PolicyKind,
     names: Weak<Names>,
     limits: Arc<PolicyLimits>,
     /// The places of its revisions among the calls in flight.
-    pub(super) share: Arc<Semaphore>,
+    pub(crate) share: Arc<Semaphore>,
     state: Mutex<State>,
     asked: ArcSwap<Asked>,
 }
 
 /// Who is asked, as calls see it: without a lock, so that nobody who changes, stores or lists the state keeps one waiting.
 #[derive(Debug, Default)]
-pub(super) struct Asked {
-    pub(super) acting: Option<Arc<Watched>>,
-    pub(super) candidate: Option<Arc<Watched>>,
+pub(crate) struct Asked {
+    pub(crate) acting: Option<Arc<Watched>>,
+    pub(crate) candidate: Option<Arc<Watched>>,
 }
 
 /// The revisions of a name.
 #[derive(Debug, Clone, Default)]
-pub(super) struct State {
+pub(crate) struct State {
     /// Oldest first.
-    pub(super) revisions: Vec<RevisionInfo>,
+    pub(crate) revisions: Vec<RevisionInfo>,
     /// Who is asked; none: every revision failed.
-    pub(super) acting: Option<Arc<Watched>>,
+    pub(crate) acting: Option<Arc<Watched>>,
     /// Who is asked if the acting one fails its trial.
-    pub(super) before: Option<Arc<Watched>>,
+    pub(crate) before: Option<Arc<Watched>>,
     /// Who is asked beside the acting one, without a consequence.
-    pub(super) candidate: Option<Arc<Watched>>,
+    pub(crate) candidate: Option<Arc<Watched>>,
     /// The revision that acted when this was stored and did not load at this start for a reason that may pass: it acts
     /// again from the next start at which it loads, unless somebody lets another one act.
-    pub(super) passed_over: Option<u32>,
+    pub(crate) passed_over: Option<u32>,
     /// What its source gave last.
-    pub(super) taken: Option<Taken>,
+    pub(crate) taken: Option<Taken>,
     /// What happened, oldest first.
-    pub(super) events: Vec<PolicyEvent>,
+    pub(crate) events: Vec<PolicyEvent>,
 }
 
 impl State {
     /// A name as it was stored, none of whose revisions acts yet.
-    pub(super) fn stored(shelved: Shelved) -> Self {
+    pub(crate) fn stored(shelved: Shelved) -> Self {
         let Shelved { revisions, taken, events, .. } = shelved;
         Self { revisions, taken, events, ..Self::default() }
     }
 
     /// Notes what happened to a revision.
-    pub(super) fn happened(&mut self, at: Timestamp, revision: u32, what: String) {
+    pub(crate) fn happened(&mut self, at: Timestamp, revision: u32, what: String) {
         self.events.push(PolicyEvent { at, revision, what });
         let excess = self.events.len().saturating_sub(EVENTS_KEPT);
         self.events.drain(..excess);
@@ -144,7 +144,7 @@ impl State {
     /// Takes over a state that was made from this one a moment ago, and gives the old one; what calls have shown since is
     /// kept.
     #[must_use = "dropped under the lock of this state, it keeps calls waiting"]
-    pub(super) fn turn_into(&mut self, mut next: Self) -> Self {
+    pub(crate) fn turn_into(&mut self, mut next: Self) -> Self {
         for shown in &self.revisions {
             if let Some(revision) = next.revision(shown.number) {
                 revision.proved |= shown.proved;
@@ -164,7 +164,7 @@ impl State {
         std::mem::replace(self, next)
     }
 
-    pub(super) fn shelved(&self, kind: PolicyKind) -> Shelved {
+    pub(crate) fn shelved(&self, kind: PolicyKind) -> Shelved {
         Shelved {
             kind,
             acting: self.passed_over.or(self.acting.as_ref().map(|watched| watched.number())),
@@ -176,7 +176,7 @@ impl State {
     }
 
     /// Lets a revision act, and begins its trial anew.
-    pub(super) fn act(&mut self, watched: Arc<Watched>, before: Option<Arc<Watched>>) {
+    pub(crate) fn act(&mut self, watched: Arc<Watched>, before: Option<Arc<Watched>>) {
         if let Some(revision) = self.revision(watched.number()) {
             revision.acted = true;
             watched.trial.begin(revision.proved);
@@ -186,7 +186,7 @@ impl State {
 
     /// Lets another revision act. Behind it stands the one that acted, unless only the one that stood behind that one has
     /// proved itself.
-    pub(super) fn succeed(&mut self, watched: Arc<Watched>) {
+    pub(crate) fn succeed(&mut self, watched: Arc<Watched>) {
         let is_proved = |one: &Arc<Watched>| {
             self.revisions.iter().any(|revision| revision.number == one.number() && revision.proved)
         };
@@ -198,18 +198,18 @@ impl State {
     }
 
     /// Whether a component acts, or is the candidate.
-    pub(super) fn is_there(&self, digest: &str, as_candidate: bool) -> bool {
+    pub(crate) fn is_there(&self, digest: &str, as_candidate: bool) -> bool {
         let there = if as_candidate { &self.candidate } else { &self.acting };
         there.as_ref().is_some_and(|watched| watched.component.identity().digest == digest)
     }
 
     /// Revisions that have acted and may again, older than `number`, newest first.
-    pub(super) fn good_before(&self, number: Option<u32>) -> Vec<RevisionInfo> {
+    pub(crate) fn good_before(&self, number: Option<u32>) -> Vec<RevisionInfo> {
         let older = self.revisions.iter().rev().filter(|revision| number.is_none_or(|acting| revision.number < acting));
         older.filter(|revision| revision.acted && revision.quarantined.is_none()).cloned().collect()
     }
 
-    pub(super) fn quarantine(&mut self, number: u32, why: String) {
+    pub(crate) fn quarantine(&mut self, number: u32, why: String) {
         if let Some(revision) = self.revision(number) {
             revision.quarantined = Some(why);
         }
@@ -220,7 +220,7 @@ impl State {
     }
 
     /// Drops the oldest revisions past `kept`, but neither who acts or would in its stead, nor the candidate.
-    pub(super) fn prune(&mut self, kept: u32) {
+    pub(crate) fn prune(&mut self, kept: u32) {
         let loaded = [&self.acting, &self.before, &self.candidate].into_iter().flatten();
         let needed: Vec<u32> = loaded.map(|watched| watched.number()).chain(self.passed_over).collect();
         let mut excess = self.revisions.len().saturating_sub(kept as usize);
@@ -233,7 +233,7 @@ impl State {
 }
 
 impl Pushed {
-    pub(super) fn new(
+    pub(crate) fn new(
         name: &str,
         kind: PolicyKind,
         names: &Arc<Names>,
@@ -251,17 +251,17 @@ impl Pushed {
         })
     }
 
-    pub(super) fn limits(&self) -> &PolicyLimits {
+    pub(crate) fn limits(&self) -> &PolicyLimits {
         &self.limits
     }
 
     /// A copy of the state as it is now.
-    pub(super) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         self.lock().clone()
     }
 
     /// Changes the state, and with it who is asked.
-    pub(super) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
         let changed = change(&mut state);
         let asked = Asked { acting: state.acting.clone(), candidate: state.candidate.clone() };
@@ -271,21 +271,21 @@ impl Pushed {
         changed
     }
 
-    pub(super) fn asked(&self) -> Guard<Arc<Asked>> {
+    pub(crate) fn asked(&self) -> Guard<Arc<Asked>> {
         self.asked.load()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Stores every name as it is now.
-    pub(super) fn save(&self) -> io::Result<()> {
+    pub(crate) fn save(&self) -> io::Result<()> {
         self.names.upgrade().map_or(Ok(()), |names| names.save())
     }
 
     /// Ends the trial of a revision: it has proved itself, or is set back where it still acts.
-    pub(super) fn end_trial(&self, number: u32, verdict: &Verdict, at: Timestamp) {
+    pub(crate) fn end_trial(&self, number: u32, verdict: &Verdict, at: Timestamp) {
         let Verdict { calls, failures, failed } = verdict;
         self.change(|state| {
             let Some(last) = failed else {

@@ -3,32 +3,32 @@
 //! The index is written beside and moved, after the components it names: a crash leaves the old one or the
 //! new one, and at worst a component that nobody names, which the next write removes.
 
-use super::catalogue::{PolicyEvent, RevisionInfo, Taken};
-use crate::model::PolicyKind;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use windlass_core::PolicyKind;
+use windlass_core::policy::catalogue::{PolicyEvent, RevisionInfo, Taken};
 
 /// Version of the index's form.
 const VERSION: u32 = 1;
 
 /// What is stored of one name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Shelved {
-    pub(super) kind: PolicyKind,
-    pub(super) acting: Option<u32>,
+pub(crate) struct Shelved {
+    pub(crate) kind: PolicyKind,
+    pub(crate) acting: Option<u32>,
     #[serde(default)]
-    pub(super) candidate: Option<u32>,
+    pub(crate) candidate: Option<u32>,
     /// Oldest first.
-    pub(super) revisions: Vec<RevisionInfo>,
+    pub(crate) revisions: Vec<RevisionInfo>,
     #[serde(default)]
-    pub(super) taken: Option<Taken>,
+    pub(crate) taken: Option<Taken>,
     /// Oldest first.
     #[serde(default)]
-    pub(super) events: Vec<PolicyEvent>,
+    pub(crate) events: Vec<PolicyEvent>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -39,20 +39,20 @@ struct Index {
 
 /// The folder of pushed policies.
 #[derive(Debug)]
-pub(super) struct Shelf {
+pub(crate) struct Shelf {
     folder: PathBuf,
 }
 
 impl Shelf {
     /// The folder `policies` in the data directory, made (mode 0700) if it is missing.
-    pub(super) fn open(data_dir: &Path) -> io::Result<Self> {
+    pub(crate) fn open(data_dir: &Path) -> io::Result<Self> {
         let folder = data_dir.join("policies");
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         Ok(Self { folder })
     }
 
     /// Every name.
-    pub(super) fn load(&self) -> io::Result<BTreeMap<String, Shelved>> {
+    pub(crate) fn load(&self) -> io::Result<BTreeMap<String, Shelved>> {
         let text = match fs::read(self.index()) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
@@ -69,7 +69,7 @@ impl Shelf {
     }
 
     /// A component as it was put, checked by its digest (`sha256:…`).
-    pub(super) fn component(&self, digest: &str) -> io::Result<Vec<u8>> {
+    pub(crate) fn component(&self, digest: &str) -> io::Result<Vec<u8>> {
         let bytes = fs::read(self.path(digest))?;
         if digest_of(&bytes) == digest {
             Ok(bytes)
@@ -80,12 +80,12 @@ impl Shelf {
     }
 
     /// Stores a component.
-    pub(super) fn put(&self, digest: &str, component: &[u8]) -> io::Result<()> {
+    pub(crate) fn put(&self, digest: &str, component: &[u8]) -> io::Result<()> {
         self.replace(&self.path(digest), component)
     }
 
     /// Stores the index and drops the components it does not name.
-    pub(super) fn save(&self, policies: BTreeMap<String, Shelved>) -> io::Result<()> {
+    pub(crate) fn save(&self, policies: BTreeMap<String, Shelved>) -> io::Result<()> {
         let index = Index { version: VERSION, policies };
         self.replace(&self.index(), &serde_json::to_vec_pretty(&index).map_err(io::Error::other)?)?;
         let named: BTreeSet<PathBuf> = index
@@ -121,15 +121,15 @@ impl Shelf {
 }
 
 /// `sha256:` and the digest in hexadecimal.
-pub(super) fn digest_of(bytes: &[u8]) -> String {
-    format!("sha256:{}", super::component::digest(bytes))
+pub(crate) fn digest_of(bytes: &[u8]) -> String {
+    format!("sha256:{}", windlass_sandbox::component::digest(bytes))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Timestamp;
-    use crate::policy::catalogue::Source;
+    use windlass_core::Timestamp;
+    use windlass_core::policy::catalogue::Source;
 
     fn revision(number: u32, digest: &str) -> RevisionInfo {
         RevisionInfo {

@@ -1,15 +1,15 @@
 //! Files as a source of policies: those that are named one by one, and each `NAME.wasm` in a folder. A file is pushed
 //! as a revision when it is new or has changed.
 
-use super::catalogue::{CatalogueError, PolicyCatalogue, Push, Source, Taken};
-use super::shelf::digest_of;
-use crate::model::Timestamp;
+use crate::revisions::store::digest_of;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use windlass_core::Timestamp;
+use windlass_core::policy::catalogue::{CatalogueError, PolicyCatalogue, Push, Source, Taken};
 
 /// Time between two looks; a file that changed within it may still be being written.
 const LOOK: Duration = Duration::from_secs(2);

@@ -1,8 +1,7 @@
 //! Components from an OCI registry, in the layout of the CNCF for WebAssembly: a manifest with one layer of type
 //! `application/wasm`.
 
-use super::shelf::digest_of;
-use crate::model::RegistryLogin;
+use crate::revisions::store::digest_of;
 use async_trait::async_trait;
 use oci_client::client::{ClientConfig, ClientProtocol};
 use oci_client::manifest::OciImageManifest;
@@ -14,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::AsyncWrite;
+use windlass_core::RegistryLogin;
 
 /// What the layer of a component is called, as the CNCF's layout says.
 const LAYER: &str = "application/wasm";

@@ -1,41 +1,42 @@
 //! WASI's outgoing HTTP as far as it was granted: whom a call may ask, how often, how long and how much.
 
-use crate::model::Origin;
-use crate::model::settings::HttpGrant;
-use crate::net::{HttpSender, SendError};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use tokio::time::Instant;
 use wasmtime::component::Linker;
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks,
     WasiHttpView,
 };
+use windlass_core::Origin;
+use windlass_core::net::{HttpSender, SendError};
+use windlass_core::settings::HttpGrant;
 
-use super::CallState;
+use crate::call_store::CallState;
 
 /// Adds `wasi:http/types` and `wasi:http/outgoing-handler`.
-pub(super) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
 }
 
 /// What one call has of the network.
-pub(super) struct Http {
+pub(crate) struct Http {
     context: WasiHttpCtx,
     gate: Gate,
 }
 
 impl Http {
     /// `sender` is there while the policy decides, and only if it was granted anything.
-    pub(super) fn new(grant: Option<&HttpGrant>, sender: Option<Arc<dyn HttpSender>>) -> Self {
+    pub(crate) fn new(grant: Option<&HttpGrant>, sender: Option<Arc<dyn HttpSender>>) -> Self {
         let granted = grant.cloned().zip(sender);
         Self { context: WasiHttpCtx::new(), gate: Gate { granted, sent: 0, ends: None, notes: Arc::default() } }
     }
 
     /// Why requests were not sent, or not answered.
-    pub(super) fn into_notes(self) -> Vec<String> {
-        std::mem::take(&mut *self.gate.notes.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn into_notes(self) -> Vec<String> {
+        std::mem::take(&mut *self.gate.notes.lock())
     }
 }
 
@@ -103,7 +104,7 @@ impl WasiHttpHooks for Gate {
         _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<Answered, Error>> + Send> {
         let notes = Arc::clone(&self.notes);
-        let note = move |why: String| notes.lock().unwrap_or_else(PoisonError::into_inner).push(why);
+        let note = move |why: String| notes.lock().push(why);
         let admitted = self.admit(request.uri());
         Box::new(async move {
             let Admitted { sender, grant, ends, uri } = admitted.map_err(|why| {

@@ -1,20 +1,21 @@
 //! WASI 0.2 with nothing behind it: clocks that show the observation's time, seeded random, text that is
 //! kept up to a limit and dropped past it; no files, environment, arguments or sockets.
 
-use super::{CallState, LimitExceeded};
-use crate::model::settings::PolicyLimits;
-use crate::model::{FailureKind, PolicyFailure, Timestamp};
+use crate::call_store::{CallState, LimitExceeded};
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx};
+use windlass_core::settings::PolicyLimits;
+use windlass_core::{FailureKind, PolicyFailure, Timestamp};
 
 /// Adds all of WASI 0.2's command imports.
-pub(super) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     // The library bounds the random bytes of one request; ours are bounded over the whole call, and seeded.
     linker.allow_shadowing(true);
@@ -26,7 +27,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<
 }
 
 /// The context of one call.
-pub(super) fn context(now: Timestamp, output: &Arc<Mutex<Output>>, limits: &PolicyLimits) -> WasiCtx {
+pub(crate) fn context(now: Timestamp, output: &Arc<Mutex<Output>>, limits: &PolicyLimits) -> WasiCtx {
     let sink = Sink { output: Arc::clone(output), limit: usize::try_from(limits.output_bytes).unwrap_or(usize::MAX) };
     let mut builder = WasiCtx::builder();
     builder
@@ -68,7 +69,7 @@ impl HostMonotonicClock for Still {
 /// Seeded random numbers (SplitMix64), of which one call may have a limited amount. The same arguments give
 /// the same numbers, so that a decision can be replayed; nothing secret may be made of them.
 #[derive(Debug)]
-pub(in crate::policy) struct Randomness {
+pub(crate) struct Randomness {
     state: u64,
     left: u64,
     limit: u64,
@@ -76,7 +77,7 @@ pub(in crate::policy) struct Randomness {
 
 impl Randomness {
     /// Numbers that follow from these texts.
-    pub(in crate::policy) fn seeded(texts: &[&[u8]], limits: &PolicyLimits) -> Self {
+    pub(crate) fn seeded(texts: &[&[u8]], limits: &PolicyLimits) -> Self {
         let mut hasher = Sha256::new();
         for text in texts {
             hasher.update((text.len() as u64).to_le_bytes());
@@ -88,7 +89,7 @@ impl Randomness {
     }
 
     /// For components that import no random interface.
-    pub(in crate::policy) fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self { state: 0, left: 0, limit: 0 }
     }
 
@@ -157,9 +158,9 @@ impl insecure_seed::Host for Randomness {
 
 /// What was written to standard output and standard error.
 #[derive(Debug, Default)]
-pub(super) struct Output {
-    pub(super) kept: Vec<u8>,
-    pub(super) dropped: u64,
+pub(crate) struct Output {
+    pub(crate) kept: Vec<u8>,
+    pub(crate) dropped: u64,
 }
 
 /// A stream that takes everything and keeps its beginning: a flood neither blocks nor fails the policy.
@@ -193,7 +194,7 @@ impl Pollable for Sink {
 
 impl OutputStream for Sink {
     fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
-        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut output = self.output.lock();
         let room = self.limit.saturating_sub(output.kept.len()).min(bytes.len());
         output.kept.extend_from_slice(&bytes[..room]);
         output.dropped += (bytes.len() - room) as u64;
