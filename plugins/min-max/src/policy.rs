@@ -1,15 +1,15 @@
-//! The rule: the current count, moved into the workload's bounds.
+//! The rule: the current count, limited to the workload's bounds.
 
 use serde::Deserialize;
 use windlass_policy_common::ScalingPolicy;
 use windlass_policy_common::bindings::exports::windlass::policy::scaling::{Decision, Observation};
 use windlass_policy_common::bindings::windlass::policy::types::PolicyError;
 
-/// Keeps the count within the bounds.
+/// The policy.
 #[derive(Debug)]
 pub struct MinMax;
 
-/// Nothing: the bounds are the workload's own.
+/// The settings, of which there are none: the policy uses the workload's bounds.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {}
@@ -25,11 +25,11 @@ impl ScalingPolicy for MinMax {
     }
 }
 
-/// The current count, or the bound it crossed.
+/// Returns the current count, or the bound that it exceeds.
 pub fn decide(observation: &Observation) -> Decision {
     let current = observation.current_replicas;
     let (min, max) = (observation.workload.min_replicas, observation.workload.max_replicas);
-    // Not `clamp`, which panics on bounds that contradict themselves; the maximum wins then.
+    // `clamp` would panic if the minimum were above the maximum. The maximum wins in that case.
     let replicas = current.max(min).min(max);
     let reason = if replicas > current {
         format!("raised from {current} to the minimum of {min}")
