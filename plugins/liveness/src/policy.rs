@@ -176,12 +176,12 @@ fn find_running(config: &Config, now: u64, probed: &ProbedReplica, probes_expect
                 let (status, reason) = pace(config, replica.health, *took, probes);
                 found(status, Trouble::Healthy, reason)
             } else {
-                let wanted = config.success_threshold;
+                let threshold = config.success_threshold;
                 let status = match replica.health {
                     HealthStatus::Unhealthy => HealthStatus::Unhealthy,
                     _ => HealthStatus::Starting,
                 };
-                found(status, Trouble::None, format!("{in_a_row} of {wanted} probes in a row succeeded"))
+                found(status, Trouble::None, format!("{in_a_row} of {threshold} probes in a row succeeded"))
             }
         }
         ProbeOutcome::Failure(_) | ProbeOutcome::Timeout => {

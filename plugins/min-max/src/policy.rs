@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn the_count_is_kept_within_the_bounds_and_the_reason_says_which() {
-        for (current, min, max, wanted, reason) in [
+        for (current, min, max, expected, reason) in [
             (3, 1, 5, 3, "3 is within 1 to 5"),
             (1, 1, 1, 1, "1 is within 1 to 1"),
             (0, 2, 5, 2, "raised from 0 to the minimum of 2"),
@@ -67,7 +67,7 @@ mod tests {
             (u32::MAX, 0, 7, 7, "lowered from 4294967295 to the maximum of 7"),
         ] {
             let decision = decide(&observation(current, min, max));
-            assert_eq!((decision.replicas, decision.reason.as_str()), (wanted, reason));
+            assert_eq!((decision.replicas, decision.reason.as_str()), (expected, reason));
             assert_eq!(decision.memory, Vec::<u8>::new());
             assert_eq!(decision.evaluate_after, None);
         }
@@ -78,9 +78,9 @@ mod tests {
         for current in 0..12 {
             for min in 0..8 {
                 for max in min.max(1)..10 {
-                    let wanted = decide(&observation(current, min, max)).replicas;
-                    assert!((min..=max).contains(&wanted), "{current} {min} {max} gave {wanted}");
-                    assert_eq!(decide(&observation(wanted, min, max)).replicas, wanted);
+                    let expected = decide(&observation(current, min, max)).replicas;
+                    assert!((min..=max).contains(&expected), "{current} {min} {max} gave {expected}");
+                    assert_eq!(decide(&observation(expected, min, max)).replicas, expected);
                 }
             }
         }

@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn the_newest_value_is_the_count() {
         let plain = r#"{"metric": "workers"}"#;
-        for (config, value, wanted) in [
+        for (config, value, expected) in [
             (plain, 7.0, 7),
             (plain, 0.0, 0),
             (plain, 6.2, 7),
@@ -55,7 +55,7 @@ mod tests {
             (r#"{"metric": "workers", "add": 2}"#, 7.0, 9),
             (r#"{"metric": "workers", "add": -9}"#, 7.0, 0),
         ] {
-            assert_eq!(decided(config, value).ok(), Some(wanted), "{config} {value}");
+            assert_eq!(decided(config, value).ok(), Some(expected), "{config} {value}");
         }
     }
 

@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn the_band_of_the_value_says_what_is_done() {
-        for (current, value, wanted) in [
+        for (current, value, expected) in [
             (4, -5.0, 3),
             (4, 29.999, 3),
             (4, 30.0, 4),
@@ -62,7 +62,7 @@ mod tests {
             (4, 95.0, 20),
             (0, 10.0, 0),
         ] {
-            assert_eq!(decided(BANDS, current, value), wanted, "{current} {value}");
+            assert_eq!(decided(BANDS, current, value), expected, "{current} {value}");
         }
         // A value outside all bands changes nothing.
         assert_eq!(decided(r#"{"metric": "load", "bands": [{"from": 1, "below": 2, "change": 5}]}"#, 4, 2.0), 4);
@@ -73,10 +73,10 @@ mod tests {
         let percent = |percent: i32, least: u32| {
             format!(r#"{{"metric": "load", "bands": [{{"percent": {percent}}}], "minimum-magnitude": {least}}}"#)
         };
-        for (percent_of, least, current, wanted) in
+        for (percent_of, least, current, expected) in
             [(25, 2, 4, 6), (25, 1, 4, 5), (1, 1, 3, 4), (-25, 1, 6, 5), (-10, 1, 3, 2), (-100, 1, 3, 0), (0, 5, 3, 3)]
         {
-            assert_eq!(decided(&percent(percent_of, least), current, 1.0), wanted, "{percent_of} of {current}");
+            assert_eq!(decided(&percent(percent_of, least), current, 1.0), expected, "{percent_of} of {current}");
         }
     }
 

@@ -173,9 +173,9 @@ fn a_forecast_is_made_once_for_a_mean_and_is_the_same_from_memory() {
     assert_eq!(first.memory.len(), 1 + 16 + 5 * 16);
     // Five minutes later, within the same mean.
     let later = now + 5 * MINUTE;
-    let (anew, again) = (decide(later, &known, &[]), decide(later, &known, &first.memory));
-    assert_eq!((&again.reason, &again.memory), (&anew.reason, &first.memory));
-    assert_ne!(again.reason, first.reason, "the time advances");
+    let (recalculated, cached) = (decide(later, &known, &[]), decide(later, &known, &first.memory));
+    assert_eq!((&cached.reason, &cached.memory), (&recalculated.reason, &first.memory));
+    assert_ne!(cached.reason, first.reason, "the time advances");
     // As long as nothing changes, the outlook comes from memory.
     let mut twice = first.memory.clone();
     twice[17 + 8..].as_chunks_mut::<16>().0.iter_mut().for_each(|point| {

@@ -26,7 +26,7 @@ fn decided(config: &str, time: &str, current: u32) -> Decision {
 
 #[test]
 fn schedules_bound_the_count_in_their_time_zone() {
-    for (time, current, wanted) in [
+    for (time, current, expected) in [
         // Berlin is an hour ahead in winter: 8:00 there is 7:00 UTC.
         ("2026-01-07T06:59:59Z", 1, 1),
         ("2026-01-07T07:00:00Z", 1, 4),
@@ -49,7 +49,7 @@ fn schedules_bound_the_count_in_their_time_zone() {
         // The minimum of the holiday takes precedence over the maximum of the night.
         ("2026-12-25T22:00:00Z", 1, 9),
     ] {
-        assert_eq!(decided(OFFICE, time, current).replicas, wanted, "{time}");
+        assert_eq!(decided(OFFICE, time, current).replicas, expected, "{time}");
     }
 }
 
@@ -60,8 +60,8 @@ fn where_schedules_overlap_the_highest_of_each_holds() {
     };
     let of = |entries: &[String]| format!(r#"{{"schedules": [{}]}}"#, entries.join(","));
     let two = of(&[always("a", r#""min": 2, "max": 4"#), always("b", r#""min": 3, "max": 7"#)]);
-    for (current, wanted) in [(1, 3), (5, 5), (9, 7)] {
-        assert_eq!(decided(&two, "2026-01-07T12:00:00Z", current).replicas, wanted, "{current}");
+    for (current, expected) in [(1, 3), (5, 5), (9, 7)] {
+        assert_eq!(decided(&two, "2026-01-07T12:00:00Z", current).replicas, expected, "{current}");
     }
     let turned = of(&[always("b", r#""min": 3, "max": 7"#), always("a", r#""min": 2, "max": 4"#)]);
     assert_eq!(decided(&turned, "2026-01-07T12:00:00Z", 9).replicas, 7);
@@ -100,8 +100,8 @@ fn clocks_that_are_put_forward_and_back_lose_nothing() {
     assert_eq!(decided(&spring, "2026-10-25T02:30:00Z", 1).replicas, 1);
     // With `*` as the hour, the schedule starts in both hours.
     let open = of("Europe/Berlin", "30 * * * *").replace("3600000", "600000");
-    for (time, wanted) in [("00:35", 5), ("00:45", 1), ("01:35", 5), ("01:45", 1), ("02:35", 5)] {
-        assert_eq!(decided(&open, &format!("2026-10-25T{time}:00Z"), 1).replicas, wanted, "{time}");
+    for (time, expected) in [("00:35", 5), ("00:45", 1), ("01:35", 5), ("01:45", 1), ("02:35", 5)] {
+        assert_eq!(decided(&open, &format!("2026-10-25T{time}:00Z"), 1).replicas, expected, "{time}");
     }
     // An end in the skipped hour happens after it, at 3:00, which is 1:00 UTC.
     let until = of("Europe/Berlin", "0 1 * * *").replace(r#""duration-ms": 3600000"#, r#""until": "30 2 * * *""#);

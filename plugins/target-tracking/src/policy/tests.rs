@@ -36,7 +36,7 @@ fn with_cpu(values: &[Option<f64>]) -> Observation {
 
 #[test]
 fn the_count_is_the_ratio_rounded_up_outside_of_the_tolerance() {
-    for (values, wanted) in [
+    for (values, expected) in [
         (vec![0.5, 0.5], 2),
         (vec![0.55, 0.55], 2),
         (vec![0.5501, 0.5501], 3),
@@ -48,7 +48,7 @@ fn the_count_is_the_ratio_rounded_up_outside_of_the_tolerance() {
         (vec![0.3; 5], 3),
     ] {
         let values: Vec<Option<f64>> = values.into_iter().map(Some).collect();
-        assert_eq!(decided(&config(CPU), &with_cpu(&values)).ok(), Some(wanted), "{values:?}");
+        assert_eq!(decided(&config(CPU), &with_cpu(&values)).ok(), Some(expected), "{values:?}");
     }
 }
 
@@ -65,7 +65,7 @@ fn what_is_measured_at_replicas_does_not_lead_to_where_there_are_none() {
 #[test]
 fn a_total_is_shared_and_leads_from_zero() {
     let total = config(r#"{"metrics": [{"name": "requests", "target": 100, "kind": "total"}]}"#);
-    for (current, value, wanted) in [
+    for (current, value, expected) in [
         (3, 300.0, 3),
         (3, 330.0, 3),
         (3, 331.0, 4),
@@ -76,7 +76,7 @@ fn a_total_is_shared_and_leads_from_zero() {
         (0, 950.0, 10),
     ] {
         let input = Observation { metrics: vec![series("requests", &[value])], ..observation(current) };
-        assert_eq!(decided(&total, &input).ok(), Some(wanted), "{current} {value}");
+        assert_eq!(decided(&total, &input).ok(), Some(expected), "{current} {value}");
     }
 }
 
