@@ -1,6 +1,6 @@
 # The recipes of the house; CI runs the same ones. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test examples closed-loop bench lint build release setup clean
+.PHONY: help demo test examples bindings closed-loop bench lint build release setup clean
 
 CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -33,6 +33,9 @@ examples: setup ## build the example policies from source and hold them to one t
 	$(CARGO) build $(ALL) --bins
 	examples/policies/build
 	$(CARGO) test $(ALL) --test examples -- --include-ignored
+
+bindings: ## generate the C and Go bindings and the contract copies of the example policies
+	WRITE_BINDINGS=1 $(CARGO) test $(ALL) --test bindings
 
 closed-loop: setup ## a crowd, a balancer and replicas that follow, in two and a half minutes; nginx, too
 	@.ci/setup balancer

@@ -1,55 +1,56 @@
-//! A service with a limit: so many requests a second, each of which costs so much processor time.
+//! A service with a limited request rate and a fixed CPU cost per request.
 //!
-//! `RATE` (40) requests a second are answered, each after `WORK` (2) milliseconds of work. One that would wait for its turn
-//! longer than a second is refused with 503. One file and nothing but the standard library: `rustc -O -C
-//! target-feature=+crt-static main.rs` makes a program that runs in an image without anything else.
+//! It serves `RATE` (40) requests per second, each after `WORK` (2) milliseconds of CPU work. It rejects a request that would
+//! wait longer than one second, with status 503. The program is a single file without dependencies: `rustc -O -C
+//! target-feature=+crt-static main.rs` compiles it for an empty image.
 
 use std::io::{BufRead, BufReader, Result, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The longest a request waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The maximum time that a request waits.
+const MAX_WAIT: Duration = Duration::from_secs(1);
 
-/// Hands out turns, evenly spaced.
-struct Turns {
+/// Schedules requests at even intervals.
+struct Schedule {
     spacing: Duration,
     next: Mutex<Instant>,
 }
 
-impl Turns {
-    /// How long the next request waits; none: too long.
-    fn take(&self) -> Option<Duration> {
+impl Schedule {
+    /// Returns the waiting time of the next request. `None` if it would wait too long.
+    fn reserve(&self) -> Option<Duration> {
         let now = Instant::now();
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = (*next).max(now);
-        let wait = turn - now;
-        if wait > PATIENCE {
+        let start = (*next).max(now);
+        let wait = start - now;
+        if wait > MAX_WAIT {
             return None;
         }
-        *next = turn + self.spacing;
+        *next = start + self.spacing;
         Some(wait)
     }
 }
 
 fn main() -> Result<()> {
-    let setting = |name: &str, usual: f64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual);
+    let setting =
+        |name: &str, default: f64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let rate = setting("RATE", 40.0);
     let steps = (setting("WORK", 2.0) * speed() as f64) as u64;
     let spacing = Duration::from_secs_f64(1.0 / rate);
-    let turns = Arc::new(Turns { spacing, next: Mutex::new(Instant::now()) });
+    let schedule = Arc::new(Schedule { spacing, next: Mutex::new(Instant::now()) });
     let listener = TcpListener::bind("0.0.0.0:80")?;
     for stream in listener.incoming().flatten() {
-        let turns = Arc::clone(&turns);
-        // One that hangs up meanwhile is no matter of the others.
-        std::thread::spawn(move || serve(stream, &turns, steps));
+        let schedule = Arc::clone(&schedule);
+        // A closed connection does not affect the others.
+        std::thread::spawn(move || serve(stream, &schedule, steps));
     }
     Ok(())
 }
 
-/// Answers the requests of one connection.
-fn serve(mut stream: TcpStream, turns: &Turns, steps: u64) -> Result<()> {
+/// Serves the requests of one connection.
+fn serve(mut stream: TcpStream, schedule: &Schedule, steps: u64) -> Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream.try_clone()?);
@@ -63,7 +64,7 @@ fn serve(mut stream: TcpStream, turns: &Turns, steps: u64) -> Result<()> {
             line.clear();
             reader.read_line(&mut line)?;
         }
-        let wait = if is_probe { Some(Duration::ZERO) } else { turns.take() };
+        let wait = if is_probe { Some(Duration::ZERO) } else { schedule.reserve() };
         let (status, body) = match wait {
             Some(wait) => {
                 std::thread::sleep(wait);
@@ -78,17 +79,17 @@ fn serve(mut stream: TcpStream, turns: &Turns, steps: u64) -> Result<()> {
     }
 }
 
-/// How many steps of [`work`] are done in a millisecond that a thread has to itself: the best of a few tries.
+/// Measures the steps of [`work`] per millisecond on an otherwise idle core: the best of several runs.
 fn speed() -> u64 {
-    let tries = (0..20).map(|_| {
-        let began = Instant::now();
+    let runs = (0..20).map(|_| {
+        let start = Instant::now();
         work(100_000);
-        100_000_000 / u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX).max(1)
+        100_000_000 / u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX).max(1)
     });
-    tries.max().unwrap_or(1)
+    runs.max().unwrap_or(1)
 }
 
-/// So much work, whose result nobody needs.
+/// Uses CPU time. The result is discarded.
 fn work(steps: u64) {
     let mut seed = 1_u64;
     for _ in 0..steps {

@@ -71,7 +71,7 @@ fn tried(policy: &Path, input: &Path) {
     let output = run.output().expect("it runs");
     let said: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|_| panic!("{}: {}", policy.display(), String::from_utf8_lossy(&output.stderr)));
-    assert_eq!(said["reason"], "112 waiting, 25 for each replica: 5 wanted", "{}", policy.display());
+    assert_eq!(said["reason"], "112 waiting, 25 per replica: the count should be 5", "{}", policy.display());
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ async fn an_image_with_a_healthcheck_is_healed_by_it_unless_somebody_says_no() -
 
     // Who wants none of it says so, and is asked nothing.
     let second = start(&windlass, image, &json!({"none": {}})).await;
-    becomes(&windlass, image, "healthy", "its process runs").await;
+    becomes(&windlass, image, "healthy", "its process is running").await;
     fall_ill(&site, &second).await?;
     eventually("the engine to call it unhealthy", LIMIT, async || {
         let state = site.engine().docker().inspect_container(&second, None).await.map_err(|error| error.to_string())?;
@@ -80,7 +80,7 @@ async fn an_image_with_a_healthcheck_is_healed_by_it_unless_somebody_says_no() -
     })
     .await;
     windlass.post(&format!("/images/{image}/reconcile"), json!(null)).await.ok();
-    let still = becomes(&windlass, image, "healthy", "its process runs").await;
+    let still = becomes(&windlass, image, "healthy", "its process is running").await;
     assert_eq!(still["container_id"], *second);
     Ok(())
 }

@@ -101,7 +101,7 @@ fn check_tells_what_a_component_is() -> anyhow::Result<()> {
         config:   {
                     "$schema": "https://json-schema.org/draft/2020-12/schema",
                     "additionalProperties": false,
-                    "description": "Nothing to configure: the bounds are the workload's own.",
+                    "description": "There are no settings. The policy uses the workload's bounds.",
                     "properties": {},
                     "title": "min-max",
                     "type": "object"
@@ -167,7 +167,7 @@ fn run_prints_a_report_whose_memory_can_be_handed_back() -> anyhow::Result<()> {
         "status": "unhealthy"
       },
       {
-        "reason": "its process ended with exit code 137: the kernel killed it for memory",
+        "reason": "its process ended with exit code 137; the kernel killed it because it was out of memory",
         "remedy": "replace",
         "replica-id": "b",
         "status": "unhealthy"

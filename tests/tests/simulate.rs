@@ -286,7 +286,7 @@ fn a_scenario_takes_no_value_that_the_host_would_not_take() -> anyhow::Result<()
     let told = played(scenario, &["--policy", "step", "--config", config])?;
     let (negative, positive) = told.split_once('\n').context("two lines")?;
     assert!(negative.starts_with("0.0: 4 to 4 ") && negative.contains("negative"), "{negative}");
-    assert!(positive.contains("is 5, in band 0, which leads from 4 to 3"), "{positive}");
+    assert!(positive.contains("is 5, in band 0, which changes the count from 4 to 3"), "{positive}");
     Ok(())
 }
 
@@ -301,14 +301,14 @@ fn what_each_replica_uses_and_when_it_begins() -> anyhow::Result<()> {
 "#;
     let by_cpu = played(scenario, &["--policy", "target-tracking", "--config", &config("cpu-utilization")])?;
     insta::assert_snapshot!(by_cpu, @r#"
-    0.0: 2 to 3 (3 3 3 3) `cpu-utilization` of target 0.6 is at 150 %: wants 3
-    15.0: 3 to 3 (3 3 3 3) `cpu-utilization` of target 0.6 is at 150 %; with those missing or not ready it stays at 3
+    0.0: 2 to 3 (3 3 3 3) `cpu-utilization` is at 150 % of its target (0.6), which calls for 3
+    15.0: 3 to 3 (3 3 3 3) `cpu-utilization` is at 150 % of its target (0.6); the count stays at 3 because some replicas are not ready or have no value
     300.0: 3 to 3 (-) held at 3: scaling policy `target-tracking` is unavailable (insufficient-data: not enough facts to decide: `cpu-utilization` has no value (missing: no ready replica has told its use lately))
     "#);
     let by_memory = played(scenario, &["--policy", "target-tracking", "--config", &config("memory-utilization")])?;
     insta::assert_snapshot!(by_memory, @r#"
-    0.0: 2 to 2 (2 2 2 2) `memory-utilization` of target 0.6 is at 71.5 %: wants 2
-    15.0: 2 to 2 (2 2 2 2) `memory-utilization` of target 0.6 is at 71.5 %: wants 2
+    0.0: 2 to 2 (2 2 2 2) `memory-utilization` is at 71.5 % of its target (0.6), which calls for 2
+    15.0: 2 to 2 (2 2 2 2) `memory-utilization` is at 71.5 % of its target (0.6), which calls for 2
     300.0: 2 to 2 (-) held at 2: scaling policy `target-tracking` is unavailable (insufficient-data: not enough facts to decide: `memory-utilization` has no value (missing: no ready replica has told its use lately))
     "#);
     let received = r#"{"workload": {"max_replicas": 9}, "replicas": 2}
@@ -325,8 +325,8 @@ fn what_each_replica_uses_and_when_it_begins() -> anyhow::Result<()> {
 {"at": 10}
 "#;
     insta::assert_snapshot!(played(at_work, &["--policy", "schedule", "--config", office])?, @r#"
-    0.0: 1 to 1 (1 1 1 1) 1 are there; no schedule holds
-    10.0: 1 to 5 (5 5 5 5) `office` until 2026-03-02 09:00 UTC holds: at least 5; 1 are there
+    0.0: 1 to 1 (1 1 1 1) the count is 1; no schedule is active
+    10.0: 1 to 5 (5 5 5 5) `office` (until 2026-03-02 09:00 UTC) requires at least 5; the count is 1
     "#);
     Ok(())
 }
@@ -338,12 +338,12 @@ fn observations_with_replicas_and_missing_samples() -> anyhow::Result<()> {
         &["--policy", "target-tracking", "--config", r#"{"metrics": [{"name": "queue", "target": 10}]}"#],
     )?;
     insta::assert_snapshot!(told, @r#"
-    0.0: 3 to 7 (9 9 7 7) `target-tracking` proposed 9, steered to 7: at most 4 in 15 s or 100 % in 15 s is allowed; `queue` of target 10 is at 300 %: wants 9
+    0.0: 3 to 7 (9 9 7 7) `target-tracking` proposed 9, steered to 7: at most 4 in 15 s or 100 % in 15 s is allowed; `queue` is at 300 % of its target (10), which calls for 9
     15.0: 7 to 7 (-) held at 7: scaling policy `target-tracking` is unavailable (insufficient-data: not enough facts to decide: `queue` has no value (unreachable: connection refused))
-    30.0: 7 to 7 (7 7 7 7) `queue` of target 10 is at 200 %; with those missing or not ready it stays at 7
-    45.0: 7 to 7 (2 7 7 7) `target-tracking` proposed 2, steered to 7: 7 is the highest proposal of the last 60 s; `queue` of target 10 is at 20 %: wants 2
-    100.0: 7 to 2 without r001, r002, r003, r004, r005 (2 2 2 2) `queue` of target 10 is at 20 %: wants 2
-    115.0: 2 to 2 without ill, old, e, f, g (2 2 2 2) `queue` of target 10 is at 20 %: wants 2
+    30.0: 7 to 7 (7 7 7 7) `queue` is at 200 % of its target (10); the count stays at 7 because some replicas are not ready or have no value
+    45.0: 7 to 7 (2 7 7 7) `target-tracking` proposed 2, steered to 7: 7 is the highest proposal of the last 60 s; `queue` is at 20 % of its target (10), which calls for 2
+    100.0: 7 to 2 without r001, r002, r003, r004, r005 (2 2 2 2) `queue` is at 20 % of its target (10), which calls for 2
+    115.0: 2 to 2 without ill, old, e, f, g (2 2 2 2) `queue` is at 20 % of its target (10), which calls for 2
     "#);
     Ok(())
 }

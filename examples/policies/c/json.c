@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Deeper than this is no configuration.
-enum { MOST_DEPTH = 64 };
+// The maximum nesting depth.
+enum { MAX_DEPTH = 64 };
 
 typedef struct {
   const char *at;
@@ -100,13 +100,14 @@ static bool escaped(reader_t *in, char **out) {
   } else if (unit >= 0xDC00 && unit < 0xE000) {
     return false;
   }
-  // A NUL would end the text.
+  // A NUL would end the C string.
   if (unit == 0) return false;
   *out = put_utf8(*out, unit);
   return true;
 }
 
-// The text after its first quote, in memory that the caller frees; NULL: it is none. Escapes only shrink.
+// Parses a string after its opening quote. Returns memory that the caller frees, or NULL if it is not a valid string.
+// Unescaping never makes a string longer.
 static char *text(reader_t *in) {
   char *copy = malloc((size_t)(in->end - in->at) + 1), *out = copy;
   while (in->at < in->end) {
@@ -147,7 +148,7 @@ static bool value(reader_t *in, int depth, json_value_t *found) {
 }
 
 static bool array(reader_t *in, int depth) {
-  if (depth > MOST_DEPTH) return false;
+  if (depth > MAX_DEPTH) return false;
   skip_space(in);
   if (take(in, ']')) return true;
   do {
@@ -160,7 +161,7 @@ static bool array(reader_t *in, int depth) {
 }
 
 static bool object(reader_t *in, int depth, json_field_t *field, void *context) {
-  if (depth > MOST_DEPTH) return false;
+  if (depth > MAX_DEPTH) return false;
   skip_space(in);
   if (take(in, '}')) return true;
   do {

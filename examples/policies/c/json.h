@@ -1,4 +1,4 @@
-// Reads one JSON object (RFC 8259), field by field: enough for a configuration, and strict.
+// A strict parser for one JSON object (RFC 8259), sufficient for a configuration.
 #ifndef JSON_H
 #define JSON_H
 
@@ -10,13 +10,13 @@ typedef enum { JSON_NULL, JSON_TRUE, JSON_FALSE, JSON_NUMBER, JSON_TEXT, JSON_NE
 typedef struct {
   json_kind_t kind;
   double number;     // JSON_NUMBER
-  const char *text;  // JSON_TEXT, UTF-8, ends with NUL; gone after the call
+  const char *text;  // JSON_TEXT: UTF-8, null-terminated, valid only during the call
 } json_value_t;
 
-// Called for every field of the object itself; what is nested deeper is only checked.
+// Called for every field of the object itself. Nested values are only validated.
 typedef void json_field_t(void *context, const char *name, const json_value_t *value);
 
-// False: the text is not a JSON object.
+// Returns false if the text is not a JSON object.
 bool json_object(const char *text, size_t length, json_field_t *field, void *context);
 
 #endif

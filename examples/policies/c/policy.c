@@ -1,5 +1,4 @@
-// The glue between the contract in `wit/` and the rule in `rule.c`. An instance answers one call and is gone:
-// nothing is freed.
+// The glue between the contract in `wit/` and the rule in `rule.c`. An instance serves a single call, so nothing is freed.
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +15,7 @@ static bool is_text(const scaling_policy_string_t *text, const char *other) {
 void exports_windlass_policy_manifest_describe(exports_windlass_policy_manifest_description_t *out) {
   set_text(&out->name, "queue-depth");
   set_text(&out->version, "1.0.0");
-  set_text(&out->summary, "Keeps a queue at so much for each replica; scales down after a cool-down");
+  set_text(&out->summary, "Keeps a fixed number of waiting items per replica; scales in after a cool-down");
   set_text(&out->config_schema, SCHEMA);
 }
 

@@ -1,4 +1,4 @@
-// The rule, without anything of WebAssembly: plain values in, plain values out.
+// The rule, without WebAssembly: plain values in, plain values out.
 #ifndef RULE_H
 #define RULE_H
 
@@ -8,7 +8,7 @@
 
 extern const char SCHEMA[];
 
-// Longest texts that are kept; an instance answers one call and is gone, so they are on the stack.
+// Buffer sizes in bytes. The buffers are on the stack.
 enum { METRIC_SIZE = 512, TEXT_SIZE = 2048, MEMORY_SIZE = 16 };
 
 typedef struct {
@@ -17,11 +17,11 @@ typedef struct {
   uint64_t cool_down_ms;
 } config_t;
 
-// What was measured of the whole workload.
+// A metric of the whole workload.
 typedef struct {
   bool has_sample;
   double newest;
-  const char *failure;  // NULL: none
+  const char *failure;  // NULL if there is no failure
   size_t failure_length;
 } series_t;
 
@@ -30,13 +30,14 @@ typedef struct {
   char reason[TEXT_SIZE];
   uint8_t memory[MEMORY_SIZE];
   size_t memory_length;
-  uint64_t evaluate_after_ms;  // 0: at the usual time
+  uint64_t evaluate_after_ms;  // 0: the usual interval
 } answer_t;
 
-// Reads a configuration. False: `problem` names the field.
+// Parses a configuration. Returns false if it is invalid; `problem` then names the field.
 bool rule_configure(const char *text, size_t length, config_t *config, char problem[TEXT_SIZE]);
 
-// Decides. `series` NULL: there is none. False: `problem` says which facts are missing.
+// Proposes a count. `series` is NULL if the metric is missing. Returns false if the data is not sufficient; `problem` then
+// names what is missing.
 bool rule_decide(const config_t *config, uint64_t now, uint32_t current, const series_t *series,
                  const uint8_t *memory, size_t memory_length, answer_t *answer, char problem[TEXT_SIZE]);
 

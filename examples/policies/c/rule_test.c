@@ -18,7 +18,7 @@ static answer_t ask(uint32_t current, double depth, uint64_t now, const void *me
 static void a_long_queue_scales_up_at_once(void) {
   answer_t answer = ask(2, 101, 1000, NULL, 0);
   assert(answer.replicas == 5 && answer.memory_length == 0);
-  assert(strcmp(answer.reason, "101 waiting, 25 for each replica: 5 wanted") == 0);
+  assert(strcmp(answer.reason, "101 waiting, 25 per replica: the count should be 5") == 0);
 }
 
 static void a_short_queue_scales_down_after_the_cool_down(void) {

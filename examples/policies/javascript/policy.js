@@ -3,7 +3,7 @@
 import { write } from "windlass:policy/log@0.1.0";
 import * as rule from "./rule.js";
 
-// An error of the contract is thrown as the case of its variant.
+// Throws an error of the contract: a case of its variant.
 const orThrow = (tag, answer) => {
   try {
     return answer();
@@ -17,14 +17,14 @@ export const manifest = {
     return {
       name: "queue-depth",
       version: "1.0.0",
-      summary: "Keeps a queue at so much for each replica; scales down after a cool-down",
+      summary: "Keeps a fixed number of waiting items per replica; scales in after a cool-down",
       configSchema: rule.SCHEMA,
     };
   },
 
   configure(text) {
     const config = orThrow("invalid-config", () => rule.configure(text));
-    // This engine's numbers for u64 are plain ones, not BigInt.
+    // In this engine a u64 is a plain number, not a BigInt.
     return { metrics: [{ name: config.metric, window: 60000 }] };
   },
 };
@@ -32,7 +32,7 @@ export const manifest = {
 export const scaling = {
   decide(text, seen) {
     const config = orThrow("invalid-config", () => rule.configure(text));
-    // `none` comes as null or undefined, as the engine likes.
+    // `none` is null or undefined, depending on the engine.
     const found = seen.metrics.find((series) => series.name === config.metric && series.replica == null);
     const series = found && { newest: found.samples.at(-1)?.value, failure: found.failure };
     const answer = orThrow("insufficient-data", () =>

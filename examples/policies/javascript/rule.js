@@ -1,4 +1,4 @@
-// The rule, without anything of WebAssembly: plain values in, plain values out.
+// The rule, without WebAssembly: plain values in, plain values out.
 
 export const SCHEMA = `{
   "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -12,12 +12,12 @@ export const SCHEMA = `{
   }
 }`;
 
-// The first byte of the memory: which form the rest has.
+// The version of the memory's format, which is its first byte.
 const MEMORY_VERSION = 1;
-// More is never asked for. (This engine hands over no count past 2147483647.)
-const MOST_REPLICAS = 1000000;
+// The highest count that the policy proposes. (This engine returns counts up to 2147483647.)
+const MAX_REPLICAS = 1000000;
 
-/** Throws an Error whose message names the field. */
+/** Parses a configuration. Throws an Error whose message names the invalid field. */
 export function configure(text) {
   let object;
   try {
@@ -29,7 +29,7 @@ export function configure(text) {
     throw new Error("the configuration is not a JSON object");
   }
   const metric = Object.hasOwn(object, "metric") ? object.metric : "queue-depth";
-  if (typeof metric !== "string") throw new Error("`metric` must be text");
+  if (typeof metric !== "string") throw new Error("`metric` must be a string");
   const whole = (name, least, most, otherwise) => {
     const value = Object.hasOwn(object, name) ? object[name] : otherwise;
     if (!Number.isInteger(value) || value < least || value > most) {
@@ -43,34 +43,35 @@ export function configure(text) {
 }
 
 /**
- * `now` in milliseconds, `series` `{newest, failure}` or null, `memory` bytes. Throws an Error where there are not
- * enough facts to decide.
+ * Proposes a count. `now` is in milliseconds, `series` is `{newest, failure}` or null, `memory` is bytes. Throws an Error
+ * if the data is not sufficient to decide.
  */
 export function decide(config, now, current, series, memory) {
   const problem = (what) => new Error(`the metric \`${config.metric}\` ${what}`);
-  if (series == null) throw problem("is not there");
-  if (series.failure != null) throw problem(`could not be had: ${series.failure}`);
+  if (series == null) throw problem("is missing");
+  if (series.failure != null) throw problem(`is unavailable: ${series.failure}`);
   if (series.newest == null) throw problem("has no sample yet");
-  if (!Number.isFinite(series.newest) || series.newest < 0) throw problem("is no count");
+  if (!Number.isFinite(series.newest) || series.newest < 0) throw problem("is not a finite number of 0 or more");
   const waiting = Math.floor(Math.min(series.newest, 1e15));
-  const wanted = Math.min(Math.ceil(waiting / config.target), MOST_REPLICAS);
-  const reason = `${waiting} waiting, ${config.target} for each replica: ${wanted} wanted`;
-  const atOnce = { replicas: wanted, reason, memory: [], evaluateAfter: null };
-  if (wanted >= current) return atOnce;
-  const known = remembered(memory);
+  const needed = Math.min(Math.ceil(waiting / config.target), MAX_REPLICAS);
+  const reason = `${waiting} waiting, ${config.target} per replica: the count should be ${needed}`;
+  const immediately = { replicas: needed, reason, memory: [], evaluateAfter: null };
+  if (needed >= current) return immediately;
+  const known = coolDownStart(memory);
   const since = known !== null && known <= now ? known : now;
   const left = config.coolDownMs - (now - since);
-  if (left <= 0) return atOnce;
+  if (left <= 0) return immediately;
   return {
     replicas: current,
-    reason: `${reason}, cooling down for ${Math.ceil(left / 1000)} s more`,
+    reason: `${reason}; scale-in is delayed by another ${Math.ceil(left / 1000)} s`,
     memory: [MEMORY_VERSION, ...String(since).split("").map((digit) => digit.charCodeAt(0))],
     evaluateAfter: left,
   };
 }
 
-// Since when fewer have been wanted. Bytes of another form are forgotten: they may be an older revision's.
-function remembered(memory) {
+// Returns the start of the cool-down. Bytes in another format are discarded, because an older revision may have written
+// them.
+function coolDownStart(memory) {
   const digits = String.fromCharCode(...memory.slice(1));
   return memory[0] === MEMORY_VERSION && /^[0-9]{1,15}$/.test(digits) ? Number(digits) : null;
 }

@@ -9,7 +9,7 @@ test("a long queue scales up at once", () => {
   const answer = ask(2, 101, 1000, []);
   assert.equal(answer.replicas, 5);
   assert.deepEqual(answer.memory, []);
-  assert.equal(answer.reason, "101 waiting, 25 for each replica: 5 wanted");
+  assert.equal(answer.reason, "101 waiting, 25 per replica: the count should be 5");
 });
 
 test("a short queue scales down after the cool-down", () => {

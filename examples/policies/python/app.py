@@ -12,13 +12,13 @@ from wit_world.imports.types import PolicyError_InsufficientData, PolicyError_In
 def configured(text: str) -> rule.Config:
     try:
         return rule.configure(text)
-    except rule.WrongConfig as wrong:
+    except rule.InvalidConfig as wrong:
         raise Err(PolicyError_InvalidConfig(str(wrong)))
 
 
 class Manifest(exports.Manifest):
     def describe(self) -> Description:
-        summary = "Keeps a queue at so much for each replica; scales down after a cool-down"
+        summary = "Keeps a fixed number of waiting items per replica; scales in after a cool-down"
         return Description("queue-depth", "1.0.0", summary, rule.SCHEMA)
 
     def configure(self, config: str) -> Requirements:
@@ -27,16 +27,16 @@ class Manifest(exports.Manifest):
 
 class Scaling(exports.Scaling):
     def decide(self, config: str, observation: Observation) -> Decision:
-        told = configured(config)
-        of_all = (one for one in observation.metrics if one.name == told.metric and one.replica is None)
+        parsed = configured(config)
+        of_all = (one for one in observation.metrics if one.name == parsed.metric and one.replica is None)
         found = next(of_all, None)
         series = None
         if found is not None:
             series = rule.Series(found.samples[-1].value if found.samples else None, found.failure)
         current, memory = observation.current_replicas, bytes(observation.memory)
         try:
-            answer = rule.decide(told, observation.now, current, series, memory)
-        except rule.NoFacts as problem:
+            answer = rule.decide(parsed, observation.now, current, series, memory)
+        except rule.MissingData as problem:
             raise Err(PolicyError_InsufficientData(str(problem)))
         log.write(log.Level.DEBUG, answer.reason)
         return Decision(answer.replicas, answer.reason, answer.memory, answer.evaluate_after)

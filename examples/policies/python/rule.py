@@ -1,4 +1,4 @@
-"""The rule, without anything of WebAssembly: plain values in, plain values out."""
+"""The rule, without WebAssembly: plain values in, plain values out."""
 
 import json
 import math
@@ -17,18 +17,18 @@ SCHEMA = """{
   }
 }"""
 
-# The first byte of the memory: which form the rest has.
+# The version of the memory's format, which is its first byte.
 MEMORY_VERSION = 1
-# More is never asked for.
-MOST_REPLICAS = 1_000_000
+# The highest count that the policy proposes.
+MAX_REPLICAS = 1_000_000
 
 
-class WrongConfig(Exception):
-    """The configuration is wrong; the text names the field."""
+class InvalidConfig(Exception):
+    """The configuration is invalid; the text names the field."""
 
 
-class NoFacts(Exception):
-    """There are not enough facts to decide."""
+class MissingData(Exception):
+    """The data is not sufficient to decide; the text names what is missing."""
 
 
 @dataclass
@@ -58,17 +58,17 @@ def configure(text: str) -> Config:
     except ValueError:
         object = None
     if not isinstance(object, dict):
-        raise WrongConfig("the configuration is not a JSON object")
+        raise InvalidConfig("the configuration is not a JSON object")
     metric = object.get("metric", "queue-depth")
     if not isinstance(metric, str):
-        raise WrongConfig("`metric` must be text")
+        raise InvalidConfig("`metric` must be a string")
 
     def whole(name: str, least: int, most: int, default: Optional[int]) -> int:
         value = object.get(name, default)
-        # However it is written: 300, 300.0 and 3e2 are one number. True is a number to Python only.
+        # 300, 300.0 and 3e2 are the same number. In Python, but not in JSON, True is a number.
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not is_number or not least <= value <= most or value != int(value):
-            raise WrongConfig(f"`{name}` must be a whole number from {least} to {most}")
+            raise InvalidConfig(f"`{name}` must be a whole number from {least} to {most}")
         return int(value)
 
     target = whole("target-per-replica", 1, 1_000_000, None)
@@ -76,34 +76,34 @@ def configure(text: str) -> Config:
 
 
 def decide(config: Config, now: int, current: int, series: Optional[Series], memory: bytes) -> Answer:
-    def problem(what: str) -> NoFacts:
-        return NoFacts(f"the metric `{config.metric}` {what}")
+    def problem(what: str) -> MissingData:
+        return MissingData(f"the metric `{config.metric}` {what}")
 
     if series is None:
-        raise problem("is not there")
+        raise problem("is missing")
     if series.failure is not None:
-        raise problem(f"could not be had: {series.failure}")
+        raise problem(f"is unavailable: {series.failure}")
     if series.newest is None:
         raise problem("has no sample yet")
     if not math.isfinite(series.newest) or series.newest < 0:
-        raise problem("is no count")
+        raise problem("is not a finite number of 0 or more")
     waiting = int(min(series.newest, 1e15))
-    wanted = min(-(-waiting // config.target), MOST_REPLICAS)
-    reason = f"{waiting} waiting, {config.target} for each replica: {wanted} wanted"
-    if wanted >= current:
-        return Answer(wanted, reason)
-    since = remembered(memory)
+    needed = min(-(-waiting // config.target), MAX_REPLICAS)
+    reason = f"{waiting} waiting, {config.target} per replica: the count should be {needed}"
+    if needed >= current:
+        return Answer(needed, reason)
+    since = cool_down_start(memory)
     if since is None or since > now:
         since = now
     left = config.cool_down_ms - (now - since)
     if left <= 0:
-        return Answer(wanted, reason)
-    reason += f", cooling down for {-(-left // 1_000)} s more"
+        return Answer(needed, reason)
+    reason += f"; scale-in is delayed by another {-(-left // 1_000)} s"
     return Answer(current, reason, bytes([MEMORY_VERSION]) + str(since).encode(), left)
 
 
-def remembered(memory: bytes) -> Optional[int]:
-    """Since when fewer have been wanted. Bytes of another form are forgotten: they may be an older revision's."""
+def cool_down_start(memory: bytes) -> Optional[int]:
+    """Returns the start of the cool-down. Bytes in another format are discarded: an older revision may have written them."""
     version, digits = memory[:1], memory[1:]
     fits = version == bytes([MEMORY_VERSION]) and 1 <= len(digits) <= 15 and digits.isdigit()
     return int(digits) if fits else None

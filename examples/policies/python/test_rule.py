@@ -12,7 +12,7 @@ class RuleTest(unittest.TestCase):
     def test_a_long_queue_scales_up_at_once(self):
         answer = ask(2, 101.0, 1_000, b"")
         self.assertEqual((answer.replicas, answer.memory), (5, b""))
-        self.assertEqual(answer.reason, "101 waiting, 25 for each replica: 5 wanted")
+        self.assertEqual(answer.reason, "101 waiting, 25 per replica: the count should be 5")
 
     def test_a_short_queue_scales_down_after_the_cool_down(self):
         first = ask(4, 10.0, 1_000, b"")

@@ -1,14 +1,15 @@
-//! For the tests of policies: observations, and what a page of documentation promises.
+//! Fixtures for tests of policies: observations, and checks of a policy's README page.
 
 use crate::ScalingPolicy;
 use crate::bindings::exports::windlass::policy::scaling::Observation;
 use crate::bindings::windlass::policy::types::{HealthStatus, Limits, Phase, Replica, Sample, Series, Workload};
 use serde_json::{Map, Value};
 
-/// When everything happens, in milliseconds since 1970: 2026-01-01 00:00 UTC, a Thursday.
+/// The time of each observation, in milliseconds since 1970: 2026-01-01 00:00 UTC, a Thursday.
 pub const NOW: u64 = 1_767_225_600_000;
 
-/// A workload of 1 to 100 replicas, of which so many run and are well, for an hour already; without metrics.
+/// An observation without metrics of a workload with 1 to 100 replicas. `current_replicas` of them have been running and
+/// healthy for an hour.
 pub fn observation(current_replicas: u32) -> Observation {
     Observation {
         now: NOW,
@@ -27,7 +28,7 @@ pub fn observation(current_replicas: u32) -> Observation {
     }
 }
 
-/// A replica that has been well for an hour.
+/// A replica that has been healthy for an hour.
 pub fn replica(id: &str) -> Replica {
     Replica {
         id: id.to_owned(),
@@ -42,7 +43,7 @@ pub fn replica(id: &str) -> Replica {
     }
 }
 
-/// A metric of the whole workload with these values, 15 s apart, the last of them now.
+/// A metric of the whole workload with these values, 15 s apart; the last one is from now.
 pub fn series(name: &str, values: &[f64]) -> Series {
     let ago = |back: usize| NOW - 15_000 * u64::try_from(back).unwrap_or(0);
     let samples = values.iter().rev().enumerate().map(|(back, value)| Sample { at: ago(back), value: *value });
@@ -51,59 +52,62 @@ pub fn series(name: &str, values: &[f64]) -> Series {
     Series { name: name.to_owned(), replica: None, samples, failure: None }
 }
 
-/// The same metric, measured at one replica.
+/// The same metric of one replica.
 pub fn series_of(name: &str, replica: &str, values: &[f64]) -> Series {
     Series { replica: Some(replica.to_owned()), ..series(name, values) }
 }
 
-/// A metric of the whole workload that has no value now.
-pub fn failed(name: &str, why: &str) -> Series {
-    Series { failure: Some(why.to_owned()), ..series(name, &[]) }
+/// A metric of the whole workload that has no value now, with the reason.
+pub fn failed(name: &str, reason: &str) -> Series {
+    Series { failure: Some(reason.to_owned()), ..series(name, &[]) }
 }
 
-/// The configurations of a page: its blocks of ```` ```json ````.
+/// Returns the example configurations of a page: its ```` ```json ```` blocks.
 pub fn examples(page: &str) -> Vec<&str> {
     page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
 }
 
-/// Holds a page of documentation to the policy: its examples are accepted, and it names every setting of the schema, with
-/// the default that the schema says and that holds.
+/// Checks a README page against the policy: the policy accepts the examples, and the page names every setting with the
+/// default that the schema documents and the policy applies.
 ///
 /// # Panics
-/// When not.
+/// Panics if the page and the policy differ.
 pub fn check_page<P: ScalingPolicy<Config: std::fmt::Debug>>(page: &str) {
-    hold_page(page, P::SCHEMA, |example| crate::parse::<P>(example).err());
+    check_examples(page, P::SCHEMA, |example| crate::parse::<P>(example).err());
     let schema: Value = serde_json::from_str(P::SCHEMA).expect("the schema is JSON");
-    let taken = |config: &str| format!("{:?}", crate::parse::<P>(config).expect("a configuration"));
+    let parsed = |config: &str| format!("{:?}", crate::parse::<P>(config).expect("a configuration"));
     for example in examples(page) {
-        let mut said: Value = serde_json::from_str(example).expect("the example is JSON");
-        let mut unsaid = said.clone();
-        defaults(&schema, &mut said, |config, name, default| drop(config.insert(name.to_owned(), default.clone())));
-        defaults(&schema, &mut unsaid, |config, name, _| drop(config.remove(name)));
-        assert_eq!(taken(&said.to_string()), taken(&unsaid.to_string()), "with and without its defaults");
+        let mut explicit: Value = serde_json::from_str(example).expect("the example is JSON");
+        let mut implicit = explicit.clone();
+        edit_defaults(&schema, &mut explicit, |config, name, default| {
+            drop(config.insert(name.to_owned(), default.clone()));
+        });
+        edit_defaults(&schema, &mut implicit, |config, name, _| drop(config.remove(name)));
+        let (explicit, implicit) = (parsed(&explicit.to_string()), parsed(&implicit.to_string()));
+        assert_eq!(explicit, implicit, "with and without its defaults");
     }
-    hold_defaults(page, &schema);
+    check_defaults(page, &schema);
 }
 
-/// Changes each setting of a configuration that has a default.
-fn defaults(schema: &Value, config: &mut Value, change: fn(&mut Map<String, Value>, &str, &Value)) {
+/// Applies `edit` to each setting of a configuration that has a default.
+fn edit_defaults(schema: &Value, config: &mut Value, edit: fn(&mut Map<String, Value>, &str, &Value)) {
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
         let Some(config) = config.as_object_mut() else { continue };
         if let Some(default) = property.get("default") {
-            change(config, name, default);
+            edit(config, name, default);
         }
         for inner in config.get_mut(name).and_then(Value::as_array_mut).into_iter().flatten() {
-            defaults(&property["items"], inner, change);
+            edit_defaults(&property["items"], inner, edit);
         }
     }
 }
 
-/// The row of each setting tells its default: a cell of its own.
-fn hold_defaults(page: &str, schema: &Value) {
+/// Checks that each setting's table row has a cell with its default.
+fn check_defaults(page: &str, schema: &Value) {
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-        hold_defaults(page, &property["items"]);
+        check_defaults(page, &property["items"]);
         let Some(default) = property.get("default") else { continue };
-        let told = match default {
+        let expected = match default {
             Value::Number(number) if number.is_u64() => grouped(&number.to_string()),
             Value::Array(items) if items.is_empty() => "none".to_owned(),
             Value::String(text) => format!("`{text}`"),
@@ -111,28 +115,28 @@ fn hold_defaults(page: &str, schema: &Value) {
             other => other.to_string(),
         };
         let mut rows = page.lines().filter(|line| line.starts_with('|'));
-        let is_its = |row: &&str| row.split('|').nth(1).is_some_and(|cell| cell.contains(&format!("`{name}`")));
-        let row = rows.find(is_its).unwrap_or_else(|| panic!("the page has no row for `{name}`"));
-        assert!(row.split('|').any(|cell| cell.trim() == told), "the default of `{name}` is {told}: {row}");
+        let is_row = |row: &&str| row.split('|').nth(1).is_some_and(|cell| cell.contains(&format!("`{name}`")));
+        let row = rows.find(is_row).unwrap_or_else(|| panic!("the page has no row for `{name}`"));
+        assert!(row.split('|').any(|cell| cell.trim() == expected), "the default of `{name}` is {expected}: {row}");
     }
 }
 
-/// 60000 → `60,000`.
+/// Groups digits by thousands: `60000` becomes `60,000`.
 fn grouped(digits: &str) -> String {
     let place = |index: usize| digits.len() - index;
     let comma = |index: usize| if index > 0 && place(index) % 3 == 0 { "," } else { "" };
     digits.chars().enumerate().map(|(index, digit)| format!("{}{digit}", comma(index))).collect()
 }
 
-/// [`check_page`] for a policy of any kind; `refuse` says what is wrong with a configuration.
+/// Checks the examples and setting names of a README page, for a policy of any kind. `error` returns a configuration's error.
 ///
 /// # Panics
-/// When the page does not hold.
-pub fn hold_page(page: &str, schema: &str, refuse: impl Fn(&str) -> Option<String>) {
+/// Panics if an example is invalid or the page does not name a setting.
+pub fn check_examples(page: &str, schema: &str, error: impl Fn(&str) -> Option<String>) {
     let examples = examples(page);
     assert!(!examples.is_empty(), "the page has no example");
     for example in examples {
-        assert_eq!(refuse(example), None, "{example}");
+        assert_eq!(error(example), None, "{example}");
     }
     let schema: serde_json::Value = serde_json::from_str(schema).expect("the schema is JSON");
     let mut objects = vec![&schema];

@@ -1,6 +1,9 @@
-//! What the built-in scaling policies have in common: [`ScalingPolicy`], which a policy's rule implements, and
-//! [`component!`], which makes a component of it; [`metrics`], which looks at what was measured;
-//! [`tracking`], [`step`] and [`pass_through`], the rules that a schedule may have within.
+//! Shared code of the built-in scaling policies.
+//!
+//! - [`ScalingPolicy`] is the trait of a policy's rule, and [`component!`] builds a component from it.
+//! - [`metrics`] reads metrics from an observation.
+//! - [`tracking`], [`step`] and [`pass_through`] are rules that the schedule policy can wrap.
+//! - [`fixtures`] is for tests.
 
 pub mod fixtures;
 pub mod metrics;
@@ -13,7 +16,7 @@ use bindings::exports::windlass::policy::scaling::{Decision, Observation};
 use bindings::windlass::policy::types::PolicyError;
 use serde::de::DeserializeOwned;
 
-/// What `wit/` says, as Rust types.
+/// The contract in `wit/` as Rust types.
 #[expect(missing_docs, reason = "generated from wit/, documented there")]
 pub mod bindings {
     wit_bindgen::generate!({
@@ -27,41 +30,41 @@ pub mod bindings {
 #[doc(hidden)]
 pub use static_alloc;
 
-/// A scaling policy without its glue. Pure: what it answers depends on its arguments alone.
+/// A scaling policy without its component glue. Every function is pure: the result depends on the arguments alone.
 pub trait ScalingPolicy {
-    /// The name it gives itself.
+    /// The policy's name.
     const NAME: &'static str;
-    /// One line.
+    /// A one-line summary.
     const SUMMARY: &'static str;
-    /// JSON Schema (2020-12) of the configuration, as JSON text.
+    /// The JSON Schema (2020-12) of the configuration, as JSON text.
     const SCHEMA: &'static str;
-    /// The configuration; what the schema cannot say of it is said by [`ScalingPolicy::check`].
+    /// The configuration. [`ScalingPolicy::check`] checks rules that the schema cannot express.
     type Config: DeserializeOwned;
 
-    /// What is wrong with a configuration that fits the schema.
+    /// Checks rules that the schema cannot express.
     ///
     /// # Errors
-    /// A sentence that names the field.
+    /// A sentence that names the invalid field.
     fn check(_config: &Self::Config) -> Result<(), String> {
         Ok(())
     }
 
-    /// The metrics it must be shown under a configuration.
+    /// The metrics that the policy requires with a configuration.
     fn metrics(_config: &Self::Config) -> Vec<MetricRequest> {
         Vec::new()
     }
 
-    /// How many replicas there should be.
+    /// Proposes the number of replicas.
     ///
     /// # Errors
-    /// [`PolicyError::InsufficientData`] where what was measured does not say.
+    /// [`PolicyError::InsufficientData`] if the metrics are not sufficient to decide.
     fn decide(config: &Self::Config, observation: &Observation) -> Result<Decision, PolicyError>;
 }
 
-/// A configuration from JSON text.
+/// Parses and checks a configuration from JSON text.
 ///
 /// # Errors
-/// A sentence that names the field.
+/// A sentence that names the invalid field.
 pub fn parse<P: ScalingPolicy>(text: &str) -> Result<P::Config, String> {
     let json = &mut serde_json::Deserializer::from_str(text);
     let config = serde_path_to_error::deserialize(json).map_err(|error| match error.path().to_string().as_str() {
@@ -72,7 +75,7 @@ pub fn parse<P: ScalingPolicy>(text: &str) -> Result<P::Config, String> {
     Ok(config)
 }
 
-/// What a policy says of itself; `version` is that of its package.
+/// Returns a policy's description. `version` is the version of its package.
 pub fn described<P: ScalingPolicy>(version: &str) -> Description {
     Description {
         name: P::NAME.to_owned(),
@@ -82,28 +85,28 @@ pub fn described<P: ScalingPolicy>(version: &str) -> Description {
     }
 }
 
-/// What a policy needs under a configuration.
+/// Returns a policy's requirements with a configuration.
 ///
 /// # Errors
-/// [`PolicyError::InvalidConfig`].
+/// [`PolicyError::InvalidConfig`] if the configuration is invalid.
 pub fn configured<P: ScalingPolicy>(config: &str) -> Result<Requirements, PolicyError> {
     let config = parse::<P>(config).map_err(PolicyError::InvalidConfig)?;
     Ok(Requirements { metrics: P::metrics(&config) })
 }
 
-/// What a policy decides under a configuration.
+/// Returns a policy's decision with a configuration.
 ///
 /// # Errors
-/// Its own, or [`PolicyError::InvalidConfig`].
+/// [`PolicyError::InvalidConfig`] if the configuration is invalid, or the policy's own error.
 pub fn decided<P: ScalingPolicy>(config: &str, observation: &Observation) -> Result<Decision, PolicyError> {
     P::decide(&parse::<P>(config).map_err(PolicyError::InvalidConfig)?, observation)
 }
 
-/// Makes a component of a [`ScalingPolicy`]: its exports and its allocator.
+/// Builds a component from a [`ScalingPolicy`]: its exports and its allocator.
 ///
-/// An instance answers one call and is gone, so nothing is given back; and memory that is there from the start need
-/// not be grown, which costs a third of a call. A test of the host fills it with 1,000 replicas.
-/// `component!(Type, frees)` is for policies that need more, and free it: they keep the standard allocator.
+/// The allocator is a fixed arena of 8 MiB that never frees. An instance serves a single call, so freeing gains nothing,
+/// and growing the memory would cost a third of a call. A test of the host checks that 1,000 replicas fit.
+/// `component!(Type, frees)` keeps the standard allocator, for policies that need more memory and free it.
 #[macro_export]
 macro_rules! component {
     ($policy:ty) => {

@@ -1,29 +1,31 @@
-//! What was measured, as policies look at it.
+//! Metrics of an observation, as policies read them.
 
 use crate::bindings::exports::windlass::policy::manifest::MetricRequest;
 use crate::bindings::exports::windlass::policy::scaling::Observation;
 use crate::bindings::windlass::policy::types::{HealthStatus, Phase, Replica, Sample, Series};
 
-/// A request for a metric, with values of the last `window_ms` milliseconds, and in any case the newest.
+/// Requests a metric with its values of the last `window_ms` milliseconds. The newest value is always included.
 pub fn request(name: &str, window_ms: u64) -> MetricRequest {
     MetricRequest { name: name.to_owned(), window: window_ms }
 }
 
-/// A request for what the host always knows, by a policy that decides by something else than what is measured, too: where
-/// no metric has a value, the host lets nobody else go up.
-pub fn known() -> MetricRequest {
+/// Requests a metric that always has a value.
+///
+/// If no requested metric has a value, the host blocks scale-out. A policy that does not decide by metrics alone therefore
+/// requests this one, too.
+pub fn always_available() -> MetricRequest {
     request("ready-replicas", 0)
 }
 
-/// The series of the whole workload.
+/// Returns a metric's series for the whole workload.
 ///
 /// # Errors
-/// Why it has no value now: one sentence.
+/// A sentence with the reason why the metric has no value now.
 pub fn whole<'a>(observation: &'a Observation, name: &str) -> Result<&'a Series, String> {
     let series = observation.metrics.iter().find(|series| series.name == name && series.replica.is_none());
-    let Some(series) = series else { return Err(format!("`{name}` was not shown")) };
+    let Some(series) = series else { return Err(format!("`{name}` is missing from the observation")) };
     match &series.failure {
-        // The mean of the replicas that have one.
+        // The value is the mean of the replicas that reported one.
         Some(why) if is_partial(why) => Ok(series),
         Some(why) => Err(format!("`{name}` has no value ({why})")),
         None => Ok(series),
@@ -34,18 +36,17 @@ fn is_partial(failure: &str) -> bool {
     failure.starts_with("partial:")
 }
 
-/// A count, not below the current one where some replicas have no value of the metric it comes from: they may be the
-/// busy ones.
-pub fn never_down_in_part(count: u32, observation: &Observation, name: &str) -> u32 {
+/// Raises a proposed count to the current one if some replicas have no value of the metric: they may be the busy ones.
+pub fn no_scale_in_if_partial(count: u32, observation: &Observation, name: &str) -> u32 {
     let whole = observation.metrics.iter().find(|series| series.name == name && series.replica.is_none());
     let is_partial = whole.and_then(|series| series.failure.as_deref()).is_some_and(is_partial);
     if is_partial { count.max(observation.current_replicas) } else { count }
 }
 
-/// The newest value of the whole workload.
+/// Returns a metric's newest value for the whole workload.
 ///
 /// # Errors
-/// Why there is none now, or that it is no finite number: one sentence.
+/// A sentence: the metric has no value now, or the value is not a finite number.
 pub fn newest(observation: &Observation, name: &str) -> Result<f64, String> {
     let Some(sample) = whole(observation, name)?.samples.last() else {
         return Err(format!("`{name}` has no value"));
@@ -54,10 +55,14 @@ pub fn newest(observation: &Observation, name: &str) -> Result<f64, String> {
 }
 
 fn finite(name: &str, sample: &Sample) -> Result<f64, String> {
-    if sample.value.is_finite() { Ok(sample.value) } else { Err(format!("`{name}` is {}", sample.value)) }
+    if sample.value.is_finite() {
+        Ok(sample.value)
+    } else {
+        Err(format!("`{name}` is {}, not a finite number", sample.value))
+    }
 }
 
-/// The newest value of each replica that has a good one: (its id, the value).
+/// Returns the newest value of each replica that has a finite one: (replica identifier, value).
 pub fn of_replicas<'a>(observation: &'a Observation, name: &str) -> Vec<(&'a str, f64)> {
     let measured = observation.metrics.iter().filter(|series| series.name == name && series.failure.is_none());
     let newest = |series: &'a Series| {
@@ -67,13 +72,13 @@ pub fn of_replicas<'a>(observation: &'a Observation, name: &str) -> Vec<(&'a str
     measured.filter_map(newest).collect()
 }
 
-/// Whether a replica serves: its process runs, and nobody said that it does not.
+/// Whether a replica serves: its process is running, and its health is not `Starting` or `Unhealthy`.
 pub fn is_ready(replica: &Replica) -> bool {
     replica.phase == Phase::Running && !matches!(replica.health, HealthStatus::Starting | HealthStatus::Unhealthy)
 }
 
-/// A count of replicas from what arithmetic came to: the next whole number, 0 for what is below, and never more than
-/// 32 bits hold. What is above a whole number by no more than a rounding error is that number.
+/// Rounds a calculated count up to a whole number, between 0 and `u32::MAX`. A value within a rounding error of a whole
+/// number becomes that number.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "such a cast saturates, and NaN is 0")]
 pub fn rounded_up(count: f64) -> u32 {
     let nearest = count.round();

@@ -1,50 +1,50 @@
-//! The settings of the liveness policy: their schema, defaults and ranges.
+//! The settings of the liveness policy, with their schema, defaults and ranges.
 
 use serde_json::Value;
 use std::ops::RangeInclusive;
 
-/// JSON Schema (2020-12) of the configuration.
+/// The JSON Schema (2020-12) of the configuration.
 pub const SCHEMA: &str = r#"{
   "$schema": "https://json-schema.org/draft/2020-12/schema",
   "title": "liveness",
   "type": "object",
   "properties": {
     "start-period-ms": {
-      "description": "Milliseconds a replica has to come up; failed probes do not count before that.",
+      "description": "Milliseconds that a replica has to start. Until then failed probes do not count, unless one has succeeded.",
       "type": "integer", "minimum": 0, "maximum": 86400000, "default": 10000
     },
     "failure-threshold": {
-      "description": "Failed probes in a row that make a replica unhealthy.",
+      "description": "Consecutive failed probes that make a replica unhealthy.",
       "type": "integer", "minimum": 1, "maximum": 10, "default": 3
     },
     "success-threshold": {
-      "description": "Successful probes in a row that make a replica healthy again.",
+      "description": "Consecutive successful probes that make a replica healthy again.",
       "type": "integer", "minimum": 1, "maximum": 10, "default": 1
     },
     "restarts-before-replace": {
-      "description": "Restarts tried on an unhealthy replica before it is replaced; a healthy replica starts again from none.",
+      "description": "Restarts of an unhealthy replica before it is replaced. The number resets to 0 when the replica is healthy.",
       "type": "integer", "minimum": 0, "maximum": 10, "default": 1
     },
     "degraded-above-ms": {
-      "description": "Milliseconds above which a successful probe is slow; as many in a row as `failure-threshold` make a replica degraded, which is told and calls for no remedy. Without it none is slow.",
+      "description": "Response time in milliseconds above which a successful probe is slow. `failure-threshold` consecutive slow probes make a replica degraded, which is reported but not repaired. If null, no probe is slow.",
       "type": ["integer", "null"], "minimum": 1, "maximum": 3600000, "default": null
     }
   },
   "additionalProperties": false
 }"#;
 
-/// Checked settings.
+/// The checked settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
-    /// Milliseconds a replica has to come up. Default 10 000.
+    /// Milliseconds that a replica has to start. Default 10,000.
     pub start_period_ms: u64,
-    /// Failed probes in a row that make a replica unhealthy. Default 3.
+    /// Consecutive failed probes that make a replica unhealthy. Default 3.
     pub failure_threshold: u64,
-    /// Successful probes in a row that make a replica healthy again. Default 1.
+    /// Consecutive successful probes that make a replica healthy again. Default 1.
     pub success_threshold: u64,
-    /// Restarts tried before a replacement. Default 1.
+    /// Restarts before a replacement. Default 1.
     pub restarts_before_replace: u64,
-    /// Milliseconds above which a successful probe is slow. Default none: none is.
+    /// The response time in milliseconds above which a successful probe is slow. `None`, the default: no probe is slow.
     pub degraded_above_ms: Option<u64>,
 }
 
@@ -61,25 +61,25 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Settings from JSON text; those left out have their defaults.
+    /// Parses settings from JSON text. Omitted settings have their defaults.
     ///
     /// # Errors
-    /// A sentence that names the field and what was expected of it.
+    /// A sentence that names the invalid field and the expected value.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut config = Self::default();
-        // Asked at every call; the usual answer needs no parser.
+        // This runs in every call; the usual configuration needs no parser.
         if text.trim() == "{}" {
             return Ok(config);
         }
         let fields = match serde_json::from_str::<Value>(text) {
             Ok(Value::Object(fields)) => fields,
             Ok(_) => return Err("the configuration is not a JSON object".to_owned()),
-            Err(error) => return Err(format!("the configuration is not JSON: {error}")),
+            Err(error) => return Err(format!("the configuration is not valid JSON: {error}")),
         };
         for (name, value) in &fields {
             if name == "degraded-above-ms" {
-                // Null is as good as left out: the default has to be sayable.
-                config.degraded_above_ms = if value.is_null() { None } else { Some(whole(name, value, &SLOW)?) };
+                // Null means the same as an omitted setting, so that the schema can state the default.
+                config.degraded_above_ms = if value.is_null() { None } else { Some(whole(name, value, &SLOW_RANGE)?) };
                 continue;
             }
             let (field, range) = match name.as_str() {
@@ -101,8 +101,8 @@ impl Config {
     }
 }
 
-/// What `degraded-above-ms` may be.
-const SLOW: RangeInclusive<u64> = 1..=3_600_000;
+/// The range of `degraded-above-ms`.
+const SLOW_RANGE: RangeInclusive<u64> = 1..=3_600_000;
 
 fn whole(name: &str, value: &Value, range: &RangeInclusive<u64>) -> Result<u64, String> {
     value.as_u64().filter(|number| range.contains(number)).ok_or_else(|| {
@@ -113,7 +113,7 @@ fn whole(name: &str, value: &Value, range: &RangeInclusive<u64>) -> Result<u64, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use windlass_policy_common::fixtures::hold_page;
+    use windlass_policy_common::fixtures::check_examples;
 
     #[test]
     fn what_is_left_out_has_its_default() {
@@ -146,7 +146,7 @@ mod tests {
         ] {
             assert_eq!(Config::parse(wrong), Err(why.to_owned()));
         }
-        assert!(Config::parse("{").is_err_and(|why| why.starts_with("the configuration is not JSON: ")));
+        assert!(Config::parse("{").is_err_and(|why| why.starts_with("the configuration is not valid JSON: ")));
     }
 
     #[test]
@@ -169,6 +169,6 @@ mod tests {
 
     #[test]
     fn the_page_names_every_setting_and_its_examples_are_accepted() {
-        hold_page(include_str!("../README.md"), SCHEMA, |example| Config::parse(example).err());
+        check_examples(include_str!("../README.md"), SCHEMA, |example| Config::parse(example).err());
     }
 }

@@ -1,9 +1,9 @@
-//! The WIT glue of the default health policy: the rule itself is in [`policy`].
+//! The component glue of the default health policy. The rule is in [`policy`].
 
 pub mod config;
 pub mod policy;
 
-/// What `wit/` says, as Rust types.
+/// The contract in `wit/` as Rust types.
 #[expect(missing_docs, reason = "generated from wit/, documented there")]
 pub mod bindings {
     wit_bindgen::generate!({
@@ -20,8 +20,8 @@ mod component {
     use crate::config::{self, Config};
     use crate::policy;
 
-    /// An instance answers one call and is gone, so nothing is given back; and memory that is there from the
-    /// start need not be grown, which costs a third of a call. A test of the host fills it with 1,000 replicas.
+    /// A fixed arena of 8 MiB that never frees. An instance serves a single call, so freeing gains nothing, and
+    /// growing the memory would cost a third of a call. A test of the host checks that 1,000 replicas fit.
     #[global_allocator]
     static ARENA: static_alloc::Bump<[u8; 8 << 20]> = static_alloc::Bump::uninit();
 
@@ -32,8 +32,9 @@ mod component {
             manifest::Description {
                 name: "liveness".to_owned(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                summary: "Replaces replicas that ended; restarts, then replaces those whose probes keep failing"
-                    .to_owned(),
+                summary:
+                    "Replaces replicas whose process ended; restarts, then replaces replicas whose probes keep failing"
+                        .to_owned(),
                 config_schema: config::SCHEMA.to_owned(),
             }
         }

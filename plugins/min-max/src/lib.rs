@@ -1,4 +1,4 @@
-//! The default scaling policy as a component: the rule itself is in [`policy`].
+//! The default scaling policy as a component. The rule is in [`policy`].
 
 pub mod policy;
 

@@ -1,15 +1,15 @@
-//! The rule: the current count, moved into the workload's bounds.
+//! The rule: the current count, limited to the workload's bounds.
 
 use serde::Deserialize;
 use windlass_policy_common::ScalingPolicy;
 use windlass_policy_common::bindings::exports::windlass::policy::scaling::{Decision, Observation};
 use windlass_policy_common::bindings::windlass::policy::types::PolicyError;
 
-/// Keeps the count within the bounds.
+/// The policy.
 #[derive(Debug)]
 pub struct MinMax;
 
-/// Nothing: the bounds are the workload's own.
+/// The settings, of which there are none: the policy uses the workload's bounds.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {}
@@ -25,11 +25,11 @@ impl ScalingPolicy for MinMax {
     }
 }
 
-/// The current count, or the bound it crossed.
+/// Returns the current count, or the bound that it exceeds.
 pub fn decide(observation: &Observation) -> Decision {
     let current = observation.current_replicas;
     let (min, max) = (observation.workload.min_replicas, observation.workload.max_replicas);
-    // Not `clamp`, which panics on bounds that contradict themselves; the maximum wins then.
+    // `clamp` would panic if the minimum were above the maximum. The maximum wins in that case.
     let replicas = current.max(min).min(max);
     let reason = if replicas > current {
         format!("raised from {current} to the minimum of {min}")
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn the_count_is_kept_within_the_bounds_and_the_reason_says_which() {
-        for (current, min, max, wanted, reason) in [
+        for (current, min, max, expected, reason) in [
             (3, 1, 5, 3, "3 is within 1 to 5"),
             (1, 1, 1, 1, "1 is within 1 to 1"),
             (0, 2, 5, 2, "raised from 0 to the minimum of 2"),
@@ -67,7 +67,7 @@ mod tests {
             (u32::MAX, 0, 7, 7, "lowered from 4294967295 to the maximum of 7"),
         ] {
             let decision = decide(&observation(current, min, max));
-            assert_eq!((decision.replicas, decision.reason.as_str()), (wanted, reason));
+            assert_eq!((decision.replicas, decision.reason.as_str()), (expected, reason));
             assert_eq!(decision.memory, Vec::<u8>::new());
             assert_eq!(decision.evaluate_after, None);
         }
@@ -78,9 +78,9 @@ mod tests {
         for current in 0..12 {
             for min in 0..8 {
                 for max in min.max(1)..10 {
-                    let wanted = decide(&observation(current, min, max)).replicas;
-                    assert!((min..=max).contains(&wanted), "{current} {min} {max} gave {wanted}");
-                    assert_eq!(decide(&observation(wanted, min, max)).replicas, wanted);
+                    let expected = decide(&observation(current, min, max)).replicas;
+                    assert!((min..=max).contains(&expected), "{current} {min} {max} gave {expected}");
+                    assert_eq!(decide(&observation(expected, min, max)).replicas, expected);
                 }
             }
         }

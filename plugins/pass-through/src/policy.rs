@@ -1,4 +1,4 @@
-//! The policy: the rule is `pass_through` of the crate that policies have in common, since a schedule may have it within, too.
+//! The policy. Its rule is `pass_through` of the common crate, because the schedule policy can wrap it, too.
 
 use windlass_policy_common::ScalingPolicy;
 use windlass_policy_common::bindings::exports::windlass::policy::manifest::MetricRequest;
@@ -6,13 +6,13 @@ use windlass_policy_common::bindings::exports::windlass::policy::scaling::{Decis
 use windlass_policy_common::bindings::windlass::policy::types::PolicyError;
 use windlass_policy_common::pass_through::{self, Config};
 
-/// Takes the count from a metric.
+/// The policy.
 #[derive(Debug)]
 pub struct PassThrough;
 
 impl ScalingPolicy for PassThrough {
     const NAME: &'static str = "pass-through";
-    const SUMMARY: &'static str = "A metric is the count";
+    const SUMMARY: &'static str = "Uses the value of a metric as the count";
     const SCHEMA: &'static str = include_str!("../schema.json");
     type Config = Config;
 
@@ -36,16 +36,16 @@ mod tests {
     use windlass_policy_common::fixtures::{check_page, failed, observation, series};
     use windlass_policy_common::parse;
 
-    fn asked(config: &str, value: f64) -> Result<u32, PolicyError> {
+    fn decided(config: &str, value: f64) -> Result<u32, PolicyError> {
         let config = parse::<PassThrough>(config).expect("a configuration");
-        let shown = Observation { metrics: vec![series("workers", &[1.0, value])], ..observation(3) };
-        PassThrough::decide(&config, &shown).map(|decision| decision.replicas)
+        let input = Observation { metrics: vec![series("workers", &[1.0, value])], ..observation(3) };
+        PassThrough::decide(&config, &input).map(|decision| decision.replicas)
     }
 
     #[test]
     fn the_newest_value_is_the_count() {
         let plain = r#"{"metric": "workers"}"#;
-        for (config, value, wanted) in [
+        for (config, value, expected) in [
             (plain, 7.0, 7),
             (plain, 0.0, 0),
             (plain, 6.2, 7),
@@ -55,40 +55,40 @@ mod tests {
             (r#"{"metric": "workers", "add": 2}"#, 7.0, 9),
             (r#"{"metric": "workers", "add": -9}"#, 7.0, 0),
         ] {
-            assert_eq!(asked(config, value).ok(), Some(wanted), "{config} {value}");
+            assert_eq!(decided(config, value).ok(), Some(expected), "{config} {value}");
         }
     }
 
     #[test]
     fn what_is_no_count_is_no_zero() {
         for value in [f64::NAN, f64::INFINITY, -1.0] {
-            assert!(asked(r#"{"metric": "workers"}"#, value).is_err(), "{value}");
+            assert!(decided(r#"{"metric": "workers"}"#, value).is_err(), "{value}");
         }
         let config = parse::<PassThrough>(r#"{"metric": "workers"}"#).expect("a configuration");
         let in_part = |value: f64| {
             let failure = Some("partial: 1 of 3 replicas have no value: timeout".to_owned());
-            let shown =
+            let input =
                 Observation { metrics: vec![Series { failure, ..series("workers", &[value]) }], ..observation(3) };
-            PassThrough::decide(&config, &shown).ok().map(|decision| decision.replicas)
+            PassThrough::decide(&config, &input).ok().map(|decision| decision.replicas)
         };
         assert_eq!((in_part(2.0), in_part(5.0)), (Some(3), Some(5)));
         for metrics in [Vec::new(), vec![failed("workers", "stale: old")]] {
-            let shown = Observation { metrics, ..observation(3) };
-            assert!(matches!(PassThrough::decide(&config, &shown), Err(PolicyError::InsufficientData(_))));
+            let input = Observation { metrics, ..observation(3) };
+            assert!(matches!(PassThrough::decide(&config, &input), Err(PolicyError::InsufficientData(_))));
         }
     }
 
     #[test]
     fn a_refusal_names_the_field() {
-        for (wrong, why) in [
+        for (config, error) in [
             ("{}", "missing field `metric`"),
             (r#"{"metric": "a", "divide-by": 0}"#, "`divide-by` is 0; expected a number above 0"),
             (r#"{"metric": "a", "add": 2000}"#, "`add` is 2000; expected a whole number from -1000 to 1000"),
             (r#"{"metric": "a", "add": "x"}"#, "`add`: invalid type"),
             (r#"{"metric": "a", "factor": 2}"#, "`factor`: unknown field `factor`"),
         ] {
-            let told = parse::<PassThrough>(wrong).expect_err("refused");
-            assert!(told.starts_with(why), "{wrong}: {told}");
+            let text = parse::<PassThrough>(config).expect_err("the configuration is invalid");
+            assert!(text.starts_with(error), "{config}: {text}");
         }
     }
 

@@ -4,39 +4,40 @@ use crate::forecast::{DAY, WEEK};
 use serde::Deserialize;
 use windlass_policy_common::tracking;
 
-/// The longest history: as long as the host keeps values.
-const LONGEST_HISTORY: u64 = 28 * DAY;
+/// The maximum history, for which the host keeps values.
+const MAX_HISTORY: u64 = 28 * DAY;
 
-/// The settings as they are written.
+/// The settings of the policy.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
-    /// A metric of the workload as a whole.
+    /// A metric of the whole workload.
     pub metric: String,
-    /// What a replica is to have of it: above 0.
+    /// The target value per replica: above 0.
     pub target: f64,
-    /// What comes again: 1 or 2, none twice. Default daily.
+    /// The recurring patterns: 1 or 2, each at most once. Default daily.
     #[serde(default = "daily")]
     pub seasons: Vec<Season>,
-    /// Milliseconds a replica takes until it serves: up to 1 h. Default 300,000.
+    /// Milliseconds that a replica needs until it serves: up to 1 h. Default 300,000.
     #[serde(default = "five_minutes")]
     pub look_ahead_ms: u64,
-    /// Milliseconds it looks back, up to 28 days. Default 7 days, with a weekly season 21.
+    /// The length of the history in milliseconds: up to 28 days. Default 7 days, with a weekly season 21 days.
     pub history_ms: Option<u64>,
-    /// The greatest error a forecast is followed with, as a share of the values: above 0, up to 1. Default 0.25.
+    /// The highest forecast error at which the policy follows a forecast, as a fraction of the values: above 0, up to 1.
+    /// Default 0.25.
     #[serde(default = "quarter")]
     pub max_error: f64,
-    /// What decides about now. Default the metric at the target.
+    /// The rule that decides about the current load. Default: the metric at the target, as a total.
     pub inner: Option<tracking::Config>,
 }
 
-/// What comes again.
+/// A recurring pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Season {
-    /// Each day.
+    /// Every day.
     Daily,
-    /// Each week.
+    /// Every week.
     Weekly,
 }
 
@@ -53,10 +54,10 @@ fn quarter() -> f64 {
 }
 
 impl Config {
-    /// What a schema cannot say, and what it said once more.
+    /// Checks all ranges, including those of the schema, since a caller may not check the schema.
     ///
     /// # Errors
-    /// A sentence that names the field.
+    /// A sentence that names the invalid field.
     pub fn check(&self) -> Result<(), String> {
         if !(self.target > 0.0 && self.target.is_finite()) {
             return Err(format!("`target` is {}; expected a number above 0", self.target));
@@ -64,24 +65,24 @@ impl Config {
         match self.seasons.as_slice() {
             [_] => {}
             [one, other] if one != other => {}
-            _ => return Err("`seasons`: expected `daily`, `weekly` or both, none twice".to_owned()),
+            _ => return Err("`seasons`: expected `daily`, `weekly` or both, each at most once".to_owned()),
         }
         if self.look_ahead_ms > 3_600_000 {
             return Err(format!("`look-ahead-ms` is {}; expected 0 to 3600000", self.look_ahead_ms));
         }
         let (history, needed) = (self.history(), crate::forecast::needed(self.longest_season()));
-        if !(needed..=LONGEST_HISTORY).contains(&history) {
+        if !(needed..=MAX_HISTORY).contains(&history) {
             return Err(format!(
-                "`history-ms` is {history}; expected {needed} to {LONGEST_HISTORY}: twice the longest season and a day, up to 28 days"
+                "`history-ms` is {history}; expected {needed} (twice the longest season plus one day) to {MAX_HISTORY} (28 days)"
             ));
         }
         if !(self.max_error > 0.0 && self.max_error <= 1.0) {
-            return Err(format!("`max-error` is {}; expected above 0, up to 1", self.max_error));
+            return Err(format!("`max-error` is {}; expected a number above 0, at most 1", self.max_error));
         }
         self.inner().check().map_err(|why| format!("`inner`: {why}"))
     }
 
-    /// The lengths of the seasons in milliseconds.
+    /// The length of each season in milliseconds.
     pub fn season_lengths(&self) -> Vec<u64> {
         self.seasons.iter().map(|season| if *season == Season::Daily { DAY } else { WEEK }).collect()
     }
@@ -90,13 +91,13 @@ impl Config {
         self.season_lengths().into_iter().max().unwrap_or(DAY)
     }
 
-    /// Milliseconds it looks back.
+    /// The length of the history in milliseconds.
     pub fn history(&self) -> u64 {
-        // Of a week three, since one day of them is for the error.
+        // A weekly season needs three weeks, because one day of them measures the error.
         self.history_ms.unwrap_or(if self.longest_season() == WEEK { 3 * WEEK } else { WEEK })
     }
 
-    /// What decides about now.
+    /// The rule that decides about the current load.
     pub fn inner(&self) -> tracking::Config {
         self.inner.clone().unwrap_or_else(|| tracking::Config {
             metrics: vec![tracking::Tracked {

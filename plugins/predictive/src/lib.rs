@@ -1,4 +1,4 @@
-//! The `predictive` scaling policy as a component: the rule itself is in [`policy`], the forecast in [`forecast`].
+//! The `predictive` scaling policy as a component. The rule is in [`policy`], the forecast in [`forecast`].
 
 pub mod config;
 pub mod forecast;

@@ -1,7 +1,8 @@
-//! Which schedules hold at a time, and until when: cron expressions in a time zone, and holidays.
+//! The schedules that are active at a time, and their ends: cron expressions in a time zone, and holidays.
 //!
-//! What a clock that is put forward skips begins at the first minute after the gap; what it repeats begins once, unless the
-//! hour is left open (`croner`, which follows the Open Cron Pattern Specification and Vixie cron).
+//! A start in an hour that a clock change skips happens at the first minute after it. A start in an hour that a clock change
+//! repeats happens once, unless the hour is `*`. `croner` implements this; it follows the Open Cron Pattern Specification
+//! and Vixie cron.
 
 use crate::config::{Config, Entry, OnHolidays};
 use croner::Cron;
@@ -10,10 +11,10 @@ use jiff_0_2::civil::Date;
 use jiff_0_2::tz::TimeZone;
 use jiff_0_2::{Timestamp, Zoned};
 
-/// Beginnings looked back at for one that holds: what began more often since is told by the latest.
-const LOOKED_BACK: usize = 400;
+/// The number of past starts to search for an active one. Only holidays can make an earlier start relevant.
+const MAX_LOOK_BACK: usize = 400;
 
-/// Schedules in a time zone.
+/// All schedules, in a time zone.
 #[derive(Debug)]
 pub struct Calendar {
     zone: TimeZone,
@@ -21,19 +22,19 @@ pub struct Calendar {
     holidays: Vec<Holiday>,
 }
 
-/// A day.
+/// A holiday.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holiday {
-    /// Once.
+    /// A single date.
     Once(Date),
     /// Every year: (month, day).
     Yearly(i8, i8),
 }
 
 impl Holiday {
-    /// A date as `2026-12-25`, or `12-25` of every year.
+    /// Parses a date such as `2026-12-25`, or `12-25` for every year.
     pub fn parse(text: &str) -> Option<Self> {
-        // 2024 has a 29th of February.
+        // 2024 is a leap year, so `02-29` is valid.
         let of_leap_year: Result<Date, _> = format!("2024-{text}").parse();
         match (text.parse(), of_leap_year) {
             (Ok(date), _) if text.len() == 10 => Some(Self::Once(date)),
@@ -50,7 +51,7 @@ impl Holiday {
     }
 }
 
-/// One schedule, ready to be looked up.
+/// One parsed schedule.
 #[derive(Debug)]
 pub struct Window {
     name: String,
@@ -71,21 +72,21 @@ fn cron(text: &str, field: &str) -> Result<Cron, String> {
     let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
     let cron = parser.parse(text).map_err(|error| {
         format!(
-            "{field} is `{text}`: {error}; expected minute, hour, day of month, month and day of week, as `0 8 * * 1-5`"
+            "{field} is `{text}`: {error}; expected minute, hour, day of month, month and day of week, such as `0 8 * * 1-5`"
         )
     })?;
-    // A pattern that never comes would be looked for in every call.
+    // Every call would search for a date that never occurs.
     let some_day = Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC);
     cron.find_next_occurrence(&some_day, true)
-        .map_err(|_| format!("{field} is `{text}`, which is never; say a day that there is"))?;
+        .map_err(|_| format!("{field} is `{text}`, a date that never occurs; use an existing date"))?;
     Ok(cron)
 }
 
 impl Window {
-    /// One schedule; `at` is where it stands.
+    /// Parses one schedule. `at` is its path in the configuration, for error messages.
     ///
     /// # Errors
-    /// A sentence that names the field.
+    /// A sentence that names the invalid field.
     pub fn parse(entry: &Entry, at: &str) -> Result<Self, String> {
         let end = match (entry.duration_ms, &entry.until) {
             (Some(duration @ 60_000..=31_536_000_000), None) => {
@@ -95,7 +96,7 @@ impl Window {
                 return Err(format!("{at}.duration-ms` is {duration}; expected 60000 to 31536000000"));
             }
             (None, Some(until)) => End::At(Box::new(cron(until, &format!("{at}.until`"))?)),
-            _ => return Err(format!("{at}`: expected `duration-ms` or `until`, one of them")),
+            _ => return Err(format!("{at}`: expected exactly one of `duration-ms` and `until`")),
         };
         Ok(Self {
             name: entry.name.clone(),
@@ -108,31 +109,33 @@ impl Window {
     }
 }
 
-/// What holds at a time.
+/// The bounds that apply at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Holding {
-    /// The fewest replicas: the highest of the schedules that hold.
+pub struct Active {
+    /// The highest minimum of the active schedules.
     pub min: Option<u32>,
-    /// The most replicas: the highest of the schedules that hold.
+    /// The highest maximum of the active schedules.
     pub max: Option<u32>,
-    /// Each schedule that holds, with its end in local time.
+    /// The name of each active schedule, with its end in local time.
     pub names: Vec<String>,
-    /// Milliseconds to the next beginning or end.
+    /// Milliseconds until the next start or end.
     pub changes_after: Option<u64>,
 }
 
 impl Calendar {
-    /// What a configuration says.
+    /// Checks a configuration and returns its calendar.
     ///
     /// # Errors
-    /// A sentence that names the field.
+    /// A sentence that names the invalid field.
     pub fn of(config: &Config) -> Result<Self, String> {
         if !(1..=64).contains(&config.schedules.len()) {
             return Err(format!("`schedules` has {} entries; expected 1 to 64", config.schedules.len()));
         }
         let holiday = |(index, text): (usize, &String)| {
             Holiday::parse(text).ok_or_else(|| {
-                format!("`holidays[{index}]` is `{text}`; expected a date as `2026-12-25`, or `12-25` of every year")
+                format!(
+                    "`holidays[{index}]` is `{text}`; expected a date such as `2026-12-25`, or `12-25` for every year"
+                )
             })
         };
         let holidays = config.holidays.iter().enumerate().map(holiday).collect::<Result<_, _>>()?;
@@ -144,7 +147,7 @@ impl Calendar {
             if let (Some(min), Some(max)) = (entry.min, entry.max)
                 && min > max
             {
-                return Err(format!("{at}.min` is {min}, above its `max` of {max}"));
+                return Err(format!("{at}.min` is {min}, above its `max` ({max}); lower it or raise the maximum"));
             }
             Window::parse(entry, &at)
         });
@@ -155,42 +158,42 @@ impl Calendar {
         Self::new(&config.timezone, windows, holidays)
     }
 
-    /// Schedules in a time zone.
+    /// Returns the calendar of some schedules.
     ///
     /// # Errors
-    /// When there is no such time zone.
+    /// A sentence if the time zone does not exist.
     pub fn new(zone: &str, windows: Vec<Window>, holidays: Vec<Holiday>) -> Result<Self, String> {
         let zone = TimeZone::get(zone).map_err(|_| {
-            format!("`timezone` is `{zone}`; expected a name of the IANA database, as `Europe/Berlin` or `UTC`")
+            format!("`timezone` is `{zone}`; expected a name from the IANA time zone database, such as `Europe/Berlin` or `UTC`")
         })?;
         Ok(Self { zone, windows, holidays })
     }
 
-    /// What holds at a time, in milliseconds since 1970.
-    pub fn at(&self, now: u64) -> Holding {
+    /// Returns the bounds at a time, in milliseconds since 1970.
+    pub fn at(&self, now: u64) -> Active {
         let moment = i64::try_from(now).ok().and_then(|now| Timestamp::from_millisecond(now).ok());
-        let Some(now) = moment.map(|moment| moment.to_zoned(self.zone.clone())) else { return Holding::default() };
-        let mut holding = Holding::default();
+        let Some(now) = moment.map(|moment| moment.to_zoned(self.zone.clone())) else { return Active::default() };
+        let mut active = Active::default();
         let mut edges: Vec<Zoned> = Vec::new();
         for window in &self.windows {
             if let Some(end) = self.end(window, &now) {
-                holding.min = holding.min.max(window.min);
-                holding.max = holding.max.max(window.max);
-                holding.names.push(format!("`{}` until {}", window.name, end.strftime("%Y-%m-%d %H:%M %Z")));
+                active.min = active.min.max(window.min);
+                active.max = active.max.max(window.max);
+                active.names.push(format!("`{}` (until {})", window.name, end.strftime("%Y-%m-%d %H:%M %Z")));
                 edges.push(end);
             }
             edges.extend(window.begin.find_next_occurrence(&now, false).ok());
         }
         let next = edges.into_iter().filter(|edge| *edge > now).min();
         let after = next.map(|next| next.timestamp().as_millisecond() - now.timestamp().as_millisecond());
-        holding.changes_after = after.and_then(|after| u64::try_from(after).ok());
-        holding
+        active.changes_after = after.and_then(|after| u64::try_from(after).ok());
+        active
     }
 
-    /// When a schedule that holds ends; none: it does not hold.
+    /// Returns the end of an active schedule. `None` if the schedule is not active.
     fn end(&self, window: &Window, now: &Zoned) -> Option<Zoned> {
         let mut from = now.clone();
-        for attempt in 0..LOOKED_BACK {
+        for attempt in 0..MAX_LOOK_BACK {
             let begin = window.begin.find_previous_occurrence(&from, attempt == 0).ok()?;
             let end = match &window.end {
                 End::After(duration) => begin.checked_add(*duration).ok()?,

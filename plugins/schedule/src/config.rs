@@ -6,39 +6,39 @@ use windlass_policy_common::bindings::exports::windlass::policy::scaling::{Decis
 use windlass_policy_common::bindings::windlass::policy::types::PolicyError;
 use windlass_policy_common::{pass_through, step, tracking};
 
-/// The settings as they are written.
+/// The settings of the policy.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
-    /// The IANA time zone the schedules are told in. Default UTC.
+    /// The IANA time zone of the schedules. Default UTC.
     #[serde(default = "utc")]
     pub timezone: String,
-    /// Times, and the fewest and most replicas in them: 1 to 64.
+    /// Periods, each with a minimum and a maximum count: 1 to 64.
     pub schedules: Vec<Entry>,
-    /// Dates: `2026-12-25`, or `12-25` of every year.
+    /// Dates: `2026-12-25`, or `12-25` for every year.
     #[serde(default)]
     pub holidays: Vec<String>,
-    /// What decides within the bounds; none: the count stays.
+    /// The policy that decides within the bounds. `None`: the count stays.
     pub inner: Option<Inner>,
 }
 
-/// A policy that goes by metrics, with its settings.
+/// A policy that decides by metrics, with its settings.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "name", content = "config", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Inner {
-    /// See `target-tracking`.
+    /// The policy `target-tracking`.
     TargetTracking(tracking::Config),
-    /// See `step`.
+    /// The policy `step`.
     Step(step::Config),
-    /// See `pass-through`.
+    /// The policy `pass-through`.
     PassThrough(pass_through::Config),
 }
 
 impl Inner {
-    /// What a schema cannot say.
+    /// Checks the policy's settings.
     ///
     /// # Errors
-    /// A sentence that names the field.
+    /// A sentence that names the invalid field.
     pub fn check(&self) -> Result<(), String> {
         match self {
             Self::TargetTracking(config) => config.check(),
@@ -47,7 +47,7 @@ impl Inner {
         }
     }
 
-    /// What it must be shown.
+    /// The metrics that the policy requires.
     pub fn metrics(&self) -> Vec<MetricRequest> {
         match self {
             Self::TargetTracking(config) => tracking::metrics(config),
@@ -56,10 +56,10 @@ impl Inner {
         }
     }
 
-    /// What it decides.
+    /// Returns the policy's decision.
     ///
     /// # Errors
-    /// Its own.
+    /// The policy's own error.
     pub fn decide(&self, observation: &Observation) -> Result<Decision, PolicyError> {
         match self {
             Self::TargetTracking(config) => tracking::decide(config, observation),
@@ -73,33 +73,33 @@ impl Inner {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Entry {
-    /// For people.
+    /// A name that reasons contain.
     pub name: String,
-    /// When it begins, five fields of cron.
+    /// The start, as five cron fields.
     pub cron: String,
-    /// Milliseconds it lasts: 1 min to 365 days; this or `until`.
+    /// The duration in milliseconds: 1 min to 365 days; this or `until`.
     pub duration_ms: Option<u64>,
-    /// When it ends, five fields of cron.
+    /// The end, as five cron fields.
     pub until: Option<String>,
-    /// The fewest replicas; this, `max` or both.
+    /// The minimum count; this, `max` or both.
     pub min: Option<u32>,
-    /// The most replicas.
+    /// The maximum count.
     pub max: Option<u32>,
-    /// Whether it begins on holidays. Default also.
+    /// Whether the schedule starts on holidays. Default: also.
     #[serde(default)]
     pub on_holidays: OnHolidays,
 }
 
-/// Whether a schedule begins on holidays.
+/// Whether a schedule starts on holidays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnHolidays {
     /// On any day.
     #[default]
     Also,
-    /// On any day but those.
+    /// On any day except holidays.
     Never,
-    /// On those alone.
+    /// Only on holidays.
     Only,
 }
 

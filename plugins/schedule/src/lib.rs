@@ -1,4 +1,4 @@
-//! The `schedule` scaling policy as a component: the rule itself is in [`policy`].
+//! The `schedule` scaling policy as a component. The rule is in [`policy`].
 
 pub mod calendar;
 pub mod config;

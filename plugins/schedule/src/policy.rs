@@ -1,4 +1,4 @@
-//! The rule: a moving minimum and maximum around what decides within.
+//! The rule: a minimum and a maximum by calendar, around another policy.
 
 use crate::calendar::Calendar;
 use crate::config::{Config, Inner};
@@ -6,19 +6,19 @@ use windlass_policy_common::ScalingPolicy;
 use windlass_policy_common::bindings::exports::windlass::policy::manifest::MetricRequest;
 use windlass_policy_common::bindings::exports::windlass::policy::scaling::{Decision, Observation};
 use windlass_policy_common::bindings::windlass::policy::types::PolicyError;
-use windlass_policy_common::metrics::known;
+use windlass_policy_common::metrics::always_available;
 
-/// The longest time to ask to be asked again after: the next change may be weeks away.
-const LONGEST_WAIT: u64 = 3_600_000;
+/// The maximum requested time until the next evaluation, in milliseconds. The next change may be weeks away.
+const MAX_WAIT_MS: u64 = 3_600_000;
 
-/// Bounds by the calendar.
+/// The policy.
 #[derive(Debug)]
 pub struct Schedule;
 
 impl ScalingPolicy for Schedule {
     const NAME: &'static str = "schedule";
     const SUMMARY: &'static str =
-        "A minimum and a maximum by cron expressions, time zone and holidays, around a metric";
+        "Sets a minimum and a maximum by cron expressions, time zone and holidays, around another policy";
     const SCHEMA: &'static str = include_str!("../schema.json");
     type Config = Config;
 
@@ -27,37 +27,40 @@ impl ScalingPolicy for Schedule {
     }
 
     fn metrics(config: &Config) -> Vec<MetricRequest> {
-        let measured = config.inner.as_ref().map(Inner::metrics);
-        measured.map(|measured| measured.into_iter().chain([known()]).collect()).unwrap_or_default()
+        let inner = config.inner.as_ref().map(Inner::metrics);
+        inner.map(|metrics| metrics.into_iter().chain([always_available()]).collect()).unwrap_or_default()
     }
 
     fn decide(config: &Config, observation: &Observation) -> Result<Decision, PolicyError> {
-        let holding = Calendar::of(config).map_err(PolicyError::InvalidConfig)?.at(observation.now);
+        let active = Calendar::of(config).map_err(PolicyError::InvalidConfig)?.at(observation.now);
         let current = observation.current_replicas;
-        // What is remembered is what the one within remembers.
-        let stays =
-            |why| Decision { replicas: current, reason: why, memory: observation.memory.clone(), evaluate_after: None };
-        // Without a metric the calendar holds all the same.
-        let within = match config.inner.as_ref().map(|inner| inner.decide(observation)) {
+        // The memory belongs to the inner policy.
+        let unchanged =
+            |reason| Decision { replicas: current, reason, memory: observation.memory.clone(), evaluate_after: None };
+        // The schedules apply even if the inner policy has no data.
+        let inner = match config.inner.as_ref().map(|inner| inner.decide(observation)) {
             Some(Ok(decision)) => decision,
-            Some(Err(PolicyError::InsufficientData(why))) => stays(format!("held at {current}, since {why}")),
+            Some(Err(PolicyError::InsufficientData(why))) => {
+                unchanged(format!("the count stays at {current} because {why}"))
+            }
             Some(Err(other)) => return Err(other),
-            None => Decision { memory: Vec::new(), ..stays(format!("{current} are there")) },
+            None => Decision { memory: Vec::new(), ..unchanged(format!("the count is {current}")) },
         };
-        let Decision { replicas: wanted, reason: why, memory, evaluate_after } = within;
-        // The minimum wins over a maximum of another schedule: too many is better than too few.
-        let bounded = wanted.min(holding.max.unwrap_or(u32::MAX)).max(holding.min.unwrap_or(0));
-        let schedules = match holding.names.as_slice() {
-            [] => "no schedule holds".to_owned(),
-            names => format!("{} hold{}", names.join(" and "), if names.len() == 1 { "s" } else { "" }),
-        };
-        let reason = if bounded == wanted {
-            format!("{why}; {schedules}")
+        let Decision { replicas: proposed, reason, memory, evaluate_after } = inner;
+        // A minimum takes precedence over another schedule's maximum: too many replicas are better than too few.
+        let bounded = proposed.min(active.max.unwrap_or(u32::MAX)).max(active.min.unwrap_or(0));
+        let names = active.names.join(" and ");
+        let is_single = active.names.len() == 1;
+        let reason = if active.names.is_empty() {
+            format!("{reason}; no schedule is active")
+        } else if bounded == proposed {
+            format!("{reason}; {names} {} active", if is_single { "is" } else { "are" })
         } else {
-            let bound = if bounded > wanted { "at least" } else { "at most" };
-            format!("{schedules}: {bound} {bounded}; {why}")
+            let verb = if bounded > proposed { "require" } else { "allow" };
+            let bound = if bounded > proposed { "at least" } else { "at most" };
+            format!("{names} {verb}{} {bound} {bounded}; {reason}", if is_single { "s" } else { "" })
         };
-        let changes = holding.changes_after.map(|after| after.min(LONGEST_WAIT));
+        let changes = active.changes_after.map(|after| after.min(MAX_WAIT_MS));
         let evaluate_after = changes.into_iter().chain(evaluate_after).min();
         Ok(Decision { replicas: bounded, reason, memory, evaluate_after })
     }

@@ -1,4 +1,4 @@
-//! The policy: the rule is `step` of the crate that policies have in common, since a schedule may have it within, too.
+//! The policy. Its rule is `step` of the common crate, because the schedule policy can wrap it, too.
 
 use windlass_policy_common::ScalingPolicy;
 use windlass_policy_common::bindings::exports::windlass::policy::manifest::MetricRequest;
@@ -6,13 +6,13 @@ use windlass_policy_common::bindings::exports::windlass::policy::scaling::{Decis
 use windlass_policy_common::bindings::windlass::policy::types::PolicyError;
 use windlass_policy_common::step::{self, Config};
 
-/// Scales by steps.
+/// The policy.
 #[derive(Debug)]
 pub struct Step;
 
 impl ScalingPolicy for Step {
     const NAME: &'static str = "step";
-    const SUMMARY: &'static str = "Where the value of a metric lies says how many more or fewer";
+    const SUMMARY: &'static str = "Adds or removes replicas depending on the band of a metric's value";
     const SCHEMA: &'static str = include_str!("../schema.json");
     type Config = Config;
 
@@ -44,15 +44,15 @@ mod tests {
         {"from": 95, "exactly": 20}
     ]}"#;
 
-    fn asked(config: &str, current: u32, value: f64) -> u32 {
+    fn decided(config: &str, current: u32, value: f64) -> u32 {
         let config = parse::<Step>(config).expect("a configuration");
-        let shown = Observation { metrics: vec![series("load", &[value])], ..observation(current) };
-        Step::decide(&config, &shown).expect("an answer").replicas
+        let input = Observation { metrics: vec![series("load", &[value])], ..observation(current) };
+        Step::decide(&config, &input).expect("an answer").replicas
     }
 
     #[test]
     fn the_band_of_the_value_says_what_is_done() {
-        for (current, value, wanted) in [
+        for (current, value, expected) in [
             (4, -5.0, 3),
             (4, 29.999, 3),
             (4, 30.0, 4),
@@ -62,10 +62,10 @@ mod tests {
             (4, 95.0, 20),
             (0, 10.0, 0),
         ] {
-            assert_eq!(asked(BANDS, current, value), wanted, "{current} {value}");
+            assert_eq!(decided(BANDS, current, value), expected, "{current} {value}");
         }
-        // Between the first and the last there is no gap; outside of them nothing is done.
-        assert_eq!(asked(r#"{"metric": "load", "bands": [{"from": 1, "below": 2, "change": 5}]}"#, 4, 2.0), 4);
+        // A value outside all bands changes nothing.
+        assert_eq!(decided(r#"{"metric": "load", "bands": [{"from": 1, "below": 2, "change": 5}]}"#, 4, 2.0), 4);
     }
 
     #[test]
@@ -73,40 +73,40 @@ mod tests {
         let percent = |percent: i32, least: u32| {
             format!(r#"{{"metric": "load", "bands": [{{"percent": {percent}}}], "minimum-magnitude": {least}}}"#)
         };
-        for (percent_of, least, current, wanted) in
+        for (percent_of, least, current, expected) in
             [(25, 2, 4, 6), (25, 1, 4, 5), (1, 1, 3, 4), (-25, 1, 6, 5), (-10, 1, 3, 2), (-100, 1, 3, 0), (0, 5, 3, 3)]
         {
-            assert_eq!(asked(&percent(percent_of, least), current, 1.0), wanted, "{percent_of} of {current}");
+            assert_eq!(decided(&percent(percent_of, least), current, 1.0), expected, "{percent_of} of {current}");
         }
     }
 
-    /// Asks again and again: (seconds, value) lead to counts, each of which is then the current one.
-    fn story(config: &str, current: u32, times: &[(u64, f64)]) -> Vec<u32> {
+    /// Calls the policy for each (seconds, value). Each proposal becomes the current count of the next call.
+    fn proposals(config: &str, current: u32, times: &[(u64, f64)]) -> Vec<u32> {
         let config = parse::<Step>(config).expect("a configuration");
         let (mut current, mut memory) = (current, Vec::new());
-        let told = times.iter().map(|(seconds, value)| {
-            let shown = Observation {
+        let counts = times.iter().map(|(seconds, value)| {
+            let input = Observation {
                 now: NOW + seconds * 1_000,
                 memory: std::mem::take(&mut memory),
                 metrics: vec![series("load", &[*value])],
                 ..observation(current)
             };
-            let decision = Step::decide(&config, &shown).expect("an answer");
+            let decision = Step::decide(&config, &input).expect("an answer");
             memory = decision.memory;
             current = decision.replicas;
             current
         });
-        told.collect()
+        counts.collect()
     }
 
     #[test]
     fn a_step_is_taken_once_in_the_time_it_holds() {
-        assert_eq!(story(BANDS, 4, &[(0, 70.0), (15, 70.0), (59, 70.0), (60, 70.0), (75, 70.0)]), [6, 6, 6, 8, 8]);
-        assert_eq!(story(BANDS, 4, &[(0, 10.0), (15, 10.0), (60, 10.0)]), [3, 3, 2]);
-        // A higher band makes the same step larger, and a lower one does not take it back.
-        assert_eq!(story(BANDS, 10, &[(0, 70.0), (15, 85.0), (30, 70.0), (45, 10.0)]), [12, 15, 15, 15]);
-        // A step up comes at once after one down.
-        assert_eq!(story(BANDS, 4, &[(0, 10.0), (15, 70.0)]), [3, 6]);
+        assert_eq!(proposals(BANDS, 4, &[(0, 70.0), (15, 70.0), (59, 70.0), (60, 70.0), (75, 70.0)]), [6, 6, 6, 8, 8]);
+        assert_eq!(proposals(BANDS, 4, &[(0, 10.0), (15, 10.0), (60, 10.0)]), [3, 3, 2]);
+        // A higher band enlarges the same step, and a lower band does not undo it.
+        assert_eq!(proposals(BANDS, 10, &[(0, 70.0), (15, 85.0), (30, 70.0), (45, 10.0)]), [12, 15, 15, 15]);
+        // A step up follows a step down without delay.
+        assert_eq!(proposals(BANDS, 4, &[(0, 10.0), (15, 70.0)]), [3, 6]);
     }
 
     #[test]
@@ -114,15 +114,15 @@ mod tests {
         let config = parse::<Step>(BANDS).expect("a configuration");
         let ask = |seconds: u64, current: u32, value: f64, memory: &[u8]| {
             let metrics = vec![series("load", &[value])];
-            let shown =
+            let input =
                 Observation { now: NOW + seconds * 1_000, memory: memory.to_vec(), metrics, ..observation(current) };
-            Step::decide(&config, &shown).expect("an answer")
+            Step::decide(&config, &input).expect("an answer")
         };
         let first = ask(600, 4, 70.0, &[]);
         assert_eq!(first.replicas, 6);
-        // Somebody moved it to 30 since: a higher band, which leads to 20, is no reason to go below.
+        // The count has been raised to 30 since: a higher band that leads to 20 does not lower it.
         assert_eq!(ask(615, 30, 95.0, &first.memory).replicas, 30);
-        // Ten minutes before that step it is not in force.
+        // Ten minutes before its time, the step is not in effect.
         assert_eq!(ask(0, 6, 70.0, &first.memory).replicas, 8);
     }
 
@@ -139,34 +139,34 @@ mod tests {
             let measured = (0..ready).map(|number| series_of("load", &number.to_string(), &[90.0]));
             let metrics = [series("load", &[90.0])].into_iter().chain(measured).collect();
             let current = u32::try_from(replicas.len()).expect("few");
-            let shown = Observation { replicas, metrics, ..observation(current) };
-            Step::decide(&config, &shown).expect("an answer").replicas
+            let input = Observation { replicas, metrics, ..observation(current) };
+            Step::decide(&config, &input).expect("an answer").replicas
         };
-        // 90 of 4; 72 over 5, in a lower band; 45 over 8, which is no reason for more.
+        // The mean is 90 over 4 replicas; 72 over 5, in a lower band; and 45 over 8, which adds no replica.
         assert_eq!((with(4, 0), with(4, 1), with(4, 4)), (6, 7, 8));
     }
 
     #[test]
     fn what_some_replicas_have_no_value_of_takes_nothing_away() {
         let config = parse::<Step>(BANDS).expect("a configuration");
-        let asked = |value: f64, why: &str| {
-            let load = Series { failure: Some(why.to_owned()), ..series("load", &[value]) };
-            let shown = Observation { metrics: vec![load], ..observation(4) };
-            Step::decide(&config, &shown).ok().map(|decision| decision.replicas)
+        let decided = |value: f64, failure: &str| {
+            let load = Series { failure: Some(failure.to_owned()), ..series("load", &[value]) };
+            let input = Observation { metrics: vec![load], ..observation(4) };
+            Step::decide(&config, &input).ok().map(|decision| decision.replicas)
         };
         let partial = "partial: 1 of 4 replicas have no value: timeout: no answer within 5000 ms";
-        assert_eq!((asked(10.0, partial), asked(70.0, partial)), (Some(4), Some(6)));
-        assert_eq!(asked(70.0, "timeout: no answer within 5000 ms"), None);
+        assert_eq!((decided(10.0, partial), decided(70.0, partial)), (Some(4), Some(6)));
+        assert_eq!(decided(70.0, "timeout: no answer within 5000 ms"), None);
     }
 
     #[test]
     fn a_metric_without_a_value_is_no_answer() {
         let config = parse::<Step>(BANDS).expect("a configuration");
-        let shown = Observation { metrics: vec![failed("load", "stale: old")], ..observation(3) };
-        assert!(matches!(Step::decide(&config, &shown), Err(PolicyError::InsufficientData(_))));
-        // Memory of another kind is no step.
-        let shown = Observation { metrics: vec![series("load", &[70.0])], memory: vec![7], ..observation(3) };
-        assert_eq!(Step::decide(&config, &shown).expect("an answer").replicas, 5);
+        let input = Observation { metrics: vec![failed("load", "stale: old")], ..observation(3) };
+        assert!(matches!(Step::decide(&config, &input), Err(PolicyError::InsufficientData(_))));
+        // Memory that is not a step counts as no step.
+        let input = Observation { metrics: vec![series("load", &[70.0])], memory: vec![7], ..observation(3) };
+        assert_eq!(Step::decide(&config, &input).expect("an answer").replicas, 5);
     }
 
     #[test]
@@ -174,23 +174,23 @@ mod tests {
         let bands = |bands: &str| {
             parse::<Step>(&format!(r#"{{"metric": "load", "bands": {bands}}}"#)).err().unwrap_or_default()
         };
-        for (wrong, why) in [
+        for (config, error) in [
             ("[]", "`bands` has 0 entries"),
             (r#"[{"from": 1}]"#, "`bands[0]`: expected exactly one of"),
             (r#"[{"change": 1, "exactly": 2}]"#, "`bands[0]`: expected exactly one of"),
-            (r#"[{"from": 2, "below": 2, "change": 1}]"#, "`bands[0]`: `from` is 2, and `below` is 2"),
+            (r#"[{"from": 2, "below": 2, "change": 1}]"#, "`bands[0]`: `from` is 2 and `below` is 2"),
             (
                 r#"[{"below": 1, "change": 1}, {"from": 2, "change": 1}]"#,
-                "`bands[1].from` is 2: there is a gap from 1, where `bands[0]` ends",
+                "`bands[1].from` is 2, which leaves a gap after 1, where `bands[0]` ends",
             ),
             (
                 r#"[{"below": 3, "change": 1}, {"from": 2, "change": 1}]"#,
-                "`bands[1].from` is 2: it overlaps `bands[0]`, which ends at 3",
+                "`bands[1].from` is 2, which overlaps `bands[0]`, which ends at 3",
             ),
-            (r#"[{"change": 1}, {"from": 2, "change": 1}]"#, "`bands[1].from` and `bands[0].below` must be there"),
+            (r#"[{"change": 1}, {"from": 2, "change": 1}]"#, "`bands[1].from` and `bands[0].below` must be set"),
         ] {
-            let told = bands(wrong);
-            assert!(told.starts_with(why), "{wrong}: {told}");
+            let text = bands(config);
+            assert!(text.starts_with(error), "{config}: {text}");
         }
     }
 
@@ -198,8 +198,8 @@ mod tests {
     fn the_page_and_the_schema_tell_the_truth() {
         check_page::<Step>(include_str!("../README.md"));
         let schema: serde_json::Value = serde_json::from_str(Step::SCHEMA).expect("JSON");
-        let usual = parse::<Step>(BANDS).expect("a configuration");
-        assert_eq!(schema["properties"]["hold-ms"]["default"], usual.hold_ms);
-        assert_eq!(schema["properties"]["minimum-magnitude"]["default"], usual.minimum_magnitude);
+        let defaults = parse::<Step>(BANDS).expect("a configuration");
+        assert_eq!(schema["properties"]["hold-ms"]["default"], defaults.hold_ms);
+        assert_eq!(schema["properties"]["minimum-magnitude"]["default"], defaults.minimum_magnitude);
     }
 }

@@ -1,4 +1,4 @@
-//! The `target-tracking` scaling policy as a component: the rule itself is in [`policy`].
+//! The `target-tracking` scaling policy as a component. The rule is in [`policy`].
 
 pub mod policy;
 

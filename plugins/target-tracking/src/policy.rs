@@ -1,4 +1,4 @@
-//! The policy: the rule is `tracking` of the crate that policies have in common, since a schedule has it within, too.
+//! The policy. Its rule is `tracking` of the common crate, because other policies wrap it, too.
 
 use windlass_policy_common::ScalingPolicy;
 use windlass_policy_common::bindings::exports::windlass::policy::manifest::MetricRequest;
@@ -6,13 +6,13 @@ use windlass_policy_common::bindings::exports::windlass::policy::scaling::{Decis
 use windlass_policy_common::bindings::windlass::policy::types::PolicyError;
 use windlass_policy_common::tracking::{self, Config};
 
-/// Holds metrics at their targets.
+/// The policy.
 #[derive(Debug)]
 pub struct TargetTracking;
 
 impl ScalingPolicy for TargetTracking {
     const NAME: &'static str = "target-tracking";
-    const SUMMARY: &'static str = "As many replicas as bring each metric to its target";
+    const SUMMARY: &'static str = "Proposes the count that brings each metric to its target";
     const SCHEMA: &'static str = include_str!("../schema.json");
     type Config = Config;
 

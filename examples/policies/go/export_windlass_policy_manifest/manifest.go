@@ -13,7 +13,7 @@ func Describe() Description {
 	return Description{
 		Name:         "queue-depth",
 		Version:      "1.0.0",
-		Summary:      "Keeps a queue at so much for each replica; scales down after a cool-down",
+		Summary:      "Keeps a fixed number of waiting items per replica; scales in after a cool-down",
 		ConfigSchema: rule.Schema,
 	}
 }

@@ -30,7 +30,7 @@ func Decide(text string, seen Observation) types.Result[Decision, PolicyError] {
 	return types.Ok[Decision, PolicyError](decision)
 }
 
-// ofAll finds the series of the whole workload; nil: there is none.
+// ofAll returns the series of the whole workload, or nil if there is none.
 func ofAll(metrics []Series, name string) *rule.Series {
 	for _, one := range metrics {
 		if one.Name != name || one.Replica.IsSome() {

@@ -1,4 +1,4 @@
-// Package rule is the rule, without anything of WebAssembly: plain values in, plain values out.
+// Package rule contains the rule, without WebAssembly: plain values in, plain values out.
 package rule
 
 import (
@@ -20,11 +20,11 @@ const Schema = `{
   }
 }`
 
-// The first byte of the memory: which form the rest has.
+// The version of the memory's format, which is its first byte.
 const memoryVersion = 1
 
-// More is never asked for.
-const mostReplicas = 1_000_000
+// The highest count that the policy proposes.
+const maxReplicas = 1_000_000
 
 type Config struct {
 	Metric     string
@@ -32,7 +32,7 @@ type Config struct {
 	coolDownMs uint64
 }
 
-// Series is what was measured of the whole workload.
+// Series is a metric of the whole workload.
 type Series struct {
 	Newest  *float64
 	Failure *string
@@ -42,11 +42,11 @@ type Answer struct {
 	Replicas uint32
 	Reason   string
 	Memory   []byte
-	// EvaluateAfter is in milliseconds; 0: at the usual time.
+	// EvaluateAfter is in milliseconds. 0: the usual interval.
 	EvaluateAfter uint64
 }
 
-// Configure reads a configuration; its error names the field.
+// Configure parses a configuration. The error names the invalid field.
 func Configure(text string) (Config, error) {
 	var object map[string]any
 	if err := json.Unmarshal([]byte(text), &object); err != nil || object == nil {
@@ -56,14 +56,14 @@ func Configure(text string) (Config, error) {
 	if value, found := object["metric"]; found {
 		text, isText := value.(string)
 		if !isText {
-			return Config{}, fmt.Errorf("`metric` must be text")
+			return Config{}, fmt.Errorf("`metric` must be a string")
 		}
 		metric = text
 	}
 	whole := func(name string, least, most, otherwise float64) (uint64, error) {
 		number := otherwise
 		if value, found := object[name]; found {
-			// However it is written: 300, 300.0 and 3e2 are one number. What is none is out of every range.
+			// 300, 300.0 and 3e2 are the same number. A value that is not a number becomes -1, which is outside every range.
 			if float, isNumber := value.(float64); isNumber {
 				number = float
 			} else {
@@ -83,46 +83,46 @@ func Configure(text string) (Config, error) {
 	return Config{Metric: metric, target: target, coolDownMs: coolDown * 1_000}, err
 }
 
-// Decide answers; its error says which facts are missing.
+// Decide proposes a count. The error names what is missing.
 func Decide(config Config, now uint64, current uint32, series *Series, memory []byte) (Answer, error) {
 	problem := func(what string) (Answer, error) {
 		return Answer{}, fmt.Errorf("the metric `%s` %s", config.Metric, what)
 	}
 	switch {
 	case series == nil:
-		return problem("is not there")
+		return problem("is missing")
 	case series.Failure != nil:
-		return problem("could not be had: " + *series.Failure)
+		return problem("is unavailable: " + *series.Failure)
 	case series.Newest == nil:
 		return problem("has no sample yet")
 	case math.IsNaN(*series.Newest) || math.IsInf(*series.Newest, 0) || *series.Newest < 0:
-		return problem("is no count")
+		return problem("is not a finite number of 0 or more")
 	}
 	waiting := uint64(math.Min(*series.Newest, 1e15))
-	wanted := uint32(min((waiting+config.target-1)/config.target, mostReplicas))
-	reason := fmt.Sprintf("%d waiting, %d for each replica: %d wanted", waiting, config.target, wanted)
-	if wanted >= current {
-		return Answer{Replicas: wanted, Reason: reason}, nil
+	needed := uint32(min((waiting+config.target-1)/config.target, maxReplicas))
+	reason := fmt.Sprintf("%d waiting, %d per replica: the count should be %d", waiting, config.target, needed)
+	if needed >= current {
+		return Answer{Replicas: needed, Reason: reason}, nil
 	}
-	since, known := remembered(memory)
+	since, known := coolDownStart(memory)
 	if !known || since > now {
 		since = now
 	}
 	if now-since >= config.coolDownMs {
-		return Answer{Replicas: wanted, Reason: reason}, nil
+		return Answer{Replicas: needed, Reason: reason}, nil
 	}
 	left := config.coolDownMs - (now - since)
 	return Answer{
 		Replicas:      current,
-		Reason:        fmt.Sprintf("%s, cooling down for %d s more", reason, (left+999)/1_000),
+		Reason:        fmt.Sprintf("%s; scale-in is delayed by another %d s", reason, (left+999)/1_000),
 		Memory:        strconv.AppendUint([]byte{memoryVersion}, since, 10),
 		EvaluateAfter: left,
 	}, nil
 }
 
-// remembered tells since when fewer have been wanted. Bytes of another form are forgotten: they may be an older
-// revision's.
-func remembered(memory []byte) (uint64, bool) {
+// coolDownStart returns the start of the cool-down. Bytes in another format are discarded, because an older revision may
+// have written them.
+func coolDownStart(memory []byte) (uint64, bool) {
 	if len(memory) < 2 || len(memory) > 16 || memory[0] != memoryVersion {
 		return 0, false
 	}

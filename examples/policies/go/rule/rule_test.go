@@ -19,7 +19,7 @@ func TestALongQueueScalesUpAtOnce(t *testing.T) {
 	if answer.Replicas != 5 || len(answer.Memory) != 0 {
 		t.Error(answer)
 	}
-	if answer.Reason != "101 waiting, 25 for each replica: 5 wanted" {
+	if answer.Reason != "101 waiting, 25 per replica: the count should be 5" {
 		t.Error(answer.Reason)
 	}
 }

@@ -14,7 +14,7 @@ impl manifest::Guest for QueueDepth {
         manifest::Description {
             name: "queue-depth".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            summary: "Keeps a queue at so much for each replica; scales down after a cool-down".to_owned(),
+            summary: "Keeps a fixed number of waiting items per replica; scales in after a cool-down".to_owned(),
             config_schema: rule::SCHEMA.to_owned(),
         }
     }
@@ -30,11 +30,11 @@ impl scaling::Guest for QueueDepth {
     fn decide(config: String, seen: scaling::Observation) -> Result<scaling::Decision, PolicyError> {
         let config = rule::configure(&config).map_err(PolicyError::InvalidConfig)?;
         let series = seen.metrics.iter().find(|series| series.name == config.metric && series.replica.is_none());
-        let shown = series.map(|series| rule::Series {
+        let series = series.map(|series| rule::Series {
             newest: series.samples.last().map(|sample| sample.value),
             failure: series.failure.as_deref(),
         });
-        match rule::decide(&config, seen.now, seen.current_replicas, shown, &seen.memory) {
+        match rule::decide(&config, seen.now, seen.current_replicas, series, &seen.memory) {
             Ok(Answer { replicas, reason, memory, evaluate_after }) => {
                 write(Level::Debug, &reason);
                 Ok(scaling::Decision { replicas, reason, memory, evaluate_after })

@@ -1,6 +1,6 @@
-//! A scaling policy: so much of a queue for each replica.
+//! A scaling policy that keeps a fixed number of waiting items per replica.
 
-// The glue names symbols that only a component can have; the rule is tested without it.
+// The glue uses symbols that exist only in a component. Tests of the rule do not need it.
 #[cfg(target_arch = "wasm32")]
 mod component;
 pub mod rule;

@@ -1,4 +1,4 @@
-//! The rule, without anything of WebAssembly: plain values in, plain values out.
+//! The rule, without WebAssembly: plain values in, plain values out.
 
 use serde_json::Value;
 
@@ -14,11 +14,11 @@ pub const SCHEMA: &str = r#"{
   }
 }"#;
 
-/// The first byte of the memory: which form the rest has.
+/// The version of the memory's format, which is its first byte.
 const MEMORY_VERSION: u8 = 1;
 
-/// More is never asked for.
-const MOST_REPLICAS: u32 = 1_000_000;
+/// The highest count that the policy proposes.
+const MAX_REPLICAS: u32 = 1_000_000;
 
 pub struct Config {
     pub metric: String,
@@ -26,7 +26,7 @@ pub struct Config {
     cool_down_ms: u64,
 }
 
-/// What was measured of the whole workload.
+/// A metric of the whole workload.
 pub struct Series<'a> {
     pub newest: Option<f64>,
     pub failure: Option<&'a str>,
@@ -40,10 +40,11 @@ pub struct Answer {
     pub evaluate_after: Option<u64>,
 }
 
-/// Why there are not enough facts to decide.
+/// The reason why the data is not sufficient to decide.
 #[derive(Debug, PartialEq)]
 pub struct Problem(pub String);
 
+/// Parses a configuration. The error names the invalid field.
 pub fn configure(text: &str) -> Result<Config, String> {
     let object = match serde_json::from_str(text) {
         Ok(Value::Object(object)) => object,
@@ -52,12 +53,12 @@ pub fn configure(text: &str) -> Result<Config, String> {
     let metric = match object.get("metric") {
         None => "queue-depth".to_owned(),
         Some(Value::String(metric)) => metric.clone(),
-        Some(_) => return Err("`metric` must be text".to_owned()),
+        Some(_) => return Err("`metric` must be a string".to_owned()),
     };
     let whole = |name: &str, least: u64, most: u64, default: Option<u64>| {
         let wrong = || format!("`{name}` must be a whole number from {least} to {most}");
         let Some(value) = object.get(name) else { return default.ok_or_else(wrong) };
-        // However it is written: 300, 300.0 and 3e2 are one number.
+        // 300, 300.0 and 3e2 are the same number.
         let number = value.as_f64().filter(|number| number.fract() == 0.0);
         let number = number.filter(|number| (least as f64..=most as f64).contains(number)).ok_or_else(wrong)?;
         Ok(number as u64)
@@ -69,6 +70,7 @@ pub fn configure(text: &str) -> Result<Config, String> {
     })
 }
 
+/// Proposes a count. `now` is in milliseconds since 1970.
 pub fn decide(
     config: &Config,
     now: u64,
@@ -77,37 +79,38 @@ pub fn decide(
     memory: &[u8],
 ) -> Result<Answer, Problem> {
     let problem = |what: &str| Problem(format!("the metric `{}` {what}", config.metric));
-    let series = series.ok_or_else(|| problem("is not there"))?;
+    let series = series.ok_or_else(|| problem("is missing"))?;
     if let Some(failure) = series.failure {
-        return Err(problem(&format!("could not be had: {failure}")));
+        return Err(problem(&format!("is unavailable: {failure}")));
     }
     let depth = series.newest.ok_or_else(|| problem("has no sample yet"))?;
     if !depth.is_finite() || depth < 0.0 {
-        return Err(problem("is no count"));
+        return Err(problem("is not a finite number of 0 or more"));
     }
     let waiting = depth.min(1e15) as u64;
-    let wanted = u32::try_from(waiting.div_ceil(config.target)).map_or(MOST_REPLICAS, |wanted| wanted.min(MOST_REPLICAS));
-    let reason = format!("{waiting} waiting, {} for each replica: {wanted} wanted", config.target);
-    let at_once = |reason| Ok(Answer { replicas: wanted, reason, memory: Vec::new(), evaluate_after: None });
-    if wanted >= current {
-        return at_once(reason);
+    let needed = u32::try_from(waiting.div_ceil(config.target)).map_or(MAX_REPLICAS, |needed| needed.min(MAX_REPLICAS));
+    let reason = format!("{waiting} waiting, {} per replica: the count should be {needed}", config.target);
+    let immediately = |reason| Ok(Answer { replicas: needed, reason, memory: Vec::new(), evaluate_after: None });
+    if needed >= current {
+        return immediately(reason);
     }
-    let since = remembered(memory).filter(|since| *since <= now).unwrap_or(now);
+    let since = cool_down_start(memory).filter(|since| *since <= now).unwrap_or(now);
     let Some(left) = config.cool_down_ms.checked_sub(now - since).filter(|left| *left > 0) else {
-        return at_once(reason);
+        return immediately(reason);
     };
     let mut memory = vec![MEMORY_VERSION];
     memory.extend(since.to_string().bytes());
     Ok(Answer {
         replicas: current,
-        reason: format!("{reason}, cooling down for {} s more", left.div_ceil(1_000)),
+        reason: format!("{reason}; scale-in is delayed by another {} s", left.div_ceil(1_000)),
         memory,
         evaluate_after: Some(left),
     })
 }
 
-/// Since when fewer have been wanted. Bytes of another form are forgotten: they may be an older revision's.
-fn remembered(memory: &[u8]) -> Option<u64> {
+/// Returns the start of the cool-down. Bytes in another format are discarded, because an older revision may have written
+/// them.
+fn cool_down_start(memory: &[u8]) -> Option<u64> {
     let (version, digits) = memory.split_first()?;
     let fits = *version == MEMORY_VERSION && (1..=15).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
     if fits { std::str::from_utf8(digits).ok()?.parse().ok() } else { None }
@@ -126,7 +129,7 @@ mod tests {
     fn a_long_queue_scales_up_at_once() {
         let answer = ask(2, 101.0, 1_000, &[]);
         assert_eq!((answer.replicas, answer.memory.len()), (5, 0));
-        assert_eq!(answer.reason, "101 waiting, 25 for each replica: 5 wanted");
+        assert_eq!(answer.reason, "101 waiting, 25 per replica: the count should be 5");
     }
 
     #[test]

@@ -124,7 +124,7 @@ async fn the_component_of_liveness_evaluates_as_its_rule() {
                 "c",
                 HealthStatus::Unhealthy,
                 Remedy::Replace,
-                "its process ended with exit code 137: the kernel killed it for memory"
+                "its process ended with exit code 137; the kernel killed it because it was out of memory"
             ),
             ("d", HealthStatus::Unknown, Remedy::None, "stopped by an operator"),
         ]

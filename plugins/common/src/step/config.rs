@@ -2,51 +2,51 @@
 
 use serde::Deserialize;
 
-/// Checked settings.
+/// The settings of the policy.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
-    /// What is looked at.
+    /// The metric whose value selects a band.
     pub metric: String,
-    /// What is done where its value lies: 1 to 32, from low to high, without gaps and overlaps.
+    /// The bands of values: 1 to 32, in ascending order, without gaps or overlaps.
     pub bands: Vec<Band>,
-    /// The fewest replicas a change by percent comes to: 1 to 1,000. Default 1.
+    /// The smallest change of an adjustment in percent, in replicas: 1 to 1,000. Default 1.
     #[serde(default = "one")]
     pub minimum_magnitude: u32,
-    /// Milliseconds in which a step is not taken again: up to 1 h. Default 60,000.
+    /// Milliseconds until a step can be repeated: up to 1 h. Default 60,000.
     #[serde(default = "a_minute")]
     pub hold_ms: u64,
 }
 
-/// Values, and what is done there.
+/// A range of values and its adjustment.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Band {
-    /// The least of them; none: no matter how low.
+    /// The lower bound, inclusive. `None` if the band has no lower bound.
     pub from: Option<f64>,
-    /// What they are below; none: no matter how high.
+    /// The upper bound, exclusive. `None` if the band has no upper bound.
     pub below: Option<f64>,
-    /// Replicas more or fewer.
+    /// The number of replicas to add; negative to remove.
     pub change: Option<i32>,
-    /// Percent of the replicas more or fewer.
+    /// The percentage of the replicas to add; negative to remove.
     pub percent: Option<f64>,
-    /// The count.
+    /// The count to set.
     pub exactly: Option<u32>,
 }
 
-/// What a band does.
+/// The adjustment of a band.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Adjustment {
-    /// So many more or fewer.
+    /// Adds this number of replicas.
     Change(i32),
-    /// So many percent more or fewer.
+    /// Adds this percentage of the replicas.
     Percent(f64),
-    /// This many.
+    /// Sets the count.
     Exactly(u32),
 }
 
 impl Band {
-    /// What it does; none: not exactly one thing.
+    /// The band's adjustment. `None` unless exactly one is set.
     pub fn adjustment(&self) -> Option<Adjustment> {
         match (self.change, self.percent, self.exactly) {
             (Some(change), None, None) => Some(Adjustment::Change(change)),
@@ -56,8 +56,8 @@ impl Band {
         }
     }
 
-    /// Whether a value lies in it.
-    pub fn has(&self, value: f64) -> bool {
+    /// Whether a value is in the band.
+    pub fn contains(&self, value: f64) -> bool {
         self.from.is_none_or(|from| value >= from) && self.below.is_none_or(|below| value < below)
     }
 }
@@ -71,10 +71,10 @@ fn a_minute() -> u64 {
 }
 
 impl Config {
-    /// What a schema cannot say.
+    /// Checks the ranges and the order of the bands.
     ///
     /// # Errors
-    /// A sentence that names the field.
+    /// A sentence that names the invalid field.
     pub fn check(&self) -> Result<(), String> {
         if !(1..=32).contains(&self.bands.len()) {
             return Err(format!("`bands` has {} entries; expected 1 to 32", self.bands.len()));
@@ -86,7 +86,7 @@ impl Config {
             let (from, below) = (band.from.unwrap_or(f64::NEG_INFINITY), band.below.unwrap_or(f64::INFINITY));
             if from >= below {
                 return Err(format!(
-                    "`bands[{index}]`: `from` is {from}, and `below` is {below}; expected `below` above it"
+                    "`bands[{index}]`: `from` is {from} and `below` is {below}; `below` must be higher"
                 ));
             }
         }
@@ -94,19 +94,19 @@ impl Config {
             let next = index + 1;
             let (Some(end), Some(begin)) = (pair[0].below, pair[1].from) else {
                 return Err(format!(
-                    "`bands[{next}].from` and `bands[{index}].below` must be there: only the first band has no lowest value, \
-                     and only the last no highest"
+                    "`bands[{next}].from` and `bands[{index}].below` must be set: only the first band may omit `from`, and \
+                     only the last may omit `below`"
                 ));
             };
             if begin > end {
                 return Err(format!(
-                    "`bands[{next}].from` is {begin}: there is a gap from {end}, where `bands[{index}]` ends"
+                    "`bands[{next}].from` is {begin}, which leaves a gap after {end}, where `bands[{index}]` ends"
                 ));
             }
             if begin < end {
                 return Err(format!(
-                    "`bands[{next}].from` is {begin}: it overlaps `bands[{index}]`, which ends at {end}; give bands from low \
-                     to high"
+                    "`bands[{next}].from` is {begin}, which overlaps `bands[{index}]`, which ends at {end}; list bands in \
+                     ascending order"
                 ));
             }
         }

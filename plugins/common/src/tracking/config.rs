@@ -2,22 +2,22 @@
 
 use serde::Deserialize;
 
-/// Checked settings.
+/// The settings of the policy.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
-    /// What is held at a target: 1 to 8, none twice.
+    /// The metrics to keep at their targets: 1 to 8, each at most once.
     pub metrics: Vec<Tracked>,
-    /// How far above the target nothing is done yet, as a fraction of it: 0 to 1. Default 0.1.
+    /// The tolerance above the target, as a fraction of the target: 0 to 1. Default 0.1.
     #[serde(default = "tenth")]
     pub tolerance_up: f64,
-    /// How far below the target nothing is done yet, as a fraction of it: 0 to 1. Default 0.1.
+    /// The tolerance below the target, as a fraction of the target: 0 to 1. Default 0.1.
     #[serde(default = "tenth")]
     pub tolerance_down: f64,
-    /// Milliseconds from a replica's start in which what it uses says nothing yet: up to 1 h. Default 30,000.
+    /// Milliseconds after a replica's start in which its values are ignored: up to 1 h. Default 30,000.
     #[serde(default = "half_a_minute")]
     pub warm_up_ms: u64,
-    /// Whether it ever proposes less than there is. Default true.
+    /// Whether the policy may propose fewer replicas than the current count. Default true.
     #[serde(default = "yes")]
     pub scale_in: bool,
 }
@@ -26,20 +26,20 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Tracked {
-    /// A metric of the workload, or a built-in one.
+    /// The name of a metric that the workload defines, or of a built-in one.
     pub name: String,
-    /// What a replica is to have of it: above 0.
+    /// The target value per replica: above 0.
     pub target: f64,
-    /// What its value is of. Default per replica.
+    /// The scope of the value. Default per replica.
     #[serde(default)]
     pub kind: Kind,
 }
 
-/// What the value of a metric is of.
+/// The scope of a metric's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// One replica, as a mean over those that are ready.
+    /// One replica; the value is the mean over ready replicas.
     #[default]
     PerReplica,
     /// The whole workload.
@@ -59,7 +59,7 @@ fn yes() -> bool {
 }
 
 impl Default for Config {
-    /// Without a metric, which [`Config::check`] refuses.
+    /// Without a metric, so [`Config::check`] rejects it.
     fn default() -> Self {
         Self {
             metrics: Vec::new(),
@@ -72,10 +72,10 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What a schema cannot say, and what it said once more: a policy may be called by others too.
+    /// Checks all ranges, including those of the schema, since a caller may not check the schema.
     ///
     /// # Errors
-    /// A sentence that names the field.
+    /// A sentence that names the invalid field.
     pub fn check(&self) -> Result<(), String> {
         if !(1..=8).contains(&self.metrics.len()) {
             return Err(format!("`metrics` has {} entries; expected 1 to 8", self.metrics.len()));
@@ -85,7 +85,9 @@ impl Config {
                 return Err(format!("`metrics[{index}].target` is {target}; expected a number above 0"));
             }
             if self.metrics[..index].iter().any(|other| other.name == *name) {
-                return Err(format!("`metrics[{index}].name`: `{name}` is there twice"));
+                return Err(format!(
+                    "`metrics[{index}].name` is `{name}`, which an earlier entry already tracks; remove one"
+                ));
             }
         }
         for (field, value) in [("tolerance-up", self.tolerance_up), ("tolerance-down", self.tolerance_down)] {

@@ -1,4 +1,4 @@
-//! What the liveness rule makes of every phase, of probes and of what it remembers.
+//! The liveness rule with every phase, with probes and with its memory.
 
 use super::*;
 use crate::bindings::exports::windlass::policy::health::ProbeResult;
@@ -20,7 +20,7 @@ fn replica(id: &str, phase: Phase) -> Replica {
     }
 }
 
-/// Probes one second apart, the last of them at `NOW`: `+` succeeded, `s` slowly, `-` failed, `t` had no answer.
+/// Probes one second apart, the last one at `NOW`. `+` succeeded, `s` succeeded slowly, `-` failed, `t` timed out.
 fn probes(outcomes: &str) -> Vec<ProbeResult> {
     let first = NOW - 1_000 * (outcomes.len() as u64).saturating_sub(1);
     outcomes
@@ -57,19 +57,19 @@ fn observe(replicas: Vec<(Replica, &str)>, memory: Vec<u8>) -> Observation {
     }
 }
 
-/// The assessment of one replica, and the memory afterwards.
+/// Returns the assessment of one replica, and the memory afterwards.
 fn assess(config: &Config, replica: Replica, outcomes: &str, memory: Vec<u8>) -> (Assessment, Vec<u8>) {
     let mut report = evaluate(config, &observe(vec![(replica, outcomes)], memory));
     assert_eq!(report.assessments.len(), 1);
     (report.assessments.remove(0), report.memory)
 }
 
-fn in_words(assessment: &Assessment) -> String {
+fn formatted(assessment: &Assessment) -> String {
     format!("{:?}, {:?}: {}", assessment.status, assessment.remedy, assessment.reason)
 }
 
-fn say(config: &Config, replica: Replica, outcomes: &str) -> String {
-    in_words(&assess(config, replica, outcomes, Vec::new()).0)
+fn assessed(config: &Config, replica: Replica, outcomes: &str) -> String {
+    formatted(&assess(config, replica, outcomes, Vec::new()).0)
 }
 
 #[test]
@@ -82,14 +82,14 @@ fn each_phase_has_its_answer() {
     };
     let ended = |exit_code, out_of_memory| Replica { exit_code, out_of_memory, ..replica("a", Phase::Exited) };
     for (replica, expected) in [
-        (replica("a", Phase::Running), "HealthStatus::Healthy, Remedy::None: its process runs"),
+        (replica("a", Phase::Running), "HealthStatus::Healthy, Remedy::None: its process is running"),
         (replica("a", Phase::Held), "HealthStatus::Unknown, Remedy::None: stopped by an operator"),
         (replica("a", Phase::Stopping), "HealthStatus::Unknown, Remedy::None: it is being stopped"),
         (ended(None, false), "HealthStatus::Unhealthy, Remedy::Replace: its process ended"),
         (ended(Some(0), false), "HealthStatus::Unhealthy, Remedy::Replace: its process ended with exit code 0"),
         (
             ended(Some(137), true),
-            "HealthStatus::Unhealthy, Remedy::Replace: its process ended with exit code 137: the kernel killed it for memory",
+            "HealthStatus::Unhealthy, Remedy::Replace: its process ended with exit code 137; the kernel killed it because it was out of memory",
         ),
         (young(replica("a", Phase::Starting)), "HealthStatus::Starting, Remedy::None: its process has not started yet"),
         (
@@ -97,7 +97,7 @@ fn each_phase_has_its_answer() {
             "HealthStatus::Unhealthy, Remedy::Restart: its process did not start within 60000 ms",
         ),
     ] {
-        assert_eq!(say(&config, replica, ""), expected);
+        assert_eq!(assessed(&config, replica, ""), expected);
     }
 }
 
@@ -136,7 +136,7 @@ fn probes_in_a_row_decide_after_the_start_period() {
             "HealthStatus::Healthy, Remedy::None: 2 of 3 probes in a row failed: status 500",
         ),
     ] {
-        assert_eq!(say(&config, was(health), outcomes), expected, "{outcomes}");
+        assert_eq!(assessed(&config, was(health), outcomes), expected, "{outcomes}");
     }
 }
 
@@ -144,11 +144,11 @@ fn probes_in_a_row_decide_after_the_start_period() {
 fn failures_do_not_count_before_the_first_success_or_the_end_of_the_start_period() {
     let config = Config { start_period_ms: 120_000, ..Config::default() };
     assert_eq!(
-        say(&config, replica("a", Phase::Running), "-----"),
+        assessed(&config, replica("a", Phase::Running), "-----"),
         "HealthStatus::Starting, Remedy::None: its probe has not succeeded yet: status 500"
     );
     assert_eq!(
-        say(&config, replica("a", Phase::Running), "+---"),
+        assessed(&config, replica("a", Phase::Running), "+---"),
         "HealthStatus::Unhealthy, Remedy::Restart: 3 probes in a row failed: status 500"
     );
 }
@@ -158,15 +158,15 @@ fn several_successes_may_be_asked_for() {
     let config = Config { success_threshold: 2, ..Config::default() };
     let was = |health| Replica { health, ..replica("a", Phase::Running) };
     assert_eq!(
-        say(&config, was(HealthStatus::Unhealthy), "---+"),
+        assessed(&config, was(HealthStatus::Unhealthy), "---+"),
         "HealthStatus::Unhealthy, Remedy::None: 1 of 2 probes in a row succeeded"
     );
     assert_eq!(
-        say(&config, was(HealthStatus::Unknown), "+"),
+        assessed(&config, was(HealthStatus::Unknown), "+"),
         "HealthStatus::Starting, Remedy::None: 1 of 2 probes in a row succeeded"
     );
-    assert!(say(&config, was(HealthStatus::Unhealthy), "---++").starts_with("HealthStatus::Healthy"));
-    assert!(say(&config, was(HealthStatus::Healthy), "-+").starts_with("HealthStatus::Healthy"));
+    assert!(assessed(&config, was(HealthStatus::Unhealthy), "---++").starts_with("HealthStatus::Healthy"));
+    assert!(assessed(&config, was(HealthStatus::Healthy), "-+").starts_with("HealthStatus::Healthy"));
 }
 
 #[test]
@@ -187,13 +187,13 @@ fn slow_answers_in_a_row_degrade_and_fast_ones_in_a_row_restore() {
     ] {
         let (assessment, _) = assess(&config, was(health), outcomes, Vec::new());
         assert_eq!(assessment.remedy, Remedy::None, "{outcomes}");
-        let told = in_words(&assessment).replace("HealthStatus::", "").replace(", Remedy::None", "");
-        assert_eq!(told, expected, "{outcomes}");
+        let text = formatted(&assessment).replace("HealthStatus::", "").replace(", Remedy::None", "");
+        assert_eq!(text, expected, "{outcomes}");
     }
-    // Failures are failures, slow or not; and without the setting nothing is slow.
-    assert!(say(&config, was(degraded), "ss---").starts_with("HealthStatus::Unhealthy, Remedy::Restart"));
+    // Failures count as failures, slow or not. Without the setting no probe is slow.
+    assert!(assessed(&config, was(degraded), "ss---").starts_with("HealthStatus::Unhealthy, Remedy::Restart"));
     assert_eq!(
-        say(&Config::default(), was(healthy), "sss"),
+        assessed(&Config::default(), was(healthy), "sss"),
         "HealthStatus::Healthy, Remedy::None: its probe succeeded in 700 ms"
     );
 }
@@ -203,13 +203,13 @@ fn probes_of_the_process_before_this_one_do_not_count() {
     let config = Config { start_period_ms: 5_000, ..Config::default() };
     let started = |ago| Replica { started_at: Some(NOW - ago), ..replica("a", Phase::Running) };
     assert_eq!(
-        say(&config, started(500), "----+---------"),
+        assessed(&config, started(500), "----+---------"),
         "HealthStatus::Starting, Remedy::None: its probe has not succeeded yet: status 500"
     );
     let restarted_later = Replica { started_at: Some(NOW + 1), ..replica("a", Phase::Running) };
     assert_eq!(
-        say(&config, restarted_later, "---"),
-        "HealthStatus::Starting, Remedy::None: it runs and was not probed yet"
+        assessed(&config, restarted_later, "---"),
+        "HealthStatus::Starting, Remedy::None: it is running and has not been probed yet"
     );
 }
 
@@ -219,17 +219,17 @@ fn a_failing_replica_is_restarted_once_and_then_replaced() {
     let failing = |started_at| Replica { started_at: Some(started_at), ..replica("a", Phase::Running) };
     let (first, memory) = assess(&config, failing(NOW - 50_000), "---", Vec::new());
     assert_eq!(first.remedy, Remedy::Restart);
-    // The host has not carried it out yet: the same is asked, and nothing is counted.
+    // The host has not performed the restart yet: the policy repeats the request and counts nothing.
     let (again, memory) = assess(&config, failing(NOW - 50_000), "----", memory);
     assert_eq!(again.remedy, Remedy::Restart);
-    // Restarted, within its start period: the count is kept.
+    // After the restart, within the start period: the count stays.
     let (starting, memory) = assess(&config, failing(NOW - 2_000), "-", memory);
     assert_eq!((starting.status, starting.remedy), (HealthStatus::Starting, Remedy::None));
     let (second, memory) = assess(&config, failing(NOW - 20_000), "---", memory);
     assert_eq!(second.remedy, Remedy::Replace);
     let (still, memory) = assess(&config, failing(NOW - 20_000), "----", memory);
     assert_eq!(still.remedy, Remedy::Replace);
-    // A success wipes the slate.
+    // A success resets the count.
     let (_, memory) = assess(&config, failing(NOW - 20_000), "---+", memory);
     let (fresh, _) = assess(&config, failing(NOW - 20_000), "+---", memory);
     assert_eq!(fresh.remedy, Remedy::Restart);
@@ -237,15 +237,15 @@ fn a_failing_replica_is_restarted_once_and_then_replaced() {
 
 #[test]
 fn that_it_runs_again_is_no_success() {
-    // Its check comes rarely: past the start period none was made of the process that was started again.
+    // Probes are rare: after the start period the restarted process has not been probed yet.
     let config = Config { start_period_ms: 5_000, ..Config::default() };
     let started = |ago| Replica { started_at: Some(NOW - ago), ..replica("a", Phase::Running) };
     let (first, memory) = assess(&config, started(50_000), "---", Vec::new());
     assert_eq!(first.remedy, Remedy::Restart);
-    let mut runs_again = observe(vec![(started(6_000), "---")], memory);
-    runs_again.replicas[0].probes.iter_mut().for_each(|probe| probe.at -= 10_000);
-    let report = evaluate(&config, &runs_again);
-    assert_eq!(in_words(&report.assessments[0]), "HealthStatus::Healthy, Remedy::None: its process runs");
+    let mut running_again = observe(vec![(started(6_000), "---")], memory);
+    running_again.replicas[0].probes.iter_mut().for_each(|probe| probe.at -= 10_000);
+    let report = evaluate(&config, &running_again);
+    assert_eq!(formatted(&report.assessments[0]), "HealthStatus::Healthy, Remedy::None: its process is running");
     let (second, _) = assess(&config, started(6_000), "---", report.memory);
     assert_eq!(second.remedy, Remedy::Replace, "the restart is still remembered");
 }
@@ -269,16 +269,16 @@ fn the_number_of_restarts_is_a_setting() {
 fn a_replica_not_probed_yet_is_told_from_one_that_is_never_probed() {
     let config = Config::default();
     let young = |id| Replica { started_at: Some(NOW - 1_000), ..replica(id, Phase::Running) };
-    // No probe was ever seen: running is well.
+    // No probe has ever been seen: a running process is healthy.
     let (assessment, memory) = assess(&config, young("a"), "", Vec::new());
     assert_eq!((assessment.status, memory.len()), (HealthStatus::Healthy, 0));
-    // Another replica is probed: this one will be.
+    // Another replica is probed, so this one will be, too.
     let report = evaluate(&config, &observe(vec![(young("a"), ""), (replica("b", Phase::Running), "+")], Vec::new()));
     assert_eq!(report.assessments[0].status, HealthStatus::Starting);
-    // So it is remembered when it is alone,
+    // The memory keeps that when the replica is alone,
     let (assessment, memory) = assess(&config, young("c"), "", report.memory);
     assert_eq!(assessment.status, HealthStatus::Starting);
-    // and forgotten when a replica has run for long with no probe.
+    // and drops it when a replica has been running for long without a probe.
     let (assessment, memory) = assess(&config, replica("c", Phase::Running), "", memory);
     assert_eq!((assessment.status, memory.len()), (HealthStatus::Healthy, 0));
 }
@@ -288,7 +288,7 @@ fn memory_of_another_version_or_damaged_is_begun_anew() {
     let config = Config::default();
     let failing = || replica("a", Phase::Running);
     let (_, memory) = assess(&config, failing(), "---", Vec::new());
-    assert_eq!(memory.len(), 2 + ASKED_BYTES);
+    assert_eq!(memory.len(), 2 + ENTRY_BYTES);
     assert_eq!(Memory::decode(&memory).encode(), memory);
     for damaged in [vec![9, 1, 2, 3], vec![1], memory[..memory.len() - 1].to_vec(), [&[2], &memory[1..]].concat()] {
         let moved = Replica { started_at: Some(NOW - 30_000), ..failing() };
@@ -298,21 +298,21 @@ fn memory_of_another_version_or_damaged_is_begun_anew() {
 
 #[test]
 fn a_thousand_failing_replicas_fit_the_limits_of_an_answer() {
-    let why = "é".repeat(10_000);
+    let reason = "é".repeat(10_000);
     let replicas = (0..1_000).map(|number| (replica(&format!("{number:064}"), Phase::Running), "")).collect();
     let mut observation = observe(replicas, Vec::new());
     for replica in &mut observation.replicas {
-        let failure = |at| ProbeResult { at, outcome: ProbeOutcome::Failure(why.clone()) };
+        let failure = |at| ProbeResult { at, outcome: ProbeOutcome::Failure(reason.clone()) };
         replica.probes = vec![failure(NOW - 2), failure(NOW - 1), failure(NOW)];
     }
     let report = evaluate(&Config::default(), &observation);
     assert!(report.memory.len() <= 20_000);
     assert!(report.assessments.iter().all(|assessment| assessment.reason.len() <= 300));
-    assert_eq!(Memory::decode(&report.memory).asked.len(), 1_000);
+    assert_eq!(Memory::decode(&report.memory).restarts.len(), 1_000);
 }
 
-/// Every phase, health, probe sequence and memory gives one assessment for each replica, no remedy for
-/// what is well, held or being stopped, and the same answer when asked again.
+/// Every combination of phase, health, probes and memory gives one assessment per replica and the same result when
+/// repeated. Healthy, held and stopping replicas get no remedy.
 #[test]
 fn the_rule_holds_for_every_combination() {
     let config = Config { start_period_ms: 3_000, ..Config::default() };
@@ -322,11 +322,11 @@ fn the_rule_holds_for_every_combination() {
             for outcomes in ["", "+", "-", "t", "+-", "-+", "---", "+---", "---+", "ttt", "+t-t"] {
                 for started_at in [None, Some(0), Some(NOW - 1_000), Some(NOW - 59_000), Some(NOW + 5)] {
                     for memory in [Vec::new(), failing_memory.clone()] {
-                        let shown = Replica { health, started_at, ..replica("a", phase) };
-                        let (assessment, after) = assess(&config, shown.clone(), outcomes, memory.clone());
-                        let case = format!("{shown:?} {outcomes} gave {}", in_words(&assessment));
-                        let unwell = assessment.status == HealthStatus::Unhealthy;
-                        assert!(assessment.remedy == Remedy::None || unwell, "{case}");
+                        let replica = Replica { health, started_at, ..replica("a", phase) };
+                        let (assessment, after) = assess(&config, replica.clone(), outcomes, memory.clone());
+                        let case = format!("{replica:?} {outcomes} gave {}", formatted(&assessment));
+                        let is_unhealthy = assessment.status == HealthStatus::Unhealthy;
+                        assert!(assessment.remedy == Remedy::None || is_unhealthy, "{case}");
                         if matches!(phase, Phase::Held | Phase::Stopping) {
                             assert_eq!(assessment.remedy, Remedy::None, "{case}");
                         }
@@ -335,9 +335,9 @@ fn the_rule_holds_for_every_combination() {
                             phase == Phase::Exited || { assessment.remedy == Remedy::Replace && !memory.is_empty() },
                             "{case}"
                         );
-                        let (same, _) = assess(&config, shown, outcomes, memory);
-                        assert_eq!(in_words(&same), in_words(&assessment));
-                        assert!(after.len() <= 2 + ASKED_BYTES, "{case}");
+                        let (same, _) = assess(&config, replica, outcomes, memory);
+                        assert_eq!(formatted(&same), formatted(&assessment));
+                        assert!(after.len() <= 2 + ENTRY_BYTES, "{case}");
                     }
                 }
             }
