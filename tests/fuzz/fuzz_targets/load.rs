@@ -1,7 +1,7 @@
 //! The fuzzer's way in to [`once`].
 //!
 //! `cargo +nightly fuzz run load --fuzz-dir tests/fuzz`, with the built-in policies (`target/guests/*.wasm`) as seeds
-//! in `tests/fuzz/corpus/load`. `tests/tests/mutations.rs` does the same with a few thousand, in every run of the tests,
+//! in `tests/fuzz/corpus/load`. `tests/tests/policies/mutations.rs` does the same with a few thousand, in every run of the tests,
 //! and compiles [`once`] with them.
 #![no_main]
 

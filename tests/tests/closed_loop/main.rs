@@ -15,9 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
-use windlass_tests::harness::{Site, Windlass, start_body};
 use windlass_tests::images::{Entry, Fixture, archive, busybox};
 use windlass_tests::response::client;
+use windlass_tests::site::{Site, Windlass, start_body};
 use windlass_tests::wait::eventually;
 
 const IMAGE: &str = "windlass-tests/service:1";
@@ -41,7 +41,7 @@ const IN_FLIGHT: usize = 600;
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// How HAProxy is told: by the example's template, on a free port, with what this test needs beside it.
-const TEMPLATE: &str = include_str!("../../examples/balancer/haproxy.cfg.jinja");
+const TEMPLATE: &str = include_str!("../../../examples/balancer/haproxy.cfg.jinja");
 
 /// What stands in the example, and what stands there here: a port of our own, and figures for Windlass to ask.
 const CHANGES: [(&str, &str); 2] = [
@@ -340,7 +340,7 @@ async fn nginx_reads_the_list_of_the_example_with_replicas_and_without() -> anyh
     let image = site.engine().prepare(Fixture::Web).await?;
     let list = folder.join("windlass.conf");
     std::fs::write(folder.join("nginx.conf"), NGINX.replace("FOLDER", &folder.display().to_string()))?;
-    std::fs::write(folder.join("template"), include_str!("../../examples/balancer/nginx.conf.jinja"))?;
+    std::fs::write(folder.join("template"), include_str!("../../../examples/balancer/nginx.conf.jinja"))?;
     let of = |name: &str| json!(folder.join(name)).to_string();
     let site = site.set("discovery.file", &of("windlass.conf")).set("discovery.template", &of("template"));
     let windlass = site.start().await?;

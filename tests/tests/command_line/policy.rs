@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use windlass_builtin::{BUILT_IN, LIVENESS, MIN_MAX};
 use windlass_sandbox::wit_text;
-use windlass_tests::harness::binary;
 use windlass_tests::hostile::{self, Expect};
+use windlass_tests::site::binary;
 
 /// What a command came to.
 #[derive(Debug)]
@@ -450,7 +450,7 @@ fn a_policy_is_tried_under_the_limits_and_grants_it_will_have() -> anyhow::Resul
     assert!(unknown.contains("has no `[policies.other]`"), "{unknown}");
 
     let wordy = File::of(MIN_MAX)?;
-    let input = include_str!("../../examples/observations/scaling.json");
+    let input = include_str!("../../../examples/observations/scaling.json");
     let told = ["run", wordy.path(), "--input", "-", "--settings", settings.path(), "--as", "asker"];
     let refused = policy(&told, input)?.refused();
     assert!(refused.contains("at most 16"), "{refused}");

@@ -1,20 +1,16 @@
 //! Holds the documents to the program: links lead somewhere, keys are accepted, commands work as written.
 
+use super::sources::root;
 use reqwest::Method;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use windlass_tests::harness::{Site, binary};
 use windlass_tests::images::Fixture;
 use windlass_tests::response::redacted;
+use windlass_tests::site::{Site, binary};
 
 const DOCUMENTS: [&str; 5] = ["README.md", "MANUAL.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 fn read(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
@@ -87,7 +83,7 @@ fn the_parts_of_a_start_that_are_shown_are_accepted() -> anyhow::Result<()> {
     let shown = blocks(&read("MANUAL.md"), "jsonc");
     assert!(shown.len() >= 2);
     for block in shown {
-        let mut body = windlass_tests::harness::start_body("nginx:alpine", 1, 5);
+        let mut body = windlass_tests::site::start_body("nginx:alpine", 1, 5);
         let part: serde_json::Map<String, Value> = serde_json::from_str(&block)?;
         body.as_object_mut().expect("it is one").extend(part);
         windlass_api::start::workload(&body).map_err(|why| anyhow::anyhow!("{block}\n{why:?}"))?;

@@ -1,8 +1,8 @@
 //! Who may call, where Windlass may listen, and how many may run on one data directory.
 
 use serde_json::json;
-use windlass_tests::harness::{Site, start_body};
 use windlass_tests::images::Fixture;
+use windlass_tests::site::{Site, start_body};
 
 const TOKEN: &str = "a-token-of-thirty-two-characters";
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use std::time::Duration;
-use windlass_tests::harness::{Site, Windlass, start_body};
 use windlass_tests::images::Fixture;
+use windlass_tests::site::{Site, Windlass, start_body};
 use windlass_tests::wait::eventually;
 
 const LIMIT: Duration = Duration::from_secs(30);

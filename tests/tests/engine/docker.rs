@@ -1,5 +1,4 @@
 //! The Docker runtime against the real engine: what only a real engine can show.
-#![expect(clippy::unwrap_used, reason = "the helpers of tests say what they expect by panicking, as tests do")]
 
 mod absent;
 mod fake;

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use std::time::Duration;
-use windlass_tests::harness::{Site, Windlass, start_body};
 use windlass_tests::images::Fixture;
 use windlass_tests::response::Response;
+use windlass_tests::site::{Site, Windlass, start_body};
 use windlass_tests::wait::eventually;
 
 const WEB: &str = "windlass-tests/web:1";

@@ -3,9 +3,9 @@
 use anyhow::Context as _;
 use serde_json::json;
 use std::time::Duration;
-use windlass_tests::harness::{Site, Windlass, binary, start_body};
 use windlass_tests::hostile;
 use windlass_tests::images::Fixture;
+use windlass_tests::site::{Site, Windlass, binary, start_body};
 use windlass_tests::wait::eventually;
 
 /// Makes a pass; the count steered to, and why.

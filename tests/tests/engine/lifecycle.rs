@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use windlass_tests::callback::Callback;
 use windlass_tests::engine::{IMAGE_LABEL, INSTANCE_LABEL};
-use windlass_tests::harness::{Site, Windlass, ending, start_body};
 use windlass_tests::images::Fixture;
+use windlass_tests::site::{Site, Windlass, ending, start_body};
 use windlass_tests::wait::{eventually, throughout};
 
 const WEB: &str = "windlass-tests/web:1";

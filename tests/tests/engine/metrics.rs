@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use windlass_tests::harness::{Site, Windlass, binary, start_body};
 use windlass_tests::hostile;
 use windlass_tests::images::Fixture;
+use windlass_tests::site::{Site, Windlass, binary, start_body};
 use windlass_tests::wait::eventually;
 
 const LIMIT: Duration = Duration::from_secs(30);

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use std::time::Duration;
-use windlass_tests::harness::{Site, Windlass};
 use windlass_tests::hostile;
 use windlass_tests::registry::{PASSWORD, Registry, USER};
+use windlass_tests::site::{Site, Windlass};
 use windlass_tests::wait::eventually;
 
 const LIMIT: Duration = Duration::from_secs(60);

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use std::time::Duration;
-use windlass_tests::harness::{Site, start_body};
 use windlass_tests::images::Fixture;
 use windlass_tests::private_engine::PrivateEngine;
+use windlass_tests::site::{Site, start_body};
 use windlass_tests::wait::eventually;
 
 const LIMIT: Duration = Duration::from_secs(60);

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use windlass_tests::harness::{Site, Windlass, binary, start_body};
 use windlass_tests::hostile::{self, Kind, Stub};
 use windlass_tests::images::Fixture;
+use windlass_tests::site::{Site, Windlass, binary, start_body};
 use windlass_tests::wait::eventually;
 
 const LIMIT: Duration = Duration::from_secs(60);

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use std::time::Duration;
 use windlass_tests::callback::Callback;
-use windlass_tests::harness::{Site, Windlass, start_body};
 use windlass_tests::images::Fixture;
+use windlass_tests::site::{Site, Windlass, start_body};
 use windlass_tests::wait::eventually;
 
 /// Longer than any of this takes on two cores that compile something else beside it.

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 use std::time::Duration;
-use windlass_tests::harness::{Site, Windlass, start_body};
 use windlass_tests::hostile;
 use windlass_tests::images::Fixture;
 use windlass_tests::response::Response;
+use windlass_tests::site::{Site, Windlass, start_body};
 use windlass_tests::wait::eventually;
 
 /// How long anything may take that the engine does.

@@ -14,7 +14,7 @@ use windlass_sandbox::component::PolicyComponent;
 use windlass_sandbox::engine::PolicyEngine;
 use windlass_sandbox::language::Language;
 use windlass_sandbox::wit_text;
-use windlass_tests::harness::binary;
+use windlass_tests::site::binary;
 
 /// One row of the table. A sample's value may be the text `NaN` or `inf`, which JSON has no numbers for.
 #[derive(Deserialize)]
@@ -46,7 +46,7 @@ impl Case {
         if let Some(value) = unwritten {
             metrics[0].samples[0].value = value;
         }
-        let shown: Value = serde_json::from_str(include_str!("../../examples/observations/scaling.json"))
+        let shown: Value = serde_json::from_str(include_str!("../../../examples/observations/scaling.json"))
             .expect("the example of an observation");
         let mut shown: ScalingObservation = serde_json::from_value(shown).expect("the form of an observation");
         shown.now.0 = self.now;

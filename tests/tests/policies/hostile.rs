@@ -14,8 +14,8 @@ use windlass_sandbox::call_store::LogLevel;
 use windlass_sandbox::compile::Compiler;
 use windlass_sandbox::component::{Called, LoadError, PolicyComponent};
 use windlass_sandbox::engine::PolicyEngine;
-use windlass_tests::harness::binary;
 use windlass_tests::hostile::{self, Expect, Kind, Stub};
+use windlass_tests::site::binary;
 
 const NOW: Timestamp = Timestamp(1_700_000_000_123);
 

@@ -1,7 +1,7 @@
 //! A few thousand damaged components: each ends in an error or an answer, and the memory they took comes back.
 
 /// What the fuzzer runs, so that it is not forgotten when the host changes.
-#[path = "../fuzz/fuzz_targets/once.rs"]
+#[path = "../../fuzz/fuzz_targets/once.rs"]
 mod once;
 
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use windlass_core::{PolicyKind, Timestamp};
 use windlass_sandbox::compile::{CompileError, Compiler};
 use windlass_sandbox::component::{LoadProblem, PolicyComponent};
 use windlass_sandbox::engine::PolicyEngine;
-use windlass_tests::harness::binary;
+use windlass_tests::alone::is_alone;
 use windlass_tests::mutation::{Numbers, damaged};
+use windlass_tests::site::binary;
 use windlass_tests::{hostile, memory};
 
 /// How many are made.
@@ -52,11 +53,11 @@ async fn try_out(engine: &Arc<PolicyEngine>, compiler: &Compiler, bytes: Vec<u8>
     let configured = policy.configure("{}", now).await.answer.is_ok();
     let answered = match policy.kind() {
         PolicyKind::Scaling => {
-            let shown: ScalingObservation = observation(include_str!("../../examples/observations/scaling.json"));
+            let shown: ScalingObservation = observation(include_str!("../../../examples/observations/scaling.json"));
             policy.decide("{}", &shown).await.answer.is_ok()
         }
         PolicyKind::Health => {
-            let shown: HealthObservation = observation(include_str!("../../examples/observations/health.json"));
+            let shown: HealthObservation = observation(include_str!("../../../examples/observations/health.json"));
             policy.evaluate("{}", &shown).await.answer.is_ok()
         }
     };
@@ -65,6 +66,9 @@ async fn try_out(engine: &Arc<PolicyEngine>, compiler: &Compiler, bytes: Vec<u8>
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damaged_components_end_in_an_error_or_an_answer_and_leave_no_memory_behind() {
+    if !is_alone("mutations::damaged_components_end_in_an_error_or_an_answer_and_leave_no_memory_behind") {
+        return;
+    }
     let engine = Arc::new(PolicyEngine::new(limits()).expect("an engine"));
     let compiler = Compiler::in_process();
     let random = hostile::decides_at_random();
@@ -100,6 +104,9 @@ fn what_the_fuzzer_runs_loads_what_is_whole_and_survives_what_is_not() {
 
 #[tokio::test]
 async fn a_component_of_100_mib_is_refused_or_loaded_and_leaves_no_memory_behind() {
+    if !is_alone("mutations::a_component_of_100_mib_is_refused_or_loaded_and_leaves_no_memory_behind") {
+        return;
+    }
     let padded = hostile::padded(MIN_MAX, 100 << 20);
     let engine = Arc::new(PolicyEngine::new(PolicyLimits::default()).expect("an engine"));
     let compiler = Compiler::child(binary().expect("the program is built"));

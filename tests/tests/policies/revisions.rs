@@ -175,7 +175,7 @@ async fn a_health_policy_has_a_trial_too_and_the_built_in_one_stands_in_for_it()
     let registry = open(data_dir.path(), PolicyLimits::default()).await;
     let choices = PolicyChoices { health: Some(choice(NAME)), ..PolicyChoices::default() };
     let shown: HealthObservation =
-        serde_json::from_str(include_str!("../../examples/observations/health.json")).expect("an observation");
+        serde_json::from_str(include_str!("../../../examples/observations/health.json")).expect("an observation");
     let asked = async || {
         let health = registry.of(&choices).health;
         let answer = health.evaluate("{}", &shown).await;

@@ -2,16 +2,14 @@
 //! the reason reaches the API and the decision record, and the requests of others are answered meanwhile.
 
 use anyhow::Context as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use windlass_api;
 use windlass_api::ApiState;
-use windlass_builtin::MIN_MAX;
 use windlass_control::clock::Clock;
 use windlass_control::{Controller, Parts};
 use windlass_core::policy::{HealthPolicy, Policies, ScalingPolicy};
@@ -25,10 +23,7 @@ use windlass_sandbox::component::PolicyComponent;
 use windlass_sandbox::engine::PolicyEngine;
 use windlass_simulated_engine::SimulatedEngine;
 use windlass_storage::SqliteStore;
-use windlass_tests::harness::{Site, Windlass, start_body};
 use windlass_tests::hostile::{self, Expect};
-use windlass_tests::images::Fixture;
-use windlass_tests::memory::resident;
 use windlass_tests::policies::{built_in, registry};
 
 /// A request of somebody else may take no longer than this while a hostile policy runs. Generous: what is
@@ -178,57 +173,4 @@ async fn a_serving_host_refuses_what_does_not_load_and_serves_on() {
         }
     }
     host.end().await.expect("it ends in order");
-}
-
-/// Pushes each hostile component to a serving Windlass, lets it decide about a workload if it loads, and takes it away
-/// again. How many were refused, and how many asked.
-async fn push_all(windlass: &Windlass, image: &str) -> (usize, usize) {
-    let (mut refused, mut asked) = (0, 0);
-    for hostile in hostile::all() {
-        let pushed = windlass.put_component("/policies/hostile", hostile.bytes).await;
-        let which = match hostile.expect {
-            Expect::NotLoaded(_) => {
-                assert_eq!(pushed.status, 422, "{}: {pushed}", hostile.name);
-                refused += 1;
-                continue;
-            }
-            Expect::Scaling(..) | Expect::Configure(..) | Expect::Protect(..) | Expect::Harmless => "scaling_policy",
-            Expect::Health(..) => "health_policy",
-        };
-        assert_eq!(pushed.status, 200, "{}: {pushed}", hostile.name);
-        let policy = format!("/images/{image}/policy");
-        let chosen = windlass.put(&policy, json!({which: {"name": "hostile"}})).await;
-        if let Expect::Configure(_, part) = hostile.expect {
-            assert_eq!(chosen.status, 422, "{}: {chosen}", hostile.name);
-            assert!(chosen.to_string().contains(part), "{}: {chosen}", hostile.name);
-        } else {
-            let shown = chosen.ok();
-            assert_eq!(shown["observed"]["running"], 2, "{}: the replicas run on: {shown}", hostile.name);
-            windlass.put(&policy, json!({which: null})).await.ok();
-        }
-        windlass.delete("/policies/hostile").await.ok();
-        asked += 1;
-    }
-    let large = windlass.put_component("/policies/hostile", hostile::padded(MIN_MAX, 100 << 20)).await;
-    assert_eq!(large.status, 413, "{large}");
-    (refused, asked)
-}
-
-#[tokio::test]
-async fn the_memory_of_a_serving_windlass_returns_to_where_it_was() -> anyhow::Result<()> {
-    /// What two rounds may leave, where a single policy may have 64 MiB: caches of the allocator.
-    const SLACK: u64 = 24 << 20;
-    let site = Site::new("hostile").await?;
-    let image = site.engine().prepare(Fixture::Web).await?;
-    let windlass = site.start().await?;
-    windlass.post("/start/container", start_body(image, 2, 5)).await.ok();
-    // The first round fills caches that stay.
-    let (refused, asked) = push_all(&windlass, image).await;
-    assert!(refused > 20 && asked > 20, "{refused} {asked}");
-    let before = resident(windlass.pid())?;
-    push_all(&windlass, image).await;
-    push_all(&windlass, image).await;
-    let after = resident(windlass.pid())?;
-    assert!(after < before + SLACK, "it held {before} bytes and holds {after}");
-    Ok(())
 }

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use windlass_tests::harness::binary;
+use windlass_tests::site::binary;
 
 /// What each policy is told on every trace: 80 requests a second for each replica, which takes 100.
 const POLICIES: [(&str, &str); 6] = [
@@ -334,7 +334,7 @@ fn what_each_replica_uses_and_when_it_begins() -> anyhow::Result<()> {
 #[test]
 fn observations_with_replicas_and_missing_samples() -> anyhow::Result<()> {
     let told = played(
-        include_str!("../../examples/scenarios/target-tracking.jsonl"),
+        include_str!("../../../examples/scenarios/target-tracking.jsonl"),
         &["--policy", "target-tracking", "--config", r#"{"metrics": [{"name": "queue", "target": 10}]}"#],
     )?;
     insta::assert_snapshot!(told, @r#"

@@ -92,7 +92,7 @@ pub fn root_file_system() -> anyhow::Result<Vec<u8>> {
 /// # Errors
 /// When there is none.
 pub fn busybox() -> anyhow::Result<PathBuf> {
-    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/busybox");
+    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/busybox");
     let candidates = [fetched, "/bin/busybox".into(), "/usr/bin/busybox".into()];
     for candidate in candidates {
         // A dynamic one names its loader; it could not start in an image that holds nothing else.

@@ -66,6 +66,9 @@ impl Engine {
     /// # Errors
     /// When the engine refuses.
     pub async fn prepare(&self, fixture: Fixture) -> anyhow::Result<&'static str> {
+        // Two tests that build the same image would leave one of the two without a name.
+        static BUILDING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+        let _building = BUILDING.lock().await;
         let reference = fixture.reference();
         let command = fixture.command();
         let present = self.docker.inspect_image(reference).await.ok().and_then(|image| image.config?.cmd);
