@@ -1,4 +1,4 @@
-//! The engine behind Windlass's back: what a test sees of it and does to it.
+//! Inspects and changes the container engine independently of Windlass.
 
 use crate::images::{self, Fixture};
 use crate::wait::until;
@@ -13,13 +13,13 @@ use futures_util::{StreamExt, TryStreamExt};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// The label that names the image, kept from the system Windlass is compatible with.
+/// The label with the image, kept from the system with which Windlass is compatible.
 pub const IMAGE_LABEL: &str = "orchestrator.image";
 
-/// The label that says which Windlass a container belongs to.
+/// The label with the instance name of the Windlass that owns a container.
 pub const INSTANCE_LABEL: &str = "windlass.instance";
 
-/// A Docker engine.
+/// A container engine (Docker).
 #[derive(Clone)]
 pub struct Engine {
     docker: Docker,
@@ -27,10 +27,10 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The engine of this machine: `DOCKER_HOST`, else the default socket.
+    /// This machine's engine: `DOCKER_HOST`, otherwise the default socket.
     ///
     /// # Errors
-    /// When none answers; the text says what to do.
+    /// If no engine answers; the text says what to do.
     pub async fn of_this_machine() -> anyhow::Result<Self> {
         let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
         Self::at(&host).await.with_context(|| {
@@ -41,30 +41,30 @@ impl Engine {
         })
     }
 
-    /// The engine that listens here.
+    /// The engine at an address.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// If the engine does not answer.
     pub async fn at(host: &str) -> anyhow::Result<Self> {
         let docker = Docker::connect_with_host(host)?;
         docker.ping().await?;
         Ok(Self { docker, host: host.to_owned() })
     }
 
-    /// Where it listens.
+    /// The engine's address.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The client itself.
+    /// The client of the engine's API.
     pub fn docker(&self) -> &Docker {
         &self.docker
     }
 
-    /// Makes the image of a fixture unless it is there, and returns its reference.
+    /// Builds the image of a fixture unless it exists, and returns its reference.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine rejects the image.
     pub async fn prepare(&self, fixture: Fixture) -> anyhow::Result<&'static str> {
         // Two tests that build the same image would leave one of the two without a name.
         static BUILDING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -80,10 +80,10 @@ impl Engine {
         Ok(reference)
     }
 
-    /// Makes an image of an archive of its file system, with its command and other instructions of a Dockerfile.
+    /// Builds an image from an archive of its file system, a command and other Dockerfile instructions.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine rejects the image.
     pub async fn import(
         &self,
         reference: &str,
@@ -103,20 +103,20 @@ impl Engine {
         Ok(())
     }
 
-    /// Every container of this Windlass, running or not.
+    /// Every container of an instance, running or not.
     ///
     /// # Errors
-    /// When the engine does not answer.
+    /// If the engine does not answer.
     pub async fn containers(&self, instance: &str) -> anyhow::Result<Vec<ContainerSummary>> {
         let filters = HashMap::from([("label", vec![format!("{INSTANCE_LABEL}={instance}")])]);
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
         Ok(self.docker.list_containers(Some(options)).await?)
     }
 
-    /// The full identifiers of the running ones among them, sorted.
+    /// The full identifiers of an instance's running containers, sorted.
     ///
     /// # Errors
-    /// When the engine does not answer.
+    /// If the engine does not answer.
     pub async fn running(&self, instance: &str) -> anyhow::Result<Vec<String>> {
         use bollard::models::ContainerSummaryStateEnum as State;
         let containers = self.containers(instance).await?;
@@ -126,34 +126,34 @@ impl Engine {
         Ok(identifiers)
     }
 
-    /// Kills a container's process, as someone else would.
+    /// Kills a container's process without going through Windlass.
     ///
     /// # Errors
-    /// When it does not run.
+    /// If the container does not run.
     pub async fn kill(&self, id: &str) -> anyhow::Result<()> {
         Ok(self.docker.kill_container(id, None::<bollard::query_parameters::KillContainerOptions>).await?)
     }
 
-    /// Stops a container as `docker stop` does.
+    /// Stops a container like `docker stop`.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine rejects the request.
     pub async fn stop(&self, id: &str) -> anyhow::Result<()> {
         Ok(self.docker.stop_container(id, None::<bollard::query_parameters::StopContainerOptions>).await?)
     }
 
-    /// Starts a container as `docker start` does.
+    /// Starts a container like `docker start`.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine rejects the request.
     pub async fn start(&self, id: &str) -> anyhow::Result<()> {
         Ok(self.docker.start_container(id, None).await?)
     }
 
-    /// Runs a command in a container; it is begun when this returns.
+    /// Starts a command in a container, and does not wait for its end.
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine rejects the request.
     pub async fn exec(&self, id: &str, command: &[&str]) -> anyhow::Result<()> {
         let command = command.iter().map(|word| (*word).to_owned()).collect();
         let exec = bollard::models::ExecConfig { cmd: Some(command), ..Default::default() };
@@ -163,11 +163,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Creates and starts a container that no Windlass made, with these labels; returns its identifier.
-    /// [`Engine::remove`] it in the end.
+    /// Creates and starts a container with these labels that belongs to no Windlass, and returns its identifier. Remove
+    /// it with [`Engine::remove`].
     ///
     /// # Errors
-    /// When the engine refuses.
+    /// If the engine rejects the request.
     pub async fn run(&self, name: &str, image: &str, labels: &[(&str, &str)]) -> anyhow::Result<String> {
         let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let body = ContainerCreateBody {
@@ -182,15 +182,15 @@ impl Engine {
         Ok(created.id)
     }
 
-    /// Removes a container, running or not; one that is gone is fine.
+    /// Removes a container, running or not. A container that is gone is no error.
     pub async fn remove(&self, id: &str) {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-        // Whatever is the matter, the next listing shows it; cleaning up must not hide a test's own failure.
+        // Cleaning up must not hide a test's own failure; the next listing shows what is left.
         drop(self.docker.remove_container(id, Some(options)).await);
     }
 
-    /// Removes every container of a Windlass that has ended; also those that the engine still makes because
-    /// it was asked just before.
+    /// Removes every container of an instance whose process has ended. Waits for containers that the engine still
+    /// creates for requests sent before.
     pub async fn remove_all(&self, instance: &str) {
         let mut empty_looks = 0;
         let gone = until("the containers to go", Duration::from_secs(60), async || {
@@ -200,15 +200,15 @@ impl Engine {
             futures_util::future::join_all(removals).await;
             if empty_looks >= 5 { Ok(()) } else { Err(format!("{} were there", containers.len())) }
         });
-        // It is called where a failure can be told to nobody; the containers bear the instance's name.
+        // Destructors call this and cannot report an error; the instance name identifies what is left.
         drop(gone.await);
     }
 
-    /// How often something (`create`, `die`, …) happened to this Windlass's containers between two moments in
-    /// seconds since the epoch.
+    /// The number of events of one kind (`create`, `die`, …) of an instance's containers between two times, in seconds
+    /// since the epoch.
     ///
     /// # Errors
-    /// When the engine does not answer.
+    /// If the engine does not answer.
     pub async fn count_events(&self, instance: &str, action: &str, since: u64, until: u64) -> anyhow::Result<usize> {
         let filters = HashMap::from([
             ("label", vec![format!("{INSTANCE_LABEL}={instance}")]),

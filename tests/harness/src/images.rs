@@ -1,27 +1,27 @@
-//! Small images made in this process from a static busybox: no registry and no docker command is needed.
+//! Builds small images from a static busybox, without a registry or the `docker` command.
 
 use anyhow::{Context, bail};
 use std::path::{Path, PathBuf};
 
-/// Images the tests run. Each is one static busybox with another command.
+/// Images of the tests: a static busybox with different commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fixture {
-    /// Serves its host name on port 80; ends with 0 when asked to.
+    /// Serves its host name on port 80; SIGTERM ends it with code 0.
     Web,
-    /// Ends with 1 at once.
+    /// Ends with code 1 at once.
     Crash,
     /// Serves port 80 after `DELAY` seconds (default 3).
     SlowStart,
-    /// Does nothing when asked to end: only a kill ends it.
+    /// Ignores SIGTERM: only a kill ends it.
     Stubborn,
-    /// Runs, and serves no port.
+    /// Runs without serving a port.
     Deaf,
-    /// As `Deaf`, with a HEALTHCHECK that succeeds while there is no file `/tmp/ill`.
+    /// Like `Deaf`, with a HEALTHCHECK that succeeds unless the file `/tmp/ill` exists.
     Checked,
 }
 
 impl Fixture {
-    /// The reference the image has on the engine. It has a slash on purpose.
+    /// The image reference. It contains a slash so that tests cover escaped paths.
     pub fn reference(self) -> &'static str {
         match self {
             Self::Web => "windlass-tests/web:1",
@@ -33,9 +33,9 @@ impl Fixture {
         }
     }
 
-    /// What its first process runs.
+    /// The command of the first process.
     pub fn command(self) -> Vec<String> {
-        // The first process of a container gets no signal it does not ask for, hence the traps.
+        // The first process of a container ignores signals without a handler, hence the traps.
         let script = match self {
             Self::Web => "trap 'exit 0' TERM; hostname > /www/index.html; httpd -f -p 80 -h /www & wait",
             Self::Crash => "exit 1",
@@ -48,7 +48,7 @@ impl Fixture {
         vec!["/bin/sh".to_owned(), "-c".to_owned(), script.to_owned()]
     }
 
-    /// What the image says besides its command, as instructions of a Dockerfile.
+    /// Other Dockerfile instructions of the image.
     pub fn instructions(self) -> Vec<String> {
         match self {
             Self::Checked => {
@@ -59,21 +59,21 @@ impl Fixture {
     }
 }
 
-/// One entry of an archive.
+/// An entry of an archive.
 #[derive(Debug, Clone)]
 pub enum Entry {
     /// A folder.
     Folder,
-    /// A file and whether it may be run.
+    /// A file, and whether it is executable.
     File(Vec<u8>, bool),
     /// A symbolic link to this target.
     Link(&'static str),
 }
 
-/// The file system of every fixture: busybox, the names it is called by, an empty `/www` and `/tmp`.
+/// The file system of every fixture: busybox, links with its command names, an empty `/www` and `/tmp`.
 ///
 /// # Errors
-/// When there is no static busybox, with what to do about it.
+/// If there is no static busybox; the text says what to do.
 pub fn root_file_system() -> anyhow::Result<Vec<u8>> {
     let busybox = std::fs::read(busybox()?).context("cannot read busybox")?;
     let mut entries = vec![
@@ -87,15 +87,15 @@ pub fn root_file_system() -> anyhow::Result<Vec<u8>> {
     archive(&entries)
 }
 
-/// A static busybox: the machine's own, or the one `make setup` fetched.
+/// A static busybox: the one that `make setup` fetched, otherwise the machine's own.
 ///
 /// # Errors
-/// When there is none.
+/// If there is no static busybox.
 pub fn busybox() -> anyhow::Result<PathBuf> {
     let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/busybox");
     let candidates = [fetched, "/bin/busybox".into(), "/usr/bin/busybox".into()];
     for candidate in candidates {
-        // A dynamic one names its loader; it could not start in an image that holds nothing else.
+        // A dynamic busybox contains the path of its loader, and could not start in an image without one.
         if std::fs::read(&candidate).is_ok_and(|bytes| !holds(&bytes, b"/ld-linux") && !holds(&bytes, b"/ld-musl")) {
             return Ok(candidate);
         }
@@ -104,14 +104,14 @@ pub fn busybox() -> anyhow::Result<PathBuf> {
 }
 
 fn holds(bytes: &[u8], part: &[u8]) -> bool {
-    // The loader's path stands at the front of the file; the rest need not be read.
+    // The loader's path is at the front of the file.
     bytes[..bytes.len().min(8 << 10)].windows(part.len()).any(|window| window == part)
 }
 
 /// A tar archive (ustar) of these entries, owned by root.
 ///
 /// # Errors
-/// When a path is longer than the 100 bytes the format has for it.
+/// If a path exceeds the format's limit of 100 bytes.
 pub fn archive(entries: &[(&str, Entry)]) -> anyhow::Result<Vec<u8>> {
     let mut archive = Vec::new();
     for (path, entry) in entries {

@@ -1,29 +1,29 @@
-//! An answer as tests see it: whole, with what differs from run to run replaced.
+//! A whole answer for comparison in tests, with values that differ between runs replaced.
 
 use serde_json::{Map, Value};
 use std::fmt;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// How long a request may take: a start fetches nothing, yet engines start but a few containers a second.
+/// Time limit of a request: a start pulls no image, yet an engine starts only a few containers a second.
 const REQUEST_LIMIT: Duration = Duration::from_secs(120);
 
-/// An answer. Shown as its status and type, then its body with what differs from run to run replaced.
+/// An answer. Displayed as status and media type, then the body with values that differ between runs replaced.
 #[derive(Debug, Clone)]
 pub struct Response {
-    /// Its status.
+    /// The status code.
     pub status: u16,
-    /// Its media type.
+    /// The media type.
     pub content_type: String,
-    /// Its body; a string where it is not JSON.
+    /// The body; a JSON string if the body is not JSON.
     pub body: Value,
 }
 
 impl Response {
-    /// The answer to a `GET` of any address.
+    /// The answer to a `GET` of a URL.
     ///
     /// # Errors
-    /// When there is none.
+    /// If there is no answer.
     pub async fn of(url: &str) -> anyhow::Result<Self> {
         Self::read(client().get(url).send().await?).await
     }
@@ -37,19 +37,19 @@ impl Response {
         Ok(Self { status, content_type, body })
     }
 
-    /// Its body, if it is a 200.
+    /// The body of an answer with status 200.
     ///
     /// # Panics
-    /// When it is not.
+    /// If the status is not 200.
     pub fn ok(self) -> Value {
         assert_eq!(self.status, 200, "{self}");
         self.body
     }
 
-    /// A text of its body.
+    /// A string in the body.
     ///
     /// # Panics
-    /// When there is none at this JSON pointer.
+    /// If there is no string at this JSON pointer.
     pub fn text(&self, pointer: &str) -> String {
         match self.body.pointer(pointer).and_then(Value::as_str) {
             Some(text) => text.to_owned(),
@@ -57,10 +57,10 @@ impl Response {
         }
     }
 
-    /// A list of its body.
+    /// A list in the body.
     ///
     /// # Panics
-    /// When there is none at this JSON pointer.
+    /// If there is no list at this JSON pointer.
     pub fn list(&self, pointer: &str) -> &[Value] {
         match self.body.pointer(pointer).and_then(Value::as_array) {
             Some(list) => list,
@@ -79,8 +79,8 @@ impl fmt::Display for Response {
     }
 }
 
-/// The same value, its keys sorted, with identifiers, names, free ports, times and measurements replaced
-/// by their kind.
+/// A copy of a value with sorted keys. Identifiers, names, free ports, times and measurements are replaced by their
+/// kind.
 pub fn redacted(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
@@ -89,7 +89,7 @@ pub fn redacted(value: &Value) -> Value {
             let shown = keys.into_iter().map(|key| (key.clone(), redacted_field(key, &fields[key])));
             Value::Object(shown.collect::<Map<_, _>>())
         }
-        // Machines with and without IPv6 publish a port twice and once.
+        // A machine with IPv6 publishes a port twice, one without it once.
         Value::Array(values) => values.iter().filter(|value| value["HostIp"] != "::").map(redacted).collect(),
         other => other.clone(),
     }
@@ -101,7 +101,7 @@ fn redacted_field(key: &str, value: &Value) -> Value {
         ("name", Value::String(name)) if is_container_name(name) => "name",
         ("HostPort", Value::String(port)) if port != "0" => "port",
         ("cpu_percent" | "mem_percent" | "fs_free_bytes" | "memory_bytes" | "cpu_cores", Value::Number(_)) => "number",
-        // A sample may or may not have been taken by now.
+        // The first sample may still be missing.
         ("cpu_percent" | "mem_percent", Value::Null) => "number",
         (key, Value::Number(_)) if key.ends_with("_ms") || key.ends_with("_seconds") => "time",
         (key, Value::String(_) | Value::Number(_)) if key == "at" || key.ends_with("_at") => "time",
@@ -110,16 +110,16 @@ fn redacted_field(key: &str, value: &Value) -> Value {
     Value::String(format!("[{kind}]"))
 }
 
-/// Windlass names containers after their image, with something of its own behind.
+/// Whether a text looks like the name that Windlass gives a container: the image and a suffix.
 fn is_container_name(name: &str) -> bool {
     name.contains('-') && name.chars().any(|character| character.is_ascii_digit())
 }
 
-/// One client for all requests.
+/// The client of all requests.
 pub fn client() -> &'static reqwest::Client {
     static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
     CLIENT.get_or_init(|| {
-        // Installed once for the process; a second one is refused, which is as well.
+        // A process has one provider; a second installation fails, which is fine.
         drop(rustls::crypto::ring::default_provider().install_default());
         let builder = reqwest::Client::builder().timeout(REQUEST_LIMIT).pool_max_idle_per_host(0).no_proxy();
         builder.build().expect("a client without certificates of its own can always be made")

@@ -1,4 +1,4 @@
-//! Runs the binary: a place of its own for each test, the process in it, requests to it.
+//! Runs the program: each test has its own site with a process, and sends requests to it.
 
 use crate::engine::Engine;
 use crate::response::{Response, client};
@@ -14,28 +14,27 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// How long Windlass may take to listen, or to end. Two busy cores may be compiling beside it.
+/// Time limit for Windlass to start listening, or to end. Other compilers may use both cores.
 const PROCESS_LIMIT: Duration = Duration::from_secs(60);
 
-/// The binary under test: `WINDLASS_BIN`, else the one built beside this program.
+/// The program under test: `WINDLASS_BIN`, otherwise the program built next to this one.
 ///
 /// # Errors
-/// When it is not there, with what to do.
+/// If the program is missing; the text says what to do.
 pub fn binary() -> anyhow::Result<PathBuf> {
     if let Some(named) = std::env::var_os("WINDLASS_BIN") {
         return Ok(named.into());
     }
     let this = std::env::current_exe()?;
-    // target/<profile>/demo or target/<profile>/deps/<test>: the binary is in one of the folders above.
+    // target/<profile>/demo or target/<profile>/deps/<test>: one of the folders above has the program.
     let found = this.ancestors().skip(1).take(2).map(|folder| folder.join("windlass")).find(|path| path.is_file());
     found.with_context(|| {
         format!("no windlass beside `{}`: `make test` builds it, or `cargo build --workspace --bins`", this.display())
     })
 }
 
-/// A data directory, an instance name and a configuration: where a Windlass runs, stops and runs again.
-///
-/// Its containers and its folder go with it.
+/// A data directory, an instance name and a configuration, which several runs of Windlass share. Dropping the site
+/// removes its containers and its folder.
 pub struct Site {
     engine: Engine,
     instance: String,
@@ -47,18 +46,18 @@ pub struct Site {
 }
 
 impl Site {
-    /// A site on the engine of this machine.
+    /// A site on this machine's container engine.
     ///
     /// # Errors
-    /// When no engine answers.
+    /// If no engine answers.
     pub async fn new(name: &str) -> anyhow::Result<Self> {
         Self::on(Engine::of_this_machine().await?, name)
     }
 
-    /// A site on this engine.
+    /// A site on a container engine.
     ///
     /// # Errors
-    /// When its folder cannot be made.
+    /// If the site's folder cannot be created.
     pub fn on(engine: Engine, name: &str) -> anyhow::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let instance = format!("{name}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -67,7 +66,7 @@ impl Site {
         Ok(Self { engine, instance, folder, settings, environment, detached: false, runs: AtomicU32::new(0) })
     }
 
-    /// Sets a setting: `control.interval`, and its value as TOML writes it.
+    /// Sets a configuration key, such as `control.interval`, to a value in TOML.
     pub fn set(mut self, key: &'static str, value: &str) -> Self {
         self.settings.retain(|(known, _)| *known != key);
         self.settings.push((key, value.to_owned()));
@@ -80,31 +79,31 @@ impl Site {
         self
     }
 
-    /// Keeps the process out of this program's group, so that an interrupt from the keyboard does not reach it.
+    /// Starts the process in its own group, so that an interrupt from the keyboard does not reach it.
     pub fn detached(mut self) -> Self {
         self.detached = true;
         self
     }
 
-    /// The engine it runs on.
+    /// The site's container engine.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// The name its containers bear.
+    /// The instance name, which is a label of the site's containers.
     pub fn instance(&self) -> &str {
         &self.instance
     }
 
-    /// A folder that goes with the site.
+    /// A folder that is removed with the site.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Starts Windlass here and waits until it listens.
+    /// Starts Windlass and waits until it listens.
     ///
     /// # Errors
-    /// When it ends before; with what it logged.
+    /// If Windlass ends before it listens; the text has its log.
     pub async fn start(&self) -> anyhow::Result<Windlass> {
         self.start_with(&["--listen", "127.0.0.1:0"]).await
     }
@@ -112,7 +111,7 @@ impl Site {
     /// [`Site::start`] with other arguments after `serve`.
     ///
     /// # Errors
-    /// When it ends before it listens; with what it logged.
+    /// If Windlass ends before it listens; the text has its log.
     pub async fn start_with(&self, arguments: &[&str]) -> anyhow::Result<Windlass> {
         let mut windlass = self.spawn(arguments)?;
         let announced = until("windlass to listen", PROCESS_LIMIT, async || match windlass.process.try_wait() {
@@ -128,17 +127,17 @@ impl Site {
         Ok(windlass)
     }
 
-    /// Runs Windlass here for one that is to refuse: its status and what it said on standard error.
+    /// Runs Windlass with a configuration that it must reject. Returns its exit status and its standard error.
     ///
     /// # Errors
-    /// When it does not end by itself.
+    /// If Windlass does not end by itself.
     pub async fn refuse(&self, arguments: &[&str]) -> anyhow::Result<(ExitStatus, String)> {
         let mut windlass = self.spawn(arguments)?;
         let status = windlass.ended().await?;
         Ok((status, windlass.log.text()))
     }
 
-    /// Lets Windlass, its containers and its folder stay when this program ends, and says where the folder is.
+    /// Keeps Windlass, its containers and its folder when this program ends, and returns the folder.
     pub fn leave(self, windlass: Windlass) -> PathBuf {
         let folder = self.folder().to_owned();
         std::mem::forget(windlass);
@@ -157,12 +156,12 @@ impl Site {
         Ok(Windlass { process, log: Log(log), address: String::new(), token: None })
     }
 
-    /// `windlass serve` with this site's configuration and these arguments.
+    /// `windlass serve` with the site's configuration and these arguments.
     fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
         let configuration = self.folder().join("windlass.toml");
         std::fs::write(&configuration, self.configuration())?;
         let mut command = Command::new(binary()?);
-        // What the person who runs the tests has set is not to reach the process.
+        // Variables of the person who runs the tests must not reach the process.
         let inherited = std::env::vars_os().map(|(name, _)| name);
         for name in inherited.filter(|name| name.to_string_lossy().starts_with("WINDLASS_")) {
             command.env_remove(name);
@@ -187,7 +186,7 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         let (host, instance) = (self.engine.host().to_owned(), self.instance.clone());
-        // A test's own runtime cannot be waited on from here; one on another thread can.
+        // A destructor cannot wait on the test's own runtime; it can wait on a runtime in another thread.
         let cleaner = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
@@ -196,12 +195,12 @@ impl Drop for Site {
                 anyhow::Ok(())
             })
         });
-        // An engine that is gone has no containers left to remove.
+        // If the engine is gone, so are its containers.
         drop(cleaner.join());
     }
 }
 
-/// A running Windlass. It is killed with its value; its containers stay until its [`Site`] goes.
+/// A running Windlass. Dropping the value kills the process; the containers stay until the [`Site`] is dropped.
 pub struct Windlass {
     process: Child,
     log: Log,
@@ -210,22 +209,22 @@ pub struct Windlass {
 }
 
 impl Windlass {
-    /// Where it listens: `127.0.0.1:43210`.
+    /// The address on which Windlass listens, such as `127.0.0.1:43210`.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Its process.
+    /// The process identifier.
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    /// Everything it logged so far.
+    /// The log so far.
     pub fn log(&self) -> String {
         self.log.text()
     }
 
-    /// Sends this token with every request from now on.
+    /// Sends a token with every later request.
     pub fn with_token(mut self, token: &str) -> Self {
         self.token = Some(token.to_owned());
         self
@@ -234,7 +233,7 @@ impl Windlass {
     /// `GET path`.
     ///
     /// # Panics
-    /// When there is no answer, as the other requests do.
+    /// If there is no answer; the same holds for the other requests.
     pub async fn get(&self, path: &str) -> Response {
         self.request(Method::GET, path, None).await
     }
@@ -259,10 +258,10 @@ impl Windlass {
         self.request(Method::DELETE, path, None).await
     }
 
-    /// One request, its body sent as JSON whether it is or not.
+    /// Sends a request whose body is declared as JSON, even if it is not.
     ///
     /// # Panics
-    /// When there is no answer, with what Windlass logged.
+    /// If there is no answer; the text has the log.
     pub async fn request(&self, method: Method, path: &str, body: Option<String>) -> Response {
         match self.try_request(method.clone(), path, body).await {
             Ok(response) => response,
@@ -270,10 +269,10 @@ impl Windlass {
         }
     }
 
-    /// [`Windlass::request`] for one that may get no answer.
+    /// [`Windlass::request`] for a request that may have no answer.
     ///
     /// # Errors
-    /// When there is none.
+    /// If there is no answer.
     pub async fn try_request(&self, method: Method, path: &str, body: Option<String>) -> anyhow::Result<Response> {
         let mut request = client().request(method, format!("http://{}{path}", self.address));
         if let Some(body) = body {
@@ -285,7 +284,7 @@ impl Windlass {
     /// `PUT path` with a component as body.
     ///
     /// # Panics
-    /// When there is no answer.
+    /// If there is no answer.
     pub async fn put_component(&self, path: &str, component: Vec<u8>) -> Response {
         let request = client().put(format!("http://{}{path}", self.address));
         let request = request.header("content-type", "application/wasm").header("from", "ada@example.org");
@@ -301,20 +300,20 @@ impl Windlass {
         Response::read(request.send().await?).await
     }
 
-    /// Kills it, as `kill -9` does, and waits until it is gone.
+    /// Kills the process like `kill -9`, and waits until it is gone.
     ///
     /// # Errors
-    /// When it cannot be.
+    /// If the process cannot be killed.
     pub fn kill(mut self) -> anyhow::Result<()> {
         self.process.kill()?;
         self.process.wait()?;
         Ok(())
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Sends SIGTERM, and waits until the process has ended.
     ///
     /// # Errors
-    /// When it does not.
+    /// If the process does not end.
     pub async fn terminate(&mut self) -> anyhow::Result<ExitStatus> {
         kill_process(Pid::from_child(&self.process), Signal::TERM)?;
         self.ended().await
@@ -333,7 +332,7 @@ impl Windlass {
 impl Drop for Windlass {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // The one place where the log of a failed test can be seen.
+            // This is the only output that shows the log of a failed test.
             let log = self.log.text();
             #[expect(clippy::print_stderr, reason = "the test harness shows it with the failure")]
             {
@@ -345,7 +344,7 @@ impl Drop for Windlass {
     }
 }
 
-/// What a process writes on standard error: a file, so that it can go on when this program has ended.
+/// The standard error of a process: a file, so that the process can outlive this program.
 struct Log(PathBuf);
 
 impl Log {
@@ -353,18 +352,18 @@ impl Log {
         std::fs::read(&self.0).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
-    /// The field `address` of the line `listening`.
+    /// The field `address` of the log line `listening`.
     fn address(&self) -> Option<String> {
         self.text().lines().find_map(|line| {
             let line: Value = serde_json::from_str(line).ok()?;
-            // With and without `flatten_event` the fields stand in another place.
+            // `flatten_event` moves the fields to the top level.
             let fields = line.get("fields").unwrap_or(&line);
             (fields["message"] == "listening").then(|| fields["address"].as_str().map(str::to_owned))?
         })
     }
 }
 
-/// The body of a start for this image, with small limits.
+/// The body of a start request for an image, with small resource limits.
 pub fn start_body(image: &str, min_replicas: u32, max_replicas: u32) -> Value {
     json!({
         "image": image,
@@ -374,7 +373,7 @@ pub fn start_body(image: &str, min_replicas: u32, max_replicas: u32) -> Value {
     })
 }
 
-/// How a process ended: its code, or the signal that killed it.
+/// The exit code of a process, or the signal that ended it.
 pub fn ending(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("code {code}"),

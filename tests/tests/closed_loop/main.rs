@@ -1,7 +1,7 @@
-//! The whole loop: a crowd comes and goes, HAProxy spreads it over what Windlass tells it, and replicas follow. And
-//! nginx reads what Windlass writes for it.
+//! The whole control loop under load: HAProxy spreads requests over the replicas that Windlass lists, and the replicas
+//! follow the load. Another test configures nginx.
 //!
-//! Takes about two and a half minutes, so it is no part of `make test`: `make closed-loop`.
+//! The tests take about two and a half minutes, so only `make closed-loop` runs them.
 
 use anyhow::{Context, ensure};
 use futures_util::future::join_all;
@@ -22,28 +22,28 @@ use windlass_tests::wait::eventually;
 
 const IMAGE: &str = "windlass-tests/service:1";
 
-/// Requests a second one replica answers.
+/// Requests a second that one replica can answer.
 const CAPACITY: f64 = 40.0;
 
-/// The rate of requests: for so many seconds, from so many a second to so many.
+/// The request rate over time: seconds, and requests a second at the start and the end of each phase.
 const CROWD: [(u64, f64, f64); 5] =
     [(8, 20.0, 20.0), (4, 20.0, 120.0), (24, 120.0, 120.0), (4, 120.0, 20.0), (22, 20.0, 20.0)];
 
-/// When the crowd begins to come, how long replicas may take to follow it, and when it is gone, in seconds.
+/// Times in seconds: when the load rises, how long replicas may take to follow it, and when it has fallen.
 const COMES: f64 = 8.0;
 const GRACE: f64 = 15.0;
 const GONE: f64 = 40.0;
 
-/// Requests in flight at once; one that finds no place is an error.
+/// The maximum number of concurrent requests; a request above it is an error.
 const IN_FLIGHT: usize = 600;
 
-/// The longest an answer may take.
+/// Time limit of a request.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// How HAProxy is told: by the example's template, on a free port, with what this test needs beside it.
+/// The template that configures HAProxy: the example's, with the changes below.
 const TEMPLATE: &str = include_str!("../../../examples/balancer/haproxy.cfg.jinja");
 
-/// What stands in the example, and what stands there here: a port of our own, and figures for Windlass to ask.
+/// Changes to the example: a port of this test, and statistics as a metric for Windlass.
 const CHANGES: [(&str, &str); 2] = [
     (
         "    maxconn 4096\n",
@@ -56,10 +56,10 @@ const CHANGES: [(&str, &str); 2] = [
     ),
 ];
 
-/// The host that the example's template sends to the workload `service`.
+/// The host name that the example's template sends to the workload `service`.
 const HOST_NAME: &str = "service.example";
 
-/// Starts HAProxy, or hands the sockets of the one that runs over to a new one.
+/// Starts HAProxy, or passes the sockets of the running process to a new one.
 const RELOAD: &str = "#!/bin/sh
 set -e
 running=$(cat \"$1/haproxy.pid\" 2>/dev/null || true)
@@ -68,7 +68,7 @@ folder=$1; shift
 exec PROGRAM -D -f \"$folder/haproxy.cfg\" -p \"$folder/haproxy.pid\" \"$@\"
 ";
 
-/// HAProxy as Windlass runs it; it ends with its value.
+/// HAProxy under Windlass's control. Dropping the value ends it.
 struct Balancer {
     folder: PathBuf,
     crowd: String,
@@ -76,7 +76,7 @@ struct Balancer {
 }
 
 impl Balancer {
-    /// Writes what Windlass needs to run it.
+    /// Writes the script that Windlass runs.
     fn prepare(folder: &Path) -> anyhow::Result<Self> {
         let [crowd, figures] = free_ports()?;
         let socket = folder.join("haproxy.sock").display().to_string();
@@ -101,13 +101,13 @@ impl Balancer {
 impl Drop for Balancer {
     fn drop(&mut self) {
         if let Some(pid) = self.pid() {
-            // One that has ended by itself needs no end.
+            // The process may have ended by itself.
             let _ = kill_process(pid, Signal::TERM);
         }
     }
 }
 
-/// The program, and where its libraries are: what `.ci/setup balancer` fetched, else the machine's own.
+/// The program and the folder of its libraries: fetched by `.ci/setup balancer`, otherwise the machine's own.
 fn program(name: &str) -> anyhow::Result<String> {
     let tools = std::fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .map(|root| root.join("target/tools"))?;
@@ -126,7 +126,7 @@ fn free_ports() -> anyhow::Result<[String; 2]> {
     Ok([first?.port().to_string(), second?.port().to_string()])
 }
 
-/// Makes the image of `examples/service`.
+/// Builds the image of `examples/service`.
 async fn prepare_image(site: &Site) -> anyhow::Result<()> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/service/main.rs");
     let program = site.folder().join("service");
@@ -142,19 +142,19 @@ async fn prepare_image(site: &Site) -> anyhow::Result<()> {
         ("bin/sleep", Entry::Link("busybox")),
         ("bin/service", Entry::File(std::fs::read(&program)?, true)),
     ])?;
-    // One that is asked to end answers those who are with it first; new ones are not sent to it any more.
+    // On SIGTERM the service answers the requests it has; it receives no new ones.
     let script = "trap 'sleep 2; exit 0' TERM; /bin/service & wait";
     site.engine().import(IMAGE, root, &["/bin/sh", "-c", script], Vec::new()).await
 }
 
-/// What one request came to.
+/// The result of one request.
 #[derive(Debug, Clone, Copy)]
 struct Answer {
     asked_at: f64,
     is_error: bool,
 }
 
-/// What was seen at one moment.
+/// The state at one moment.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     at: f64,
@@ -162,7 +162,7 @@ struct Seen {
     ready: u64,
 }
 
-/// The rate at a time since the beginning; none: it is over.
+/// The request rate at a time since the start; `None` after the last phase.
 fn rate(at: f64) -> Option<f64> {
     let mut begin = 0.0;
     for (seconds, from, to) in CROWD {
@@ -175,7 +175,7 @@ fn rate(at: f64) -> Option<f64> {
     None
 }
 
-/// Sends the crowd, whatever becomes of its requests: who comes does not wait for those before.
+/// Sends the requests at their times, without waiting for earlier ones.
 async fn send_crowd(port: &str, began: Instant) -> Vec<Answer> {
     let places = Arc::new(Semaphore::new(IN_FLIGHT));
     let url = format!("http://127.0.0.1:{port}/");
@@ -194,7 +194,7 @@ async fn send_crowd(port: &str, began: Instant) -> Vec<Answer> {
     join_all(requests).await.into_iter().map(|answer| answer.expect("a request does not panic")).collect()
 }
 
-/// Looks at the workload again and again until the crowd is over.
+/// Observes the workload repeatedly until the last phase ends.
 async fn watch(windlass: &Windlass, began: Instant, seen: &Mutex<Vec<Seen>>) {
     let mut at = 0.0;
     while rate(at).is_some() {
@@ -211,7 +211,7 @@ async fn watch(windlass: &Windlass, began: Instant, seen: &Mutex<Vec<Seen>>) {
     }
 }
 
-/// One crowd over a workload that is steered so; what happened.
+/// Runs the load on a workload with this policy, and returns the observations.
 async fn crowd(windlass: &Windlass, balancer: &Balancer, name: &str, policy: Value) -> anyhow::Result<()> {
     let figures = format!("http://127.0.0.1:{}/;json", balancer.figures);
     let body = json!({
@@ -252,7 +252,7 @@ async fn crowd(windlass: &Windlass, balancer: &Balancer, name: &str, policy: Val
     Ok(())
 }
 
-/// Prints what happened, two seconds a line.
+/// Prints the observations, two seconds a line.
 #[expect(clippy::print_stdout, reason = "the table is what `make closed-loop` is run for")]
 fn show(name: &str, answers: &[Answer], seen: &[Seen]) {
     println!("\ntarget tracking on {name}\n  second  requests/s  wanted  ready  errors");
@@ -269,7 +269,7 @@ fn show(name: &str, answers: &[Answer], seen: &[Seen]) {
     println!("{} requests, {errors} errors", answers.len());
 }
 
-/// Replicas follow up and down, errors stay rare but for the first seconds of the crowd, and nothing flaps.
+/// The replicas follow up and down, errors are rare after the first seconds of the load, and the count does not flap.
 fn judge(name: &str, answers: &[Answer], seen: &[Seen]) {
     let mut counts: Vec<u64> = seen.iter().map(|look| look.target).collect();
     let most = counts.iter().copied().max().unwrap_or_default();
@@ -310,13 +310,13 @@ async fn replicas_follow_a_crowd_that_comes_and_goes() -> anyhow::Result<()> {
     let windlass = site.start().await?;
     let requests = json!({"metrics": [{"name": "requests", "target": 30, "kind": "total"}]});
     crowd(&windlass, &balancer, "requests", requests).await?;
-    // A request takes 4 ms of a fifth of a core: 20 a second are 0.4 of it, and 40, which are all it answers, 0.8. What a
-    // replica uses is believed two seconds after its start.
+    // A request takes 4 ms of a fifth of a core: 20 a second use 0.4 of it, and 40, the maximum, 0.8. A replica's usage
+    // counts from two seconds after its start.
     let cpu = json!({"metrics": [{"name": "cpu-utilization", "target": 0.45}], "warm-up-ms": 2000});
     crowd(&windlass, &balancer, "cpu", cpu).await
 }
 
-/// A configuration around the list that Windlass writes; nginx is to read it, not to run.
+/// A configuration around the list that Windlass writes; nginx checks it without running.
 const NGINX: &str = "events {}
 pid FOLDER/nginx.pid;
 error_log stderr;

@@ -1,4 +1,4 @@
-//! `windlass policy check` and `windlass policy run`, as an author meets them: without a server or an engine.
+//! `windlass policy check` and `windlass policy run`, without a server or a container engine.
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use windlass_sandbox::wit_text;
 use windlass_tests::hostile::{self, Expect};
 use windlass_tests::site::binary;
 
-/// What a command came to.
+/// The result of a command.
 #[derive(Debug)]
 struct Ended {
     code: Option<i32>,
@@ -19,20 +19,20 @@ struct Ended {
 }
 
 impl Ended {
-    /// Its standard output, if it succeeded and complained of nothing.
+    /// The standard output of a command that succeeded without a warning.
     fn ok(self) -> String {
         assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "{self:?}");
         self.stdout
     }
 
-    /// Its complaint, if it failed as a command does that has no answer.
+    /// The standard error of a command that failed.
     fn refused(self) -> String {
         assert_eq!((self.code, self.stdout.as_str()), (Some(1), ""), "{self:?}");
         self.stderr
     }
 }
 
-/// Runs `windlass policy …` with this standard input, where nothing but the program is to be found.
+/// Runs `windlass policy …` with this standard input, in an empty environment and an empty folder.
 fn policy(arguments: &[&str], input: &str) -> anyhow::Result<Ended> {
     let folder = tempfile::tempdir()?;
     let mut command = Command::new(binary()?);
@@ -40,7 +40,7 @@ fn policy(arguments: &[&str], input: &str) -> anyhow::Result<Ended> {
     command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let mut stdin = child.stdin.take().expect("it is piped");
-    // One that refuses its component does not read the observation.
+    // A command that rejects its component does not read the observation.
     let _unread = stdin.write_all(input.as_bytes());
     drop(stdin);
     let output = child.wait_with_output()?;
@@ -52,7 +52,7 @@ fn policy(arguments: &[&str], input: &str) -> anyhow::Result<Ended> {
     })
 }
 
-/// A file that goes away with its folder.
+/// A file that is removed with its folder.
 struct File {
     path: PathBuf,
     _folder: tempfile::TempDir,
@@ -122,15 +122,15 @@ fn check_tries_a_configuration() -> anyhow::Result<()> {
     let refused = policy(&["check", file.path(), "--config", r#"{"failure-threshold": 0}"#], "")?.refused();
     let by_schema = "error: the configuration is refused: by its schema: /failure-threshold: ";
     assert!(refused.starts_with(by_schema), "{refused}");
-    // What the schema cannot say the policy says itself.
+    // The policy itself checks what its schema cannot express.
     let step = File::of(BUILT_IN.iter().find(|(name, _)| *name == "step").expect("it is built in").1)?;
     let bands = r#"{"metric": "queue", "bands": [{"from": 10, "change": 1}, {"from": 5, "change": 2}]}"#;
     let refused = policy(&["check", step.path(), "--config", bands], "")?.refused();
     assert!(refused.starts_with("error: the configuration is refused: refused: "), "{refused}");
-    // One that demands a configuration is no mistake; one that cannot look at any is.
+    // A policy that requires a configuration is no mistake; a policy that cannot accept any is one.
     let told = policy(&["check", step.path()], "")?.ok();
     assert!(told.contains("trial:    none, for it does not accept `{}`: by its schema: "), "{told}");
-    // A mistake that is likely in the language it was written in: here its runtime is told by what lies beside the code.
+    // A mistake that is likely in the component's language: the code next to it shows the language runtime.
     let mut in_python = hostile::padded(&hostile::traps_configuring().build(), 11);
     let at = in_python.len() - 11;
     in_python[at..].copy_from_slice(b"libpython3.");
@@ -174,7 +174,7 @@ fn run_prints_a_report_whose_memory_can_be_handed_back() -> anyhow::Result<()> {
       }
     ]
     "#);
-    // It remembers that it had the replica restarted: the same failures again, after the restart, replace it.
+    // The policy remembers that it had the replica restarted: the same failures after the restart replace it.
     let later = changed(&observation, "/memory", report["memory"].clone());
     let later = changed(&later, "/replicas/0/replica/started-at", json!(1_767_225_560_000_u64));
     let report: Value = serde_json::from_str(&run(LIVENESS, "{}", &later)?.ok())?;
@@ -230,7 +230,7 @@ fn what_a_policy_logs_goes_to_standard_error() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The same catalogue that a serving host is given.
+/// The catalogue that a running host is tested with.
 #[test]
 fn every_hostile_component_ends_in_a_sentence() -> anyhow::Result<()> {
     let (scaling, health) = (example("scaling.json"), example("health.json"));
@@ -238,7 +238,7 @@ fn every_hostile_component_ends_in_a_sentence() -> anyhow::Result<()> {
         let name = hostile.name;
         match hostile.expect {
             Expect::NotLoaded(part) => {
-                // Without a pool, too many of something is found when it is instantiated.
+                // Without a pool, instantiation finds what exceeds the limits.
                 let part = if part.contains("needs more") { "it made more than it may" } else { part };
                 let file = File::of(&hostile.bytes)?;
                 let refused = policy(&["check", file.path()], "")?.refused();
@@ -280,7 +280,7 @@ fn the_contract_is_printed_whole() -> anyhow::Result<()> {
 
 #[test]
 fn a_component_is_made_of_a_core_module_and_of_nothing_else() -> anyhow::Result<()> {
-    // Rust's compiler leaves such a module of the built-in policy beside its component.
+    // Rust's compiler leaves such a module of the built-in policy next to its component.
     let target = binary()?.parent().and_then(Path::parent).context("it lies in target/debug")?.to_owned();
     let module = target.join("guests/wasm32-unknown-unknown/guest/windlass_policy_min_max.wasm");
     let folder = tempfile::tempdir()?;
@@ -299,11 +299,12 @@ fn check_tells_the_limits_a_trial_call_came_near() -> anyhow::Result<()> {
     let calm = told(&hostile::proposes(3).build())?;
     assert!(calm.contains("\ntrial:    shown 10 replicas it said 3 replicas, `as told`\n"), "{calm}");
     assert!(calm.ends_with("\nnear:     no limit\n"), "{calm}");
-    // 40 of 64 MiB, on top of what it begins with.
+    // 40 of 64 MiB, in addition to its initial memory.
     let greedy = told(&hostile::grows(40 * 16).build())?;
     let near = greedy.lines().find(|line| line.starts_with("near:")).context("a line")?;
     assert!(near.contains("bytes of linear memory: ") && near.contains(" of 67108864"), "{greedy}");
-    // What nobody counts is tried with half of it: 256 KiB of stack, 512 KiB for the host, 500 handles, 32 KiB of chance.
+    // Limits without a counter are tried at half: 256 KiB of stack, 512 KiB for the host, 500 handles, 32 KiB of random
+    // bytes.
     for (component, why) in [
         (hostile::recurses(7_000), "trap: it ran out of its stack of 262144 bytes"),
         (hostile::holds_handles(600), "memory: it held more than 500 resource handles at once"),
@@ -315,7 +316,7 @@ fn check_tells_the_limits_a_trial_call_came_near() -> anyhow::Result<()> {
         );
         assert!(told.contains("it said ") && told.contains(&failed), "{told}");
     }
-    // One that says whom to spare is asked that, too.
+    // The protection call of a policy that has one is tried, too.
     assert!(!calm.contains("spares:"), "{calm}");
     let spares = told(&hostile::protects(Some(0)).build())?;
     assert!(spares.contains("\nspares:   1 of the 10 where there are to be fewer\n"), "{spares}");
@@ -368,7 +369,7 @@ fn a_recorded_decision_is_asked_again() -> anyhow::Result<()> {
         "{differs}"
     );
     assert!(differs.contains("\"replicas\":99") && differs.contains("\nnow:      {"), "{differs}");
-    // No answer is an answer, too: whose kind counts, not its words.
+    // A failure is an answer, too: its kind counts, not its text.
     let unavailable = |kind: &str| json!({"unavailable": {"kind": kind, "reason": "then"}});
     let traps = hostile::knows_only(77).build();
     let same = replayed(&traps, &record(&unavailable("trap")))?.ok();
@@ -381,7 +382,7 @@ fn a_recorded_decision_is_asked_again() -> anyhow::Result<()> {
     }
     let busy = replayed(MIN_MAX, &record(&unavailable("busy")))?.refused();
     assert_eq!(busy, "error: it was not asked for this decision: then\n");
-    // So is what it wants to be spared.
+    // The protection is compared, too.
     let protects = hostile::protects(Some(0)).build();
     let mut two = observation.clone();
     two["replicas"] = json!([observation["replicas"][0], observation["replicas"][0]]);
@@ -418,13 +419,13 @@ fn one_of_several_is_asked_again_of_what_it_was_shown() -> anyhow::Result<()> {
     let other = json!({"unavailable": {"kind": "trap", "reason": "then"}});
     let same = replayed(MIN_MAX, joint(json!([part("sha256:2", &other), part("sha256:3", &answer)])))?.ok();
     assert!(same.ends_with("the answer is the same as recorded of another component\n"), "{same}");
-    // By its digest, whatever it is called.
+    // By its digest, whatever its name.
     let digest = format!("sha256:{}", windlass_sandbox::component::digest(MIN_MAX));
     let same = replayed(MIN_MAX, joint(json!([part(&digest, &answer), part("sha256:3", &other)])))?.ok();
     assert!(same.ends_with("the answer is the same as recorded of this component\n"), "{same}");
     let differs = replayed(MIN_MAX, joint(json!([part("sha256:2", &answer), part("sha256:3", &other)])))?.refused();
     assert!(differs.contains("the answer is another one than recorded"), "{differs}");
-    // Where none answered, it is known still what was asked.
+    // If no revision answered, the record still has the policy's name.
     let differs = replayed(MIN_MAX, other)?.refused();
     assert!(differs.contains("\"kind\":\"trap\""), "{differs}");
     let stranger = replayed(&hostile::proposes(1).build(), joint(json!([])))?.refused();

@@ -1,4 +1,4 @@
-//! Holds the documents to the program: links lead somewhere, keys are accepted, commands work as written.
+//! Checks the documents against the program: links have targets, keys are accepted, commands work as written.
 
 use super::sources::root;
 use reqwest::Method;
@@ -16,13 +16,13 @@ fn read(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The fenced blocks of a document in this language.
+/// The fenced blocks of a document in a language.
 fn blocks(document: &str, language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
     document.split(&fence).skip(1).filter_map(|rest| rest.split("\n```").next()).map(str::to_owned).collect()
 }
 
-/// The program, without what the person who runs the tests has set.
+/// The program, without environment variables of the person who runs the tests.
 fn windlass(arguments: &[&str]) -> anyhow::Result<Output> {
     let mut command = Command::new(binary()?);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WINDLASS_")) {
@@ -59,7 +59,7 @@ fn links_lead_to_what_is_there() {
                 dead.push(format!("{document}: {link}"));
             }
         }
-        // The map names files without linking each.
+        // The code map names files without linking each.
         let named =
             text.split('`').skip(1).step_by(2).filter(|name| name.ends_with(".rs") && name.starts_with("tests/"));
         dead.extend(named.filter(|name| !root().join(name).exists()).map(|name| format!("{document}: {name}")));
@@ -93,10 +93,10 @@ fn the_parts_of_a_start_that_are_shown_are_accepted() -> anyhow::Result<()> {
 
 #[test]
 fn the_example_shows_every_key_with_its_default() -> anyhow::Result<()> {
-    // Its keys are commented out: as they stand they would be the defaults.
+    // The example's keys are commented out, since they show the defaults.
     let example = read("examples/windlass.toml");
     let defaults = example.lines().map(|line| match line.strip_prefix("# ") {
-        // These have no default, or one that depends on who asks.
+        // These keys have no default, or one that depends on the machine.
         Some(key)
             if [
                 "token_file",
@@ -115,7 +115,7 @@ fn the_example_shows_every_key_with_its_default() -> anyhow::Result<()> {
         {
             ""
         }
-        // A table that would be wrong without what it must say.
+        // A table that is invalid without its required keys.
         Some(table) if table.starts_with('[') && table.ends_with(']') => table,
         Some(key)
             if key.split_once(" = ").is_some_and(|(name, _)| name.chars().all(|c| c.is_lowercase() || c == '_')) =>
@@ -181,10 +181,10 @@ fn the_commands_shown_exist() -> anyhow::Result<()> {
                     assert!(makefile.contains(&format!("\n{recipe}:")), "{document}: no recipe `{recipe}`");
                 }
                 ["target/release/windlass", arguments @ ..] => {
-                    // What would not end by itself is asked for its help instead.
+                    // A command that does not end by itself runs with `--help` instead.
                     let serves = arguments == ["serve"];
                     let arguments: Vec<&str> = if serves { vec!["serve", "--help"] } else { arguments.to_vec() };
-                    // The folder it was built into need not be `target` here.
+                    // The target directory need not be `target` here.
                     let built = binary()?.with_file_name("..").display().to_string();
                     let arguments = arguments.iter().map(|word| match word.strip_prefix("target/") {
                         Some(file) => format!("{built}/{file}"),
@@ -194,7 +194,7 @@ fn the_commands_shown_exist() -> anyhow::Result<()> {
                     let said = String::from_utf8_lossy(&output.stderr);
                     assert!(output.status.success(), "{document}: `{line}`: {said}");
                     if words[1] == "simulate" {
-                        // The same on every machine, so what is shown of it is exact.
+                        // The output is the same on every machine, so the document must have it exactly.
                         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
                         assert!(read(document).contains(&printed), "{document} does not show {printed}");
                     }
@@ -207,8 +207,8 @@ fn the_commands_shown_exist() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// They need a policy, which `make examples` builds and runs; here they are asked for their help, which comes only after
-/// everything before it was understood.
+/// The commands need a policy that `make examples` builds and runs. Here they run with `--help`, which is printed only
+/// after the arguments before it were understood.
 #[test]
 fn the_commands_of_the_guide_to_policies_are_understood() -> anyhow::Result<()> {
     let languages = ["rust", "c", "javascript", "go", "python"].map(|language| format!("{language}/"));
@@ -229,7 +229,7 @@ fn the_commands_of_the_guide_to_policies_are_understood() -> anyhow::Result<()> 
     Ok(())
 }
 
-/// One `curl` of the tour: method, path and body. Only the flags the tour uses are known.
+/// One `curl` of the tour: method, path and body. Only the tour's flags are supported.
 fn request(line: &str) -> (Method, String, Option<String>) {
     let words = shell_words(line);
     let mut words = words.iter().skip(1);
@@ -246,7 +246,7 @@ fn request(line: &str) -> (Method, String, Option<String>) {
     (method.unwrap_or(usual), path.unwrap_or_else(|| panic!("no address in `{line}`")), body)
 }
 
-/// Words of a line, those in single quotes whole.
+/// The words of a line; text in single quotes is one word.
 fn shell_words(line: &str) -> Vec<String> {
     let quoted = line.split('\'').enumerate();
     let words = quoted.flat_map(|(index, part)| match index % 2 {
@@ -267,7 +267,7 @@ fn fenced(document: &str) -> Vec<(String, String)> {
 #[tokio::test]
 async fn the_tour_can_be_walked_as_it_is_written() -> anyhow::Result<()> {
     let site = Site::new("tour").await?;
-    // Nothing is fetched from a registry here: another web server stands in for the one of the tour.
+    // The tests use no external registry: another web server replaces the tour's image.
     let image = site.engine().prepare(Fixture::Web).await?;
     let windlass = site.start().await?;
     let readme = read("README.md").replace("nginx:alpine", image);

@@ -1,4 +1,4 @@
-//! Who may call, where Windlass may listen, and how many may run on one data directory.
+//! Authentication, listening addresses, and the lock on a data directory.
 
 use serde_json::json;
 use windlass_tests::images::Fixture;
@@ -12,7 +12,7 @@ async fn without_a_token_only_the_loopback_is_listened_on() -> anyhow::Result<()
     let (status, said) = site.refuse(&["--listen", "0.0.0.0:0"]).await?;
     assert!(!status.success());
     assert!(said.contains("token") && said.contains("--insecure"), "{said}");
-    // Whoever says it means it.
+    // `--insecure` makes the intention explicit.
     drop(site.start_with(&["--listen", "0.0.0.0:0", "--insecure"]).await?);
     Ok(())
 }

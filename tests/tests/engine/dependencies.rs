@@ -1,4 +1,4 @@
-//! Workloads that depend on others, on a real engine.
+//! Workloads with dependencies.
 
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -30,7 +30,7 @@ async fn a_workload_waits_for_what_it_depends_on_and_is_restarted_after_it() -> 
         (422, "/depends_on: `db` was never started; start it first")
     );
 
-    // It serves after a second, and counts as starting until then.
+    // The container serves after a second, and counts as starting until then.
     let mut db = named("db");
     db["env"] = json!({"DELAY": "1"});
     db["ports"] = json!({"80/tcp": 0});

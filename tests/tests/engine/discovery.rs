@@ -1,4 +1,4 @@
-//! Who is told where the replicas are, and what Windlass tells of itself, on a real engine.
+//! The lists of replicas for balancers and Prometheus, and the metrics of Windlass itself.
 
 use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
@@ -11,13 +11,13 @@ use windlass_tests::response::client;
 use windlass_tests::site::{Site, Windlass, start_body};
 use windlass_tests::wait::eventually;
 
-/// How long anything may take that the engine does.
+/// Time limit for actions of the engine.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Time for something to be noticed and done.
+/// Time limit for Windlass to notice a change and react.
 const SOON: Duration = Duration::from_secs(30);
 
-/// A workload of this many web servers with a probe and a free port.
+/// Starts a workload of web servers with a probe and a free port.
 async fn web(site: &Site, windlass: &Windlass, replicas: u32) -> anyhow::Result<&'static str> {
     let image = site.engine().prepare(Fixture::Web).await?;
     let mut body = start_body(image, replicas, 5);
@@ -33,7 +33,7 @@ async fn groups(windlass: &Windlass, query: &str) -> Vec<Value> {
     answer.ok().as_array().expect("a list").clone()
 }
 
-/// Waits until so many targets are ready; their addresses.
+/// Waits until a number of targets is ready, and returns their addresses.
 async fn ready(windlass: &Windlass, count: usize) -> Vec<String> {
     eventually("so many ready targets", SOON, async || {
         let groups = groups(windlass, "?ready=true").await;
@@ -43,7 +43,7 @@ async fn ready(windlass: &Windlass, count: usize) -> Vec<String> {
     .await
 }
 
-/// The figures of `GET /metrics`, by name and labels, after a look at its form.
+/// The values of `GET /metrics` by name and labels, after a check of the format.
 async fn figures(windlass: &Windlass) -> anyhow::Result<BTreeMap<String, f64>> {
     let response = client().get(format!("http://{}/metrics", windlass.address())).send().await?;
     assert_eq!(response.headers()[CONTENT_TYPE], "application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -65,7 +65,7 @@ async fn every_port_of_every_running_replica_is_told_to_prometheus() -> anyhow::
         let answer = client().get(format!("http://{address}/")).send().await?;
         assert!(answer.status().is_success(), "{address}");
     }
-    // Nothing is said of those that have only just begun.
+    // Replicas that have just started have no readiness yet.
     let mut shown = eventually("both to be found well", LIMIT, async || {
         let shown = groups(&windlass, "?port=80").await;
         let well = shown.iter().filter(|group| group["labels"]["__meta_windlass_health"] == "healthy").count();
@@ -100,7 +100,7 @@ async fn every_port_of_every_running_replica_is_told_to_prometheus() -> anyhow::
         let refused = windlass.get(&format!("/discovery/prometheus{query}")).await;
         assert_eq!((refused.status, refused.text("/detail")), (422, detail.to_owned()));
     }
-    // One that is held is no target.
+    // A held replica is not a target.
     let name = shown[0]["labels"]["__meta_windlass_container"].as_str().expect("a name");
     windlass.post(&format!("/images/{image}/scale"), json!({"min_replicas": 1, "max_replicas": 5})).await.ok();
     windlass.patch(&format!("/containers/{name}"), json!({"status": "stopped"})).await.ok();
@@ -149,7 +149,7 @@ async fn what_windlass_does_is_told_in_figures() -> anyhow::Result<()> {
     assert_eq!(first[&of("actions_total", ",action=\"create\",outcome=\"done\"")], 2.0);
     assert!((0.0..60.0).contains(&first[&of("last_pass_age_seconds", "")]), "{first:?}");
 
-    // One that dies is healed, and counted.
+    // A replica that dies is replaced and counted.
     let name =
         groups(&windlass, "").await[0]["labels"]["__meta_windlass_container"].as_str().expect("a name").to_owned();
     site.engine().kill(&name).await?;
@@ -174,7 +174,7 @@ async fn what_windlass_does_is_told_in_figures() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The addresses that a file holds, one a line after its first.
+/// The addresses in a file, one a line after the first line.
 fn listed(file: &std::path::Path) -> Vec<String> {
     std::fs::read_to_string(file).unwrap_or_default().lines().skip(1).map(str::to_owned).collect()
 }
@@ -186,7 +186,8 @@ async fn those_who_send_requests_are_told_first_that_a_replica_leaves() -> anyho
     let (site, file) = list_to(site)?;
     let folder = site.folder().to_owned();
     let ran = folder.join("ran");
-    // Notes who of the list answers when it is told: one that was stopped before would not. The first time it fails.
+    // Records which replicas of the list answer at the notification: a replica that was stopped before it would not.
+    // The first run fails.
     let script = format!(
         "test -e {ran} || {{ touch {ran}; exit 1; }}; tail -n +2 {list} | wc -l >> {ran}; \
          for address in $(tail -n +2 {before} 2>/dev/null); do \
@@ -218,7 +219,7 @@ async fn those_who_send_requests_are_told_first_that_a_replica_leaves() -> anyho
     shown.sort();
     assert_eq!(shown, addresses);
 
-    // A restart does not touch the list, though no replica has been probed yet.
+    // A restart keeps the list, although no replica has been probed yet.
     let written = file.metadata()?.modified()?;
     assert!(windlass.terminate().await?.success());
     let windlass = site.start().await?;
@@ -227,7 +228,7 @@ async fn those_who_send_requests_are_told_first_that_a_replica_leaves() -> anyho
     assert_eq!(file.metadata()?.modified()?, written);
 
     for (path, count) in [(format!("/images/{image}/scale"), 2), (String::new(), 1)] {
-        // What is not taken is sent again.
+        // A rejected notification is sent again.
         callback.refuse(1);
         if path.is_empty() {
             let name = groups(&windlass, "").await[0]["labels"]["__meta_windlass_container"].clone();
@@ -238,7 +239,7 @@ async fn those_who_send_requests_are_told_first_that_a_replica_leaves() -> anyho
         } else {
             windlass.post(&path, json!({"min_replicas": 1, "max_replicas": 2})).await.ok();
         }
-        // When the change is answered, the replica is stopped: the list was told before.
+        // When the change is answered, the replica is stopped, and the list was notified before.
         assert_eq!(listed(&file).len(), count);
         told(count).await;
         assert_eq!(callback.refusals_left(), 0);
@@ -250,7 +251,7 @@ async fn those_who_send_requests_are_told_first_that_a_replica_leaves() -> anyho
     Ok(())
 }
 
-/// A file of one address a line after the workload's name.
+/// A file with the workload's name, then one address a line.
 fn list_to(site: Site) -> anyhow::Result<(Site, std::path::PathBuf)> {
     let (file, template) = (site.folder().join("list"), site.folder().join("list.jinja"));
     let lines = "{% for workload in workloads %}{{ workload.name }}\n{% for target in workload.targets %}{{ target.address }}\n{% endfor %}{% endfor %}";
@@ -281,7 +282,7 @@ async fn what_leaves_before_the_others_were_asked_again_leaves_the_list_alone() 
         site.engine().exec(&id, &["sh", "-c", "> /slow"]).await?;
     }
     assert!(windlass.terminate().await?.success());
-    // From now on it takes longer than a list waits until one says how it is.
+    // From now on a probe takes longer than the list waits for a first result.
     let windlass = site.start().await?;
     let before = listed(&file);
     windlass.post(&format!("/images/{image}/scale"), json!({"min_replicas": 1, "max_replicas": 2})).await.ok();
@@ -330,7 +331,7 @@ async fn a_replica_is_told_of_when_it_serves_and_not_before() -> anyhow::Result<
     body["env"] = json!({"DELAY": "1"});
     body["probe"] = json!({"http": {"port": 80, "path": "/"}, "interval": "1s"});
     windlass.post("/start/container", body).await.ok();
-    // How many targets each list had that was written.
+    // The number of targets of each list that was written.
     let written = async |lists: usize| {
         eventually("the lists", LIMIT, async || {
             let log = windlass.log();
@@ -342,7 +343,7 @@ async fn a_replica_is_told_of_when_it_serves_and_not_before() -> anyhow::Result<
         .await
     };
     assert_eq!(written(2).await, [0, 1]);
-    // Nor one that was started again.
+    // Nor a replica that was restarted.
     let id = site.engine().running(site.instance()).await?.remove(0);
     site.engine().kill(&id).await?;
     assert_eq!(written(4).await, [0, 1, 0, 1]);

@@ -1,4 +1,4 @@
-//! The Docker runtime against the real engine: what only a real engine can show.
+//! The Docker adapter on a real engine: behaviour that only a real engine can show.
 
 mod absent;
 mod fake;
@@ -21,7 +21,7 @@ fn port(text: &str) -> ContainerPort {
     text.parse().unwrap()
 }
 
-/// The engine's words in a refusal.
+/// The engine's message in a rejection.
 fn refusal<T: std::fmt::Debug>(outcome: Result<T, EngineError>) -> String {
     match outcome {
         Err(EngineError::Refused(text)) => text,
@@ -71,7 +71,7 @@ async fn a_replica_is_created_started_stopped_restarted_and_removed() {
     let again = runtime.start(&created.id).await.unwrap();
     assert_eq!(again.started_at, running.started_at, "one that runs is left as it is");
 
-    // As the first process it ignores the request to end: it is killed after its grace.
+    // As the first process it ignores SIGTERM, and is killed after its grace period.
     let stopped = runtime.stop(&created.id, NO_GRACE).await.unwrap();
     assert_eq!((stopped.phase, stopped.exit_code), (Phase::Exited, Some(137)));
     assert!(stopped.ports.is_empty() && stopped.address.is_none() && !stopped.out_of_memory);
@@ -182,7 +182,7 @@ async fn a_replica_joins_all_its_networks() {
     let shown = docker(&["inspect", "--format", "{{json .NetworkSettings.Networks}}", running.id.as_str()]);
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(shown.contains(&front.name) && shown.contains(&back.name) && !shown.contains("\"bridge\""), "{shown}");
-    // The networks cannot be removed while it is there.
+    // The networks cannot be removed while the container exists.
     fixture.runtime.remove(&running.id, true).await.unwrap();
 }
 
@@ -214,7 +214,7 @@ async fn what_the_engine_refuses_is_told_in_its_words() {
 async fn an_image_that_cannot_be_had_is_refused_by_name() {
     let fixture = Fixture::new("image").await;
     let mut workload = fixture.workload(&WAIT);
-    // Nothing listens there: no registry answers, and none is asked on a network.
+    // No registry listens at this address, and no request leaves the machine.
     workload.image = "127.0.0.1:9/dockertest/none:1".parse().unwrap();
     let creates = join_all((0..3).map(|slot| fixture.runtime.create(&workload, Slot(slot)))).await;
     for outcome in creates {
@@ -267,7 +267,7 @@ async fn replicas_start_and_stop_side_by_side() {
 async fn a_caller_that_gives_up_leaves_no_half_container() {
     let fixture = Fixture::new("dropped").await;
     let workload = fixture.workload(&WAIT);
-    // Long enough to have asked, too short to have been answered.
+    // Long enough to send the request, too short for the answer.
     let given_up = tokio::time::timeout(Duration::from_millis(5), fixture.runtime.create(&workload, FIRST)).await;
     if given_up.is_err() {
         let whole = eventually("the create ends by itself", || async {

@@ -1,4 +1,4 @@
-//! Every endpoint of the binary on a real engine: its success and each of its errors, whole.
+//! Every endpoint of the program: whole answers of its success and of each error.
 
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use windlass_tests::wait::eventually;
 
 const WEB: &str = "windlass-tests/web:1";
 
-/// A started workload with one free port, which most tests begin with.
+/// A started workload with one free port, with which most tests begin.
 async fn started(site: &Site, windlass: &Windlass, min: u32, max: u32) -> anyhow::Result<Response> {
     let image = site.engine().prepare(Fixture::Web).await?;
     let mut body = start_body(image, min, max);
@@ -179,7 +179,7 @@ async fn starts_that_cannot_be_are_refused_with_everything_that_is_wrong() -> an
       "type": "about:blank"
     }
     "#);
-    // What only the engine knows is told in its own words, which differ from engine to engine.
+    // Errors that only the engine detects are reported in its own words, which differ between engines.
     let absent = start(start_body("windlass-tests/absent:1", 1, 1)).await;
     assert_eq!((absent.status, absent.content_type.as_str()), (500, "application/problem+json"), "{absent}");
     assert!(site.engine().containers(site.instance()).await?.is_empty());
@@ -623,7 +623,7 @@ async fn a_container_is_stopped_held_and_started_again() -> anyhow::Result<()> {
       "status": "exited"
     }
     "#);
-    // No pass may start what an operator stopped.
+    // No pass may start a container that an operator stopped.
     windlass.post(&format!("/images/{WEB}/reconcile"), Value::Null).await.ok();
     let listed = windlass.get("/containers").await;
     let held = listed.list("/containers").iter().find(|container| container["name"] == *name).cloned();
@@ -697,7 +697,7 @@ async fn a_running_container_is_deleted_only_by_force() -> anyhow::Result<()> {
       "type": "about:blank"
     }
     "#);
-    // Twelve characters are what people copy out of `docker ps`.
+    // `docker ps` prints twelve characters, which people copy.
     insta::assert_snapshot!(windlass.delete(&format!("/containers/{}?force=true", &identifier[..12])).await, @r#"
     200 application/json
     {
@@ -771,7 +771,8 @@ async fn windlass_tells_of_itself() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn wrong_paths_and_methods_get_the_envelope_of_every_error() -> anyhow::Result<()> {
-    // So small that what is too long still fits into the connection: it is answered before it is read.
+    // The limit is small enough for the rest of the body to fit into the connection: the answer comes before the body
+    // is read.
     let site = Site::new("paths").await?.set("api.body_bytes", "\"32KiB\"");
     let windlass = site.start().await?;
     insta::assert_snapshot!(windlass.get("/nowhere").await, @r#"

@@ -1,4 +1,4 @@
-//! What keeps the count from following every proposal, on a real engine and over a restart.
+//! Guardrails keep the count from following every proposal, also over a restart.
 
 use anyhow::Context as _;
 use serde_json::json;
@@ -8,7 +8,7 @@ use windlass_tests::images::Fixture;
 use windlass_tests::site::{Site, Windlass, binary, start_body};
 use windlass_tests::wait::eventually;
 
-/// Makes a pass; the count steered to, and why.
+/// Runs a pass; returns the target count and the reason.
 async fn steered(windlass: &Windlass, image: &str) -> (u64, String) {
     windlass.post(&format!("/images/{image}/reconcile"), json!({})).await.ok();
     let shown = windlass.get(&format!("/images/{image}")).await.ok();
@@ -42,16 +42,16 @@ async fn a_drop_waits_for_its_window_which_a_restart_does_not_shorten() -> anyho
     assert_eq!(frozen["desired"]["guardrails"]["scale_down"]["select"], "disabled");
     let disabled = "`queue` proposed 1, steered to 3: this direction is disabled; as told";
     assert_eq!(steered(&windlass, image).await, (3, disabled.to_owned()));
-    // A workload that is new here is not shrunk at once, whatever its windows.
+    // A new workload does not scale in at once, whatever its windows.
     windlass.put(&path, json!({"scale_down": {"window": 0}})).await.ok();
     let (target, reason) = steered(&windlass, image).await;
     let new = "held at 3: the workload is new here, and nothing of it shrinks until 2";
     assert!(target == 3 && reason.starts_with(new), "{target} {reason}");
-    // An operator who wants it now says so.
+    // An operator can request it at once.
     let freed = windlass.put(&path, json!({"grace": "0s", "scale_down": {"window": 0, "rates": []}})).await.ok();
     assert_eq!(freed["desired"]["target"], 1);
     assert_eq!(steered(&windlass, image).await, (1, "as told".to_owned()));
-    // Said again as it is shown, it is the same.
+    // Sending back the response's value changes nothing.
     let again = windlass.put(&path, freed["desired"]["guardrails"].clone()).await.ok();
     assert_eq!(again["desired"]["guardrails"], freed["desired"]["guardrails"]);
     Ok(())
@@ -84,12 +84,12 @@ async fn rates_and_cooldowns_go_on_over_a_restart() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs `windlass scaling …` against it.
+/// Runs `windlass scaling …` against this Windlass.
 fn scaling(windlass: &Windlass, arguments: &[&str]) -> anyhow::Result<String> {
     ran(windlass, "scaling", arguments)
 }
 
-/// Runs a command against it.
+/// Runs a command against this Windlass.
 fn ran(windlass: &Windlass, command: &str, arguments: &[&str]) -> anyhow::Result<String> {
     let mut called = std::process::Command::new(binary()?);
     let command = called.arg(command);
@@ -123,7 +123,7 @@ async fn an_operator_pauses_forces_and_lets_go_again() -> anyhow::Result<()> {
     let windlass = site.start().await?;
     let (target, reason) = steered(&windlass, image).await;
     assert!(target == 2 && reason.starts_with("an operator forces 2 until 2"), "{target} {reason}");
-    // What is said stays the same from pass to pass, so that it is written down once.
+    // The reason stays the same from pass to pass, so it is recorded once.
     for _ in 0..2 {
         windlass.post(&format!("/images/{image}/reconcile"), json!(null)).await.ok();
     }
@@ -135,7 +135,7 @@ async fn an_operator_pauses_forces_and_lets_go_again() -> anyhow::Result<()> {
     assert!(told.contains(&format!("{image} is steered to 2 replicas, decided at 20")), "{told}");
     assert!(told.contains("The scaling policy `queue` proposed 3: as told."), "{told}");
     assert!(told.contains("What would change it: an operator paused scaling: `windlass scaling resume "), "{told}");
-    // An earlier one is explained by its time, and only now it can be changed.
+    // `--at` explains an earlier decision, without a hint what would change it: only the current one can change.
     for earlier in decisions["decisions"].as_array().into_iter().flatten().skip(1) {
         let at = jiff::Timestamp::from_millisecond(earlier["at"].as_i64().context("a time")?)?.to_string();
         let told = ran(&windlass, "explain", &[image, "--at", &at])?;
@@ -146,7 +146,7 @@ async fn an_operator_pauses_forces_and_lets_go_again() -> anyhow::Result<()> {
     let too_early = ran(&windlass, "explain", &[image, "--at", "1h"]);
     assert!(too_early.is_err_and(|why| why.to_string().contains("no decision about")));
 
-    // One thing is taken back, the others stay.
+    // Removing one override keeps the others.
     let shown = scaling(&windlass, &["resume", image, "force", "pause"])?;
     assert!(shown.contains(": 3 wanted of 1 to 5, 3 run\nby an operator: nothing\nbecause: as told\n"), "{shown}");
     scaling(&windlass, &["pause", image])?;
@@ -206,24 +206,24 @@ async fn what_somebody_stops_through_the_engine_is_left_so_until_it_is_resumed()
         if target == 2 && left { Ok(()) } else { Err(reason) }
     };
     eventually("both are left as they are", Duration::from_secs(10), is_left).await;
-    // Over a restart of Windlass: scenarios/stopped_outside.txt.
+    // Over a restart of Windlass: simulated/scenarios/stopped_outside.txt.
     assert_eq!(site.engine().containers(site.instance()).await?.len(), 2);
     assert!(site.engine().running(site.instance()).await?.is_empty());
     let shown = scaling(&windlass, &["show", image])?;
     assert!(shown.contains("stopped outside of Windlass: "), "{shown}");
-    // Started there, one is looked after again.
+    // A container that is started through the engine is managed again.
     site.engine().start(&both[0]).await?;
     let one_left = async || {
         let (_, reason) = steered(&windlass, image).await;
         if reason.contains("1 replica was stopped outside") { Ok(()) } else { Err(reason) }
     };
     eventually("the other is left", Duration::from_secs(10), one_left).await;
-    // Only who resumes scaling takes it back, not who changes something else.
+    // Only resuming scaling removes the override; changing another one does not.
     windlass.patch(&format!("/images/{image}/overrides"), json!({"force": null})).await.ok();
     one_left().await.map_err(anyhow::Error::msg)?;
     let shown = scaling(&windlass, &["resume", image])?;
     assert!(shown.contains("2 run\nby an operator: nothing\n"), "{shown}");
-    // What is killed was not asked to end: that is no pause.
+    // A killed process was not asked to end, so this is not a pause.
     site.engine().kill(&both[0]).await?;
     let replaced = async || match site.engine().running(site.instance()).await {
         Ok(running) if running.len() == 2 && !running.contains(&both[0]) => Ok(()),

@@ -1,4 +1,4 @@
-//! What Windlass keeps alive on a real engine: scaling, healing, adoption, and what is none of its business.
+//! Containers of a workload over time: scaling, repair, adoption, and containers that are not Windlass's own.
 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -11,10 +11,10 @@ use windlass_tests::wait::{eventually, throughout};
 
 const WEB: &str = "windlass-tests/web:1";
 
-/// Longer than any of this takes on two cores that compile something else beside it.
+/// Time limit, generous enough for two cores that compile other programs at the same time.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// An interval so long that what happens did not wait for it.
+/// An interval so long that no effect in a test depends on it.
 const NO_TIMER: (&str, &str) = ("control.interval", "\"1h\"");
 
 async fn web(site: &Site, windlass: &Windlass, replicas: u32) -> anyhow::Result<Vec<String>> {
@@ -25,7 +25,7 @@ async fn web(site: &Site, windlass: &Windlass, replicas: u32) -> anyhow::Result<
     running(site, replicas as usize).await
 }
 
-/// Waits until so many containers run, and returns them.
+/// Waits until a number of containers runs, and returns them.
 async fn running(site: &Site, count: usize) -> anyhow::Result<Vec<String>> {
     let what = format!("{count} containers to run");
     Ok(eventually(&what, LIMIT, async || {
@@ -35,7 +35,7 @@ async fn running(site: &Site, count: usize) -> anyhow::Result<Vec<String>> {
     .await)
 }
 
-/// Everything of this Windlass on the engine, running or not.
+/// Every container of this Windlass on the engine, running or not.
 async fn all(site: &Site) -> anyhow::Result<usize> {
     Ok(site.engine().containers(site.instance()).await?.len())
 }
@@ -58,7 +58,7 @@ async fn scaling_down_removes_the_oldest_first() -> anyhow::Result<()> {
     let three = identifiers(&scale(3).await);
     assert_eq!(three.len(), 3);
     assert!(three.contains(&oldest[0]));
-    // All are well, or the unhealthy and the starting would go first.
+    // All are healthy; otherwise unhealthy and starting replicas would be removed first.
     eventually("all three to be healthy", LIMIT, async || {
         let health = windlass.get(&format!("/images/{WEB}/health")).await;
         let alive = health.list("/health").iter().filter(|replica| replica["server_alive"] == true).count();
@@ -124,7 +124,8 @@ async fn killed_amid_scaling_up_to_twenty_the_next_one_ends_at_exactly_twenty() 
     let site = Site::new("twenty").await?;
     let windlass = site.start().await?;
     web(&site, &windlass, 1).await?;
-    // Nobody waits for the answer: the process that would give it is killed once a few are there. What the
+    // No caller waits for the answer: the process is killed when a few containers exist. The engine still creates the
+    // containers requested before the kill, so more must be wanted than that.
     // engine was asked for by then it goes on to create, so there must be more than that.
     let url = format!("/images/{WEB}/scale");
     let body = json!({"min_replicas": 20, "max_replicas": 20}).to_string();
@@ -161,17 +162,17 @@ async fn a_crash_looping_image_settles_into_backoff() -> anyhow::Result<()> {
     let image = site.engine().prepare(Fixture::Crash).await?;
     let windlass = site.start().await?;
     let since = epoch_seconds();
-    // Whether the start itself is called a failure depends on how soon it crashed.
+    // Whether the start itself fails depends on how soon the process crashed.
     windlass.post("/start/container", start_body(image, 1, 1)).await;
     let until = since + 25;
     throughout("one container at most", Duration::from_secs(25), async || match all(&site).await {
-        // A replacement is created before or after the old one goes.
+        // A replacement is created before or after the old container goes.
         Ok(count) if count <= 2 => Ok(()),
         other => Err(format!("{other:?}")),
     })
     .await;
     let starts = site.engine().count_events(site.instance(), "start", since, until).await?;
-    // The first, the restart at once, and one more after 10 s; without backoff there would be dozens.
+    // The first start, the restart at once, and another after 10 s; without backoff there would be dozens.
     assert!((2..=4).contains(&starts), "{starts} starts in 25 s");
     let shown = windlass.get(&format!("/images/{image}")).await.ok();
     let container = &shown["observed"]["containers"][0];
@@ -261,7 +262,7 @@ async fn the_discovery_callback_hears_of_create_start_and_stop() -> anyhow::Resu
     let site = Site::new("callback").await?;
     let image = site.engine().prepare(Fixture::Web).await?;
     let windlass = site.start().await?;
-    // None is needed, so that what is stopped is not replaced and may start again.
+    // No replica is wanted, so a stopped container is not replaced and may start again.
     let mut body = start_body(image, 0, 1);
     body["env"] = json!({"DISCOVERY_CALLBACK": callback.url()});
     body["ports"] = json!({"80/tcp": 0});

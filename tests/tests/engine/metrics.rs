@@ -1,4 +1,4 @@
-//! Metrics of a workload on a real engine: asked for, pushed, shown to policies, kept; and what becomes of errors.
+//! Metrics of a workload: queried, pushed, passed to policies and stored; and the reporting of errors.
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -14,14 +14,14 @@ use windlass_tests::wait::eventually;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// One metric of the workload as it is shown.
+/// One metric of the workload in the API's form.
 async fn metric(windlass: &Windlass, image: &str, name: &str) -> Value {
     let answer = windlass.get(&format!("/images/{image}/metrics")).await.ok();
     let metrics = answer["metrics"].as_array().cloned().unwrap_or_default();
     metrics.into_iter().find(|metric| metric["name"] == name).unwrap_or_else(|| panic!("no `{name}`: {answer}"))
 }
 
-/// Waits for a metric to have a value, and gives its last.
+/// Waits until a metric has a value, and returns the last one.
 async fn value(windlass: &Windlass, image: &str, name: &str) -> f64 {
     eventually(&format!("a value of {name}"), LIMIT, async || {
         let metric = metric(windlass, image, name).await;
@@ -31,7 +31,7 @@ async fn value(windlass: &Windlass, image: &str, name: &str) -> f64 {
     .await
 }
 
-/// Waits until a metric has failed in this way.
+/// Waits until a metric has failed with this text.
 async fn fails(windlass: &Windlass, image: &str, name: &str, why: &str) {
     eventually(&format!("{name} to be {why}"), LIMIT, async || {
         let metric = metric(windlass, image, name).await;
@@ -41,7 +41,7 @@ async fn fails(windlass: &Windlass, image: &str, name: &str, why: &str) {
     .await;
 }
 
-/// Makes a pass; the count steered to, and why.
+/// Runs a pass; returns the target count and the reason.
 async fn steered(windlass: &Windlass, image: &str) -> (u64, String) {
     windlass.post(&format!("/images/{image}/reconcile"), json!({})).await.ok();
     let shown = windlass.get(&format!("/images/{image}")).await.ok();
@@ -49,7 +49,7 @@ async fn steered(windlass: &Windlass, image: &str) -> (u64, String) {
     (target, shown["last_pass"]["reason"].as_str().expect("a reason").to_owned())
 }
 
-/// A server of one JSON document that counts who asks.
+/// A server of one JSON document that counts requests.
 async fn document(body: &'static str) -> (String, Arc<AtomicU32>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/", listener.local_addr().expect("an address"));
@@ -80,7 +80,7 @@ async fn what_is_measured_steers_the_count_and_an_error_is_never_a_zero() -> any
     body["scaling_policy"] = json!({"name": "queue"});
     windlass.post("/start/container", body).await.ok();
 
-    // Nothing was pushed yet: whatever is proposed, nothing is done on no ground.
+    // No sample has been pushed yet: whatever the proposal, the count is held.
     let held = "held at 1: no metric has a value (`queue` is missing); `queue` proposed 3: as told";
     assert_eq!(steered(&windlass, image).await, (1, held.to_owned()));
     let path = format!("/images/{image}/metrics");
@@ -92,13 +92,13 @@ async fn what_is_measured_steers_the_count_and_an_error_is_never_a_zero() -> any
     assert_eq!((&series["name"], &series["failure"]), (&json!("queue"), &Value::Null));
     assert_eq!(series["samples"][0]["value"], 120.0);
 
-    // What came survives the process.
+    // Pushed samples survive the process.
     assert!(windlass.terminate().await?.success());
     let windlass = site.start().await?;
     assert_eq!(value(&windlass, image, "queue").await, 120.0);
     assert_eq!(steered(&windlass, image).await.0, 3);
 
-    // What was recorded is the trace of a simulation as it is answered.
+    // The recorded samples, as the API returns them, are a trace for a simulation.
     let newest = metric(&windlass, image, "queue").await["samples"][0]["at"].as_u64().context("a time")?;
     let before = newest - 60_000;
     windlass.post(&path, json!({"samples": [{"name": "queue", "value": 40, "at": before}]})).await.ok();
@@ -113,7 +113,7 @@ async fn what_is_measured_steers_the_count_and_an_error_is_never_a_zero() -> any
     assert_eq!(of("load"), Some(vec![40.0, 40.0, 40.0, 40.0, 120.0]), "{told}");
     assert_eq!(of("wanted"), Some(vec![1.0, 1.0, 1.0, 1.0, 3.0]), "{told}");
 
-    // A source that is not there is no reason to shrink.
+    // A source that is down is no reason to scale in.
     let unused = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
     let gone = json!({"metrics": {"queue": {"json": {"url": format!("http://{unused}/"), "pointer": "/depth"}, "interval": 1}}});
     windlass.put(&path, gone).await.ok();
@@ -124,7 +124,8 @@ async fn what_is_measured_steers_the_count_and_an_error_is_never_a_zero() -> any
     Ok(())
 }
 
-/// A server whose status and body can be changed while it serves; `NOW` in it is the time in seconds. It keeps the heads
+/// A server whose status and body can be changed while it runs; `NOW` in the body is the time in seconds. It keeps the
+/// heads of requests.
 /// of requests.
 #[derive(Clone, Default)]
 struct Switchable {
@@ -197,7 +198,7 @@ async fn a_prometheus_is_asked_and_whatever_it_answers_wrong_is_never_a_zero() -
         let (target, reason) = steered(&windlass, image).await;
         assert!(target == 3 && reason.starts_with("held at 3: no metric has a value (`queue` is "), "{why}: {reason}");
     }
-    // It has a value again, and the policy what it wants.
+    // The metric has a value again, and the count is what the policy proposes.
     prometheus.answers("200 OK", WAITING);
     value(&windlass, image, "queue").await;
     assert_eq!(steered(&windlass, image).await, (1, "as told".to_owned()));
@@ -217,7 +218,7 @@ async fn samples_that_are_pushed_wake_the_workload_and_ten_pushes_are_few_passes
     windlass.post("/start/container", body).await.ok();
     let target = async || windlass.get(&format!("/images/{image}")).await.ok()["desired"]["target"].clone();
     assert_eq!(target().await, 1);
-    // Nobody asks for a pass, and the next one of itself is an hour away.
+    // No request asks for a pass, and the next scheduled one is an hour away.
     let path = format!("/images/{image}/metrics");
     let push = || windlass.post(&path, json!({"samples": [{"name": "queue", "value": 120}]}));
     for answer in futures_util::future::join_all((0..10).map(|_| push())).await {
@@ -243,7 +244,7 @@ async fn a_long_history_is_kept_over_a_restart_while_a_policy_looks_back_so_far(
     body["scaling_policy"] = json!({"name": "predictive", "config": config});
     windlass.post("/start/container", body).await.ok();
     let now = u64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis())?;
-    // Eight days by ten minutes: 90 in the second half of each day that ends now, else 10.
+    // Eight days at intervals of ten minutes: 90 in the second half of each day that ends now, otherwise 10.
     let path = format!("/images/{image}/metrics");
     let busy = |back: u64| if back % (24 * HOUR) < 12 * HOUR { 90 } else { 10 };
     let samples: Vec<Value> = (1..=8 * 144)
@@ -299,7 +300,7 @@ async fn documents_commands_and_what_the_engine_tells_are_metrics() -> anyhow::R
     fails(&windlass, image, "nothing", "missing: nothing is at `/queues/1/depth`").await;
     assert_eq!(value(&windlass, image, "printed").await, 42.0);
     fails(&windlass, image, "fails", "unreachable: the command ended with status 3: broken").await;
-    // The first look may come before they run.
+    // The first query may come before the replicas run.
     eventually("both to be ready", LIMIT, async || match value(&windlass, image, "ready-replicas").await {
         2.0 => Ok(()),
         other => Err(other.to_string()),
@@ -314,7 +315,7 @@ async fn documents_commands_and_what_the_engine_tells_are_metrics() -> anyhow::R
     let shown = windlass.get(&format!("/images/{image}")).await.ok();
     assert_eq!(shown["desired"]["metrics"]["printed"]["exec"]["command"], json!(["sh", "-c", "echo 42"]));
     assert_eq!(shown["desired"]["metrics"]["printed"]["max_age"], json!(60.0));
-    // Said again as it is shown, it is the same.
+    // Sending back the response's value changes nothing.
     let said = json!({"metrics": shown["desired"]["metrics"]});
     let again = windlass.put(&format!("/images/{image}/metrics"), said).await.ok();
     assert_eq!(again["desired"]["metrics"], shown["desired"]["metrics"]);
@@ -333,7 +334,7 @@ async fn the_same_question_of_two_workloads_is_asked_once() -> anyhow::Result<()
         body["metrics"] = json!({"depth": {"json": {"url": url, "pointer": ""}, "interval": 1}});
         windlass.post("/start/container", body).await.ok();
     }
-    // Each may have been asked for alone before the other was there.
+    // Each workload may have been queried alone before the other existed.
     let count = async |name| metric(&windlass, name, "depth").await["samples"].as_array().map_or(0, Vec::len);
     let (one, two, before) = (count("one").await, count("two").await, asked.load(Ordering::SeqCst));
     let values = eventually("five more values of each", LIMIT, async || {
@@ -466,7 +467,7 @@ async fn what_is_wrong_with_a_metric_is_told_with_its_place() -> anyhow::Result<
       "type": "about:blank"
     }
     "#);
-    // All or none.
+    // All samples of a request are stored, or none.
     assert_eq!(metric(&windlass, image, "queue").await["samples"], json!([]));
     assert_eq!(windlass.get("/images/unknown/metrics").await.status, 404);
     assert_eq!(windlass.get(&format!("{path}?since=yesterday")).await.status, 422);

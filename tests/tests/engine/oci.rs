@@ -1,4 +1,4 @@
-//! Policies from an OCI registry: fetched once, pinned, looked at again on demand. With a real registry and the program.
+//! Policies from an OCI registry: pulled once, pinned, and pulled again on demand.
 
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use windlass_tests::wait::eventually;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Waits until the policy, which is fetched beside everything else, is as it should be.
+/// Waits until the policy, which is pulled in the background, meets a condition.
 async fn fetched(windlass: &Windlass, is_so: impl Fn(&Value) -> bool) -> Value {
     eventually("the policy", LIMIT, async || {
         let shown = windlass.get("/policies/queue").await;
@@ -38,7 +38,7 @@ async fn a_reference_is_pinned_to_where_it_led_until_somebody_looks_again() -> a
     assert_eq!(shown["revisions"][0]["loaded_by"], format!("{origin} at {first}"));
     assert_eq!(shown["source"], "registry");
 
-    // The tag leads elsewhere: nothing happens, not even when Windlass starts anew, until somebody asks.
+    // The tag moves: nothing happens, not even at a restart, until a refresh is requested.
     let second = registry.put("team/queue", "1", &hostile::proposes(2).build()).await?;
     windlass.kill()?;
     let windlass = site.start().await?;
@@ -48,11 +48,11 @@ async fn a_reference_is_pinned_to_where_it_led_until_somebody_looks_again() -> a
         (&refreshed["acting"], &refreshed["revisions"][0]["loaded_by"]),
         (&json!(2), &json!(format!("{origin} at {second}")))
     );
-    // A rollback holds while it leads where it led.
+    // A rollback holds while the tag points to the same component.
     windlass.post("/policies/queue/rollback", Value::Null).await.ok();
     assert_eq!(windlass.post("/policies/queue/refresh", Value::Null).await.ok()["acting"], 1);
 
-    // What is no policy is refused, in a sentence, and who acts acts on.
+    // An artifact without a policy is rejected with a reason, and the acting revision stays.
     let blob = registry.blob("team/queue", b"text").await?;
     let layer = |media: &str| json!({"mediaType": media, "size": 4, "digest": blob});
     for (layers, why) in [
@@ -70,7 +70,7 @@ async fn a_reference_is_pinned_to_where_it_led_until_somebody_looks_again() -> a
     registry.put("team/queue", "1", &hostile::proposes(3).build()).await?;
     let refreshed = windlass.post("/policies/queue/refresh", Value::Null).await.ok();
     assert_eq!((&refreshed["acting"], &refreshed["source_problem"]), (&json!(3), &Value::Null));
-    // A reference that leads to another policy is followed, and so is the way back.
+    // A tag that points to another policy is followed, and so is its way back.
     registry.put("team/queue", "2", &hostile::proposes(5).build()).await?;
     drop(windlass);
     let site = site.set("policies.queue.source", &format!("{:?}", origin.replace("queue:1", "queue:2")));
@@ -82,12 +82,12 @@ async fn a_reference_is_pinned_to_where_it_led_until_somebody_looks_again() -> a
     let windlass = site.start().await?;
     let back = fetched(&windlass, |shown| shown["acting"] == 5).await;
     assert_eq!(back["digest"], refreshed["digest"]);
-    // What is pushed since holds, however many revisions follow, over a restart too.
+    // A policy pushed since then holds, however many revisions follow, also over a restart.
     for replicas in 6..9 {
         windlass.put_component("/policies/queue", hostile::proposes(replicas).build()).await.ok();
     }
     drop(windlass);
-    // One that is missing, and fetched after the other was looked at.
+    // A component that is missing, and is pulled after the other one was looked up.
     let site = site.set("policies.zebra.source", &format!("{origin:?}"));
     let windlass = site.start().await?;
     eventually("the other to be fetched", LIMIT, async || {
@@ -124,7 +124,7 @@ async fn a_registry_that_asks_who_is_told_by_the_docker_configuration() -> anyho
     .await;
     let logins = json!({"auths": {registry.address(): {"username": USER, "password": PASSWORD}}});
     std::fs::write(configuration.path().join("config.json"), logins.to_string())?;
-    // It is tried again by itself; a person need not wait for that.
+    // The pull is repeated by itself; a user need not wait for it.
     eventually("the policy", LIMIT, async || {
         let refreshed = windlass.post("/policies/queue/refresh", Value::Null).await.to_string();
         if refreshed.starts_with("200") { Ok(()) } else { Err(refreshed) }

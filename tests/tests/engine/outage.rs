@@ -1,4 +1,4 @@
-//! An engine that goes away and comes back: Windlass says so, and goes on by itself.
+//! An engine that goes away and comes back: Windlass reports it, and continues by itself.
 
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -25,7 +25,7 @@ async fn an_engine_stopped_and_started_again_needs_no_restart_of_windlass() -> a
     })
     .await;
     assert!(said.body.to_string().contains("engine"), "{said}");
-    // It answers from what it knows, and says why it can do nothing.
+    // Windlass answers from its last observation, and reports why it cannot act.
     assert_eq!(windlass.get("/containers").await.list("/containers").len(), 2);
     assert_eq!(windlass.get("/health").await.ok(), json!({"ok": true}));
     let reconciled = windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await;
@@ -37,7 +37,7 @@ async fn an_engine_stopped_and_started_again_needs_no_restart_of_windlass() -> a
         if ready.status == 200 { Ok(()) } else { Err(ready.to_string()) }
     })
     .await;
-    // The engine ended the containers with itself; they are wanted, so they run again.
+    // The engine stopped the containers with itself; they are wanted, so they run again.
     eventually("both replicas to run again", LIMIT, async || {
         let running = outside.running(site.instance()).await.map_err(|error| error.to_string())?;
         if running.len() == 2 { Ok(()) } else { Err(format!("{running:?}")) }

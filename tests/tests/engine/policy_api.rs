@@ -1,4 +1,4 @@
-//! Policies pushed to a Windlass that is running, on a real engine: pushed, chosen, swapped, set back.
+//! Policies of a running Windlass: pushed, chosen, swapped and rolled back.
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ async fn push(windlass: &Windlass, stub: &Stub) -> Value {
     windlass.put_component("/policies/queue", stub.build()).await.ok()
 }
 
-/// Waits until so many run by the engine's own account.
+/// Waits until the engine reports a number of running containers.
 async fn running(site: &Site, count: usize) {
     eventually(&format!("{count} containers to run"), LIMIT, async || {
         let running = site.engine().running(site.instance()).await.map_err(|error| error.to_string())?;
@@ -31,7 +31,7 @@ async fn a_policy_is_pushed_chosen_swapped_and_rolled_back_while_windlass_runs()
     let image = site.engine().prepare(Fixture::Web).await?;
     let mut windlass = site.start().await?;
     let mut body = start_body(image, 1, 5);
-    // What is proposed is wanted at once.
+    // Proposals take effect at once.
     body["guardrails"] = json!({"grace": 0, "scale_down": {"window": 0}});
     windlass.post("/start/container", body).await.ok();
 
@@ -99,7 +99,7 @@ async fn a_policy_is_pushed_chosen_swapped_and_rolled_back_while_windlass_runs()
     );
     running(&site, 3).await;
 
-    // The next pass asks the new one; starting the same image again changes nothing about who decides.
+    // The next pass calls the new policy; starting the same image again keeps the choice of policies.
     push(&windlass, &hostile::proposes(2)).await;
     windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
     running(&site, 2).await;
@@ -119,7 +119,7 @@ async fn a_policy_is_pushed_chosen_swapped_and_rolled_back_while_windlass_runs()
         .collect();
     assert!(asked.contains(&&json!(1)) && asked.contains(&&json!(2)), "{asked:?}");
 
-    // Several: the highest count wanted. The one that keeps what there is lets nothing shrink.
+    // Of several policies the highest count wins. The one that keeps the current count blocks scale-in.
     let several = json!([{"name": "queue", "config": {}}, {"name": "min-max", "config": {}}]);
     let shown = windlass.put(&format!("/images/{image}/policy"), json!({"scaling_policy": several})).await.ok();
     assert_eq!(shown["desired"]["scaling_policy"], several, "{shown}");
@@ -142,7 +142,7 @@ async fn a_policy_is_pushed_chosen_swapped_and_rolled_back_while_windlass_runs()
     assert_eq!((refused.status, &refused.body["errors"][0]["pointer"]), (422, &json!("/scaling_policy/1")));
     assert_eq!(windlass.post("/policies/queue/promote?revision=1", Value::Null).await.ok()["acting"], 1);
 
-    // All of it outlives the process.
+    // All of it survives the process.
     assert!(windlass.terminate().await?.success());
     let windlass = site.start().await?;
     assert_eq!(windlass.get("/policies/queue").await.ok()["acting"], 1);
@@ -182,11 +182,12 @@ async fn a_broken_revision_changes_nothing_and_is_set_back() -> anyhow::Result<(
         let decisions = record["decisions"].as_array().cloned().unwrap_or_default();
         decisions.into_iter().map(|one| one["scaling"]["policy"].clone()).collect::<Vec<_>>()
     };
-    // The record holds both: the one that failed, and the one that acts again.
+    // The record has both: the revision that failed, and the one that acts again.
     let revisions: Vec<Value> = asked(3).await.iter().map(|policy| policy["revision"].clone()).collect();
     assert_eq!(revisions, [json!(1), json!(2), json!(1)]);
 
-    // Where no revision is left, who stands in for it is told in the events, the state, the record, and in words.
+    // Without another revision, the events, the state, the record and the reason name the built-in policy that acts
+    // instead.
     windlass.put_component("/policies/broken", Stub::new(Kind::Scaling).first("(unreachable)").build()).await.ok();
     let choice = json!({"scaling_policy": {"name": "broken"}});
     windlass.put(&format!("/images/{image}/policy"), choice).await.ok();
@@ -272,7 +273,7 @@ async fn a_start_says_who_decides_and_whether_it_is_done_and_the_next_one_leaves
     Ok(())
 }
 
-/// A push that has sent its head and keeps its body back.
+/// A push that has sent its head and holds back its body.
 async fn held_push(windlass: &Windlass) -> anyhow::Result<TcpStream> {
     let mut stream = TcpStream::connect(windlass.address()).await?;
     let head = "PUT /policies/queue HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/wasm\r\ncontent-length: 9\r\n\r\n";
@@ -291,7 +292,7 @@ async fn of_pushes_four_at_once_are_held_in_memory() -> anyhow::Result<()> {
     }
     assert_eq!(push().await.status, 200);
     held.push(held_push(&windlass).await?);
-    // It is sent, and will be there; until it is there is room.
+    // Until Windlass has read the head of the fourth push, a fifth one is accepted.
     eventually("the fifth push to be refused", LIMIT, async || {
         let refused = push().await.to_string();
         let is_refused =
@@ -344,7 +345,7 @@ async fn a_candidate_is_watched_in_shadow_and_promoted() -> anyhow::Result<()> {
     );
     let liveness = &seen["shadows"][2];
     assert_eq!((&liveness["differed"], &liveness["failed"]), (&json!(0), &json!(0)), "{seen}");
-    // Watched is all it was.
+    // The candidate was only monitored.
     running(&site, 2).await;
     assert_eq!(windlass.post("/policies/queue/promote", Value::Null).await.ok()["acting"], 2);
     windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
@@ -462,7 +463,7 @@ async fn a_folder_is_a_source_of_policies() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs `windlass policy …` against a Windlass: exit code, standard output and standard error.
+/// Runs `windlass policy …` against a Windlass; returns the exit code, standard output and standard error.
 async fn command(windlass: &Windlass, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String, String)> {
     ran(windlass, &[&["policy"], arguments].concat()).await
 }
@@ -509,7 +510,7 @@ async fn an_author_pushes_watches_promotes_and_rolls_back_from_the_command_line(
     })
     .await;
     assert_eq!(ok(&["promote", "queue"]).await?, "queue 1.0.0 (scaling): revision 2 acts\n");
-    // What the server recorded is asked again here: of the component that answered, and of another.
+    // Recorded observations are replayed here: with the component that answered, and with another one.
     let report = windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
     let newest = windlass.get(&format!("/images/{image}/decisions?limit=1")).await.ok()["decisions"][0].clone();
     let number = newest["id"].to_string();
@@ -562,8 +563,8 @@ async fn memory_goes_over_a_swap_but_not_over_a_reset_and_what_was_drawn_is_draw
     let windlass = site.start().await?;
     let file = tempfile::NamedTempFile::new()?;
     let path = file.path().display().to_string();
-    // Number of the newest decision, and bytes of memory that the policy was handed for it. The same decision again has no
-    // number of its own, so this asks about the first of each revision.
+    // The number of the newest decision, and the bytes of memory that the policy received for it. A repeated decision
+    // has no number of its own, so this considers the first decision of each revision.
     let handed = async || {
         windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
         let newest = windlass.get(&format!("/images/{image}/decisions?limit=1")).await.ok()["decisions"][0].clone();
@@ -597,7 +598,7 @@ async fn memory_goes_over_a_swap_but_not_over_a_reset_and_what_was_drawn_is_draw
 
 #[tokio::test]
 async fn what_cannot_be_pushed_or_chosen_is_told_with_its_reasons() -> anyhow::Result<()> {
-    // So small that what is too long still fits into the connection.
+    // The limit is small enough for the rest of the body to fit into the connection.
     let site = Site::new("no-push").await?.set("policy.component_bytes", "\"128KiB\"");
     let image = site.engine().prepare(Fixture::Web).await?;
     let windlass = site.start().await?;
@@ -693,7 +694,7 @@ async fn what_cannot_be_pushed_or_chosen_is_told_with_its_reasons() -> anyhow::R
     }
     "#);
     let choose = async |body: Value| windlass.put(&format!("/images/{image}/policy"), body).await;
-    // What its schema allows, and the policy itself does not.
+    // The schema allows it, and the policy itself rejects it.
     let bands = json!([{"below": 60, "change": 0}, {"from": 50, "change": 2}]);
     let step = json!({"name": "step", "config": {"metric": "cpu-utilization", "bands": bands}});
     let refused = choose(json!({"scaling_policy": step})).await;
@@ -750,7 +751,7 @@ async fn what_cannot_be_pushed_or_chosen_is_told_with_its_reasons() -> anyhow::R
       "type": "about:blank"
     }
     "#);
-    // Nothing came of any of it.
+    // None of it changed anything.
     let shown = windlass.get(&format!("/images/{image}")).await.ok();
     assert!(shown["desired"]["scaling_policy"].is_null() && shown["desired"]["health_policy"].is_null(), "{shown}");
     Ok(())
@@ -767,7 +768,7 @@ async fn a_default_policy_that_is_broken_or_away_does_not_keep_windlass_from_its
     for id in site.engine().running(site.instance()).await? {
         site.engine().remove(&id).await;
     }
-    // And a registry that takes the connection and never answers.
+    // And a registry that accepts the connection and never answers.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let source = format!("\"oci://{}/team/other:1\"", silent.local_addr()?);
     let site = site
@@ -778,7 +779,7 @@ async fn a_default_policy_that_is_broken_or_away_does_not_keep_windlass_from_its
     running(&site, 2).await;
     let log = windlass.log();
     assert!(log.contains("the default policy cannot be asked as windlass.toml has it"), "{log}");
-    // The one that gives no answer is set back after its trial.
+    // The policy without an answer is rolled back after its probation.
     eventually("the built-in policy to stand in", LIMIT, async || {
         windlass.post(&format!("/images/{image}/reconcile"), json!({})).await.ok();
         let shown = windlass.get(&format!("/images/{image}")).await.ok();
@@ -787,7 +788,7 @@ async fn a_default_policy_that_is_broken_or_away_does_not_keep_windlass_from_its
     })
     .await;
     drop(windlass);
-    // What nobody ever pushed, and nothing brings, is a slip of the pen.
+    // A name without a revision or a source is a typing error.
     let site = site.set("control.scaling_policy", "\"min-mx\"");
     let (_, said) = site.refuse(&["--listen", "127.0.0.1:0"]).await?;
     assert!(said.contains("`control.scaling_policy` and its configuration"), "{said}");

@@ -1,4 +1,4 @@
-//! What is ill and what becomes of it on a real engine: every kind of probe, and the end of healing.
+//! Unhealthy replicas: every kind of probe, the repair, and its end.
 
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -7,10 +7,10 @@ use windlass_tests::images::Fixture;
 use windlass_tests::site::{Site, Windlass, start_body};
 use windlass_tests::wait::eventually;
 
-/// Longer than any of this takes on two cores that compile something else beside it.
+/// Time limit, generous enough for two cores that compile other programs at the same time.
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// A site whose passes, restarts and verdicts follow fast.
+/// A site with short times between passes, restarts and verdicts.
 async fn fast(name: &str) -> anyhow::Result<Site> {
     Ok(Site::new(name)
         .await?
@@ -20,7 +20,7 @@ async fn fast(name: &str) -> anyhow::Result<Site> {
         .set("control.health_config", "{ start-period-ms = 1000, failure-threshold = 2 }"))
 }
 
-/// Waits until the first container of a workload is as it should be; gives what is shown of it.
+/// Waits until the first container of a workload has this health and reason, and returns its state in the API.
 async fn becomes(windlass: &Windlass, image: &str, health: &str, reason: &str) -> Value {
     let what = format!("a container that is {health}: {reason}");
     eventually(&what, LIMIT, async || {
@@ -32,7 +32,7 @@ async fn becomes(windlass: &Windlass, image: &str, health: &str, reason: &str) -
     .await
 }
 
-/// Starts one replica with a probe; gives its container.
+/// Starts one replica with a probe, and returns its container.
 async fn start(windlass: &Windlass, image: &str, probe: &Value) -> String {
     let mut body = start_body(image, 1, 1);
     body["probe"] = probe.clone();
@@ -52,7 +52,7 @@ async fn an_image_with_a_healthcheck_is_healed_by_it_unless_somebody_says_no() -
     let first = start(&windlass, image, &Value::Null).await;
     becomes(&windlass, image, "healthy", "its probe succeeded in").await;
     fall_ill(&site, &first).await?;
-    // The same container is started again, ill as it was, and then another takes its place.
+    // The same container is restarted, still unhealthy, and then replaced.
     eventually("another container that is well", LIMIT, async || {
         let shown = windlass.get(&format!("/images/{image}")).await.ok();
         let one = &shown["observed"]["containers"][0];
@@ -68,7 +68,7 @@ async fn an_image_with_a_healthcheck_is_healed_by_it_unless_somebody_says_no() -
     let why = steps[1]["reason"].as_str().unwrap_or_default();
     assert!(why.ends_with("probes in a row failed: the image's HEALTHCHECK ended with status 1"), "{why}");
 
-    // Who wants none of it says so, and is asked nothing.
+    // A workload can refuse the HEALTHCHECK; it is then not run.
     let second = start(&windlass, image, &json!({"none": {}})).await;
     becomes(&windlass, image, "healthy", "its process runs").await;
     fall_ill(&site, &second).await?;
@@ -97,7 +97,7 @@ async fn a_healthcheck_that_is_asked_for_must_be_there() -> anyhow::Result<()> {
     let why = refused.text("/detail");
     assert!(why.contains("has no HEALTHCHECK, which the probe `docker` is; choose another `probe`"), "{why}");
     windlass.delete(&format!("/images/{image}")).await.ok();
-    // Nor is it chosen for containers that run without one.
+    // Nor can it be chosen for containers that run without one.
     start(&windlass, image, &Value::Null).await;
     let refused = windlass.post("/start/container", body).await;
     assert_eq!(refused.status, 409, "{refused}");
@@ -114,7 +114,7 @@ async fn commands_and_answers_are_probed_as_they_are_described() -> anyhow::Resu
     let exec = |script: &str| json!({"exec": {"command": ["sh", "-c", script]}, "interval": "1s", "timeout": "1s"});
     start(&windlass, image, &exec("exit 0")).await;
     becomes(&windlass, image, "healthy", "its probe succeeded in").await;
-    // Nothing is healed, so that what is found stays to be seen.
+    // Nothing is repaired, so the verdicts stay visible.
     windlass.put(&format!("/images/{image}/policy"), json!({"mode": "recommend"})).await.ok();
     for (probe, why) in [
         (http(json!({"status": [404]})), "GET / on port 80 answered 200"),
@@ -186,7 +186,7 @@ async fn what_never_stays_up_is_given_up_told_once_and_healed_again_by_an_operat
     assert_eq!((&told["kind"], &told["image"], &told["reason"]), (&json!("given-up"), &json!(image), &json!(why)));
     assert_eq!(told["container_id"], alert["container_id"]);
 
-    // It stays as it is, over a restart of Windlass too, and is told no second time.
+    // The replica stays as it is, also over a restart of Windlass, without a second alert.
     assert!(windlass.terminate().await?.success());
     let windlass = site.start().await?;
     let after = given_up(&windlass).await;

@@ -1,4 +1,4 @@
-//! Who goes when a workload shrinks, and what is said to it before, on a real engine.
+//! Scale-in: the choice of replicas, their protection, and the stop hook.
 
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -8,10 +8,10 @@ use windlass_tests::response::Response;
 use windlass_tests::site::{Site, Windlass, start_body};
 use windlass_tests::wait::eventually;
 
-/// How long anything may take that the engine does.
+/// Time limit for actions of the engine.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A start whose replicas can be reached, with guardrails that let it shrink at once.
+/// A start request with published ports and guardrails that allow scale-in at once.
 fn quick(image: &str, min: u32, max: u32) -> Value {
     let mut body = start_body(image, min, max);
     body["guardrails"] = json!({"grace": 0, "scale_down": {"window": 0, "rates": []}});
@@ -37,7 +37,7 @@ async fn what_is_protected_is_spared_by_policies() -> anyhow::Result<()> {
     let [first, second, third] = names(&windlass, image).await.try_into().expect("three");
     protect(&windlass, &first, true).await;
     protect(&windlass, &second, true).await;
-    // It is kept over a restart.
+    // The protection survives a restart.
     assert!(windlass.terminate().await?.success());
     let windlass = site.start().await?;
     windlass.post(&format!("/images/{image}/scale"), json!({"min_replicas": 1, "max_replicas": 5})).await.ok();
@@ -48,7 +48,7 @@ async fn what_is_protected_is_spared_by_policies() -> anyhow::Result<()> {
     assert_eq!(names(&windlass, image).await, [first.clone(), second.clone()], "not {third}, which nothing protects");
     let shown = windlass.get(&format!("/images/{image}")).await.ok();
     assert_eq!(shown["observed"]["containers"][0]["scale_in_protection"], true);
-    // It has finished what it was at.
+    // The replica has finished its work.
     protect(&windlass, &first, false).await;
     let left = async || match names(&windlass, image).await {
         names if names == [second.clone()] => Ok(()),
@@ -66,7 +66,7 @@ async fn a_policy_says_itself_what_is_to_be_spared() -> anyhow::Result<()> {
     windlass.post("/start/container", quick(image, 3, 5)).await.ok();
     let there = names(&windlass, image).await;
     windlass.post(&format!("/images/{image}/scale"), json!({"min_replicas": 1, "max_replicas": 5})).await.ok();
-    // One that fails at it takes nothing away.
+    // A failed protection call prevents the scale-in.
     windlass.put_component("/policies/spares", hostile::protects(None).build()).await.ok();
     let path = format!("/images/{image}/policy");
     let chosen = windlass.put(&path, json!({"scaling_policy": {"name": "spares"}})).await.ok();
@@ -92,7 +92,7 @@ async fn a_label_protects_what_is_created_with_it() -> anyhow::Result<()> {
     windlass.put_component("/policies/one", hostile::proposes(1).build()).await.ok();
     windlass.put(&format!("/images/{image}/policy"), json!({"scaling_policy": {"name": "one"}})).await.ok();
     assert_eq!(names(&windlass, image).await.len(), 2);
-    // The bounds are an operator's word.
+    // An operator's bounds override the protection.
     windlass.post(&format!("/images/{image}/scale"), json!({"min_replicas": 1, "max_replicas": 1})).await.ok();
     assert_eq!(names(&windlass, image).await.len(), 1);
     body["labels"] = json!({"windlass.scale-in-protection": "yes", "windlass.mine": "1"});
@@ -125,7 +125,7 @@ async fn a_replica_is_told_before_it_is_stopped_and_waited_for() -> anyhow::Resu
             Ok(answer) if answer.status == 200 => Ok(()),
             other => Err(format!("{other:?}")),
         };
-        // It serves on while it is waited for; only then can it finish.
+        // The replica serves while Windlass waits; only therefore can it finish.
         eventually("it is told, and serves on meanwhile", LIMIT, draining).await;
         site.engine().exec(&id, &["sh", "-c", "touch /tmp/done"]).await
     };
@@ -133,7 +133,7 @@ async fn a_replica_is_told_before_it_is_stopped_and_waited_for() -> anyhow::Resu
     finished?;
     assert_eq!(stopped.ok()["status"], "exited");
 
-    // One that does not answer is waited for no longer than is said, and stopped all the same.
+    // A hook that does not end is waited for until its timeout, and the replica is stopped all the same.
     body["stop_hook"] = json!({"exec": {"command": ["sh", "-c", "sleep 1000"]}, "timeout": "50ms"});
     body["min_replicas"] = json!(2);
     windlass.post("/start/container", body).await.ok();
@@ -153,7 +153,7 @@ async fn a_replica_is_told_over_http_who_it_is_and_why_it_goes() -> anyhow::Resu
     let windlass = site.start().await?;
     let mut body = quick(image, 1, 2);
     body["ports"] = json!({"80/tcp": 0});
-    // What it is told it shows; it answers when it is done.
+    // The container records the request it receives, and answers when it has finished.
     let script = "trap 'exit 0' TERM; mkdir /www/cgi-bin; cat > /www/cgi-bin/drain <<'E'\n#!/bin/sh\n\
         echo \"$REQUEST_METHOD $CONTENT_TYPE $(cat)\" > /tmp/told; mv /tmp/told /www/told\n\
         while [ ! -e /tmp/done ]; do sleep 0.1; done; printf '\\r\\n'\nE\n\
@@ -166,7 +166,7 @@ async fn a_replica_is_told_over_http_who_it_is_and_why_it_goes() -> anyhow::Resu
 
     let path = format!("/containers/{}", started["name"].as_str().expect("a name"));
     let url = format!("http://127.0.0.1:{port}/told");
-    // A container runs before what is in it listens.
+    // A container runs before the server in it listens.
     eventually("it serves", LIMIT, async || Response::of(&url).await.map_err(|error| format!("{error:?}"))).await;
     let stopping = windlass.patch(&path, json!({"status": "stopped"}));
     let finishing = async {

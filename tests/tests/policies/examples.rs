@@ -1,5 +1,5 @@
-//! The example policies in `examples/policies`: one rule in every language, held to the same table of cases, byte
-//! for byte. `make examples` builds what this runs.
+//! The example policies in `examples/policies`: one rule in every language, checked byte for byte against one table of
+//! cases. `make examples` builds the components.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use windlass_sandbox::language::Language;
 use windlass_sandbox::wit_text;
 use windlass_tests::site::binary;
 
-/// One row of the table. A sample's value may be the text `NaN` or `inf`, which JSON has no numbers for.
+/// A row of the table. A sample's value may be the text `NaN` or `inf`, since JSON has no such numbers.
 #[derive(Deserialize)]
 struct Case {
     case: String,
@@ -57,14 +57,14 @@ impl Case {
     }
 }
 
-/// Where `examples/policies/build` puts its components: beside the program, in the target directory.
+/// The folder of the components that `examples/policies/build` makes, next to the program.
 fn built() -> PathBuf {
     let binary = binary().expect("the program is built");
     let target = binary.parent().and_then(Path::parent).expect("it lies in target/debug");
     target.join("examples")
 }
 
-/// The last command of each page: the policy, asked about an observation.
+/// Runs the last command of each page: the policy with an observation.
 fn tried(policy: &Path, input: &Path) {
     let mut run = Command::new(binary().expect("the program is built"));
     run.args(["policy", "run", "--config", r#"{"target-per-replica": 25}"#, "--input"]).arg(input).arg(policy);
@@ -80,7 +80,7 @@ async fn every_language_answers_the_same() {
     let engine = Arc::new(PolicyEngine::new(PolicyLimits::default()).expect("an engine"));
     let mut wrong = Vec::new();
     let mut first: Option<Vec<String>> = None;
-    // The examples, and projects begun from them with `windlass policy new`.
+    // The examples, and projects created with `windlass policy new`.
     let examples = Language::ALL.map(|language| (language.folder().to_owned(), "queue-depth".to_owned()));
     let begun = Language::ALL.map(Language::folder).map(|folder| (format!("new-{folder}"), format!("trial-{folder}")));
     for (language, name) in examples.into_iter().chain(begun) {
@@ -97,10 +97,10 @@ async fn every_language_answers_the_same() {
         let loaded = PolicyComponent::load(&engine, &Compiler::in_process(), None, Arc::from(bytes)).await;
         let policy = loaded.unwrap_or_else(|error| panic!("{language}: {error}"));
         assert_eq!(policy.description().name, name);
-        // What looks at the clock sees that of the host, not a stub that ends the call.
+        // A policy that reads the clock reads the host's clock, not a stub that ends the call.
         let has_clock = policy.imports().iter().any(|import| import.starts_with("wasi:clocks/wall-clock"));
         assert_eq!(has_clock, !language.ends_with("rust"), "{language}: {:?}", policy.imports());
-        // The schema, and what a configuration makes it ask for or refuse, in the words of the first.
+        // The schema, and the metrics or the error of each configuration, compared with the first language.
         let schema: Value = serde_json::from_str(&policy.description().config_schema).expect("checked at loading");
         let mut checks = vec![format!("schema: {schema}")];
         for config in cases().iter().map(|case| &case.config).collect::<BTreeSet<_>>() {

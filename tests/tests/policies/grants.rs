@@ -1,4 +1,4 @@
-//! Outgoing HTTP that policies are granted: nobody else is asked, no longer, no more, and only while they decide.
+//! Outgoing HTTP requests of policies: only to granted hosts, within limits, and only during a decision.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,13 +16,13 @@ use windlass_sandbox::engine::PolicyEngine;
 use windlass_tests::hostile::{self, Stub};
 use windlass_tests::policies::{choice, decide, observation, push_of};
 
-/// The numbers of the error codes, counting from 100 as the stub does.
+/// The numbers of the error codes, counted from 100 as in the stub.
 const DENIED: u32 = 115;
 const BODY_SIZE: u32 = 128;
 const TIMEOUT: u32 = 133;
 const INTERNAL: u32 = 138;
 
-/// A server that answers by path and counts what it was asked.
+/// A server that answers by path and counts requests.
 struct Server {
     authority: String,
     asked: Arc<AtomicU32>,
@@ -85,7 +85,7 @@ fn engine(grant: HttpGrant) -> Arc<PolicyEngine> {
     Arc::new(engine)
 }
 
-/// What the stub proposes under this grant, and what is written in its log.
+/// The stub's proposal under this grant, and its log.
 async fn asked(grant: HttpGrant, stub: &Stub) -> (Result<u32, FailureKind>, Vec<String>) {
     let loaded = PolicyComponent::load(&engine(grant), &Compiler::in_process(), None, stub.build().into()).await;
     let called = loaded.expect("it loads").decide("{}", &observation()).await;
@@ -111,7 +111,7 @@ async fn nobody_else_is_asked_however_the_address_is_written() {
         let why = format!("it was granted http://{}", server.authority);
         assert!(log.len() == 1 && log[0].contains("it may not ask http://") && log[0].ends_with(&why), "{log:?}");
     }
-    // A user name is no other host; it is not sent.
+    // A user name does not change the host; it is not sent.
     let named = hostile::asks(&format!("me@{}", server.authority), "/count?of=7", 1);
     assert_eq!(asked(granted(&server.authority), &named).await.0, Ok(7));
     assert_eq!((server.asked(), other.asked()), (1, 0));
@@ -192,7 +192,7 @@ async fn who_was_not_granted_is_refused_and_who_was_is_marked() {
     let choices = PolicyChoices { scaling: vec![choice("asker")], ..PolicyChoices::default() };
     let (identity, answer) = decide(&registry, &choices).await;
     assert_eq!((identity.replayable, answer), (false, Ok(7)));
-    // As the decision's record has it.
+    // In the form of the decision's record.
     assert_eq!(serde_json::to_value(&identity).expect("it is JSON")["replayable"], false);
     let plain = registry.push(push_of("plain", hostile::proposes(2).build())).await.expect("it asks for nothing");
     assert!(plain.replayable && plain.http.is_none());

@@ -1,4 +1,4 @@
-//! Every hostile component is held harmless, and every limit of a policy call bites where it says.
+//! Every hostile component is contained, and every limit of a policy call takes effect at its value.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,7 +93,7 @@ async fn hold_all_harmless(engine: Arc<PolicyEngine>) {
         match (hostile.expect, loaded) {
             (Expect::NotLoaded(part), Err(error)) => {
                 let sentences = error.to_string();
-                // Without a pool, too many of something is found when it is instantiated.
+                // Without a pool, instantiation finds what exceeds the limits.
                 let counted = !engine.is_pooled() && part.contains("needs more");
                 let found = sentences.contains(if counted { "it made more than it may" } else { part });
                 assert!(found, "{name}: {sentences}");
@@ -142,7 +142,7 @@ async fn every_hostile_component_is_held_harmless_without_a_pool_and_on_one_thre
     hold_all_harmless(Arc::new(engine)).await;
 }
 
-/// The same component passes under a limit raised, so it is that limit which bit.
+/// The same component passes under a higher limit, which shows which limit took effect.
 #[tokio::test]
 async fn each_limit_bites_where_it_says_and_not_above() {
     use FailureKind::{Memory, Output, Time, Trap};
@@ -290,7 +290,7 @@ async fn a_spinning_policy_delays_no_other_and_a_call_waits_a_second_for_a_place
     let quick = load_into(&engine, MIN_MAX.to_vec()).await.expect("it loads");
     let observation = scaling_observation();
 
-    // One place is left beside the spinning policy.
+    // One slot is left next to the spinning policy.
     let beside = async {
         let mut answered = 0;
         for _ in 0..20 {
@@ -302,7 +302,7 @@ async fn a_spinning_policy_delays_no_other_and_a_call_waits_a_second_for_a_place
     failed("spinning", spun.answer, FailureKind::Time, "it ran longer than 1800 ms");
     assert_eq!(answered, 20);
 
-    // However many ask for it, it holds half of the places: the other calls wait for its own share.
+    // However many calls it has, it holds half of the slots: the other calls wait for its own share.
     let (first, second, beside) = tokio::join!(
         spinning.decide("{}", &observation),
         spinning.decide("{}", &observation),
@@ -312,7 +312,7 @@ async fn a_spinning_policy_delays_no_other_and_a_call_waits_a_second_for_a_place
     failed("second", second.answer, FailureKind::Busy, "as many other calls of this policy as may be were in flight");
     assert!(beside.answer.is_ok(), "{beside:?}");
 
-    // None is left beside two slow policies.
+    // No slot is left next to two slow policies.
     let another = load_into(&engine, named("endless-loop")).await.expect("it loads");
     let (first, second, waiting) = tokio::join!(
         spinning.decide("{}", &observation),
@@ -378,7 +378,7 @@ async fn describing_is_bounded_in_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_compiling_process_is_bounded_in_time_and_memory() {
     let binary = binary().expect("it compiles in a child process of itself");
-    // Limits of the policy's own: the engine's are the usual ones.
+    // Limits of the policy's own: the engine's are the defaults.
     let engine = Arc::new(PolicyEngine::without_pool(PolicyLimits::default()).expect("an engine"));
     let compile = async |limits: PolicyLimits, bytes: Vec<u8>| {
         let compiler = Compiler::child(binary.clone());

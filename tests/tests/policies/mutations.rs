@@ -1,6 +1,6 @@
-//! A few thousand damaged components: each ends in an error or an answer, and the memory they took comes back.
+//! Thousands of damaged components: each ends in an error or an answer, and the process releases their memory.
 
-/// What the fuzzer runs, so that it is not forgotten when the host changes.
+/// The fuzzer's target, compiled here so that it follows changes of the host.
 #[path = "../../fuzz/fuzz_targets/once.rs"]
 mod once;
 
@@ -18,10 +18,10 @@ use windlass_tests::mutation::{Numbers, damaged};
 use windlass_tests::site::binary;
 use windlass_tests::{hostile, memory};
 
-/// How many are made.
+/// The number of mutations.
 const MUTATIONS: usize = 3_000;
 
-/// Memory that may stay, of what thousands took: caches of the allocator and of the library.
+/// Bytes that may remain of thousands of components: caches of the allocator and of the library.
 const SLACK: u64 = 96 << 20;
 
 fn limits() -> PolicyLimits {
@@ -38,12 +38,13 @@ fn resident() -> u64 {
     memory::resident(std::process::id()).expect("Linux tells it")
 }
 
-/// Loads a component and asks it everything; whether it loaded, and whether it answered.
+/// Loads a component and calls each of its functions; returns whether it loaded, and whether it answered.
 async fn try_out(engine: &Arc<PolicyEngine>, compiler: &Compiler, bytes: Vec<u8>, seed: usize) -> (bool, bool) {
     let policy = match PolicyComponent::load(engine, compiler, None, bytes.into()).await {
         Ok(policy) => policy,
         Err(error) => {
-            // Compiled here, a failure of the library would be a panic, which is told as one of the compiling process.
+            // Compiled in this process, a failure of the library would be a panic, which is reported as one of the
+            // compiling process.
             let broken = |problem: &LoadProblem| matches!(problem, LoadProblem::Compile(CompileError::Child(_)));
             assert!(!error.problems.is_empty() && !error.problems.iter().any(broken), "mutation {seed}: {error}");
             return (false, false);
@@ -72,12 +73,12 @@ async fn damaged_components_end_in_an_error_or_an_answer_and_leave_no_memory_beh
     let engine = Arc::new(PolicyEngine::new(limits()).expect("an engine"));
     let compiler = Compiler::in_process();
     let random = hostile::decides_at_random();
-    // Much of it is text, which is damaged into something that is none and then is no answer.
+    // Most of it is text, which damage turns into invalid text and so into no answer.
     let long = hostile::tells_at_length(4_096).build();
     let whole: [&[u8]; 4] = [MIN_MAX, LIVENESS, &random, &long];
     let (mut loaded, mut answered, mut before) = (0, 0, 0);
     for seed in 0..MUTATIONS {
-        // The first hundreds fill caches that stay.
+        // The first hundreds fill caches, which stay.
         if seed == MUTATIONS / 5 {
             before = resident();
         }
@@ -89,10 +90,10 @@ async fn damaged_components_end_in_an_error_or_an_answer_and_leave_no_memory_beh
     }
     let after = resident();
     assert!(after < before + SLACK, "it held {before} bytes and holds {after}");
-    // Damage of many depths was done: to what cannot be read, what loads and does not answer, and what answers.
+    // The damage has different depths: some components cannot be read, some load and do not answer, some answer.
     assert!((50..MUTATIONS as u32 - 50).contains(&loaded), "{loaded} loaded");
     assert!((20..loaded - 20).contains(&answered), "{answered} of {loaded} answered");
-    // And who is whole is asked as ever.
+    // An undamaged component still works.
     assert_eq!(try_out(&engine, &compiler, MIN_MAX.to_vec(), MUTATIONS).await, (true, true));
 }
 

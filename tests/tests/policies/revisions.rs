@@ -1,4 +1,4 @@
-//! Policies pushed to a registry: revisions, swaps, trials and what is on disk, with real components.
+//! Policies pushed to a registry, with real components: revisions, swaps, probation, and the files on disk.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,7 +30,7 @@ async fn push(registry: &PolicyRegistry, stub: &Stub) -> PolicyInfo {
     registry.push(push_of(NAME, stub.build())).await.expect("it is taken")
 }
 
-/// One decision of whoever acts for a workload that chose the name.
+/// One decision for a workload that chose the name: the acting policy and its answer.
 async fn decide(registry: &PolicyRegistry) -> (PolicyIdentity, Result<u32, String>) {
     policies::decide(registry, &PolicyChoices { scaling: vec![choice(NAME)], ..PolicyChoices::default() }).await
 }
@@ -52,7 +52,7 @@ async fn a_pushed_policy_acts_at_once_and_after_a_restart() {
     let data_dir = tempfile::tempdir().expect("a folder");
     {
         let registry = open(data_dir.path(), PolicyLimits::default()).await;
-        // Before it is there, the built-in one of its kind stands in.
+        // Before the policy exists, the built-in policy of its kind acts.
         assert_eq!(decide(&registry).await.0.name, "min-max");
         let info = push(&registry, &hostile::proposes(3)).await;
         assert_eq!((info.acting, info.source, info.revisions.len()), (Some(1), Some(Source::Upload), 1));
@@ -62,7 +62,7 @@ async fn a_pushed_policy_acts_at_once_and_after_a_restart() {
         assert_eq!(decided(&registry).await, (1, 3));
         push(&registry, &hostile::proposes(4)).await;
         assert_eq!(decided(&registry).await, (2, 4));
-        // What acts already is no new revision.
+        // Pushing the acting component again creates no revision.
         assert_eq!(push(&registry, &hostile::proposes(4)).await.revisions.len(), 2);
     }
     let registry = open(data_dir.path(), PolicyLimits::default()).await;
@@ -106,7 +106,7 @@ async fn rolling_back_goes_one_revision_back_each_time() {
     drop(registry);
     let registry = open(data_dir.path(), PolicyLimits::default()).await;
     assert_eq!(decided(&registry).await, (1, 3));
-    // Numbers are never used again.
+    // Numbers are never reused.
     assert_eq!(push(&registry, &hostile::proposes(6)).await.acting, Some(4));
 }
 
@@ -168,7 +168,7 @@ async fn a_revision_that_fails_its_trial_is_set_back_for_good() {
     "#);
 }
 
-/// Waits until the newest revision has proved itself, which is noted beside the calls.
+/// Waits until the newest revision has passed its probation, which is recorded in the background.
 #[tokio::test]
 async fn a_health_policy_has_a_trial_too_and_the_built_in_one_stands_in_for_it() {
     let data_dir = tempfile::tempdir().expect("a folder");
@@ -183,7 +183,7 @@ async fn a_health_policy_has_a_trial_too_and_the_built_in_one_stands_in_for_it()
         (health.identity().name.clone(), health.identity().revision, reasons.map_err(|failure| failure.kind))
     };
     let traps = Stub::new(Kind::Health).first("(unreachable)");
-    // Its only revision fails: the built-in policy of its kind stands in.
+    // Its only revision fails: the built-in policy of its kind acts instead.
     push(&registry, &traps).await;
     for _ in 0..3 {
         assert_eq!(asked().await, (NAME.to_owned(), 1, Err(FailureKind::Trap)));
@@ -191,7 +191,7 @@ async fn a_health_policy_has_a_trial_too_and_the_built_in_one_stands_in_for_it()
     let (name, _, answer) = asked().await;
     assert!(name == "liveness" && answer.is_ok(), "{name}: {answer:?}");
     assert_eq!(registry.find(NAME).expect("it is there").acting, None);
-    // With one that is good before it, that acts again. The stub speaks of the replica `a` alone.
+    // With a good revision before it, that one acts again. The stub assesses the replica `a` alone.
     let refused = registry.push(push_of(NAME, hostile::proposes(1).build())).await.expect_err("of another kind");
     assert_eq!(refused.to_string(), "`queue` is a health policy and this is a scaling policy");
     push(&registry, &Stub::new(Kind::Health).first(&hostile::says_nothing())).await;
@@ -417,7 +417,7 @@ async fn what_is_compiled_goes_with_its_revision() {
         }
         assert_eq!(compiled(), BUILT_IN.len() + 2);
     }
-    // As an older version of the engine leaves them.
+    // In the form that an older version of the engine left on disk.
     fs::write(data_dir.path().join("compiled/00-00.cwasm"), b"old").expect("written");
     let registry = begin().await;
     assert_eq!((compiled(), decided(&registry).await), (BUILT_IN.len() + 2, (5, 5)));
@@ -455,7 +455,7 @@ async fn a_swap_under_load_loses_no_decision() {
             let mut asked = 0_u32;
             while !done.load(Ordering::SeqCst) {
                 let (policy, replicas) = decide(&registry).await;
-                // Each revision proposes its own number: an answer is of the revision it is told of.
+                // Each revision proposes its own number, so an answer shows which revision gave it.
                 assert_eq!(replicas, Ok(policy.revision));
                 asked += 1;
             }
@@ -474,7 +474,7 @@ async fn push_candidate(registry: &PolicyRegistry, stub: &Stub) -> Result<Policy
     registry.push(Push { candidate: true, ..push_of(NAME, stub.build()) }).await
 }
 
-/// Who shadows a workload that chose the name, and named `others` as shadows: revision and answer of each.
+/// The shadows of a workload that chose the name, and named `others` as shadows: revision and answer of each.
 async fn shadows(registry: &PolicyRegistry, others: &[&str]) -> Vec<(String, u32, Option<u32>)> {
     let choices = PolicyChoices {
         scaling: vec![choice(NAME)],
@@ -502,7 +502,7 @@ async fn a_candidate_shadows_who_acts_until_it_is_promoted() {
         push_candidate(&registry, &hostile::proposes(4)).await.expect("a candidate");
         let info = push_candidate(&registry, &hostile::proposes(5)).await.expect("another candidate");
         assert_eq!((info.acting, info.candidate, info.revisions.len()), (Some(1), Some(3), 3));
-        // What is the candidate already is no new revision.
+        // Pushing the candidate again creates no revision.
         let again = push_candidate(&registry, &hostile::proposes(5)).await.expect("the same");
         assert_eq!(again.revisions.len(), 3);
     }
@@ -513,7 +513,7 @@ async fn a_candidate_shadows_who_acts_until_it_is_promoted() {
     assert_eq!((promoted.acting, promoted.candidate), (Some(3), None));
     assert_eq!(decided(&registry).await, (3, 5));
     assert!(shadows(&registry, &[]).await.is_empty());
-    // Revision 2 never acted: there is nothing to go back to in it, unless somebody says so.
+    // Revision 2 never acted, so a rollback skips it unless it is named.
     assert_eq!(registry.roll_back(NAME, Timestamp(7)).await.expect("rolled back").acting, Some(1));
     assert_eq!(registry.promote(NAME, Some(2), Timestamp(8)).await.expect("promoted").acting, Some(2));
     assert_eq!(decided(&registry).await, (2, 4));
@@ -534,7 +534,7 @@ async fn the_revisions_of_a_name_hold_half_of_the_places_together() {
     };
     let registry = open(data_dir.path(), limits).await;
     let scaling = || registry.of(&PolicyChoices { scaling: vec![choice(NAME)], ..PolicyChoices::default() }).scaling;
-    // As if each were still at its call when the next begins to act.
+    // Each is still in its call when the next one begins to act.
     let mut revisions = Vec::new();
     for rounds in [u32::MAX, u32::MAX - 1, u32::MAX - 2] {
         push(&registry, &hostile::spins(rounds)).await;
@@ -561,7 +561,7 @@ async fn a_shadow_that_fails_sets_nothing_back() {
     assert_eq!(asked, [(NAME.to_owned(), 2, None), ("other".to_owned(), 1, None)]);
     assert_eq!(registry.find(NAME).expect("it is there").candidate, Some(2));
     assert_eq!(registry.find("other").expect("it is there").acting, Some(1));
-    // Once it acts, it is on trial as any other.
+    // Once it acts, it is on probation like any other.
     registry.promote(NAME, None, Timestamp(8)).await.expect("promoted");
     decide(&registry).await.1.expect_err("it knows another count only");
     assert_eq!(decided(&registry).await, (1, 3));

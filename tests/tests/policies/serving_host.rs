@@ -1,5 +1,5 @@
-//! A host that is serving requests is given each hostile component in turn: the replicas stay as they are,
-//! the reason reaches the API and the decision record, and the requests of others are answered meanwhile.
+//! A running host loads each hostile component in turn: the replicas stay as they are, the API and the decision record
+//! have the reason, and other clients' requests are answered meanwhile.
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -26,11 +26,11 @@ use windlass_storage::SqliteStore;
 use windlass_tests::hostile::{self, Expect};
 use windlass_tests::policies::{built_in, registry};
 
-/// A request of somebody else may take no longer than this while a hostile policy runs. Generous: what is
-/// shown is that a policy, whose call may take 250 ms, does not keep the host to itself for ever.
+/// Time limit of another client's request while a hostile policy runs. It is generous: a policy, whose call may take
+/// 250 ms, must not block the host.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A host on the simulated engine with one workload of two replicas, serving its API on loopback.
+/// A host on the simulated engine with one workload of two replicas, and its API on the loopback interface.
 struct Host {
     engine: SimulatedEngine,
     controller: Controller,
@@ -91,7 +91,7 @@ fn workload() -> anyhow::Result<Workload> {
     Ok(Workload::new(image, Bounds::new(2, 5)?, resources))
 }
 
-/// Lets others ask the host without a pause for as long as `during` takes; every answer must come in time.
+/// Sends other clients' requests without a pause while `during` runs; every answer must come in time.
 async fn while_others_ask<T>(address: SocketAddr, during: impl Future<Output = T>) -> anyhow::Result<T> {
     let over = Arc::new(AtomicBool::new(false));
     let others = tokio::spawn({

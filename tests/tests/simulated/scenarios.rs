@@ -1,6 +1,6 @@
-//! Scenarios in text: each file of `scenarios/` is a story told to the real control loop, with the real
-//! default policies, on the simulated engine in simulated time; what came of it is compared with the
-//! `.snap` beside it. A new case is a new file. See `scenarios/README.md` for the words.
+//! Scenarios as text files: each file of `scenarios/` runs on the real control loop with the built-in policies, the
+//! simulated engine and simulated time. The output is compared with a `.snap` file. A new case is a new file;
+//! `scenarios/README.md` describes the commands.
 
 use anyhow::{Context as _, bail};
 use std::collections::HashMap;
@@ -26,10 +26,10 @@ use windlass_simulated_engine::{Call, SimulatedEngine};
 use windlass_storage::SqliteStore;
 use windlass_tests::policies::built_in;
 
-/// Simulated time begins here.
+/// The start of simulated time.
 const BASE: Timestamp = Timestamp(1_700_000_000_000);
 
-/// A real policy that can be made to fail.
+/// A real policy with a switch that makes it fail.
 struct Fallible<P: ?Sized> {
     real: Arc<P>,
     broken: Arc<AtomicBool>,
@@ -66,7 +66,7 @@ impl HealthPolicy for Fallible<dyn HealthPolicy> {
     }
 }
 
-/// Answers of replicas by their address; those not named answer well.
+/// Probe results of replicas by address; other replicas answer successfully.
 #[derive(Default)]
 struct SimNet {
     answers: Mutex<HashMap<IpAddr, NetError>>,
@@ -204,7 +204,7 @@ impl Story {
             }
             ["restart", "windlass"] => {
                 self.controller.shut_down().await;
-                // The old store lets go of the directory when its last user is gone.
+                // The old store releases the directory when its last user is dropped.
                 let directory = tempfile::tempdir()?;
                 let old = std::mem::replace(&mut self.directory, directory);
                 copy_store(old.path(), self.directory.path())?;
@@ -225,7 +225,7 @@ impl Story {
             ["show", name] => self.show(&key(name))?,
             _ => bail!("nobody understands `{line}`"),
         }
-        // Simulated time moves only when nobody has anything left to do: what follows from the sentence is done.
+        // Simulated time advances only when every task waits: the effects of the command are complete.
         tokio::time::sleep(Duration::from_millis(1)).await;
         self.tell_decisions().await
     }
@@ -245,7 +245,7 @@ impl Story {
         }))
     }
 
-    /// Every decision that was written down since the last look, oldest first.
+    /// Every decision recorded since the last call, oldest first.
     async fn tell_decisions(&mut self) -> anyhow::Result<()> {
         for view in self.controller.views() {
             let key = view.workload.key;

@@ -1,4 +1,4 @@
-//! Shadow policies on the simulated engine: they see what the acting ones see, and nobody waits for them.
+//! Shadow policies on the simulated engine: they receive the same observations, and no pass waits for them.
 
 use async_trait::async_trait;
 use std::path::Path;
@@ -22,7 +22,7 @@ use windlass_tests::wait::eventually;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Proposes what it was made with, may be held up, and remembers how often it was asked.
+/// Proposes a fixed count, can be delayed, and counts its calls.
 struct Fixed {
     identity: PolicyIdentity,
     replicas: AtomicU32,
@@ -63,7 +63,7 @@ async fn begin(data_dir: &Path, acting: &Arc<impl ScalingPolicy>, shadow: &Arc<F
         policies: Arc::new(Policies { shadows: vec![shadow], ..Policies::plain(acting.clone(), health) }),
         net: NetClient::new()?,
         host_name: "here".to_owned(),
-        // No pass but those that are asked for.
+        // Passes run only on request.
         settings: ControlSettings { interval: Duration::from_secs(3_600), ..ControlSettings::default() },
         clock: Clock::System,
     })?)
@@ -78,7 +78,7 @@ fn workload() -> anyhow::Result<Workload> {
     ))
 }
 
-/// Waits until the one shadow has come so far.
+/// Waits until the only shadow has this state.
 async fn reaches(
     controller: &Controller,
     key: &WorkloadKey,
@@ -105,9 +105,9 @@ async fn a_shadow_is_asked_and_counted_and_its_memory_is_its_own() -> anyhow::Re
         let first = reaches(&controller, &key, |tally| tally.calls > 0).await;
         assert_eq!((first.differed, first.failed), (first.calls, 0));
         let difference = &first.differences[0];
-        // It saw what the acting one saw, before that acted.
+        // The shadow received the acting policy's observation, from before its action.
         assert_eq!(difference.shadow["reason"], "asked 1 times about 1 replicas");
-        // Recorded beside the decision a moment after it is counted.
+        // The record has it a moment after the counter.
         eventually("what it said to stand beside the decision", LIMIT, async || {
             let decisions = controller.decisions(&key, None, 10).await.map_err(|error| error.to_string())?;
             let recorded = decisions.iter().find(|decision| Some(decision.id) == difference.decision);
@@ -116,11 +116,11 @@ async fn a_shadow_is_asked_and_counted_and_its_memory_is_its_own() -> anyhow::Re
             if said == (Some("shadow"), &difference.shadow) { Ok(()) } else { Err(format!("{beside}")) }
         })
         .await;
-        // The replicas are what the acting one says.
+        // The replicas follow the acting policy.
         assert_eq!(controller.view(&key).map(|view| view.replicas.len()), Some(2));
         controller.shut_down().await;
     }
-    // All of it outlives the process: it goes on counting, in its memory as here.
+    // All of it survives the process: the counters continue, and so does the policy's memory.
     let controller = begin(data_dir.path(), &acting, &shadow).await?;
     let later = reaches(&controller, &key, |tally| tally.calls > 1).await;
     assert_eq!(u64::from(later.memory[0]), later.calls);
@@ -143,11 +143,11 @@ async fn one_that_would_take_over_from_one_of_several_is_compared_with_that_one(
     let controller = begin(data_dir.path(), &acting, &candidate).await?;
     controller.start(workload).await?;
     let first = reaches(&controller, &key, |tally| tally.calls > 0).await;
-    // They want four together; the one it would replace wants two, as it does.
+    // Combined they want four; the policy that the shadow would replace wants two, as the shadow does.
     assert_eq!((first.differed, first.failed), (0, 0), "{first:?}");
     assert_eq!(controller.view(&key).map(|view| view.workload.target), Some(4));
     candidate.replicas.store(4, Ordering::SeqCst);
-    // A pass that finds the shadow at the one before leaves it out.
+    // A pass during the shadow's previous call leaves the shadow out.
     eventually("the candidate to differ", LIMIT, async || {
         controller.reconcile(&key).await.map_err(|error| error.to_string())?;
         let tally = controller.view(&key).and_then(|view| view.shadows.into_iter().next());
@@ -175,7 +175,7 @@ async fn nobody_waits_for_a_shadow() -> anyhow::Result<()> {
     assert_eq!(controller.view(&key).map(|view| view.replicas.len()), Some(2));
     shadow.may_answer.add_permits(1);
     reaches(&controller, &key, |tally| tally.calls == 1).await;
-    // It is busy with the next pass; those after it are passes it was not asked about.
+    // The shadow is busy with the next pass; it is not called for the passes after it.
     for _ in 0..3 {
         tokio::time::timeout(LIMIT, controller.reconcile(&key)).await??;
     }

@@ -1,4 +1,4 @@
-//! `windlass simulate`: the shipped traces with what the built-in policies make of them, and scenarios line by line.
+//! `windlass simulate`: the example traces with each built-in policy, and scenarios line by line.
 
 use anyhow::Context as _;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use windlass_tests::site::binary;
 
-/// What each policy is told on every trace: 80 requests a second for each replica, which takes 100.
+/// The configuration of each policy on every trace: 80 requests a second for each replica, which can serve 100.
 const POLICIES: [(&str, &str); 6] = [
     ("min-max", "{}"),
     ("pass-through", r#"{"metric": "requests", "divide-by": 80}"#),
-    // It knows nothing of the first days, and goes by its target then.
+    // Without data of the first days, it follows its target.
     ("predictive", r#"{"metric": "requests", "target": 80}"#),
     (
         "schedule",
@@ -68,8 +68,8 @@ fn a_day_with_two_peaks() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Replicas that take five minutes to start are too late each morning, unless it is known that the morning comes. The
-/// first three days nothing is known.
+/// Replicas that take five minutes to start are too late each morning, unless the policy expects the morning. In the
+/// first three days it cannot.
 #[test]
 fn mornings_that_are_known_before_they_come() -> anyhow::Result<()> {
     let file = trace("eight-days.csv");
@@ -100,7 +100,7 @@ fn mornings_that_are_known_before_they_come() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a program writes to a terminal that is its standard error.
+/// The output of a program whose standard error is a terminal.
 fn seen_on_a_terminal(command: &mut Command) -> anyhow::Result<String> {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
     grantpt(&terminal)?;
@@ -108,10 +108,10 @@ fn seen_on_a_terminal(command: &mut Command) -> anyhow::Result<String> {
     let name = ptsname(&terminal, Vec::new())?;
     let end = File::options().read(true).write(true).open(OsStr::from_bytes(name.as_bytes()))?;
     let mut child = command.stderr(end).stdout(Stdio::null()).spawn()?;
-    // The last handle on the other end but the child's.
+    // Only the child still has this end of the terminal.
     command.stderr(Stdio::null());
     let (mut seen, mut bytes) = (Vec::new(), [0; 1_024]);
-    // An end that nobody holds any more is told as an error.
+    // Reading from a terminal without another end is an error.
     while let Ok(read @ 1..) = rustix::io::read(&terminal, &mut bytes) {
         seen.extend_from_slice(&bytes[..read]);
     }
@@ -122,7 +122,7 @@ fn seen_on_a_terminal(command: &mut Command) -> anyhow::Result<String> {
 #[test]
 fn a_long_run_shows_its_progress_to_who_watches() -> anyhow::Result<()> {
     let file = trace("eight-days.csv");
-    // Seconds of work; the last step is not at the end of the trace.
+    // This takes seconds; the last progress report comes before the end of the trace.
     let config = r#"{"metrics": [{"name": "requests", "target": 80, "kind": "total"}]}"#;
     let arguments = ["simulate", "--policy", "target-tracking", "--config", config, "--interval", "3m7s", "--trace"];
     let seen = seen_on_a_terminal(Command::new(binary()?).args(arguments).arg(&file).env_clear())?;
@@ -133,7 +133,7 @@ fn a_long_run_shows_its_progress_to_who_watches() -> anyhow::Result<()> {
         .with_context(|| format!("{seen:?}"))?;
     assert!(percents.len() > 2 && percents.is_sorted() && percents.last() == Some(&100), "{seen:?}");
     assert!(seen.ends_with("\n"), "{seen:?}");
-    // Nobody watches: nothing but the table is told.
+    // Without a terminal, only the table is printed.
     let unseen = simulate(&[&arguments[1..], &[file.to_str().context("a plain path")?]].concat())?;
     assert!(unseen.status.success() && unseen.stderr.is_empty(), "{unseen:?}");
     Ok(())
@@ -220,14 +220,14 @@ fn without_its_window_a_count_swings_with_the_load() -> anyhow::Result<()> {
         let told: serde_json::Value = serde_json::from_str(&told(&arguments)?)?;
         told["runs"][0]["measures"]["flaps"].as_u64().with_context(|| told.to_string())
     };
-    // The teeth are 20 minutes apart: a window as long sees each of them.
+    // The teeth are 20 minutes apart: a window of that length covers one.
     let (without, usual, long) = (flaps(0)?, flaps(300)?, flaps(1_500)?);
     assert!(without >= usual && usual > long, "{without} {usual} {long}");
     assert_eq!(long, 0);
     Ok(())
 }
 
-/// Runs a scenario; each decision as `at: from → target, stages, reason`.
+/// Runs a scenario; returns each decision as `at: from → target, stages, reason`.
 fn played(lines: &str, arguments: &[&str]) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("scenario.jsonl");
@@ -292,7 +292,7 @@ fn a_scenario_takes_no_value_that_the_host_would_not_take() -> anyhow::Result<()
 
 #[test]
 fn what_each_replica_uses_and_when_it_begins() -> anyhow::Result<()> {
-    // At 90 % of half a core and 43 % of 100 MiB; what has ended uses nothing, and what tells nothing is not idle.
+    // 90 % of half a core and 43 % of 100 MiB; an ended replica uses nothing, and a replica without data is not idle.
     let config = |metric: &str| format!(r#"{{"metrics": [{{"name": "{metric}", "target": 0.6}}]}}"#);
     let scenario = r#"{"workload": {"max_replicas": 9, "resources": {"cpu": "0.5", "memory": "100m"}}, "replicas": 2}
 {"at": 0, "replicas": [{"id": "a", "cpu_cores": 0.45, "memory_bytes": 45000000}, {"id": "b", "cpu_cores": 0.45, "memory_bytes": 45000000}]}
@@ -370,7 +370,7 @@ fn what_is_said_of_a_trace_is_no_word_about_a_scenario() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Those of a workload decide together, as on a host: it grows if any wants more, and shrinks if all want less.
+/// Policies of one workload decide together, as on a host: the highest count wins.
 #[test]
 fn a_workload_brings_its_policies() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
@@ -393,7 +393,7 @@ fn a_workload_brings_its_policies() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A policy that goes by what no model tells, or by a metric that is not there, is no policy that wants nothing.
+/// A policy whose metric is missing, or not in the model, has no proposal; it does not propose zero.
 #[test]
 fn what_had_no_value_is_told_and_is_never_a_zero() -> anyhow::Result<()> {
     let file = trace("flash-crowd.csv").display().to_string();

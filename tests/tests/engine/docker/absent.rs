@@ -1,4 +1,4 @@
-//! An engine that is not there, comes and goes, is silent, or says strange things.
+//! An engine that is absent, comes and goes, is silent, or returns unexpected answers.
 
 use super::fake::{MadeUp, Server};
 use super::fixture::eventually;
@@ -56,7 +56,7 @@ async fn an_engine_may_come_and_go_and_come_back() {
     }
 }
 
-/// A broken stream was opened again without a pause, for ever (KEDA #7856, Sablier #272).
+/// Other tools reopened a broken stream without a pause, forever (KEDA #7856, Sablier #272).
 #[tokio::test]
 async fn an_engine_that_hangs_up_is_asked_less_and_less_often() {
     let folder = tempfile::tempdir().unwrap();
@@ -68,7 +68,7 @@ async fn an_engine_that_hangs_up_is_asked_less_and_less_often() {
     let _listening = tokio::spawn(async move { while events.next().await.is_some() {} });
     let mut before: Option<Instant> = None;
     let mut waits = Vec::new();
-    // Of 100, 200, 400, 800 and 1,600 milliseconds, and what the first connections of a runtime add.
+    // The waits are 100, 200, 400, 800 and 1,600 ms, plus the first connections of a client.
     while waits.len() < 20 && waits.last().is_none_or(|wait| *wait < Duration::from_millis(1_600)) {
         let at = tokio::time::timeout(Duration::from_secs(30), attempts.recv()).await.unwrap().unwrap();
         waits.extend(before.replace(at).map(|before| at - before));
@@ -120,7 +120,7 @@ async fn an_engine_too_old_to_be_spoken_to_says_so() {
     }
 }
 
-/// Lacks the image, and its registry refuses.
+/// An engine without the image, whose registry refuses the pull.
 fn without_image(request: &str) -> (u16, &'static str) {
     match request {
         "GET /version" => (200, r#"{"ApiVersion": "1.41"}"#),
@@ -152,7 +152,7 @@ async fn an_image_is_fetched_with_the_users_credentials() {
     let requests = engine.requests();
     let pull = requests.iter().find(|request| request.line.contains("/images/create")).unwrap();
     assert_eq!(pull.line, "POST /v1.41/images/create?fromImage=registry.example%3A5000%2Fteam%2Fapp%3A1&platform=");
-    // Read back by an engine that knows the alphabet of RFC 4648 section 5 alone.
+    // Decoded by an engine that accepts only the alphabet of RFC 4648, section 5.
     let sent = pull.header("X-Registry-Auth").unwrap();
     assert!(!sent.contains(['+', '/']), "{sent}");
     let credentials: serde_json::Value = serde_json::from_slice(&decode(sent)).unwrap();

@@ -1,4 +1,4 @@
-//! Sockets that stand for an engine: one that passes everything on, one that is silent, one that is made up.
+//! Sockets that replace an engine: a proxy, a silent engine, and one with scripted answers.
 
 use super::fixture::socket;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// A socket whose server is stopped when this is dropped, with every connection it has.
+/// A socket with a server. Dropping the value ends the server and its connections.
 pub(crate) struct Server {
     path: PathBuf,
     _connections: JoinSet<()>,
 }
 
 impl Server {
-    /// Serves each connection to `path` by `serve`.
+    /// Serves each connection to `path` with `serve`.
     fn listen<F>(path: &Path, serve: impl Fn(UnixStream) -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
@@ -33,7 +33,7 @@ impl Server {
         Self { path: path.to_owned(), _connections: task }
     }
 
-    /// The real engine, at `path`.
+    /// A proxy of the real engine at `path`.
     pub(crate) fn proxy(path: &Path) -> Self {
         Self::listen(path, |mut client| async move {
             if let Ok(mut engine) = UnixStream::connect(socket()).await {
@@ -42,17 +42,17 @@ impl Server {
         })
     }
 
-    /// An engine that hangs up on everybody, and tells when.
+    /// An engine that closes every connection, and sends the time of each.
     pub(crate) fn hanging_up(path: &Path, told: UnboundedSender<Instant>) -> Self {
         Self::listen(path, move |connection| {
             drop(connection);
-            // Who does not listen any more is not told.
+            // The receiver may be gone.
             let _ = told.send(Instant::now());
             std::future::ready(())
         })
     }
 
-    /// An engine that takes every request and answers none.
+    /// An engine that accepts every request and answers none.
     pub(crate) fn silent(path: &Path) -> Self {
         Self::listen(path, |connection| async move {
             let _held = connection;
@@ -67,7 +67,7 @@ impl Drop for Server {
     }
 }
 
-/// A request as the made-up engine sees it.
+/// A request to the scripted engine.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     /// Method and path: `GET /v1.41/info`.
@@ -85,7 +85,7 @@ impl Request {
     }
 }
 
-/// An engine that answers by a function and remembers what it was asked.
+/// An engine that answers through a function and records its requests.
 pub(crate) struct MadeUp {
     folder: TempDir,
     requests: Arc<Mutex<Vec<Request>>>,

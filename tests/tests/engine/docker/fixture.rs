@@ -1,4 +1,4 @@
-//! One Windlass's share of the real engine: an instance name, an image, and their removal at the end.
+//! An instance name and an image on the real engine, and the removal of everything at the end.
 
 use std::future::Future;
 use std::os::unix::fs::symlink;
@@ -12,19 +12,19 @@ use windlass_core::workload::{Bounds, DesiredStatus, Resources};
 use windlass_core::{Slot, Workload};
 use windlass_docker::{DockerEngine, Environment};
 
-/// The socket of the engine under test: that of `DOCKER_HOST`, else the default one.
+/// The socket of the engine under test: `DOCKER_HOST`, otherwise the default socket.
 pub(crate) fn socket() -> String {
     let named = std::env::var("DOCKER_HOST").ok();
     let path = named.as_deref().and_then(|host| host.strip_prefix("unix://"));
     path.unwrap_or("/var/run/docker.sock").to_owned()
 }
 
-/// Ends at once when asked to; keeps still otherwise.
+/// A command that ends at once on SIGTERM, and otherwise does nothing.
 pub(crate) const WAIT: [&str; 3] = ["sh", "-c", "trap 'exit 0' TERM; sleep 100000 & wait"];
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// Removes what it made when it goes out of scope, also when the test failed.
+/// Removes its containers and its image when dropped, also after a failed test.
 pub(crate) struct Fixture {
     pub(crate) instance: String,
     pub(crate) image: String,
@@ -52,7 +52,7 @@ impl Fixture {
         Self { instance, image, runtime }
     }
 
-    /// A workload of this fixture's image.
+    /// A workload of the fixture's image.
     pub(crate) fn workload(&self, command: &[&str]) -> Workload {
         let image = self.image.parse().unwrap();
         Workload {
@@ -69,7 +69,7 @@ impl Fixture {
         }
     }
 
-    /// Identifiers of all containers that bear this instance's name, whatever their state.
+    /// Identifiers of all containers of the instance, whatever their state.
     pub(crate) fn containers(&self) -> Vec<String> {
         containers(&self.instance)
     }
@@ -97,7 +97,7 @@ fn remove_containers(instance: &str) {
     }
 }
 
-/// A container or network that no Windlass made; removed at the end.
+/// A container or network that belongs to no Windlass; removed at the end.
 pub(crate) struct Foreign {
     kind: &'static str,
     pub(crate) name: String,
@@ -130,7 +130,7 @@ impl Drop for Foreign {
     }
 }
 
-/// Runs the Docker client, for what is done behind the runtime's back.
+/// Runs the Docker client, for changes that bypass Windlass.
 pub(crate) fn docker(arguments: &[&str]) -> Output {
     client().args(arguments).output().unwrap()
 }
@@ -141,10 +141,10 @@ fn client() -> Command {
     client
 }
 
-/// The slot most tests use.
+/// The slot of most tests.
 pub(crate) const FIRST: Slot = Slot(0);
 
-/// Asks again until there is an answer, for a bounded time.
+/// Repeats a query until it has an answer, for a limited time.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
     let patience = Duration::from_secs(30);
     let asking = async {
@@ -159,7 +159,7 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut
     tokio::time::timeout(patience, asking).await.unwrap_or_else(|_| panic!("not within {patience:?}: {what}"))
 }
 
-/// Makes an image of the static busybox of this machine; no registry is needed.
+/// Builds an image from the machine's static busybox, without a registry.
 fn import(image: &str) {
     let folder = tempfile::tempdir().unwrap();
     let bin = folder.path().join("bin");

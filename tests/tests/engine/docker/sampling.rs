@@ -1,4 +1,4 @@
-//! What replicas use, as sampled from the kernel's files and as the engine tells it.
+//! Resource usage of replicas, sampled from the kernel's files and from the engine.
 
 use super::fixture::{FIRST, Fixture, docker, eventually};
 use std::time::Duration;
@@ -8,13 +8,13 @@ use windlass_docker::Environment;
 
 const BUSY: [&str; 3] = ["sh", "-c", "while :; do :; done"];
 
-/// Checks the figures of a container that would take a whole core and may have half of one.
+/// Checks the usage of a container that needs a whole core and may use half of one.
 async fn check_busy(fixture: &Fixture) {
     let runtime = &fixture.runtime;
     let created = runtime.create(&fixture.workload(&BUSY), FIRST).await.unwrap();
     assert_eq!(runtime.usage(&created.id), None);
     runtime.start(&created.id).await.unwrap();
-    // A busy machine may give it less for a while.
+    // A busy machine may give the container less for a while.
     let usage = eventually("it uses most of half a core", || async {
         runtime.usage(&created.id).filter(|usage| (0.3..0.7).contains(&usage.cpu_cores))
     })
