@@ -1,12 +1,9 @@
-//! `make bench`, the part that needs a container engine: measures Windlass and the engine itself in the same run.
+//! `make bench`, the part that needs an engine: Windlass beside the engine's own speed, in the same run.
 //!
-//! Four measurements; they need the release build of the program next to this one:
-//!
-//! - the time of scaling from 1 to 20 replicas, compared with creating and starting 19 containers concurrently through
-//!   the engine's API;
-//! - the time of replacing a killed container, compared with one create and start;
-//! - the memory of an idle `windlass serve` with 50 containers;
-//! - the time of one round of sampling 500 containers: ten times those 50, since the machine cannot run more.
+//! Four questions. How long does scaling 1 → 20 take beside creating and starting 19 containers side by side
+//! through the engine's API? How long does a killed container's replacement take beside one create and start?
+//! How much memory does `windlass serve` hold, idle with 50 containers? How long does one round of sampling 500
+//! containers take (ten times those 50: more than that this machine cannot run)? Needs the release binary beside it.
 
 use anyhow::{Context, ensure};
 use bollard::models::{ContainerCreateBody, HostConfig};
@@ -24,13 +21,13 @@ use windlass_tests::memory::resident;
 use windlass_tests::site::{Site, Windlass, start_body};
 use windlass_tests::wait::until;
 
-/// A time limit far above any of the measurements.
+/// Far longer than any of it takes.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// The number of containers that either side creates and starts concurrently: Windlass's default.
+/// How many are created and started at once by either side; what Windlass does by default.
 const SIDE_BY_SIDE: usize = 4;
 
-/// Repetitions of each measurement; the median counts, since an engine's times vary by half between runs.
+/// Times each is measured; the median counts, since an engine's times differ by half from run to run.
 const ROUNDS: usize = 3;
 
 const AIM_SCALE: f64 = 1.2;
@@ -38,7 +35,7 @@ const AIM_REPLACE: f64 = 1.5;
 const AIM_MEBIBYTES: f64 = 40.0;
 const AIM_SAMPLING: Duration = Duration::from_millis(100);
 
-/// Prints a line for the user.
+/// A line for the person who measures.
 #[expect(clippy::print_stdout, reason = "a program for people speaks on standard output")]
 fn say(text: impl AsRef<str>) {
     println!("{}", text.as_ref());
@@ -46,7 +43,7 @@ fn say(text: impl AsRef<str>) {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // `cargo test --benches` only checks that the program compiles.
+    // `cargo test --benches` and the like only want to know that it compiles.
     if !std::env::args().any(|argument| argument == "--bench") {
         return ExitCode::SUCCESS;
     }
@@ -63,7 +60,7 @@ async fn measure() -> anyhow::Result<()> {
     let engine = Engine::of_this_machine().await?;
     let image = engine.prepare(Fixture::Web).await?;
     let (mut own_scale, mut our_scale, mut own_one, mut our_replace) = (vec![], vec![], vec![], vec![]);
-    // The sides take turns, so that other work of the machine affects both alike.
+    // Round about, so that whatever else the machine does hits both sides alike.
     for round in 0..ROUNDS {
         let plain = Plain { engine: engine.clone(), group: format!("bench-plain-{}-{round}", std::process::id()) };
         own_scale.push(plain.run(image, 19).await?);
@@ -119,14 +116,14 @@ fn median(mut times: Vec<Duration>) -> f64 {
     times[times.len() / 2].as_secs_f64()
 }
 
-/// Containers created through the engine's API alone, with a common label.
+/// Containers made through the engine's API alone, by the label of a group.
 struct Plain {
     engine: Engine,
     group: String,
 }
 
 impl Plain {
-    /// Creates and starts containers like those of Windlass, and returns the time this took.
+    /// Creates and starts so many like those Windlass makes, and returns how long it took.
     async fn run(&self, image: &str, count: usize) -> anyhow::Result<Duration> {
         let began = Instant::now();
         let made = futures_util::stream::iter((0..count).map(|_| self.one(image))).buffer_unordered(SIDE_BY_SIDE);
@@ -164,7 +161,7 @@ async fn start(windlass: &Windlass, image: &str, replicas: u32) -> anyhow::Resul
     Ok(())
 }
 
-/// Waits until the engine reports this number of running containers, without `without`.
+/// Waits until so many run by the engine's own account, `without` none among them.
 async fn running(site: &Site, count: usize, without: Option<&str>) -> anyhow::Result<Vec<String>> {
     until(&format!("{count} containers to run"), LIMIT, async || {
         let running = site.engine().running(site.instance()).await.map_err(|error| error.to_string())?;
@@ -188,15 +185,15 @@ async fn scale_to_twenty(site: &Site, windlass: &Windlass, image: &str) -> anyho
 async fn replacement(site: &Site, windlass: &Windlass, image: &str) -> anyhow::Result<Duration> {
     start(windlass, image, 2).await?;
     let before = running(site, 2, None).await?;
-    // The engine answers after the process is gone; the measurement excludes killing.
+    // The engine answers once the process is gone; killing is not what is measured.
     site.engine().kill(&before[0]).await?;
     let began = Instant::now();
     running(site, 2, Some(&before[0])).await?;
     Ok(began.elapsed())
 }
 
-/// Resident memory in MiB with 50 running containers, after several passes and samples; then the time to read the usage
-/// of those 50 ten times over.
+/// Resident memory in MiB once 50 containers run and several passes and samples have gone by; then how long it
+/// takes to read the use of those 50, ten times over.
 async fn idle(image: &str) -> anyhow::Result<(f64, Duration)> {
     let site =
         Site::new("bench-memory").await?.set("control.interval", "\"1s\"").set("engine.sample_interval", "\"1s\"");
@@ -233,7 +230,7 @@ async fn sampling(site: &Site) -> anyhow::Result<Duration> {
     Ok(rounds[rounds.len() / 2])
 }
 
-/// The time of the last pass's observation, in milliseconds.
+/// When the last pass looked, in milliseconds.
 async fn last_pass(windlass: &Windlass, image: &str) -> anyhow::Result<u64> {
     let shown = windlass.get(&format!("/images/{image}")).await;
     shown.body["last_pass"]["at"].as_u64().with_context(|| format!("no pass yet: {shown}"))

@@ -1,12 +1,9 @@
 //! `make bench`, the part about policies in any language.
 //!
-//! Three measurements; they need the release build of the program next to this one, and the examples of
-//! `make examples`:
-//!
-//! - the cost of each example (`windlass policy bench`);
-//! - a policy in a component, compared with the same decision in a child process over HTTP on the loopback interface,
-//!   which is the cost of webhooks and plugin processes;
-//! - whether swapping a policy under 2,000 decisions a second loses or delays any decision.
+//! Three questions. What does each example cost (`windlass policy bench`)? How much quicker is a policy in a component
+//! than the same decision asked of a child process over HTTP on loopback, which is what webhooks and plugin processes
+//! cost? Does swapping a policy under 2,000 decisions a second lose or delay any? Needs the release binary beside it,
+//! and `make examples` for the examples.
 
 use anyhow::{Context, ensure};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -31,33 +28,33 @@ use windlass_sandbox::engine::PolicyEngine;
 use windlass_tests::hostile;
 use windlass_tests::site::binary;
 
-/// The variable that marks this program as the child.
+/// Says to this program that it is the child.
 const CHILD: &str = "WINDLASS_BENCH_CHILD";
 
 const CONFIG: &str = r#"{"target-per-replica": 25}"#;
 const LANGUAGES: [&str; 5] = ["rust", "c", "javascript", "go", "python"];
 
-/// The median time of a fresh call with 10 replicas, in microseconds, measured on two cores of a virtual machine with a
-/// bare engine: no limits, no checks, no pool. No language may be slower.
+/// Microseconds of a fresh call with 10 replicas, the median, as it was measured of each language on two cores of a virtual
+/// machine before there was a host: a bare engine without limits, checks and a pool. No language is to be slower.
 const BARE: [(&str, f64); 5] =
     [("rust", 90.0), ("c", 81.0), ("javascript", 771.0), ("go", 1_397.0), ("python", 2_127.0)];
 const CALLS: usize = 2_000;
 const WARM_UP: usize = 100;
 
-/// The examples that are swapped. Python is left out: 2,000 of its calls a second exceed two cores.
+/// The examples that are swapped: all but Python, of which 2,000 calls a second are more than two cores do.
 const SWAPPED: [&str; 4] = ["rust", "c", "javascript", "go"];
 
-/// The policy that is called while policies are swapped, and a policy that is not called.
+/// The policy that is asked while policies are swapped, and one that is not.
 const ASKED: &str = "asked";
 const OTHER: &str = "other";
 
-/// The number of components that are swapped in turn; they differ only in their digest.
+/// How many components are swapped in turn, which differ in nothing but their digest.
 const VARIANTS: u32 = 4;
 
 /// Time between two swaps.
 const SWAP_PACE: Duration = Duration::from_millis(25);
 
-/// Time between two decisions, and the duration of each phase of the swaps.
+/// Time between two decisions, and how long each phase of the swaps takes.
 const PACE: Duration = Duration::from_micros(500);
 const PHASE: usize = 10_000;
 
@@ -77,7 +74,7 @@ async fn main() -> ExitCode {
     } else if std::env::args().any(|argument| argument == "--bench") {
         measure().await
     } else {
-        // `cargo test --benches` only checks that the program compiles.
+        // `cargo test --benches` and the like only want to know that it compiles.
         Ok(())
     };
     match done {
@@ -104,14 +101,14 @@ async fn measure() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A whole run of `windlass simulate` over a day of load, with a pass every 15 s.
+/// A day of load, a pass each 15 s, as `windlass simulate` runs it from its start to its end.
 fn a_day() -> anyhow::Result<()> {
     let predictive = r#"{"metric": "requests", "target": 80}"#;
     let tracking = r#"{"metrics": [{"name": "requests", "target": 80, "kind": "total"}]}"#;
     for (policy, config, trace, days) in [
         ("min-max", "{}", "two-peaks.csv", 1),
         ("target-tracking", tracking, "two-peaks.csv", 1),
-        // A single day is too short for a forecast; of eight days it forecasts five.
+        // It has nothing to forecast from on a single day; of eight it has on five.
         ("predictive", predictive, "two-peaks.csv", 1),
         ("predictive", predictive, "eight-days.csv", 8),
     ] {
@@ -161,7 +158,7 @@ fn costs(built: &[(&str, PathBuf)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The observation of both sides: 200 requests wait, and 8 replicas are wanted.
+/// What both sides are shown: 200 wait, 8 replicas are wanted.
 fn observation(replicas: usize) -> anyhow::Result<ScalingObservation> {
     let mut shown: ScalingObservation = serde_json::from_str(include_str!("../../examples/observations/scaling.json"))?;
     let replica = shown.replicas.first().cloned().context("the example has a replica")?;
@@ -184,7 +181,7 @@ async fn beside_a_child(built: &[(&str, PathBuf)]) -> anyhow::Result<()> {
     let mut line = String::new();
     BufReader::new(child.stdout.take().context("it is piped")?).read_line(&mut line).await?;
     let address = format!("http://{}/decide", line.trim());
-    // The HTTP library requires a TLS provider, although this program uses no TLS.
+    // The HTTP library wants a provider of TLS, though nothing here speaks it.
     let _already = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build()?;
     let engine = Arc::new(PolicyEngine::new(PolicyLimits::default())?);
@@ -232,11 +229,11 @@ async fn beside_a_child(built: &[(&str, PathBuf)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The work next to the decisions.
+/// What happens beside the decisions.
 #[derive(Clone, Copy, PartialEq)]
 enum Beside {
     Nothing,
-    /// Another policy is swapped, which is not called: the machine has the same work, and no call meets a swap.
+    /// Another policy is swapped, which nobody asks: the machine has the same work, and no call meets a swap.
     OtherSwaps,
     Swaps,
 }
@@ -247,7 +244,7 @@ async fn swaps(language: &str, component: &[u8]) -> anyhow::Result<()> {
     let opened = PolicyRegistry::open(PolicyLimits::default(), compiler, Defaults::default(), Some(data_dir.path()));
     let registry = Arc::new(opened.await?);
     let shown = observation(10)?;
-    // Compiled in advance, since only swapping is measured.
+    // Compiled once: what is measured is swapping.
     let variants: Vec<Arc<[u8]>> = (0..VARIANTS).map(|number| hostile::padded(component, number).into()).collect();
     for variant in &variants {
         push(&registry, ASKED, variant).await?;
@@ -281,20 +278,20 @@ async fn swaps(language: &str, component: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The limit of the slowest call, by the 99th percentile.
+/// The slowest call by the 99th percentile.
 fn worst(asked: &mut Asked) -> f64 {
     let p99 = percentile(&mut asked.whole, 99).as_secs_f64();
     percentile(&mut asked.whole, 100).as_secs_f64() / p99
 }
 
-/// The result of a phase of decisions.
+/// What came of a phase of decisions.
 struct Asked {
-    /// Times of the calls during which the thread kept its processor or gave it up to wait. They include every delay by
-    /// a swap, and exclude delays by the machine.
+    /// Times of those calls during which the thread kept its processor or gave it up itself, to wait for something: what a
+    /// swap delays is among them, what the machine does to whoever it likes is not.
     whole: Vec<Duration>,
-    /// The calls among them that waited.
+    /// Those of them that waited.
     waited: Vec<Duration>,
-    /// Times of the other calls.
+    /// Times of the others.
     interrupted: Vec<Duration>,
     answered: usize,
 }
@@ -334,8 +331,7 @@ async fn push(registry: &PolicyRegistry, name: &str, component: &Arc<[u8]>) -> a
     Ok(())
 }
 
-/// Calls the acting policy at a fixed pace on a thread of its own, so that interruptions of the thread can be
-/// recognised.
+/// Asks whoever acts, at the pace, on a thread of its own so that its interruptions can be told.
 fn ask(registry: &Arc<PolicyRegistry>, shown: &ScalingObservation) -> JoinHandle<anyhow::Result<Asked>> {
     let (registry, shown) = (Arc::clone(registry), shown.clone());
     std::thread::spawn(move || {
@@ -363,7 +359,7 @@ fn ask(registry: &Arc<PolicyRegistry>, shown: &ScalingObservation) -> JoinHandle
                     asked.interrupted.push(took);
                 }
                 asked.answered += usize::from(answer.is_ok());
-                // A real caller continues with other work here.
+                // As whoever asked goes on to something else.
                 tokio::task::yield_now().await;
             }
             Ok(asked)
@@ -371,14 +367,14 @@ fn ask(registry: &Arc<PolicyRegistry>, shown: &ScalingObservation) -> JoinHandle
     })
 }
 
-/// The percentile by nearest rank.
+/// By nearest rank.
 fn percentile(times: &mut [Duration], percent: usize) -> Duration {
     times.sort_unstable();
     times[(times.len() * percent).div_ceil(100).max(1) - 1]
 }
 
-/// The child: a minimal server that keeps its connection open, with the rule in the same process. A real server costs
-/// more.
+/// The child: as lean a server as there can be, which keeps its connection, and the rule in the same process. Whoever
+/// writes a real one pays for more.
 async fn serve() -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     say(listener.local_addr()?.to_string());

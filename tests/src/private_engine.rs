@@ -23,7 +23,7 @@ impl PrivateEngine {
     /// If there is no `dockerd`, the user is not root, or the engine does not start; the text has its last log lines.
     pub async fn start() -> anyhow::Result<Self> {
         if !rustix::process::geteuid().is_root() {
-            bail!("an engine of one's own needs root: `make test` asks for it through sudo");
+            bail!("starting a private engine needs root: run `make test`, which uses sudo");
         }
         let mut engine = Self { folder: tempfile::Builder::new().prefix("windlass-engine-").tempdir()?, process: None };
         engine.resume().await?;
@@ -69,7 +69,7 @@ impl PrivateEngine {
         answered.with_context(|| {
             let log = std::fs::read_to_string(self.path("log")).unwrap_or_default();
             let lines: Vec<&str> = log.lines().rev().take(8).collect();
-            format!("dockerd said: {}", lines.into_iter().rev().collect::<Vec<_>>().join("\n"))
+            format!("the last lines of dockerd's log: {}", lines.into_iter().rev().collect::<Vec<_>>().join("\n"))
         })
     }
 

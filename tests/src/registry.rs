@@ -105,8 +105,8 @@ impl Registry {
             .body(manifest.to_string())
             .send()
             .await?;
-        ensure!(put.status() == 201, "the manifest is answered {}: {}", put.status(), put.text().await?);
-        let digest = put.headers().get("docker-content-digest").context("it tells the digest")?;
+        ensure!(put.status() == 201, "the registry rejected the manifest with {}: {}", put.status(), put.text().await?);
+        let digest = put.headers().get("docker-content-digest").context("the answer has no digest")?;
         Ok(digest.to_str()?.to_owned())
     }
 
@@ -118,11 +118,11 @@ impl Registry {
         let digest = windlass_sandbox::component::digest(bytes);
         let url = format!("http://{}/v2/{repository}/blobs/uploads/", self.address);
         let begun = self.as_user(self.client.post(url)).send().await?;
-        let place = begun.headers().get("location").context("it tells where to go on")?.to_str()?.to_owned();
+        let place = begun.headers().get("location").context("the answer has no upload location")?.to_str()?.to_owned();
         let separator = if place.contains('?') { '&' } else { '?' };
         let request = self.as_user(self.client.put(format!("{place}{separator}digest=sha256:{digest}")));
         let put = request.header("content-type", "application/octet-stream").body(bytes.to_vec()).send().await?;
-        ensure!(put.status() == 201, "the bytes are answered {}", put.status());
+        ensure!(put.status() == 201, "the registry rejected the bytes with {}", put.status());
         Ok(format!("sha256:{digest}"))
     }
 
@@ -151,6 +151,6 @@ fn program() -> anyhow::Result<PathBuf> {
     match installed {
         Some(installed) => Ok(installed),
         None if fetched.is_file() => Ok(fetched),
-        None => bail!("there is no docker-registry; `.ci/setup` fetches it"),
+        None => bail!("there is no docker-registry; run `.ci/setup` to fetch it"),
     }
 }

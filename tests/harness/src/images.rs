@@ -121,7 +121,7 @@ pub fn archive(entries: &[(&str, Entry)]) -> anyhow::Result<Vec<u8>> {
             Entry::Link(target) => (b'2', 0o777, &[][..], *target),
         };
         if path.len() > 100 || target.len() > 100 {
-            bail!("`{path}` is too long for an archive");
+            bail!("`{path}` exceeds the 100 bytes of a path in an archive");
         }
         let mut header = [0_u8; 512];
         header[..path.len()].copy_from_slice(path.as_bytes());

@@ -115,7 +115,7 @@ impl Site {
     pub async fn start_with(&self, arguments: &[&str]) -> anyhow::Result<Windlass> {
         let mut windlass = self.spawn(arguments)?;
         let announced = until("windlass to listen", PROCESS_LIMIT, async || match windlass.process.try_wait() {
-            Ok(None) => windlass.log.address().map(Ok).ok_or("it does not say so yet".to_owned()),
+            Ok(None) => windlass.log.address().map(Ok).ok_or("no log line `listening`".to_owned()),
             Ok(Some(status)) => Ok(Err(status)),
             Err(error) => Err(error.to_string()),
         });

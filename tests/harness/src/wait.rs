@@ -1,16 +1,16 @@
-//! Polls on a value with a bound: the only place where tests let time pass.
+//! Polls a value with a time limit: the only module in which tests let real time pass.
 
 use anyhow::bail;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Time between two looks.
+/// Time between two polls.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Looks again and again until `look` gives a value, and returns it.
+/// Polls until `look` returns a value, and returns that value.
 ///
 /// # Errors
-/// When it gave none within `limit`: the text says what was waited for and what was seen last.
+/// If `look` returned no value within `limit`; the text has `what` and the last error.
 pub async fn until<T>(
     what: &str,
     limit: Duration,
@@ -29,10 +29,10 @@ pub async fn until<T>(
     }
 }
 
-/// [`until`] for tests: panics where it fails.
+/// [`until`] for tests: panics instead of returning an error.
 ///
 /// # Panics
-/// When `look` gave nothing within `limit`.
+/// If `look` returned no value within `limit`.
 pub async fn eventually<T>(what: &str, limit: Duration, look: impl AsyncFnMut() -> Result<T, String>) -> T {
     match until(what, limit, look).await {
         Ok(value) => value,
@@ -40,11 +40,10 @@ pub async fn eventually<T>(what: &str, limit: Duration, look: impl AsyncFnMut() 
     }
 }
 
-/// Looks again and again for the whole of `window` and panics at the first look that `holds` refuses: for
-/// what must not happen.
+/// Polls for the whole of `window`, and panics at the first error of `holds`: for effects that must not happen.
 ///
 /// # Panics
-/// When a look fails within `window`.
+/// If `holds` returns an error within `window`.
 pub async fn throughout(what: &str, window: Duration, mut holds: impl AsyncFnMut() -> Result<(), String>) {
     let deadline = Instant::now() + window;
     while Instant::now() < deadline {

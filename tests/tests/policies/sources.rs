@@ -1,4 +1,4 @@
-//! Where policies come from besides pushes, and what `windlass.toml` says of them by name: files, limits, defaults.
+//! Sources of policies other than uploads, and the settings of a policy in `windlass.toml`: files, limits, defaults.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,7 +31,7 @@ async fn push(registry: &PolicyRegistry, name: &str, component: Vec<u8>) {
     registry.push(push_of(name, component)).await.expect("it is taken");
 }
 
-/// One decision under these choices: which policy and revision, and how many or why not.
+/// One decision under these choices: the policy's name and revision, and the count or the reason of the failure.
 async fn decide(registry: &PolicyRegistry, choices: &PolicyChoices) -> (String, u32, Result<u32, String>) {
     let (identity, answer) = policies::decide(registry, choices).await;
     (identity.name, identity.revision, answer)
@@ -43,7 +43,7 @@ async fn decided(registry: &PolicyRegistry) -> (u32, u32) {
     (revision, replicas.expect("it decides"))
 }
 
-/// A time long after any file of a test was written.
+/// A time after the last change of any file in the tests.
 const LATER: Timestamp = Timestamp(4_000_000_000_000);
 
 #[tokio::test]
@@ -68,26 +68,26 @@ async fn a_file_in_the_folder_is_a_revision_when_it_is_new_or_changed() {
         assert_eq!(by, format!("the file {}", file.display()));
         assert_eq!(registry.find(NAME).expect("it is there").source, Some(Source::File));
 
-        // One that does not load is not taken, and the one before acts on.
+        // A file that does not load is rejected, and the revision before acts on.
         fs::write(&file, &hostile::proposes(4).build()[..100]).expect("written");
         watched.look(LATER).await;
         assert_eq!((acting(&registry), decided(&registry).await), (Some((Some(1), 1)), (1, 3)));
         fs::write(&file, hostile::proposes(4).build()).expect("written");
         watched.look(LATER).await;
         assert_eq!((acting(&registry), decided(&registry).await), (Some((Some(2), 2)), (2, 4)));
-        // A rollback holds, though the file is another revision.
+        // A rollback holds, although the file has another revision.
         registry.roll_back(NAME, Timestamp(7)).await.expect("rolled back");
         watched.look(LATER).await;
         assert_eq!(acting(&registry), Some((Some(1), 2)));
     }
-    // After a restart too; and what changed meanwhile is seen.
+    // It also holds after a restart, and a file that changed meanwhile is noticed.
     let registry = plain(data_dir.path()).await;
     watch(&registry).look(LATER).await;
     assert_eq!(acting(&registry), Some((Some(1), 2)));
     fs::write(&file, hostile::proposes(5).build()).expect("written");
     watch(&registry).look(LATER).await;
     assert_eq!((acting(&registry), decided(&registry).await), (Some((Some(3), 3)), (3, 5)));
-    // A file that went away takes nothing with it.
+    // A removed file removes no policy.
     fs::remove_file(&file).expect("removed");
     watch(&registry).look(LATER).await;
     assert_eq!(decided(&registry).await, (3, 5));
@@ -101,7 +101,7 @@ async fn a_push_holds_until_the_file_changes_however_many_follow() {
         let all = Arc::<PolicyRegistry>::clone(registry);
         Files::new(Some(folder.path().to_owned()), BTreeMap::new(), 1 << 20, all).look(LATER).await;
     };
-    // The first is there already when the file is seen: it is taken all the same.
+    // The content is the first revision already; it is accepted all the same.
     fs::write(folder.path().join("queue.wasm"), hostile::proposes(3).build()).expect("written");
     {
         let registry = open(data_dir.path(), limits.clone(), Defaults::default()).await;
@@ -157,7 +157,7 @@ async fn a_file_named_one_by_one_is_taken_and_what_keeps_it_is_told() {
     watched.look(LATER).await;
     let problem = registry.source_problems().remove(NAME).expect("the file is not there");
     assert!(problem.starts_with("cannot read `") && problem.contains("build-17.wasm"), "{problem}");
-    // Beside one of the same name in the folder, the one that is named is taken.
+    // A configured file takes precedence over a file of the same name in the folder.
     fs::write(folder.path().join("queue.wasm"), hostile::proposes(8).build()).expect("written");
     fs::write(&named, hostile::proposes(3).build()).expect("written");
     watched.look(LATER).await;
@@ -168,7 +168,7 @@ async fn a_file_named_one_by_one_is_taken_and_what_keeps_it_is_told() {
     let problem = registry.find(NAME).expect("it acts on").source_problem.expect("it is told");
     assert!(problem.contains("cannot take `") && problem.contains("is text, not a WebAssembly component"), "{problem}");
     assert_eq!(decided(&registry).await, (1, 3));
-    // What somebody pushed since holds until the file changes, after a restart too.
+    // An upload holds until the file changes, also after a restart.
     fs::write(&named, hostile::proposes(3).build()).expect("written");
     push(&registry, NAME, hostile::proposes(7).build()).await;
     drop((registry, watched));
@@ -189,7 +189,7 @@ async fn a_policy_has_limits_of_its_own() {
     let named = BTreeMap::from([("roomy".to_owned(), NamedPolicy { source: None, limits: roomy })]);
     let registry =
         open(data_dir.path(), PolicySettings { named, ..PolicySettings::default() }, Defaults::default()).await;
-    // 90 MiB: past the limit of all, within its own.
+    // 90 MiB: above the common limit, within the policy's own.
     for name in ["roomy", "plain"] {
         push(&registry, name, hostile::grows(90 * 16).build()).await;
     }
@@ -200,14 +200,14 @@ async fn a_policy_has_limits_of_its_own() {
     assert!(answer.expect_err("refused").contains("bytes of memory in all; at most 67108864"));
 }
 
-/// What a windlass.toml says of policies.
+/// The policy settings of a `windlass.toml`.
 fn settings(toml: &str) -> PolicySettings {
     let file = tempfile::NamedTempFile::new().expect("a file");
     fs::write(file.path(), toml).expect("written");
     config::policies(file.path()).expect("it is accepted")
 }
 
-/// The component under the limits that a policy of this name has.
+/// The component under the limits of a policy with this name.
 async fn load_as(name: &str, stub: &Stub, settings: &PolicySettings) -> Result<PolicyComponent, LoadError> {
     let engine = Arc::new(PolicyEngine::without_pool(settings.widest()).expect("an engine"));
     let limits = Arc::new(settings.limits_of(name).clone());
@@ -215,7 +215,8 @@ async fn load_as(name: &str, stub: &Stub, settings: &PolicySettings) -> Result<P
     PolicyComponent::load_within(&engine, &Compiler::in_process(), &limits, Some(name), component).await
 }
 
-/// The same component under its own limit and under those of all: each key of `[policies.NAME]` that bounds a call.
+/// The same component under its own limit and under the common one, for each key of `[policies.NAME]` that limits a
+/// call.
 #[tokio::test]
 async fn each_limit_of_a_call_bites_the_policy_it_is_said_of_and_no_other() {
     let large = format!(r#"{{"description": "{}"}}"#, "x".repeat(5_000));
@@ -232,7 +233,7 @@ async fn each_limit_of_a_call_bites_the_policy_it_is_said_of_and_no_other() {
         ("reason_bytes = '16B'", hostile::reasons(17), "a reason of 17 bytes; at most 16 are allowed"),
     ];
     for (limit, stub, sentence) in cases {
-        // Of time there is plenty for others, however busy the machine is.
+        // The common time limit is ample, however busy the machine is.
         let all = "[policy]\ndecision_time = '5s'\nmanifest_time = '10s'\n";
         let settings = settings(&format!("{all}[policies.bounded]\n{limit}\n"));
         let ask = async |name| {
@@ -277,10 +278,10 @@ async fn a_policy_has_a_trial_and_a_number_of_revisions_of_its_own() {
             push(&registry, name, hostile::proposes(replicas).build()).await;
         }
         push(&registry, name, hostile::knows_only(7).build()).await;
-        // They are shown two replicas, and fail.
+        // The policies receive two replicas, and fail.
         assert!(ask(name).await.is_err(), "{name}");
     }
-    // One failure is enough of one, the others have their trials before them, or behind them.
+    // One failure is enough for one policy; the others' probation is still to come, or over.
     assert_eq!(revision("strict"), Some(2));
     for _ in 0..2 {
         assert!(ask("brief").await.is_err() && ask("another").await.is_err());
