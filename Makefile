@@ -6,8 +6,6 @@ CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 # Every package: another selection could choose other features of the same dependencies, and compile them again.
 ALL := --workspace --locked
-# The packages of the demo. They choose the same features, which a test checks, and leave out the dependencies of tests.
-DEMO := --package windlass --package windlass-demo --locked
 PUBLISHED := $(TARGET_DIR)/published
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
@@ -23,7 +21,7 @@ help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: setup ## watch Windlass keep a web server alive (KEEP=1 leaves it running)
-	@$(CARGO) build $(DEMO) --bins
+	@$(CARGO) build $(ALL) --bins
 	@$$(.ci/setup runner) $(TARGET_DIR)/debug/demo $(if $(KEEP),--keep)
 
 test: setup ## run every test, including those on a real container engine
