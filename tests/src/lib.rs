@@ -11,6 +11,7 @@
 //! | [`hostile`] | hostile components |
 //! | [`mutation`] | damaged components |
 //! | [`memory`] | the memory of a process |
+//! | [`workloads`] | workloads, their replicas and their target count |
 //! | [`alone`] | runs a test in a process of its own |
 
 pub mod alone;
@@ -21,5 +22,6 @@ pub mod mutation;
 pub mod policies;
 pub mod private_engine;
 pub mod registry;
+pub mod workloads;
 
 pub use windlass_harness::{engine, images, response, site, wait};

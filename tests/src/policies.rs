@@ -23,6 +23,16 @@ static REGISTRY: LazyLock<Arc<PolicyRegistry>> = LazyLock::new(|| {
     std::thread::spawn(load).join().expect("loading does not panic")
 });
 
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Lets one test at a time use the shared policies; the turn ends with the returned value.
+///
+/// A test in simulated time needs it: the engine limits concurrent calls, and while a call waits for another test's
+/// call, nothing runs in this test's runtime, so its simulated time would advance.
+pub async fn turn() -> tokio::sync::MutexGuard<'static, ()> {
+    TURN.lock().await
+}
+
 /// The default scaling policy and the default health policy.
 pub fn built_in() -> (Arc<dyn ScalingPolicy>, Arc<dyn HealthPolicy>) {
     (REGISTRY.default_scaling(), REGISTRY.default_health())

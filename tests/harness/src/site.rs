@@ -29,7 +29,7 @@ pub fn binary() -> anyhow::Result<PathBuf> {
     // target/<profile>/demo or target/<profile>/deps/<test>: one of the folders above has the program.
     let found = this.ancestors().skip(1).take(2).map(|folder| folder.join("windlass")).find(|path| path.is_file());
     found.with_context(|| {
-        format!("no windlass beside `{}`: `make test` builds it, or `cargo build --workspace --bins`", this.display())
+        format!("no `windlass` next to `{}`; run `make test`, or `cargo build --workspace --bins`", this.display())
     })
 }
 

@@ -206,7 +206,7 @@ async fn those_who_send_requests_are_told_first_that_a_replica_leaves() -> anyho
     addresses.sort();
     let told = |count: usize| {
         let (file, ran, callback) = (&file, &ran, &callback);
-        eventually("everybody to be told", SOON, async move || {
+        eventually("every list to be notified", SOON, async move || {
             let sent = callback.received().last().and_then(|body| Some(body.as_array()?.len()));
             let last = std::fs::read_to_string(ran).unwrap_or_default().lines().last().map(str::to_owned);
             let seen = (listed(file).len(), last, sent);

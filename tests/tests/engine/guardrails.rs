@@ -7,14 +7,7 @@ use windlass_tests::hostile;
 use windlass_tests::images::Fixture;
 use windlass_tests::site::{Site, Windlass, binary, start_body};
 use windlass_tests::wait::eventually;
-
-/// Runs a pass; returns the target count and the reason.
-async fn steered(windlass: &Windlass, image: &str) -> (u64, String) {
-    windlass.post(&format!("/images/{image}/reconcile"), json!({})).await.ok();
-    let shown = windlass.get(&format!("/images/{image}")).await.ok();
-    let target = shown["desired"]["target"].as_u64().expect("a target");
-    (target, shown["last_pass"]["reason"].as_str().expect("a reason").to_owned())
-}
+use windlass_tests::workloads::target_after_pass;
 
 #[tokio::test]
 async fn a_drop_waits_for_its_window_which_a_restart_does_not_shorten() -> anyhow::Result<()> {
@@ -25,14 +18,14 @@ async fn a_drop_waits_for_its_window_which_a_restart_does_not_shorten() -> anyho
     let mut body = start_body(image, 1, 5);
     body["scaling_policy"] = json!({"name": "queue"});
     windlass.post("/start/container", body).await.ok();
-    assert_eq!(steered(&windlass, image).await, (3, "as told".to_owned()));
+    assert_eq!(target_after_pass(&windlass, image).await, (3, "as told".to_owned()));
 
     windlass.put_component("/policies/queue", hostile::proposes(1).build()).await.ok();
     let waits = "`queue` proposed 1, steered to 3: 3 is the highest proposal of the last 300 s; as told";
-    assert_eq!(steered(&windlass, image).await, (3, waits.to_owned()));
+    assert_eq!(target_after_pass(&windlass, image).await, (3, waits.to_owned()));
     assert!(windlass.terminate().await?.success());
     let windlass = site.start().await?;
-    assert_eq!(steered(&windlass, image).await, (3, waits.to_owned()));
+    assert_eq!(target_after_pass(&windlass, image).await, (3, waits.to_owned()));
     let decision = windlass.get(&format!("/images/{image}/decisions?limit=1")).await.ok();
     let stages = json!({"raw": 1, "stabilized": 3, "limited": 3, "bounded": 3});
     assert_eq!(decision["decisions"][0]["stages"], stages);
@@ -41,16 +34,16 @@ async fn a_drop_waits_for_its_window_which_a_restart_does_not_shorten() -> anyho
     let frozen = windlass.put(&path, json!({"grace": 0, "scale_down": {"window": 0, "select": "disabled"}})).await.ok();
     assert_eq!(frozen["desired"]["guardrails"]["scale_down"]["select"], "disabled");
     let disabled = "`queue` proposed 1, steered to 3: this direction is disabled; as told";
-    assert_eq!(steered(&windlass, image).await, (3, disabled.to_owned()));
+    assert_eq!(target_after_pass(&windlass, image).await, (3, disabled.to_owned()));
     // A new workload does not scale in at once, whatever its windows.
     windlass.put(&path, json!({"scale_down": {"window": 0}})).await.ok();
-    let (target, reason) = steered(&windlass, image).await;
+    let (target, reason) = target_after_pass(&windlass, image).await;
     let new = "held at 3: the workload is new here, and nothing of it shrinks until 2";
     assert!(target == 3 && reason.starts_with(new), "{target} {reason}");
     // An operator can request it at once.
     let freed = windlass.put(&path, json!({"grace": "0s", "scale_down": {"window": 0, "rates": []}})).await.ok();
     assert_eq!(freed["desired"]["target"], 1);
-    assert_eq!(steered(&windlass, image).await, (1, "as told".to_owned()));
+    assert_eq!(target_after_pass(&windlass, image).await, (1, "as told".to_owned()));
     // Sending back the response's value changes nothing.
     let again = windlass.put(&path, freed["desired"]["guardrails"].clone()).await.ok();
     assert_eq!(again["desired"]["guardrails"], freed["desired"]["guardrails"]);
@@ -68,19 +61,19 @@ async fn rates_and_cooldowns_go_on_over_a_restart() -> anyhow::Result<()> {
     body["guardrails"] = json!({"scale_up": {"window": "0s", "rates": [{"count": 1, "per": "1h"}]}});
     windlass.post("/start/container", body).await.ok();
     let limited = (2, "`queue` proposed 3, steered to 2: at most 1 in 3600 s is allowed; as told".to_owned());
-    assert_eq!(steered(&windlass, image).await, limited);
+    assert_eq!(target_after_pass(&windlass, image).await, limited);
     assert!(windlass.terminate().await?.success());
     let mut windlass = site.start().await?;
-    assert_eq!(steered(&windlass, image).await, limited);
+    assert_eq!(target_after_pass(&windlass, image).await, limited);
 
     let cooldown = json!({"scale_up": {"window": "0s", "cooldown": "1h", "rates": []}});
     windlass.put(&format!("/images/{image}/guardrails"), cooldown).await.ok();
-    let cooled = steered(&windlass, image).await;
+    let cooled = target_after_pass(&windlass, image).await;
     let waits = "`queue` proposed 3, steered to 2: the cooldown after the last step up lasts until ";
     assert!(cooled.0 == 2 && cooled.1.starts_with(waits), "{cooled:?}");
     assert!(windlass.terminate().await?.success());
     let windlass = site.start().await?;
-    assert_eq!(steered(&windlass, image).await, cooled);
+    assert_eq!(target_after_pass(&windlass, image).await, cooled);
     Ok(())
 }
 
@@ -112,7 +105,7 @@ async fn an_operator_pauses_forces_and_lets_go_again() -> anyhow::Result<()> {
     let chosen = json!({"scaling_policy": {"name": "queue"}});
     windlass.put(&format!("/images/{image}/policy"), chosen).await.ok();
     let held = "held at 1: an operator paused scaling; `queue` proposed 3: as told";
-    assert_eq!(steered(&windlass, image).await, (1, held.to_owned()));
+    assert_eq!(target_after_pass(&windlass, image).await, (1, held.to_owned()));
 
     let shown = scaling(&windlass, &["force", image, "2", "--for", "1h"])?;
     assert!(
@@ -121,7 +114,7 @@ async fn an_operator_pauses_forces_and_lets_go_again() -> anyhow::Result<()> {
     );
     assert!(windlass.terminate().await?.success());
     let windlass = site.start().await?;
-    let (target, reason) = steered(&windlass, image).await;
+    let (target, reason) = target_after_pass(&windlass, image).await;
     assert!(target == 2 && reason.starts_with("an operator forces 2 until 2"), "{target} {reason}");
     // The reason stays the same from pass to pass, so it is recorded once.
     for _ in 0..2 {
@@ -157,7 +150,7 @@ async fn an_operator_pauses_forces_and_lets_go_again() -> anyhow::Result<()> {
     assert!(shown.contains("by an operator: frozen downwards\n"), "{shown}");
     windlass.put_component("/policies/queue", hostile::proposes(1).build()).await.ok();
     eventually("the lower proposal to be held", Duration::from_secs(10), async || {
-        match steered(&windlass, image).await {
+        match target_after_pass(&windlass, image).await {
             (3, reason) if reason == "held at 3: an operator froze scaling down; `queue` proposed 1: as told" => Ok(()),
             other => Err(format!("{other:?}")),
         }
@@ -201,7 +194,7 @@ async fn what_somebody_stops_through_the_engine_is_left_so_until_it_is_resumed()
         site.engine().stop(id).await?;
     }
     let is_left = async || {
-        let (target, reason) = steered(&windlass, image).await;
+        let (target, reason) = target_after_pass(&windlass, image).await;
         let left = reason.ends_with("; 2 replicas were stopped outside of Windlass and are left so");
         if target == 2 && left { Ok(()) } else { Err(reason) }
     };
@@ -214,7 +207,7 @@ async fn what_somebody_stops_through_the_engine_is_left_so_until_it_is_resumed()
     // A container that is started through the engine is managed again.
     site.engine().start(&both[0]).await?;
     let one_left = async || {
-        let (_, reason) = steered(&windlass, image).await;
+        let (_, reason) = target_after_pass(&windlass, image).await;
         if reason.contains("1 replica was stopped outside") { Ok(()) } else { Err(reason) }
     };
     eventually("the other is left", Duration::from_secs(10), one_left).await;

@@ -8,6 +8,7 @@ use windlass_tests::engine::{IMAGE_LABEL, INSTANCE_LABEL};
 use windlass_tests::images::Fixture;
 use windlass_tests::site::{Site, Windlass, ending, start_body};
 use windlass_tests::wait::{eventually, throughout};
+use windlass_tests::workloads::running;
 
 const WEB: &str = "windlass-tests/web:1";
 
@@ -23,16 +24,6 @@ async fn web(site: &Site, windlass: &Windlass, replicas: u32) -> anyhow::Result<
     body["resources"]["cpu"] = json!("0.1");
     windlass.post("/start/container", body).await.ok();
     running(site, replicas as usize).await
-}
-
-/// Waits until a number of containers runs, and returns them.
-async fn running(site: &Site, count: usize) -> anyhow::Result<Vec<String>> {
-    let what = format!("{count} containers to run");
-    Ok(eventually(&what, LIMIT, async || {
-        let running = site.engine().running(site.instance()).await.map_err(|error| error.to_string())?;
-        if running.len() == count { Ok(running) } else { Err(format!("{} run", running.len())) }
-    })
-    .await)
 }
 
 /// Every container of this Windlass on the engine, running or not.
@@ -270,7 +261,7 @@ async fn the_discovery_callback_hears_of_create_start_and_stop() -> anyhow::Resu
     windlass.patch(&format!("/containers/{name}"), json!({"status": "stopped"})).await.ok();
     windlass.patch(&format!("/containers/{name}"), json!({"status": "running"})).await.ok();
 
-    eventually("create, stop and start to be told", Duration::from_secs(20), async || {
+    eventually("the events create, stop and start", Duration::from_secs(20), async || {
         let received = callback.received();
         let of_first = received.iter().filter(|told| told["name"] == *name);
         let events: BTreeSet<&str> = of_first.filter_map(|told| told["event"].as_str()).collect();

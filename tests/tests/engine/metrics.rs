@@ -11,6 +11,7 @@ use windlass_tests::hostile;
 use windlass_tests::images::Fixture;
 use windlass_tests::site::{Site, Windlass, binary, start_body};
 use windlass_tests::wait::eventually;
+use windlass_tests::workloads::target_after_pass;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -39,14 +40,6 @@ async fn fails(windlass: &Windlass, image: &str, name: &str, why: &str) {
         if told { Ok(()) } else { Err(metric.to_string()) }
     })
     .await;
-}
-
-/// Runs a pass; returns the target count and the reason.
-async fn steered(windlass: &Windlass, image: &str) -> (u64, String) {
-    windlass.post(&format!("/images/{image}/reconcile"), json!({})).await.ok();
-    let shown = windlass.get(&format!("/images/{image}")).await.ok();
-    let target = shown["desired"]["target"].as_u64().expect("a target");
-    (target, shown["last_pass"]["reason"].as_str().expect("a reason").to_owned())
 }
 
 /// A server of one JSON document that counts requests.
@@ -82,11 +75,11 @@ async fn what_is_measured_steers_the_count_and_an_error_is_never_a_zero() -> any
 
     // No sample has been pushed yet: whatever the proposal, the count is held.
     let held = "held at 1: no metric has a value (`queue` is missing); `queue` proposed 3: as told";
-    assert_eq!(steered(&windlass, image).await, (1, held.to_owned()));
+    assert_eq!(target_after_pass(&windlass, image).await, (1, held.to_owned()));
     let path = format!("/images/{image}/metrics");
     let pushed = windlass.post(&path, json!({"samples": [{"name": "queue", "value": 120}]})).await.ok();
     assert_eq!(pushed, json!({"accepted": 1}));
-    assert_eq!(steered(&windlass, image).await, (3, "as told".to_owned()));
+    assert_eq!(target_after_pass(&windlass, image).await, (3, "as told".to_owned()));
     let decision = windlass.get(&format!("/images/{image}/decisions?limit=1")).await.ok();
     let series = &decision["decisions"][0]["scaling"]["observation"]["metrics"][0];
     assert_eq!((&series["name"], &series["failure"]), (&json!("queue"), &Value::Null));
@@ -96,7 +89,7 @@ async fn what_is_measured_steers_the_count_and_an_error_is_never_a_zero() -> any
     assert!(windlass.terminate().await?.success());
     let windlass = site.start().await?;
     assert_eq!(value(&windlass, image, "queue").await, 120.0);
-    assert_eq!(steered(&windlass, image).await.0, 3);
+    assert_eq!(target_after_pass(&windlass, image).await.0, 3);
 
     // The recorded samples, as the API returns them, are a trace for a simulation.
     let newest = metric(&windlass, image, "queue").await["samples"][0]["at"].as_u64().context("a time")?;
@@ -119,7 +112,7 @@ async fn what_is_measured_steers_the_count_and_an_error_is_never_a_zero() -> any
     windlass.put(&path, gone).await.ok();
     windlass.put_component("/policies/queue", asks(1)).await.ok();
     fails(&windlass, image, "queue", "unreachable: ").await;
-    let (target, reason) = steered(&windlass, image).await;
+    let (target, reason) = target_after_pass(&windlass, image).await;
     assert!(target == 3 && reason.starts_with("held at 3: no metric has a value (`queue` is "), "{target} {reason}");
     Ok(())
 }
@@ -178,7 +171,7 @@ async fn a_prometheus_is_asked_and_whatever_it_answers_wrong_is_never_a_zero() -
     assert_eq!(value(&windlass, image, "queue").await, 120.0);
     let asked = prometheus.heads.lock().expect("no panic")[0].clone();
     assert!(asked.contains("/api/v1/query") && asked.contains("queue"), "{asked}");
-    assert_eq!(steered(&windlass, image).await, (3, "as told".to_owned()));
+    assert_eq!(target_after_pass(&windlass, image).await, (3, "as told".to_owned()));
 
     windlass.put(&format!("/images/{image}/guardrails"), json!({"grace": 0, "scale_down": {"window": 0}})).await.ok();
     windlass.put_component("/policies/queue", asks(1)).await.ok();
@@ -195,13 +188,13 @@ async fn a_prometheus_is_asked_and_whatever_it_answers_wrong_is_never_a_zero() -
     ] {
         prometheus.answers(status, body);
         fails(&windlass, image, "queue", why).await;
-        let (target, reason) = steered(&windlass, image).await;
+        let (target, reason) = target_after_pass(&windlass, image).await;
         assert!(target == 3 && reason.starts_with("held at 3: no metric has a value (`queue` is "), "{why}: {reason}");
     }
     // The metric has a value again, and the count is what the policy proposes.
     prometheus.answers("200 OK", WAITING);
     value(&windlass, image, "queue").await;
-    assert_eq!(steered(&windlass, image).await, (1, "as told".to_owned()));
+    assert_eq!(target_after_pass(&windlass, image).await, (1, "as told".to_owned()));
     Ok(())
 }
 
@@ -264,11 +257,11 @@ async fn a_long_history_is_kept_over_a_restart_while_a_policy_looks_back_so_far(
     };
     let before = all(&windlass, "orders").await;
     assert!((1_000..=1_010).contains(&before.len()), "a week: {}", before.len());
-    assert_eq!(all(&windlass, "other").await.len(), 1, "nobody looks back further than a day");
+    assert_eq!(all(&windlass, "other").await.len(), 1, "no policy requests more than a day");
     assert!(windlass.terminate().await?.success());
     let windlass = site.start().await?;
     assert_eq!(all(&windlass, "orders").await, before);
-    let (_, reason) = steered(&windlass, image).await;
+    let (_, reason) = target_after_pass(&windlass, image).await;
     assert!(reason.contains("`orders` at ") && reason.contains(" UTC ± "), "{reason}");
     Ok(())
 }

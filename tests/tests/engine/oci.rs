@@ -116,7 +116,7 @@ async fn a_registry_that_asks_who_is_told_by_the_docker_configuration() -> anyho
         .set("policies.queue.source", &format!("\"oci://{}/queue@{digest}\"", registry.address()))
         .environment("DOCKER_CONFIG", configuration.path().to_str().expect("a plain name"));
     let windlass = site.start().await?;
-    eventually("what keeps it to be told", LIMIT, async || {
+    eventually("the problem to be reported", LIMIT, async || {
         let listed = windlass.get("/policies").await.ok();
         let problem = listed["source_problems"]["queue"].as_str().unwrap_or_default().to_owned();
         if problem.starts_with("cannot take `oci://") { Ok(()) } else { Err(listed.to_string()) }

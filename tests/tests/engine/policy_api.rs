@@ -9,20 +9,12 @@ use windlass_tests::hostile::{self, Kind, Stub};
 use windlass_tests::images::Fixture;
 use windlass_tests::site::{Site, Windlass, binary, start_body};
 use windlass_tests::wait::eventually;
+use windlass_tests::workloads::running;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
 async fn push(windlass: &Windlass, stub: &Stub) -> Value {
     windlass.put_component("/policies/queue", stub.build()).await.ok()
-}
-
-/// Waits until the engine reports a number of running containers.
-async fn running(site: &Site, count: usize) {
-    eventually(&format!("{count} containers to run"), LIMIT, async || {
-        let running = site.engine().running(site.instance()).await.map_err(|error| error.to_string())?;
-        if running.len() == count { Ok(()) } else { Err(format!("{} run", running.len())) }
-    })
-    .await;
 }
 
 #[tokio::test]
@@ -97,17 +89,17 @@ async fn a_policy_is_pushed_chosen_swapped_and_rolled_back_while_windlass_runs()
         (&json!(3), true),
         "{shown}"
     );
-    running(&site, 3).await;
+    running(&site, 3).await?;
 
     // The next pass calls the new policy; starting the same image again keeps the choice of policies.
     push(&windlass, &hostile::proposes(2)).await;
     windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
-    running(&site, 2).await;
+    running(&site, 2).await?;
     windlass.post("/start/container", start_body(image, 1, 5)).await.ok();
-    running(&site, 2).await;
+    running(&site, 2).await?;
     assert_eq!(windlass.post("/policies/queue/rollback", Value::Null).await.ok()["acting"], 1);
     windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
-    running(&site, 3).await;
+    running(&site, 3).await?;
     let decisions = windlass.get(&format!("/images/{image}/decisions?limit=100")).await.ok();
     let asked: Vec<&Value> = decisions["decisions"]
         .as_array()
@@ -129,7 +121,7 @@ async fn a_policy_is_pushed_chosen_swapped_and_rolled_back_while_windlass_runs()
     let shown = windlass.get(&format!("/images/{image}")).await.ok();
     let reason = shown["last_pass"]["reason"].as_str().unwrap_or_default();
     assert!(reason.contains("`queue` wants 2") && reason.contains("`min-max` wants 3"), "{shown}");
-    running(&site, 3).await;
+    running(&site, 3).await?;
     let decisions = windlass.get(&format!("/images/{image}/decisions?limit=1")).await.ok();
     let parts = decisions["decisions"][0]["scaling"]["answer"]["parts"].as_array().cloned().unwrap_or_default();
     let parts: Vec<Value> = parts
@@ -149,7 +141,7 @@ async fn a_policy_is_pushed_chosen_swapped_and_rolled_back_while_windlass_runs()
     assert_eq!(windlass.get(&format!("/images/{image}")).await.ok()["desired"]["scaling_policy"], several);
     let reconciled = windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
     assert_eq!(reconciled["actions"], json!([]), "{reconciled}");
-    running(&site, 3).await;
+    running(&site, 3).await?;
     Ok(())
 }
 
@@ -162,7 +154,7 @@ async fn a_broken_revision_changes_nothing_and_is_set_back() -> anyhow::Result<(
     let mut body = start_body(image, 1, 5);
     body["scaling_policy"] = json!({"name": "queue", "config": {}});
     windlass.post("/start/container", body).await.ok();
-    running(&site, 2).await;
+    running(&site, 2).await?;
     let before = site.engine().running(site.instance()).await?;
 
     push(&windlass, &Stub::new(Kind::Scaling).first("(unreachable)")).await;
@@ -214,7 +206,7 @@ async fn what_is_only_recommended_is_recorded_and_not_done() -> anyhow::Result<(
     let image = site.engine().prepare(Fixture::Web).await?;
     let windlass = site.start().await?;
     windlass.post("/start/container", start_body(image, 2, 5)).await.ok();
-    running(&site, 2).await;
+    running(&site, 2).await?;
     let path = format!("/images/{image}/policy");
     let shown = windlass.put(&path, json!({"mode": "recommend"})).await.ok();
     assert_eq!((&shown["desired"]["mode"], &shown["desired"]["target"]), (&json!("recommend"), &json!(2)), "{shown}");
@@ -241,7 +233,7 @@ async fn what_is_only_recommended_is_recorded_and_not_done() -> anyhow::Result<(
         (&json!("act"), &Value::Null),
         "{shown}"
     );
-    running(&site, 4).await;
+    running(&site, 4).await?;
     Ok(())
 }
 
@@ -269,7 +261,7 @@ async fn a_start_says_who_decides_and_whether_it_is_done_and_the_next_one_leaves
     let mut body = start_body(image, 3, 5);
     body["mode"] = json!("act");
     windlass.post("/start/container", body).await.ok();
-    running(&site, 3).await;
+    running(&site, 3).await?;
     Ok(())
 }
 
@@ -323,13 +315,13 @@ async fn a_candidate_is_watched_in_shadow_and_promoted() -> anyhow::Result<()> {
     });
     let shown = windlass.put(&path, choice).await.ok();
     assert_eq!(shown["desired"]["shadow_policies"][1]["config"], json!({"failure-threshold": 7}), "{shown}");
-    running(&site, 2).await;
+    running(&site, 2).await?;
     let pushed = windlass.put_component("/policies/queue?candidate=true", hostile::proposes(4).build()).await.ok();
     assert_eq!((&pushed["acting"], &pushed["candidate"]), (&json!(1), &json!(2)), "{pushed}");
 
     let shadows = format!("/images/{image}/shadows");
     let mut seen = Value::Null;
-    eventually("the candidate to be asked", LIMIT, async || {
+    eventually("the candidate to be called", LIMIT, async || {
         windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
         seen = windlass.get(&shadows).await.ok();
         if seen["shadows"][0]["revision"] == 2 { Ok(()) } else { Err(seen.to_string()) }
@@ -346,10 +338,10 @@ async fn a_candidate_is_watched_in_shadow_and_promoted() -> anyhow::Result<()> {
     let liveness = &seen["shadows"][2];
     assert_eq!((&liveness["differed"], &liveness["failed"]), (&json!(0), &json!(0)), "{seen}");
     // The candidate was only monitored.
-    running(&site, 2).await;
+    running(&site, 2).await?;
     assert_eq!(windlass.post("/policies/queue/promote", Value::Null).await.ok()["acting"], 2);
     windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
-    running(&site, 4).await;
+    running(&site, 4).await?;
 
     insta::assert_snapshot!(
         windlass.put(&path, json!({"shadow_policies": [{"name": "quue"}, {"name": "min-max", "config": {"a": 1}}]})).await,
@@ -500,7 +492,7 @@ async fn an_author_pushes_watches_promotes_and_rolls_back_from_the_command_line(
     windlass.put(&format!("/images/{image}/policy"), json!({"scaling_policy": {"name": "queue"}})).await.ok();
     let pushed = ok(&["push", &second, "--name", "queue", "--candidate", "--from", "ben"]).await?;
     assert_eq!(pushed, "queue 1.0.0 (scaling): revision 1 acts, candidate 2\n");
-    eventually("the candidate to be asked", LIMIT, async || {
+    eventually("the candidate to be called", LIMIT, async || {
         windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
         let (_, told, _) = command(&windlass, &["diff", image]).await.map_err(|error| error.to_string())?;
         let line = told.lines().next().unwrap_or_default();
@@ -776,7 +768,7 @@ async fn a_default_policy_that_is_broken_or_away_does_not_keep_windlass_from_its
         .set("control.health_policy", "\"other\"")
         .set("policies.other.source", &source);
     let windlass = site.start().await?;
-    running(&site, 2).await;
+    running(&site, 2).await?;
     let log = windlass.log();
     assert!(log.contains("the default policy cannot be asked as windlass.toml has it"), "{log}");
     // The policy without an answer is rolled back after its probation.

@@ -54,7 +54,7 @@ async fn what_is_protected_is_spared_by_policies() -> anyhow::Result<()> {
         names if names == [second.clone()] => Ok(()),
         names => Err(format!("{names:?}")),
     };
-    eventually("the one that is free goes", LIMIT, left).await;
+    eventually("the unprotected replica to be removed", LIMIT, left).await;
     Ok(())
 }
 
@@ -126,7 +126,7 @@ async fn a_replica_is_told_before_it_is_stopped_and_waited_for() -> anyhow::Resu
             other => Err(format!("{other:?}")),
         };
         // The replica serves while Windlass waits; only therefore can it finish.
-        eventually("it is told, and serves on meanwhile", LIMIT, draining).await;
+        eventually("the hook runs, and the replica still serves", LIMIT, draining).await;
         site.engine().exec(&id, &["sh", "-c", "touch /tmp/done"]).await
     };
     let (stopped, finished) = tokio::join!(stopping, finishing);
@@ -167,10 +167,11 @@ async fn a_replica_is_told_over_http_who_it_is_and_why_it_goes() -> anyhow::Resu
     let path = format!("/containers/{}", started["name"].as_str().expect("a name"));
     let url = format!("http://127.0.0.1:{port}/told");
     // A container runs before the server in it listens.
-    eventually("it serves", LIMIT, async || Response::of(&url).await.map_err(|error| format!("{error:?}"))).await;
+    eventually("the server to listen", LIMIT, async || Response::of(&url).await.map_err(|error| format!("{error:?}")))
+        .await;
     let stopping = windlass.patch(&path, json!({"status": "stopped"}));
     let finishing = async {
-        let told = eventually("it is told", LIMIT, async || match Response::of(&url).await {
+        let told = eventually("the hook's request", LIMIT, async || match Response::of(&url).await {
             Ok(answer) if answer.status == 200 => Ok(answer.body),
             other => Err(format!("{other:?}")),
         });

@@ -14,8 +14,7 @@ use windlass_control::clock::Clock;
 use windlass_control::{Controller, Parts};
 use windlass_core::policy::{HealthPolicy, Policies, ScalingPolicy};
 use windlass_core::settings::{ApiSettings, ControlSettings, PolicyLimits};
-use windlass_core::workload::{Bounds, DesiredStatus, Resources};
-use windlass_core::{FailureKind, ImageRef, Phase, Workload, WorkloadKey};
+use windlass_core::{FailureKind, Phase, WorkloadKey};
 use windlass_discovery::Discovery;
 use windlass_network::NetClient;
 use windlass_sandbox::compile::Compiler;
@@ -25,6 +24,7 @@ use windlass_simulated_engine::SimulatedEngine;
 use windlass_storage::SqliteStore;
 use windlass_tests::hostile::{self, Expect};
 use windlass_tests::policies::{built_in, registry};
+use windlass_tests::workloads::workload;
 
 /// Time limit of another client's request while a hostile policy runs. It is generous: a policy, whose call may take
 /// 250 ms, must not block the host.
@@ -85,12 +85,6 @@ async fn get(address: SocketAddr, path: &str) -> anyhow::Result<Value> {
     Ok(response.json().await?)
 }
 
-fn workload() -> anyhow::Result<Workload> {
-    let image: ImageRef = "web".parse()?;
-    let resources = Resources { cpu: "0.1".parse()?, memory: "64m".parse()?, status: DesiredStatus::Running };
-    Ok(Workload::new(image, Bounds::new(2, 5)?, resources))
-}
-
 /// Sends other clients' requests without a pause while `during` runs; every answer must come in time.
 async fn while_others_ask<T>(address: SocketAddr, during: impl Future<Output = T>) -> anyhow::Result<T> {
     let over = Arc::new(AtomicBool::new(false));
@@ -108,13 +102,13 @@ async fn while_others_ask<T>(address: SocketAddr, during: impl Future<Output = T
     });
     let value = during.await;
     over.store(true, Ordering::SeqCst);
-    others.await?.context("somebody else's request")?;
+    others.await?.context("another client's request")?;
     Ok(value)
 }
 
 async fn hold_harmless(host: &Host, which: &str, kind: FailureKind) -> anyhow::Result<()> {
     let key = WorkloadKey::stored("web");
-    host.controller.start(workload()?).await?;
+    host.controller.start(workload("web", 2, 5)?).await?;
     let before: Vec<_> = host.engine.replicas(&key).into_iter().map(|replica| replica.id).collect();
     anyhow::ensure!(before.len() == 2, "two replicas run at first");
     let pass = while_others_ask(host.address, host.controller.reconcile(&key)).await??;
@@ -163,7 +157,7 @@ async fn a_serving_host_refuses_what_does_not_load_and_serves_on() {
     let engine = Arc::new(PolicyEngine::new(PolicyLimits::default()).expect("an engine"));
     let (scaling, health) = built_in();
     let host = Host::begin(scaling, health).await.expect("a host");
-    host.controller.start(workload().expect("well formed")).await.expect("it starts");
+    host.controller.start(workload("web", 2, 5).expect("well formed")).await.expect("it starts");
     for hostile in hostile::all() {
         if let Expect::NotLoaded(part) = hostile.expect {
             let compiler = Compiler::in_process();

@@ -11,11 +11,12 @@ use windlass_core::contract::{ScalingDecision, ScalingObservation, Usage};
 use windlass_core::net::{Net, NetError};
 use windlass_core::policy::{Policies, PolicySource, ScalingPolicy};
 use windlass_core::settings::ControlSettings;
-use windlass_core::workload::{Bounds, DesiredStatus, Resources};
-use windlass_core::{DurationMs, HttpProbe, PolicyChoice, PolicyFailure, PolicyIdentity, Timestamp, Workload};
+use windlass_core::workload::Bounds;
+use windlass_core::{DurationMs, HttpProbe, PolicyChoice, PolicyFailure, PolicyIdentity, Timestamp};
 use windlass_simulated_engine::SimulatedEngine;
 use windlass_storage::SqliteStore;
-use windlass_tests::policies::{built_in, registry};
+use windlass_tests::policies::{built_in, registry, turn};
+use windlass_tests::workloads::workload;
 
 /// The default policy, with a switch that makes it panic in the host, outside its sandbox.
 struct Panicking {
@@ -53,11 +54,6 @@ impl Net for Nobody {
     }
 }
 
-fn workload(image: &str) -> anyhow::Result<Workload> {
-    let resources = Resources { cpu: "0.1".parse()?, memory: "64m".parse()?, status: DesiredStatus::Running };
-    Ok(Workload::new(image.parse()?, Bounds::new(1, 10)?, resources))
-}
-
 /// A controller on a simulated engine in simulated time.
 struct Host {
     engine: SimulatedEngine,
@@ -87,11 +83,12 @@ impl Host {
 /// panics from the first on. Readiness names the workload; when the fault is gone, the passes continue by themselves.
 #[tokio::test(start_paused = true)]
 async fn a_pass_that_panics_is_told_and_tried_again() -> anyhow::Result<()> {
+    let _turn = turn().await;
     let panics = Arc::new(AtomicBool::new(true));
     let (real, health) = built_in();
     let policy = Panicking { real, panics: Arc::clone(&panics) };
     let Host { controller, .. } = &Host::begin(Arc::new(Policies::plain(Arc::new(policy), health)))?;
-    let (starting, wanted) = (controller.clone(), workload("web:1")?);
+    let (starting, wanted) = (controller.clone(), workload("web:1", 1, 10)?);
     let key = wanted.key.clone();
     let start = tokio::spawn(async move { starting.start(wanted).await });
     tokio::time::sleep(ControlSettings::default().interval * 5).await;
@@ -110,8 +107,9 @@ async fn a_pass_that_panics_is_told_and_tried_again() -> anyhow::Result<()> {
 /// derives from the replicas wanted.
 #[tokio::test(start_paused = true)]
 async fn replicas_replaced_one_after_another_end_as_many_as_they_were() -> anyhow::Result<()> {
+    let _turn = turn().await;
     let host = Host::begin(registry())?;
-    let mut wanted = workload("web:1")?;
+    let mut wanted = workload("web:1", 1, 10)?;
     let key = wanted.key.clone();
     wanted.bounds = Bounds::new(4, 10)?;
     wanted.target = 4;
@@ -157,11 +155,12 @@ async fn replicas_replaced_one_after_another_end_as_many_as_they_were() -> anyho
 /// two hundred workloads. Each workload has its own offset within a tenth of the interval, and then its own interval.
 #[tokio::test(start_paused = true)]
 async fn when_the_engine_comes_back_workloads_are_looked_at_one_after_another() -> anyhow::Result<()> {
+    let _turn = turn().await;
     const WORKLOADS: usize = 200;
     let (scaling, health) = built_in();
     let host = Host::begin(Arc::new(Policies::plain(scaling, health)))?;
     for number in 0..WORKLOADS {
-        host.controller.start(workload(&format!("service-{number}:1"))?).await?;
+        host.controller.start(workload(&format!("service-{number}:1"), 1, 10)?).await?;
     }
     let interval = ControlSettings::default().interval;
     host.engine.set_down(Some("connection refused"));

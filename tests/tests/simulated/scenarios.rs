@@ -24,7 +24,7 @@ use windlass_core::{
 };
 use windlass_simulated_engine::{Call, SimulatedEngine};
 use windlass_storage::SqliteStore;
-use windlass_tests::policies::built_in;
+use windlass_tests::policies::{built_in, turn};
 
 /// The start of simulated time.
 const BASE: Timestamp = Timestamp(1_700_000_000_000);
@@ -223,7 +223,7 @@ impl Story {
             }
             ["wait", length] => tokio::time::sleep(duration(length)?).await,
             ["show", name] => self.show(&key(name))?,
-            _ => bail!("nobody understands `{line}`"),
+            _ => bail!("`{line}` is no command; scenarios/README.md has the list"),
         }
         // Simulated time advances only when every task waits: the effects of the command are complete.
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -369,6 +369,7 @@ fn run(path: &Path) -> anyhow::Result<String> {
     let story = std::fs::read_to_string(path)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        let _turn = turn().await;
         tokio::time::pause();
         let mut told = Story::begin()?;
         for line in story.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {

@@ -11,14 +11,14 @@ use windlass_control::{Controller, Parts};
 use windlass_core::contract::{ScalingDecision, ScalingObservation};
 use windlass_core::policy::{Policies, ScalingPolicy, Shadow, ShadowPolicy};
 use windlass_core::settings::ControlSettings;
-use windlass_core::workload::{Bounds, DesiredStatus, Resources};
-use windlass_core::{ImageRef, PolicyFailure, PolicyIdentity, ShadowComparison, Workload, WorkloadKey};
+use windlass_core::{PolicyFailure, PolicyIdentity, ShadowComparison, WorkloadKey};
 use windlass_network::NetClient;
 use windlass_policies::combined::Combined;
 use windlass_simulated_engine::SimulatedEngine;
 use windlass_storage::SqliteStore;
-use windlass_tests::policies::built_in;
+use windlass_tests::policies::{built_in, turn};
 use windlass_tests::wait::eventually;
+use windlass_tests::workloads::workload;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -69,15 +69,6 @@ async fn begin(data_dir: &Path, acting: &Arc<impl ScalingPolicy>, shadow: &Arc<F
     })?)
 }
 
-fn workload() -> anyhow::Result<Workload> {
-    let image: ImageRef = "web".parse()?;
-    Ok(Workload::new(
-        image,
-        Bounds::new(1, 5)?,
-        Resources { cpu: "0.1".parse()?, memory: "64m".parse()?, status: DesiredStatus::Running },
-    ))
-}
-
 /// Waits until the only shadow has this state.
 async fn reaches(
     controller: &Controller,
@@ -95,9 +86,10 @@ async fn reaches(
 
 #[tokio::test]
 async fn a_shadow_is_asked_and_counted_and_its_memory_is_its_own() -> anyhow::Result<()> {
+    let _turn = turn().await;
     let data_dir = tempfile::tempdir()?;
     let (acting, shadow) = (Fixed::new("acting", 2, 100), Fixed::new("shadow", 4, 100));
-    let workload = workload()?;
+    let workload = workload("web", 1, 5)?;
     let key = workload.key.clone();
     {
         let controller = begin(data_dir.path(), &acting, &shadow).await?;
@@ -134,11 +126,12 @@ async fn a_shadow_is_asked_and_counted_and_its_memory_is_its_own() -> anyhow::Re
 
 #[tokio::test]
 async fn one_that_would_take_over_from_one_of_several_is_compared_with_that_one() -> anyhow::Result<()> {
+    let _turn = turn().await;
     let data_dir = tempfile::tempdir()?;
     let (high, low, candidate) = (Fixed::new("high", 4, 100), Fixed::new("low", 2, 100), Fixed::new("low", 2, 100));
     let part = |policy: &Arc<Fixed>| (policy.clone() as Arc<dyn ScalingPolicy>, "{}".to_owned());
     let acting = Arc::new(Combined::new(vec![part(&high), part(&low)]));
-    let workload = workload()?;
+    let workload = workload("web", 1, 5)?;
     let key = workload.key.clone();
     let controller = begin(data_dir.path(), &acting, &candidate).await?;
     controller.start(workload).await?;
@@ -162,10 +155,11 @@ async fn one_that_would_take_over_from_one_of_several_is_compared_with_that_one(
 
 #[tokio::test]
 async fn nobody_waits_for_a_shadow() -> anyhow::Result<()> {
+    let _turn = turn().await;
     let data_dir = tempfile::tempdir()?;
     let (acting, shadow) = (Fixed::new("acting", 2, 100), Fixed::new("shadow", 4, 0));
     let controller = begin(data_dir.path(), &acting, &shadow).await?;
-    let workload = workload()?;
+    let workload = workload("web", 1, 5)?;
     let key = workload.key.clone();
     // The shadow answers none of these passes, and each of them ends.
     tokio::time::timeout(LIMIT, controller.start(workload)).await??;

@@ -389,7 +389,7 @@ fn a_workload_brings_its_policies() -> anyhow::Result<()> {
     };
     let (few, many, both) = (most(vec![by(160)])?, most(vec![by(80)])?, most(vec![by(160), by(80)])?);
     assert!(few.1 < many.1 && both.1 == many.1, "{few:?} {many:?} {both:?}");
-    assert_ne!(both.0, many.0, "it is told that there are two");
+    assert_ne!(both.0, many.0, "the name must show that there are two policies");
     Ok(())
 }
 
