@@ -301,8 +301,8 @@ const WASI: [(&str, &str); 8] = [
         interface error { resource error; }
         interface poll { resource pollable { block: func(); } }
         interface streams {
-            use error;
-            use pollable;
+            use error.{error};
+            use poll.{pollable};
             variant stream-error { last-operation-failed(error), closed }
             resource input-stream { blocking-read: func(len: u64) -> result<list<u8>, stream-error>; }
             resource output-stream { blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>; }
@@ -320,7 +320,7 @@ const WASI: [(&str, &str); 8] = [
         "package wasi:clocks@0.2.0;
         interface wall-clock { record datetime { seconds: u64, nanoseconds: u32 } now: func() -> datetime; }
         interface monotonic-clock {
-            use pollable;
+            use wasi:io/poll@0.2.0.{pollable};
             now: func() -> u64;
             subscribe-duration: func(when: u64) -> pollable;
         }",
@@ -340,15 +340,13 @@ const WASI: [(&str, &str); 8] = [
         interface tcp { resource tcp-socket; }
         interface udp { resource udp-socket; }
         interface tcp-create-socket {
-            use error-code;
-            use ip-address-family;
-            use tcp-socket;
+            use network.{error-code, ip-address-family};
+            use tcp.{tcp-socket};
             create-tcp-socket: func(address-family: ip-address-family) -> result<tcp-socket, error-code>;
         }
         interface udp-create-socket {
-            use error-code;
-            use ip-address-family;
-            use udp-socket;
+            use network.{error-code, ip-address-family};
+            use udp.{udp-socket};
             create-udp-socket: func(address-family: ip-address-family) -> result<udp-socket, error-code>;
         }",
     ),
