@@ -11,11 +11,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
-use windlass_tests::engine::{Engine, INSTANCE_LABEL};
-use windlass_tests::harness::{Site, Windlass};
-use windlass_tests::images::{Entry, archive, busybox};
-use windlass_tests::response::Response;
-use windlass_tests::wait::until;
+use windlass_harness::engine::{Engine, INSTANCE_LABEL};
+use windlass_harness::images::{Entry, archive, busybox};
+use windlass_harness::response::Response;
+use windlass_harness::site::{Site, Windlass};
+use windlass_harness::wait::until;
 
 const IMAGE: &str = "windlass-demo/web:1";
 

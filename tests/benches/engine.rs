@@ -16,9 +16,9 @@ use tokio::time::Instant;
 use windlass_docker::cgroup;
 use windlass_docker::cgroup::Roots;
 use windlass_tests::engine::{Engine, INSTANCE_LABEL};
-use windlass_tests::harness::{Site, Windlass, start_body};
 use windlass_tests::images::Fixture;
 use windlass_tests::memory::resident;
+use windlass_tests::site::{Site, Windlass, start_body};
 use windlass_tests::wait::until;
 
 /// Far longer than any of it takes.

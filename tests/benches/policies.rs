@@ -25,8 +25,8 @@ use windlass_sandbox::cache::Cache;
 use windlass_sandbox::compile::Compiler;
 use windlass_sandbox::component::PolicyComponent;
 use windlass_sandbox::engine::PolicyEngine;
-use windlass_tests::harness::binary;
 use windlass_tests::hostile;
+use windlass_tests::site::binary;
 
 /// Says to this program that it is the child.
 const CHILD: &str = "WINDLASS_BENCH_CHILD";

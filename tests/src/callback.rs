@@ -1,4 +1,4 @@
-//! A server that notes what is posted to it, for `DISCOVERY_CALLBACK`.
+//! A server that records the requests it receives, for `DISCOVERY_CALLBACK`.
 
 use serde_json::Value;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Answers every request with 200 and keeps its JSON body, but for those it is told to refuse. It ends with its value.
+/// Answers a request with 200 and keeps its JSON body, or rejects it if told to by [`Callback::refuse`]. Dropping the
+/// value ends the server.
 pub struct Callback {
     url: String,
     received: Arc<Mutex<Vec<Value>>>,
@@ -15,10 +16,10 @@ pub struct Callback {
 }
 
 impl Callback {
-    /// Listens on a free port of the loopback.
+    /// Listens on a free port of the loopback interface.
     ///
     /// # Errors
-    /// When there is none.
+    /// If there is no free port.
     pub async fn listen() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/discovered", listener.local_addr()?);
@@ -38,22 +39,22 @@ impl Callback {
         Ok(Self { url, received, refusals, server })
     }
 
-    /// Where to post.
+    /// The URL to post to.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The next `times` requests are answered 503, and not kept.
+    /// Answers the next `times` requests with 503, and does not keep them.
     pub fn refuse(&self, times: usize) {
         self.refusals.store(times, Ordering::SeqCst);
     }
 
-    /// How many requests it has still to refuse.
+    /// The number of requests that are still to be rejected.
     pub fn refusals_left(&self) -> usize {
         self.refusals.load(Ordering::SeqCst)
     }
 
-    /// Everything posted so far, in the order it came.
+    /// Every body so far, in the order of arrival.
     pub fn received(&self) -> Vec<Value> {
         self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -65,7 +66,7 @@ impl Drop for Callback {
     }
 }
 
-/// Reads one request with a `content-length` and returns its body; none: it was refused.
+/// Reads one request with a `content-length` and returns its body; `None` if the request was rejected.
 async fn answer(mut stream: TcpStream, refusals: &AtomicUsize) -> anyhow::Result<Option<Value>> {
     let mut request = Vec::new();
     loop {

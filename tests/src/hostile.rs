@@ -1,6 +1,5 @@
-//! Components that misbehave, each in one way, and what the host must make of each.
-//!
-//! They are written in WAT against the real `wit/`, so a change of the contract changes them too.
+//! Components that misbehave, each in one way, and the result that the host must report. They are written in WAT
+//! against `wit/`, so a change of the contract changes them too.
 
 use windlass_core::FailureKind;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
@@ -9,32 +8,32 @@ use wit_parser::Resolve;
 /// A component that misbehaves.
 #[derive(Debug, Clone)]
 pub struct Hostile {
-    /// What it does, fit for a file name.
+    /// Its behaviour, in a form that fits a file name.
     pub name: &'static str,
-    /// The file.
+    /// The component's bytes.
     pub bytes: Vec<u8>,
-    /// What the host must make of it under its default limits.
+    /// The result under the host's default limits.
     pub expect: Expect,
 }
 
-/// What the host must make of a hostile component. The text is part of its sentence.
+/// The result that the host must report for a hostile component. The text is a part of the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
-    /// It is not loaded.
+    /// The component does not load.
     NotLoaded(&'static str),
-    /// It loads as a scaling policy whose decision fails like this.
+    /// The component loads as a scaling policy, and its decision fails.
     Scaling(FailureKind, &'static str),
-    /// It loads as a health policy whose evaluation, shown replicas `a` and `b`, fails like this.
+    /// The component loads as a health policy, and its evaluation of the replicas `a` and `b` fails.
     Health(FailureKind, &'static str),
-    /// It loads as a scaling policy which fails like this when it is asked to check `{}`.
+    /// The component loads as a scaling policy, and checking the configuration `{}` fails.
     Configure(FailureKind, &'static str),
-    /// It loads as a scaling policy, decides for one replica, and fails like this when it is asked whom to spare.
+    /// The component loads as a scaling policy and decides for one replica, and its protection call fails.
     Protect(FailureKind, &'static str),
-    /// It loads as a scaling policy and decides for one replica: what it did besides is held harmless.
+    /// The component loads as a scaling policy and decides for one replica; its side effects do no harm.
     Harmless,
 }
 
-/// The kind of policy a stub is made into.
+/// The kind of policy that a stub becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A scaling policy.
@@ -43,14 +42,13 @@ pub enum Kind {
     Health,
 }
 
-/// A small well-behaved policy in WAT, to be spoilt in one place.
-///
-/// A scaling policy always proposes 1 replica; a health policy finds the replica `a` healthy.
+/// A small well-behaved policy in WAT that a test changes in one respect. A scaling policy always proposes 1 replica; a
+/// health policy reports the replica `a` as healthy.
 #[derive(Debug, Clone)]
 pub struct Stub {
     kind: Kind,
     wit: String,
-    /// Names of further interfaces the world imports or exports, as WIT.
+    /// Names of further interfaces that the world imports or exports, as WIT.
     world: String,
     imports: String,
     pages: u32,
@@ -61,7 +59,7 @@ pub struct Stub {
     exports_version: &'static str,
 }
 
-/// Where the stub's answers lie in its memory.
+/// Addresses of the stub's answers in its memory.
 const DESCRIPTION: &str = "(i32.const 128)";
 const REQUIREMENTS: &str = "(i32.const 192)";
 const ANSWER: &str = "(i32.const 256)";
@@ -92,7 +90,7 @@ impl Stub {
         }
     }
 
-    /// Runs these instructions before the answer is given; `$i` is a local of type i32, `$handle` another.
+    /// Runs these instructions before returning the answer. `$i` and `$handle` are locals of type i32.
     #[must_use]
     pub fn first(mut self, instructions: &str) -> Self {
         self.answer = format!("{instructions} {ANSWER}");
@@ -106,7 +104,7 @@ impl Stub {
         self
     }
 
-    /// Asks to be shown a metric over so many milliseconds.
+    /// Requests a metric over a window in milliseconds.
     #[must_use]
     pub fn requires(self, metric: &str, window: u32) -> Self {
         let request = words(&[(196, 4096), (200, 1), (4096, 4200), (4100, metric.len() as u32), (4104, window)]);
@@ -129,7 +127,7 @@ impl Stub {
         self
     }
 
-    /// The component.
+    /// The component's bytes.
     pub fn build(&self) -> Vec<u8> {
         let version = self.exports_version;
         let (interface, function, bytes) = match self.kind {
@@ -197,17 +195,17 @@ impl Stub {
     }
 }
 
-/// A scaling policy that sends `GET http://{authority}{path}` so many times, one after the other. It proposes the first
-/// byte of the last answer's body as a digit, 100 and the number of the error code where that one was not answered,
-/// or 200 where it cannot be sent.
+/// A scaling policy that sends `GET http://{authority}{path}` several times in sequence. It proposes the first byte of
+/// the last body as a digit. If the last request failed, it proposes 100 plus the number of the error code; if the
+/// request could not be sent, 200.
 pub fn asks(authority: &str, path: &str, requests: u32) -> Stub {
     http_stub().fields(&http_fields(authority, path)).first(&repeat(requests, "(call $ask)"))
 }
 
-/// The same, but it asks when a configuration is shown to it.
+/// Like the stub above, but sends the requests while checking a configuration.
 pub fn asks_in_configure(authority: &str, path: &str) -> Stub {
     let mut stub = http_stub().fields(&http_fields(authority, path)).fields(
-        // The configuration is refused with what became of the request: `invalid-config` has a text of one byte.
+        // The configuration is rejected with the request's result: `invalid-config` has a text of one byte.
         r#"(func $told (result i32) (call $ask)
             (i32.store8 (i32.const 192) (i32.ne (i32.load (i32.const 264)) (i32.const 115)))
             (i32.const 192))"#,
@@ -248,7 +246,7 @@ const HTTP_IMPORTS: &str = r#"
     (import "wasi:http/types@0.2.0" "[method]incoming-response.consume" (func $consume (param i32 i32)))
     (import "wasi:http/types@0.2.0" "[method]incoming-body.stream" (func $stream (param i32 i32)))"#;
 
-/// `$ask`, which leaves its finding where the answer has its count.
+/// `$ask`, which stores its result in the count of the answer.
 fn http_fields(authority: &str, path: &str) -> String {
     format!(
         r#"(data (i32.const 1024) "{authority}") (data (i32.const 2048) "{path}")
@@ -287,7 +285,7 @@ fn words(words: &[(u32, u32)]) -> String {
     words.iter().map(segment).collect()
 }
 
-/// As much of WASI 0.2 as the hostile components use.
+/// The part of WASI 0.2 that the hostile components use.
 const WASI: [(&str, &str); 8] = [
     (
         "cli-environment.wit",
@@ -303,8 +301,8 @@ const WASI: [(&str, &str); 8] = [
         interface error { resource error; }
         interface poll { resource pollable { block: func(); } }
         interface streams {
-            use error;
-            use pollable;
+            use error.{error};
+            use poll.{pollable};
             variant stream-error { last-operation-failed(error), closed }
             resource input-stream { blocking-read: func(len: u64) -> result<list<u8>, stream-error>; }
             resource output-stream { blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>; }
@@ -322,7 +320,7 @@ const WASI: [(&str, &str); 8] = [
         "package wasi:clocks@0.2.0;
         interface wall-clock { record datetime { seconds: u64, nanoseconds: u32 } now: func() -> datetime; }
         interface monotonic-clock {
-            use pollable;
+            use wasi:io/poll@0.2.0.{pollable};
             now: func() -> u64;
             subscribe-duration: func(when: u64) -> pollable;
         }",
@@ -342,15 +340,13 @@ const WASI: [(&str, &str); 8] = [
         interface tcp { resource tcp-socket; }
         interface udp { resource udp-socket; }
         interface tcp-create-socket {
-            use error-code;
-            use ip-address-family;
-            use tcp-socket;
+            use network.{error-code, ip-address-family};
+            use tcp.{tcp-socket};
             create-tcp-socket: func(address-family: ip-address-family) -> result<tcp-socket, error-code>;
         }
         interface udp-create-socket {
-            use error-code;
-            use ip-address-family;
-            use udp-socket;
+            use network.{error-code, ip-address-family};
+            use udp.{udp-socket};
             create-udp-socket: func(address-family: ip-address-family) -> result<udp-socket, error-code>;
         }",
     ),
@@ -362,7 +358,7 @@ const WASI: [(&str, &str); 8] = [
     HTTP,
 ];
 
-/// As much of `wasi:http` as a `GET` needs; the cases of `error-code` are all there, for they count.
+/// The part of `wasi:http` that a `GET` needs. All cases of `error-code` are present, since their numbers count.
 const HTTP: (&str, &str) = ("http.wit", include_str!("hostile/http.wit"));
 
 const GET_STDOUT: &str = r#"(import "wasi:cli/stdout@0.2.0" "get-stdout" (func $stdout (result i32)))"#;
@@ -370,7 +366,7 @@ const WRITE_STREAM: &str = r#"(import "wasi:io/streams@0.2.0" "[method]output-st
     (func $write (param i32 i32 i32 i32)))"#;
 const RANDOM_BYTES: &str = r#"(import "wasi:random/random@0.2.0" "get-random-bytes" (func $random (param i64 i32)))"#;
 
-/// `count` times these instructions.
+/// The instructions, `count` times.
 fn repeat(count: u32, instructions: &str) -> String {
     format!(
         "(local.set $i (i32.const {count}))
@@ -388,19 +384,20 @@ fn stores(words: &[(u32, u32)]) -> String {
     words.iter().map(|&(at, word)| store(at, word)).collect()
 }
 
-/// Spins for as many rounds; a billion take about half a second.
+/// Spins for a number of rounds; a billion rounds take about half a second.
 pub fn spins(rounds: u32) -> Stub {
     Stub::new(Kind::Scaling).first(&repeat(rounds, ""))
 }
 
-/// Well-behaved: always proposes so many replicas.
+/// A well-behaved policy that always proposes this count.
 pub fn proposes(replicas: u32) -> Stub {
     Stub::new(Kind::Scaling).first(&store(264, replicas))
 }
 
-/// Proposes one replica, and protects that which is at this place in the observation, or traps instead.
+/// Proposes one replica, and protects the replica at this index of the observation; `None` traps instead.
 pub fn protects(place: Option<u32>) -> Stub {
-    // 84: where the canonical ABI puts the list `replicas` among the arguments; an identifier is the first of its fields.
+    // 84: the offset of the list `replicas` among the arguments in the canonical ABI; its first field is the
+    // identifier.
     let protect = place.map_or_else(
         || "unreachable".to_owned(),
         |place| {
@@ -418,23 +415,23 @@ pub fn protects(place: Option<u32>) -> Stub {
     protects_by(&protect)
 }
 
-/// Bytes of a `replica` in the canonical ABI: 56 up to its use, which is an option of 40 bytes.
+/// Bytes of a `replica` in the canonical ABI: 56 before `usage`, which is an option of 40 bytes.
 const REPLICA_BYTES: u32 = 104;
 
-/// Traps unless the count now steered to is this one, for which it proposes 1.
+/// Proposes 1 replica if the current target count is this one, and traps otherwise.
 pub fn knows_only(current: u32) -> Stub {
-    // 80: where the canonical ABI puts `current-replicas` among the arguments of `decide`.
+    // 80: the offset of `current-replicas` among the arguments of `decide` in the canonical ABI.
     let known = format!("(i32.eq (i32.load offset=80 (local.get 0)) (i32.const {current}))");
     Stub::new(Kind::Scaling).first(&format!("(if (i32.eqz {known}) (then (unreachable)))"))
 }
 
-/// Spins for as many rounds whenever it is instantiated.
+/// Spins for a number of rounds whenever it is instantiated.
 pub fn begins_slowly(rounds: u32) -> Stub {
     let spin = repeat(rounds, "");
     Stub::new(Kind::Scaling).fields(&format!("(func $begin (local $i i32) {spin}) (start $begin)"))
 }
 
-/// Calls itself so deep, then decides.
+/// Recurses to a depth, then decides.
 pub fn recurses(depth: u32) -> Stub {
     Stub::new(Kind::Scaling).first(&format!("(drop (call $deeper (i32.const {depth})))")).fields(
         "(func $deeper (param i32) (result i32)
@@ -444,12 +441,12 @@ pub fn recurses(depth: u32) -> Stub {
     )
 }
 
-/// Grows its memory by so many pages of 64 KiB, then decides.
+/// Grows its memory by a number of pages of 64 KiB, then decides.
 pub fn grows(pages: u32) -> Stub {
     Stub::new(Kind::Scaling).first(&format!("(drop (memory.grow (i32.const {pages})))"))
 }
 
-/// Has so many memories more, of so many pages each, then decides.
+/// Has a number of further memories of some pages each, then decides.
 pub fn has_memories(count: u32, pages: u32) -> Stub {
     let memories: String = (0..count).map(|number| format!("(memory $more{number} 0)")).collect();
     let grow: String =
@@ -457,19 +454,19 @@ pub fn has_memories(count: u32, pages: u32) -> Stub {
     Stub::new(Kind::Scaling).fields(&memories).first(&grow)
 }
 
-/// Grows a table to so many elements, then decides.
+/// Grows a table to a number of elements, then decides.
 pub fn grows_table(elements: u32) -> Stub {
     Stub::new(Kind::Scaling)
         .fields("(table $table 0 funcref)")
         .first(&format!("(drop (table.grow $table (ref.null func) (i32.const {elements})))"))
 }
 
-/// Has so many tables.
+/// Has a number of tables.
 pub fn has_tables(count: u32) -> Stub {
     Stub::new(Kind::Scaling).fields(&"(table 1 funcref)".repeat(count as usize))
 }
 
-/// Instantiates its module so many times more.
+/// Instantiates its module a further number of times.
 pub fn has_instances(count: u32) -> Vec<u8> {
     let mut bytes = Stub::new(Kind::Scaling).build();
     // A section of core instances: each instantiates module 0 with no arguments.
@@ -496,12 +493,12 @@ fn leb128(mut number: u32) -> Vec<u8> {
     }
 }
 
-/// Takes so many handles of its standard output and drops none.
+/// Opens a number of handles of its standard output and drops none.
 pub fn holds_handles(count: u32) -> Stub {
     Stub::new(Kind::Scaling).wasi("wasi:cli/stdout@0.2.0", GET_STDOUT).first(&repeat(count, "(drop (call $stdout))"))
 }
 
-/// Asks for so many random bytes, a thousand at a time.
+/// Requests a number of random bytes, a thousand at a time.
 pub fn draws_random(thousands: u32) -> Stub {
     Stub::new(Kind::Scaling).wasi("wasi:random/random@0.2.0", RANDOM_BYTES).first(&repeat(
         thousands,
@@ -509,7 +506,7 @@ pub fn draws_random(thousands: u32) -> Stub {
     ))
 }
 
-/// Proposes as many replicas as a random byte says.
+/// Proposes a random byte as the count.
 pub fn decides_at_random() -> Vec<u8> {
     Stub::new(Kind::Scaling)
         .wasi("wasi:random/random@0.2.0", RANDOM_BYTES)
@@ -520,7 +517,7 @@ pub fn decides_at_random() -> Vec<u8> {
         .build()
 }
 
-/// Proposes as many replicas as the seconds on its wall clock.
+/// Proposes the seconds of its wall clock as the count.
 pub fn decides_by_the_clock() -> Vec<u8> {
     let imports = r#"(import "wasi:clocks/wall-clock@0.2.0" "now" (func $now (param i32)))"#;
     Stub::new(Kind::Scaling)
@@ -529,12 +526,12 @@ pub fn decides_by_the_clock() -> Vec<u8> {
         .build()
 }
 
-/// Returns a reason of so many bytes.
+/// Returns a reason of a number of bytes.
 pub fn reasons(bytes: u32) -> Stub {
     Stub::new(Kind::Scaling).first(&store(272, bytes))
 }
 
-/// Well-behaved: gives a reason of so many bytes of text.
+/// A well-behaved policy with a reason of a number of bytes of text.
 pub fn tells_at_length(bytes: u32) -> Stub {
     let text = "because ".repeat(bytes as usize / 8);
     Stub::new(Kind::Scaling)
@@ -542,12 +539,12 @@ pub fn tells_at_length(bytes: u32) -> Stub {
         .first(&stores(&[(268, 8192), (272, text.len() as u32)]))
 }
 
-/// Returns a memory of so many bytes.
+/// Returns a memory of a number of bytes.
 pub fn remembers(bytes: u32) -> Stub {
     Stub::new(Kind::Scaling).first(&stores(&[(276, 0), (280, bytes)]))
 }
 
-/// Returns so many assessments whose reasons are all the same bytes, so many each.
+/// Returns a number of assessments whose reasons share the same bytes.
 pub fn amplifies(assessments: u32, bytes: u32) -> Stub {
     let fill = format!(
         "(i32.store (i32.add (i32.const 4096) (i32.mul (local.get $i) (i32.const 20))) (i32.const 96))
@@ -562,7 +559,7 @@ pub fn amplifies(assessments: u32, bytes: u32) -> Stub {
     ))
 }
 
-/// Writes so many log lines of so many bytes, then decides.
+/// Writes a number of log lines of some bytes each, then decides.
 pub fn floods_log(lines: u32, bytes: u32) -> Stub {
     let line = format!("(call $log (i32.const 1) (i32.const 20480) (i32.const {bytes}))");
     Stub::new(Kind::Scaling)
@@ -570,7 +567,7 @@ pub fn floods_log(lines: u32, bytes: u32) -> Stub {
         .first(&format!("(memory.fill (i32.const 20480) (i32.const 65) (i32.const {bytes})) {}", repeat(lines, &line)))
 }
 
-/// Writes so many times 4 KiB to its standard output, then decides.
+/// Writes 4 KiB a number of times to its standard output, then decides.
 pub fn floods_output(writes: u32) -> Stub {
     Stub::new(Kind::Scaling)
         .wasi("wasi:cli/stdout@0.2.0", GET_STDOUT)
@@ -581,7 +578,7 @@ pub fn floods_output(writes: u32) -> Stub {
         ))
 }
 
-/// A core function so big that compiling it takes long: `locals` live values, mixed `steps` times.
+/// A core function that is slow to compile: `locals` live values, mixed `steps` times.
 pub fn compiles_long(locals: u32, steps: u32) -> Vec<u8> {
     let declared: String = (0..locals).map(|number| format!("(local $v{number} i64)")).collect();
     let mixed: String = (0..steps)
@@ -595,7 +592,7 @@ pub fn compiles_long(locals: u32, steps: u32) -> Vec<u8> {
     Stub::new(Kind::Scaling).fields(&format!("(func (export \"big\") {declared} {mixed})")).build()
 }
 
-/// A type that is twice the one before, so many times: a few bytes that unfold to 2^times.
+/// Types of which each is twice the one before: a few bytes that expand to 2^times.
 pub fn doubling_types(times: u32) -> Vec<u8> {
     let doubled: String = (1..=times).map(|n| format!("(type $t{n} (tuple $t{0} $t{0}))", n - 1)).collect();
     let text =
@@ -609,13 +606,13 @@ pub fn deep_types(depth: u32) -> Vec<u8> {
     wat::parse_str(format!("(component (type $t0 (list u8)) {lists})")).expect("it is WAT")
 }
 
-/// Records that nobody uses.
+/// Records without a use.
 pub fn many_types(count: u32) -> Vec<u8> {
     let records: String = (0..count).map(|n| format!("(type (record (field \"a{n}\" u8)))")).collect();
     wat::parse_str(format!("(component {records})")).expect("it is WAT")
 }
 
-/// A component with so many bytes of nothing behind it, in a section nobody reads.
+/// A component with a number of zero bytes in a section that no reader interprets.
 pub fn padded(component: &[u8], bytes: u32) -> Vec<u8> {
     let mut padded = component.to_vec();
     padded.push(0);
@@ -630,22 +627,22 @@ pub fn padded(component: &[u8], bytes: u32) -> Vec<u8> {
     padded
 }
 
-/// Traps when it is asked to check a configuration.
+/// Traps while checking a configuration.
 pub fn traps_configuring() -> Stub {
     configures_by("(unreachable)")
 }
 
-/// Runs this when it is asked to check a configuration: it leaves the address of its answer.
+/// Runs these instructions while checking a configuration; they leave the address of the answer.
 fn configures_by(instructions: &str) -> Stub {
     Stub { configure: instructions.to_owned(), ..Stub::new(Kind::Scaling) }
 }
 
-/// Asks to be shown so many metrics, all in the same bytes.
+/// Requests a number of metrics whose names share the same bytes.
 pub fn requires_many(metrics: u32) -> Stub {
     Stub { pages: 700, ..Stub::new(Kind::Scaling).fields(&words(&[(196, 4_096), (200, metrics)])) }
 }
 
-/// Proposes one replica, and runs this when it is asked which are to be spared: it leaves the address of its answer.
+/// Proposes one replica, and runs these instructions in its protection call; they leave the address of the answer.
 pub fn protects_by(instructions: &str) -> Stub {
     let mut stub = proposes(1).fields(&format!(
         r#"(func (export "windlass:policy/protection@0.1.0#protected") (param i32) (result i32)
@@ -656,12 +653,12 @@ pub fn protects_by(instructions: &str) -> Stub {
     stub
 }
 
-/// Instructions of a health policy that says nothing of any replica.
+/// Instructions of a health policy that returns no assessment of any replica.
 pub fn says_nothing() -> String {
     store(264, 0)
 }
 
-/// Says that what it was shown is not enough to decide.
+/// Answers that the observation is not enough for a decision.
 pub fn knows_nothing() -> Stub {
     Stub::new(Kind::Scaling).first(&stores(&[(256, 1), (264, 1), (268, 80), (272, 7)]))
 }
@@ -673,7 +670,7 @@ pub fn has_schema(schema: &str) -> Stub {
     Stub::new(Kind::Scaling).fields(&format!("{at} (data (i32.const 8192) \"{text}\")"))
 }
 
-/// A few lines that come to 2^40 when they are written out.
+/// A few lines that expand to 2^40 lines.
 fn doubling_schema() -> String {
     let each = (1..=40).map(|at| {
         let before = format!(r##"{{"$ref": "#/$defs/{}"}}"##, at - 1);
@@ -683,7 +680,7 @@ fn doubling_schema() -> String {
     format!(r##"{{"$defs": {{"0": {{}}, {all}}}, "$ref": "#/$defs/40"}}"##)
 }
 
-/// Every hostile component that the host's default limits must hold harmless.
+/// Every hostile component that the host's default limits must contain.
 pub fn all() -> Vec<Hostile> {
     use Expect::{Configure, Harmless, Health, NotLoaded, Protect, Scaling};
     use FailureKind::{InsufficientData, Memory, Output, Refused, Time, Trap};
@@ -815,7 +812,7 @@ pub fn all() -> Vec<Hostile> {
             health().first(&stores(&[(256, 1), (260, 2), (264, 80), (268, 7)])),
             Health(Refused, "it failed: as told"),
         ),
-        // Nothing is behind WASI: it traps if it finds an argument, a variable or a folder
+        // The host provides nothing through WASI: the stub traps if it finds an argument, a variable or a folder
         component(
             "looks-around",
             scaling()
@@ -846,7 +843,7 @@ pub fn all() -> Vec<Hostile> {
                     "wasi:sockets/udp-create-socket@0.2.0",
                     r#"(import "wasi:sockets/udp-create-socket@0.2.0" "create-udp-socket" (func $udp (param i32 i32)))"#,
                 )
-                // It traps if it is given one, or refused otherwise than by `access-denied`.
+                // The stub traps if it obtains a resource, or an error other than `access-denied`.
                 .first(
                     "(call $tcp (i32.const 0) (i32.const 700)) (call $udp (i32.const 0) (i32.const 708))
                      (if (i32.or (i32.ne (i32.load8_u (i32.const 700)) (i32.const 1))
@@ -856,9 +853,9 @@ pub fn all() -> Vec<Hostile> {
                 ),
             Harmless,
         ),
-        // Another patch of the contract is the same contract
+        // Another patch version of the contract is the same contract
         component("newer-patch", changed(scaling(), &|stub| stub.exports_version = "0.1.7"), Harmless),
-        // Dropped, not failed
+        // Truncated, without a failure
         component("floods-log", floods_log(1_000, 2_000), Harmless),
         component("floods-output", floods_output(100), Harmless),
         component(
@@ -868,7 +865,7 @@ pub fn all() -> Vec<Hostile> {
                 .first("(if (i32.ne (memory.grow $small (i32.const 2)) (i32.const -1)) (then (unreachable)))"),
             Harmless,
         ),
-        // Files that are no policies
+        // Files that are not policies
         file("empty", Vec::new(), NotLoaded("the file is empty")),
         file("text", b"(component)\n".to_vec(), NotLoaded("the file is text")),
         file("core-module", b"\0asm\x01\0\0\0".to_vec(), NotLoaded("a core WebAssembly module, not a component")),
@@ -957,7 +954,7 @@ pub fn all() -> Vec<Hostile> {
             scaling().fields(r#"(data (i32.const 16) "Host\1b[2")"#),
             NotLoaded("`name` is `Host[2`; expected 1 to 63"),
         ),
-        // In the exports beside the answer
+        // Further exports
         component(
             "endless-configure",
             configures_by(&format!("{endless} (i32.const 192)")),

@@ -1,20 +1,27 @@
-//! What the black-box tests, the demo and the engine bench stand on.
+//! Helpers of the tests and of the benchmarks.
 //!
-//! [`wait`] polls on a value with a bound; [`images`] makes small images without a registry; [`engine`]
-//! looks at the engine behind Windlass's back, [`private_engine`] is an engine a test may stop;
-//! [`harness`] runs the binary, [`response`] shows what it answers; [`callback`] is a server that notes
-//! what is posted to it; [`policies`] has the built-in policies loaded, [`hostile`] makes those that no
-//! author means well with, [`memory`] measures that of a process.
+//! [`windlass_harness`] has the helpers that need no crate of the host; they are exported here again.
+//!
+//! | module | purpose |
+//! |---|---|
+//! | [`private_engine`] | a container engine that a test may stop |
+//! | [`registry`] | an OCI registry |
+//! | [`callback`] | a server that records the requests it receives |
+//! | [`policies`] | the built-in policies, loaded once |
+//! | [`hostile`] | hostile components |
+//! | [`mutation`] | damaged components |
+//! | [`memory`] | the memory of a process |
+//! | [`workloads`] | workloads, their replicas and their target count |
+//! | [`alone`] | runs a test in a process of its own |
 
+pub mod alone;
 pub mod callback;
-pub mod engine;
-pub mod harness;
 pub mod hostile;
-pub mod images;
 pub mod memory;
 pub mod mutation;
 pub mod policies;
 pub mod private_engine;
 pub mod registry;
-pub mod response;
-pub mod wait;
+pub mod workloads;
+
+pub use windlass_harness::{engine, images, response, site, wait};

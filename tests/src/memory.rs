@@ -1,11 +1,11 @@
-//! How much memory a process holds.
+//! The memory of a process.
 
 /// Resident memory of a process in bytes.
 ///
 /// # Errors
-/// When there is no such process, or the system does not tell.
+/// If there is no such process, or the system does not report its memory.
 pub fn resident(process: u32) -> anyhow::Result<u64> {
-    let told = std::fs::read_to_string(format!("/proc/{process}/statm"))?;
-    let pages: u64 = told.split(' ').nth(1).ok_or_else(|| anyhow::anyhow!("no second field in `{told}`"))?.parse()?;
+    let text = std::fs::read_to_string(format!("/proc/{process}/statm"))?;
+    let pages: u64 = text.split(' ').nth(1).ok_or_else(|| anyhow::anyhow!("no second field in `{text}`"))?.parse()?;
     Ok(pages * rustix::param::page_size() as u64)
 }

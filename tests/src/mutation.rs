@@ -1,11 +1,11 @@
-//! Components with damage: bits turned over, bytes overwritten, cut out, doubled, taken from elsewhere.
+//! Damages components: flips bits, and overwrites, removes, duplicates or inserts bytes.
 
-/// Numbers that follow from a seed (SplitMix64), so that what was found can be found again.
+/// Numbers that depend on a seed only (SplitMix64), so that a failure can be reproduced.
 #[derive(Debug, Clone)]
 pub struct Numbers(u64);
 
 impl Numbers {
-    /// Those of this seed.
+    /// The numbers of a seed.
     pub fn of(seed: u64) -> Self {
         Self(seed)
     }
@@ -17,13 +17,13 @@ impl Numbers {
         mixed ^ (mixed >> 31)
     }
 
-    /// One below `bound`, which is not 0.
+    /// The next number below `bound`, which is not 0.
     pub fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
 }
 
-/// `component` with one to three kinds of damage; `other` is where foreign bytes come from.
+/// A copy of `component` with one to three kinds of damage; `other` is the source of foreign bytes.
 pub fn damaged(component: &[u8], other: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     let mut bytes = component.to_vec();
     for _ in 0..=numbers.below(3) {

@@ -1,4 +1,4 @@
-//! The built-in policies, loaded once for a test program, and questions to a registry.
+//! The built-in policies, loaded once for a test program, and calls of a registry's policies.
 
 use std::sync::{Arc, LazyLock};
 use windlass_core::contract::{Limits, ScalingObservation, WorkloadFacts};
@@ -8,14 +8,14 @@ use windlass_core::{PolicyChoice, PolicyChoices, PolicyIdentity, Timestamp};
 use windlass_policies::registry::{Defaults, PolicyRegistry};
 use windlass_sandbox::compile::Compiler;
 
-/// When everything happens.
+/// The time of every call.
 const NOW: Timestamp = Timestamp(1_767_225_600_000);
 
 static REGISTRY: LazyLock<Arc<PolicyRegistry>> = LazyLock::new(|| {
-    // A runtime of its own, on a thread of its own: the caller may be inside one already.
+    // The caller may already run inside a runtime, hence another runtime in another thread.
     let load = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        // Real time passes between two polls in a simulated second: a busy machine is not a slow policy.
+        // Real time passes between two polls of simulated time: a busy machine must not look like a slow policy.
         let limits = PolicyLimits { decision_time: std::time::Duration::from_secs(5), ..PolicyLimits::default() };
         let opened = PolicyRegistry::open(limits, Compiler::in_process(), Defaults::default(), None);
         Arc::new(runtime.block_on(opened).expect("they load"))
@@ -23,17 +23,27 @@ static REGISTRY: LazyLock<Arc<PolicyRegistry>> = LazyLock::new(|| {
     std::thread::spawn(load).join().expect("loading does not panic")
 });
 
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Lets one test at a time use the shared policies; the turn ends with the returned value.
+///
+/// A test in simulated time needs it: the engine limits concurrent calls, and while a call waits for another test's
+/// call, nothing runs in this test's runtime, so its simulated time would advance.
+pub async fn turn() -> tokio::sync::MutexGuard<'static, ()> {
+    TURN.lock().await
+}
+
 /// The default scaling policy and the default health policy.
 pub fn built_in() -> (Arc<dyn ScalingPolicy>, Arc<dyn HealthPolicy>) {
     (REGISTRY.default_scaling(), REGISTRY.default_health())
 }
 
-/// The registry of a program that pushes nothing.
+/// The shared registry of the built-in policies. Callers push nothing into it.
 pub fn registry() -> Arc<PolicyRegistry> {
     Arc::clone(&REGISTRY)
 }
 
-/// A component as `ada` pushes it under a name, without more ado.
+/// The upload of a component under a name by `ada`, with defaults for the rest.
 pub fn push_of(name: &str, component: Vec<u8>) -> Push {
     Push {
         name: name.to_owned(),
@@ -46,12 +56,12 @@ pub fn push_of(name: &str, component: Vec<u8>) -> Push {
     }
 }
 
-/// A policy without configuration.
+/// A policy with an empty configuration.
 pub fn choice(name: &str) -> PolicyChoice {
     PolicyChoice { name: name.to_owned(), config: "{}".to_owned() }
 }
 
-/// Two of at most nine replicas, and nothing else to see.
+/// An observation of two replicas, at most nine, without metrics.
 pub fn observation() -> ScalingObservation {
     let workload = WorkloadFacts {
         name: "web".to_owned(),
@@ -71,7 +81,7 @@ pub fn observation() -> ScalingObservation {
     }
 }
 
-/// One decision of whoever acts under these choices: who, and how many or why not.
+/// One decision under these choices: the policy's identity, and the count or the reason of the failure.
 pub async fn decide(registry: &PolicyRegistry, choices: &PolicyChoices) -> (PolicyIdentity, Result<u32, String>) {
     let policies = registry.of(choices);
     let answer = policies.scaling.decide(&policies.scaling_config, &observation()).await;

@@ -1,4 +1,4 @@
-//! A Docker engine of a test's own, beside the machine's, that it may stop and start.
+//! A second Docker engine that a test may stop and start.
 
 use crate::engine::Engine;
 use crate::wait::until;
@@ -7,50 +7,50 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// How long it may take to answer, or to end.
+/// Time limit for the engine to answer, or to end.
 const LIMIT: Duration = Duration::from_secs(40);
 
-/// An engine without networks, in a folder of its own. It ends with its value.
+/// An engine without networks in a folder of its own. Dropping the value ends it.
 pub struct PrivateEngine {
     folder: TempDir,
     process: Option<Child>,
 }
 
 impl PrivateEngine {
-    /// Starts one.
+    /// Starts an engine.
     ///
     /// # Errors
-    /// When there is no `dockerd`, this is not root, or it does not come up; with its last lines.
+    /// If there is no `dockerd`, the user is not root, or the engine does not start; the text has its last log lines.
     pub async fn start() -> anyhow::Result<Self> {
         if !rustix::process::geteuid().is_root() {
-            bail!("an engine of one's own needs root: `make test` asks for it through sudo");
+            bail!("starting a private engine needs root: run `make test`, which uses sudo");
         }
         let mut engine = Self { folder: tempfile::Builder::new().prefix("windlass-engine-").tempdir()?, process: None };
         engine.resume().await?;
         Ok(engine)
     }
 
-    /// Where it listens.
+    /// The engine's address.
     pub fn host(&self) -> String {
         format!("unix://{}", self.path("docker.sock"))
     }
 
-    /// The engine, while it runs.
+    /// A client of the engine while it runs.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// If the engine does not answer.
     pub async fn engine(&self) -> anyhow::Result<Engine> {
         Engine::at(&self.host()).await
     }
 
-    /// Starts it again after [`PrivateEngine::stop`], on the same folder.
+    /// Starts the engine again on the same folder after [`PrivateEngine::stop`].
     ///
     /// # Errors
-    /// When it does not come up; with its last lines.
+    /// If the engine does not start; the text has its last log lines.
     pub async fn resume(&mut self) -> anyhow::Result<()> {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log"))?;
-        // No bridge and no firewall rules, and a network namespace of its own: an engine told to have no bridge
-        // removes `docker0` where it finds it, and that one is the other engine's. `unshare` becomes dockerd.
+        // No bridge, no firewall rules, and a network namespace of its own: an engine without a bridge removes any
+        // `docker0` that it finds, and that one belongs to the machine's engine. `unshare` becomes dockerd.
         let process = Command::new("unshare")
             .args(["--net", "dockerd"])
             .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-masq=false"])
@@ -69,14 +69,14 @@ impl PrivateEngine {
         answered.with_context(|| {
             let log = std::fs::read_to_string(self.path("log")).unwrap_or_default();
             let lines: Vec<&str> = log.lines().rev().take(8).collect();
-            format!("dockerd said: {}", lines.into_iter().rev().collect::<Vec<_>>().join("\n"))
+            format!("the last lines of dockerd's log: {}", lines.into_iter().rev().collect::<Vec<_>>().join("\n"))
         })
     }
 
-    /// Stops it, and with it every container it runs.
+    /// Stops the engine and every container on it.
     ///
     /// # Errors
-    /// When it does not end.
+    /// If the engine does not end.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
         let Some(mut process) = self.process.take() else { return Ok(()) };
         rustix::process::kill_process(rustix::process::Pid::from_child(&process), rustix::process::Signal::TERM)?;
@@ -100,7 +100,7 @@ impl PrivateEngine {
 impl Drop for PrivateEngine {
     fn drop(&mut self) {
         let Some(mut process) = self.process.take() else { return };
-        // Asked to end, it ends its containers and takes its mounts away; `wait` returns when it has.
+        // On SIGTERM the engine ends its containers and unmounts its file systems; `wait` returns after that.
         if rustix::process::kill_process(rustix::process::Pid::from_child(&process), rustix::process::Signal::TERM)
             .is_ok()
         {

@@ -1,4 +1,4 @@
-//! An OCI registry of a test's own, on loopback.
+//! An OCI registry on the loopback interface.
 
 use crate::wait::until;
 use anyhow::{Context, bail, ensure};
@@ -8,17 +8,17 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// How long it may take to answer.
+/// Time limit for the registry to answer.
 const LIMIT: Duration = Duration::from_secs(40);
 
-/// The only user, where the registry asks for one.
+/// The only user of a registry with authentication.
 pub const USER: &str = "ada";
-/// Their password.
+/// The user's password.
 pub const PASSWORD: &str = "a-secret";
-/// The password as bcrypt has it.
+/// The bcrypt hash of the password.
 const HASH: &str = "$2b$05$abcdefghijklmnopqrstuuNnUOSpw7zf/58okJM78yFwF6JcBtEB6";
 
-/// A registry that ends with its value.
+/// A running registry. Dropping the value ends it.
 pub struct Registry {
     _folder: TempDir,
     process: Child,
@@ -28,13 +28,13 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Starts one that lets everybody in, or only [`USER`].
+    /// Starts a registry that accepts everyone, or only [`USER`].
     ///
     /// # Errors
-    /// When there is no `docker-registry`, or it does not come up.
+    /// If there is no `docker-registry`, or it does not start.
     pub async fn start(asks_who: bool) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("windlass-registry-").tempdir()?;
-        // A port that was free a moment ago.
+        // The port was free a moment ago.
         let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let mut settings = json!({
             "version": "0.1",
@@ -48,7 +48,7 @@ impl Registry {
             settings["auth"] = json!({"htpasswd": {"realm": "tests", "path": users}});
         }
         let file = folder.path().join("registry.yml");
-        // JSON is YAML.
+        // JSON is valid YAML.
         std::fs::write(&file, settings.to_string())?;
         let process = Command::new(program()?)
             .arg("serve")
@@ -73,19 +73,19 @@ impl Registry {
         &self.address
     }
 
-    /// Puts a component there as an artifact, as `repository:tag`; the digest of its manifest.
+    /// Stores a component as the artifact `repository:tag`, and returns the digest of its manifest.
     ///
     /// # Errors
-    /// When the registry refuses it.
+    /// If the registry rejects the component.
     pub async fn put(&self, repository: &str, tag: &str, component: &[u8]) -> anyhow::Result<String> {
         let layer = json!({"mediaType": "application/wasm", "size": component.len(), "digest": self.blob(repository, component).await?});
         self.put_manifest(repository, tag, &[layer]).await
     }
 
-    /// Puts a manifest with these layers.
+    /// Stores a manifest with these layers.
     ///
     /// # Errors
-    /// When the registry refuses it.
+    /// If the registry rejects the manifest.
     pub async fn put_manifest(&self, repository: &str, tag: &str, layers: &[Value]) -> anyhow::Result<String> {
         let config = br#"{"architecture":"wasm","os":"wasip2"}"#;
         let manifest = json!({
@@ -105,24 +105,24 @@ impl Registry {
             .body(manifest.to_string())
             .send()
             .await?;
-        ensure!(put.status() == 201, "the manifest is answered {}: {}", put.status(), put.text().await?);
-        let digest = put.headers().get("docker-content-digest").context("it tells the digest")?;
+        ensure!(put.status() == 201, "the registry rejected the manifest with {}: {}", put.status(), put.text().await?);
+        let digest = put.headers().get("docker-content-digest").context("the answer has no digest")?;
         Ok(digest.to_str()?.to_owned())
     }
 
-    /// Puts bytes there; their digest.
+    /// Stores bytes, and returns their digest.
     ///
     /// # Errors
-    /// When the registry refuses them.
+    /// If the registry rejects the bytes.
     pub async fn blob(&self, repository: &str, bytes: &[u8]) -> anyhow::Result<String> {
         let digest = windlass_sandbox::component::digest(bytes);
         let url = format!("http://{}/v2/{repository}/blobs/uploads/", self.address);
         let begun = self.as_user(self.client.post(url)).send().await?;
-        let place = begun.headers().get("location").context("it tells where to go on")?.to_str()?.to_owned();
+        let place = begun.headers().get("location").context("the answer has no upload location")?.to_str()?.to_owned();
         let separator = if place.contains('?') { '&' } else { '?' };
         let request = self.as_user(self.client.put(format!("{place}{separator}digest=sha256:{digest}")));
         let put = request.header("content-type", "application/octet-stream").body(bytes.to_vec()).send().await?;
-        ensure!(put.status() == 201, "the bytes are answered {}", put.status());
+        ensure!(put.status() == 201, "the registry rejected the bytes with {}", put.status());
         Ok(format!("sha256:{digest}"))
     }
 
@@ -136,13 +136,13 @@ impl Registry {
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _gone = self.process.kill();
         let _status = self.process.wait();
     }
 }
 
-/// The registry's program: that of the machine, or the one that the setup fetched.
+/// The registry's program: the machine's own, otherwise the one that `.ci/setup` fetched.
 fn program() -> anyhow::Result<PathBuf> {
     let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/docker-registry");
     let installed = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
@@ -151,6 +151,6 @@ fn program() -> anyhow::Result<PathBuf> {
     match installed {
         Some(installed) => Ok(installed),
         None if fetched.is_file() => Ok(fetched),
-        None => bail!("there is no docker-registry; `.ci/setup` fetches it"),
+        None => bail!("there is no docker-registry; run `.ci/setup` to fetch it"),
     }
 }

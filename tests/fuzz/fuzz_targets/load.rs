@@ -1,8 +1,8 @@
-//! The fuzzer's way in to [`once`].
+//! The fuzzer's entry to [`once`].
 //!
 //! `cargo +nightly fuzz run load --fuzz-dir tests/fuzz`, with the built-in policies (`target/guests/*.wasm`) as seeds
-//! in `tests/fuzz/corpus/load`. `tests/tests/mutations.rs` does the same with a few thousand, in every run of the tests,
-//! and compiles [`once`] with them.
+//! in `tests/fuzz/corpus/load`. `tests/tests/policies/mutations.rs` compiles [`once`], and loads a few thousand damaged
+//! components in every run of the tests.
 #![no_main]
 
 mod once;

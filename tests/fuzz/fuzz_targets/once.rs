@@ -1,4 +1,4 @@
-//! Any bytes as a policy: loaded, configured and asked. Nothing but an error or an answer may come of it.
+//! Loads any bytes as a policy, configures it and calls it. The result must be an error or an answer.
 
 use std::sync::Arc;
 use std::sync::LazyLock;
@@ -19,7 +19,7 @@ static ENGINE: LazyLock<Arc<PolicyEngine>> = LazyLock::new(|| {
     Arc::new(PolicyEngine::new(limits).expect("an engine"))
 });
 
-/// Whether it loaded.
+/// Whether the bytes loaded as a policy.
 pub(crate) fn once(bytes: &[u8]) -> bool {
     RUNTIME.block_on(async {
         let compiler = Compiler::in_process();

@@ -1,0 +1,15 @@
+//! Runs the program on a container engine, for tests and the demo: it needs no crate of the host.
+//!
+//! | module | purpose |
+//! |---|---|
+//! | [`site`] | runs the program and sends requests to it |
+//! | [`response`] | the program's answers, with varying values replaced |
+//! | [`wait`] | polls a value with a time limit |
+//! | [`engine`] | inspects the container engine independently of Windlass |
+//! | [`images`] | builds small images without a registry |
+
+pub mod engine;
+pub mod images;
+pub mod response;
+pub mod site;
+pub mod wait;

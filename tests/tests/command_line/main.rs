@@ -1,0 +1,3 @@
+//! Tests of commands that need neither a server nor a container engine.
+
+mod policy;

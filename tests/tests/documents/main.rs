@@ -1,0 +1,8 @@
+//! Tests that compare the documents, the sources and the program with each other.
+
+mod architecture;
+mod circles;
+mod failure_modes;
+mod language;
+mod pages;
+mod sources;

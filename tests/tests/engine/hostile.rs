@@ -1,0 +1,61 @@
+//! Hostile policies pushed to a running Windlass: its memory returns to the level before.
+
+use serde_json::json;
+use windlass_builtin::MIN_MAX;
+use windlass_tests::hostile::{self, Expect};
+use windlass_tests::images::Fixture;
+use windlass_tests::memory::resident;
+use windlass_tests::site::{Site, Windlass, start_body};
+
+/// Pushes each hostile component to a running Windlass, lets it decide about a workload if it loads, and deletes it.
+/// Returns the number of components that were rejected, and of those that were called.
+async fn push_all(windlass: &Windlass, image: &str) -> (usize, usize) {
+    let (mut refused, mut asked) = (0, 0);
+    for hostile in hostile::all() {
+        let pushed = windlass.put_component("/policies/hostile", hostile.bytes).await;
+        let which = match hostile.expect {
+            Expect::NotLoaded(_) => {
+                assert_eq!(pushed.status, 422, "{}: {pushed}", hostile.name);
+                refused += 1;
+                continue;
+            }
+            Expect::Scaling(..) | Expect::Configure(..) | Expect::Protect(..) | Expect::Harmless => "scaling_policy",
+            Expect::Health(..) => "health_policy",
+        };
+        assert_eq!(pushed.status, 200, "{}: {pushed}", hostile.name);
+        let policy = format!("/images/{image}/policy");
+        let chosen = windlass.put(&policy, json!({which: {"name": "hostile"}})).await;
+        if let Expect::Configure(_, part) = hostile.expect {
+            assert_eq!(chosen.status, 422, "{}: {chosen}", hostile.name);
+            assert!(chosen.to_string().contains(part), "{}: {chosen}", hostile.name);
+        } else {
+            let shown = chosen.ok();
+            assert_eq!(shown["observed"]["running"], 2, "{}: the replicas keep running: {shown}", hostile.name);
+            windlass.put(&policy, json!({which: null})).await.ok();
+        }
+        windlass.delete("/policies/hostile").await.ok();
+        asked += 1;
+    }
+    let large = windlass.put_component("/policies/hostile", hostile::padded(MIN_MAX, 100 << 20)).await;
+    assert_eq!(large.status, 413, "{large}");
+    (refused, asked)
+}
+
+#[tokio::test]
+async fn the_memory_of_a_serving_windlass_returns_to_where_it_was() -> anyhow::Result<()> {
+    /// Bytes that two rounds may leave, for the allocator's caches. A single policy may have 64 MiB.
+    const SLACK: u64 = 24 << 20;
+    let site = Site::new("hostile").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    windlass.post("/start/container", start_body(image, 2, 5)).await.ok();
+    // The first round fills caches, which stay.
+    let (refused, asked) = push_all(&windlass, image).await;
+    assert!(refused > 20 && asked > 20, "{refused} {asked}");
+    let before = resident(windlass.pid())?;
+    push_all(&windlass, image).await;
+    push_all(&windlass, image).await;
+    let after = resident(windlass.pid())?;
+    assert!(after < before + SLACK, "the process held {before} bytes and holds {after} after two more rounds");
+    Ok(())
+}

@@ -1,0 +1,17 @@
+//! Black-box tests of the program on a real container engine, a module a topic.
+
+mod access;
+mod dependencies;
+mod discovery;
+#[expect(clippy::unwrap_used, reason = "the helpers of these tests say what they expect by panicking, as tests do")]
+mod docker;
+mod endpoints;
+mod guardrails;
+mod hostile;
+mod lifecycle;
+mod metrics;
+mod oci;
+mod outage;
+mod policy_api;
+mod repair;
+mod scale_in;

@@ -1,0 +1,391 @@
+//! Scenarios as text files: each file of `scenarios/` runs on the real control loop with the built-in policies, the
+//! simulated engine and simulated time. The output is compared with a `.snap` file. A new case is a new file;
+//! `scenarios/README.md` describes the commands.
+
+use anyhow::{Context as _, bail};
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use windlass_control::clock::Clock;
+use windlass_control::{ControlError, Controller, Parts, PassReport};
+use windlass_core::contract::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
+use windlass_core::engine::EngineError;
+use windlass_core::net::{Net, NetError};
+use windlass_core::policy::{HealthPolicy, Policies, ScalingPolicy};
+use windlass_core::settings::ControlSettings;
+use windlass_core::workload::{Bounds, DesiredStatus, Resources};
+use windlass_core::{
+    DurationMs, FailureKind, HttpProbe, PolicyFailure, PolicyIdentity, Probe, ProbeTarget, Replica, Slot, Timestamp,
+    Workload, WorkloadKey,
+};
+use windlass_simulated_engine::{Call, SimulatedEngine};
+use windlass_storage::SqliteStore;
+use windlass_tests::alone::is_alone;
+use windlass_tests::policies::built_in;
+
+/// The start of simulated time.
+const BASE: Timestamp = Timestamp(1_700_000_000_000);
+
+/// A real policy with a switch that makes it fail.
+struct Fallible<P: ?Sized> {
+    real: Arc<P>,
+    broken: Arc<AtomicBool>,
+}
+
+impl<P: ?Sized> Fallible<P> {
+    fn check(&self) -> Result<(), PolicyFailure> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(PolicyFailure::new(FailureKind::Trap, "it trapped"));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait::async_trait]
+impl ScalingPolicy for Fallible<dyn ScalingPolicy> {
+    fn identity(&self) -> &PolicyIdentity {
+        self.real.identity()
+    }
+    async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
+        self.check()?;
+        self.real.decide(config, observation).await
+    }
+}
+
+#[async_trait::async_trait]
+impl HealthPolicy for Fallible<dyn HealthPolicy> {
+    fn identity(&self) -> &PolicyIdentity {
+        self.real.identity()
+    }
+    async fn evaluate(&self, config: &str, observation: &HealthObservation) -> Result<HealthReport, PolicyFailure> {
+        self.check()?;
+        self.real.evaluate(config, observation).await
+    }
+}
+
+/// Probe results of replicas by address; other replicas answer successfully.
+#[derive(Default)]
+struct SimNet {
+    answers: Mutex<HashMap<IpAddr, NetError>>,
+}
+
+#[async_trait::async_trait]
+impl Net for SimNet {
+    async fn http_probe(&self, address: SocketAddr, _: &HttpProbe, timeout: Duration) -> Result<DurationMs, NetError> {
+        self.tcp_connect(address, timeout).await
+    }
+    async fn tcp_connect(&self, address: SocketAddr, _: Duration) -> Result<DurationMs, NetError> {
+        match self.answers.lock().expect("no holder panics").get(&address.ip()) {
+            Some(error) => Err(error.clone()),
+            None => Ok(5),
+        }
+    }
+    async fn get(&self, _: &str, _: &[(&str, &str)], _: u64, _: Duration) -> Result<bytes::Bytes, NetError> {
+        Err(NetError::Failed("nobody is there".to_owned()))
+    }
+    async fn post_json(&self, _: &str, _: &serde_json::Value, _: Duration) -> Result<(), NetError> {
+        Ok(())
+    }
+}
+
+struct Story {
+    clock: Clock,
+    engine: SimulatedEngine,
+    /// Milliseconds by which the engine's clock is ahead of the host's.
+    ahead: Arc<AtomicU64>,
+    net: Arc<SimNet>,
+    scaling_broken: Arc<AtomicBool>,
+    health_broken: Arc<AtomicBool>,
+    directory: tempfile::TempDir,
+    controller: Controller,
+    told: HashMap<WorkloadKey, i64>,
+    text: String,
+}
+
+impl Story {
+    fn begin() -> anyhow::Result<Self> {
+        let clock = Clock::simulated(BASE);
+        let ahead: Arc<AtomicU64> = Arc::default();
+        let by = Arc::clone(&ahead);
+        let stamps = move || clock.now().plus(Duration::from_millis(by.load(Ordering::SeqCst)));
+        let engine = SimulatedEngine::new(stamps, Duration::from_millis(500));
+        let net = Arc::new(SimNet::default());
+        let (scaling_broken, health_broken) = (Arc::default(), Arc::default());
+        let directory = tempfile::tempdir()?;
+        let controller = begin(clock, &engine, &net, &scaling_broken, &health_broken, directory.path())?;
+        let (told, text) = (HashMap::new(), String::new());
+        Ok(Self { clock, engine, ahead, net, scaling_broken, health_broken, directory, controller, told, text })
+    }
+
+    async fn tell(&mut self, line: &str) -> anyhow::Result<()> {
+        writeln!(self.text, "> {line}")?;
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let key = |name: &str| WorkloadKey::stored(name);
+        match words.as_slice() {
+            ["start", name, rest @ ..] => {
+                let started = self.controller.start(workload(name, rest)?).await;
+                self.say(started.map(|started| match started.replica {
+                    Some(replica) => format!("created: {}, {}", started.created, replica.name),
+                    None => format!("waits: {}", started.pass.reason),
+                }))?;
+            }
+            ["scale", name, min, max] => {
+                let bounds = Bounds::new(min.parse()?, max.parse()?)?;
+                let pass = self.controller.scale(&key(name), bounds).await;
+                self.say_pass(pass)?;
+            }
+            ["reconcile", name] => {
+                let pass = self.controller.reconcile(&key(name)).await;
+                self.say_pass(pass)?;
+            }
+            ["delete", name] => {
+                let removed = self.controller.delete(&key(name)).await;
+                self.say(removed.map(|removed| format!("removed {}", removed.len())))?;
+            }
+            ["hold", replica] => {
+                let held = self.controller.hold(&self.replica(replica)?.name).await;
+                self.say(held.map(|held| held.status))?;
+            }
+            ["release", replica] => {
+                let released = self.controller.release(&self.replica(replica)?.name).await;
+                self.say(released.map(|released| released.status))?;
+            }
+            ["remove", replica, force @ ..] => {
+                let removed = self.controller.remove(&self.replica(replica)?.name, force == ["force"]).await;
+                self.say(removed.map(|removed| format!("removed {}", removed.name)))?;
+            }
+            ["kill", replica] => self.engine.kill(&self.replica(replica)?.id, 137),
+            ["exit", replica, code] => self.engine.kill(&self.replica(replica)?.id, code.parse()?),
+            ["docker-stop", replica] => self.engine.stop_outside(&self.replica(replica)?.id),
+            ["docker-start", replica] => self.engine.start_outside(&self.replica(replica)?.id),
+            ["resume", name] => {
+                let pass = self.controller.override_policy(&key(name), true, |it| *it = Default::default()).await;
+                self.say_pass(pass)?;
+            }
+            ["vanish", replica] => self.engine.vanish(&self.replica(replica)?.id),
+            ["crash-after", name, "never"] => self.engine.set_crash_after(&key(name), None),
+            ["crash-after", name, after] => self.engine.set_crash_after(&key(name), Some(duration(after)?)),
+            ["probe", replica, outcome] => {
+                let address = self.replica(replica)?.address.context("it has an address")?;
+                let mut answers = self.net.answers.lock().expect("no holder panics");
+                match *outcome {
+                    "ok" => answers.remove(&address),
+                    "fails" => answers.insert(address, NetError::Failed("GET / answered 500".to_owned())),
+                    "times-out" => answers.insert(address, NetError::TimedOut(Duration::from_secs(1))),
+                    other => bail!("`{other}`: expected ok, fails or times-out"),
+                };
+            }
+            ["engine", "down"] => self.engine.set_down(Some("connection refused")),
+            ["engine", "up"] => self.engine.set_down(None),
+            ["engine", "ahead", by] => {
+                self.ahead.store(u64::try_from(duration(by)?.as_millis())?, Ordering::SeqCst);
+            }
+            ["engine", "refuses", call, times, why @ ..] => {
+                let call = match *call {
+                    "create" => Call::Create,
+                    "start" => Call::Start,
+                    "stop" => Call::Stop,
+                    "remove" => Call::Remove,
+                    other => bail!("`{other}` is not a call"),
+                };
+                let error = EngineError::Refused(why.join(" "));
+                self.engine.fail(call, std::iter::repeat_n(error, times.parse()?));
+            }
+            ["policy", kind, state] => {
+                let broken = match *kind {
+                    "scaling" => &self.scaling_broken,
+                    "health" => &self.health_broken,
+                    other => bail!("`{other}` is not a kind of policy"),
+                };
+                broken.store(*state == "traps", Ordering::SeqCst);
+            }
+            ["restart", "windlass"] => {
+                self.controller.shut_down().await;
+                // The old store releases the directory when its last user is dropped.
+                let directory = tempfile::tempdir()?;
+                let old = std::mem::replace(&mut self.directory, directory);
+                copy_store(old.path(), self.directory.path())?;
+                self.controller = begin(
+                    self.clock,
+                    &self.engine,
+                    &self.net,
+                    &self.scaling_broken,
+                    &self.health_broken,
+                    self.directory.path(),
+                )?;
+            }
+            ["ready"] => {
+                let readiness = self.controller.readiness();
+                writeln!(self.text, "  ready: {}, engine: {:?}", readiness.is_ready(), readiness.engine)?;
+            }
+            ["wait", length] => tokio::time::sleep(duration(length)?).await,
+            ["show", name] => self.show(&key(name))?,
+            _ => bail!("`{line}` is no command; scenarios/README.md has the list"),
+        }
+        // Simulated time advances only when every task waits: the effects of the command are complete.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        self.tell_decisions().await
+    }
+
+    fn say(&mut self, result: Result<String, ControlError>) -> anyhow::Result<()> {
+        match result {
+            Ok(text) => writeln!(self.text, "  = {text}")?,
+            Err(error) => writeln!(self.text, "  ! {error}")?,
+        }
+        Ok(())
+    }
+
+    fn say_pass(&mut self, pass: Result<PassReport, ControlError>) -> anyhow::Result<()> {
+        self.say(pass.map(|pass| match pass.error {
+            Some(error) => format!("{}: {error}", pass.reason),
+            None => format!("{} actions; {}", pass.actions.len(), pass.reason),
+        }))
+    }
+
+    /// Every decision recorded since the last call, oldest first.
+    async fn tell_decisions(&mut self) -> anyhow::Result<()> {
+        for view in self.controller.views() {
+            let key = view.workload.key;
+            let Ok(decisions) = self.controller.decisions(&key, None, 1_000).await else { continue };
+            let told = self.told.entry(key.clone()).or_default();
+            for decision in decisions.iter().rev().filter(|decision| decision.id > *told) {
+                let at = decision.at.since(BASE).as_secs_f64();
+                let (target, reason) = (&decision.body["target"], decision.body["reason"].as_str().unwrap_or(""));
+                writeln!(self.text, "  {at:.3}s {key}: {target} wanted: {reason}")?;
+                for action in decision.body["actions"].as_array().into_iter().flatten() {
+                    let word = |field: &str| action[field].as_str().unwrap_or("-").to_owned();
+                    write!(self.text, "    {} {}: {}", word("action"), word("name"), word("reason"))?;
+                    if action["ok"] == false {
+                        write!(self.text, " — failed: {}", word("error"))?;
+                    }
+                    writeln!(self.text)?;
+                }
+                for deferral in decision.body["deferred"].as_array().into_iter().flatten() {
+                    let until = Timestamp(deferral["until"].as_u64().unwrap_or_default()).since(BASE).as_secs_f64();
+                    let reason = deferral["reason"].as_str().unwrap_or_default();
+                    writeln!(self.text, "    waits until {until:.3}s, slot {}: {reason}", deferral["slot"])?;
+                }
+                for alert in decision.body["alerts"].as_array().into_iter().flatten() {
+                    let word = |field: &str| alert[field].as_str().unwrap_or("-").to_owned();
+                    writeln!(self.text, "    alert {}, slot {}: {}", word("kind"), alert["slot"], word("reason"))?;
+                }
+            }
+            *told = decisions.first().map_or(*told, |newest| newest.id);
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, key: &WorkloadKey) -> anyhow::Result<()> {
+        let Some(view) = self.controller.view(key) else {
+            writeln!(self.text, "  no workload `{key}`")?;
+            return Ok(());
+        };
+        let bounds = view.workload.bounds;
+        writeln!(self.text, "  {} wanted, {} to {}", view.workload.target, bounds.min(), bounds.max())?;
+        for replica in &view.replicas {
+            let health = view.health.get(&replica.id).copied().unwrap_or_default();
+            let why = view.health_reasons.get(&replica.id).map(String::as_str).unwrap_or_default();
+            writeln!(self.text, "  {} {:?} {health:?}: {why}", replica.name, replica.phase)?;
+        }
+        for alert in &view.alerts {
+            let since = alert.since.since(BASE).as_secs_f64();
+            writeln!(self.text, "  alert {:?} since {since:.3}s: {}", alert.kind, alert.reason)?;
+        }
+        Ok(())
+    }
+
+    /// `web/2`: the replica in slot 2 of workload `web`.
+    fn replica(&self, word: &str) -> anyhow::Result<Replica> {
+        let (name, slot) = word.rsplit_once('/').context("a replica is written `web/2`")?;
+        let slot = Slot(slot.parse()?);
+        let replicas = self.engine.replicas(&WorkloadKey::stored(name));
+        replicas.into_iter().find(|replica| replica.slot == slot).with_context(|| format!("no replica `{word}`"))
+    }
+}
+
+fn begin(
+    clock: Clock,
+    engine: &SimulatedEngine,
+    net: &Arc<SimNet>,
+    scaling_broken: &Arc<AtomicBool>,
+    health_broken: &Arc<AtomicBool>,
+    directory: &Path,
+) -> anyhow::Result<Controller> {
+    let (scaling, health) = built_in();
+    Ok(Controller::begin(Parts {
+        engine: Arc::new(engine.clone()),
+        store: Arc::new(SqliteStore::open(directory, 1_000)?),
+        policies: Arc::new(Policies::plain(
+            Arc::new(Fallible { real: scaling, broken: Arc::clone(scaling_broken) }),
+            Arc::new(Fallible { real: health, broken: Arc::clone(health_broken) }),
+        )),
+        net: Arc::<SimNet>::clone(net),
+        host_name: "here".to_owned(),
+        settings: ControlSettings::default(),
+        clock,
+    })?)
+}
+
+fn copy_store(from: &Path, to: &Path) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+fn workload(image: &str, words: &[&str]) -> anyhow::Result<Workload> {
+    let image: windlass_core::ImageRef = image.parse()?;
+    let word = |name: &str| words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+    let bounds = Bounds::new(word("min").unwrap_or("1").parse()?, word("max").unwrap_or("5").parse()?)?;
+    let status = if words.contains(&"stopped") { DesiredStatus::Stopped } else { DesiredStatus::Running };
+    let probe = words.contains(&"probed").then(|| Probe {
+        target: ProbeTarget::Http(HttpProbe::get(80, "/")),
+        interval: Duration::from_secs(5),
+        timeout: Duration::from_secs(1),
+    });
+    Ok(Workload {
+        probe,
+        depends_on: word("needs").into_iter().map(WorkloadKey::stored).collect(),
+        ..Workload::new(image, bounds, Resources { cpu: "0.1".parse()?, memory: "64m".parse()?, status })
+    })
+}
+
+fn duration(text: &str) -> anyhow::Result<Duration> {
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).context("a unit: ms, s or m")?);
+    let number: u64 = number.parse()?;
+    Ok(match unit {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "m" => Duration::from_secs(60 * number),
+        other => bail!("`{other}`: expected ms, s or m"),
+    })
+}
+
+fn run(path: &Path) -> anyhow::Result<String> {
+    let story = std::fs::read_to_string(path)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        tokio::time::pause();
+        let mut told = Story::begin()?;
+        for line in story.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            told.tell(line).await.with_context(|| format!("{}: `{line}`", path.display()))?;
+        }
+        Ok(told.text)
+    })
+}
+
+#[test]
+fn every_scenario_ends_as_it_is_written_down() {
+    // Other tests in the process change the times at which passes run.
+    if !is_alone("scenarios::every_scenario_ends_as_it_is_written_down") {
+        return;
+    }
+    insta::glob!("scenarios/*.txt", |path| {
+        insta::assert_snapshot!(run(path).unwrap());
+    });
+}
