@@ -40,7 +40,10 @@ async fn an_engine_may_come_and_go_and_come_back() {
     let mut events = runtime.events();
     let unavailable = |outcome: Result<(), EngineError>| matches!(outcome, Err(EngineError::Unavailable(_)));
     let absent = runtime.ping().await;
-    let told = format!("the engine is unavailable: unix://{}: no such socket; start the engine, or correct its address", socket.display());
+    let told = format!(
+        "the engine is unavailable: unix://{}: no such socket; start the engine, or correct its address",
+        socket.display()
+    );
     assert_eq!(absent.map_err(|error| error.to_string()), Err(told));
     assert!(matches!(runtime.list(None).await, Err(EngineError::Unavailable(_))));
     assert!(matches!(events.next().await, Some(EngineEvent::Lost(_))));
