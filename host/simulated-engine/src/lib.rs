@@ -50,7 +50,8 @@ struct EngineState {
 impl EngineState {
     fn find(&mut self, id: &ContainerId) -> Result<&mut Replica, EngineError> {
         let workload = self.workload_of.get(id);
-        workload.and_then(|workload| self.replicas.get_mut(workload)?.get_mut(id))
+        workload
+            .and_then(|workload| self.replicas.get_mut(workload)?.get_mut(id))
             .ok_or_else(|| EngineError::NotFound(id.to_string()))
     }
 
@@ -327,7 +328,9 @@ impl Engine for SimulatedEngine {
             return Ok(());
         };
         if replica.is_alive() && !force {
-            return Err(EngineError::Refused(format!("container `{id}` is running; stop it first, or remove it with force")));
+            return Err(EngineError::Refused(format!(
+                "container `{id}` is running; stop it first, or remove it with force"
+            )));
         }
         if let Some(workload) = engine.remove(id) {
             self.send(EngineEvent::Changed(workload));
