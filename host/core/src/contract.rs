@@ -88,7 +88,7 @@ pub struct ReplicaFacts {
     pub created_at: Timestamp,
     /// Latest start of the process. `None` if it never started.
     pub started_at: Option<Timestamp>,
-    /// How often the process was restarted.
+    /// Number of restarts of the process.
     pub restarts: u32,
     /// Exit code of the last process to end, if any ended.
     pub exit_code: Option<i32>,

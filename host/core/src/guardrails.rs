@@ -57,12 +57,12 @@ impl Guardrails {
         Self { up: free.clone(), down: free, grace: Duration::ZERO, fallback: None }
     }
 
-    /// How long proposals are kept.
+    /// The time for which proposals are kept.
     pub fn longest_window(&self) -> Duration {
         self.up.window.max(self.down.window)
     }
 
-    /// How long changes of the count are kept.
+    /// The time for which changes of the count are kept.
     pub fn longest_memory(&self) -> Duration {
         let of = |guardrail: &Guardrail| {
             let longest = guardrail.rates.iter().map(|rate| rate.per).max().unwrap_or_default();

@@ -156,7 +156,7 @@ mod tests {
             ("app@sha256:12", "digest"),
             ("app\n", "lower-case"),
         ] {
-            let invalidd = text.parse::<ImageRef>().expect_err(text);
+            let refused = text.parse::<ImageRef>().expect_err(text);
             assert!(refused.0.contains(why), "{text:?}: {refused}");
         }
     }

@@ -217,11 +217,11 @@ mod tests {
 
     #[test]
     fn what_is_no_value_has_a_name() {
-        let told = |value: f64| accept(value, false).map_err(|failure| failure.to_string());
-        assert_eq!(told(0.0), Ok(0.0));
-        assert_eq!(told(f64::NAN).unwrap_err(), "not-a-number: the value is NaN");
-        assert_eq!(told(f64::NEG_INFINITY).unwrap_err(), "infinite: the value is infinite");
-        assert_eq!(told(-1.0).unwrap_err(), "negative: the value is -1, and this metric has no negative values");
+        let accepted = |value: f64| accept(value, false).map_err(|failure| failure.to_string());
+        assert_eq!(accepted(0.0), Ok(0.0));
+        assert_eq!(accepted(f64::NAN).unwrap_err(), "not-a-number: the value is NaN");
+        assert_eq!(accepted(f64::NEG_INFINITY).unwrap_err(), "infinite: the value is infinite");
+        assert_eq!(accepted(-1.0).unwrap_err(), "negative: the value is -1, and this metric has no negative values");
         assert_eq!(accept(-1.0, true), Ok(-1.0));
     }
 }

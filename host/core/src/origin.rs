@@ -76,11 +76,11 @@ mod tests {
 
     #[test]
     fn an_origin_is_scheme_host_and_port_and_nothing_else() {
-        let shown = |text: &str| text.parse::<Origin>().map(|origin| origin.to_string());
-        assert_eq!(shown("https://Metrics.example.org").unwrap(), "https://metrics.example.org:443");
-        assert_eq!(shown("http://127.0.0.1").unwrap(), "http://127.0.0.1:80");
-        assert_eq!(shown("http://[::1]:9090").unwrap(), "http://[::1]:9090");
-        assert_eq!(shown("https://[::1]").unwrap(), "https://[::1]:443");
+        let normalized = |text: &str| text.parse::<Origin>().map(|origin| origin.to_string());
+        assert_eq!(normalized("https://Metrics.example.org").unwrap(), "https://metrics.example.org:443");
+        assert_eq!(normalized("http://127.0.0.1").unwrap(), "http://127.0.0.1:80");
+        assert_eq!(normalized("http://[::1]:9090").unwrap(), "http://[::1]:9090");
+        assert_eq!(normalized("https://[::1]").unwrap(), "https://[::1]:443");
         for wrong in [
             "",
             "example.org",
@@ -97,7 +97,7 @@ mod tests {
             "http://[a]",
             "http://a:1:2",
         ] {
-            assert_eq!(shown(wrong), Err(InvalidOrigin), "{wrong}");
+            assert_eq!(normalized(wrong), Err(InvalidOrigin), "{wrong}");
         }
     }
 }

@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn a_failed_check_counts_once_the_engine_says_so() {
         // `+` is a success, `-` a failure; the time of each is its position.
-        let seen = |is_healthy, outcomes: &str| {
+        let counted = |is_healthy, outcomes: &str| {
             let check = |(at, outcome)| ProbeResult {
                 at: Timestamp(at),
                 outcome: if outcome == '+' { ProbeOutcome::Success(9) } else { ProbeOutcome::Failure("no".to_owned()) },
@@ -151,9 +151,9 @@ mod tests {
             let results = HealthCheck { is_healthy, checks }.results();
             results.iter().map(|result| result.at.0).collect::<Vec<_>>()
         };
-        assert_eq!(seen(None, "--"), Vec::<u64>::new(), "starting says nothing");
-        assert_eq!(seen(Some(true), "+-+--"), [0, 2]);
-        assert_eq!(seen(Some(false), "+-+---"), [3, 4, 5]);
-        assert_eq!(seen(Some(false), ""), Vec::<u64>::new());
+        assert_eq!(counted(None, "--"), Vec::<u64>::new(), "starting counts nothing");
+        assert_eq!(counted(Some(true), "+-+--"), [0, 2]);
+        assert_eq!(counted(Some(false), "+-+---"), [3, 4, 5]);
+        assert_eq!(counted(Some(false), ""), Vec::<u64>::new());
     }
 }

@@ -189,7 +189,7 @@ impl std::fmt::Display for PolicyOrigin {
     }
 }
 
-/// How the engine is reached, and its limits.
+/// The address of the engine, and limits of its use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineSettings {
     /// Name of this Windlass on the engine: only containers with this name in their label are changed. Default

@@ -23,9 +23,9 @@ pub struct ShadowComparison {
     pub last_at: Timestamp,
     /// Number of calls.
     pub calls: u64,
-    /// How often its result differed from the active policy's.
+    /// Number of results that differed from the active policy's.
     pub differed: u64,
-    /// How often it was unavailable.
+    /// Number of calls without a result.
     pub failed: u64,
     /// Passes it was not called for, because it was still busy with an earlier one.
     pub skipped: u64,
@@ -107,7 +107,8 @@ pub fn differ(one: &Value, other: &Value) -> bool {
 
 /// `one` without the assessments that are also in `other`: usually few of many replicas differ.
 fn without_common(one: &Value, other: &Value) -> Value {
-    let (Some(Value::Array(assessments)), Some(Value::Array(others))) = (one.get("assessments"), other.get("assessments"))
+    let (Some(Value::Array(assessments)), Some(Value::Array(others))) =
+        (one.get("assessments"), other.get("assessments"))
     else {
         return one.clone();
     };
@@ -168,7 +169,8 @@ mod tests {
 
     #[test]
     fn of_many_assessments_those_that_differ_are_kept() {
-        let assessments = |replica: &str, status: &str| json!({"replica-id": replica, "status": status, "reason": status});
+        let assessments =
+            |replica: &str, status: &str| json!({"replica-id": replica, "status": status, "reason": status});
         let mut comparison = comparison();
         let acting = json!({"assessments": [assessments("a", "healthy"), assessments("b", "healthy")]});
         let shadow = json!({"assessments": [assessments("a", "healthy"), assessments("b", "unhealthy")]});

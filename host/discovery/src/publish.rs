@@ -29,7 +29,7 @@ const FILE_MODE: u32 = 0o644;
 /// Bytes of a failed command's standard error that are logged.
 const STDERR_BYTES: u64 = 1_024;
 
-/// How running replicas that were not probed yet are listed.
+/// The treatment of running replicas that were not probed yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unprobed {
     AreReady,

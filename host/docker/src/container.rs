@@ -279,32 +279,35 @@ mod tests {
     fn a_running_container_shows_its_ports_and_its_address() {
         let state = serde_json::json!({"Status": "running", "Running": true, "ExitCode": 0,
             "StartedAt": "2026-03-01T10:00:01.5Z", "FinishedAt": "0001-01-01T00:00:00Z"});
-        let shown = replica(&inspected(&state), "i", INFO, true).unwrap();
-        assert_eq!((shown.phase, shown.status.as_str(), shown.name.as_str()), (Phase::Running, "running", "web-0-x"));
-        assert_eq!(shown.created_at, Timestamp(1_772_359_200_123));
-        assert_eq!(shown.started_at, Some(Timestamp(1_772_359_201_500)));
-        assert_eq!((shown.finished_at, shown.exit_code), (None, None));
-        assert_eq!(shown.ports.len(), 1);
-        assert_eq!(shown.ports[&"80/tcp".parse().unwrap()].len(), 2);
-        assert_eq!(shown.address, Some(IpAddr::from([172, 19, 0, 5])));
+        let converted = replica(&inspected(&state), "i", INFO, true).unwrap();
+        assert_eq!(
+            (converted.phase, converted.status.as_str(), converted.name.as_str()),
+            (Phase::Running, "running", "web-0-x")
+        );
+        assert_eq!(converted.created_at, Timestamp(1_772_359_200_123));
+        assert_eq!(converted.started_at, Some(Timestamp(1_772_359_201_500)));
+        assert_eq!((converted.finished_at, converted.exit_code), (None, None));
+        assert_eq!(converted.ports.len(), 1);
+        assert_eq!(converted.ports[&"80/tcp".parse().unwrap()].len(), 2);
+        assert_eq!(converted.address, Some(IpAddr::from([172, 19, 0, 5])));
     }
 
     #[test]
     fn a_stopped_container_shows_how_it_ended_and_no_ports() {
         let state = serde_json::json!({"Status": "exited", "Running": false, "ExitCode": 137, "OOMKilled": true,
             "StartedAt": "2026-03-01T10:00:01Z", "FinishedAt": "2026-03-01T10:00:09Z"});
-        let shown = replica(&inspected(&state), "i", INFO, true).unwrap();
-        assert_eq!((shown.phase, shown.exit_code, shown.out_of_memory), (Phase::Exited, Some(137), true));
-        assert!(shown.ports.is_empty() && shown.address.is_none() && shown.finished_at.is_some());
+        let converted = replica(&inspected(&state), "i", INFO, true).unwrap();
+        assert_eq!((converted.phase, converted.exit_code, converted.out_of_memory), (Phase::Exited, Some(137), true));
+        assert!(converted.ports.is_empty() && converted.address.is_none() && converted.finished_at.is_some());
     }
 
     #[test]
     fn a_container_that_could_not_start_never_started() {
         let state = serde_json::json!({"Status": "created", "ExitCode": 128, "Error": "port is already allocated",
             "StartedAt": "0001-01-01T00:00:00Z", "FinishedAt": "0001-01-01T00:00:00Z"});
-        let shown = replica(&inspected(&state), "i", INFO, true).unwrap();
-        assert_eq!((shown.phase, shown.exit_code, shown.started_at), (Phase::Starting, None, None));
-        assert_eq!(shown.error, "port is already allocated");
+        let converted = replica(&inspected(&state), "i", INFO, true).unwrap();
+        assert_eq!((converted.phase, converted.exit_code, converted.started_at), (Phase::Starting, None, None));
+        assert_eq!(converted.error, "port is already allocated");
     }
 
     #[test]

@@ -187,14 +187,14 @@ mod tests {
                 "windlass.slot": "0", "windlass.workload": "web", "signal": signal});
             engine_event(&message("kill", &attributes), "i")
         };
-        let asked = EngineEvent::AskedToEnd {
+        let stop_requested = EngineEvent::AskedToEnd {
             workload: WorkloadKey::stored("web"),
             replica: ContainerId("ab".to_owned()),
             at: Timestamp(1_700_000_000_123),
         };
         // SIGINT, SIGQUIT, SIGTERM, and the stop signal of Apache's image.
         for signal in ["2", "3", "15", "28"] {
-            assert_eq!(signalled(signal), Some(asked.clone()), "{signal}");
+            assert_eq!(signalled(signal), Some(stop_requested.clone()), "{signal}");
         }
         for signal in ["1", "9", "10", "12"] {
             assert_eq!(signalled(signal), None, "{signal}");

@@ -162,7 +162,7 @@ impl SimulatedEngine {
         sorted(self.lock().replicas.get(key).map(|replicas| replicas.values().cloned().collect()).unwrap_or_default())
     }
 
-    /// How often a call was made, including failed calls.
+    /// Number of calls of this kind, including failed calls.
     pub fn calls(&self, call: Call) -> u64 {
         self.lock().calls.get(&call).copied().unwrap_or_default()
     }

@@ -464,13 +464,13 @@ mod tests {
         store.save_workload(&web).unwrap();
         let record = DecisionRecord { id: 0, at: Timestamp(1), body: json!({ "target": 2 }) };
         let id = store.save_pass(&web.key, 2, &History::default(), Some(&record)).unwrap().unwrap();
-        let said = json!([{"kind": "scaling"}]);
+        let answers = json!([{"kind": "scaling"}]);
         // Answers for another workload's decision or a missing decision are ignored.
-        store.save_shadows(&other.key, &[], Some((id, &said))).unwrap();
-        store.save_shadows(&web.key, &[], Some((id + 1, &said))).unwrap();
+        store.save_shadows(&other.key, &[], Some((id, &answers))).unwrap();
+        store.save_shadows(&web.key, &[], Some((id + 1, &answers))).unwrap();
         assert_eq!(store.decisions(&web.key, None, 10).unwrap()[0].body, json!({ "target": 2 }));
-        store.save_shadows(&web.key, &[], Some((id, &said))).unwrap();
-        assert_eq!(store.decisions(&web.key, None, 10).unwrap()[0].body, json!({ "target": 2, "shadows": said }));
+        store.save_shadows(&web.key, &[], Some((id, &answers))).unwrap();
+        assert_eq!(store.decisions(&web.key, None, 10).unwrap()[0].body, json!({ "target": 2, "shadows": answers }));
     }
 
     #[test]
