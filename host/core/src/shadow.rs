@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::collections::VecDeque;
 
 /// Differences kept of one shadow; the oldest are dropped first.
-pub const DIFFERENCES_KEPT: usize = 100;
+const DIFFERENCES_KEPT: usize = 100;
 
 /// One shadow of a workload: a policy that receives the same input as the active one and never acts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -163,7 +163,7 @@ impl Publisher {
                 true
             }
             Err(error) => {
-                tracing::warn!(file = %path.display(), %error, "cannot write the list of targets to `discovery.file`; it is retried");
+                tracing::warn!(file = %path.display(), %error, "cannot write `discovery.file`; it is retried");
                 false
             }
         }

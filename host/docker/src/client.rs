@@ -37,8 +37,8 @@ impl EngineInfo {
         self.socket && !self.rootless && (is_local || self.in_container)
     }
 
-    /// The address at which ports published on the engine's host are reachable from here. `None` if Windlass runs in a
-    /// container on that host.
+    /// The address at which ports published on the engine's host are reachable from here. `None` if it is unknown: its
+    /// name does not resolve, or Windlass runs in a container and that host is somewhere around it.
     pub(crate) fn host(self, is_local: bool) -> Option<IpAddr> {
         self.host.filter(|_| is_local || !(self.socket && self.in_container))
     }

@@ -115,12 +115,13 @@ pub async fn login(registry: &str) -> Result<Option<RegistryLogin>, String> {
 fn login_of(found: DockerCredentials) -> Result<Option<RegistryLogin>, String> {
     Ok(match (found.username, found.password, found.registrytoken, found.identitytoken) {
         (_, _, Some(token), _) => Some(RegistryLogin::Bearer(token)),
-        // An identity token is only for the registry's token server. Sent as a bearer token it would be rejected and leaked.
+        // An identity token is only for the registry's token server. As a bearer token it would be rejected and
+        // leaked.
         (_, _, None, Some(_)) => {
             let registry = found.serveraddress.unwrap_or_default();
             return Err(format!(
-                "the login of `{registry}` is an identity token, which windlass cannot exchange; log in with a user and a \
-                 password or an access token"
+                "the login of `{registry}` is an identity token, which windlass cannot exchange; log in with a user \
+                 and a password or an access token"
             ));
         }
         (Some(name), Some(password), None, None) => Some(RegistryLogin::Basic(name, password)),
@@ -208,7 +209,7 @@ async fn run_helper(helper: &str, registry: &str) -> Result<Option<DockerCredent
         Err(_) => return Err(failed(format!("no response within {} s", HELPER_LIMIT.as_secs()))),
     };
     if !output.status.success() {
-        // A helper without a matching entry fails with this text on stdout. Nothing else distinguishes it from an error.
+        // A helper without a matching entry fails with this text on stdout; nothing else distinguishes it.
         let stdout = String::from_utf8_lossy(&output.stdout);
         return if stdout.contains("credentials not found") {
             Ok(None)

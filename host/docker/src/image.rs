@@ -54,7 +54,8 @@ impl Images {
         let credentials = match credentials::find(self.config_folder.as_deref(), image.as_str()).await {
             Ok(credentials) => credentials,
             Err(error) => {
-                tracing::warn!(%image, error = error_chain(&error), "cannot read registry credentials; pulling the image without them");
+                let error = error_chain(&error);
+                tracing::warn!(%image, error, "cannot read registry credentials; pulling the image without them");
                 None
             }
         };

@@ -64,7 +64,7 @@ impl DockerEngine {
         let roots = match crate::cgroup::Roots::at(&environment.proc_folder) {
             Ok(roots) => Some(roots),
             Err(error) => {
-                tracing::info!(%error, "control groups are not readable here; resource use comes from the engine's stats");
+                tracing::info!(%error, "control groups are not readable; resource use comes from the engine's stats");
                 None
             }
         };

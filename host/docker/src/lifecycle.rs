@@ -195,7 +195,11 @@ impl Lifecycle {
         match self.remove(&ContainerId(name_or_id.to_owned()), true).await {
             Ok(()) | Err(EngineError::NotFound(_)) => {}
             Err(error) => {
-                tracing::warn!(container = name_or_id, %error, "cannot remove the container of a failed create; remove it by hand")
+                tracing::warn!(
+                    container = name_or_id,
+                    %error,
+                    "cannot remove the container of a failed create; remove it by hand"
+                );
             }
         }
     }

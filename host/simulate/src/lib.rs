@@ -17,4 +17,4 @@ pub use crate::subject::Subject;
 use windlass_core::Timestamp;
 
 /// The default start of a simulation: 2026-01-01 00:00 UTC, a Thursday.
-pub const BEGINNING: Timestamp = Timestamp(1_767_225_600_000);
+pub(crate) const BEGINNING: Timestamp = Timestamp(1_767_225_600_000);

@@ -1,7 +1,7 @@
 //! A scenario: observations or proposals with their times, and the decision for each; one JSON object per line.
 //!
 //! Empty lines and lines that begin with `#` are ignored. The first object is the [`Beginning`], each other an
-//! [`Event`], which is one pass. The result is one [`Outcome`] per event.
+//! `Event`, which is one pass. The result is one [`Outcome`] per event.
 
 use crate::{BEGINNING, Subject};
 use async_trait::async_trait;
@@ -33,47 +33,47 @@ pub struct Beginning {
 /// The state at a time, for which a decision is made.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Event {
+struct Event {
     /// Seconds since the start.
-    pub at: f64,
+    at: f64,
     /// The policy's proposal. `None` if the policy is called.
-    pub proposal: Option<u32>,
+    proposal: Option<u32>,
     /// Why the policy is unavailable, if it is.
-    pub unavailable: Option<String>,
+    unavailable: Option<String>,
     /// Metrics of the workload: a number, null for a query without a result, or a text for why there is none. A metric
     /// that is left out has no new value.
     #[serde(default)]
-    pub metrics: BTreeMap<String, Value>,
+    metrics: BTreeMap<String, Value>,
     /// The existing replicas. `None` for as many as the target, all ready for an hour.
-    pub replicas: Option<Vec<EventReplica>>,
+    replicas: Option<Vec<EventReplica>>,
 }
 
 /// A replica in an event.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct EventReplica {
+struct EventReplica {
     /// Its name.
-    pub id: String,
+    id: String,
     /// Its phase; running if it is left out.
     #[serde(default = "running")]
-    pub phase: Phase,
+    phase: Phase,
     /// Its health status; healthy if it is left out.
     #[serde(default = "healthy")]
-    pub health: HealthStatus,
+    health: HealthStatus,
     /// Time of its creation and start, in seconds since the scenario's start; an hour before it if left out.
     #[serde(default = "long_ago")]
-    pub started: f64,
+    started: f64,
     /// Cores in use. `None` if there is no sample of its resource use.
-    pub cpu_cores: Option<f64>,
+    cpu_cores: Option<f64>,
     /// Bytes of memory in use; set together with the cores, or not at all.
-    pub memory_bytes: Option<u64>,
+    memory_bytes: Option<u64>,
     /// Bytes received per second; 0 if it is left out of a sample.
-    pub network_receive_rate: Option<f64>,
+    network_receive_rate: Option<f64>,
     /// Bytes sent per second; 0 if it is left out of a sample.
-    pub network_transmit_rate: Option<f64>,
+    network_transmit_rate: Option<f64>,
     /// Metrics measured at the replica, in the same form as in the event.
     #[serde(default)]
-    pub metrics: BTreeMap<String, Value>,
+    metrics: BTreeMap<String, Value>,
 }
 
 fn running() -> Phase {
@@ -113,7 +113,7 @@ pub struct Scenario {
     /// Its start.
     pub beginning: Beginning,
     /// Its events, by time.
-    pub events: Vec<Event>,
+    events: Vec<Event>,
 }
 
 impl Scenario {
@@ -151,8 +151,8 @@ impl Scenario {
                 let is_whole = replica.cpu_cores.is_some() == replica.memory_bytes.is_some();
                 if !is_whole || (rates.is_some() && replica.cpu_cores.is_none()) {
                     return Err(format!(
-                        "line {}: `cpu_cores` and `memory_bytes` of replica `{}` are one sample; expected both, or nothing \
-                         of what it uses",
+                        "line {}: `cpu_cores` and `memory_bytes` of replica `{}` are one sample; give both, or no \
+                         resource use at all",
                         line.0, replica.id
                     ));
                 }

@@ -198,7 +198,10 @@ fn csv(text: &str) -> Result<Columns, String> {
             let value = match cell {
                 "" => None,
                 number => Some(number.parse::<f64>().map_err(|_| {
-                    format!("line {line}: `{number}` in column `{name}` is not a number; leave the cell empty if the value is missing")
+                    format!(
+                        "line {line}: `{number}` in column `{name}` is not a number; leave the cell empty if the value is \
+                         missing"
+                    )
                 })?),
             };
             values.push((at, value));

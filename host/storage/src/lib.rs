@@ -380,8 +380,8 @@ mod tests {
             };
             let first = [put(10, 1.0), put(20, 2.0), put(25, 6.0), put(35, 7.0)];
             store.save_samples(&[of(&web.key, &first, 0)], Timestamp(0)).unwrap();
-            // The oldest sample is dropped, one with the same time is replaced, two are merged into their mean, and that of
-            // an unknown workload is ignored.
+            // The oldest sample is dropped, one with the same time is replaced, two are merged into their mean, and
+            // that of an unknown workload is ignored.
             let into = Sample { at: Timestamp(30), value: 6.5 };
             let merge = SampleChange::Merge { from: Timestamp(25), until: Timestamp(36), into };
             let then = of(&web.key, &[put(20, 2.5), merge, put(40, 4.0)], 15);

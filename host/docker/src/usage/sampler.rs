@@ -71,7 +71,7 @@ impl Sampler {
                     if let Err(error) = table.refresh(&engine, &instance).await {
                         tracing::debug!(
                             ?error,
-                            "cannot list the running containers; resource use of new ones is not sampled until that works again"
+                            "cannot list the running containers; resource use of new ones is not sampled yet"
                         );
                     }
                 }
@@ -121,7 +121,7 @@ impl UsageTable {
                     targets.remove(&id);
                 }
                 Err(error) => {
-                    tracing::debug!(container = %id, %error, "cannot read the container's kernel files; using the engine's stats instead");
+                    tracing::debug!(container = %id, %error, "cannot read kernel files; using the engine's stats");
                     target.source = Source::Engine;
                     target.previous = None;
                 }
@@ -157,7 +157,7 @@ impl UsageTable {
                     targets.remove(&id);
                 }
                 Err(error) => {
-                    tracing::debug!(container = %id, ?error, "cannot read the container's stats from the engine")
+                    tracing::debug!(container = %id, ?error, "cannot read the container's stats from the engine");
                 }
             }
         }
