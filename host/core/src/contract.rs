@@ -1,38 +1,39 @@
-//! The contract with policies as Rust types: what `wit/` says, field for field.
+//! The contract with policies as Rust types: the types of `wit/`, field for field.
 //!
-//! The JSON form (`windlass policy run`, the decision record) uses the WIT's own names in kebab-case;
-//! an absent option is null, an enum its name, a variant `{"case": payload}`.
+//! The JSON form (`windlass policy run`, the decision record) uses the WIT names in kebab-case. An absent option is
+//! null, an enum its name, a variant `{"case": payload}`.
 
-use crate::verdict::Part;
+use crate::policy_failure::{PolicyFailure, recorded};
+use crate::policy_identity::PolicyIdentity;
 use crate::{DurationMs, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// Where a replica is in its life (`types.phase`).
+/// The phase of a replica's life (`types.phase`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
-    /// Created, its process not yet running.
+    /// It is created, and its process does not run yet.
     Starting,
     /// Its process runs.
     Running,
-    /// Asked to stop, its process still running.
+    /// It was requested to stop, and its process still runs.
     Stopping,
     /// Its process has ended.
     Exited,
-    /// Stopped by an operator; neither counted nor restarted.
+    /// An operator stopped it; it is neither counted nor restarted.
     Held,
 }
 
-/// What the health policy last said of a replica (`types.health-status`).
+/// A replica's latest status from the health policy (`types.health-status`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HealthStatus {
-    /// Nothing was said yet.
+    /// The health policy has not assessed it yet.
     #[default]
     Unknown,
     /// Within its grace period.
     Starting,
-    /// Well.
+    /// Healthy.
     Healthy,
     /// Serving, but badly.
     Degraded,
@@ -41,7 +42,7 @@ pub enum HealthStatus {
 }
 
 impl HealthStatus {
-    /// Whether a replica that is so may be sent requests: nothing was said against it.
+    /// Whether a replica with this status may receive requests; it may unless the status is starting or unhealthy.
     pub fn is_ready(self) -> bool {
         !matches!(self, Self::Starting | Self::Unhealthy)
     }
@@ -51,49 +52,49 @@ impl HealthStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Usage {
-    /// When it was measured.
+    /// Time of measurement.
     pub at: Timestamp,
     /// CPU in cores: 0.5 is half of one core.
     pub cpu_cores: f64,
-    /// Working set in bytes (page cache excluded).
+    /// Working set in bytes, without page cache.
     pub memory_bytes: u64,
-    /// Bytes per second received.
+    /// Bytes received per second.
     pub network_receive_rate: f64,
-    /// Bytes per second sent.
+    /// Bytes sent per second.
     pub network_transmit_rate: f64,
 }
 
-/// Resource limits (`types.limits`). None: unlimited.
+/// Resource limits of a replica (`types.limits`). `None` means unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Limits {
-    /// Cores.
+    /// CPU in cores.
     pub cpu_cores: Option<f64>,
-    /// Bytes.
+    /// Memory in bytes.
     pub memory_bytes: Option<u64>,
 }
 
-/// One container as a policy sees it (`types.replica`).
+/// One container in a policy's input (`types.replica`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ReplicaFacts {
-    /// The host's name for it, the same for all its life.
+    /// The host's identifier of the container; it never changes.
     pub id: String,
-    /// Where it is in its life.
+    /// The phase of its life.
     pub phase: Phase,
-    /// What the health policy last said of it.
+    /// The latest status from the health policy.
     pub health: HealthStatus,
-    /// When it was created.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When the process last started; none: it never did.
+    /// Latest start of the process. `None` if it never started.
     pub started_at: Option<Timestamp>,
-    /// How many times the process was started again.
+    /// Number of restarts of the process.
     pub restarts: u32,
     /// Exit code of the last process to end, if any ended.
     pub exit_code: Option<i32>,
-    /// The kernel killed the last process for memory.
+    /// The kernel killed the last process for lack of memory.
     pub out_of_memory: bool,
-    /// None: no sample yet, or the engine did not answer.
+    /// Resource use. `None` if there is no sample yet, or the engine did not respond.
     pub usage: Option<Usage>,
 }
 
@@ -101,102 +102,117 @@ pub struct ReplicaFacts {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Sample {
-    /// When it was measured.
+    /// Time of measurement.
     pub at: Timestamp,
     /// The value.
     pub value: f64,
 }
 
-/// A metric, oldest sample first (`types.series`).
+/// The samples of one metric (`types.series`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Series {
-    /// The name given to it in the policy's requirements.
+    /// The metric's name in the policy's requirements.
     pub name: String,
-    /// The replica it was measured at; none: it is of the whole workload.
+    /// The replica it was measured at. `None` for a metric of the whole workload.
     pub replica: Option<String>,
     /// Oldest first.
     pub samples: Vec<Sample>,
-    /// Why the newest samples are missing, where they are.
+    /// Why the newest samples are missing, if they are.
     pub failure: Option<String>,
 }
 
-/// What the user asked for, as a policy sees it (`types.workload`).
+/// The user's request in a policy's input (`types.workload`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct WorkloadFacts {
-    /// Its key.
+    /// The workload's key.
     pub name: String,
-    /// Its image reference.
+    /// The workload's image reference.
     pub image: String,
-    /// The fewest replicas.
+    /// The minimum number of replicas.
     pub min_replicas: u32,
-    /// The most replicas.
+    /// The maximum number of replicas.
     pub max_replicas: u32,
-    /// Limits of each replica.
+    /// Resource limits of each replica.
     pub limits: Limits,
     /// The user's labels.
     pub labels: Vec<(String, String)>,
 }
 
-/// What a scaling policy is shown (`scaling.observation`).
+/// The input of a scaling policy (`scaling.observation`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ScalingObservation {
     /// The time of the decision.
     pub now: Timestamp,
-    /// What the user asked for.
+    /// The user's request.
     pub workload: WorkloadFacts,
-    /// The count the host now steers to.
+    /// The count that the host currently aims for.
     pub current_replicas: u32,
-    /// Its replicas, oldest first.
+    /// The workload's replicas, oldest first.
     pub replicas: Vec<ReplicaFacts>,
-    /// Those that the policy's requirements named.
+    /// The metrics that the policy's requirements named.
     pub metrics: Vec<Series>,
-    /// The bytes this policy returned last time; empty at first.
+    /// The bytes that this policy returned last time; empty at first.
     pub memory: Vec<u8>,
 }
 
-/// What a scaling policy answers (`scaling.decision`).
+/// The result of a scaling policy (`scaling.decision`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ScalingDecision {
-    /// The count wanted; a proposal.
+    /// The proposed count.
     pub replicas: u32,
     /// One sentence for people.
     pub reason: String,
-    /// Bytes to be handed back next time.
+    /// Bytes to pass to the next call.
     pub memory: Vec<u8>,
-    /// Ask to be evaluated again after this time, in milliseconds, instead of the usual interval.
+    /// Requested time until the next evaluation in milliseconds, instead of the usual interval.
     pub evaluate_after: Option<DurationMs>,
-    /// Not of the contract: what each said, where several policies were asked as one.
+    /// The result of each policy, if several were combined. Not part of the contract.
     #[serde(skip_deserializing, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
 }
 
-/// How one probe ended (`health.probe-outcome`).
+/// The result of one of several combined scaling policies.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Part {
+    /// The policy.
+    pub policy: PolicyIdentity,
+    /// Its configuration, JSON text.
+    pub config: String,
+    /// The memory in its input. The memory of all combined policies is recorded instead.
+    #[serde(skip)]
+    pub handed: Vec<u8>,
+    /// Its result, recorded as `{"unavailable": …}` if there is none.
+    #[serde(serialize_with = "recorded")]
+    pub answer: Result<ScalingDecision, PolicyFailure>,
+}
+
+/// The outcome of one probe (`health.probe-outcome`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProbeOutcome {
-    /// It answered; the time it took, in milliseconds.
+    /// The probe succeeded after this time in milliseconds.
     Success(DurationMs),
-    /// It answered badly; why.
+    /// The probe failed for this reason.
     Failure(String),
-    /// No answer within the probe's time limit.
+    /// There was no response within the probe's timeout.
     Timeout,
 }
 
-/// One probe (`health.probe-result`).
+/// The result of one probe (`health.probe-result`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ProbeResult {
-    /// When it was asked.
+    /// Time of the probe.
     pub at: Timestamp,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: ProbeOutcome,
 }
 
-/// A replica with its probes (`health.probed-replica`).
+/// A replica with its probe results (`health.probed-replica`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ProbedReplica {
@@ -206,57 +222,57 @@ pub struct ProbedReplica {
     pub probes: Vec<ProbeResult>,
 }
 
-/// What a health policy is shown (`health.observation`).
+/// The input of a health policy (`health.observation`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct HealthObservation {
     /// The time of the evaluation.
     pub now: Timestamp,
-    /// What the user asked for.
+    /// The user's request.
     pub workload: WorkloadFacts,
-    /// Its replicas, oldest first.
+    /// The workload's replicas, oldest first.
     pub replicas: Vec<ProbedReplica>,
-    /// The bytes this policy returned last time; empty at first.
+    /// The bytes that this policy returned last time; empty at first.
     pub memory: Vec<u8>,
 }
 
-/// What is to be done about a replica (`health.remedy`).
+/// The action for a replica (`health.remedy`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Remedy {
-    /// Nothing.
+    /// No action.
     None,
-    /// Start the process of the same replica again.
+    /// Restart the replica's process.
     Restart,
     /// Remove the replica and create another.
     Replace,
 }
 
-/// A health policy's word on one replica (`health.assessment`).
+/// A health policy's assessment of one replica (`health.assessment`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Assessment {
-    /// Which replica.
+    /// The replica.
     pub replica_id: String,
-    /// How it is.
+    /// Its status.
     pub status: HealthStatus,
-    /// What to do about it.
+    /// The action to take.
     pub remedy: Remedy,
     /// One sentence for people.
     pub reason: String,
 }
 
-/// What a health policy answers (`health.report`).
+/// The result of a health policy (`health.report`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct HealthReport {
-    /// One for each replica; the host keeps the old status of any left out.
+    /// One for each replica; a replica that is left out keeps its status.
     pub assessments: Vec<Assessment>,
-    /// Bytes to be handed back next time.
+    /// Bytes to pass to the next call.
     pub memory: Vec<u8>,
 }
 
-/// What a policy says of itself (`manifest.description`).
+/// A policy's description of itself (`manifest.description`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Description {
@@ -270,7 +286,7 @@ pub struct Description {
     pub config_schema: String,
 }
 
-/// A metric the host must gather for a policy (`manifest.metric-request`).
+/// A metric that a policy needs (`manifest.metric-request`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct MetricRequest {

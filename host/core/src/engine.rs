@@ -1,6 +1,6 @@
-//! What Windlass asks of an engine, in workloads and replicas, never in an engine's own words.
+//! The trait of container engines, in terms of workloads and replicas.
 //!
-//! [`docker`] serves it from a Docker engine, [`sim`] from a simulated one with controllable time.
+//! The Docker adapter and the simulated engine, each its own crate, implement it.
 
 use crate::contract::Usage;
 use crate::workload::Workload;
@@ -10,89 +10,92 @@ use futures_util::stream::BoxStream;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// What an engine did not do, and why.
+/// Why an engine call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
-    /// The engine does not answer, or what it stands on is gone: nothing is known of the replicas.
+    /// The engine or its container runtime does not respond, so nothing is known about the replicas.
     #[error("the engine is unavailable: {0}")]
     Unavailable(String),
-    /// It did not answer within the time limit of the call; whether the thing was done is unknown.
+    /// There was no response within the call's time limit. Whether the engine carried out the call is unknown.
     #[error("the engine did not answer within {} s: {operation}", limit.as_secs())]
     TimedOut {
-        /// What was asked.
+        /// The call, for people.
         operation: String,
-        /// How long it was waited for.
+        /// The time limit.
         limit: Duration,
     },
     /// No container of this instance has this identifier.
     #[error("container `{0}` not found")]
     NotFound(String),
-    /// The engine refused: a bad command, a taken port, limits it does not allow, an image it cannot get.
+    /// The engine rejected the request: an invalid command, a taken port, limits it does not allow, an image it cannot
+    /// pull.
     #[error("{0}")]
     Refused(String),
 }
 
-/// What happened on the engine.
+/// An event on the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EngineEvent {
-    /// Something about a replica of this workload changed: look at it.
+    /// A replica of this workload changed; observe the workload.
     Changed(WorkloadKey),
-    /// Somebody asked a replica's process to end, as `docker stop` does: perhaps the host itself. The end is told as a
-    /// change of its own.
+    /// A replica's process was requested to stop, as by `docker stop`, possibly by the host itself. The end of the
+    /// process is another event, [`EngineEvent::Changed`].
     AskedToEnd {
-        /// Whose it is.
+        /// The workload.
         workload: WorkloadKey,
-        /// Which.
+        /// The replica.
         replica: ContainerId,
-        /// When, by the engine's clock.
+        /// Time by the engine's clock.
         at: Timestamp,
     },
-    /// The stream of events was (re)connected: look at everything.
+    /// The event stream was connected or reconnected; observe everything.
     Connected,
-    /// The stream was lost; it reconnects by itself, with backoff. The text says why.
+    /// The event stream was lost for this reason; it reconnects by itself, with backoff.
     Lost(String),
 }
 
-/// An engine that runs replicas.
+/// A container engine that runs replicas.
 ///
-/// Every call has a time limit of its own. All but [`Engine::usage`] may wait for the engine. Only
-/// containers that this instance of Windlass created are ever shown or touched.
+/// Every call has a time limit. All calls except [`Engine::usage`] may wait for the engine. Only containers created by
+/// this Windlass instance are listed or changed.
 #[async_trait]
 pub trait Engine: Send + Sync + 'static {
-    /// Does the engine answer?
+    /// Checks that the engine responds.
     async fn ping(&self) -> Result<(), EngineError>;
 
-    /// The replicas of one workload, or of all, oldest first. Those that vanish meanwhile are left out.
+    /// Lists the replicas of one workload, or of all, oldest first. Replicas that disappear meanwhile are left out.
     async fn list(&self, workload: Option<&WorkloadKey>) -> Result<Vec<Replica>, EngineError>;
 
-    /// Creates a replica and does not start it; fetches the image where it is missing. A failed create
-    /// leaves nothing behind.
+    /// Creates a replica without starting it, and pulls the image if it is missing. A failed create leaves nothing
+    /// behind.
     async fn create(&self, workload: &Workload, slot: Slot) -> Result<Replica, EngineError>;
 
-    /// Starts the process of a replica; one that runs is left as it is.
+    /// Starts a replica's process. A running replica stays as it is.
     async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError>;
 
-    /// Asks a replica's process to end, and kills it after `grace`; one that has ended is left as it is.
+    /// Stops a replica's process and kills it after `grace`. A stopped replica stays as it is.
     async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<Replica, EngineError>;
 
-    /// Stops a replica as [`Engine::stop`] does and starts its process again.
+    /// Stops a replica as [`Engine::stop`] does, then starts its process again.
     async fn restart(&self, id: &ContainerId, grace: Duration) -> Result<Replica, EngineError>;
 
-    /// Removes a replica; one that runs only with `force`, which kills it. One that is gone is no error.
+    /// Removes a replica. A running replica is only removed with `force`, which kills it. A missing replica is not an
+    /// error.
     async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), EngineError>;
 
-    /// Runs a command in a replica and gives what it prints to its standard output, at most 64 KiB. One that ends with
-    /// another status than 0 is [`EngineError::Refused`], with what it complained of. It is waited for as long as it
-    /// runs: the caller limits that. A caller that stops waiting leaves the command running: the engine has no way to
-    /// end it.
+    /// Runs a command in a replica and returns its standard output, at most 64 KiB.
+    ///
+    /// An exit status other than 0 is [`EngineError::Refused`], with the command's standard error. The call waits as
+    /// long as the command runs, so the caller sets the limit. If the caller stops waiting, the command keeps running:
+    /// the engine cannot end it.
     async fn exec(&self, id: &ContainerId, command: &[String]) -> Result<String, EngineError>;
 
-    /// What happens from now on. The stream never ends: it reconnects by itself.
+    /// Events from now on. The stream never ends: it reconnects by itself.
     fn events(&self) -> BoxStream<'static, EngineEvent>;
 
-    /// A replica's last resource use, sampled in the background; never waits for the engine.
+    /// A replica's latest resource use, sampled in the background; never waits for the engine.
     fn usage(&self, id: &ContainerId) -> Option<Usage>;
 
-    /// Where a port inside a replica is reached from here; none when it is not.
+    /// The address at which a port of a replica is reachable from here. `None` if it is not.
     fn endpoint(&self, replica: &Replica, port: u16) -> Option<SocketAddr>;
 }

@@ -1,8 +1,8 @@
-//! The one formatter of errors and their causes.
+//! Formats an error with its causes.
 
 use std::error::Error;
 
-/// An error and its causes in one line, separated by `: `. A cause whose text the line already contains is left out.
+/// An error and its causes in one line, separated by `: `. A cause that the line already contains is left out.
 pub fn error_chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     for cause in causes(error) {

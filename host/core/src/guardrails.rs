@@ -1,22 +1,24 @@
-//! How fast and how eagerly a workload's count may follow what its policy proposes.
+//! Guardrails: how fast a workload's count may follow the policy's proposals.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// The guardrails of a workload. The defaults are those of the Kubernetes Horizontal Pod Autoscaler
-/// (`autoscaling/v2`, `behavior`): up at once, by 4 or 100 % in 15 s, whichever is more; down by what 5 min of
-/// proposals agree on.
+/// The guardrails of a workload. The defaults are those of the Kubernetes Horizontal Pod Autoscaler (`autoscaling/v2`,
+/// `behavior`):
+///
+/// - Scale-out is immediate, by 4 replicas or 100 % per 15 s, whichever is more.
+/// - Scale-in stops at the highest proposal of the last 5 min.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guardrails {
-    /// Of a count that rises.
+    /// Limits of scale-out.
     pub up: Guardrail,
-    /// Of a count that falls.
+    /// Limits of scale-in.
     pub down: Guardrail,
-    /// Time from when the host first looks after a workload, new or adopted, in which no policy shrinks it: up to 1 h.
+    /// Time after the host first observed the workload, new or adopted, in which no policy scales it in: up to 1 h.
     /// Default 5 min.
     #[serde(default = "usual_grace")]
     pub grace: Duration,
-    /// What is proposed where no metric has a value any more; none: the count stays.
+    /// The count proposed when no metric has a value any more. If `None`, the count stays.
     #[serde(default)]
     pub fallback: Option<Fallback>,
 }
@@ -48,19 +50,19 @@ impl Default for Guardrails {
 }
 
 impl Guardrails {
-    /// Nothing is slowed: what a policy proposes is wanted at once.
+    /// No guardrails: the policy's proposal takes effect immediately.
     pub fn none() -> Self {
         let free =
             Guardrail { window: Duration::ZERO, cooldown: Duration::ZERO, select: Select::Max, rates: Vec::new() };
         Self { up: free.clone(), down: free, grace: Duration::ZERO, fallback: None }
     }
 
-    /// How far back proposals count.
+    /// The time for which proposals are kept.
     pub fn longest_window(&self) -> Duration {
         self.up.window.max(self.down.window)
     }
 
-    /// How far back changes of the count matter.
+    /// The time for which changes of the count are kept.
     pub fn longest_memory(&self) -> Duration {
         let of = |guardrail: &Guardrail| {
             let longest = guardrail.rates.iter().map(|rate| rate.per).max().unwrap_or_default();
@@ -70,31 +72,33 @@ impl Guardrails {
     }
 }
 
-/// A count for the time in which nothing is known.
+/// The count while no metric has a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fallback {
-    /// How many: 0 to 1 000. It is proposed as a policy would, so windows, rates and bounds hold over it.
+    /// The count: 0 to 1 000. It replaces the policy's proposal, so windows, rates and bounds apply to it.
     pub replicas: u32,
-    /// Looks in a row at which no metric had a value, before it is: 1 to 1 000. Looks within half an interval are one.
+    /// Consecutive observations without any metric value before the fallback applies: 1 to 1 000. Observations less
+    /// than half an interval apart count once.
     pub after: u32,
 }
 
 impl Fallback {
-    /// Failures where none are said.
+    /// The default of [`Fallback::after`].
     pub const AFTER: u32 = 3;
 }
 
 /// The guardrails of one direction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guardrail {
-    /// The count moves no further than every proposal of this time agrees: up to 1 h, 0: the newest alone counts.
+    /// Stabilization window: the count moves only as far as all proposals of this time agree. Up to 1 h; with 0 only
+    /// the newest proposal counts.
     pub window: Duration,
-    /// Time after a change in this direction before the next: up to 1 h. A larger step up than the last may exceed it;
-    /// a step up ends the cooldown of steps down.
+    /// Time after a change in this direction before the next: up to 1 h. A larger scale-out than the last may add the
+    /// difference. A scale-out ends the cooldown of scale-in.
     pub cooldown: Duration,
-    /// Which of the rates holds.
+    /// Which of the rates applies.
     pub select: Select,
-    /// How much in what time; none: as much as is proposed. At most [`Guardrail::MOST_RATES`].
+    /// The most change per period; empty for no limit. At most [`Guardrail::MOST_RATES`].
     pub rates: Vec<Rate>,
 }
 
@@ -103,34 +107,34 @@ impl Guardrail {
     pub const MOST_RATES: usize = 8;
 }
 
-/// Which of several rates holds.
+/// Which of several rates applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Select {
-    /// The one that allows most.
+    /// The rate that allows the largest change.
     Max,
-    /// The one that allows least.
+    /// The rate that allows the smallest change.
     Min,
-    /// None: the count does not move in this direction.
+    /// No change is allowed in this direction.
     Disabled,
 }
 
-/// How much the count may change in a time.
+/// The most change of the count in a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
-    /// How much.
+    /// The change.
     pub amount: Amount,
-    /// In what time: 1 s to 1 h.
+    /// The period: 1 s to 1 h.
     pub per: Duration,
 }
 
-/// An amount of replicas.
+/// A number of replicas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Amount {
-    /// So many: 1 to 1 000.
+    /// An absolute number: 1 to 1 000.
     Count(u32),
-    /// A part of those there were when the time began: 1 to 1 000 percent. Up it is rounded up, down it leaves no part of
-    /// a replica.
+    /// A share of the count at the start of the period: 1 to 1 000 percent. The change is rounded up, in both
+    /// directions.
     Percent(u32),
 }

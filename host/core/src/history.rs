@@ -1,4 +1,4 @@
-//! What the host remembers of a workload from one pass to the next.
+//! The host's memory of a workload from one pass to the next.
 
 use crate::{ContainerId, MemoryOwner, Slot, Timestamp, WorkloadKey};
 use serde::{Deserialize, Serialize};
@@ -7,80 +7,82 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Restart counters of one slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SlotHistory {
-    /// How many times its process was started again, by a restart or a replacement, since it was last
-    /// healthy for long enough.
+    /// Restarts and replacements in a row since the slot was last healthy for long enough.
     pub restarts: u32,
-    /// When that last happened.
+    /// Time of the last one.
     pub last_restart: Option<Timestamp>,
-    /// How many times the process of the container now in the slot was started again.
+    /// Restarts of the process of the container now in the slot.
     pub process_restarts: u32,
-    /// When it was given up after too many restarts in a row; none: it is healed.
+    /// When the slot was given up after too many restarts in a row. `None` if it is still repaired.
     #[serde(default)]
     pub given_up: Option<Timestamp>,
-    /// Since when its replica has been well, where it was given up; none: it is not, or nobody counts.
+    /// Since when the replica of a given-up slot has been healthy. `None` if it is not, or the slot is not given up.
     #[serde(default)]
     pub well_since: Option<Timestamp>,
 }
 
-/// Most probes failed at once: what lies between the host and the replicas may be broken, not the replicas.
+/// The suspicion that the path between the host and the replicas is broken, rather than the replicas: most probes fail
+/// at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Suspicion {
-    /// Since when.
+    /// Start of the suspicion.
     pub since: Timestamp,
-    /// When a replica was last healed under it.
+    /// When a replica was last repaired during the suspicion.
     pub healed_at: Option<Timestamp>,
-    /// Which, as long as it has not served since.
+    /// The slot of that replica, until it serves.
     #[serde(default)]
     pub healed: Option<Slot>,
-    /// How many were healed since one of them served.
+    /// Number of repairs since a repaired replica last served.
     #[serde(default)]
     pub in_vain: u32,
 }
 
-/// What `decide` needs beside the snapshot; stored, so that a restart of the host forgets no backoff.
+/// The input of `decide` besides the snapshot. It is stored, so a restart of the host keeps backoffs and windows.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct History {
-    /// One for each slot that was ever filled and not scaled away.
+    /// One entry for each slot that was ever filled and not removed by scale-in.
     pub slots: BTreeMap<Slot, SlotHistory>,
-    /// Bytes the scaling policy returned last time.
+    /// Bytes that the scaling policy returned last time.
     pub scaling_memory: Vec<u8>,
-    /// Whose they are; none: nobody's yet.
+    /// The owner of these bytes. `None` if there is none yet.
     #[serde(default)]
     pub scaling_memory_of: Option<MemoryOwner>,
-    /// Bytes the health policy returned last time.
+    /// Bytes that the health policy returned last time.
     pub health_memory: Vec<u8>,
-    /// Whose they are; none: nobody's yet.
+    /// The owner of these bytes. `None` if there is none yet.
     #[serde(default)]
     pub health_memory_of: Option<MemoryOwner>,
-    /// What was proposed within the longest window, by time; equal ones in a row are one, of the time of the last.
+    /// Proposals within the longest window, by time. Consecutive equal ones are merged, with the latest time.
     #[serde(default)]
     pub proposals: Vec<Proposal>,
-    /// How the count changed within the longest time that matters, by time.
+    /// Changes of the count within the longest rate period or cooldown, by time.
     #[serde(default)]
     pub changes: Vec<Change>,
-    /// When the host first looked after the workload; none: it has not yet.
+    /// When the host first observed the workload. `None` if it has not yet.
     #[serde(default)]
     pub since: Option<Timestamp>,
-    /// Looks in a row at which no metric had a value; none: the last found one.
+    /// Consecutive observations without any metric value. `None` if the last one had a value.
     #[serde(default)]
     pub blind: Option<Blindness>,
-    /// Replicas that somebody stopped through the engine, not through the host.
+    /// Replicas that were stopped through the engine, not through the host.
     #[serde(default)]
     pub stopped_outside: BTreeMap<ContainerId, StoppedOutside>,
-    /// Replicas that an operator protects from a policy that wants fewer.
+    /// Replicas that an operator protects from scale-in by a policy.
     #[serde(default)]
     pub protected: BTreeSet<ContainerId>,
-    /// How the workloads were that this one depends on, when they were last known.
+    /// The last known state of the workloads this one depends on.
     #[serde(default)]
     pub dependencies: BTreeMap<WorkloadKey, Dependency>,
-    /// The path to its replicas is suspected; none: it is not.
+    /// The suspicion that probes do not reach the replicas. `None` if there is none.
     #[serde(default)]
     pub probe_path: Option<Suspicion>,
 }
 
 impl History {
-    /// The same, with nothing in it that is later than `now`: after the machine's clock was set back, what happened is as
-    /// old as it can be, and waits, windows and cooldowns last no longer than they are said to.
+    /// The same history without times later than `now`.
+    ///
+    /// After the machine's clock is set back, future times become `now`. Delays, windows and cooldowns therefore never
+    /// last longer than configured.
     #[must_use]
     pub fn none_later_than(mut self, now: Timestamp) -> Self {
         let slots = self.slots.values_mut();
@@ -105,50 +107,50 @@ impl History {
 /// A replica that was stopped through the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoppedOutside {
-    /// When the host first saw it.
+    /// When the host first observed the stop.
     pub seen: Timestamp,
-    /// The engine went on answering for long enough after that: it was no engine, and no machine, that was shutting down.
+    /// The engine kept responding for long enough afterwards, so neither the engine nor the machine was shutting down.
     pub is_settled: bool,
 }
 
-/// A workload that another depends on.
+/// The state of a workload that another depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dependency {
-    /// Some replica of it serves.
+    /// At least one replica serves.
     Up {
-        /// Since when, if it was down before: what started earlier ran without it.
+        /// Since when, if it was down before. Replicas that started earlier ran without it.
         back: Option<Timestamp>,
-        /// When it last ceased to serve, as far as was taken into account here.
+        /// When it last stopped serving, if that was already taken into account here.
         #[serde(default)]
         fell: Option<Timestamp>,
     },
-    /// None does.
+    /// No replica serves.
     Down,
 }
 
-/// Looks in a row at which no metric had a value.
+/// Consecutive observations without any metric value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blindness {
-    /// How many.
+    /// Their number.
     pub looks: u32,
-    /// When the last was that counted.
+    /// Time of the last observation that was counted.
     pub last: Timestamp,
 }
 
-/// A count that was proposed.
+/// A proposed count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proposal {
-    /// When last.
+    /// Time of the latest such proposal.
     pub at: Timestamp,
-    /// Within the bounds of then.
+    /// The count, within the bounds at that time.
     pub count: u32,
 }
 
-/// A change of the count steered to.
+/// A change of the target count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// When.
+    /// Time of the change.
     pub at: Timestamp,
     /// The count before.
     pub from: u32,

@@ -5,22 +5,22 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// Longest reference accepted, in bytes; the engine's own limit on a name is 255, a tag adds 128,
-/// a digest up to 136.
+/// Longest accepted reference in bytes. The engine itself limits a name to 255 bytes; a tag adds 128, a digest up to
+/// 136.
 const MAX_LENGTH: usize = 512;
 
-/// A checked image reference, kept as the user wrote it: `nginx` and `nginx:latest` are two.
+/// A checked image reference, as the user wrote it: `nginx` and `nginx:latest` are different.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ImageRef(String);
 
 impl ImageRef {
-    /// The reference as it was written.
+    /// The reference as written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The last component of the path, without tag and digest: `app` of `ghcr.io/org/app:1`.
+    /// The last component of the path, without tag and digest: `app` for `ghcr.io/org/app:1`.
     pub fn short_name(&self) -> &str {
         let path = self.0.split('@').next().unwrap_or(&self.0);
         let last = path.rsplit('/').next().unwrap_or(path);
@@ -32,14 +32,14 @@ impl FromStr for ImageRef {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let refuse = |why: &str| {
+        let invalid = |why: &str| {
             Err(Invalid::new(format!(
                 "`{}` is not an image reference: {why}; expected `[registry/]name[:tag][@sha256:digest]`",
                 text.escape_debug()
             )))
         };
         if text.is_empty() {
-            return refuse("it is empty");
+            return invalid("it is empty");
         }
         if text.len() > MAX_LENGTH {
             return Err(Invalid::new(format!(
@@ -54,7 +54,7 @@ impl FromStr for ImageRef {
         if let Some(digest) = digest {
             let hex = digest.strip_prefix("sha256:").unwrap_or_default();
             if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
-                return refuse("the digest is not `sha256:` and 64 lower-case hexadecimal digits");
+                return invalid("the digest is not `sha256:` and 64 lower-case hexadecimal digits");
             }
         }
         let last_slash = named.rfind('/').map_or(0, |at| at + 1);
@@ -68,11 +68,11 @@ impl FromStr for ImageRef {
                 && !tag.starts_with(['.', '-'])
                 && tag.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
             if !valid {
-                return refuse("the tag is not 1 to 128 letters, digits, `_`, `.` or `-`");
+                return invalid("the tag is not 1 to 128 letters, digits, `_`, `.` or `-`");
             }
         }
         let mut components: Vec<&str> = path.split('/').collect();
-        // The first component is a registry when it looks like a host; ports and capitals are fine there.
+        // The first component is a registry if it looks like a host. A registry may have a port and capital letters.
         if components.len() > 1 {
             let first = components[0];
             if first == "localhost" || first.contains(['.', ':']) {
@@ -82,7 +82,7 @@ impl FromStr for ImageRef {
                         .bytes()
                         .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']'));
                 if !valid {
-                    return refuse("the registry is not a host name");
+                    return invalid("the registry is not a host name");
                 }
                 components.remove(0);
             }
@@ -96,7 +96,7 @@ impl FromStr for ImageRef {
                     .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-'))
         };
         if !components.iter().all(|component| component_is_valid(component)) {
-            return refuse("each part of the name is lower-case letters and digits, joined by `.`, `_` or `-`");
+            return invalid("each part of the name is lower-case letters and digits, joined by `.`, `_` or `-`");
         }
         Ok(Self(text.to_owned()))
     }

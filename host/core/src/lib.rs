@@ -1,8 +1,13 @@
-//! The vocabulary: plain types with no I/O and no clock, used by every other module.
+//! The vocabulary of Windlass: plain types without I/O or a clock, and the traits that tests replace.
 //!
-//! Reading order: [`image`] and [`workload`] (what the user asked for), [`replica`] and [`snapshot`]
-//! (what runs), [`facts`] (what a policy is shown and answers, the contract in `wit/` as Rust types),
-//! [`verdict`] (its answer, or why there is none), [`shadow`] (what others would have said), [`history`] and [`plan`] (what the host makes of it).
+//! Reading order:
+//!
+//! 1. [`image`] and [`workload`]: the user's request.
+//! 2. [`replica`] and [`snapshot`]: the observed containers.
+//! 3. [`contract`]: the input and output of policies, which are the types of `wit/` in Rust.
+//! 4. [`verdict`]: the result of the policies, or why there is none; [`shadow`]: the results of shadow policies.
+//! 5. [`history`] and [`plan`]: the host's memory and its decision.
+//! 6. [`engine`], [`store`], [`net`] and [`policy`]: the traits of everything with I/O.
 
 pub mod contract;
 pub mod engine;
@@ -11,6 +16,7 @@ pub mod fixtures;
 pub mod guardrails;
 pub mod history;
 pub mod image;
+mod invalid;
 pub mod login;
 pub mod metric;
 pub mod net;
@@ -18,8 +24,10 @@ pub mod origin;
 pub mod overrides;
 pub mod plan;
 pub mod policy;
+mod policy_failure;
+mod policy_identity;
 pub mod probe;
-pub mod quantity;
+mod quantity;
 pub mod replica;
 pub mod settings;
 pub mod shadow;
@@ -34,29 +42,18 @@ pub use crate::error_chain::{error_chain, root_cause};
 pub use crate::guardrails::{Amount, Fallback, Guardrail, Guardrails, Rate, Select};
 pub use crate::history::{Blindness, Change, Dependency, History, Proposal, SlotHistory, StoppedOutside, Suspicion};
 pub use crate::image::ImageRef;
+pub use crate::invalid::Invalid;
 pub use crate::login::RegistryLogin;
 pub use crate::metric::{BuiltIn, Metric, MetricFailure, MetricSource};
 pub use crate::origin::Origin;
 pub use crate::overrides::{Force, Overrides};
 pub use crate::plan::{Alert, AlertKind, Deferral, HeldBy, Plan, Recommendation, Stages, Step};
+pub use crate::policy_failure::{FailureKind, PolicyFailure};
+pub use crate::policy_identity::{MemoryOwner, PolicyIdentity, PolicyKind};
 pub use crate::probe::{Expected, HttpProbe, Probe, ProbeTarget, StatusRange};
 pub use crate::replica::{ContainerId, HealthCheck, Phase, PortBinding, Replica, Slot};
 pub use crate::shadow::{Difference, ShadowComparison};
 pub use crate::snapshot::{DependencySeen, Snapshot};
 pub use crate::time::{DurationMs, Timestamp};
-pub use crate::verdict::{FailureKind, MemoryOwner, PolicyFailure, PolicyIdentity, PolicyKind, PolicyOutcome, Verdict};
+pub use crate::verdict::{PolicyOutcome, Verdict};
 pub use crate::workload::{Bounds, PolicyChoice, PolicyChoices, Workload, WorkloadKey};
-
-/// A text that was refused when it was parsed into one of the types here.
-///
-/// The message says what would have been right; the caller knows which field it was.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Invalid(pub String);
-
-impl Invalid {
-    /// A refusal with this message.
-    pub fn new(message: impl Into<String>) -> Self {
-        Self(message.into())
-    }
-}

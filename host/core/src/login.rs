@@ -1,11 +1,11 @@
-//! How a registry is logged into.
+//! The login for a registry.
 
-/// What a registry asks of those who fetch. It is a secret: it belongs into no log.
+/// Credentials for a registry. They are secret, so `Debug` does not print them.
 #[derive(Clone, PartialEq, Eq)]
 pub enum RegistryLogin {
-    /// A name and a password.
+    /// User and password.
     Basic(String, String),
-    /// A token.
+    /// A bearer token.
     Bearer(String),
 }
 

@@ -1,4 +1,4 @@
-//! What a workload measures: where the values come from, how often, and what counts as one.
+//! Metrics of a workload: their sources, their intervals, and which values are valid.
 
 use crate::contract::Sample;
 use crate::time::millis;
@@ -9,44 +9,44 @@ use std::time::Duration;
 /// One named metric of a workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metric {
-    /// Where its values come from.
+    /// The source of its values.
     pub source: MetricSource,
-    /// Time from one question to the next: 1 s to 1 h.
+    /// Time between two queries: 1 s to 1 h.
     pub interval: Duration,
-    /// What an answer may take: 10 ms up to the interval.
+    /// Time limit of a query: 10 ms up to the interval.
     pub timeout: Duration,
-    /// How old the newest value may be before the metric counts as failed: from the interval up to a day.
+    /// Age at which the newest value is stale and the metric fails: from the interval up to 24 h.
     pub max_age: Duration,
-    /// Whether a value below zero is one, or a failure.
+    /// Whether a negative value is valid or a failure.
     pub allow_negative: bool,
 }
 
 impl Metric {
-    /// Metrics a workload may define.
+    /// The most metrics a workload may define.
     pub const MOST: usize = 32;
-    /// The time between two questions where none is said.
+    /// The default interval.
     pub const INTERVAL: Duration = Duration::from_secs(15);
-    /// The longest time of an answer where none is said, or the interval if that is shorter.
+    /// The default timeout, or the interval if that is shorter.
     pub const TIMEOUT: Duration = Duration::from_secs(5);
 
-    /// The greatest age where none is said: two intervals, at least a minute.
+    /// The default maximum age: two intervals, at least 60 s.
     pub fn usual_max_age(interval: Duration) -> Duration {
         (interval * 2).max(Duration::from_secs(60))
     }
 
-    /// A value, if it counts as one.
+    /// Returns the value if it is valid.
     ///
     /// # Errors
-    /// What it is instead.
+    /// The failure that an invalid value counts as.
     pub fn accept(&self, value: f64) -> Result<f64, MetricFailure> {
         accept(value, self.allow_negative)
     }
 }
 
-/// A value, if it counts as one.
+/// Returns the value if it is valid.
 ///
 /// # Errors
-/// What it is instead.
+/// The failure that an invalid value counts as.
 pub fn accept(value: f64, allow_negative: bool) -> Result<f64, MetricFailure> {
     if value.is_nan() {
         Err(MetricFailure::NotANumber("NaN".to_owned()))
@@ -59,31 +59,31 @@ pub fn accept(value: f64, allow_negative: bool) -> Result<f64, MetricFailure> {
     }
 }
 
-/// Where the values of a metric come from.
+/// The source of a metric's values.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MetricSource {
-    /// An instant query of a Prometheus, which must come to one number.
+    /// An instant query to Prometheus, which must return one number.
     Prometheus {
-        /// Its address, `http://host:port`.
+        /// The address of Prometheus, `http://host:port`.
         url: String,
-        /// In its own language.
+        /// The query in PromQL.
         query: String,
     },
     /// A number in a JSON document.
     Json {
-        /// The document's address.
+        /// The document's URL.
         url: String,
-        /// Where the number is (RFC 6901).
+        /// JSON pointer to the number (RFC 6901).
         pointer: String,
     },
-    /// What a command in each running replica prints: one number. The metric is the mean of those that print one; it is a
-    /// failure as well, `partial`, where some do not.
+    /// A command in each running replica that prints one number. The metric is the mean of the replicas that print one.
+    /// If some do not, it is also a failure, `partial`.
     Exec {
         /// Program and arguments.
         command: Vec<String>,
     },
-    /// Whoever sends samples to `POST /images/{image}/metrics`.
+    /// Samples sent to `POST /images/{image}/metrics`.
     Push,
 }
 
@@ -102,20 +102,20 @@ impl MetricSource {
 /// Metrics that every workload has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BuiltIn {
-    /// Processor time as a fraction of the limit; of the workload the mean over ready replicas.
+    /// CPU use as a fraction of the limit. For the workload: the mean over ready replicas.
     CpuUtilization,
-    /// Memory as a fraction of the limit; of the workload the mean over ready replicas.
+    /// Memory use as a fraction of the limit. For the workload: the mean over ready replicas.
     MemoryUtilization,
-    /// Bytes received in a second; of the workload the mean over ready replicas.
+    /// Bytes received per second. For the workload: the mean over ready replicas.
     NetworkReceiveRate,
-    /// Bytes sent in a second; of the workload the mean over ready replicas.
+    /// Bytes sent per second. For the workload: the mean over ready replicas.
     NetworkTransmitRate,
-    /// Replicas that are ready; only of the workload.
+    /// Number of ready replicas; only for the workload.
     ReadyReplicas,
 }
 
 impl BuiltIn {
-    /// All of them.
+    /// All built-in metrics.
     pub const ALL: [Self; 5] = [
         Self::CpuUtilization,
         Self::MemoryUtilization,
@@ -135,79 +135,79 @@ impl BuiltIn {
         }
     }
 
-    /// The one of a name.
+    /// The built-in metric with this name.
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|built_in| built_in.name() == name)
     }
 }
 
-/// What becomes of the stored values of a metric.
+/// A change to the stored samples of a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SampleChange {
-    /// All of them go.
+    /// Delete all samples.
     Clear,
-    /// A value, in the place of any of the same time.
+    /// Store a sample, in place of one with the same time.
     Put(Sample),
-    /// A mean, in the place of all from a time until another.
+    /// Replace the samples of a time range by their mean.
     Merge {
-        /// The first that goes is not before it.
+        /// Start of the range, inclusive.
         from: Timestamp,
-        /// The last that goes is before it.
+        /// End of the range, exclusive.
         until: Timestamp,
         /// The mean.
         into: Sample,
     },
 }
 
-/// Why a metric has no value now. An error is never a zero.
+/// Why a metric has no value now. A failure is never treated as zero.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum MetricFailure {
-    /// Nobody defined it, or no value ever came.
+    /// The metric is not defined, or no value ever arrived.
     #[error("missing: {0}")]
     Missing(String),
-    /// There was an answer without a value.
+    /// The response contained no value.
     #[error("empty: {0}")]
     Empty(String),
-    /// The value is no number.
+    /// The value is not a number.
     #[error("not-a-number: the value is {0}")]
     NotANumber(String),
     /// The value is infinite.
     #[error("infinite: the value is infinite")]
     Infinite,
-    /// The value is below zero where none can be.
+    /// The value is negative, and the metric does not allow that.
     #[error("negative: the value is {0}, and this metric has no negative values")]
     Negative(f64),
-    /// Some replicas have no value; there is that of the others.
+    /// Some replicas have no value; the mean of the others is available.
     #[error("partial: {without} of {of} replicas have no value: {why}")]
     Partial {
-        /// How many have none.
+        /// Number of replicas without a value.
         without: usize,
-        /// Of how many.
+        /// Number of all replicas.
         of: usize,
-        /// What keeps the first of them from it.
+        /// The reason for the first of them.
         why: String,
     },
     /// The newest value is too old.
     #[error("stale: the newest value is {age} ms old, at most {max_age} ms count")]
     Stale {
-        /// Its age.
+        /// Its age in milliseconds.
         age: DurationMs,
-        /// The greatest that counts.
+        /// The maximum age in milliseconds.
         max_age: DurationMs,
     },
-    /// Nobody answered.
+    /// The source could not be reached.
     #[error("unreachable: {0}")]
     Unreachable(String),
-    /// No answer came in time.
+    /// There was no response in time.
     #[error("timeout: no answer within {} ms", millis(*.0))]
     TimedOut(Duration),
-    /// The answer cannot be read.
+    /// The response could not be parsed.
     #[error("unreadable: {0}")]
     Unreadable(String),
 }
 
 impl MetricFailure {
-    /// The name of [`MetricFailure::Partial`], the one failure beside which there is a value.
+    /// The name of [`MetricFailure::Partial`], the only failure with a value.
     pub const PARTIAL: &str = "partial";
 }
 
@@ -217,11 +217,11 @@ mod tests {
 
     #[test]
     fn what_is_no_value_has_a_name() {
-        let told = |value: f64| accept(value, false).map_err(|failure| failure.to_string());
-        assert_eq!(told(0.0), Ok(0.0));
-        assert_eq!(told(f64::NAN).unwrap_err(), "not-a-number: the value is NaN");
-        assert_eq!(told(f64::NEG_INFINITY).unwrap_err(), "infinite: the value is infinite");
-        assert_eq!(told(-1.0).unwrap_err(), "negative: the value is -1, and this metric has no negative values");
+        let accepted = |value: f64| accept(value, false).map_err(|failure| failure.to_string());
+        assert_eq!(accepted(0.0), Ok(0.0));
+        assert_eq!(accepted(f64::NAN).unwrap_err(), "not-a-number: the value is NaN");
+        assert_eq!(accepted(f64::NEG_INFINITY).unwrap_err(), "infinite: the value is infinite");
+        assert_eq!(accepted(-1.0).unwrap_err(), "negative: the value is -1, and this metric has no negative values");
         assert_eq!(accept(-1.0, true), Ok(-1.0));
     }
 }

@@ -1,26 +1,27 @@
-//! What Windlass asks of the network itself: probes of replicas, notices to callbacks, and what policies were granted.
+//! The traits of the network: probes of replicas, notifications, metric queries, and requests that policies were
+//! granted.
 
 use crate::{DurationMs, HttpProbe};
 use async_trait::async_trait;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Why a question over the network got no good answer.
+/// Why a network call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NetError {
-    /// Nothing came within the time limit.
+    /// There was no response within the time limit.
     #[error("no answer within {} ms", .0.as_millis())]
     TimedOut(Duration),
-    /// An answer came, or a refusal to connect, and it was not a good one.
+    /// The connection was refused, or the response was not acceptable.
     #[error("{0}")]
     Failed(String),
 }
 
-/// The network, as the control loop sees it. Every call ends within its `timeout`.
+/// The network for the control loop. Every call ends within its `timeout`.
 #[async_trait]
 pub trait Net: Send + Sync + 'static {
-    /// Asks an HTTP probe's question at `address`, which stands for its port; its answer must be as the probe expects.
-    /// No redirect is followed. Returns the milliseconds it took.
+    /// Sends an HTTP probe's request to `address`, which already contains the port, and checks the response. No
+    /// redirect is followed. Returns the response time in milliseconds.
     async fn http_probe(
         &self,
         address: SocketAddr,
@@ -28,11 +29,11 @@ pub trait Net: Send + Sync + 'static {
         timeout: Duration,
     ) -> Result<DurationMs, NetError>;
 
-    /// Opens a TCP connection and closes it. Returns the milliseconds it took.
+    /// Opens a TCP connection and closes it. Returns the time in milliseconds.
     async fn tcp_connect(&self, address: SocketAddr, timeout: Duration) -> Result<DurationMs, NetError>;
 
-    /// `GET url` with these pairs as its query; a status of 200 to 299 is good, no redirect is followed. Gives the body,
-    /// at most `longest` bytes.
+    /// Sends `GET url` with this query and returns the body, at most `longest` bytes. A status of 200 to 299 is
+    /// success; no redirect is followed.
     async fn get(
         &self,
         url: &str,
@@ -41,17 +42,17 @@ pub trait Net: Send + Sync + 'static {
         timeout: Duration,
     ) -> Result<bytes::Bytes, NetError>;
 
-    /// `POST url` with a JSON body; a status of 200 to 299 is good.
+    /// Sends `POST url` with a JSON body. A status of 200 to 299 is success.
     async fn post_json(&self, url: &str, body: &serde_json::Value, timeout: Duration) -> Result<(), NetError>;
 }
 
-/// Sends requests that were made elsewhere, as they are: no proxy, no redirect followed, no cookie kept.
+/// Sends prepared requests unchanged: no proxy, no redirect followed, no cookie kept.
 #[async_trait]
 pub trait HttpSender: Send + Sync + 'static {
-    /// The answer, with at most `longest` bytes of body. It ends when the returned future is dropped.
+    /// Returns the response with at most `longest` bytes of body. Dropping the future cancels the request.
     ///
     /// # Errors
-    /// When none came, or a longer one.
+    /// If there was no response, or its body is longer.
     async fn send(
         &self,
         request: http::Request<bytes::Bytes>,
@@ -59,13 +60,13 @@ pub trait HttpSender: Send + Sync + 'static {
     ) -> Result<http::Response<bytes::Bytes>, SendError>;
 }
 
-/// Why a request has no answer.
+/// Why a request has no response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// The body of the answer has more bytes than were wanted.
-    #[error("the answer has more than {0} bytes")]
+    /// The response body is longer than allowed.
+    #[error("the response body has more than {0} bytes")]
     TooLong(u64),
-    /// It could not be sent, or its answer not be read.
+    /// The request could not be sent, or the response not be read.
     #[error("{0}")]
     Failed(String),
 }

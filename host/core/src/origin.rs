@@ -1,23 +1,25 @@
-//! Where a request goes: scheme, host and port.
+//! The target of a request: scheme, host and port.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// `http://host[:port]` or `https://host[:port]`; without a port that of the scheme, 80 or 443. Two are the same if
-/// all three are, the host without regard to case. A name is not looked up to compare it.
+/// `http://host[:port]` or `https://host[:port]`; the default ports are 80 and 443.
+///
+/// Two origins are equal if scheme, host (ignoring case) and port are equal. Host names are compared without resolving
+/// them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     is_secure: bool,
-    /// Lower case; an IPv6 address between brackets.
+    /// Lower case; an IPv6 address in brackets.
     host: String,
     port: u16,
 }
 
 impl Origin {
-    /// From its parts, as an address has them: `host` may be an IPv6 address between brackets.
+    /// Creates an origin from its parts. `host` may be an IPv6 address in brackets.
     ///
     /// # Errors
-    /// What would be right.
+    /// If the scheme is not `http` or `https`, or the host is invalid.
     pub fn new(scheme: &str, host: &str, port: Option<u16>) -> Result<Self, InvalidOrigin> {
         let is_secure = match scheme {
             "http" => false,
@@ -44,18 +46,18 @@ impl FromStr for Origin {
     type Err = InvalidOrigin;
 
     fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
-        let (scheme, place) = text.split_once("://").ok_or(InvalidOrigin)?;
-        // The colons of an IPv6 address are not that of a port.
-        let port_at = place.rfind(':').filter(|colon| !place[*colon..].contains(']'));
+        let (scheme, authority) = text.split_once("://").ok_or(InvalidOrigin)?;
+        // The colons inside an IPv6 address do not start a port.
+        let port_at = authority.rfind(':').filter(|colon| !authority[*colon..].contains(']'));
         let (host, port) = match port_at {
-            Some(colon) => (&place[..colon], Some(place[colon + 1..].parse().map_err(|_| InvalidOrigin)?)),
-            None => (place, None),
+            Some(colon) => (&authority[..colon], Some(authority[colon + 1..].parse().map_err(|_| InvalidOrigin)?)),
+            None => (authority, None),
         };
         Self::new(scheme, host, port)
     }
 }
 
-/// Always with the port: what is granted can be seen.
+/// Always with the port, so that a grant is shown in full.
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.is_secure { "https" } else { "http" };
@@ -63,7 +65,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A text that names no origin.
+/// The text is not an origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected `https://host` or `http://host:port`, without a path")]
 pub struct InvalidOrigin;
@@ -74,11 +76,11 @@ mod tests {
 
     #[test]
     fn an_origin_is_scheme_host_and_port_and_nothing_else() {
-        let shown = |text: &str| text.parse::<Origin>().map(|origin| origin.to_string());
-        assert_eq!(shown("https://Metrics.example.org").unwrap(), "https://metrics.example.org:443");
-        assert_eq!(shown("http://127.0.0.1").unwrap(), "http://127.0.0.1:80");
-        assert_eq!(shown("http://[::1]:9090").unwrap(), "http://[::1]:9090");
-        assert_eq!(shown("https://[::1]").unwrap(), "https://[::1]:443");
+        let normalized = |text: &str| text.parse::<Origin>().map(|origin| origin.to_string());
+        assert_eq!(normalized("https://Metrics.example.org").unwrap(), "https://metrics.example.org:443");
+        assert_eq!(normalized("http://127.0.0.1").unwrap(), "http://127.0.0.1:80");
+        assert_eq!(normalized("http://[::1]:9090").unwrap(), "http://[::1]:9090");
+        assert_eq!(normalized("https://[::1]").unwrap(), "https://[::1]:443");
         for wrong in [
             "",
             "example.org",
@@ -95,7 +97,7 @@ mod tests {
             "http://[a]",
             "http://a:1:2",
         ] {
-            assert_eq!(shown(wrong), Err(InvalidOrigin), "{wrong}");
+            assert_eq!(normalized(wrong), Err(InvalidOrigin), "{wrong}");
         }
     }
 }

@@ -1,45 +1,45 @@
-//! What an operator says over every policy: pause, freeze a direction, force a count for a time.
+//! An operator's overrides of the policies: pause, freeze a direction, force a count for a time.
 
 use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// An operator's word on the count of a workload. Healing goes on under all of them, and the policy is asked and its
-/// proposals recorded as ever.
+/// An operator's overrides for a workload's count. Repair continues under all of them, and the policy is still called
+/// and its proposals recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Overrides {
-    /// The count stays where it is.
+    /// The count does not change.
     pub paused: bool,
-    /// The count does not rise.
+    /// No scale-out.
     pub freeze_scale_up: bool,
-    /// The count does not fall.
+    /// No scale-in.
     pub freeze_scale_down: bool,
-    /// The count is this one for a time; over the others.
+    /// A forced count for a time; it takes precedence over the others.
     pub force: Option<Force>,
 }
 
 impl Overrides {
-    /// What of it holds at this time.
+    /// The overrides that apply at this time.
     #[must_use]
     pub fn in_force(self, now: Timestamp) -> Self {
         Self { force: self.forced(now), ..self }
     }
 
-    /// Whether anything is said at all.
+    /// Whether any override is set.
     pub fn is_anything(&self) -> bool {
         *self != Self::default()
     }
 
-    /// The count that is forced at this time.
+    /// The forced count at this time.
     pub fn forced(&self, now: Timestamp) -> Option<Force> {
         self.force.filter(|force| now < force.until)
     }
 }
 
-/// A count that is forced.
+/// A forced count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Force {
-    /// How many; the bounds still hold.
+    /// The count; the bounds still apply.
     pub replicas: u32,
-    /// From when on the policy decides again.
+    /// The end: from then on the policy decides again.
     pub until: Timestamp,
 }

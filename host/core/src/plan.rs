@@ -1,107 +1,107 @@
-//! What a pass will do, and why.
+//! The plan of a pass: what it will do, and why.
 
 use crate::{ContainerId, History, Slot, Timestamp};
 use serde::Serialize;
 use std::time::Duration;
 
-/// One thing to do; `act` makes no choices about it.
+/// One step of a plan; `act` carries it out without further decisions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "step", rename_all = "kebab-case")]
 pub enum Step {
-    /// Create a replica in this slot; start it unless the workload is desired stopped.
+    /// Create a replica in this slot; start it unless the workload's desired status is stopped.
     Create {
-        /// Its place.
+        /// The slot.
         slot: Slot,
-        /// Whether its process is started too.
+        /// Whether to start its process.
         start: bool,
         /// One sentence.
         reason: String,
     },
     /// Start the process of a replica that was created and never ran.
     Start {
-        /// Which.
+        /// The replica.
         replica: ContainerId,
         /// One sentence.
         reason: String,
     },
-    /// Stop and remove a replica that is not wanted any more.
+    /// Stop and remove a replica that is no longer needed.
     Remove {
-        /// Which.
+        /// The replica.
         replica: ContainerId,
         /// One sentence.
         reason: String,
     },
     /// Stop a replica's process and start it again.
     Restart {
-        /// Which.
+        /// The replica.
         replica: ContainerId,
         /// One sentence.
         reason: String,
     },
     /// Remove a replica and create another in its slot.
     Replace {
-        /// Which.
+        /// The replica.
         replica: ContainerId,
-        /// Its place.
+        /// The slot.
         slot: Slot,
         /// One sentence.
         reason: String,
     },
 }
 
-/// What became of a proposal on its way to the count steered to.
+/// The stages of a proposal on its way to the target count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Stages {
-    /// What the policy proposed.
+    /// The policy's proposal.
     pub raw: u32,
-    /// What the proposals of the windows agree on, outside of cooldowns.
+    /// The count after stabilization windows and cooldowns.
     pub stabilized: u32,
-    /// What the rates allow of that.
+    /// That count after the rates.
     pub limited: u32,
-    /// What lies within the bounds.
+    /// That count within the bounds.
     pub bounded: u32,
 }
 
-/// What keeps a count from the one that was proposed: the last that had a say in it.
+/// Why the target differs from the proposal. If there are several reasons, the last one that applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HeldBy {
-    /// The workload is wanted stopped.
+    /// The workload's desired status is stopped.
     Stopped,
-    /// An operator forces another.
+    /// An operator forces another count.
     Force,
     /// An operator paused scaling.
     Pause,
-    /// An operator froze scaling up.
+    /// An operator froze scale-out.
     FreezeUp,
-    /// An operator froze scaling down.
+    /// An operator froze scale-in.
     FreezeDown,
-    /// All of it was stopped through the engine.
+    /// All replicas were stopped through the engine.
     StoppedOutside,
-    /// A workload that it depends on is down.
+    /// A workload it depends on is down.
     Dependency,
-    /// The scaling policy gave no answer.
+    /// The scaling policy is unavailable.
     Unavailable,
     /// Metrics have no value.
     Metrics,
-    /// Replicas are still to come, or start.
+    /// Replicas are still being created or started.
     StillToCome,
-    /// The proposals of a window do not agree.
+    /// The proposals of the stabilization window do not agree.
     Window,
-    /// The last step was too short a time ago.
+    /// The last change was too recent.
     Cooldown,
     /// The rates allow no more.
     Rate,
-    /// The guardrails do not allow this direction.
+    /// The guardrails disable this direction.
     Disabled,
-    /// The workload is new here.
+    /// The workload is new to this host.
     Grace,
-    /// The fewest and the most replicas.
+    /// The workload's minimum and maximum.
     Bounds,
 }
 
 impl Step {
-    /// Why it is done.
+    /// Why the step is taken.
     pub fn reason(&self) -> &str {
         match self {
             Self::Create { reason, .. }
@@ -113,72 +113,72 @@ impl Step {
     }
 }
 
-/// Something that is to be done, and not yet.
+/// A deferred action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Deferral {
-    /// Where.
+    /// The slot.
     pub slot: Slot,
-    /// When it is due; a later pass does it.
+    /// When it is due; a later pass carries it out.
     pub until: Timestamp,
-    /// What, and why it waits: one sentence.
+    /// The action and why it waits, in one sentence.
     pub reason: String,
 }
 
-/// What an alert is about.
+/// The subject of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AlertKind {
-    /// A slot was healed too often in a row and is left as it is.
+    /// A slot was repaired too often in a row and is left as it is.
     GivenUp,
     /// Most replicas fail their probe at once.
     ProbePath,
 }
 
-/// What a person should look into, as long as it lasts.
+/// A condition that a person should look into while it lasts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Alert {
-    /// About what.
+    /// Its subject.
     pub kind: AlertKind,
-    /// Since when.
+    /// Its start.
     pub since: Timestamp,
-    /// The place it is about; none: the whole workload.
+    /// The slot. `None` if it concerns the whole workload.
     pub slot: Option<Slot>,
-    /// The container there; none: there is none, or it is about the whole workload.
+    /// The container in the slot. `None` if there is none, or it concerns the whole workload.
     pub replica: Option<ContainerId>,
     /// One sentence.
     pub reason: String,
 }
 
-/// What would be done, and is not: the workload is in the mode that only recommends.
+/// The plan of a workload that only recommends; it is not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Recommendation {
-    /// The count it would be steered to.
+    /// The recommended target count.
     pub target: u32,
-    /// The steps that would be taken.
+    /// The recommended steps.
     pub steps: Vec<Step>,
 }
 
-/// What a pass will do.
+/// The plan of a pass.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// The count the workload is steered to from now on; within its bounds.
+    /// The workload's target count from now on; within its bounds.
     pub target: u32,
-    /// Why it is that count: one sentence.
+    /// Why this is the target, in one sentence.
     pub reason: String,
-    /// In no order: they may run side by side.
+    /// Steps in no order; they may run in parallel.
     pub steps: Vec<Step>,
-    /// What waits, for backoff or for the cap on healing.
+    /// Actions that wait for backoff, or for the limit on parallel repairs.
     pub deferred: Vec<Deferral>,
-    /// What a person should look into.
+    /// Conditions that a person should look into.
     pub alerts: Vec<Alert>,
-    /// What would be done instead; none: what is to be done is done.
+    /// The recommendation, if the workload only recommends. `None` if the plan is carried out.
     pub recommended: Option<Recommendation>,
-    /// What is remembered if the steps are taken.
+    /// The history if the steps are taken.
     pub history: History,
-    /// Look again after this time even if nothing happens; none: at the usual interval.
+    /// Time until the next pass if nothing wakes the workload earlier. `None` for the usual interval.
     pub look_again: Option<Duration>,
-    /// What became of the proposal; none: the scaling policy was unavailable, or not asked for a count.
+    /// The stages of the proposal. `None` if the scaling policy was unavailable or not needed.
     pub stages: Option<Stages>,
-    /// What keeps the count from what was proposed; none: it is what was proposed.
+    /// Why the target differs from the proposal. `None` if it does not.
     pub held_by: Option<HeldBy>,
 }

@@ -1,61 +1,61 @@
-//! How the host asks a replica whether it answers, and what a good answer is.
+//! Probes: how the host checks a replica, and which responses are good.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What a probe asks of a replica.
+/// The kind of check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProbeTarget {
-    /// A request over HTTP, and what its answer must be.
+    /// An HTTP request whose response is checked.
     Http(HttpProbe),
-    /// A TCP connection to this port is success.
+    /// A TCP connection to this port; connecting is success.
     Tcp {
         /// Port inside the replica.
         port: u16,
     },
-    /// A command in the replica that ends with status 0 is success.
+    /// A command in the replica; exit status 0 is success.
     Exec {
         /// The program and its arguments.
         command: Vec<String>,
     },
-    /// The image's own HEALTHCHECK, which the engine runs at a pace of its own.
+    /// The image's own HEALTHCHECK, which the engine runs at its own interval.
     Docker,
-    /// Nothing is asked, whatever the image says.
+    /// No check, even if the image has a HEALTHCHECK.
     None,
 }
 
-/// `GET path` on a port, and what its answer must be.
+/// `GET path` on a port, and the expected response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpProbe {
     /// Port inside the replica.
     pub port: u16,
     /// Begins with `/`.
     pub path: String,
-    /// Sent with the request.
+    /// Headers sent with the request.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
-    /// What the answer must be.
+    /// The expected response.
     #[serde(default)]
     pub expect: Expected,
 }
 
-/// What the answer to an HTTP probe must be.
+/// The expected response to an HTTP probe.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Expected {
-    /// One of these codes; empty: 200 to 399.
+    /// Accepted status codes; empty for 200 to 399.
     #[serde(default)]
     pub status: Vec<StatusRange>,
-    /// Text that the first [`HttpProbe::LONGEST_BODY`] bytes of its body contain.
+    /// Text that the first [`HttpProbe::LONGEST_BODY`] bytes of the body must contain.
     #[serde(default)]
     pub body: Option<String>,
-    /// Headers it must have, with this value or, where there is none, any. Names in lower case.
+    /// Required headers with their value, or `None` for any value. Names in lower case.
     #[serde(default)]
     pub headers: BTreeMap<String, Option<String>>,
 }
 
-/// Codes from the first to the last of them.
+/// An inclusive range of status codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusRange {
     /// At least 100.
@@ -65,34 +65,34 @@ pub struct StatusRange {
 }
 
 impl HttpProbe {
-    /// Bytes of a body that are looked at.
+    /// Bytes of the body that are read.
     pub const LONGEST_BODY: u64 = 64 << 10;
 
-    /// `GET path`, any answer of 200 to 399 being good.
+    /// `GET path` that accepts any status from 200 to 399.
     pub fn get(port: u16, path: impl Into<String>) -> Self {
         Self { port, path: path.into(), headers: BTreeMap::new(), expect: Expected::default() }
     }
 
-    /// Whether an answer is good. `header`: looks one up by its name; `body`: as much as was read.
+    /// Checks a response. `header` returns the values of a header; `body` is the part of the body that was read.
     ///
     /// # Errors
-    /// What is not as it must be.
+    /// The difference to the expected response.
     pub fn judge(&self, status: u16, header: impl Fn(&str) -> Vec<String>, body: &[u8]) -> Result<(), String> {
-        let asked = format!("GET {} on port {}", self.path, self.port);
+        let request = format!("GET {} on port {}", self.path, self.port);
         let Expected { status: ranges, body: text, headers } = &self.expect;
         let is_good = match ranges.as_slice() {
             [] => (200..400).contains(&status),
             ranges => ranges.iter().any(|range| (range.first..=range.last).contains(&status)),
         };
         if !is_good {
-            return Err(format!("{asked} answered {status}"));
+            return Err(format!("{request} answered {status}"));
         }
         for (name, wanted) in headers {
             let found = header(name);
             match wanted {
-                _ if found.is_empty() => return Err(format!("{asked} answered without the header `{name}`")),
+                _ if found.is_empty() => return Err(format!("{request} answered without the header `{name}`")),
                 Some(wanted) if !found.contains(wanted) => {
-                    return Err(format!("{asked} answered with another `{name}` than `{}`", wanted.escape_debug()));
+                    return Err(format!("{request} answered with another `{name}` than `{}`", wanted.escape_debug()));
                 }
                 _ => {}
             }
@@ -102,33 +102,33 @@ impl HttpProbe {
         if is_there {
             return Ok(());
         }
-        Err(format!("{asked} answered without `{}` in its body", text.escape_debug()))
+        Err(format!("{request} answered without `{}` in its body", text.escape_debug()))
     }
 }
 
-/// A question asked of every running replica again and again; the health policy sees the answers.
+/// A check of each running replica at an interval; the health policy receives the results.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
-    /// What is asked.
+    /// The kind of check.
     pub target: ProbeTarget,
-    /// Time from one question to the next; 1 s to 1 h. Of no meaning where the host asks nothing itself.
+    /// Time between two checks: 1 s to 1 h. Ignored if the host does not probe itself.
     pub interval: Duration,
-    /// Time an answer may take; 10 ms up to `interval`. Of no meaning where the host asks nothing itself.
+    /// Time limit of a check: 10 ms up to `interval`. Ignored if the host does not probe itself.
     pub timeout: Duration,
 }
 
 impl Probe {
-    /// The usual time from one question to the next.
+    /// The default interval.
     pub const INTERVAL: Duration = Duration::from_secs(10);
-    /// The usual time an answer may take.
+    /// The default timeout.
     pub const TIMEOUT: Duration = Duration::from_secs(2);
 
-    /// A question at the usual pace.
+    /// A probe with the default interval and timeout.
     pub fn usual(target: ProbeTarget) -> Self {
         Self { target, interval: Self::INTERVAL, timeout: Self::TIMEOUT }
     }
 
-    /// Whether the host itself asks.
+    /// Whether the host itself probes.
     pub fn is_asked(&self) -> bool {
         !matches!(self.target, ProbeTarget::Docker | ProbeTarget::None)
     }

@@ -1,11 +1,11 @@
-//! Amounts a user writes as text: cpu (`0.5`, `500m`) and memory (`512m`, `1g`).
+//! Amounts in user input: CPU (`0.5`, `500m`) and memory (`512m`, `1g`).
 
 use crate::Invalid;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// A share of processors, in billionths of one core, as engines count it.
+/// An amount of CPU, counted in billionths of a core, as in engines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Cpu {
@@ -14,7 +14,7 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// Billionths of one core; at least 1 000 000 (a thousandth).
+    /// Billionths of a core; at least 1 000 000 (a thousandth).
     pub fn nano_cores(&self) -> u64 {
         self.nano_cores
     }
@@ -30,7 +30,7 @@ impl FromStr for Cpu {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let refuse = || {
+        let invalid = || {
             Err(Invalid::new(format!(
                 "`{}` is not an amount of cpu; expected cores such as `0.5`, or thousandths such as `500m`, \
                  from 0.001 to 1024 cores",
@@ -42,10 +42,10 @@ impl FromStr for Cpu {
             None => (text, 1_000_000_000),
         };
         let Some(nano_cores) = decimal(digits, nano_per_unit) else {
-            return refuse();
+            return invalid();
         };
         if !(1_000_000..=1024 * 1_000_000_000).contains(&nano_cores) {
-            return refuse();
+            return invalid();
         }
         Ok(Self { text: text.to_owned(), nano_cores })
     }
@@ -81,7 +81,7 @@ impl FromStr for Memory {
             _ => None,
         };
         match factor.and_then(|factor| decimal(number, factor)) {
-            // The engine takes a signed number of bytes.
+            // The engine's API has a signed number of bytes.
             Some(bytes) if bytes > 0 && i64::try_from(bytes).is_ok() => Ok(Self { text: text.to_owned(), bytes }),
             _ => Err(Invalid::new(format!(
                 "`{}` is not an amount of memory; expected bytes with `k`, `m` or `g` (powers of 1024), \
@@ -92,8 +92,8 @@ impl FromStr for Memory {
     }
 }
 
-/// A plain decimal number (`12`, `0.5`) times `unit`, exact to one unit's fraction. None when it is no
-/// such number or too large: signs, exponents and blanks are refused.
+/// A plain decimal number (`12`, `0.5`) times `unit`, rounded down. `None` if it is not such a number or is too large;
+/// signs, exponents and spaces are invalid.
 fn decimal(text: &str, unit: u64) -> Option<u64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let all_digits = |part: &str| !part.is_empty() && part.len() <= 18 && part.bytes().all(|b| b.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! What runs: one container of a workload, as the engine last showed it.
+//! A replica: one container of a workload, as the engine last reported it.
 
 use crate::contract::{ProbeOutcome, ProbeResult, Usage};
 use crate::workload::ContainerPort;
@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 pub use crate::contract::Phase;
 
-/// The engine's own identifier of a replica, the same for all its life.
+/// The engine's identifier of a replica; it never changes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ContainerId(pub String);
@@ -29,8 +29,8 @@ impl fmt::Display for ContainerId {
     }
 }
 
-/// The place of a replica in its workload. A replacement takes the slot of the one it replaces, so that
-/// restart counters and backoff outlive the container.
+/// The number of a replica within its workload. A replacement takes the slot of the replaced replica, so restart
+/// counters and backoff outlive the container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Slot(pub u32);
@@ -41,27 +41,27 @@ impl fmt::Display for Slot {
     }
 }
 
-/// Where a port of a replica is published on the engine's host.
+/// A published port on the engine's host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortBinding {
-    /// Address on the host, `0.0.0.0` for every one.
+    /// Address on the host; `0.0.0.0` for all addresses.
     pub host_ip: String,
     /// Port on the host.
     pub host_port: u16,
 }
 
-/// What the engine found by the image's own HEALTHCHECK.
+/// The engine's result of the image's own HEALTHCHECK.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HealthCheck {
-    /// Its verdict; none: it has come to none yet.
+    /// The engine's conclusion. `None` if it has none yet.
     pub is_healthy: Option<bool>,
     /// The newest checks, oldest first.
     pub checks: Vec<ProbeResult>,
 }
 
 impl HealthCheck {
-    /// The checks that the engine's verdict rests on. A failure counts once as many came in a row as the image says;
-    /// then all of those count.
+    /// The checks behind the engine's conclusion. Failures count only once the image's number of retries has failed in
+    /// a row; then all of these count.
     pub fn results(&self) -> Vec<ProbeResult> {
         let is_success = |check: &&ProbeResult| matches!(check.outcome, ProbeOutcome::Success(_));
         match self.is_healthy {
@@ -75,50 +75,49 @@ impl HealthCheck {
     }
 }
 
-/// One container of a workload, as the engine showed it.
+/// One container of a workload, as the engine last reported it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Replica {
     /// The engine's identifier.
     pub id: ContainerId,
-    /// Its name, for people.
+    /// The container's name.
     pub name: String,
     /// The workload it belongs to.
     pub workload: WorkloadKey,
-    /// The image it was created from, as its label says.
+    /// The image it was created from, according to its label.
     pub image: String,
-    /// Its place in the workload.
+    /// Its slot in the workload.
     pub slot: Slot,
-    /// Where it is in its life. The runtime never says [`Phase::Held`]: that is known to the host alone.
+    /// The phase of its life. The engine never reports [`Phase::Held`], which only the host knows.
     pub phase: Phase,
-    /// The engine's own word for its state: `running`, `exited`, `created`…
+    /// The engine's own state name: `running`, `exited`, `created`…
     pub status: String,
-    /// When it was created.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When its process last started; none: it never did.
+    /// Latest start of its process. `None` if it never started.
     pub started_at: Option<Timestamp>,
-    /// When its process last ended; none: it never did.
+    /// Latest end of its process. `None` if it never ended.
     pub finished_at: Option<Timestamp>,
     /// Exit code of the last process to end.
     pub exit_code: Option<i32>,
-    /// The kernel killed the last process for memory.
+    /// The kernel killed the last process for lack of memory.
     pub out_of_memory: bool,
-    /// What the engine said when it could not start it; empty if nothing.
+    /// The engine's message about a failed start; empty if there is none.
     pub error: String,
-    /// Where its ports are published; empty unless it runs.
+    /// Its published ports; empty unless it runs.
     pub ports: BTreeMap<ContainerPort, Vec<PortBinding>>,
-    /// Where the host reaches it directly; none when it has no such address or is not running.
+    /// The address at which the host reaches it directly. `None` if it has none or does not run.
     pub address: Option<IpAddr>,
-    /// Its own label protects it from a policy that wants fewer ([`crate::Workload::PROTECTION`]).
+    /// Its label protects it from scale-in by a policy ([`crate::Workload::PROTECTION`]).
     pub is_protected: bool,
-    /// Its last resource use; none: no sample yet.
+    /// Its latest resource use. `None` if there is no sample yet.
     pub usage: Option<Usage>,
-    /// What its image's own HEALTHCHECK came to; none: there is none, or its process does not run.
+    /// The result of its image's HEALTHCHECK. `None` if the image has none, or the process does not run.
     pub health_check: Option<HealthCheck>,
 }
 
 impl Replica {
-    /// Its ports as the API and the callbacks show them:
-    /// `{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"32769"}]}`.
+    /// Its ports in the format of the API and the callbacks: `{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"32769"}]}`.
     pub fn docker_ports(&self) -> serde_json::Value {
         let bindings = |bindings: &Vec<PortBinding>| {
             bindings
@@ -129,7 +128,7 @@ impl Replica {
         self.ports.iter().map(|(port, bound)| (port.to_string(), json!(bindings(bound)))).collect()
     }
 
-    /// Its process runs (or is being stopped).
+    /// Whether its process runs, including while it is being stopped.
     pub fn is_alive(&self) -> bool {
         matches!(self.phase, Phase::Running | Phase::Stopping)
     }
@@ -142,8 +141,8 @@ mod tests {
 
     #[test]
     fn a_failed_check_counts_once_the_engine_says_so() {
-        // `+` succeeded, `-` failed; the second of each is its place.
-        let seen = |is_healthy, outcomes: &str| {
+        // `+` is a success, `-` a failure; the time of each is its position.
+        let counted = |is_healthy, outcomes: &str| {
             let check = |(at, outcome)| ProbeResult {
                 at: Timestamp(at),
                 outcome: if outcome == '+' { ProbeOutcome::Success(9) } else { ProbeOutcome::Failure("no".to_owned()) },
@@ -152,9 +151,9 @@ mod tests {
             let results = HealthCheck { is_healthy, checks }.results();
             results.iter().map(|result| result.at.0).collect::<Vec<_>>()
         };
-        assert_eq!(seen(None, "--"), Vec::<u64>::new(), "starting says nothing");
-        assert_eq!(seen(Some(true), "+-+--"), [0, 2]);
-        assert_eq!(seen(Some(false), "+-+---"), [3, 4, 5]);
-        assert_eq!(seen(Some(false), ""), Vec::<u64>::new());
+        assert_eq!(counted(None, "--"), Vec::<u64>::new(), "starting counts nothing");
+        assert_eq!(counted(Some(true), "+-+--"), [0, 2]);
+        assert_eq!(counted(Some(false), "+-+---"), [3, 4, 5]);
+        assert_eq!(counted(Some(false), ""), Vec::<u64>::new());
     }
 }

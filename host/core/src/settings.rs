@@ -1,5 +1,5 @@
-//! Checked settings of each part, with their defaults; `config` fills them from `windlass.toml`,
-//! flags and environment.
+//! The checked settings of each part, with their defaults. The binary's `config` fills them from `windlass.toml`, flags
+//! and environment.
 
 use crate::Origin;
 use std::collections::BTreeMap;
@@ -24,13 +24,13 @@ pub struct PolicyLimits {
     pub tables: u32,
     /// Elements of one table. Default 100 000.
     pub table_elements: u32,
-    /// Bytes the host may allocate for what a component hands it in one call. Default 1 MiB; up to 8 MiB.
+    /// Bytes the host may allocate for a component's data in one call. Default 1 MiB; up to 8 MiB.
     pub hostcall_bytes: u64,
     /// Resource handles alive at once. Default 1 000.
     pub handles: u32,
     /// Stack of the guest in bytes. Default 512 KiB.
     pub stack_bytes: u64,
-    /// Random bytes handed out in one call. Default 64 KiB.
+    /// Random bytes provided in one call. Default 64 KiB.
     pub random_bytes: u64,
     /// Log lines kept of one call. Default 32.
     pub log_lines: u32,
@@ -38,13 +38,13 @@ pub struct PolicyLimits {
     pub log_line_bytes: u64,
     /// Bytes kept of stdout and stderr together. Default 16 KiB.
     pub output_bytes: u64,
-    /// Bytes of memory a policy may hand back. Default 64 KiB.
+    /// Bytes of memory a policy may return. Default 64 KiB.
     pub returned_memory_bytes: u64,
     /// Bytes of one reason. Default 1 KiB.
     pub reason_bytes: u64,
     /// Size of a component in bytes. Default 40 MiB.
     pub component_bytes: u64,
-    /// Calls in flight at once, half of them at most of one policy; more wait. Default 8.
+    /// Calls in flight at once; at most half of them for one policy. Further calls wait. Default 8.
     pub concurrent_calls: u32,
     /// Wall time of compiling one component. Default 30 s.
     pub compile_time: Duration,
@@ -52,27 +52,28 @@ pub struct PolicyLimits {
     pub compile_memory_bytes: u64,
     /// Revisions kept of a pushed policy. Default 10.
     pub revisions_kept: u32,
-    /// Calls a new revision is on trial for. Default 20.
+    /// Calls in a new revision's probation. Default 20.
     pub trial_calls: u32,
-    /// Failed calls that set a revision on trial back. Default 3.
+    /// Failed calls during probation that roll the revision back. Default 3.
     pub trial_failures: u32,
-    /// What it may ask of the network while it decides; none, the default: nothing. It is said of one policy by its
-    /// name, never of all.
+    /// Network access during a decision. Default `None`: no access. It is only granted to a policy by name, never to
+    /// all.
     pub http: Option<HttpGrant>,
 }
 
-/// Outgoing HTTP that a policy was granted. Each bound is of one decision or evaluation.
+/// Outgoing HTTP that a policy was granted. Each limit applies to one decision or evaluation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpGrant {
-    /// Where it may send requests; never empty.
+    /// Allowed targets; never empty.
     pub hosts: Vec<Origin>,
-    /// Wall time from its first request to the end of its last answer, on top of its own time. Default 1 s.
+    /// Wall time from the first request to the end of the last response, in addition to the policy's own time. Default
+    /// 1 s.
     pub time: Duration,
     /// Requests. Default 4.
     pub requests: u32,
     /// Bytes of one request's body. Default 64 KiB.
     pub request_bytes: u64,
-    /// Bytes of one answer's body. Default 256 KiB.
+    /// Bytes of one response's body. Default 256 KiB.
     pub response_bytes: u64,
 }
 
@@ -119,14 +120,14 @@ impl Default for PolicyLimits {
     }
 }
 
-/// What is said of policies: for all of them, and of some by their names.
+/// Settings of policies: for all of them, and for some by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PolicySettings {
-    /// The limits of those that have none of their own.
+    /// The limits of policies without their own.
     pub limits: PolicyLimits,
     /// `[policies.NAME]`.
     pub named: BTreeMap<String, NamedPolicy>,
-    /// A folder whose components are policies; none: there is no such folder.
+    /// A folder whose components are policies. `None` if there is none.
     pub folder: Option<PathBuf>,
 }
 
@@ -136,7 +137,8 @@ impl PolicySettings {
         self.named.get(name).map_or(&self.limits, |named| &named.limits)
     }
 
-    /// Limits within which each of the policies finds the room it may have.
+    /// The highest limit of any policy for memory, table elements and component size; the other limits are the general
+    /// ones.
     pub fn widest(&self) -> PolicyLimits {
         let mut widest = self.limits.clone();
         for named in self.named.values() {
@@ -155,26 +157,26 @@ impl From<PolicyLimits> for PolicySettings {
     }
 }
 
-/// What is said of one policy.
+/// Settings of one policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NamedPolicy {
-    /// Where its component comes from; none: from whoever pushes it.
+    /// The source of its component. `None` if it is pushed through the API.
     pub source: Option<PolicyOrigin>,
-    /// Its own limits over those of all.
+    /// Its own limits, which take precedence over the general ones.
     pub limits: PolicyLimits,
 }
 
-/// Where a component comes from.
+/// The source of a component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PolicyOrigin {
-    /// A file that is looked at again and again.
+    /// A file that is checked for changes at intervals.
     File(PathBuf),
     /// An OCI registry: `host/repository:tag` or `host/repository@sha256:…`.
     Oci(String),
 }
 
 impl PolicyOrigin {
-    /// What a reference into a registry begins with.
+    /// The prefix of a registry reference.
     pub const OCI: &str = "oci://";
 }
 
@@ -187,20 +189,21 @@ impl std::fmt::Display for PolicyOrigin {
     }
 }
 
-/// How the engine is reached and treated.
+/// The address of the engine, and limits of its use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineSettings {
-    /// Name of this Windlass on the engine: only containers that bear it are touched. Default `default`.
+    /// Name of this Windlass on the engine: only containers with this name in their label are changed. Default
+    /// `default`.
     pub instance: String,
-    /// Where the engine listens: a socket path or a `unix://`, `tcp://`, `http://`, `https://` address.
-    /// None: `DOCKER_HOST`, else the default socket.
+    /// The engine's address: a socket path or a `unix://`, `tcp://`, `http://`, `https://` address. `None`:
+    /// `DOCKER_HOST`, else the default socket.
     pub host: Option<String>,
     /// Time limit of a short call (list, inspect, create). Default 30 s.
     pub call_timeout: Duration,
-    /// Time limit of fetching an image. Default 10 min.
+    /// Time limit of pulling an image. Default 10 min.
     pub pull_timeout: Duration,
-    /// Creates, starts and stops in flight at once. Default 4: an engine starts about that many a second
-    /// however many are asked for.
+    /// Creates, starts and stops in flight at once. Default 4: an engine starts about four containers a second,
+    /// regardless of the number of requests.
     pub concurrent_actions: u32,
     /// Time between two samples of resource use. Default 5 s.
     pub sample_interval: Duration,
@@ -219,36 +222,36 @@ impl Default for EngineSettings {
     }
 }
 
-/// Guardrails and pace of the control loop.
+/// Intervals and limits of the control loop.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ControlSettings {
-    /// Time from one pass of a workload to the next when nothing wakes it, less up to a tenth, at most 2 s: workloads are
-    /// not all looked at in the same moment. Default 15 s.
+    /// Time between two passes of a workload if nothing wakes it. Jitter shortens it by up to a tenth, at most 2 s, so
+    /// that passes spread out. Default 15 s.
     pub interval: Duration,
     /// Time a replica's process has to end before it is killed. Default 10 s.
     pub stop_grace: Duration,
-    /// Wait before the second restart of a slot in a row; the first is at once. Default 10 s.
+    /// Delay before the second consecutive restart of a slot; the first is immediate. Default 10 s.
     pub backoff_base: Duration,
-    /// The wait doubles up to this. Default 5 min.
+    /// The delay doubles up to this. Default 5 min.
     pub backoff_max: Duration,
-    /// A slot healthy for this long starts again without backoff. Default 10 min.
+    /// Time a slot must be healthy to reset its backoff. Default 10 min.
     pub backoff_reset: Duration,
-    /// Restarts and replacements of a slot in a row after which it is given up; 0: it never is. Default 12, which take
-    /// about 35 min: few things a replica depends on are gone for longer.
+    /// Consecutive restarts and replacements after which a slot is given up; 0 for never. Default 12, which take about
+    /// 35 min: few dependencies of a replica are down for longer.
     pub restart_limit: u32,
-    /// Where alerts are posted to; none: nowhere.
+    /// URL that alerts are posted to. `None` if alerts are not sent.
     pub alert_url: Option<String>,
-    /// Share of a workload's replicas healed at once, at least one. Default a third; above 0, at most 1.
+    /// Share of a workload's replicas repaired at once, at least one replica. Default a third; above 0, at most 1.
     pub heal_share: f64,
     /// Probe results kept of a replica. Default 10.
     pub probes_kept: usize,
     /// Decisions kept of a workload. Default 1 000.
     pub decisions_kept: u32,
-    /// The scaling policy of a workload that names none; none: the built-in one.
+    /// The scaling policy of workloads that name none. `None` for the built-in one.
     pub scaling_policy: Option<String>,
     /// Its configuration, JSON text. Default `{}`.
     pub scaling_config: String,
-    /// The health policy of a workload that names none; none: the built-in one.
+    /// The health policy of workloads that name none. `None` for the built-in one.
     pub health_policy: Option<String>,
     /// Its configuration, JSON text. Default `{}`.
     pub health_config: String,
@@ -275,25 +278,25 @@ impl Default for ControlSettings {
     }
 }
 
-/// Who is told where the replicas are.
+/// Settings of service discovery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiscoverySettings {
-    /// Host or address under which published ports are reached by those who are told; none, the default: they are told
-    /// where this machine reaches the replicas.
+    /// Host or address under which clients reach published ports. Default `None`: the addresses at which this machine
+    /// reaches the replicas.
     pub address: Option<String>,
-    /// Written when the ready targets change; none: nothing is written.
+    /// File written when the ready targets change. `None` for no file.
     pub file: Option<PathBuf>,
-    /// What the file looks like; none: as Prometheus' service discovery from files has it.
+    /// Template of the file. `None` for the format of Prometheus service discovery from files.
     pub template: Option<PathBuf>,
-    /// Run after the file was written: a program and its arguments. Default: none.
+    /// Program and arguments, run after the file was written. Default: empty, no command.
     pub command: Vec<String>,
     /// Time the command has before it is killed. Default 10 s.
     pub command_timeout: Duration,
-    /// Sent the ready targets when they change; none: nobody is.
+    /// URL that the ready targets are posted to when they change. `None` for no webhook.
     pub webhook: Option<String>,
-    /// Time an answer of the webhook may take. Default 5 s.
+    /// Time limit of the webhook's response. Default 5 s.
     pub webhook_timeout: Duration,
-    /// The longest a replica that is about to be stopped is left running for those to be told. Default 5 s.
+    /// The longest time a replica is kept running before a stop, so that discovery can be updated first. Default 5 s.
     pub leave_timeout: Duration,
 }
 
@@ -312,24 +315,24 @@ impl Default for DiscoverySettings {
     }
 }
 
-/// How the API is served.
+/// Settings of the API server.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiSettings {
-    /// Where it listens. Default `127.0.0.1:8000`.
+    /// Listen address. Default `127.0.0.1:8000`.
     pub listen: SocketAddr,
-    /// What a caller must bear; none: anyone may call.
+    /// The token that callers must send. `None` if anyone may call.
     pub token: Option<String>,
     /// Size of a request's body in bytes. Default 1 MiB.
     pub body_bytes: usize,
-    /// Size of an uploaded component in bytes: as `policy.component_bytes`. Default 40 MiB.
+    /// Size of an uploaded component in bytes, equal to `policy.component_bytes`. Default 40 MiB.
     pub upload_bytes: usize,
-    /// Time the headers of a request may take. Default 10 s.
+    /// Time limit for receiving the headers of a request. Default 10 s.
     pub header_timeout: Duration,
-    /// Requests served at once; more are answered 503. Default 256.
+    /// Requests served at once; more are answered with 503. Default 256.
     pub concurrent_requests: usize,
     /// Connections open at once; more wait. Default 1 024.
     pub connections: usize,
-    /// Time requests in hand have to end at shutdown. Default 30 s.
+    /// Time that requests in progress have to end at shutdown. Default 30 s.
     pub shutdown_grace: Duration,
 }
 
@@ -355,9 +358,9 @@ impl std::fmt::Debug for ApiSettings {
     }
 }
 
-/// Where things are kept.
+/// Settings of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreSettings {
-    /// The data directory: the database and compiled policies. Made with mode 0700 if it is missing.
+    /// The data directory with the database and compiled policies. Created with mode 0700 if it is missing.
     pub data_dir: PathBuf,
 }

@@ -1,60 +1,60 @@
-//! What shadow policies would have said: how often that differed from what the acting ones said, and where.
+//! Shadow policies: how often and where their results differ from those of the active policies.
 
 use crate::{PolicyIdentity, PolicyKind, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 
-/// Differences kept of one shadow; the oldest go first.
-pub const DIFFERENCES_KEPT: usize = 100;
+/// Differences kept of one shadow; the oldest are dropped first.
+const DIFFERENCES_KEPT: usize = 100;
 
-/// One shadow of a workload: a policy that is asked what the acting one is asked, and never acts.
+/// One shadow of a workload: a policy that receives the same input as the active one and never acts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ShadowComparison {
-    /// What it is asked.
+    /// Its kind.
     pub kind: PolicyKind,
-    /// Who is asked.
+    /// The policy.
     pub policy: PolicyIdentity,
-    /// What it is told, JSON text.
+    /// Its configuration, JSON text.
     pub config: String,
-    /// When it was first asked.
+    /// Time of the first call.
     pub since: Timestamp,
-    /// When it was last asked.
+    /// Time of the latest call.
     pub last_at: Timestamp,
-    /// How often it was asked.
+    /// Number of calls.
     pub calls: u64,
-    /// How often its answer was another than the acting policy's.
+    /// Number of results that differed from the active policy's.
     pub differed: u64,
-    /// How often it gave no answer.
+    /// Number of calls without a result.
     pub failed: u64,
-    /// Passes it was not asked about, since it was still busy with an earlier one.
+    /// Passes it was not called for, because it was still busy with an earlier one.
     pub skipped: u64,
     /// Bytes it returned last time.
     pub memory: Vec<u8>,
-    /// Where it differed, oldest first.
+    /// The differences, oldest first.
     pub differences: VecDeque<Difference>,
 }
 
-/// One stretch of passes in which a shadow differed in the same way.
+/// A series of passes in which a shadow differed in the same way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     /// The first of them.
     pub first_at: Timestamp,
     /// The last of them.
     pub last_at: Timestamp,
-    /// How many.
+    /// Their number.
     pub times: u64,
-    /// The decision of the first, where one was recorded.
+    /// The decision of the first one, if it was recorded.
     pub decision: Option<i64>,
-    /// What the acting policy answered then: `{"replicas", "reason"}`, `{"assessments": […]}` of the replicas it is
-    /// about, or `{"unavailable": {"kind", "reason"}}`.
+    /// The active policy's result: `{"replicas", "reason"}`, `{"assessments": […]}` of the differing replicas, or
+    /// `{"unavailable": {"kind", "reason"}}`.
     pub acting: Value,
-    /// What the shadow answered, in the same form.
+    /// The shadow's result, in the same form.
     pub shadow: Value,
 }
 
 impl ShadowComparison {
-    /// A shadow that was never asked.
+    /// A shadow that was not called yet.
     pub fn new(kind: PolicyKind, policy: PolicyIdentity, config: String, at: Timestamp) -> Self {
         Self {
             kind,
@@ -71,7 +71,7 @@ impl ShadowComparison {
         }
     }
 
-    /// Counts one call, with both answers in the form of [`Difference`].
+    /// Records one call, with both results in the form of [`Difference`].
     pub fn note(&mut self, at: Timestamp, decision: Option<i64>, acting: &Value, shadow: &Value) {
         let differed_before =
             self.differences.back().is_some_and(|last| self.calls > 0 && last.last_at == self.last_at);
@@ -99,19 +99,20 @@ impl ShadowComparison {
     }
 }
 
-/// Whether two answers come to something else. Their reasons do not matter, nor why one is unavailable: the
-/// replicas stay either way.
+/// Whether two results differ in effect. Reasons are ignored, and so is the kind of unavailability: the replicas stay
+/// either way.
 pub fn differ(one: &Value, other: &Value) -> bool {
     essence(one) != essence(other)
 }
 
-/// `one` without the assessments that `other` comes to as well: of many replicas few differ.
+/// `one` without the assessments that are also in `other`: usually few of many replicas differ.
 fn without_common(one: &Value, other: &Value) -> Value {
-    let (Some(Value::Array(said)), Some(Value::Array(others))) = (one.get("assessments"), other.get("assessments"))
+    let (Some(Value::Array(assessments)), Some(Value::Array(others))) =
+        (one.get("assessments"), other.get("assessments"))
     else {
         return one.clone();
     };
-    let own = said.iter().filter(|assessment| others.iter().all(|other| differ(assessment, other)));
+    let own = assessments.iter().filter(|assessment| others.iter().all(|other| differ(assessment, other)));
     json!({"assessments": own.collect::<Vec<_>>()})
 }
 
@@ -132,7 +133,7 @@ fn essence(answer: &Value) -> Value {
 mod tests {
     use super::*;
 
-    fn tally() -> ShadowComparison {
+    fn comparison() -> ShadowComparison {
         ShadowComparison::new(PolicyKind::Scaling, PolicyIdentity::default(), "{}".to_owned(), Timestamp(0))
     }
 
@@ -144,46 +145,47 @@ mod tests {
     fn reasons_and_kinds_of_failure_are_no_difference() {
         assert!(!differ(&wants(2, "a"), &wants(2, "b")));
         assert!(differ(&wants(2, "a"), &wants(3, "a")));
-        let silent = |kind: &str| json!({"unavailable": {"kind": kind, "reason": "x"}});
-        assert!(!differ(&silent("trap"), &silent("time")));
-        assert!(differ(&silent("trap"), &wants(2, "a")));
-        let said = |status: &str, reason: &str| json!({"assessments": [{"replica-id": "a", "status": status, "reason": reason}]});
-        assert!(!differ(&said("healthy", "x"), &said("healthy", "y")));
-        assert!(differ(&said("healthy", "x"), &said("unhealthy", "x")));
+        let unavailable = |kind: &str| json!({"unavailable": {"kind": kind, "reason": "x"}});
+        assert!(!differ(&unavailable("trap"), &unavailable("time")));
+        assert!(differ(&unavailable("trap"), &wants(2, "a")));
+        let assessments = |status: &str, reason: &str| json!({"assessments": [{"replica-id": "a", "status": status, "reason": reason}]});
+        assert!(!differ(&assessments("healthy", "x"), &assessments("healthy", "y")));
+        assert!(differ(&assessments("healthy", "x"), &assessments("unhealthy", "x")));
     }
 
     #[test]
     fn a_stretch_of_the_same_difference_is_one_entry() {
-        let mut tally = tally();
-        tally.note(Timestamp(0), Some(7), &wants(2, "a"), &wants(3, "b"));
-        tally.note(Timestamp(1), None, &wants(2, "c"), &wants(3, "d"));
-        tally.note(Timestamp(2), None, &wants(3, "c"), &wants(3, "d"));
-        tally.note(Timestamp(3), Some(8), &wants(2, "e"), &wants(3, "f"));
-        tally.note(Timestamp(4), None, &wants(2, "e"), &json!({"unavailable": {"kind": "trap", "reason": "x"}}));
-        assert_eq!((tally.calls, tally.differed, tally.failed), (5, 4, 1));
+        let mut comparison = comparison();
+        comparison.note(Timestamp(0), Some(7), &wants(2, "a"), &wants(3, "b"));
+        comparison.note(Timestamp(1), None, &wants(2, "c"), &wants(3, "d"));
+        comparison.note(Timestamp(2), None, &wants(3, "c"), &wants(3, "d"));
+        comparison.note(Timestamp(3), Some(8), &wants(2, "e"), &wants(3, "f"));
+        comparison.note(Timestamp(4), None, &wants(2, "e"), &json!({"unavailable": {"kind": "trap", "reason": "x"}}));
+        assert_eq!((comparison.calls, comparison.differed, comparison.failed), (5, 4, 1));
         let stretches: Vec<_> =
-            tally.differences.iter().map(|one| (one.first_at.0, one.last_at.0, one.times, one.decision)).collect();
+            comparison.differences.iter().map(|one| (one.first_at.0, one.last_at.0, one.times, one.decision)).collect();
         assert_eq!(stretches, [(0, 1, 2, Some(7)), (3, 3, 1, Some(8)), (4, 4, 1, None)]);
     }
 
     #[test]
     fn of_many_assessments_those_that_differ_are_kept() {
-        let said = |replica: &str, status: &str| json!({"replica-id": replica, "status": status, "reason": status});
-        let mut tally = tally();
-        let acting = json!({"assessments": [said("a", "healthy"), said("b", "healthy")]});
-        let shadow = json!({"assessments": [said("a", "healthy"), said("b", "unhealthy")]});
-        tally.note(Timestamp(0), None, &acting, &shadow);
-        assert_eq!(tally.differences[0].acting, json!({"assessments": [said("b", "healthy")]}));
-        assert_eq!(tally.differences[0].shadow, json!({"assessments": [said("b", "unhealthy")]}));
+        let assessments =
+            |replica: &str, status: &str| json!({"replica-id": replica, "status": status, "reason": status});
+        let mut comparison = comparison();
+        let acting = json!({"assessments": [assessments("a", "healthy"), assessments("b", "healthy")]});
+        let shadow = json!({"assessments": [assessments("a", "healthy"), assessments("b", "unhealthy")]});
+        comparison.note(Timestamp(0), None, &acting, &shadow);
+        assert_eq!(comparison.differences[0].acting, json!({"assessments": [assessments("b", "healthy")]}));
+        assert_eq!(comparison.differences[0].shadow, json!({"assessments": [assessments("b", "unhealthy")]}));
     }
 
     #[test]
     fn the_newest_differences_are_kept() {
-        let mut tally = tally();
+        let mut comparison = comparison();
         for at in 0..=DIFFERENCES_KEPT as u64 {
-            tally.note(Timestamp(at), None, &wants(0, ""), &wants(1 + u32::try_from(at).unwrap(), ""));
+            comparison.note(Timestamp(at), None, &wants(0, ""), &wants(1 + u32::try_from(at).unwrap(), ""));
         }
-        assert_eq!((tally.differences.len(), tally.differences[0].first_at.0), (DIFFERENCES_KEPT, 1));
-        assert_eq!(tally.differed, 1 + DIFFERENCES_KEPT as u64);
+        assert_eq!((comparison.differences.len(), comparison.differences[0].first_at.0), (DIFFERENCES_KEPT, 1));
+        assert_eq!(comparison.differed, 1 + DIFFERENCES_KEPT as u64);
     }
 }

@@ -1,46 +1,46 @@
-//! What one look at the engine and the host's own records showed of a workload.
+//! A snapshot: one observation of a workload, from the engine and the host's own records.
 
 use crate::contract::{HealthReport, HealthStatus, ProbeResult};
 use crate::{ContainerId, Phase, Replica, Timestamp, WorkloadKey};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A workload as one pass saw it.
+/// A workload as one pass observed it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Snapshot {
-    /// When the look was taken.
+    /// Time of the observation.
     pub at: Timestamp,
-    /// Its replicas, oldest first; held ones bear [`Phase::Held`].
+    /// Its replicas, oldest first; held ones have [`Phase::Held`].
     pub replicas: Vec<Replica>,
-    /// What the health policy last said of each; absent: nothing yet.
+    /// Each replica's latest status from the health policy; absent if there is none yet.
     pub health: BTreeMap<ContainerId, HealthStatus>,
-    /// The probe results kept of each, oldest first.
+    /// The probe results kept of each replica, oldest first.
     pub probes: BTreeMap<ContainerId, Vec<ProbeResult>>,
-    /// Replicas an operator stopped.
+    /// Replicas stopped by an operator.
     pub held: BTreeSet<ContainerId>,
-    /// Replicas that ended soon after somebody asked them to, through the engine and not through the host.
+    /// Replicas that ended soon after a stop request through the engine, not through the host.
     pub stopped_outside: BTreeSet<ContainerId>,
-    /// When the host last began to know an engine, or lost one that it knew.
+    /// When the host last established contact with an engine, or lost it.
     pub engine_lost: Timestamp,
     /// The workloads that this one depends on.
     pub dependencies: BTreeMap<WorkloadKey, DependencySeen>,
 }
 
-/// How a workload that another depends on was last seen.
+/// The latest observation of a workload that another depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DependencySeen {
-    /// No pass has looked at it yet.
+    /// No pass has observed it yet.
     Unknown,
-    /// No replica of it serves.
+    /// No replica serves.
     Down,
-    /// Some replica serves.
+    /// At least one replica serves.
     Up {
-        /// When it last ceased to serve, if it did since the host began.
+        /// When it last stopped serving, if it did since the host's start.
         fell: Option<Timestamp>,
     },
 }
 
 impl Snapshot {
-    /// Takes over what the health policy said of the replicas; those it left out keep their old status.
+    /// Applies a health report; replicas that it leaves out keep their status.
     pub fn assess(&mut self, report: &HealthReport) {
         for assessment in &report.assessments {
             let id = ContainerId(assessment.replica_id.clone());
@@ -50,13 +50,13 @@ impl Snapshot {
         }
     }
 
-    /// The replicas that count towards the workload's target: neither held nor on their way out.
+    /// The replicas that count towards the target: neither held nor stopping.
     pub fn counted(&self) -> impl Iterator<Item = &Replica> {
         self.replicas.iter().filter(|replica| !matches!(replica.phase, Phase::Held | Phase::Stopping))
     }
 
-    /// Whether it serves: a replica that counts runs, and the health policy says that it is well. One of which nothing was
-    /// said yet has only just begun.
+    /// Whether a counted replica runs and the health policy reports it as healthy or degraded. A replica without a
+    /// status has only just started.
     pub fn is_up(&self) -> bool {
         self.serving().next().is_some()
     }
@@ -66,7 +66,8 @@ impl Snapshot {
         self.counted().filter(move |replica| replica.is_alive() && is_well(&replica.id))
     }
 
-    /// Whether it served before, and does no more in any process that did: it is down, or was between the two looks.
+    /// Whether it served before, and none of the serving processes still does: it is down, or was between the two
+    /// observations.
     pub fn fell_since(&self, before: &Self) -> bool {
         let goes_on = |was: &Replica| self.serving().any(|is| is.id == was.id && is.started_at == was.started_at);
         before.is_up() && !before.serving().any(goes_on)
@@ -77,7 +78,7 @@ impl Snapshot {
         self.replicas.iter().find(|replica| replica.id == *id)
     }
 
-    /// What was last known of a replica's health.
+    /// A replica's last known status.
     pub fn health_of(&self, id: &ContainerId) -> HealthStatus {
         self.health.get(id).copied().unwrap_or_default()
     }

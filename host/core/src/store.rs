@@ -1,11 +1,11 @@
-//! What outlives the process: desired state, history of each workload, the record of decisions.
+//! The trait of the store: desired state, history of each workload, and recorded decisions.
 
 use crate::contract::Sample;
 use crate::metric::SampleChange;
 use crate::{ContainerId, History, ShadowComparison, Timestamp, Workload, WorkloadKey};
 use serde::{Deserialize, Serialize};
 
-/// What the store could not do.
+/// Why a store operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another Windlass holds the data directory.
@@ -14,90 +14,90 @@ pub enum StoreError {
         /// The directory.
         directory: String,
     },
-    /// The file was written by a newer Windlass.
+    /// A newer Windlass wrote the file.
     #[error("the store has schema version {found}; this windlass knows versions up to {known}")]
     TooNew {
-        /// What the file says.
+        /// The file's schema version.
         found: i64,
-        /// What this program knows.
+        /// The newest version that this program supports.
         known: i64,
     },
-    /// The disk or the database failed; `operation` says what was being done.
+    /// The disk or the database failed.
     #[error("cannot {operation}")]
     Failed {
-        /// What was being done.
+        /// The operation.
         operation: &'static str,
-        /// Why it failed.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
-/// One decision as it is written down: enough to explain it, and to replay it.
+/// A recorded decision, complete enough to explain and replay it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DecisionRecord {
-    /// Its number, counting up over all workloads; 0 before it is stored.
+    /// Its number, ascending over all workloads; 0 before it is stored.
     pub id: i64,
-    /// When the pass looked.
+    /// Time of the pass's observation.
     pub at: Timestamp,
-    /// Everything else, as the report of the pass made it.
+    /// The rest of the record, as the pass reported it.
     #[serde(flatten)]
     pub body: serde_json::Value,
 }
 
-/// Everything stored of one workload.
+/// All stored data of one workload.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredWorkload {
     /// The desired state.
     pub workload: Workload,
-    /// What the host remembers of it.
+    /// The host's memory of it.
     pub history: History,
-    /// Replicas an operator stopped.
+    /// Replicas stopped by an operator.
     pub held: Vec<ContainerId>,
-    /// What its shadows would have said.
+    /// The comparisons with its shadow policies.
     pub shadows: Vec<ShadowComparison>,
-    /// The values of its metrics: name and value, by time.
+    /// The samples of its metrics, by time, each with the metric's name.
     pub samples: Vec<(String, Sample)>,
 }
 
 impl StoredWorkload {
-    /// One that is new.
+    /// A new workload.
     pub fn new(workload: Workload) -> Self {
         Self { workload, history: History::default(), held: Vec::new(), shadows: Vec::new(), samples: Vec::new() }
     }
 }
 
-/// What becomes of the stored values of one metric.
+/// Changes to the stored samples of one metric.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeriesChanges {
     /// The workload.
     pub key: WorkloadKey,
     /// The metric.
     pub name: String,
-    /// In this order.
+    /// The changes, in order.
     pub changes: Vec<SampleChange>,
-    /// Values before it are dropped.
+    /// Samples before this time are dropped.
     pub oldest: Timestamp,
 }
 
-/// Keeps what must survive a crash at any moment. Calls are short and block; each is one transaction,
-/// on disk when it returns.
+/// Persistent state that must survive a crash at any time. Calls are short and block; each is one transaction, on disk
+/// when the call returns.
 pub trait Store: Send + Sync + 'static {
-    /// Everything, in the order of keys.
+    /// Returns all workloads, ordered by key.
     fn load(&self) -> Result<Vec<StoredWorkload>, StoreError>;
 
-    /// Stores the desired state of a workload, new or changed.
+    /// Stores the desired state of a new or changed workload.
     fn save_workload(&self, workload: &Workload) -> Result<(), StoreError>;
 
-    /// Forgets a workload, its history, holds and decisions.
+    /// Deletes a workload with its history, holds and decisions.
     fn delete_workload(&self, key: &WorkloadKey) -> Result<(), StoreError>;
 
-    /// Replaces the replicas an operator stopped.
+    /// Replaces the set of replicas stopped by an operator.
     fn save_held(&self, key: &WorkloadKey, held: &[ContainerId]) -> Result<(), StoreError>;
 
-    /// Ends a pass in one transaction: the new target (if the workload still exists), its history, and
-    /// the decision where one is to be recorded. Keeps the newest decisions of a workload, as many as
-    /// the store was opened with, and drops older ones. Returns the number of the decision.
+    /// Stores the result of a pass in one transaction: the new target (if the workload still exists), its history, and
+    /// the decision if there is one to record. Keeps the newest decisions of a workload, up to the number the store was
+    /// opened with. Returns the number of the decision.
     fn save_pass(
         &self,
         key: &WorkloadKey,
@@ -106,8 +106,8 @@ pub trait Store: Send + Sync + 'static {
         decision: Option<&DecisionRecord>,
     ) -> Result<Option<i64>, StoreError>;
 
-    /// Replaces what the shadows would have said, and writes what they said now beside a decision, as its
-    /// `shadows`; one that is not kept any more is left out.
+    /// Replaces the comparisons with shadow policies. Adds their latest results to a recorded decision, as its
+    /// `shadows`, if that decision is still kept.
     fn save_shadows(
         &self,
         key: &WorkloadKey,
@@ -115,14 +115,14 @@ pub trait Store: Send + Sync + 'static {
         beside: Option<(i64, &serde_json::Value)>,
     ) -> Result<(), StoreError>;
 
-    /// Changes the stored values of metrics, in this order; those of workloads that are not there any more are left out.
-    /// All that are older than `oldest` are dropped.
+    /// Applies changes to stored samples, in order. Changes for deleted workloads are ignored. All samples older than
+    /// `oldest` are dropped.
     fn save_samples(&self, changes: &[SeriesChanges], oldest: Timestamp) -> Result<(), StoreError>;
 
-    /// One decision by its number; none: it is not kept, or never was.
+    /// Returns one decision by its number. `None` if it is not kept, or never existed.
     fn decision(&self, id: i64) -> Result<Option<DecisionRecord>, StoreError>;
 
-    /// The newest decisions of a workload that were made by `until`, newest first, at most `limit`.
+    /// Returns the newest decisions of a workload made by `until`, newest first, at most `limit`.
     fn decisions(
         &self,
         key: &WorkloadKey,

@@ -1,13 +1,13 @@
-//! Help with what people write: lengths of time and sizes as text, and the right name near a wrong one.
+//! Helpers for user input: durations and sizes as text, and suggestions for misspelled names.
 
 use crate::Invalid;
 use crate::quantity::Memory;
 use std::time::Duration;
 
-/// A length of time written with its unit: `250ms`, `15s`, `5m`, `1h 30m`.
+/// Parses a duration with its unit: `250ms`, `15s`, `5m`, `1h 30m`.
 ///
 /// # Errors
-/// When it is no such text; a bare number is none, for its unit would be a guess.
+/// If the text is not a duration. A bare number is invalid, because its unit would be a guess.
 pub fn duration(text: &str) -> Result<Duration, Invalid> {
     humantime::parse_duration(text.trim()).map_err(|_| {
         Invalid::new(format!(
@@ -17,22 +17,22 @@ pub fn duration(text: &str) -> Result<Duration, Invalid> {
     })
 }
 
-/// A length of time as [`duration`] reads it.
+/// Formats a duration for [`duration`].
 pub fn show_duration(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 
-/// A size in bytes, written with its unit in powers of 1024: `64MiB`, `512k`, `1g`; a bare number is bytes.
+/// Parses a size in bytes with its unit in powers of 1024: `64MiB`, `512k`, `1g`. A bare number is bytes.
 ///
 /// # Errors
-/// When it is no such text, or zero.
+/// If the text is not a size, or is zero.
 pub fn size(text: &str) -> Result<u64, Invalid> {
     text.trim().parse::<Memory>().map(|memory| memory.bytes()).map_err(|_| {
         Invalid::new(format!("`{}` is not a size; expected such as `64KiB`, `1MiB` or `2GiB`", text.escape_debug()))
     })
 }
 
-/// A size as [`size`] reads it, in the largest unit that shows it whole.
+/// Formats a size for [`size`], in the largest unit that shows it exactly.
 pub fn show_size(bytes: u64) -> String {
     let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
     let whole = units.iter().find(|(shift, _)| bytes > 0 && bytes.is_multiple_of(1 << shift));
@@ -42,8 +42,7 @@ pub fn show_size(bytes: u64) -> String {
     }
 }
 
-/// The known name nearest to a wrong one (by letters, or begun and not ended); none when nothing is near
-/// enough to be what was meant.
+/// The known name most similar to a wrong one, by spelling or as its beginning. `None` if no name is similar enough.
 pub fn nearest<'k>(wrong: &str, known: &[&'k str]) -> Option<&'k str> {
     let wrong = wrong.to_ascii_lowercase().replace('-', "_");
     let by_letters = known

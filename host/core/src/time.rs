@@ -1,10 +1,10 @@
-//! Points in time and lengths of time, in the unit of the contract: milliseconds.
+//! Points in time and durations in the contract's unit: milliseconds.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A length of time in milliseconds.
+/// A duration in milliseconds.
 pub type DurationMs = u64;
 
 /// Milliseconds since the Unix epoch, by the host's clock.
@@ -13,25 +13,25 @@ pub type DurationMs = u64;
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// The time from `earlier` to this; zero if `earlier` is later (clocks step back).
+    /// The time from `earlier` to this; zero if `earlier` is later, because clocks step back.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// For people: RFC 3339 in UTC, to the second.
+    /// Formats for people: RFC 3339 in UTC, to the second.
     pub fn told(self) -> String {
         let seconds = i64::try_from(self.0 / 1_000).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
         seconds.map_or_else(|| format!("{} ms", self.0), |at| at.to_string())
     }
 
-    /// This point in time, `duration` later; saturates at the end of time.
+    /// This time plus `duration`, saturating.
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(millis(duration)))
     }
 }
 
 impl From<SystemTime> for Timestamp {
-    /// Before 1970 there are no containers; a time set there is shown as 1970.
+    /// A clock before 1970 is treated as 1970.
     fn from(time: SystemTime) -> Self {
         Self(millis(time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)))
     }

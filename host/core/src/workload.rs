@@ -1,4 +1,4 @@
-//! What the user asked for: the desired state of one workload.
+//! The desired state of one workload: the user's request.
 
 use crate::quantity::{Cpu, Memory};
 use crate::{Guardrails, ImageRef, Invalid, Metric, Overrides, Probe};
@@ -8,17 +8,16 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// What a workload is addressed by: its image reference, or the name its body gave it.
+/// The key of a workload: its image reference, or the name in its request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct WorkloadKey(String);
 
 impl WorkloadKey {
-    /// The key of a workload that was given a name.
+    /// The key of a workload with a name.
     ///
     /// # Errors
-    /// When `name` is not 1 to 63 lower-case letters, digits and hyphens, beginning and ending with a
-    /// letter or digit.
+    /// If `name` is not 1 to 63 lower-case letters, digits and hyphens, beginning and ending with a letter or digit.
     pub fn named(name: &str) -> Result<Self, Invalid> {
         let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
         let valid = name.len() <= 63
@@ -36,7 +35,7 @@ impl WorkloadKey {
         }
     }
 
-    /// A key read back from where it was stored, or taken from a path to be looked up: unchecked.
+    /// A key read from storage or from a request path, unchecked.
     pub fn stored(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -59,7 +58,7 @@ impl fmt::Display for WorkloadKey {
     }
 }
 
-/// How many replicas a workload may have. `min` ≤ `max`, `max` ≥ 1.
+/// The minimum and maximum number of replicas. `min` ≤ `max`, `max` ≥ 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bounds {
     min: u32,
@@ -67,13 +66,13 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// The most replicas a workload may ask for: one engine has held 500; a bridge network ends at about 1 000.
+    /// The highest allowed maximum: one engine has held 500 replicas; a bridge network ends at about 1 000.
     pub const LIMIT: u32 = 1_000;
 
     /// Checked bounds.
     ///
     /// # Errors
-    /// When `max` is 0 or above [`Bounds::LIMIT`], or `min` above `max`; the message names the field.
+    /// If `max` is 0 or above [`Bounds::LIMIT`], or `min` is above `max`; the message names the field.
     pub fn new(min: u32, max: u32) -> Result<Self, Invalid> {
         if max == 0 || max > Self::LIMIT {
             return Err(Invalid::new(format!("`max_replicas` is {max}; expected 1 to {}", Self::LIMIT)));
@@ -84,23 +83,23 @@ impl Bounds {
         Ok(Self { min, max })
     }
 
-    /// The fewest replicas.
+    /// The minimum number of replicas.
     pub fn min(self) -> u32 {
         self.min
     }
 
-    /// The most replicas.
+    /// The maximum number of replicas.
     pub fn max(self) -> u32 {
         self.max
     }
 
-    /// `count`, moved into the bounds.
+    /// `count`, limited to the bounds.
     pub fn clamp(self, count: u32) -> u32 {
         count.clamp(self.min, self.max)
     }
 }
 
-/// The transport of a port.
+/// The transport protocol of a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
@@ -118,7 +117,7 @@ pub enum Protocol {
 pub struct ContainerPort {
     /// 1 to 65535.
     pub number: u16,
-    /// Its transport.
+    /// Its transport protocol.
     pub protocol: Protocol,
 }
 
@@ -168,21 +167,21 @@ impl fmt::Display for ContainerPort {
     }
 }
 
-/// Whether a workload is meant to run at all.
+/// Whether a workload should run at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DesiredStatus {
-    /// Keep the wanted number of replicas alive.
+    /// Keep the target number of replicas running.
     #[default]
     Running,
-    /// Keep one replica, created and never started, until an operator starts it.
+    /// Keep one replica, created but not started, until an operator starts it.
     Stopped,
 }
 
-/// What each replica may use.
+/// Resource limits of each replica, and the workload's status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resources {
-    /// Share of processors.
+    /// CPU limit.
     pub cpu: Cpu,
     /// Memory limit.
     pub memory: Memory,
@@ -190,39 +189,39 @@ pub struct Resources {
     pub status: DesiredStatus,
 }
 
-/// What a replica is told before it is stopped, so that it can finish what it is at.
+/// A notification to a replica before it is stopped, so that it can finish its work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopHook {
-    /// How.
+    /// The kind of notification.
     pub call: HookCall,
-    /// How long it is waited for; the replica is stopped then, whatever came of it. 10 ms to 1 min.
+    /// Time limit, 10 ms to 1 min. Afterwards the replica is stopped, whatever the outcome.
     pub timeout: Duration,
 }
 
 impl StopHook {
-    /// The time where none is said.
+    /// The default timeout.
     pub const TIMEOUT: Duration = Duration::from_secs(10);
 }
 
-/// How a replica is told.
+/// The kind of a stop hook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HookCall {
-    /// `POST path` on this port; a status of 200 to 299 is good.
+    /// `POST path` on this port; a status of 200 to 299 is success.
     Http {
         /// Port inside the replica.
         port: u16,
         /// Begins with `/`.
         path: String,
     },
-    /// A command in the replica; it is over when the command is.
+    /// A command in the replica; the hook ends with the command.
     Exec {
         /// Program and arguments.
         command: Vec<String>,
     },
 }
 
-/// A policy, and what it is told.
+/// A policy and its configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyChoice {
     /// Name it is registered under.
@@ -232,47 +231,47 @@ pub struct PolicyChoice {
 }
 
 impl PolicyChoice {
-    /// Whether a policy may be registered under this name, or give it to itself.
+    /// Whether a policy may be registered under this name, or describe itself with it.
     pub fn is_name(name: &str) -> bool {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         (1..=63).contains(&name.len()) && name.bytes().all(plain)
     }
 }
 
-/// What becomes of what was decided.
+/// Whether decisions are carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// It is done.
+    /// Decisions are carried out.
     #[default]
     Act,
-    /// It is written down, and nothing is done.
+    /// Decisions are recorded and not carried out.
     Recommend,
 }
 
-/// The policies of a workload; none: the host's default.
+/// The policies of a workload. Where none is chosen, the host's default applies.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PolicyChoices {
-    /// Say how many: the highest of what they want; at most [`PolicyChoices::MOST_SCALING`].
+    /// The scaling policies; the highest of their counts applies. At most [`PolicyChoices::MOST_SCALING`].
     #[serde(default, deserialize_with = "one_or_many")]
     pub scaling: Vec<PolicyChoice>,
-    /// Says who is well.
+    /// The health policy.
     pub health: Option<PolicyChoice>,
-    /// Asked beside them, and only written down; at most [`PolicyChoices::MOST_SHADOWS`].
+    /// Shadow policies, whose results are only recorded; at most [`PolicyChoices::MOST_SHADOWS`].
     #[serde(default)]
     pub shadows: Vec<PolicyChoice>,
-    /// Whether what they decide is done; none: it is.
+    /// Whether decisions are carried out. `None` means that they are.
     pub mode: Option<Mode>,
 }
 
 impl PolicyChoices {
-    /// The most shadows of one workload.
+    /// The most shadow policies of one workload.
     pub const MOST_SHADOWS: usize = 4;
     /// The most scaling policies of one workload.
     pub const MOST_SCALING: usize = 8;
 }
 
-/// Before there could be several, one was stored, or null.
+/// Also reads the form of earlier versions: one policy, or null.
 fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<PolicyChoice>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -289,58 +288,59 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
 /// The desired state of one workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workload {
-    /// What it is addressed by.
+    /// Its key.
     pub key: WorkloadKey,
-    /// What its replicas run.
+    /// The image of its replicas.
     pub image: ImageRef,
-    /// How many replicas it may have.
+    /// Its minimum and maximum number of replicas.
     pub bounds: Bounds,
-    /// The count the host now steers to; the pass after a change of `bounds` moves it within them.
+    /// The count that the host currently aims for. The pass after a change of `bounds` moves it within them.
     pub target: u32,
     /// Environment of each replica.
     pub env: BTreeMap<String, String>,
-    /// Port inside → port on the engine's host, 0 for any free one.
+    /// Port inside the replica → port on the engine's host, 0 for any free one.
     pub ports: BTreeMap<ContainerPort, u16>,
-    /// What each replica may use.
+    /// Resource limits of each replica.
     pub resources: Resources,
-    /// The user's labels, put on each replica and shown to policies.
+    /// The user's labels, added to each replica and included in the policies' input.
     pub labels: BTreeMap<String, String>,
-    /// Networks each replica joins, the first at creation; empty: the engine's default.
+    /// Networks that each replica joins, the first at creation; empty for the engine's default.
     pub networks: Vec<String>,
-    /// How it is asked whether a replica answers; none: by the image's own HEALTHCHECK, if it has one.
+    /// The probe of its replicas. `None`: the image's own HEALTHCHECK, if it has one.
     pub probe: Option<Probe>,
     /// Replaces the image's command.
     pub command: Option<Vec<String>>,
-    /// Who decides about it.
+    /// Its policies.
     #[serde(default)]
     pub policies: PolicyChoices,
-    /// What is measured of it, by name, besides what every workload has.
+    /// Its metrics by name, in addition to the built-in ones.
     #[serde(default)]
     pub metrics: BTreeMap<String, Metric>,
-    /// How fast its count may follow what is proposed; none: as [`Guardrails::default`] says.
+    /// Its guardrails. `None` for [`Guardrails::default`].
     #[serde(default)]
     pub guardrails: Option<Guardrails>,
-    /// What an operator says over its policy.
+    /// An operator's overrides of its policies.
     #[serde(default)]
     pub overrides: Overrides,
-    /// What a replica is told before it is stopped; none: nothing.
+    /// A notification before a replica is stopped. `None` for no notification.
     #[serde(default)]
     pub stop_hook: Option<StopHook>,
-    /// Workloads that must be up for this one to be of use: while one is down nothing of this one is created, healed or
-    /// scaled, and when it is back what ran without it is restarted. None of them depends on this one, however far.
+    /// Workloads that must be up for this one. While one is down, nothing of this workload is created, repaired or
+    /// scaled. When it is back, replicas that ran without it are restarted. No dependency may depend on this workload,
+    /// directly or indirectly.
     #[serde(default)]
     pub depends_on: BTreeSet<WorkloadKey>,
 }
 
 impl Workload {
-    /// The label by which a replica is protected from a policy that wants fewer: `true`, or `false` as without it. It is
-    /// read off each container.
+    /// The label that protects a replica from scale-in by a policy: `true`, or `false` (as without it). It is read from
+    /// each container.
     pub const PROTECTION: &str = "windlass.scale-in-protection";
-    /// The most workloads one may depend on.
+    /// The most workloads that one may depend on.
     pub const MOST_DEPENDENCIES: usize = 16;
 
-    /// A workload named after its image, with nothing but what it must have, steered to its minimum (at least 1 where
-    /// that is allowed).
+    /// A workload named after its image, with only the required fields. Its target is its minimum, at least 1 if that
+    /// is allowed.
     #[must_use]
     pub fn new(image: ImageRef, bounds: Bounds, resources: Resources) -> Self {
         Self {

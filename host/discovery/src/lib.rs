@@ -1,10 +1,10 @@
-//! Who can be reached where: the ports of the running replicas, for Prometheus and for balancers.
+//! Service discovery: the addresses of running replicas' ports, for Prometheus and for load balancers.
 //!
-//! Everything is told from the loop's last look; nothing here waits for the engine. [`publish`] tells a file, a command
-//! and a webhook of changes; [`template`] says what the file looks like.
+//! The data comes from the loop's latest observation, so nothing here waits for the engine. [`publish`] sends changes
+//! to a file, a command and a webhook; `template` formats the file.
 
 pub mod publish;
-pub mod template;
+mod template;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -15,14 +15,14 @@ use windlass_core::contract::HealthStatus;
 use windlass_core::workload::{ContainerPort, Protocol};
 use windlass_core::{ContainerId, Phase, Replica};
 
-/// A TCP port of a replica that runs.
+/// A TCP port of a running replica.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Target {
-    /// Host or address and port at which it is reached: `127.0.0.1:32768`, `[::1]:32768`.
+    /// Host or address and port at which it is reachable: `127.0.0.1:32768`, `[::1]:32768`.
     pub address: String,
     /// The host or address alone.
     pub host: String,
-    /// The port at which it is reached.
+    /// The port at which it is reachable.
     pub host_port: u16,
     /// The port inside the replica.
     pub port: u16,
@@ -32,32 +32,32 @@ pub struct Target {
     pub image: String,
     /// Name of the container.
     pub container: String,
-    /// The engine's identifier of it.
+    /// The engine's identifier of the container.
     pub container_id: String,
-    /// The place of the replica in its workload: it is taken again by the one that replaces it.
+    /// The replica's slot in its workload; a replacement takes the same slot.
     pub slot: u32,
-    /// What the health policy last said.
+    /// The latest status from the health policy.
     pub health: HealthStatus,
-    /// Whether it may be sent requests.
+    /// Whether the replica may receive requests.
     pub ready: bool,
     /// The user's labels.
     pub labels: BTreeMap<String, String>,
 }
 
-/// A workload with those of its targets that may be sent requests.
+/// A workload with its ready targets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Workload {
-    /// Its key.
+    /// The workload's key.
     pub name: String,
-    /// Its image.
+    /// The workload's image.
     pub image: String,
     /// The user's labels.
     pub labels: BTreeMap<String, String>,
-    /// Its ready targets, by slot and port.
+    /// The ready targets, by slot and port.
     pub targets: Vec<Target>,
 }
 
-/// Tells targets. Cheap to clone.
+/// Lists targets. Cheap to clone.
 #[derive(Clone)]
 pub struct Discovery {
     controller: Controller,
@@ -65,30 +65,31 @@ pub struct Discovery {
 }
 
 impl Discovery {
-    /// `address`: the host or address under which published ports are reached by those who ask; none: they are told
-    /// where this machine reaches the replicas.
+    /// `address` is the host or address under which clients reach published ports. If `None`, targets carry the
+    /// addresses at which this machine reaches the replicas.
     pub fn new(controller: Controller, address: Option<String>) -> Self {
         Self { controller, address }
     }
 
-    /// Every target, by workload, replica (oldest first) and port.
+    /// All targets, by workload, replica (oldest first) and port.
     pub fn targets(&self) -> Vec<Target> {
         self.controller.views().iter().flat_map(|view| self.targets_of(view)).collect()
     }
 
-    /// Every workload with its ready targets, by key. `presumed`: one that runs and was not asked yet is taken for ready.
+    /// All workloads with their ready targets, by key. With `presumed`, running replicas that were not probed yet count
+    /// as ready.
     fn ready(&self, presumed: bool) -> Vec<Workload> {
         let views = self.controller.views();
         let workloads = views.iter().map(|view| {
             let mut targets = self.targets_of(view);
-            let is_between = |target: &Target| {
+            let is_in_transition = |target: &Target| {
                 let id = ContainerId(target.container_id.clone());
                 view.leaving.contains(&id) || view.begun.contains(&id)
             };
             let is_presumed =
-                |target: &Target| presumed && target.health != HealthStatus::Unhealthy && !is_between(target);
+                |target: &Target| presumed && target.health != HealthStatus::Unhealthy && !is_in_transition(target);
             targets.retain(|target| target.ready || is_presumed(target));
-            // By place, so that a list stays the same but for what came and went.
+            // By slot, so that a list only changes where replicas come and go.
             targets.sort_by_key(|target| (target.slot, target.port));
             Workload {
                 name: view.workload.key.to_string(),
@@ -103,12 +104,12 @@ impl Discovery {
     fn targets_of(&self, view: &WorkloadView) -> Vec<Target> {
         let running = view.replicas.iter().filter(|replica| replica.phase == Phase::Running);
         let ports = || view.workload.ports.keys().filter(|port| port.protocol == Protocol::Tcp);
-        let reached = running.flat_map(|replica| ports().map(move |port| (replica, *port)));
-        let targets = reached.filter_map(|(replica, port)| {
-            let (host, host_port) = self.place(replica, port)?;
-            let shown = if host.parse::<Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.clone() };
+        let reachable = running.flat_map(|replica| ports().map(move |port| (replica, *port)));
+        let targets = reachable.filter_map(|(replica, port)| {
+            let (host, host_port) = self.location(replica, port)?;
+            let bracketed = if host.parse::<Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.clone() };
             Some(Target {
-                address: format!("{shown}:{host_port}"),
+                address: format!("{bracketed}:{host_port}"),
                 host,
                 host_port,
                 port: port.number,
@@ -125,19 +126,19 @@ impl Discovery {
         targets.collect()
     }
 
-    /// Where a port of a replica is reached; none when it is not.
-    fn place(&self, replica: &Replica, port: ContainerPort) -> Option<(String, u16)> {
+    /// The host and port at which a replica's port is reachable. `None` if it is not.
+    fn location(&self, replica: &Replica, port: ContainerPort) -> Option<(String, u16)> {
         match &self.address {
             Some(address) => Some((address.clone(), replica.ports.get(&port)?.first()?.host_port)),
             None => {
-                let reached = self.controller.endpoint(replica, port.number)?;
-                Some((reached.ip().to_string(), reached.port()))
+                let reachable = self.controller.endpoint(replica, port.number)?;
+                Some((reachable.ip().to_string(), reachable.port()))
             }
         }
     }
 }
 
-/// The form of Prometheus' service discovery over HTTP and from files: a list of groups, here of one target each.
+/// The format of Prometheus service discovery over HTTP and from files: a list of groups, here with one target each.
 pub fn prometheus(targets: &[Target]) -> Value {
     targets.iter().map(group).collect()
 }
@@ -162,7 +163,7 @@ fn group(target: &Target) -> Value {
     json!({"targets": [target.address], "labels": labels})
 }
 
-/// A name with what no name of a label may hold made an underscore, as Prometheus itself does it.
+/// A valid label name: invalid characters become underscores, as in Prometheus itself.
 fn label_name(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }

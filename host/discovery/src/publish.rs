@@ -1,11 +1,11 @@
-//! Tells a file, a command and a webhook whenever the ready targets change. The newest state is what counts: changes that
-//! come while one is told are one, and what failed is tried again, with backoff, until it is delivered or superseded.
+//! Updates a file, a command and a webhook whenever the ready targets change.
+//!
+//! Only the newest state counts: changes during an update are combined. A failed update is retried with backoff until
+//! it succeeds or a newer state replaces it.
 
 use crate::template::Template;
 use crate::{Discovery, Workload, prometheus};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::io::{Read, Seek};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,44 +16,46 @@ use windlass_core::contract::HealthStatus;
 use windlass_core::net::Net;
 use windlass_core::settings::DiscoverySettings;
 
-/// Wait before something that failed is tried again; it doubles up to [`LONGEST_WAIT`].
+/// Delay before the first retry; it doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// How long after the start a list waits for replicas to be probed again: those that were well before a restart of
-/// Windlass are not to leave it for that.
+/// Time after the start in which the list waits for replicas to be probed again. Replicas that were healthy before a
+/// restart of Windlass must not leave the list because of it.
 const SETTLING: Duration = Duration::from_secs(10);
-/// How long it waits for a workload that the engine does not show while it shows others.
+/// Time in which the list waits for a workload missing from the engine's answers while other workloads are there.
 const LONGEST_SETTLING: Duration = Duration::from_secs(60);
-/// Bytes shown of what a command complained of.
-const COMPLAINT: u64 = 1_024;
+/// Permission bits of the file: a load balancer runs as another user.
+const FILE_MODE: u32 = 0o644;
+/// Bytes of a failed command's standard error that are logged.
+const STDERR_BYTES: u64 = 1_024;
 
-/// What is said of replicas that run and were not asked yet how they are.
+/// The treatment of running replicas that were not probed yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unasked {
+enum Unprobed {
     AreReady,
     AreNotReady,
 }
 
-/// Follows the ready targets.
+/// Publishes the ready targets.
 pub struct Publisher {
     discovery: Discovery,
-    follower: Subscriber,
+    subscriber: Subscriber,
     net: Arc<dyn Net>,
     settings: DiscoverySettings,
     template: Template,
-    /// What the file holds; none: not known.
+    /// The file's content. `None` if it is unknown.
     written: Option<String>,
-    /// For what the command ran; none: not for what the file holds.
+    /// The targets for which the command last ran. `None` if it has not run for the file's current content.
     ran_for: Option<Vec<Workload>>,
-    /// What the webhook was sent.
+    /// The targets last sent to the webhook.
     sent: Option<Vec<Workload>>,
 }
 
 impl Publisher {
-    /// None: nobody is to be told.
+    /// Creates the publisher. `None` if neither a file, a command nor a webhook is configured.
     ///
     /// # Errors
-    /// When the template cannot be read, or is none.
+    /// If the template cannot be read or is invalid.
     pub fn new(discovery: Discovery, net: Arc<dyn Net>, settings: DiscoverySettings) -> Result<Option<Self>, String> {
         if settings.file.is_none() && settings.command.is_empty() && settings.webhook.is_none() {
             return Ok(None);
@@ -65,9 +67,9 @@ impl Publisher {
                 .and_then(Template::of)
                 .map_err(|why| format!("`discovery.template`, `{}`: {why}", path.display()))?,
         };
-        let follower = discovery.controller.follow(settings.leave_timeout);
+        let subscriber = discovery.controller.follow(settings.leave_timeout);
         let written = settings.file.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
-        Ok(Some(Self { discovery, follower, net, settings, template, written, ran_for: None, sent: None }))
+        Ok(Some(Self { discovery, subscriber, net, settings, template, written, ran_for: None, sent: None }))
     }
 
     /// Runs until it is dropped.
@@ -75,22 +77,22 @@ impl Publisher {
         self.settle().await;
         let mut wait = FIRST_WAIT;
         loop {
-            let is_told = self.tell(Unasked::AreNotReady).await;
-            self.follower.dealt_with();
-            if is_told {
+            let is_updated = self.update(Unprobed::AreNotReady).await;
+            self.subscriber.dealt_with();
+            if is_updated {
                 wait = FIRST_WAIT;
-                self.follower.changed().await;
+                self.subscriber.changed().await;
                 continue;
             }
             tokio::select! {
-                () = self.follower.changed() => {}
+                () = self.subscriber.changed() => {}
                 () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
             }
         }
     }
 
-    /// Waits until every workload that was there at the start was looked at and its replicas were probed. A Windlass that
-    /// is restarted would otherwise take them all out of the list and put them in again.
+    /// Waits until every workload known at the start was observed and its replicas were probed. Otherwise a restart of
+    /// Windlass would remove all replicas from the list and add them again.
     async fn settle(&mut self) {
         let (mut first_seen, mut all_seen_since) = (None, None);
         loop {
@@ -113,36 +115,36 @@ impl Publisher {
             if (all_seen && all_probed) || wait.is_zero() {
                 return;
             }
-            // Who is about to be stopped leaves at once; what is left is as it was before the restart, so far as one can say.
-            if all_seen && views.iter().any(|view| !view.leaving.is_empty()) && self.tell(Unasked::AreReady).await {
-                self.follower.dealt_with();
+            // Replicas about to be stopped leave at once. The others are presumed to be as before the restart.
+            if all_seen && views.iter().any(|view| !view.leaving.is_empty()) && self.update(Unprobed::AreReady).await {
+                self.subscriber.dealt_with();
             }
             tokio::select! {
-                () = self.follower.changed() => {}
+                () = self.subscriber.changed() => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
     }
 
-    /// Tells those who do not know yet. False: one could not be told.
-    async fn tell(&mut self, unasked: Unasked) -> bool {
-        let ready = self.discovery.ready(unasked == Unasked::AreReady);
+    /// Updates the file, the command and the webhook if they are out of date. Returns false if one update failed.
+    async fn update(&mut self, unprobed: Unprobed) -> bool {
+        let ready = self.discovery.ready(unprobed == Unprobed::AreReady);
         let is_written = self.write(&ready).await;
-        // The command is about the file: without it there is nothing new to say.
+        // The command announces the file, so it does not run if the file was not written.
         let has_run = is_written && self.run_command(&ready).await;
         self.send(&ready).await && has_run
     }
 
     async fn write(&mut self, ready: &[Workload]) -> bool {
         let Some(path) = self.settings.file.clone() else {
-            // There the command is about what is asked for.
+            // Without a file, the command announces changes of the targets.
             self.ran_for.take_if(|before| before != ready);
             return true;
         };
         let text = match self.template.render(ready) {
             Ok(text) => text,
             Err(why) => {
-                tracing::error!(why, "the list of targets cannot be written: its template fails");
+                tracing::error!(why, "cannot write the list of targets; correct `discovery.template`");
                 return false;
             }
         };
@@ -150,23 +152,25 @@ impl Publisher {
             return true;
         }
         let (file, content) = (path.clone(), text.clone());
-        let replaced = tokio::task::spawn_blocking(move || replace(&file, &content)).await;
+        let replaced =
+            tokio::task::spawn_blocking(move || windlass_files::replace(&file, content.as_bytes(), FILE_MODE)).await;
         match replaced.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
             Ok(()) => {
                 let targets: usize = ready.iter().map(|workload| workload.targets.len()).sum();
-                tracing::info!(file = %path.display(), targets, "the list of targets was written");
+                tracing::info!(file = %path.display(), targets, "wrote the list of targets");
                 self.written = Some(text);
                 self.ran_for = None;
                 true
             }
             Err(error) => {
-                tracing::warn!(file = %path.display(), %error, "the list of targets cannot be written");
+                tracing::warn!(file = %path.display(), %error, "cannot write `discovery.file`; it is retried");
                 false
             }
         }
     }
 
-    /// Once after each new file, and once after the start: a file of before may have had no command run for it.
+    /// Runs the command once after each new file, and once after the start, because it may not have run for an earlier
+    /// file.
     async fn run_command(&mut self, ready: &[Workload]) -> bool {
         if self.settings.command.is_empty() || self.ran_for.is_some() {
             return true;
@@ -177,7 +181,7 @@ impl Publisher {
                 true
             }
             Err(why) => {
-                tracing::warn!(command = ?self.settings.command, why, "`discovery.command` failed");
+                tracing::warn!(command = ?self.settings.command, why, "`discovery.command` failed; it is retried");
                 false
             }
         }
@@ -194,31 +198,19 @@ impl Publisher {
                 true
             }
             Err(error) => {
-                tracing::warn!(url, %error, "`discovery.webhook` was not told of the targets");
+                tracing::warn!(url, %error, "cannot send the targets to `discovery.webhook`; it is retried");
                 false
             }
         }
     }
 }
 
-/// Puts a new file in the place of the old one, so that a reader finds one or the other whole.
-fn replace(path: &Path, content: &str) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".windlass-").tempfile_in(folder)?;
-    file.write_all(content.as_bytes())?;
-    // A balancer runs as another user.
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
-}
-
 /// Runs a program to its end, without a shell and without our secrets.
 async fn run(command: &[String], limit: Duration) -> Result<(), String> {
     let Some((program, arguments)) = command.split_first() else { return Ok(()) };
-    // A file and no pipe: what it leaves running in the background may hold it open.
-    let mut complaint = tempfile::tempfile().map_err(|error| error.to_string())?;
-    let stderr = complaint.try_clone().map_err(|error| error.to_string())?;
+    // A file instead of a pipe, because processes it leaves in the background may hold it open.
+    let mut stderr_file = tempfile::tempfile().map_err(|error| error.to_string())?;
+    let stderr = stderr_file.try_clone().map_err(|error| error.to_string())?;
     let child = tokio::process::Command::new(program)
         .args(arguments)
         .env_remove("WINDLASS_TOKEN")
@@ -233,10 +225,10 @@ async fn run(command: &[String], limit: Duration) -> Result<(), String> {
         Ok(Err(error)) => Err(error.to_string()),
         Ok(Ok(status)) if status.success() => Ok(()),
         Ok(Ok(status)) => {
-            let mut said = Vec::new();
-            let read = complaint.rewind().and_then(|()| complaint.take(COMPLAINT).read_to_end(&mut said));
-            let said = read.map(|_| String::from_utf8_lossy(&said).trim().to_owned()).unwrap_or_default();
-            Err(format!("it ended with {status}: {said}"))
+            let mut output = Vec::new();
+            let read = stderr_file.rewind().and_then(|()| stderr_file.take(STDERR_BYTES).read_to_end(&mut output));
+            let output = read.map(|_| String::from_utf8_lossy(&output).trim().to_owned()).unwrap_or_default();
+            Err(format!("it ended with {status}: {output}"))
         }
     }
 }
@@ -257,22 +249,8 @@ mod tests {
         assert_eq!(failed, Err("it ended with exit status: 3: no such backend".to_owned()));
         let slow = run(&words(&["sleep", "60"]), Duration::from_millis(100)).await;
         assert_eq!(slow, Err("it took more than 100 ms and was killed".to_owned()));
-        // One that leaves somebody behind who holds its standard error is over when it is over.
+        // A background process that still holds its standard error does not prolong the command.
         assert_eq!(run(&words(&["sh", "-c", "sleep 30 & exit 0"]), long).await, Ok(()));
         assert!(run(&words(&["/nowhere/program"]), long).await.is_err_and(|why| why.starts_with("it cannot be run")));
-    }
-
-    #[test]
-    fn a_file_is_replaced_whole_and_can_be_read_by_others() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("targets.json");
-        std::fs::write(&path, "before").expect("a file");
-        let before = std::fs::File::open(&path).expect("the file");
-        replace(&path, "after").expect("replaced");
-        assert_eq!(std::io::read_to_string(before).expect("the old one"), "before");
-        assert_eq!(std::fs::read_to_string(&path).expect("the new one"), "after");
-        assert_eq!(path.metadata().expect("the file").permissions().mode() & 0o777, 0o644);
-        assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 1);
-        assert!(replace(&folder.path().join("nowhere/x"), "x").is_err());
     }
 }

@@ -1,58 +1,48 @@
-//! What the file for a balancer looks like: a template of the user's, or what Prometheus reads.
+//! The format of the targets file: a template of the user's, or Prometheus service discovery.
 
 use crate::{Workload, prometheus};
-use minijinja::{Environment, Error, UndefinedBehavior, context};
+use minijinja::{Environment, UndefinedBehavior, context};
+use windlass_core::error_chain;
 
-/// Name of the one template, as errors show it.
+/// Name of the template in error messages.
 const NAME: &str = "template";
 
-/// How a list of targets is written.
+/// The format of a list of targets.
 #[derive(Debug)]
-pub struct Template(Option<Environment<'static>>);
+pub(crate) struct Template(Option<Environment<'static>>);
 
 impl Template {
-    /// As Prometheus' service discovery from files has it.
-    pub fn prometheus() -> Self {
+    /// The format of Prometheus service discovery from files.
+    pub(crate) fn prometheus() -> Self {
         Self(None)
     }
 
-    /// As this text in the language of Jinja says. A name it knows nothing of is an error, not nothing.
+    /// A Jinja template. An undefined name is an error instead of empty text.
     ///
     /// # Errors
-    /// When it is no template, with the line.
-    pub fn of(text: String) -> Result<Self, String> {
+    /// If the template is invalid, with the line.
+    pub(crate) fn of(text: String) -> Result<Self, String> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_keep_trailing_newline(true);
         environment.set_trim_blocks(true);
         environment.set_lstrip_blocks(true);
-        environment.add_template_owned(NAME, text).map_err(|error| told(&error))?;
+        environment.add_template_owned(NAME, text).map_err(|error| error_chain(&error))?;
         Ok(Self(Some(environment)))
     }
 
-    /// The list, written: `workloads`, each with its `targets`, and all `targets` in one list.
+    /// Renders the list. The template receives `workloads`, each with its `targets`, and all `targets` in one list.
     ///
     /// # Errors
-    /// When the template cannot be filled in, with the line.
-    pub fn render(&self, workloads: &[Workload]) -> Result<String, String> {
+    /// If the template cannot be rendered, with the line.
+    pub(crate) fn render(&self, workloads: &[Workload]) -> Result<String, String> {
         let targets: Vec<_> = workloads.iter().flat_map(|workload| workload.targets.clone()).collect();
         let Some(environment) = &self.0 else {
             return Ok(format!("{:#}\n", prometheus(&targets)));
         };
-        let template = environment.get_template(NAME).map_err(|error| told(&error))?;
-        template.render(context! { workloads, targets }).map_err(|error| told(&error))
+        let template = environment.get_template(NAME).map_err(|error| error_chain(&error))?;
+        template.render(context! { workloads, targets }).map_err(|error| error_chain(&error))
     }
-}
-
-/// The error with its line and its causes.
-fn told(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
 }
 
 #[cfg(test)]
@@ -97,7 +87,7 @@ mod tests {
         let shop = "upstream shop {\n    server 127.0.0.1:9001;\n    server 127.0.0.1:9002;\n}\n";
         assert!(nginx.contains(shop), "{nginx}");
         assert!(!haproxy.contains(":99") && !nginx.contains(":99"), "one port of a workload: {haproxy} {nginx}");
-        // nginx takes no upstream without a server, and nothing that names an upstream without it.
+        // nginx rejects an upstream without a server, and a reference to a missing upstream.
         assert!(
             nginx.contains("\nupstream empty {\n") && nginx.contains("\n    server 127.0.0.1:1 down;\n}"),
             "{nginx}"

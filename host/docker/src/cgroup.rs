@@ -1,30 +1,30 @@
-//! A container's use of cpu, memory and network, read from the kernel's files (cgroup v1 and v2).
+//! CPU, memory and network use of a container, read from the kernel's files (cgroup v1 and v2).
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use tokio::time::Instant;
 
-/// Where the kernel shows itself; other folders in tests.
+/// Where the kernel's files are; tests use other folders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Roots {
     /// `/proc`.
     pub proc: PathBuf,
-    /// The mount points of the cgroup hierarchies.
+    /// The mounted cgroup hierarchies.
     hierarchies: Vec<Hierarchy>,
 }
 
-/// One mounted hierarchy of control groups.
+/// One mounted cgroup hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Hierarchy {
     /// Its controllers; empty for v2.
     controllers: Vec<String>,
-    /// The part of it that is mounted: `/` but in a container.
+    /// The mounted part of the hierarchy: `/` except inside a container.
     root: String,
     mount_point: PathBuf,
 }
 
-/// The files that tell what one container uses.
+/// The files with one container's counters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
     container: String,
@@ -44,12 +44,12 @@ enum Cpu {
     Statistics(PathBuf),
 }
 
-/// The counters of one container at one moment.
+/// The counters of one container at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
-    /// Processor time since the container's start, in nanoseconds.
+    /// CPU time since the container's start, in nanoseconds.
     pub cpu_nanoseconds: u64,
-    /// Memory in use in bytes, without page cache that can be dropped at once.
+    /// Memory in use in bytes, without page cache that the kernel can drop at once.
     pub memory_bytes: u64,
     /// Bytes received since the container's start.
     pub received_bytes: u64,
@@ -58,19 +58,21 @@ pub struct Counters {
 }
 
 impl Roots {
-    /// The files of the machine whose `/proc` is `proc`; its `self/mountinfo` says where the rest is.
+    /// Finds the hierarchies in `self/mountinfo` below `proc`.
     ///
     /// # Errors
-    /// When `self/mountinfo` cannot be read: this is no Linux, or `/proc` is hidden.
+    /// If `self/mountinfo` is not readable: this is not Linux, or `/proc` is hidden.
     pub fn at(proc: &Path) -> io::Result<Self> {
         let mounts = std::fs::read_to_string(proc.join("self/mountinfo"))?;
         Ok(Self { proc: proc.to_owned(), hierarchies: mounts.lines().filter_map(hierarchy).collect() })
     }
 
-    /// The files of the container whose first process is `pid`; none when they are not here: the engine is on
-    /// another machine, or `/proc` and `/sys/fs/cgroup` show another one's processes. The control group must
-    /// name the container, so that a process that happens to have the same number is never taken for it.
-    /// Without `network` its interfaces are not counted: they are the host's.
+    /// The files of the container whose first process is `pid`. If `network` is false, its interfaces are not counted
+    /// because they are the host's.
+    ///
+    /// `None` if the files are not here: the engine is on another machine, or `/proc` and `/sys/fs/cgroup` show other
+    /// processes. The control group must name the container, so another process with the same number is never mistaken
+    /// for it.
     pub fn locate(&self, container: &str, pid: u32, network: bool) -> Option<Files> {
         let process = self.proc.join(pid.to_string());
         let process_cgroup = process.join("cgroup");
@@ -109,16 +111,16 @@ impl Roots {
 }
 
 impl Hierarchy {
-    /// The folder of a group; none when the group lies outside the part that is mounted.
+    /// The folder of a group. `None` if the group is outside the mounted part.
     fn folder(&self, group: &str) -> Option<PathBuf> {
         let inside = if self.root == "/" { group } else { group.strip_prefix(&self.root)? };
-        // A group outside of our own namespace is shown as `/../..`: it is not below the mount point.
+        // A group outside our namespace appears as `/../..`, which is not below the mount point.
         let leads_out = inside.split('/').any(|part| part == "..");
         if leads_out { None } else { Some(self.mount_point.join(inside.trim_start_matches('/'))) }
     }
 }
 
-/// One line of `mountinfo`: `id parent device root mount-point options [tags…] - type source super-options`.
+/// Parses a line of `mountinfo`: `id parent device root mount-point options [tags…] - type source super-options`.
 fn hierarchy(line: &str) -> Option<Hierarchy> {
     let (mount, kind) = line.split_once(" - ")?;
     let mut mount = mount.split(' ').skip(3);
@@ -132,7 +134,7 @@ fn hierarchy(line: &str) -> Option<Hierarchy> {
     Some(Hierarchy { controllers, root: root.to_owned(), mount_point: PathBuf::from(mount_point) })
 }
 
-/// The path of a process's group in the hierarchy of `controller`, or in v2. Lines: `id:controllers:path`.
+/// The path of a process's group in the hierarchy of `controller`, or in v2 if `None`. Lines are `id:controllers:path`.
 fn group_path<'a>(groups: &'a str, controller: Option<&str>) -> Option<&'a str> {
     groups.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
@@ -145,8 +147,8 @@ fn group_path<'a>(groups: &'a str, controller: Option<&str>) -> Option<&'a str> 
     })
 }
 
-/// Reads the counters of many containers, one after the other, each with the moment it was read; an error
-/// where the container is gone. It blocks on the kernel's files, for about 0.1 ms a container.
+/// Reads the counters of many containers one after the other, each with its reading time. An entry is an error if its
+/// container is gone. Blocks on the kernel's files for about 0.1 ms per container.
 pub fn sample<'a>(containers: impl IntoIterator<Item = &'a Files>) -> Vec<(Instant, io::Result<Counters>)> {
     let mut buffer = Vec::with_capacity(4096);
     containers.into_iter().map(|files| (Instant::now(), files.read(&mut buffer))).collect()
@@ -154,7 +156,7 @@ pub fn sample<'a>(containers: impl IntoIterator<Item = &'a Files>) -> Vec<(Insta
 
 impl Files {
     fn read(&self, buffer: &mut Vec<u8>) -> io::Result<Counters> {
-        // The engine may have started the container again: then the process is another's by now.
+        // After a restart of the container, another process may have this number.
         if !read(&self.process_cgroup, buffer)?.contains(&self.container) {
             return Err(io::Error::from(io::ErrorKind::NotFound));
         }
@@ -182,13 +184,13 @@ fn number(text: &str) -> io::Result<u64> {
     text.trim().parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// The value of a line `key value`.
+/// The value in the line `key value`.
 fn field(text: &str, key: &str) -> io::Result<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
-    number(value.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("no `{key}`")))?)
+    number(value.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("the file has no line `{key}`")))?)
 }
 
-/// Bytes received and sent over all interfaces but the loopback. Lines: `name: received 7 others sent …`.
+/// Bytes received and sent over all interfaces except the loopback. Lines are `name: received 7-others sent …`.
 fn traffic(text: &str) -> (u64, u64) {
     let interfaces = text.lines().filter_map(|line| line.split_once(':'));
     interfaces.filter(|(name, _)| name.trim() != "lo").fold((0, 0), |(received, sent), (_, counters)| {
@@ -209,7 +211,7 @@ mod tests {
         lo: 999 1 0 0 0 0 0 0 999 1 0 0 0 0 0 0\n  \
         eth0: 1000 10 0 0 0 0 0 0 200 5 0 0 0 0 0 0\n  eth1:5 1 0 0 0 0 0 0 7 5 0 0 0 0 0 0\n";
 
-    /// A tree of files as a kernel shows it.
+    /// A tree of files as the kernel presents it.
     struct Tree(TempDir);
 
     impl Tree {

@@ -1,6 +1,6 @@
-//! Between a workload and the engine's words: the request that creates a replica, the replica an answer shows.
+//! Converts a workload to the engine's create request, and an inspection to a replica.
 
-use crate::connect::Facts;
+use crate::client::EngineInfo;
 use crate::labels;
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, EndpointSettings, Health,
@@ -16,10 +16,10 @@ use windlass_core::time::millis;
 use windlass_core::workload::{ContainerPort, Workload};
 use windlass_core::{ContainerId, Phase, Slot, Timestamp};
 
-/// Networks that are ways of the engine itself, not networks one joins.
+/// The engine's own network modes, which are not networks to join.
 const NETWORK_MODES: [&str; 4] = ["host", "none", "bridge", "default"];
 
-/// Is this one of the engine's own network modes?
+/// Whether this is one of the engine's own network modes.
 pub(crate) fn is_network_mode(network: &str) -> bool {
     NETWORK_MODES.contains(&network)
 }
@@ -42,12 +42,12 @@ pub(crate) fn create_body(settings: &EngineSettings, workload: &Workload, slot: 
         host_config: Some(HostConfig {
             nano_cpus: Some(cpu),
             memory: Some(memory),
-            // Memory and swap together: without it as much again could be swapped, and the limit were none.
+            // Memory plus swap. Without it the container could swap as much again, which would defeat the limit.
             memory_swap: Some(memory),
             port_bindings: Some(bindings.collect()),
-            // Who is started again, and when, is decided by Windlass.
+            // Windlass decides about restarts.
             restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
-            // `init` stays unset: whether a process is put above the image's own is the engine's default.
+            // `init` stays unset, so the engine's default decides whether an init process is added.
             network_mode: first_network.cloned(),
             ..HostConfig::default()
         }),
@@ -58,14 +58,14 @@ pub(crate) fn create_body(settings: &EngineSettings, workload: &Workload, slot: 
     }
 }
 
-/// A container of ours, as `inspect` shows it; none when its labels do not say that it is ours.
+/// The replica described by an inspection. `None` if the labels do not mark the container as ours.
 ///
-/// `seen`: its process was seen on this machine.
+/// `is_local` means that its process was found on this machine.
 pub(crate) fn replica(
     inspected: &ContainerInspectResponse,
     instance: &str,
-    facts: Facts,
-    seen: bool,
+    info: EngineInfo,
+    is_local: bool,
 ) -> Option<Replica> {
     let identity = labels::identify(inspected.config.as_ref()?.labels.as_ref()?, instance)?;
     let unknown = ContainerState::default();
@@ -85,19 +85,19 @@ pub(crate) fn replica(
         created_at: inspected.created.as_deref().and_then(timestamp).unwrap_or_default(),
         started_at: state.started_at.as_deref().and_then(timestamp),
         finished_at,
-        // A start that failed leaves a code of the engine's own (127, 128) and no end of a process.
+        // A failed start leaves the engine's own code (127, 128) and no end time.
         exit_code: if running || finished_at.is_none() { None } else { state.exit_code.map(exit_code) },
         out_of_memory: !running && state.oom_killed.unwrap_or_default(),
         error: state.error.clone().unwrap_or_default(),
         ports: network.filter(|_| running).map(ports).unwrap_or_default(),
-        address: if running { address(inspected, network, facts, seen) } else { None },
+        address: if running { address(inspected, network, info, is_local) } else { None },
         is_protected: identity.is_protected,
         usage: None,
         health_check: state.health.as_ref().filter(|_| running).and_then(health_check),
     })
 }
 
-/// Whether the image, as this container was created from it, has a HEALTHCHECK.
+/// Whether the container's image has a HEALTHCHECK.
 pub(crate) fn has_health_check(inspected: &ContainerInspectResponse) -> bool {
     let check = inspected.config.as_ref().and_then(|config| config.healthcheck.as_ref()?.test.as_ref());
     check.and_then(|words| words.first()).is_some_and(|first| first != "NONE")
@@ -114,12 +114,12 @@ fn health_check(health: &Health) -> Option<HealthCheck> {
         let (began, ended) = (timestamp(check.start.as_deref()?)?, timestamp(check.end.as_deref()?)?);
         let outcome = match check.exit_code? {
             0 => ProbeOutcome::Success(millis(ended.since(began))),
-            // What the engine itself has to say of it, that it ran too long above all.
+            // The engine's own message, mostly about a timeout.
             -1 => ProbeOutcome::Failure(excerpt(check.output.as_deref())),
             code => {
-                let said = excerpt(check.output.as_deref());
-                let said = if said.is_empty() { said } else { format!(": {said}") };
-                ProbeOutcome::Failure(format!("the image's HEALTHCHECK ended with status {code}{said}"))
+                let output = excerpt(check.output.as_deref());
+                let output = if output.is_empty() { output } else { format!(": {output}") };
+                ProbeOutcome::Failure(format!("the image's HEALTHCHECK ended with status {code}{output}"))
             }
         };
         Some(ProbeResult { at: ended, outcome })
@@ -131,7 +131,7 @@ fn excerpt(output: Option<&str>) -> String {
     output.unwrap_or_default().trim().escape_debug().take(200).collect()
 }
 
-/// Its process runs: paused and being stopped count.
+/// Whether the process runs; it also runs while it is paused or being stopped.
 pub(crate) fn runs(state: &ContainerState) -> bool {
     matches!(phase(state), Phase::Running)
         || (matches!(phase(state), Phase::Stopping) && state.running.unwrap_or_default())
@@ -159,13 +159,13 @@ fn exit_code(code: i64) -> i32 {
     i32::try_from(code).unwrap_or(i32::MAX)
 }
 
-/// A time of the engine's; none for its "never", the year 1, and for what is no time.
+/// Parses a time from the engine. `None` if it is not a time, or the engine's "never", the year 1.
 pub(crate) fn timestamp(text: &str) -> Option<Timestamp> {
     let time: jiff::Timestamp = text.parse().ok()?;
     u64::try_from(time.as_millisecond()).ok().map(Timestamp)
 }
 
-/// The same port is listed once for each address family it is bound to.
+/// The published ports. A port is listed once per address family it is bound to.
 fn ports(network: &NetworkSettings) -> BTreeMap<ContainerPort, Vec<PortBinding>> {
     let published = network.ports.iter().flatten().filter_map(|(inside, bindings)| {
         let bindings: Vec<PortBinding> = bindings
@@ -181,26 +181,26 @@ fn ports(network: &NetworkSettings) -> BTreeMap<ContainerPort, Vec<PortBinding>>
     published.collect()
 }
 
-/// Where the container itself listens: the engine's host, or an address in one of its networks.
+/// The container's own address: the engine's host, or an address in one of its networks.
 fn address(
     inspected: &ContainerInspectResponse,
     network: Option<&NetworkSettings>,
-    facts: Facts,
-    seen: bool,
+    info: EngineInfo,
+    is_local: bool,
 ) -> Option<IpAddr> {
     if uses_host_network(inspected) {
-        return facts.host(seen);
+        return info.host(is_local);
     }
-    if !facts.reaches_networks(seen) {
+    if !info.reaches_networks(is_local) {
         return None;
     }
-    // By name, so that the choice stays the same from one look to the next.
+    // Ordered by name, so that every inspection chooses the same one.
     let networks: BTreeMap<_, _> = network?.networks.as_ref()?.iter().collect();
     let mut addresses = networks.values().flat_map(|endpoint| [&endpoint.ip_address, &endpoint.global_ipv6_address]);
     addresses.find_map(|address| address.as_deref()?.parse().ok())
 }
 
-/// It has no network of its own: what its interfaces count is the host's.
+/// Whether the container uses the host's network; its interface counters are then the host's.
 pub(crate) fn uses_host_network(inspected: &ContainerInspectResponse) -> bool {
     inspected.host_config.as_ref().is_some_and(|config| config.network_mode.as_deref() == Some("host"))
 }
@@ -212,8 +212,8 @@ mod tests {
     use std::net::Ipv4Addr;
     use windlass_core::workload::{Bounds, DesiredStatus, Resources};
 
-    const FACTS: Facts =
-        Facts { socket: true, rootless: false, in_container: false, host: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)) };
+    const INFO: EngineInfo =
+        EngineInfo { socket: true, rootless: false, in_container: false, host: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)) };
 
     fn workload() -> Workload {
         let image: windlass_core::ImageRef = "ghcr.io/org/web:1".parse().unwrap();
@@ -279,32 +279,35 @@ mod tests {
     fn a_running_container_shows_its_ports_and_its_address() {
         let state = serde_json::json!({"Status": "running", "Running": true, "ExitCode": 0,
             "StartedAt": "2026-03-01T10:00:01.5Z", "FinishedAt": "0001-01-01T00:00:00Z"});
-        let shown = replica(&inspected(&state), "i", FACTS, true).unwrap();
-        assert_eq!((shown.phase, shown.status.as_str(), shown.name.as_str()), (Phase::Running, "running", "web-0-x"));
-        assert_eq!(shown.created_at, Timestamp(1_772_359_200_123));
-        assert_eq!(shown.started_at, Some(Timestamp(1_772_359_201_500)));
-        assert_eq!((shown.finished_at, shown.exit_code), (None, None));
-        assert_eq!(shown.ports.len(), 1);
-        assert_eq!(shown.ports[&"80/tcp".parse().unwrap()].len(), 2);
-        assert_eq!(shown.address, Some(IpAddr::from([172, 19, 0, 5])));
+        let converted = replica(&inspected(&state), "i", INFO, true).unwrap();
+        assert_eq!(
+            (converted.phase, converted.status.as_str(), converted.name.as_str()),
+            (Phase::Running, "running", "web-0-x")
+        );
+        assert_eq!(converted.created_at, Timestamp(1_772_359_200_123));
+        assert_eq!(converted.started_at, Some(Timestamp(1_772_359_201_500)));
+        assert_eq!((converted.finished_at, converted.exit_code), (None, None));
+        assert_eq!(converted.ports.len(), 1);
+        assert_eq!(converted.ports[&"80/tcp".parse().unwrap()].len(), 2);
+        assert_eq!(converted.address, Some(IpAddr::from([172, 19, 0, 5])));
     }
 
     #[test]
     fn a_stopped_container_shows_how_it_ended_and_no_ports() {
         let state = serde_json::json!({"Status": "exited", "Running": false, "ExitCode": 137, "OOMKilled": true,
             "StartedAt": "2026-03-01T10:00:01Z", "FinishedAt": "2026-03-01T10:00:09Z"});
-        let shown = replica(&inspected(&state), "i", FACTS, true).unwrap();
-        assert_eq!((shown.phase, shown.exit_code, shown.out_of_memory), (Phase::Exited, Some(137), true));
-        assert!(shown.ports.is_empty() && shown.address.is_none() && shown.finished_at.is_some());
+        let converted = replica(&inspected(&state), "i", INFO, true).unwrap();
+        assert_eq!((converted.phase, converted.exit_code, converted.out_of_memory), (Phase::Exited, Some(137), true));
+        assert!(converted.ports.is_empty() && converted.address.is_none() && converted.finished_at.is_some());
     }
 
     #[test]
     fn a_container_that_could_not_start_never_started() {
         let state = serde_json::json!({"Status": "created", "ExitCode": 128, "Error": "port is already allocated",
             "StartedAt": "0001-01-01T00:00:00Z", "FinishedAt": "0001-01-01T00:00:00Z"});
-        let shown = replica(&inspected(&state), "i", FACTS, true).unwrap();
-        assert_eq!((shown.phase, shown.exit_code, shown.started_at), (Phase::Starting, None, None));
-        assert_eq!(shown.error, "port is already allocated");
+        let converted = replica(&inspected(&state), "i", INFO, true).unwrap();
+        assert_eq!((converted.phase, converted.exit_code, converted.started_at), (Phase::Starting, None, None));
+        assert_eq!(converted.error, "port is already allocated");
     }
 
     #[test]
@@ -326,7 +329,7 @@ mod tests {
     #[test]
     fn anothers_container_is_no_replica() {
         let state = serde_json::json!({"Status": "running"});
-        assert!(replica(&inspected(&state), "other", FACTS, true).is_none());
+        assert!(replica(&inspected(&state), "other", INFO, true).is_none());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Credentials for fetching images, from the user's Docker configuration (`config.json`) and its helpers.
+//! Registry credentials from the user's Docker configuration (`config.json`) and its credential helpers.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -14,30 +14,30 @@ use tokio::io::AsyncWriteExt;
 use windlass_core::RegistryLogin;
 use windlass_core::error_chain;
 
-/// What Docker's own registry is called in the configuration.
+/// Docker Hub's name in the configuration.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
-/// Time a credential helper may take.
+/// Time limit of a credential helper.
 const HELPER_LIMIT: Duration = Duration::from_secs(10);
-/// As written by `docker login`; some tools leave the padding out.
+/// The encoding used by `docker login`; some tools omit the padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Why credentials could not be had; without them a public image can still be fetched.
+/// Why credentials are not available. A public image can be pulled without them.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CredentialsError {
     #[error("cannot read `{path}`")]
     Read { path: String, source: std::io::Error },
-    #[error("`{path}` is not a Docker configuration")]
+    #[error("`{path}` is not a valid Docker configuration")]
     Parse { path: String, source: serde_json::Error },
-    #[error("the entry of `{registry}` is not `user:password` in base64")]
+    #[error("the entry of `{registry}` in the Docker configuration is not `user:password` in base64; log in again")]
     Entry { registry: String },
     #[error("credential helper `{helper}`: {reason}")]
     Helper { helper: String, reason: String },
 }
 
-/// The part of `config.json` that has to do with registries.
+/// The part of `config.json` about registries.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Configuration {
@@ -56,7 +56,7 @@ struct Entry {
     registrytoken: Option<String>,
 }
 
-/// The registry an image comes from, as the configuration names it.
+/// The registry of an image, under its name in the configuration.
 pub(crate) fn registry_of(image: &str) -> &str {
     match image.split_once('/') {
         Some((first, _)) if first == "localhost" || first.contains(['.', ':']) => match first {
@@ -67,10 +67,10 @@ pub(crate) fn registry_of(image: &str) -> &str {
     }
 }
 
-/// The credentials for `image`'s registry; none: the configuration has none, or there is no configuration.
+/// The credentials for `image`'s registry. `None` if there is no configuration or it has none for the registry.
 ///
 /// # Errors
-/// When the configuration cannot be read or a helper fails. Nothing secret is in the error.
+/// If the configuration cannot be read or a helper fails. The error contains no secrets.
 pub(crate) async fn find(folder: Option<&Path>, image: &str) -> Result<Option<DockerCredentials>, CredentialsError> {
     let Some(path) = folder.map(|folder| folder.join("config.json")) else { return Ok(None) };
     let text = match tokio::fs::read(&path).await {
@@ -89,7 +89,7 @@ pub(crate) async fn find(folder: Option<&Path>, image: &str) -> Result<Option<Do
         .or(configuration.creds_store.as_ref())
         .filter(|helper| !helper.is_empty());
     if let Some(helper) = helper
-        && let Some(credentials) = ask_helper(helper, registry).await?
+        && let Some(credentials) = run_helper(helper, registry).await?
     {
         return Ok(Some(credentials));
     }
@@ -99,28 +99,29 @@ pub(crate) async fn find(folder: Option<&Path>, image: &str) -> Result<Option<Do
     }
 }
 
-/// The login of the registry at `host` or `host:port`; none: the user's configuration has none.
+/// The login for the registry at `host` or `host:port`. `None` if the user's configuration has none.
 ///
 /// # Errors
-/// When the configuration cannot be read or a helper fails; nothing secret is in it.
+/// If the configuration cannot be read or a helper fails. The error contains no secrets.
 pub async fn login(registry: &str) -> Result<Option<RegistryLogin>, String> {
-    let folder = crate::connect::Environment::of_process().config_folder;
-    // As an image is named whose registry that is.
+    let folder = crate::environment::Environment::of_process().config_folder;
+    // The lookup expects an image name.
     let image = format!("{registry}/policy");
     let found = find(folder.as_deref(), &image).await.map_err(|error| error_chain(&error))?;
     found.map_or(Ok(None), login_of)
 }
 
-/// What is sent to a registry without the engine in between.
+/// The login to send to a registry directly, without the engine.
 fn login_of(found: DockerCredentials) -> Result<Option<RegistryLogin>, String> {
     Ok(match (found.username, found.password, found.registrytoken, found.identitytoken) {
         (_, _, Some(token), _) => Some(RegistryLogin::Bearer(token)),
-        // It is for the registry's token server alone. As a bearer it would be refused, and seen by whom it is not for.
+        // An identity token is only for the registry's token server. As a bearer token it would be rejected and
+        // leaked.
         (_, _, None, Some(_)) => {
             let registry = found.serveraddress.unwrap_or_default();
             return Err(format!(
-                "the login of `{registry}` is an identity token, which is not exchanged here: log in with a user and a \
-                 password or an access token"
+                "the login of `{registry}` is an identity token, which windlass cannot exchange; log in with a user \
+                 and a password or an access token"
             ));
         }
         (Some(name), Some(password), None, None) => Some(RegistryLogin::Basic(name, password)),
@@ -128,7 +129,7 @@ fn login_of(found: DockerCredentials) -> Result<Option<RegistryLogin>, String> {
     })
 }
 
-/// An entry by its very name, else by its host: `https://r.example/v2/` is that of `r.example`.
+/// The entry with this exact name, else one with the same host: `https://r.example/v2/` is an entry for `r.example`.
 fn entry<'a>(auths: &'a HashMap<String, Entry>, registry: &str) -> Option<&'a Entry> {
     auths.get(registry).or_else(|| {
         let mut same_host: Vec<_> = auths.iter().filter(|(name, _)| host_of(name) == host_of(registry)).collect();
@@ -158,10 +159,10 @@ fn from_entry(entry: &Entry, registry: &str) -> Result<Option<DockerCredentials>
         ..DockerCredentials::default()
     };
     if let Some(auth) = filled(entry.auth) {
-        let refuse = || CredentialsError::Entry { registry: registry.to_owned() };
-        let decoded = BASE64.decode(auth.trim()).map_err(|_| refuse())?;
-        let decoded = String::from_utf8(decoded).map_err(|_| refuse())?;
-        let (username, password) = decoded.split_once(':').ok_or_else(refuse)?;
+        let invalid = || CredentialsError::Entry { registry: registry.to_owned() };
+        let decoded = BASE64.decode(auth.trim()).map_err(|_| invalid())?;
+        let decoded = String::from_utf8(decoded).map_err(|_| invalid())?;
+        let (username, password) = decoded.split_once(':').ok_or_else(invalid)?;
         credentials.username = Some(username.to_owned());
         credentials.password = Some(password.trim_end_matches('\0').to_owned());
     }
@@ -172,16 +173,18 @@ fn from_entry(entry: &Entry, registry: &str) -> Result<Option<DockerCredentials>
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct HelperAnswer {
+struct HelperResponse {
     username: String,
     secret: String,
 }
 
 /// Runs `docker-credential-<helper> get`, as the Docker client does.
-async fn ask_helper(helper: &str, registry: &str) -> Result<Option<DockerCredentials>, CredentialsError> {
+async fn run_helper(helper: &str, registry: &str) -> Result<Option<DockerCredentials>, CredentialsError> {
     let failed = |reason: String| CredentialsError::Helper { helper: helper.to_owned(), reason };
     if !helper.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
-        return Err(failed("its name may hold letters, digits, `-`, `_` and `.`".to_owned()));
+        return Err(failed(
+            "its name must consist of letters, digits, `-`, `_` and `.`; correct it in `config.json`".to_owned(),
+        ));
     }
     let mut child = tokio::process::Command::new(format!("docker-credential-{helper}"))
         .arg("get")
@@ -192,31 +195,35 @@ async fn ask_helper(helper: &str, registry: &str) -> Result<Option<DockerCredent
         .spawn()
         .map_err(|error| failed(error_chain(&error)))?;
     let mut stdin = child.stdin.take();
-    let answered = tokio::time::timeout(HELPER_LIMIT, async move {
+    let result = tokio::time::timeout(HELPER_LIMIT, async move {
         if let Some(stdin) = &mut stdin {
-            // A helper that does not read its input may still answer.
+            // A helper that does not read its input may still respond.
             let _ = stdin.write_all(registry.as_bytes()).await;
         }
         drop(stdin);
         child.wait_with_output().await
     });
-    let output = match answered.await {
+    let output = match result.await {
         Ok(Ok(output)) => output,
         Ok(Err(error)) => return Err(failed(error_chain(&error))),
-        Err(_) => return Err(failed(format!("no answer within {} s", HELPER_LIMIT.as_secs()))),
+        Err(_) => return Err(failed(format!("no response within {} s", HELPER_LIMIT.as_secs()))),
     };
     if !output.status.success() {
-        // A helper says on its output that it has nothing; nothing else tells that from a failure.
-        let said = String::from_utf8_lossy(&output.stdout);
-        return if said.contains("credentials not found") { Ok(None) } else { Err(failed(output.status.to_string())) };
+        // A helper without a matching entry fails with this text on stdout; nothing else distinguishes it.
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        return if stdout.contains("credentials not found") {
+            Ok(None)
+        } else {
+            Err(failed(output.status.to_string()))
+        };
     }
-    let answer: HelperAnswer =
-        serde_json::from_slice(&output.stdout).map_err(|_| failed("its answer is not credentials".to_owned()))?;
+    let response: HelperResponse =
+        serde_json::from_slice(&output.stdout).map_err(|_| failed("its output is not credentials".to_owned()))?;
     let credentials = DockerCredentials { serveraddress: Some(registry.to_owned()), ..DockerCredentials::default() };
-    Ok(Some(if answer.username == "<token>" {
-        DockerCredentials { identitytoken: Some(answer.secret), ..credentials }
+    Ok(Some(if response.username == "<token>" {
+        DockerCredentials { identitytoken: Some(response.secret), ..credentials }
     } else {
-        DockerCredentials { username: Some(answer.username), password: Some(answer.secret), ..credentials }
+        DockerCredentials { username: Some(response.username), password: Some(response.secret), ..credentials }
     }))
 }
 
@@ -270,8 +277,8 @@ mod tests {
             let found = find_in(&format!(r#"{{"auths": {{"r.example": {entry}}}}}"#), "r.example/a").await.unwrap();
             login_of(found.unwrap())
         };
-        let refused = login(r#"{"auth": "dXNlcjo=", "identitytoken": "secret"}"#).await.unwrap_err();
-        assert!(refused.contains("`r.example` is an identity token") && !refused.contains("secret"), "{refused}");
+        let rejected = login(r#"{"auth": "dXNlcjo=", "identitytoken": "secret"}"#).await.unwrap_err();
+        assert!(rejected.contains("`r.example` is an identity token") && !rejected.contains("secret"), "{rejected}");
         let bearer = login(r#"{"registrytoken": "t"}"#).await;
         assert!(matches!(bearer, Ok(Some(RegistryLogin::Bearer(token))) if token == "t"));
         let basic = login(r#"{"auth": "dXNlcjpwYTpzcw=="}"#).await;
@@ -290,8 +297,8 @@ mod tests {
         assert!(matches!(find_in("{", "nginx").await, Err(CredentialsError::Parse { .. })));
         for auth in ["c2VjcmV0", "!"] {
             let configuration = format!(r#"{{"auths": {{"r.example": {{"auth": "{auth}"}}}}}}"#);
-            let refused = find_in(&configuration, "r.example/a").await.unwrap_err().to_string();
-            assert!(refused.contains("r.example") && !refused.contains("secret"), "{refused}");
+            let rejected = find_in(&configuration, "r.example/a").await.unwrap_err().to_string();
+            assert!(rejected.contains("r.example") && !rejected.contains("secret"), "{rejected}");
         }
     }
 
@@ -299,8 +306,8 @@ mod tests {
     async fn a_helper_that_is_not_there_or_not_a_name_is_an_error() {
         for helper in ["windlass-no-such-helper", "../../bin/sh"] {
             let configuration = format!(r#"{{"credHelpers": {{"r.example": "{helper}"}}}}"#);
-            let refused = find_in(&configuration, "r.example/a").await.unwrap_err();
-            assert!(matches!(refused, CredentialsError::Helper { .. }), "{refused}");
+            let rejected = find_in(&configuration, "r.example/a").await.unwrap_err();
+            assert!(matches!(rejected, CredentialsError::Helper { .. }), "{rejected}");
             assert!(find_in(&configuration, "nginx").await.unwrap().is_none());
         }
     }

@@ -1,7 +1,7 @@
-//! The engine's events as a stream that never ends: it reconnects by itself, with backoff.
+//! The engine's events as an endless stream that reconnects with backoff.
 
-use crate::connect::EngineClient;
-use crate::failure::Failure;
+use crate::call_error::CallError;
+use crate::client::EngineClient;
 use crate::labels;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bollard::models::EventMessage;
@@ -14,23 +14,22 @@ use windlass_core::WorkloadKey;
 use windlass_core::engine::{EngineError, EngineEvent};
 use windlass_core::{ContainerId, Timestamp};
 
-/// What may change what a pass would see. `exec_…` is left out: each health check sends three.
-const KINDS: [&str; 6] = ["die", "oom", "health_status", "destroy", "start", "kill"];
-/// Signals that do not ask a process to end in good order: SIGHUP, SIGKILL, SIGUSR1, SIGUSR2. Any other may be an image's
-/// own signal for that.
-const NO_REQUESTS: [&str; 4] = ["1", "9", "10", "12"];
-/// Wait before the first attempt to reconnect; doubled by each that fails or does not last, and each time lengthened by
-/// chance, up to twice as long, so that several hosts do not come back to their engine together.
+/// Events that may change the result of a pass. `exec_…` is left out: each health check sends three.
+const EVENT_KINDS: [&str; 6] = ["die", "oom", "health_status", "destroy", "start", "kill"];
+/// Signals that do not request an orderly stop: SIGHUP, SIGKILL, SIGUSR1, SIGUSR2. Any other may be the image's own
+/// stop signal.
+const NON_STOP_SIGNALS: [&str; 4] = ["1", "9", "10", "12"];
+/// Delay before the first reconnection attempt. It doubles after each attempt that fails or does not last. Random
+/// jitter adds up to the same again, so that several hosts do not reconnect to their engine together.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-/// The longest wait, before what chance adds.
+/// The longest delay, before jitter.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// A connection that lasted this long is a success.
-const LASTED: Duration = Duration::from_secs(10);
-/// After this long without an event the engine is asked whether it is still there: a stream of a dead
-/// machine stays silent for ever.
+/// A connection that lasts this long resets the backoff.
+const STABLE_AFTER: Duration = Duration::from_secs(10);
+/// After this long without an event, the engine is pinged: the stream of a dead machine stays silent forever.
 const LONGEST_SILENCE: Duration = Duration::from_secs(30);
 
-/// The events of `instance`'s containers from now on; each call has a connection of its own.
+/// The events of `instance`'s containers from now on. Each call opens its own connection.
 pub(crate) fn subscribe(engine: EngineClient, instance: String) -> BoxStream<'static, EngineEvent> {
     let subscription =
         Subscription { engine, instance, connection: None, wait: Duration::ZERO, waits: waits(), is_lost: false };
@@ -45,11 +44,11 @@ struct Subscription {
     engine: EngineClient,
     instance: String,
     connection: Option<Connection>,
-    /// Time to wait before the next attempt to connect.
+    /// Delay before the next attempt to connect.
     wait: Duration,
-    /// The waits after it.
+    /// The delays after that.
     waits: ExponentialBackoff,
-    /// The loss was told and nothing is connected since.
+    /// [`EngineEvent::Lost`] was sent and no connection exists since.
     is_lost: bool,
 }
 
@@ -70,11 +69,11 @@ impl Subscription {
                             self.is_lost = false;
                             return EngineEvent::Connected;
                         }
-                        Err(failure) => {
+                        Err(error) => {
                             self.wait = self.longer_wait();
                             if !self.is_lost {
                                 self.is_lost = true;
-                                return EngineEvent::Lost(EngineError::from(failure).to_string());
+                                return EngineEvent::Lost(EngineError::from(error).to_string());
                             }
                         }
                     }
@@ -82,25 +81,25 @@ impl Subscription {
                 Some(connection) => {
                     let message = match tokio::time::timeout(LONGEST_SILENCE, connection.messages.next()).await {
                         Ok(Some(Ok(message))) => Ok(Some(message)),
-                        Ok(Some(Err(error))) => Err(Failure::from(error)),
-                        Ok(None) => Err(Failure::Unavailable("the stream of events ended".to_owned())),
+                        Ok(Some(Err(error))) => Err(CallError::from(error)),
+                        Ok(None) => Err(CallError::Unavailable("the engine ended its event stream".to_owned())),
                         Err(_) => {
                             self.engine.call("ping", |docker| async move { docker.ping().await }).await.map(|_| None)
                         }
                     };
                     match message {
                         Ok(message) => {
-                            if let Some(event) = message.and_then(|message| told(&message, &self.instance)) {
+                            if let Some(event) = message.and_then(|message| engine_event(&message, &self.instance)) {
                                 return event;
                             }
                         }
-                        Err(failure) => {
-                            if self.connection.take().is_some_and(|it| it.since.elapsed() >= LASTED) {
+                        Err(error) => {
+                            if self.connection.take().is_some_and(|it| it.since.elapsed() >= STABLE_AFTER) {
                                 self.waits = waits();
                             }
                             self.wait = self.longer_wait();
                             self.is_lost = true;
-                            return EngineEvent::Lost(EngineError::from(failure).to_string());
+                            return EngineEvent::Lost(EngineError::from(error).to_string());
                         }
                     }
                 }
@@ -112,14 +111,14 @@ impl Subscription {
         self.waits.next().unwrap_or(LONGEST_WAIT)
     }
 
-    /// Asks for events since a moment, by the engine's clock, before `Connected` is told: what happens while
-    /// the stream is being opened is sent too, and what happened before is seen by the look at everything.
-    async fn connect(engine: &EngineClient, instance: &str) -> Result<Connection, Failure> {
-        engine.facts().await?;
-        let info = engine.call("ask for the engine's time", |docker| async move { docker.info().await }).await?;
+    /// Subscribes from a time by the engine's clock, before [`EngineEvent::Connected`] is sent. So events during the
+    /// connection are included, and the pass after `Connected` observes everything earlier.
+    async fn connect(engine: &EngineClient, instance: &str) -> Result<Connection, CallError> {
+        engine.info().await?;
+        let info = engine.call("read the engine's clock", |docker| async move { docker.info().await }).await?;
         let mut filters = labels::filter(instance, None);
         filters.insert("type".to_owned(), vec!["container".to_owned()]);
-        filters.insert("event".to_owned(), KINDS.map(str::to_owned).to_vec());
+        filters.insert("event".to_owned(), EVENT_KINDS.map(str::to_owned).to_vec());
         let mut options = EventsOptionsBuilder::default().filters(&filters);
         if let Some(since) = info.system_time.as_deref().and_then(seconds_and_nanoseconds) {
             options = options.since(&since);
@@ -138,14 +137,14 @@ fn waits() -> ExponentialBackoff {
         .build()
 }
 
-/// A time as the engine's `since` takes it: `seconds.nanoseconds`.
+/// A time in the format of the engine's `since`: `seconds.nanoseconds`.
 fn seconds_and_nanoseconds(text: &str) -> Option<String> {
     let time: jiff::Timestamp = text.parse().ok()?;
     Some(format!("{}.{:09}", time.as_second(), time.subsec_nanosecond()))
 }
 
-/// What a message says; none when it is not about a container of ours, or says nothing that matters.
-fn told(message: &EventMessage, instance: &str) -> Option<EngineEvent> {
+/// The event for a message. `None` if it is not about one of our containers, or has no effect on a pass.
+fn engine_event(message: &EventMessage, instance: &str) -> Option<EngineEvent> {
     let actor = message.actor.as_ref()?;
     let attributes = actor.attributes.as_ref()?;
     let workload = labels::identify(attributes, instance)?.workload;
@@ -155,7 +154,7 @@ fn told(message: &EventMessage, instance: &str) -> Option<EngineEvent> {
     let signal = attributes.get("signal")?;
     let at = Timestamp(u64::try_from(message.time_nano?).ok()? / 1_000_000);
     let replica = ContainerId(actor.id.clone()?);
-    (!NO_REQUESTS.contains(&signal.as_str())).then_some(EngineEvent::AskedToEnd { workload, replica, at })
+    (!NON_STOP_SIGNALS.contains(&signal.as_str())).then_some(EngineEvent::AskedToEnd { workload, replica, at })
 }
 
 #[cfg(test)]
@@ -175,10 +174,10 @@ mod tests {
         let ours = serde_json::json!({"orchestrator.image": "web:1", "windlass.instance": "i", "windlass.slot": "0",
             "windlass.workload": "web", "exitCode": "137", "name": "web-0-x"});
         let died = message("die", &ours);
-        assert_eq!(told(&died, "i"), Some(EngineEvent::Changed(WorkloadKey::stored("web"))));
-        assert_eq!(told(&died, "other"), None);
-        assert_eq!(told(&message("die", &serde_json::json!({"name": "x"})), "i"), None);
-        assert_eq!(told(&EventMessage::default(), "i"), None);
+        assert_eq!(engine_event(&died, "i"), Some(EngineEvent::Changed(WorkloadKey::stored("web"))));
+        assert_eq!(engine_event(&died, "other"), None);
+        assert_eq!(engine_event(&message("die", &serde_json::json!({"name": "x"})), "i"), None);
+        assert_eq!(engine_event(&EventMessage::default(), "i"), None);
     }
 
     #[test]
@@ -186,16 +185,16 @@ mod tests {
         let signalled = |signal: &str| {
             let attributes = serde_json::json!({"orchestrator.image": "web:1", "windlass.instance": "i",
                 "windlass.slot": "0", "windlass.workload": "web", "signal": signal});
-            told(&message("kill", &attributes), "i")
+            engine_event(&message("kill", &attributes), "i")
         };
-        let asked = EngineEvent::AskedToEnd {
+        let stop_requested = EngineEvent::AskedToEnd {
             workload: WorkloadKey::stored("web"),
             replica: ContainerId("ab".to_owned()),
             at: Timestamp(1_700_000_000_123),
         };
-        // SIGINT, SIGQUIT, SIGTERM, and what Apache's image asks for.
+        // SIGINT, SIGQUIT, SIGTERM, and the stop signal of Apache's image.
         for signal in ["2", "3", "15", "28"] {
-            assert_eq!(signalled(signal), Some(asked.clone()), "{signal}");
+            assert_eq!(signalled(signal), Some(stop_requested.clone()), "{signal}");
         }
         for signal in ["1", "9", "10", "12"] {
             assert_eq!(signalled(signal), None, "{signal}");

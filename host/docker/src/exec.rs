@@ -1,7 +1,7 @@
 //! Runs a command in a replica.
 
-use crate::connect::EngineClient;
-use crate::failure::Failure;
+use crate::call_error::CallError;
+use crate::client::EngineClient;
 use bollard::container::LogOutput;
 use bollard::exec::StartExecResults;
 use bollard::models::ExecConfig;
@@ -9,10 +9,10 @@ use futures_util::StreamExt;
 use windlass_core::ContainerId;
 use windlass_core::engine::EngineError;
 
-/// Bytes that are kept of what a command prints, and of what it complains of.
-const LONGEST: usize = 64 << 10;
+/// Bytes kept of a command's standard output, and of its standard error.
+const MAX_OUTPUT_BYTES: usize = 64 << 10;
 
-/// What the command prints, if it ends with status 0.
+/// Runs a command and returns its standard output if it ends with status 0.
 pub(crate) async fn run(engine: &EngineClient, id: &ContainerId, command: &[String]) -> Result<String, EngineError> {
     let config = ExecConfig {
         attach_stdout: Some(true),
@@ -27,13 +27,13 @@ pub(crate) async fn run(engine: &EngineClient, id: &ContainerId, command: &[Stri
         Ok((exec, output))
     });
     let (exec, output) = begun.await?;
-    let (mut printed, mut complained) = (Vec::new(), Vec::new());
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     if let StartExecResults::Attached { mut output, .. } = output {
-        // Ends with the command, or with the replica.
+        // The stream ends with the command or with the replica.
         while let Some(part) = output.next().await {
-            match part.map_err(Failure::from)? {
-                LogOutput::StdErr { message } => keep(&mut complained, &message),
-                other => keep(&mut printed, &other.into_bytes()),
+            match part.map_err(CallError::from)? {
+                LogOutput::StdErr { message } => append_bounded(&mut stderr, &message),
+                other => append_bounded(&mut stdout, &other.into_bytes()),
             }
         }
     }
@@ -41,16 +41,16 @@ pub(crate) async fn run(engine: &EngineClient, id: &ContainerId, command: &[Stri
     let ended = engine.call(&operation, |docker| async move { docker.inspect_exec(exec).await }).await?;
     let status = ended.exit_code;
     if status == Some(0) {
-        return Ok(String::from_utf8_lossy(&printed).into_owned());
+        return Ok(String::from_utf8_lossy(&stdout).into_owned());
     }
     let status = status.map_or_else(|| "an unknown status".to_owned(), |status| format!("status {status}"));
-    // What keeps a command from being run at all is told on its standard output.
-    let complained = if complained.is_empty() { printed } else { complained };
-    let complaint: String = String::from_utf8_lossy(&complained).trim().escape_debug().take(200).collect();
-    Err(EngineError::Refused(format!("the command ended with {status}: {complaint}")))
+    // If the command cannot be started, the engine's message is on standard output.
+    let stderr = if stderr.is_empty() { stdout } else { stderr };
+    let excerpt: String = String::from_utf8_lossy(&stderr).trim().escape_debug().take(200).collect();
+    Err(EngineError::Refused(format!("the command ended with {status}: {excerpt}")))
 }
 
-fn keep(kept: &mut Vec<u8>, part: &[u8]) {
-    let room = LONGEST.saturating_sub(kept.len()).min(part.len());
-    kept.extend_from_slice(&part[..room]);
+fn append_bounded(kept: &mut Vec<u8>, part: &[u8]) {
+    let free = MAX_OUTPUT_BYTES.saturating_sub(kept.len()).min(part.len());
+    kept.extend_from_slice(&part[..free]);
 }

@@ -1,8 +1,8 @@
-//! Fetching an image that is missing: once for all who wait for it, with the user's credentials.
+//! Pulls missing images with the user's credentials; concurrent requests for one image share a pull.
 
-use crate::connect::EngineClient;
+use crate::call_error::CallError;
+use crate::client::EngineClient;
 use crate::credentials;
-use crate::failure::Failure;
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::future::{BoxFuture, FutureExt, Shared};
 use futures_util::stream::StreamExt;
@@ -15,55 +15,59 @@ use windlass_core::ImageRef;
 use windlass_core::engine::EngineError;
 use windlass_core::error_chain;
 
-type Fetch = Shared<BoxFuture<'static, Result<(), EngineError>>>;
+type Pull = Shared<BoxFuture<'static, Result<(), EngineError>>>;
 
-/// Fetches images, each once however many wait for it.
+/// Pulls images; each is pulled once, however many callers wait for it.
 #[derive(Clone)]
 pub(crate) struct Images {
     engine: EngineClient,
     limit: Duration,
     config_folder: Option<PathBuf>,
-    in_flight: Arc<Mutex<HashMap<ImageRef, Fetch>>>,
+    in_flight: Arc<Mutex<HashMap<ImageRef, Pull>>>,
 }
 
 impl Images {
-    /// `limit`: how long one fetch may take; `config_folder`: where the user's `config.json` is.
+    /// `limit` is the time limit of one pull; `config_folder` contains the user's `config.json`.
     pub(crate) fn new(engine: EngineClient, limit: Duration, config_folder: Option<PathBuf>) -> Self {
         Self { engine, limit, config_folder, in_flight: Arc::default() }
     }
 
-    /// Fetches `image`, or waits for the fetch that is under way and shares its outcome.
-    pub(crate) async fn fetch(&self, image: &ImageRef) -> Result<(), EngineError> {
-        let fetch = {
+    /// Pulls `image`, or waits for the pull in progress and shares its result.
+    pub(crate) async fn pull(&self, image: &ImageRef) -> Result<(), EngineError> {
+        let pull = {
             let mut in_flight = self.in_flight.lock();
-            in_flight.entry(image.clone()).or_insert_with(|| self.clone().pull(image.clone()).boxed().shared()).clone()
+            in_flight
+                .entry(image.clone())
+                .or_insert_with(|| self.clone().pull_once(image.clone()).boxed().shared())
+                .clone()
         };
-        let outcome = fetch.clone().await;
+        let outcome = pull.clone().await;
         let mut in_flight = self.in_flight.lock();
-        // Another may have begun since: only the one that ended here is taken away.
-        if in_flight.get(image).is_some_and(|current| current.ptr_eq(&fetch)) {
+        // Another pull may have started since, so only the one that ended here is removed.
+        if in_flight.get(image).is_some_and(|current| current.ptr_eq(&pull)) {
             in_flight.remove(image);
         }
         outcome
     }
 
-    async fn pull(self, image: ImageRef) -> Result<(), EngineError> {
+    async fn pull_once(self, image: ImageRef) -> Result<(), EngineError> {
         let credentials = match credentials::find(self.config_folder.as_deref(), image.as_str()).await {
             Ok(credentials) => credentials,
             Err(error) => {
-                tracing::warn!(%image, error = error_chain(&error), "no credentials; fetching the image without");
+                let error = error_chain(&error);
+                tracing::warn!(%image, error, "cannot read registry credentials; pulling the image without them");
                 None
             }
         };
         let options = match tag_of(image.as_str()) {
             Some(_) => CreateImageOptionsBuilder::default().from_image(image.as_str()),
-            // Without a tag an engine fetches every one there is.
+            // Without a tag, the engine pulls every tag.
             None => CreateImageOptionsBuilder::default().from_image(image.as_str()).tag("latest"),
         };
-        tracing::info!(%image, authenticated = credentials.is_some(), "fetching image");
+        tracing::info!(%image, authenticated = credentials.is_some(), "pulling image");
         let outcome = self
             .engine
-            .call_within(self.limit, &format!("fetch image `{image}`"), |docker| async move {
+            .call_within(self.limit, &format!("pull image `{image}`"), |docker| async move {
                 let mut progress = docker.create_image(Some(options.build()), None, credentials);
                 while let Some(step) = progress.next().await {
                     step?;
@@ -71,16 +75,16 @@ impl Images {
                 Ok(())
             })
             .await;
-        outcome.map_err(|failure| match failure {
-            Failure::Answered { message, .. } => {
-                EngineError::Refused(format!("image `{image}` is missing and cannot be fetched: {message}"))
+        outcome.map_err(|error| match error {
+            CallError::Response { message, .. } => {
+                EngineError::Refused(format!("image `{image}` is missing and cannot be pulled: {message}"))
             }
             other => other.into(),
         })
     }
 }
 
-/// The tag or digest of a reference, if it has one.
+/// The tag or digest of a reference, if any.
 fn tag_of(image: &str) -> Option<&str> {
     if let Some((_, digest)) = image.split_once('@') {
         return Some(digest);

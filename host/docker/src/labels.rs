@@ -1,13 +1,13 @@
-//! The labels by which our containers are known, and the names they get.
+//! The labels that identify our containers, and the containers' names.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use windlass_core::settings::EngineSettings;
 use windlass_core::{Slot, Workload, WorkloadKey};
 
-/// Image reference of the workload; the seed system's label.
+/// Image reference of the workload; a label that earlier versions already set.
 pub(crate) const IMAGE: &str = "orchestrator.image";
-/// Name of the Windlass that created the container: two can share an engine.
+/// Name of the Windlass instance that created the container; several can share an engine.
 pub(crate) const INSTANCE: &str = "windlass.instance";
 /// Key of the workload.
 pub(crate) const WORKLOAD: &str = "windlass.workload";
@@ -15,11 +15,11 @@ pub(crate) const WORKLOAD: &str = "windlass.workload";
 pub(crate) const SLOT: &str = "windlass.slot";
 
 const RESERVED: [&str; 2] = ["windlass.", "orchestrator."];
-/// Longest part of a name taken from the workload; leaves room for what follows in 63 bytes, so that the
-/// name is a host name too.
+/// Longest part of a container name taken from the workload. The rest fits into 63 bytes, so that the name is also a
+/// valid host name.
 const LONGEST_STEM: usize = 45;
 
-/// What the labels of one of our containers say.
+/// A container's identity according to its labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) workload: WorkloadKey,
@@ -28,7 +28,7 @@ pub(crate) struct Identity {
     pub(crate) is_protected: bool,
 }
 
-/// Reads the labels of a container; none: it is not this instance's, whatever else it is.
+/// Reads the labels of a container. `None` if the container does not belong to this instance.
 pub(crate) fn identify(labels: &HashMap<String, String>, instance: &str) -> Option<Identity> {
     if labels.get(INSTANCE)? != instance {
         return None;
@@ -41,7 +41,8 @@ pub(crate) fn identify(labels: &HashMap<String, String>, instance: &str) -> Opti
     })
 }
 
-/// The user's labels and ours. Ours win; theirs under a reserved prefix are dropped (the API refuses them).
+/// The user's labels and ours. Ours take precedence. User labels with a reserved prefix are dropped; the API rejects
+/// them.
 pub(crate) fn of_replica(settings: &EngineSettings, workload: &Workload, slot: Slot) -> HashMap<String, String> {
     let mut labels: HashMap<String, String> = workload
         .labels
@@ -63,18 +64,19 @@ pub(crate) fn filter(instance: &str, workload: Option<&WorkloadKey>) -> HashMap<
     HashMap::from([("label".to_owned(), labels)])
 }
 
-/// The name of the container in a slot: what the workload is called, six digits that tell apart workloads
-/// of one last name and instances that share an engine, the slot. Always the same for a slot, so that the
-/// engine itself refuses a second container in it, whoever asks: a host that was killed and the one
-/// started after it cannot both fill it.
+/// The name of the container in a slot: a part of the workload's key, six hexadecimal digits, and the slot. The digits
+/// distinguish workloads with the same last name, and instances that share an engine.
+///
+/// A slot always has the same name, so the engine itself rejects a second container in it. A host that was killed and
+/// the one started after it cannot both fill the slot.
 pub(crate) fn container_name(settings: &EngineSettings, workload: &Workload, slot: Slot) -> String {
-    // Two releases of the standard library may hash differently: then a name is new, and nothing else is.
+    // Another release of the standard library may hash differently. Only the names of new containers would differ.
     let mut hasher = DefaultHasher::new();
     (&settings.instance, workload.key.as_str()).hash(&mut hasher);
     format!("{}-{:06x}-{slot}", stem(workload.key.as_str()), hasher.finish() & 0xff_ffff)
 }
 
-/// The last part of a workload's key, as far as it may stand in a container's name.
+/// The last part of a workload's key, reduced to characters allowed in a container's name.
 fn stem(key: &str) -> String {
     let path = key.split('@').next().unwrap_or(key);
     let last = path.rsplit('/').next().unwrap_or(path);
@@ -88,7 +90,7 @@ fn stem(key: &str) -> String {
     if clean.is_empty() { "windlass".to_owned() } else { clean }
 }
 
-/// A name or identifier that can stand in a path of the engine's API: nothing that would lead elsewhere.
+/// Whether a name or identifier is safe in a path of the engine's API.
 pub(crate) fn is_plain(name: &str) -> bool {
     name.len() <= 255
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())

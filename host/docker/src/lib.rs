@@ -1,25 +1,28 @@
-//! The runtime on a Docker engine; bollard is named here and below, and nowhere else.
+//! The Docker implementation of [`Engine`]; only this crate names bollard.
 //!
-//! Only containers that bear our label and the name of this instance are listed, changed or removed: each
-//! change first inspects the container, reads its labels, and then speaks of it by its full identifier. What
-//! came of a change is decided by inspecting too, not by a status code: 500 is a taken port, a full disk or a
-//! dead containerd alike.
+//! Only containers with our label and this instance's name are listed, changed or removed. Each change first inspects
+//! the container, checks its labels, and then uses its full identifier. The outcome of a change is also decided by an
+//! inspection, not by a status code: 500 may mean a taken port, a full disk or a dead containerd.
 
+mod address;
+mod call_error;
 pub mod cgroup;
-mod connect;
+mod client;
 mod container;
 pub mod credentials;
+mod environment;
 mod events;
 mod exec;
-mod failure;
 mod image;
 mod labels;
 mod lifecycle;
+mod request;
 mod usage;
 
-pub use crate::connect::Environment;
+pub use crate::environment::Environment;
 
-use crate::connect::{Address, EngineClient};
+use crate::address::Address;
+use crate::client::EngineClient;
 use crate::lifecycle::Lifecycle;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -32,28 +35,28 @@ use windlass_core::settings::EngineSettings;
 use windlass_core::workload::{ContainerPort, Protocol, Workload};
 use windlass_core::{ContainerId, PortBinding, Replica, Slot, WorkloadKey};
 
-/// A Docker engine, of API 1.41 (Docker 20.10) or newer.
+/// A Docker engine with API 1.41 (Docker 20.10) or newer.
 pub struct DockerEngine {
     lifecycle: Lifecycle,
-    usage: crate::usage::Table,
+    usage: crate::usage::UsageTable,
     _sampler: crate::usage::Sampler,
 }
 
 impl DockerEngine {
-    /// A runtime on the engine that `settings`, else the environment of this process, name. The engine need
-    /// not be there: it is reached when it is first needed, and again whenever it comes back. Begins to sample
-    /// resource use in the background, until the runtime is dropped.
+    /// An engine at the address from `settings`, else from this process's environment. The engine may be offline: it is
+    /// contacted on first use and again whenever it comes back. Resource use is sampled in the background until the
+    /// value is dropped.
     ///
     /// # Errors
-    /// When the address is none that is spoken here.
+    /// If the address is not of a supported kind.
     pub async fn connect(settings: &EngineSettings) -> Result<Arc<Self>, EngineError> {
         Self::connect_in(settings, &Environment::of_process()).await
     }
 
-    /// As [`DockerEngine::connect`], in an environment that the caller gives.
+    /// Like [`DockerEngine::connect`], with an environment given by the caller.
     ///
     /// # Errors
-    /// As there.
+    /// If the address is not of a supported kind.
     #[expect(clippy::unused_async, reason = "it starts tasks, so it must be called within a tokio runtime")]
     pub async fn connect_in(settings: &EngineSettings, environment: &Environment) -> Result<Arc<Self>, EngineError> {
         let address = Address::find(settings, environment)?;
@@ -61,11 +64,11 @@ impl DockerEngine {
         let roots = match crate::cgroup::Roots::at(&environment.proc_folder) {
             Ok(roots) => Some(roots),
             Err(error) => {
-                tracing::info!(%error, "no control groups here; resource use is asked of the engine");
+                tracing::info!(%error, "control groups are not readable; resource use comes from the engine's stats");
                 None
             }
         };
-        let usage = crate::usage::Table::new(roots, settings.sample_interval);
+        let usage = crate::usage::UsageTable::new(roots, settings.sample_interval);
         let sampler = crate::usage::Sampler::start(&usage, &engine, settings);
         let lifecycle = Lifecycle::new(engine, settings.clone(), usage.clone(), environment.config_folder.clone());
         Ok(Arc::new(Self { lifecycle, usage, _sampler: sampler }))
@@ -76,7 +79,7 @@ impl DockerEngine {
 impl Engine for DockerEngine {
     async fn ping(&self) -> Result<(), EngineError> {
         let engine = self.lifecycle.engine();
-        engine.facts().await?;
+        engine.info().await?;
         engine.call("ping", |docker| async move { docker.ping().await }).await?;
         Ok(())
     }
@@ -122,24 +125,24 @@ impl Engine for DockerEngine {
         if let Some(address) = replica.address {
             return Some(SocketAddr::new(address, port));
         }
-        let host = self.lifecycle.engine().known_facts()?.host(self.usage.has_seen_any())?;
+        let host = self.lifecycle.engine().known_info()?.host(self.usage.any_is_local())?;
         let published = replica.ports.get(&ContainerPort { number: port, protocol: Protocol::Tcp })?;
-        published.iter().find_map(|binding| reached_at(binding, host))
+        published.iter().find_map(|binding| reachable_address(binding, host))
     }
 }
 
-/// Where a published port is reached when the engine's host is `host` from here.
-fn reached_at(binding: &PortBinding, host: IpAddr) -> Option<SocketAddr> {
+/// The address at which a published port is reachable. `host` is the address of the engine's machine.
+fn reachable_address(binding: &PortBinding, host: IpAddr) -> Option<SocketAddr> {
     let bound = if binding.host_ip.is_empty() { host } else { binding.host_ip.parse().ok()? };
-    let reached = if bound.is_unspecified() {
-        // Each family is bound, and listed, for itself.
+    let reachable = if bound.is_unspecified() {
+        // IPv4 and IPv6 are bound, and listed, separately.
         Some(host).filter(|host| host.is_ipv4() == bound.is_ipv4())
     } else if bound.is_loopback() && !host.is_loopback() {
         None
     } else {
         Some(bound)
     };
-    reached.map(|ip| SocketAddr::new(ip, binding.host_port))
+    reachable.map(|ip| SocketAddr::new(ip, binding.host_port))
 }
 
 #[cfg(test)]
@@ -150,12 +153,12 @@ mod tests {
     fn a_published_port_is_reached_where_it_is_bound() {
         let reached = |host_ip: &str, host: &str| {
             let binding = PortBinding { host_ip: host_ip.to_owned(), host_port: 8080 };
-            reached_at(&binding, host.parse().unwrap()).map(|address| address.to_string())
+            reachable_address(&binding, host.parse().unwrap()).map(|address| address.to_string())
         };
         assert_eq!(reached("0.0.0.0", "127.0.0.1").as_deref(), Some("127.0.0.1:8080"));
         assert_eq!(reached("::", "127.0.0.1"), None);
         assert_eq!(reached("0.0.0.0", "10.0.0.9").as_deref(), Some("10.0.0.9:8080"));
-        assert_eq!(reached("127.0.0.1", "10.0.0.9"), None, "on the other machine alone");
+        assert_eq!(reached("127.0.0.1", "10.0.0.9"), None, "only on the other machine");
         assert_eq!(reached("192.168.1.5", "127.0.0.1").as_deref(), Some("192.168.1.5:8080"));
         assert_eq!(reached("", "::1").as_deref(), Some("[::1]:8080"));
     }

@@ -1,4 +1,4 @@
-//! [`Net`] over reqwest: the only file that names it.
+//! [`Net`] and [`HttpSender`] implemented with reqwest; only this crate names it.
 
 pub mod remote;
 
@@ -13,21 +13,21 @@ use windlass_core::root_cause;
 use windlass_core::time::millis;
 use windlass_core::{DurationMs, HttpProbe};
 
-/// The real network.
+/// The HTTP and TCP client for everything that Windlass sends.
 #[derive(Debug, Clone)]
 pub struct NetClient {
     probes: reqwest::Client,
     callbacks: reqwest::Client,
-    /// Of policies.
+    /// For requests that policies were granted.
     granted: reqwest::Client,
 }
 
 impl NetClient {
-    /// A client that follows no redirect of a probe (the replica itself must answer) and keeps no
-    /// connection to replicas open.
+    /// Creates the client. Probes follow no redirect, because the replica itself must respond, and keep no connection
+    /// to replicas open.
     ///
     /// # Errors
-    /// When the TLS library cannot be set up.
+    /// If the TLS library cannot be set up.
     pub fn new() -> Result<Arc<Self>, NetError> {
         set_up_tls();
         let agent = concat!("windlass/", env!("CARGO_PKG_VERSION"));
@@ -58,17 +58,17 @@ impl Net for NetClient {
             request = request.header(name, value);
         }
         let wants_body = probe.expect.body.is_some();
-        let answer = limited(timeout, async {
+        let exchange = limited(timeout, async {
             let mut response = request.send().await?;
             let mut body = Vec::new();
-            // The rest of a long one is left unread.
+            // The rest of a long body is not read.
             while wants_body && (body.len() as u64) < HttpProbe::LONGEST_BODY {
                 let Some(chunk) = response.chunk().await? else { break };
                 body.extend_from_slice(&chunk);
             }
             Ok((response, body))
         });
-        let (response, mut body) = answer.await?;
+        let (response, mut body) = exchange.await?;
         body.truncate(usize::try_from(HttpProbe::LONGEST_BODY).unwrap_or(usize::MAX));
         let header = |name: &str| {
             let values = response.headers().get_all(name).iter();
@@ -97,8 +97,10 @@ impl Net for NetClient {
         match tokio::time::timeout(timeout, self.send(request, longest)).await {
             Err(_) => Err(NetError::TimedOut(timeout)),
             Ok(Err(error)) => Err(NetError::Failed(error.to_string())),
-            Ok(Ok(answer)) if answer.status().is_success() => Ok(answer.into_body()),
-            Ok(Ok(answer)) => Err(NetError::Failed(format!("it answered {}", answer.status()))),
+            Ok(Ok(response)) if response.status().is_success() => Ok(response.into_body()),
+            Ok(Ok(response)) => {
+                Err(NetError::Failed(format!("the server responded with status {}", response.status())))
+            }
         }
     }
 
@@ -107,7 +109,7 @@ impl Net for NetClient {
         if response.status().is_success() {
             Ok(())
         } else {
-            Err(NetError::Failed(format!("it answered {}", response.status())))
+            Err(NetError::Failed(format!("the server responded with status {}", response.status())))
         }
     }
 }
@@ -133,7 +135,7 @@ impl HttpSender for NetClient {
 }
 
 fn set_up_tls() {
-    // Another part of the program may have chosen the same provider already: that is as good.
+    // An error means that a provider is already installed, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 

@@ -1,4 +1,4 @@
-//! A Windlass that runs, asked over its API: for the command line.
+//! The client of a running Windlass's API, for the command line.
 
 use crate::{limited, set_up_tls};
 use serde_json::Value;
@@ -6,34 +6,34 @@ use std::time::Duration;
 use windlass_core::net::NetError;
 use windlass_core::root_cause;
 
-/// A component is checked and compiled before its push is answered.
+/// Time limit of a request. A push checks and compiles the component before the response.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Why a Windlass did not do what it was asked.
+/// Why a request to a Windlass failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RemoteError {
-    /// It cannot be reached.
+    /// The server cannot be reached.
     #[error("cannot reach windlass at {server}: {error}")]
     Unreachable {
-        /// Where it was looked for.
+        /// The server's address.
         server: String,
-        /// Why.
+        /// The cause.
         error: NetError,
     },
-    /// It refused; the sentence is its own.
+    /// Windlass rejected the request; the text is its own.
     #[error("{0}")]
     Refused(String),
-    /// Something else answers there.
-    #[error("what answers at {server} is not windlass: {why}")]
-    Stranger {
-        /// Where it was looked for.
+    /// Another program listens at the address.
+    #[error("the server at {server} is not windlass: {why}; check the address")]
+    NotWindlass {
+        /// The server's address.
         server: String,
-        /// What is strange.
+        /// The unexpected part of the response.
         why: String,
     },
 }
 
-/// A Windlass somewhere.
+/// A running Windlass.
 #[derive(Debug, Clone)]
 pub struct Remote {
     client: reqwest::Client,
@@ -43,10 +43,10 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// The one at this address, `http://host:port`; `token` is borne by every request.
+    /// A Windlass at `http://host:port`; every request carries `token`.
     ///
     /// # Errors
-    /// When the address is none, or the TLS library cannot be set up.
+    /// If the address is invalid or the TLS library cannot be set up.
     pub fn new(server: &str, token: Option<String>) -> Result<Self, RemoteError> {
         let server = server.to_owned();
         let unreachable = |error| RemoteError::Unreachable { server: server.clone(), error };
@@ -60,10 +60,10 @@ impl Remote {
         Ok(Self { client, server, base, token })
     }
 
-    /// `GET` of a path whose segments are these.
+    /// `GET` of the path with these segments.
     ///
     /// # Errors
-    /// When it cannot be reached, or refuses.
+    /// If the server cannot be reached or rejects the request.
     pub async fn get(&self, path: &[&str]) -> Result<Value, RemoteError> {
         self.send(self.client.get(self.url(path, &[]))).await
     }
@@ -71,15 +71,15 @@ impl Remote {
     /// `GET` with a query.
     ///
     /// # Errors
-    /// When it cannot be reached, or refuses.
+    /// If the server cannot be reached or rejects the request.
     pub async fn get_where(&self, path: &[&str], query: &[(&str, String)]) -> Result<Value, RemoteError> {
         self.send(self.client.get(self.url(path, query))).await
     }
 
-    /// `DELETE` of a path whose segments are these.
+    /// `DELETE` of the path with these segments.
     ///
     /// # Errors
-    /// When it cannot be reached, or refuses.
+    /// If the server cannot be reached or rejects the request.
     pub async fn delete(&self, path: &[&str]) -> Result<Value, RemoteError> {
         self.send(self.client.delete(self.url(path, &[]))).await
     }
@@ -87,7 +87,7 @@ impl Remote {
     /// `POST` without a body.
     ///
     /// # Errors
-    /// When it cannot be reached, or refuses.
+    /// If the server cannot be reached or rejects the request.
     pub async fn post(&self, path: &[&str], query: &[(&str, String)]) -> Result<Value, RemoteError> {
         self.send(self.client.post(self.url(path, query))).await
     }
@@ -95,15 +95,15 @@ impl Remote {
     /// `PATCH` with a JSON body.
     ///
     /// # Errors
-    /// When it cannot be reached, or refuses.
+    /// If the server cannot be reached or rejects the request.
     pub async fn patch(&self, path: &[&str], body: &Value) -> Result<Value, RemoteError> {
         self.send(self.client.patch(self.url(path, &[])).json(body)).await
     }
 
-    /// `PUT` of a component, pushed by `from` where somebody says who they are.
+    /// `PUT` of a component. `from` names the person who pushes it.
     ///
     /// # Errors
-    /// When it cannot be reached, or refuses.
+    /// If the server cannot be reached or rejects the request.
     pub async fn put_component(
         &self,
         path: &[&str],
@@ -118,7 +118,7 @@ impl Remote {
         self.send(request.body(component)).await
     }
 
-    /// The address of a path whose segments are these, each escaped as it must be.
+    /// The URL of the path with these segments, each escaped.
     fn url(&self, path: &[&str], query: &[(&str, String)]) -> reqwest::Url {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -139,13 +139,16 @@ impl Remote {
         let response = limited(TIMEOUT, request.send()).await.map_err(unreachable)?;
         let status = response.status();
         let body = limited(TIMEOUT, response.bytes()).await.map_err(unreachable)?;
-        let stranger = |why: String| RemoteError::Stranger { server: self.server.clone(), why };
-        let answer: Value = serde_json::from_slice(&body)
-            .map_err(|_| stranger(format!("it answered {status} with a body that is not JSON")))?;
+        let not_windlass = |why: String| RemoteError::NotWindlass { server: self.server.clone(), why };
+        let body: Value = serde_json::from_slice(&body)
+            .map_err(|_| not_windlass(format!("it responded with status {status} and a body that is not JSON")))?;
         if status.is_success() {
-            return Ok(answer);
+            return Ok(body);
         }
-        let detail = answer["detail"].as_str().map(str::to_owned);
-        Err(detail.map_or_else(|| stranger(format!("it answered {status}")), RemoteError::Refused))
+        let detail = body["detail"].as_str().map(str::to_owned);
+        Err(detail.map_or_else(
+            || not_windlass(format!("it responded with status {status} and no `detail`")),
+            RemoteError::Refused,
+        ))
     }
 }

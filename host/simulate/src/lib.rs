@@ -1,6 +1,6 @@
-//! Policies and guardrails in simulated time: over the trace of a load against a model of a service, or over a scenario
-//! told line by line. What decides is the host's own code and the policy's own component; only the engine, the service
-//! and the clock are made up.
+//! Simulates policies and guardrails over the trace of a load, against a model of a service, or over a scenario with
+//! one event per line. The host's own code and the policy's component make the decisions; only the engine, the service
+//! and the clock are simulated.
 
 pub mod chart;
 mod outcome;
@@ -16,5 +16,5 @@ pub use crate::subject::Subject;
 
 use windlass_core::Timestamp;
 
-/// When a simulation begins that does not say: 2026-01-01 00:00 UTC, a Thursday.
-pub const BEGINNING: Timestamp = Timestamp(1_767_225_600_000);
+/// The default start of a simulation: 2026-01-01 00:00 UTC, a Thursday.
+pub(crate) const BEGINNING: Timestamp = Timestamp(1_767_225_600_000);

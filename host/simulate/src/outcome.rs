@@ -1,35 +1,35 @@
-//! What came of a simulation: the points of its chart, and the figures policies are compared by.
+//! The results of a simulation: the points of its chart, and the measures for comparing policies.
 
 use serde::Serialize;
 use std::fmt::Display;
 use std::time::Duration;
 use windlass_core::Timestamp;
 
-/// Two changes of the count in opposite directions within this time are a flap.
+/// Two changes of the count in opposite directions within this time count as a flap.
 const FLAP: Duration = Duration::from_secs(600);
 
-/// How it was at one pass.
+/// The state at one pass.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Point {
-    /// When.
+    /// Time of the pass.
     pub at: Timestamp,
-    /// Units a second.
+    /// Load units per second.
     pub load: f64,
-    /// Replicas the load needs.
+    /// Replicas that the load needs.
     pub needed: u32,
-    /// The count steered to after the pass.
+    /// The target count after the pass.
     pub wanted: u32,
-    /// Replicas whose process runs, those that still start among them.
+    /// Replicas whose process runs, including those that are still starting.
     pub running: u32,
-    /// Replicas that take load.
+    /// Replicas that serve load.
     pub ready: u32,
-    /// Units that wait.
+    /// Load units in the queue.
     pub queue: f64,
-    /// Share of the ready replicas' capacity in use since the pass before: 0 to 1.
+    /// Share of the ready replicas' capacity in use since the previous pass: 0 to 1.
     pub saturation: f64,
 }
 
-/// The figures of a run.
+/// The measures of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Measures {
     /// Replica-minutes that the load needed and that were not ready.
@@ -38,32 +38,32 @@ pub struct Measures {
     pub too_much: f64,
     /// Share of the load that was dropped: 0 to 1.
     pub dropped: f64,
-    /// Changes of the count within 10 minutes of one in the other direction.
+    /// Changes of the count within 10 minutes of one in the opposite direction.
     pub flaps: u32,
-    /// The longest time in one piece that too few were ready, in seconds.
+    /// The longest uninterrupted time with too few ready replicas, in seconds.
     pub largest_lag: f64,
     /// Changes of the count.
     pub changes: u32,
     /// The highest count.
     pub most: u32,
-    /// Passes made.
+    /// Number of passes.
     pub passes: u32,
 }
 
-/// Passes of a run in which something was not told.
+/// Passes in which an input was missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Silence {
-    /// The metric that had no value; none: the policy gave no answer.
+    /// The metric without a value. `None` if the policy was unavailable.
     pub metric: Option<String>,
-    /// In how many passes.
+    /// Number of passes.
     pub passes: u32,
-    /// Why, the first time.
+    /// The first reason.
     pub why: String,
 }
 
-/// Adds up the figures of a run as it goes.
+/// Accumulates the measures of a run.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct Recorder {
     measures: Measures,
     offered: f64,
     lost: f64,
@@ -72,8 +72,9 @@ pub(crate) struct Tally {
     silences: Vec<Silence>,
 }
 
-impl Tally {
-    /// Takes in a short time in which so many were needed and ready.
+impl Recorder {
+    /// Records a short period with these numbers of needed and ready replicas. `load` is the offered and the dropped
+    /// load.
     pub(crate) fn serve(&mut self, now: Timestamp, time: Duration, needed: u32, ready: u32, load: (f64, f64)) {
         let minutes = time.as_secs_f64() / 60.0;
         self.measures.too_little += f64::from(needed.saturating_sub(ready)) * minutes;
@@ -90,7 +91,7 @@ impl Tally {
         self.measures.largest_lag = self.measures.largest_lag.max(lag);
     }
 
-    /// Takes in a pass that moved the count.
+    /// Records a pass and its change of the count.
     pub(crate) fn pass(&mut self, now: Timestamp, from: u32, to: u32) {
         self.measures.passes += 1;
         self.measures.most = self.measures.most.max(to);
@@ -105,7 +106,7 @@ impl Tally {
         self.last_change = Some((now, up));
     }
 
-    /// Takes in that a metric had no value in a pass; no metric: the policy gave no answer.
+    /// Records that a metric had no value in a pass, or with `None` that the policy was unavailable.
     pub(crate) fn silence(&mut self, metric: Option<&str>, why: impl Display) {
         match self.silences.iter_mut().find(|known| known.metric.as_deref() == metric) {
             Some(known) => known.passes += 1,
@@ -116,7 +117,7 @@ impl Tally {
         }
     }
 
-    /// The figures, and what was not told.
+    /// Returns the measures and the missing inputs.
     pub(crate) fn finish(mut self) -> (Measures, Vec<Silence>) {
         self.measures.dropped = if self.offered > 0.0 { self.lost / self.offered } else { 0.0 };
         (self.measures, self.silences)
@@ -129,23 +130,23 @@ mod tests {
 
     #[test]
     fn figures_add_up() {
-        let mut tally = Tally::default();
+        let mut recorder = Recorder::default();
         let at = |seconds: u64| Timestamp(seconds * 1_000);
         let minute = Duration::from_secs(60);
-        tally.serve(at(0), minute, 5, 3, (100.0, 10.0));
-        tally.serve(at(60), minute, 5, 4, (100.0, 0.0));
-        tally.serve(at(120), minute, 2, 4, (200.0, 0.0));
-        tally.serve(at(180), minute, 5, 4, (0.0, 0.0));
+        recorder.serve(at(0), minute, 5, 3, (100.0, 10.0));
+        recorder.serve(at(60), minute, 5, 4, (100.0, 0.0));
+        recorder.serve(at(120), minute, 2, 4, (200.0, 0.0));
+        recorder.serve(at(180), minute, 5, 4, (0.0, 0.0));
         for (seconds, from, to) in [(0, 3, 5), (15, 5, 5), (599, 5, 4), (1_198, 4, 3), (1_798, 3, 4)] {
-            tally.pass(at(seconds), from, to);
+            recorder.pass(at(seconds), from, to);
         }
         for why in ["refused", "timed out"] {
-            tally.silence(Some("queue"), why);
+            recorder.silence(Some("queue"), why);
         }
-        tally.silence(None, "trap");
-        let (measures, silences) = tally.finish();
-        let told: Vec<_> = silences.iter().map(|it| (it.metric.as_deref(), it.passes, it.why.as_str())).collect();
-        assert_eq!(told, [(Some("queue"), 2, "refused"), (None, 1, "trap")]);
+        recorder.silence(None, "trap");
+        let (measures, silences) = recorder.finish();
+        let recorded: Vec<_> = silences.iter().map(|it| (it.metric.as_deref(), it.passes, it.why.as_str())).collect();
+        assert_eq!(recorded, [(Some("queue"), 2, "refused"), (None, 1, "trap")]);
         assert_eq!((measures.too_little, measures.too_much, measures.largest_lag), (4.0, 2.0, 120.0));
         assert_eq!((measures.dropped, measures.flaps, measures.changes), (0.025, 1, 4));
         assert_eq!((measures.most, measures.passes), (5, 5));

@@ -1,7 +1,8 @@
-//! One run of a policy over a trace.
+//! Runs a policy over a trace.
 
-use crate::outcome::Tally;
-use crate::scenario::accepted;
+pub use crate::service::QUEUE;
+
+use crate::outcome::Recorder;
 use crate::service::Service;
 use crate::trace::Trace;
 use crate::{Measures, Point, ServiceModel, Silence, Subject};
@@ -10,35 +11,36 @@ use windlass_core::contract::Sample;
 use windlass_core::metric::BuiltIn;
 use windlass_core::{MetricFailure, PolicyFailure, Timestamp};
 
-/// The service is looked at this often between two passes.
+/// Time step of the service model between two passes.
 const TICK: Duration = Duration::from_secs(1);
 
-/// The metric that tells how much load waits.
-pub const QUEUE: &str = "queue-length";
+/// The column in which a value above 0 makes every starting replica crash.
+const CRASHING: &str = "crashing";
 
-/// The column in which a value above 0 says that whatever starts crashes.
-pub const CRASHING: &str = "crashing";
+/// Container metrics that the model does not have. They are reported as missing, because a value of 0 would make a
+/// policy scale in.
+const UNMODELLED: [BuiltIn; 3] =
+    [BuiltIn::MemoryUtilization, BuiltIn::NetworkReceiveRate, BuiltIn::NetworkTransmitRate];
 
-/// What is measured of containers and has no counterpart in the model: to show it as 0 would have a policy shrink.
-const UNTOLD: [BuiltIn; 3] = [BuiltIn::MemoryUtilization, BuiltIn::NetworkReceiveRate, BuiltIn::NetworkTransmitRate];
-
-/// What came of a run.
+/// The results of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ran {
-    /// The figures.
+    /// The measures.
     pub measures: Measures,
-    /// One a pass.
+    /// One point per pass.
     pub points: Vec<Point>,
-    /// What was not told in some passes.
+    /// Inputs that were missing in some passes.
     pub silences: Vec<Silence>,
 }
 
-/// Runs a workload through a trace from a count of replicas on. `progress` is told how much is done, 0 to 1.
+/// Runs a workload through a trace, starting with its target as the number of replicas. `progress` receives the
+/// completed share, 0 to 1.
 ///
-/// The policy is shown the trace's columns and [`QUEUE`] as metrics of the workload, besides the built-in ones.
+/// The policy's input contains the trace's columns and [`QUEUE`] as metrics of the workload, in addition to the
+/// built-in metrics.
 ///
 /// # Errors
-/// When the policy does not say what it needs.
+/// If the policy does not return its requirements.
 pub async fn run(
     mut subject: Subject,
     trace: &Trace,
@@ -47,7 +49,7 @@ pub async fn run(
 ) -> Result<Ran, PolicyFailure> {
     let (begin, end) = trace.span();
     let mut service = Service::new(model, &subject.workload, subject.workload.target, begin);
-    let (mut tally, mut points) = (Tally::default(), Vec::new());
+    let (mut recorder, mut points) = (Recorder::default(), Vec::new());
     let (mut now, mut saturation) = (begin, 0.0);
     let needed = |load: f64| needed(load, model.capacity);
     while now <= end {
@@ -55,25 +57,26 @@ pub async fn run(
         let snapshot = service.snapshot(&subject.workload, now);
         let uses = |id: &_| snapshot.replica(id).and_then(|replica| replica.usage);
         subject.metrics.note_usage(&subject.workload, &snapshot, uses, now);
-        for what in UNTOLD {
-            subject
-                .metrics
-                .without(what.name(), &MetricFailure::Missing("the model of the service does not tell it".to_owned()));
+        for metric in UNMODELLED {
+            subject.metrics.without(
+                metric.name(),
+                &MetricFailure::Missing("the model of the service does not tell it".to_owned()),
+            );
         }
         subject.metrics.keep_only(&subject.workload, &snapshot);
         let series = subject.series(now).await?;
         let before = subject.workload.target;
-        for told in series.iter().filter(|series| series.replica.is_none()) {
-            if let Some(why) = &told.failure {
-                tally.silence(Some(&told.name), why);
+        for series in series.iter().filter(|series| series.replica.is_none()) {
+            if let Some(why) = &series.failure {
+                recorder.silence(Some(&series.name), why);
             }
         }
         let pass = subject.pass(snapshot, series, now).await;
         if let Err(failure) = &pass.evaluation.verdict.scaling.answer {
-            tally.silence(None, failure);
+            recorder.silence(None, failure);
         }
         service.act(&subject.workload, &pass.plan.steps, now);
-        tally.pass(now, before, pass.plan.target);
+        recorder.pass(now, before, pass.plan.target);
         let load = trace.load(now);
         points.push(Point {
             at: now,
@@ -97,7 +100,7 @@ pub async fn run(
             }
             let load = trace.load(now);
             let stretch = service.serve(load, now, tick);
-            tally.serve(now, tick, needed(load), count(service.ready(now)), (stretch.offered, stretch.dropped));
+            recorder.serve(now, tick, needed(load), count(service.ready(now)), (stretch.offered, stretch.dropped));
             used += stretch.utilization * tick.as_secs_f64();
             time += tick.as_secs_f64();
             now = now.plus(tick);
@@ -105,9 +108,9 @@ pub async fn run(
         saturation = if time > 0.0 { used / time } else { 0.0 };
         service.note_utilization(saturation);
     }
-    // The last pass is seldom at the very end.
+    // The last pass is usually before the end.
     progress(1.0);
-    let (measures, silences) = tally.finish();
+    let (measures, silences) = recorder.finish();
     Ok(Ran { measures, points, silences })
 }
 
@@ -115,13 +118,13 @@ fn measure(subject: &Subject, trace: &Trace, service: &Service, now: Timestamp) 
     let note = |name: &str, value: Option<f64>| {
         let value = value.ok_or_else(|| MetricFailure::Empty("the trace has no value".to_owned()));
         let sample = value.map(|value| Sample { at: now, value });
-        subject.metrics.note(name, sample.and_then(|sample| accepted(&subject.workload, name, sample)));
+        subject.metrics.note(name, sample.and_then(|sample| subject.accept(name, sample)));
     };
     for (name, value) in trace.values(now) {
         note(name, value);
     }
     note(QUEUE, Some(service.queue()));
-    // Nobody stores them here.
+    // Nothing is stored in a simulation.
     drop(subject.metrics.take_unsaved());
 }
 
@@ -135,6 +138,7 @@ fn count(replicas: usize) -> u32 {
     clippy::cast_sign_loss,
     reason = "a float casts saturating; neither is below 0"
 )]
+/// The minimum number of replicas for a load: load ÷ capacity, rounded up.
 fn needed(load: f64, capacity: f64) -> u32 {
     (load / capacity).ceil() as u32
 }

@@ -1,7 +1,7 @@
-//! A scenario: observations or proposals with their times, one JSON object a line, and the decision each leads to.
+//! A scenario: observations or proposals with their times, and the decision for each; one JSON object per line.
 //!
-//! An empty line and one that begins with `#` say nothing. The first object is the [`Beginning`], each other an
-//! [`Event`], which is one pass. What comes out is one [`Told`] an event: for tables of cases, exact.
+//! Empty lines and lines that begin with `#` are ignored. The first object is the [`Beginning`], each other an
+//! `Event`, which is one pass. The result is one [`Outcome`] per event.
 
 use crate::{BEGINNING, Subject};
 use async_trait::async_trait;
@@ -11,70 +11,69 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use windlass_core::contract::{HealthStatus, MetricRequest, Phase, Sample, ScalingDecision, ScalingObservation, Usage};
-use windlass_core::metric::accept;
 use windlass_core::policy::ScalingPolicy;
 use windlass_core::{
     ContainerId, FailureKind, HeldBy, MetricFailure, Plan, PolicyFailure, PolicyIdentity, Replica, Slot, Snapshot,
     Stages, Step, Timestamp, Workload,
 };
 
-/// How it begins.
+/// The start of a scenario.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Beginning {
-    /// As in the body of `POST /start/container`; `image` and `resources` may be left out.
+    /// The body of `POST /start/container`, in which `image` and `resources` are optional.
     #[serde(default)]
     pub workload: serde_json::Map<String, Value>,
-    /// The count at the beginning; none: the fewest, at least one.
+    /// The initial count. `None` for the minimum, at least 1.
     pub replicas: Option<u32>,
-    /// When it begins, RFC 3339; none: 2026-01-01T00:00:00Z.
+    /// Start time, RFC 3339. `None` for 2026-01-01T00:00:00Z.
     pub begin: Option<jiff::Timestamp>,
 }
 
-/// What is so at a time, and is decided about.
+/// The state at a time, for which a decision is made.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Event {
-    /// Seconds since the beginning.
-    pub at: f64,
-    /// The count the policy proposes; none: the policy is asked.
-    pub proposal: Option<u32>,
-    /// Why the policy gives no answer.
-    pub unavailable: Option<String>,
-    /// Metrics of the workload: a number, null for a question without an answer, or why there is none. What is left
-    /// out has no new value.
+struct Event {
+    /// Seconds since the start.
+    at: f64,
+    /// The policy's proposal. `None` if the policy is called.
+    proposal: Option<u32>,
+    /// Why the policy is unavailable, if it is.
+    unavailable: Option<String>,
+    /// Metrics of the workload: a number, null for a query without a result, or a text for why there is none. A metric
+    /// that is left out has no new value.
     #[serde(default)]
-    pub metrics: BTreeMap<String, Value>,
-    /// The replicas there are; none: as many as were wanted, ready for an hour.
-    pub replicas: Option<Vec<EventReplica>>,
+    metrics: BTreeMap<String, Value>,
+    /// The existing replicas. `None` for as many as the target, all ready for an hour.
+    replicas: Option<Vec<EventReplica>>,
 }
 
-/// A replica of an event.
+/// A replica in an event.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct EventReplica {
+struct EventReplica {
     /// Its name.
-    pub id: String,
-    /// Whether its process runs.
+    id: String,
+    /// Its phase; running if it is left out.
     #[serde(default = "running")]
-    pub phase: Phase,
-    /// What was said of its health.
+    phase: Phase,
+    /// Its health status; healthy if it is left out.
     #[serde(default = "healthy")]
-    pub health: HealthStatus,
-    /// When it was created and started, in seconds since the beginning.
+    health: HealthStatus,
+    /// Time of its creation and start, in seconds since the scenario's start; an hour before it if left out.
     #[serde(default = "long_ago")]
-    pub started: f64,
-    /// Cores it uses; none: no sample of what it uses.
-    pub cpu_cores: Option<f64>,
-    /// Bytes of memory it uses: with the cores, or neither.
-    pub memory_bytes: Option<u64>,
-    /// Bytes a second it receives; of a sample without them 0.
-    pub network_receive_rate: Option<f64>,
-    /// Bytes a second it sends; of a sample without them 0.
-    pub network_transmit_rate: Option<f64>,
-    /// Metrics measured at it, as in the event.
+    started: f64,
+    /// Cores in use. `None` if there is no sample of its resource use.
+    cpu_cores: Option<f64>,
+    /// Bytes of memory in use; set together with the cores, or not at all.
+    memory_bytes: Option<u64>,
+    /// Bytes received per second; 0 if it is left out of a sample.
+    network_receive_rate: Option<f64>,
+    /// Bytes sent per second; 0 if it is left out of a sample.
+    network_transmit_rate: Option<f64>,
+    /// Metrics measured at the replica, in the same form as in the event.
     #[serde(default)]
-    pub metrics: BTreeMap<String, Value>,
+    metrics: BTreeMap<String, Value>,
 }
 
 fn running() -> Phase {
@@ -89,39 +88,39 @@ fn long_ago() -> f64 {
     -3_600.0
 }
 
-/// What an event led to.
+/// The decision for an event.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Told {
-    /// Seconds since the beginning.
+pub struct Outcome {
+    /// Seconds since the start.
     pub at: f64,
     /// The count before.
     pub from: u32,
-    /// The count steered to.
+    /// The target count.
     pub target: u32,
-    /// What became of the proposal; null: there was none.
+    /// The stages of the proposal; null if there was none.
     pub stages: Option<Stages>,
-    /// What keeps the count from what was proposed; null: nothing does.
+    /// Why the target differs from the proposal; null if it does not.
     pub held_by: Option<HeldBy>,
     /// One sentence.
     pub reason: String,
-    /// What is done.
+    /// The steps of the plan.
     pub steps: Vec<Step>,
 }
 
-/// A scenario that was read.
+/// A parsed scenario.
 #[derive(Debug, Clone)]
 pub struct Scenario {
-    /// How it begins.
+    /// Its start.
     pub beginning: Beginning,
-    /// By time.
-    pub events: Vec<Event>,
+    /// Its events, by time.
+    events: Vec<Event>,
 }
 
 impl Scenario {
-    /// Reads the lines.
+    /// Parses a scenario.
     ///
     /// # Errors
-    /// One sentence that names the line.
+    /// One sentence with the line number.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut lines = text.lines().enumerate().filter_map(|(index, line)| {
             let line = line.trim();
@@ -136,7 +135,7 @@ impl Scenario {
             let event: Event = read(line)?;
             if !(0.0..1e10).contains(&event.at) || events.last().is_some_and(|last| last.at >= event.at) {
                 return Err(format!(
-                    "line {}: `at` is {}; expected seconds that grow from line to line",
+                    "line {}: `at` is {}; expected seconds that increase from line to line",
                     line.0, event.at
                 ));
             }
@@ -144,7 +143,7 @@ impl Scenario {
                 event.metrics.iter().chain(event.replicas.iter().flatten().flat_map(|one| &one.metrics))
             {
                 if !(value.is_number() || value.is_null() || value.is_string()) {
-                    return Err(format!("line {}: `{name}` is {value}; expected a number, null or a sentence", line.0));
+                    return Err(format!("line {}: `{name}` is {value}; expected a number, null or a text", line.0));
                 }
             }
             for replica in event.replicas.iter().flatten() {
@@ -152,8 +151,8 @@ impl Scenario {
                 let is_whole = replica.cpu_cores.is_some() == replica.memory_bytes.is_some();
                 if !is_whole || (rates.is_some() && replica.cpu_cores.is_none()) {
                     return Err(format!(
-                        "line {}: `cpu_cores` and `memory_bytes` of replica `{}` are one sample; expected both, or nothing \
-                         of what it uses",
+                        "line {}: `cpu_cores` and `memory_bytes` of replica `{}` are one sample; give both, or no \
+                         resource use at all",
                         line.0, replica.id
                     ));
                 }
@@ -163,70 +162,68 @@ impl Scenario {
         Ok(Self { beginning, events })
     }
 
-    /// The metrics it tells of.
+    /// The metrics with values in the scenario.
     pub fn metrics(&self) -> BTreeSet<&str> {
         let of_events = self.events.iter().flat_map(|event| event.metrics.keys());
         let replicas = self.events.iter().flat_map(|event| event.replicas.iter().flatten());
         of_events.chain(replicas.flat_map(|replica| replica.metrics.keys())).map(String::as_str).collect()
     }
 
-    /// Whether a policy is asked at all.
+    /// Whether any event calls the policy.
     pub fn asks(&self) -> bool {
         self.events.iter().any(|event| event.proposal.is_none() && event.unavailable.is_none())
     }
 
-    /// Makes a pass for each event, of a workload and the policy that is asked where an event proposes nothing.
+    /// Runs one pass per event. `policy` is called for events without a proposal.
     ///
     /// # Errors
-    /// When the policy does not say what it needs.
+    /// If the policy does not return its requirements.
     pub async fn run(
         &self,
         workload: Workload,
         policy: Arc<dyn ScalingPolicy>,
         config: String,
-    ) -> Result<Vec<Told>, PolicyFailure> {
+    ) -> Result<Vec<Outcome>, PolicyFailure> {
         let begin = self.beginning.begin.and_then(|begin| u64::try_from(begin.as_millisecond()).ok());
         let begin = begin.map_or(BEGINNING, Timestamp);
-        let prompted = Arc::new(Prompted { policy, said: Mutex::default() });
-        let mut subject = Subject::new(workload, Arc::<Prompted>::clone(&prompted), config);
+        let scripted = Arc::new(Scripted { policy, script: Mutex::default() });
+        let mut subject = Subject::new(workload, Arc::<Scripted>::clone(&scripted), config);
         let mut all = Vec::new();
         for event in &self.events {
             let now = after(begin, event.at);
             let from = subject.workload.target;
             let snapshot = snapshot(event, &subject.workload, begin, now);
             for (name, value) in &event.metrics {
-                subject
-                    .metrics
-                    .note(name, answer(value, now).and_then(|sample| accepted(&subject.workload, name, sample)));
+                subject.metrics.note(name, sample(value, now).and_then(|sample| subject.accept(name, sample)));
             }
             for replica in event.replicas.iter().flatten() {
                 let id = ContainerId(replica.id.clone());
                 for (name, value) in &replica.metrics {
-                    let sample = answer(value, now).and_then(|sample| accepted(&subject.workload, name, sample));
+                    let sample = sample(value, now).and_then(|sample| subject.accept(name, sample));
                     subject.metrics.note_replica(name, &id, sample);
                 }
             }
             let uses = |id: &_| snapshot.replica(id).and_then(|replica| replica.usage);
             subject.metrics.note_usage(&subject.workload, &snapshot, uses, now);
             subject.metrics.keep_only(&subject.workload, &snapshot);
-            *prompted.said.lock() = event.unavailable.clone().map(Err).or(event.proposal.map(Ok));
+            *scripted.script.lock() = event.unavailable.clone().map(Err).or(event.proposal.map(Ok));
             let series = subject.series(now).await?;
             let plan = subject.pass(snapshot, series, now).await.plan;
             let Plan { target, stages, held_by, reason, steps, .. } = plan;
-            all.push(Told { at: event.at, from, target, stages, held_by, reason, steps });
+            all.push(Outcome { at: event.at, from, target, stages, held_by, reason, steps });
         }
         Ok(all)
     }
 }
 
-/// Answers what an event says, else what the policy says.
-struct Prompted {
+/// A policy that returns the event's proposal, else calls the real policy.
+struct Scripted {
     policy: Arc<dyn ScalingPolicy>,
-    said: Mutex<Option<Result<u32, String>>>,
+    script: Mutex<Option<Result<u32, String>>>,
 }
 
 #[async_trait]
-impl ScalingPolicy for Prompted {
+impl ScalingPolicy for Scripted {
     fn identity(&self) -> &PolicyIdentity {
         self.policy.identity()
     }
@@ -236,8 +233,8 @@ impl ScalingPolicy for Prompted {
     }
 
     async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
-        let said = self.said.lock().clone();
-        match said {
+        let script = self.script.lock().clone();
+        match script {
             None => self.policy.decide(config, observation).await,
             Some(Err(why)) => Err(PolicyFailure::new(FailureKind::Refused, why)),
             Some(Ok(replicas)) => Ok(ScalingDecision {
@@ -251,13 +248,7 @@ impl ScalingPolicy for Prompted {
     }
 }
 
-/// A value, if the host would take it.
-pub(crate) fn accepted(workload: &Workload, name: &str, sample: Sample) -> Result<Sample, MetricFailure> {
-    let allow_negative = workload.metrics.get(name).is_some_and(|metric| metric.allow_negative);
-    accept(sample.value, allow_negative).map(|value| Sample { value, ..sample })
-}
-
-fn answer(value: &Value, now: Timestamp) -> Result<Sample, MetricFailure> {
+fn sample(value: &Value, now: Timestamp) -> Result<Sample, MetricFailure> {
     match value {
         Value::String(why) => Err(MetricFailure::Unreachable(why.clone())),
         value => {

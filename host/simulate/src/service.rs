@@ -1,27 +1,30 @@
-//! A model of a service: replicas that each take so many requests a second, start slowly and share a queue.
+//! A model of a service: replicas with a fixed capacity and start-up time that share a queue.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 use windlass_core::contract::{HealthStatus, Usage};
 use windlass_core::{ContainerId, Phase, Replica, Slot, Snapshot, Step, Timestamp, Workload};
 
-/// How the service behaves.
+/// Name of the metric of queued load.
+pub const QUEUE: &str = "queue-length";
+
+/// Parameters of the service model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ServiceModel {
-    /// Units of load one ready replica takes in a second; above 0.
+    /// Load units that one ready replica serves per second; above 0.
     pub capacity: f64,
     /// Time from a replica's creation to its readiness.
     pub start_up: Duration,
-    /// Units of load that may wait, in all; more are dropped.
+    /// Load units that may be queued in total; more are dropped.
     pub queue: f64,
 }
 
-/// What became of the load in a stretch of time.
+/// The load served in a time step.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Stretch {
     pub(crate) offered: f64,
     pub(crate) dropped: f64,
-    /// Of the ready replicas together: 0 to 1.
+    /// Utilization of all ready replicas: 0 to 1.
     pub(crate) utilization: f64,
 }
 
@@ -31,12 +34,12 @@ pub(crate) struct Service {
     replicas: Vec<Replica>,
     created: u64,
     queue: f64,
-    /// Share of its capacity in use lately.
+    /// Recent utilization: 0 to 1.
     utilization: f64,
 }
 
 impl Service {
-    /// So many replicas that have been ready for an hour.
+    /// A service with this many replicas, ready for an hour.
     pub(crate) fn new(model: ServiceModel, workload: &Workload, replicas: u32, now: Timestamp) -> Self {
         let mut service = Self { model, replicas: Vec::new(), created: 0, queue: 0.0, utilization: 0.0 };
         let long_ago = Timestamp(now.0.saturating_sub(3_600_000));
@@ -75,25 +78,25 @@ impl Service {
         replica.phase == Phase::Running && is_up
     }
 
-    /// Replicas whose process runs.
+    /// Number of replicas whose process runs.
     pub(crate) fn running(&self) -> usize {
         self.replicas.iter().filter(|replica| replica.phase == Phase::Running).count()
     }
 
-    /// Replicas that take load now.
+    /// Number of replicas that serve load now.
     pub(crate) fn ready(&self, now: Timestamp) -> usize {
         self.replicas.iter().filter(|replica| self.is_ready(replica, now)).count()
     }
 
-    /// Units of load that wait.
+    /// Load units in the queue.
     pub(crate) fn queue(&self) -> f64 {
         self.queue
     }
 
-    /// What the host would see of it.
+    /// The snapshot that the host would observe.
     pub(crate) fn snapshot(&self, workload: &Workload, now: Timestamp) -> Snapshot {
         let cores = workload.resources.cpu.cores();
-        let shown = self.replicas.iter().map(|replica| {
+        let replicas = self.replicas.iter().map(|replica| {
             let cpu_cores = if self.is_ready(replica, now) { self.utilization * cores } else { 0.0 };
             let usage =
                 Usage { at: now, cpu_cores, memory_bytes: 0, network_receive_rate: 0.0, network_transmit_rate: 0.0 };
@@ -103,10 +106,10 @@ impl Service {
             let health = if self.is_ready(replica, now) { HealthStatus::Healthy } else { HealthStatus::Starting };
             (replica.id.clone(), health)
         });
-        Snapshot { at: now, replicas: shown.collect(), health: health.collect(), ..Snapshot::default() }
+        Snapshot { at: now, replicas: replicas.collect(), health: health.collect(), ..Snapshot::default() }
     }
 
-    /// Takes the steps of a plan.
+    /// Carries out the steps of a plan.
     pub(crate) fn act(&mut self, workload: &Workload, steps: &[Step], now: Timestamp) {
         for step in steps {
             match step {
@@ -125,7 +128,7 @@ impl Service {
         }
     }
 
-    /// Ends the processes that came up by now, while what was deployed crashes.
+    /// Ends the processes that became ready between the two times.
     pub(crate) fn crash(&mut self, since: Timestamp, now: Timestamp) {
         let start_up = self.model.start_up;
         for replica in self.replicas.iter_mut().filter(|replica| replica.phase == Phase::Running) {
@@ -136,7 +139,7 @@ impl Service {
         }
     }
 
-    /// Lets a load come for a time that is short against everything else.
+    /// Serves a constant load for a time step.
     pub(crate) fn serve(&mut self, load: f64, now: Timestamp, time: Duration) -> Stretch {
         let seconds = time.as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "replicas are at most a thousand")]
@@ -150,7 +153,7 @@ impl Service {
         Stretch { offered, dropped: left - self.queue, utilization: self.utilization }
     }
 
-    /// Averages the use over the time since the last pass: what a sample of it shows.
+    /// Sets the mean utilization since the last pass, which the next snapshot reports.
     pub(crate) fn note_utilization(&mut self, mean: f64) {
         self.utilization = mean;
     }

@@ -1,39 +1,43 @@
-//! What is put to the test: a workload with its policies and guardrails, pass by pass.
+//! The subject of a simulation: a workload with its policies and guardrails, run pass by pass.
 
 use async_trait::async_trait;
 use std::sync::Arc;
 use windlass_control::clock::Clock;
 use windlass_control::metrics::MetricLog;
 use windlass_control::reconcile::evaluate::{Evaluation, evaluate};
-use windlass_core::contract::{Assessment, HealthObservation, HealthReport, HealthStatus, Phase, Remedy, Series};
+use windlass_core::contract::{
+    Assessment, HealthObservation, HealthReport, HealthStatus, Phase, Remedy, Sample, Series,
+};
+use windlass_core::metric::accept;
 use windlass_core::policy::{HealthPolicy, Policies, ScalingPolicy};
 use windlass_core::settings::ControlSettings;
-use windlass_core::{History, Plan, PolicyFailure, PolicyIdentity, Snapshot, Timestamp, Workload};
+use windlass_core::{History, MetricFailure, Plan, PolicyFailure, PolicyIdentity, Snapshot, Timestamp, Workload};
 use windlass_decide::decide;
 
-/// A workload that is decided about as the host would.
+/// A workload for which decisions are made as in the host.
 pub struct Subject {
-    /// As it is wanted; its target follows what is decided.
+    /// The desired state; its target follows the decisions.
     pub workload: Workload,
-    /// What was measured of it.
+    /// Its measured metrics.
     pub metrics: MetricLog,
     policies: Policies,
     history: History,
     settings: ControlSettings,
 }
 
-/// What one pass came to.
+/// The results of one pass.
 pub struct Pass {
-    /// What the policy was shown and answered.
+    /// The policy's input and result.
     pub evaluation: Evaluation,
-    /// What the host made of it.
+    /// The host's decision.
     pub plan: Plan,
 }
 
 impl Subject {
-    /// A workload nothing is known of yet, with a scaling policy and its configuration, JSON text.
+    /// A workload without history, with a scaling policy and its configuration (JSON text).
     pub fn new(workload: Workload, scaling: Arc<dyn ScalingPolicy>, config: String) -> Self {
-        let policies = Policies { scaling_config: config, ..Policies::plain(scaling, Arc::new(Engine::default())) };
+        let policies =
+            Policies { scaling_config: config, ..Policies::plain(scaling, Arc::new(ReplaceExited::default())) };
         Self {
             workload,
             metrics: MetricLog::default(),
@@ -43,28 +47,34 @@ impl Subject {
         }
     }
 
-    /// Time from one pass to the next, where nothing asks for another.
+    /// Time between two passes, unless a decision requests another.
     pub fn interval(&self) -> std::time::Duration {
         self.settings.interval
     }
 
-    /// Another time from one pass to the next.
+    /// Sets the time between two passes.
     #[must_use]
     pub fn every(mut self, interval: std::time::Duration) -> Self {
         self.settings.interval = interval;
         self
     }
 
-    /// What the policy is shown of the metrics now.
+    /// The sample, if the host would accept its value for this metric.
+    pub(crate) fn accept(&self, name: &str, sample: Sample) -> Result<Sample, MetricFailure> {
+        let allow_negative = self.workload.metrics.get(name).is_some_and(|metric| metric.allow_negative);
+        accept(sample.value, allow_negative).map(|value| Sample { value, ..sample })
+    }
+
+    /// The metrics in the policy's input now.
     ///
     /// # Errors
-    /// When it does not say what it needs.
+    /// If the policy does not return its requirements.
     pub async fn series(&self, now: Timestamp) -> Result<Vec<Series>, PolicyFailure> {
         let requests = self.policies.scaling.requirements(&self.policies.scaling_config, now).await?;
         Ok(self.metrics.series(&requests, &self.workload, now))
     }
 
-    /// One pass over what there is; the steps of its plan are the caller's to take.
+    /// One pass over a snapshot. The caller carries out the steps of the plan.
     pub async fn pass(&mut self, mut snapshot: Snapshot, metrics: Vec<Series>, now: Timestamp) -> Pass {
         let evaluation = evaluate(&self.workload, &mut snapshot, &self.history, &self.policies, Ok(metrics), now).await;
         let plan = decide(&self.workload, &snapshot, &evaluation.verdict, &self.history, &self.settings, now);
@@ -73,18 +83,19 @@ impl Subject {
         Pass { evaluation, plan }
     }
 
-    /// The time of day, for a progress that people wait for.
+    /// The time of day, for progress messages.
     pub fn wall_clock() -> Timestamp {
         Clock::System.now()
     }
 }
 
-/// What an engine knows of health: a process that ended is replaced. What the model says of readiness is left as it is.
+/// A health policy with the engine's knowledge: it replaces replicas whose process ended. The model's readiness stays
+/// as it is.
 #[derive(Default)]
-struct Engine(PolicyIdentity);
+struct ReplaceExited(PolicyIdentity);
 
 #[async_trait]
-impl HealthPolicy for Engine {
+impl HealthPolicy for ReplaceExited {
     fn identity(&self) -> &PolicyIdentity {
         &self.0
     }

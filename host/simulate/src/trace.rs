@@ -1,55 +1,55 @@
-//! The trace of a load: what came at which time, from CSV, from a Prometheus, or from a workload's own history.
+//! The trace of a load over time, from CSV, from Prometheus, or from a workload's own history.
 
 use crate::BEGINNING;
-use crate::run::QUEUE;
+use crate::service::QUEUE;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use windlass_core::Timestamp;
 use windlass_core::metric::BuiltIn;
 
-/// Columns of values over time. A value holds until the next.
+/// Columns of values over time. A value holds until the next one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trace {
-    /// By name; each by time, none: there was no value then.
+    /// Columns by name; values by time, `None` where there is no value.
     columns: BTreeMap<String, Values>,
-    /// Name of the column that is the load.
+    /// Name of the load column.
     load: String,
 }
 
 /// The most values a trace may have.
-const MOST: usize = 10_000_000;
+const MAX_VALUES: usize = 10_000_000;
 
-/// The longest time a load may span: a day takes about a second to simulate.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// The longest time span of a load. Simulating one day takes about a second.
+const MAX_SPAN: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 impl Trace {
-    /// Reads any of the three forms. `load` names the column that is the load, else it is the one of that name, else
+    /// Parses a trace in any of the three forms. `load` names the load column; the default is the column `load`, else
     /// the first.
     ///
-    /// - CSV with a head: the first column is the time (RFC 3339, Unix seconds, or seconds since the beginning), the
-    ///   others are values; an empty cell is a value that is missing.
-    /// - The answer of a Prometheus to a range query: each series a column, named by its `__name__`; one without a name
-    ///   is `load`. In a gap there is no value.
-    /// - The answer of `GET /images/{image}/metrics`: each metric a column but the built-in ones, which the model measures
-    ///   anew. In a gap there is no value.
+    /// - CSV with a header: the first column is the time (RFC 3339, Unix seconds, or seconds since the start), the
+    ///   others are values. An empty cell is a missing value.
+    /// - The response of Prometheus to a range query: each series is a column named by its `__name__`, or `load` if it
+    ///   has none. A gap has no value.
+    /// - The response of `GET /images/{image}/metrics`: each metric is a column, except built-in metrics, which the
+    ///   model measures itself. A gap has no value.
     ///
     /// # Errors
-    /// One sentence that names the line or the place.
+    /// One sentence with the line or the column.
     pub fn parse(text: &str, load: Option<&str>) -> Result<Self, String> {
         let is_json = text.trim_start().starts_with('{');
         let columns = if is_json { json(text)? } else { csv(text)? };
         let total: usize = columns.iter().map(|(_, values)| values.len()).sum();
-        if total > MOST {
-            return Err(format!("the trace has {total} values; at most {MOST} are taken"));
+        if total > MAX_VALUES {
+            return Err(format!("the trace has {total} values; shorten it to at most {MAX_VALUES}"));
         }
         let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
         for (index, name) in names.iter().enumerate() {
-            if is_models(name) {
-                return Err(format!("a column is called `{name}`, which the model measures itself; call it otherwise"));
+            if is_modelled(name) {
+                return Err(format!("a column is called `{name}`, which the model measures itself; rename it"));
             }
             if names[..index].contains(name) {
-                return Err(format!("two columns are called `{name}`; expected one, as of a query with `sum(…)`"));
+                return Err(format!("two columns are called `{name}`; expected one, as from a query with `sum(…)`"));
             }
         }
         let known = |name: &str| names.contains(&name);
@@ -59,9 +59,9 @@ impl Trace {
                 return Err(format!("the trace has no column `{name}`; it has {}", names.join(", ")));
             }
             None if known("load") => "load",
-            // Which is the first is no word of anybody.
+            // The order of series in a JSON document has no meaning.
             None if is_json && names.len() > 1 => {
-                return Err(format!("`--load` must say which column is the load: {}", names.join(", ")));
+                return Err(format!("`--load` must name the load column, one of: {}", names.join(", ")));
             }
             None => names.first().copied().ok_or("the trace has no values")?,
         }
@@ -75,33 +75,35 @@ impl Trace {
             values.iter().find(|(_, value)| value.map_or(!is_json, |value| !value.is_finite() || value < 0.0))
         {
             let value = value.map_or("missing".to_owned(), |value| value.to_string());
-            return Err(format!("the load at {at} ms is {value}; a load is there all the time, and not below 0"));
+            return Err(format!(
+                "the load at {at} ms is {value}; a load must have a value of at least 0 at every time"
+            ));
         }
         for (name, values) in &trace.columns {
             if let Some(pair) = values.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
-                return Err(format!("`{name}` does not go on in time at {} ms", pair[1].0));
+                return Err(format!("`{name}` does not increase in time at {} ms", pair[1].0));
             }
         }
         let (begin, end) = trace.span();
-        if end.since(begin) > LONGEST {
+        if end.since(begin) > MAX_SPAN {
             let days = end.since(begin).as_secs() / (24 * 60 * 60);
-            let most = LONGEST.as_secs() / (24 * 60 * 60);
-            return Err(format!("the load spans {days} days; at most {most} are simulated"));
+            let most = MAX_SPAN.as_secs() / (24 * 60 * 60);
+            return Err(format!("the load spans {days} days; shorten it to at most {most}"));
         }
         if is_json {
             for values in trace.columns.values_mut() {
-                tell_gaps(values);
+                end_before_gaps(values);
             }
         }
         Ok(trace)
     }
 
-    /// Shows a column as a metric of another name, too.
+    /// Adds a copy of a column under another metric name.
     ///
     /// # Errors
-    /// One sentence that says which name is wrong.
+    /// One sentence with the invalid name.
     pub fn show_as(&mut self, metric: &str, column: &str) -> Result<(), String> {
-        if is_models(metric) || self.columns.contains_key(metric) {
+        if is_modelled(metric) || self.columns.contains_key(metric) {
             return Err(format!("`{metric}` is measured already; give the metric another name"));
         }
         let Some(values) = self.columns.get(column) else {
@@ -112,20 +114,20 @@ impl Trace {
         Ok(())
     }
 
-    /// When the load begins and ends.
+    /// The first and last time of the load.
     pub fn span(&self) -> (Timestamp, Timestamp) {
         let values = &self.columns[&self.load];
         (values[0].0, values[values.len() - 1].0)
     }
 
-    /// The load at a time; in a gap of what is known of it, that before.
+    /// The load at a time; in a gap, the last value before it.
     pub fn load(&self, at: Timestamp) -> f64 {
         let values = &self.columns[&self.load];
         let until = values.partition_point(|(time, _)| *time <= at);
         values[..until].iter().rev().find_map(|(_, value)| *value).unwrap_or(0.0)
     }
 
-    /// Each column at a time: none within it: there is no value then.
+    /// The value of each column at a time: `None` in a gap. Columns that have not started are left out.
     pub fn values(&self, at: Timestamp) -> impl Iterator<Item = (&str, Option<f64>)> {
         self.columns.iter().filter_map(move |(name, values)| Some((name.as_str(), value(values, at)?)))
     }
@@ -136,40 +138,40 @@ impl Trace {
     }
 }
 
-/// Whether the model of the service tells a metric of this name itself.
-fn is_models(name: &str) -> bool {
+/// Whether the service model itself measures a metric of this name.
+fn is_modelled(name: &str) -> bool {
     name == QUEUE || BuiltIn::of(name).is_some()
 }
 
-/// So many times longer than those about it, a time between two values is a gap.
-const GAP: u64 = 4;
+/// A time between two values is a gap if it is this many times longer than the times around it.
+const GAP_FACTOR: u64 = 4;
 
-/// Times between values to each side of one that tell what is usual there.
-const ABOUT: usize = 3;
+/// How many times between values are compared on each side.
+const NEIGHBOURS: usize = 3;
 
-/// No shorter time is a gap, in milliseconds.
-const SHORTEST_GAP: u64 = 60_000;
+/// The shortest gap in milliseconds.
+const MIN_GAP_MS: u64 = 60_000;
 
-/// Ends values before a gap: what was not measured for long is not what it was before. How long is told by the values
-/// about it, since those of long ago are kept more sparsely.
-fn tell_gaps(values: &mut Values) {
+/// Ends values at the start of a gap: a value not measured for long is unknown. The usual time between values is taken
+/// from the neighbouring values, because old values are stored less densely.
+fn end_before_gaps(values: &mut Values) {
     let times: Vec<u64> = values.windows(2).map(|pair| pair[1].0.0 - pair[0].0.0).collect();
-    let mut told = Vec::with_capacity(values.len());
+    let mut filled = Vec::with_capacity(values.len());
     for (index, value) in values.iter().enumerate() {
-        told.push(*value);
+        filled.push(*value);
         let Some(&until_next) = times.get(index) else { continue };
-        let before = &times[index.saturating_sub(ABOUT)..index];
-        let after = &times[index + 1..times.len().min(index + 1 + ABOUT)];
+        let before = &times[index.saturating_sub(NEIGHBOURS)..index];
+        let after = &times[index + 1..times.len().min(index + 1 + NEIGHBOURS)];
         let Some(usual) = before.iter().chain(after).max() else { continue };
-        let longest = usual.saturating_mul(GAP).max(SHORTEST_GAP);
+        let longest = usual.saturating_mul(GAP_FACTOR).max(MIN_GAP_MS);
         if until_next > longest {
-            told.push((Timestamp(value.0.0 + longest), None));
+            filled.push((Timestamp(value.0.0 + longest), None));
         }
     }
-    *values = told;
+    *values = filled;
 }
 
-/// The value that holds at a time; none: it has not begun.
+/// The value that applies at a time. `None` before the first value.
 fn value(values: &[(Timestamp, Option<f64>)], at: Timestamp) -> Option<Option<f64>> {
     let after = values.partition_point(|(time, _)| *time <= at);
     Some(values.get(after.checked_sub(1)?)?.1)
@@ -184,19 +186,22 @@ fn csv(text: &str) -> Result<Columns, String> {
     let head = reader.headers().map_err(|error| error.to_string())?.clone();
     let mut columns: Columns = head.iter().skip(1).map(|name| (name.to_owned(), Vec::new())).collect();
     if columns.is_empty() {
-        return Err("the head of a trace is `time,NAME,…`: it names no column of values".to_owned());
+        return Err("the header names no column of values; expected `time,NAME,…`".to_owned());
     }
     for record in reader.records() {
         let record = record.map_err(|error| error.to_string())?;
         let line = record.position().map_or(0, csv::Position::line);
         let at = time(&record[0]).ok_or_else(|| {
-            format!("line {line}: `{}` is no time; expected RFC 3339, Unix seconds or seconds from 0", &record[0])
+            format!("line {line}: `{}` is not a time; expected RFC 3339, Unix seconds or seconds from 0", &record[0])
         })?;
         for ((name, values), cell) in columns.iter_mut().zip(record.iter().skip(1)) {
             let value = match cell {
                 "" => None,
                 number => Some(number.parse::<f64>().map_err(|_| {
-                    format!("line {line}: `{number}` in column `{name}` is no number; leave it empty if it is missing")
+                    format!(
+                        "line {line}: `{number}` in column `{name}` is not a number; leave the cell empty if the value is \
+                         missing"
+                    )
                 })?),
             };
             values.push((at, value));
@@ -213,7 +218,7 @@ fn time(text: &str) -> Option<Timestamp> {
     u64::try_from(moment.as_millisecond()).ok().map(Timestamp)
 }
 
-/// Unix seconds; small ones count from the beginning.
+/// Parses Unix seconds; values below 1e9 count from the start.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "finite and not below 0")]
 fn since(seconds: f64) -> Option<Timestamp> {
     let is_unix = seconds >= 1e9;
@@ -229,17 +234,17 @@ fn json(text: &str) -> Result<Columns, String> {
     }
     if let Some(metrics) = value.get("metrics").and_then(Value::as_array) {
         let is_there = |metric: &&Value| metric["samples"].as_array().is_some_and(|all| !all.is_empty());
-        // Of other replicas, under another load.
-        let is_own = |metric: &&Value| metric["source"] != "built-in" && metric["name"] != QUEUE;
-        let with_values = metrics.iter().filter(is_there).filter(is_own);
+        // Built-in metrics and the queue were measured with other replicas under another load.
+        let is_replayable = |metric: &&Value| metric["source"] != "built-in" && metric["name"] != QUEUE;
+        let with_values = metrics.iter().filter(is_there).filter(is_replayable);
         return with_values.enumerate().map(|(index, metric)| recorded(index, metric)).collect();
     }
-    Err("expected `data.result` of a Prometheus range query, or `metrics` as Windlass shows them".to_owned())
+    Err("expected `data.result` of a Prometheus range query, or `metrics` as Windlass returns them".to_owned())
 }
 
-/// One series of a range query: `{"metric": {…}, "values": [[seconds, "number"], …]}`.
+/// Parses one series of a range query: `{"metric": {…}, "values": [[seconds, "number"], …]}`.
 fn range(series: &Value) -> Result<Column, String> {
-    // What is made of others, as a sum of rates, has no name.
+    // The result of an expression, such as a sum of rates, has no name.
     let name = series.pointer("/metric/__name__").and_then(Value::as_str).unwrap_or("load").to_owned();
     let values = series["values"].as_array().ok_or_else(|| format!("`{name}` has no `values`"))?;
     let value = |pair: &Value| {
@@ -251,7 +256,7 @@ fn range(series: &Value) -> Result<Column, String> {
     Ok((name.clone(), read.ok_or_else(|| format!("`{name}` has a value that is not `[seconds, \"number\"]`"))?))
 }
 
-/// One metric as Windlass shows it: `{"name": …, "samples": [{"at": ms, "value": number}, …]}`.
+/// Parses one metric from Windlass: `{"name": …, "samples": [{"at": ms, "value": number}, …]}`.
 fn recorded(index: usize, metric: &Value) -> Result<Column, String> {
     let name = metric["name"].as_str().ok_or_else(|| format!("metric {index} has no `name`"))?;
     let samples = metric["samples"].as_array().into_iter().flatten();
@@ -282,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_recorded_history_is_what_was_measured_and_no_more() {
-        // A value each 15 s, but for ten minutes; before that means of five minutes.
+        // A value every 15 s except for ten minutes; before that, means of five minutes.
         let begin = BEGINNING.0;
         let sparse = (0..5).map(|index| begin + index * 300_000);
         let dense = |from: u64| (0..20).map(move |index| begin + from + index * 15_000);
@@ -294,10 +299,10 @@ mod tests {
         let trace = Trace::parse(&own.to_string(), None).expect("a trace");
         assert_eq!(trace.names().collect::<Vec<_>>(), ["requests"], "the model measures the other anew");
         let at = |seconds: u64| Timestamp(begin + seconds * 1_000);
-        let shown = |seconds: u64| trace.values(at(seconds)).next().and_then(|(_, value)| value);
-        // The last before the gap is at 1785 s; four times 15 s later it is nothing any more.
+        let value_at = |seconds: u64| trace.values(at(seconds)).next().and_then(|(_, value)| value);
+        // The last value before the gap is at 1785 s; it ends after four times 15 s.
         assert_eq!(
-            [1_000, 1_499, 1_844, 1_845, 2_399, 2_400].map(|it| shown(it).is_some()),
+            [1_000, 1_499, 1_844, 1_845, 2_399, 2_400].map(|it| value_at(it).is_some()),
             [true, true, true, false, false, true]
         );
         assert_eq!(trace.load(at(2_000)), 7.0, "a load is there all the time");
@@ -321,30 +326,36 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_its_place() {
         for (text, why) in [
-            ("time\n0\n", "the head of a trace is `time,NAME,…`: it names no column of values"),
-            ("time,load\nnoon,3\n", "line 2: `noon` is no time; expected RFC 3339, Unix seconds or seconds from 0"),
-            ("time,load\n0,many\n", "line 2: `many` in column `load` is no number; leave it empty if it is missing"),
+            ("time\n0\n", "the header names no column of values; expected `time,NAME,…`"),
+            ("time,load\nnoon,3\n", "line 2: `noon` is not a time; expected RFC 3339, Unix seconds or seconds from 0"),
+            (
+                "time,load\n0,many\n",
+                "line 2: `many` in column `load` is not a number; leave the cell empty if the value is missing",
+            ),
             (
                 "time,load\n0,\n",
-                "the load at 1767225600000 ms is missing; a load is there all the time, and not below 0",
+                "the load at 1767225600000 ms is missing; a load must have a value of at least 0 at every time",
             ),
-            ("time,load\n0,-1\n", "the load at 1767225600000 ms is -1; a load is there all the time, and not below 0"),
-            ("time,load\n5,1\n5,2\n", "`load` does not go on in time at 1767225605000 ms"),
+            (
+                "time,load\n0,-1\n",
+                "the load at 1767225600000 ms is -1; a load must have a value of at least 0 at every time",
+            ),
+            ("time,load\n5,1\n5,2\n", "`load` does not increase in time at 1767225605000 ms"),
             ("time,load\n", "the trace has no values"),
-            ("time,load,load\n0,1,2\n", "two columns are called `load`; expected one, as of a query with `sum(…)`"),
+            ("time,load,load\n0,1,2\n", "two columns are called `load`; expected one, as from a query with `sum(…)`"),
             (
                 "time,load,cpu-utilization\n0,1,2\n",
-                "a column is called `cpu-utilization`, which the model measures itself; call it otherwise",
+                "a column is called `cpu-utilization`, which the model measures itself; rename it",
             ),
             (
                 r#"{"data": {"result": [{"metric": {}, "values": []}, {"metric": {"job": "b"}, "values": []}]}}"#,
-                "two columns are called `load`; expected one, as of a query with `sum(…)`",
+                "two columns are called `load`; expected one, as from a query with `sum(…)`",
             ),
             (
                 r#"{"metrics": [{"name": "a", "samples": [{"at": 1, "value": 1}]}, {"name": "b", "samples": [{"at": 1, "value": 1}]}]}"#,
-                "`--load` must say which column is the load: a, b",
+                "`--load` must name the load column, one of: a, b",
             ),
-            ("{}", "expected `data.result` of a Prometheus range query, or `metrics` as Windlass shows them"),
+            ("{}", "expected `data.result` of a Prometheus range query, or `metrics` as Windlass returns them"),
         ] {
             assert_eq!(Trace::parse(text, None).expect_err("refused"), why, "{text}");
         }

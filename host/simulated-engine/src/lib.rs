@@ -1,5 +1,5 @@
-//! A simulated engine: time is tokio's (paused in tests), start-up delay, load and faults are set by hand.
-//! For logic, time and scale; what only a real engine can show is tested on one.
+//! A simulated engine for tests and benchmarks of logic, timing and scale. Time is tokio's (paused in tests); the
+//! caller sets start-up delay, load and faults. Behaviour that only a real engine can show is tested on one.
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -33,11 +33,11 @@ pub enum Call {
 
 #[derive(Debug, Default)]
 struct EngineState {
-    // By workload, so that a look at one of many costs nothing for the others.
+    // By workload, so that listing one of many costs nothing for the others.
     replicas: BTreeMap<WorkloadKey, BTreeMap<ContainerId, Replica>>,
-    homes: HashMap<ContainerId, WorkloadKey>,
+    workload_of: HashMap<ContainerId, WorkloadKey>,
     created: u64,
-    // Of each workload, so that the names of one do not depend on what is created for another at the same time.
+    // By workload, so that container names do not depend on concurrent creates for other workloads.
     created_for: HashMap<WorkloadKey, u64>,
     down: Option<String>,
     faults: HashMap<Call, Vec<EngineError>>,
@@ -49,20 +49,21 @@ struct EngineState {
 
 impl EngineState {
     fn find(&mut self, id: &ContainerId) -> Result<&mut Replica, EngineError> {
-        let home = self.homes.get(id);
-        home.and_then(|home| self.replicas.get_mut(home)?.get_mut(id))
+        let workload = self.workload_of.get(id);
+        workload
+            .and_then(|workload| self.replicas.get_mut(workload)?.get_mut(id))
             .ok_or_else(|| EngineError::NotFound(id.to_string()))
     }
 
     fn insert(&mut self, replica: Replica) {
-        self.homes.insert(replica.id.clone(), replica.workload.clone());
+        self.workload_of.insert(replica.id.clone(), replica.workload.clone());
         self.replicas.entry(replica.workload.clone()).or_default().insert(replica.id.clone(), replica);
     }
 
     fn remove(&mut self, id: &ContainerId) -> Option<WorkloadKey> {
-        let home = self.homes.remove(id)?;
-        self.replicas.get_mut(&home)?.remove(id);
-        Some(home)
+        let workload = self.workload_of.remove(id)?;
+        self.replicas.get_mut(&workload)?.remove(id);
+        Some(workload)
     }
 }
 
@@ -76,25 +77,25 @@ pub struct SimulatedEngine {
 }
 
 impl SimulatedEngine {
-    /// An empty engine that stamps by `now` and takes `start_delay` to start a process.
+    /// An empty engine that takes its time stamps from `now` and needs `start_delay` to start a process.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static, start_delay: Duration) -> Self {
         Self { engine: Arc::default(), events: broadcast::channel(4_096).0, now: Arc::new(now), start_delay }
     }
 
-    /// The engine stops answering, and says why; or answers again.
+    /// Makes the engine unavailable with this reason, or available again with `None`.
     pub fn set_down(&self, why: Option<&str>) {
         self.lock().down = why.map(str::to_owned);
         self.send(why.map_or(EngineEvent::Connected, |why| EngineEvent::Lost(why.to_owned())));
     }
 
-    /// The next calls of this kind fail with these errors, in this order.
+    /// Makes the next calls of this kind fail with these errors, in this order.
     pub fn fail(&self, call: Call, errors: impl IntoIterator<Item = EngineError>) {
         let mut errors: Vec<_> = errors.into_iter().collect();
         errors.reverse();
         self.lock().faults.insert(call, errors);
     }
 
-    /// Processes of this workload end with code 1 this long after they start; none: they run on.
+    /// Makes processes of this workload exit with code 1 this long after their start. `None` lets them run.
     pub fn set_crash_after(&self, key: &WorkloadKey, after: Option<Duration>) {
         let mut engine = self.lock();
         match after {
@@ -103,17 +104,18 @@ impl SimulatedEngine {
         };
     }
 
-    /// What every replica of this workload uses from now on.
+    /// Sets the resource use of every replica of this workload.
     pub fn set_load(&self, key: &WorkloadKey, usage: Usage) {
         self.lock().load.insert(key.clone(), usage);
     }
 
-    /// What a replica of this workload uses for so long after its start, whatever the others use.
+    /// Sets the resource use of this workload's replicas for a time after their start; it overrides
+    /// [`SimulatedEngine::set_load`].
     pub fn set_starting_load(&self, key: &WorkloadKey, lasts: Duration, usage: Usage) {
         self.lock().starting_load.insert(key.clone(), (lasts, usage));
     }
 
-    /// A replica's process ends with this code, from outside.
+    /// Ends a replica's process with this exit code, from outside the host.
     pub fn kill(&self, id: &ContainerId, code: i32) {
         let now = (self.now)();
         let killed = self.lock().find(id).map(|replica| {
@@ -125,42 +127,42 @@ impl SimulatedEngine {
         }
     }
 
-    /// Somebody stops a replica through the engine.
+    /// Stops a replica through the engine, as a user would.
     pub fn stop_outside(&self, id: &ContainerId) {
         let at = (self.now)();
-        let home = self.lock().homes.get(id).cloned();
-        if let Some(workload) = home {
+        let workload = self.lock().workload_of.get(id).cloned();
+        if let Some(workload) = workload {
             self.send(EngineEvent::AskedToEnd { workload, replica: id.clone(), at });
             self.kill(id, 0);
         }
     }
 
-    /// Somebody starts a replica through the engine.
+    /// Starts a replica through the engine, as a user would.
     pub fn start_outside(&self, id: &ContainerId) {
         let mut engine = self.lock();
-        // One that is gone is not started.
+        // A removed replica is not started.
         let _ = self.begin(&mut engine, id);
     }
 
-    /// A replica vanishes, behind the host's back.
+    /// Removes a replica without the host's knowledge.
     pub fn vanish(&self, id: &ContainerId) {
-        let home = self.lock().remove(id);
-        if let Some(key) = home {
+        let workload = self.lock().remove(id);
+        if let Some(key) = workload {
             self.send(EngineEvent::Changed(key));
         }
     }
 
-    /// A container appears that the host did not create in this life: one it finds after a restart.
+    /// Adds a container that the host finds after a restart.
     pub fn adopt(&self, replica: Replica) {
         self.lock().insert(replica);
     }
 
-    /// Every replica of a workload, oldest first.
+    /// All replicas of a workload, oldest first.
     pub fn replicas(&self, key: &WorkloadKey) -> Vec<Replica> {
         sorted(self.lock().replicas.get(key).map(|replicas| replicas.values().cloned().collect()).unwrap_or_default())
     }
 
-    /// How often a call was made, failed ones included.
+    /// Number of calls of this kind, including failed calls.
     pub fn calls(&self, call: Call) -> u64 {
         self.lock().calls.get(&call).copied().unwrap_or_default()
     }
@@ -170,11 +172,11 @@ impl SimulatedEngine {
     }
 
     fn send(&self, event: EngineEvent) {
-        // Nobody listening is no failure.
+        // Having no subscribers is fine.
         let _ = self.events.send(event);
     }
 
-    /// Counts a call, and fails it where it is meant to.
+    /// Counts a call, and fails it if it is set to fail.
     fn enter(&self, call: Option<Call>) -> Result<MutexGuard<'_, EngineState>, EngineError> {
         let mut engine = self.lock();
         if let Some(why) = &engine.down {
@@ -273,7 +275,7 @@ impl Engine for SimulatedEngine {
             out_of_memory: false,
             error: String::new(),
             ports,
-            // One address each, so that a test can break the probes of one replica.
+            // One address per replica, so that a test can break the probes of one replica.
             address: Some(Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(number).unwrap_or(0)).into()),
             is_protected: workload.labels.get(Workload::PROTECTION).is_some_and(|value| value == "true"),
             usage: None,
@@ -314,7 +316,7 @@ impl Engine for SimulatedEngine {
         self.begin(&mut engine, id)
     }
 
-    /// Prints the last word of the command.
+    /// Returns the last argument of the command.
     async fn exec(&self, id: &ContainerId, command: &[String]) -> Result<String, EngineError> {
         self.enter(None)?.find(id)?;
         Ok(command.last().cloned().unwrap_or_default())
@@ -326,7 +328,9 @@ impl Engine for SimulatedEngine {
             return Ok(());
         };
         if replica.is_alive() && !force {
-            return Err(EngineError::Refused(format!("cannot remove `{id}`: it is running")));
+            return Err(EngineError::Refused(format!(
+                "container `{id}` is running; stop it first, or remove it with force"
+            )));
         }
         if let Some(workload) = engine.remove(id) {
             self.send(EngineEvent::Changed(workload));
@@ -336,7 +340,7 @@ impl Engine for SimulatedEngine {
 
     fn events(&self) -> BoxStream<'static, EngineEvent> {
         let connected = futures_util::stream::iter([EngineEvent::Connected]);
-        // One who fell behind has missed something: look at everything.
+        // A subscriber that fell behind missed events, so it has to observe everything.
         let later = BroadcastStream::new(self.events.subscribe()).map(|event| event.unwrap_or(EngineEvent::Connected));
         connected.chain(later).boxed()
     }

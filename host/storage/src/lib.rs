@@ -1,4 +1,4 @@
-//! [`Store`] in one SQLite file (WAL) in the data directory, held by one Windlass at a time.
+//! [`Store`] in one SQLite file (WAL mode) in the data directory, which one Windlass process holds at a time.
 
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
@@ -10,8 +10,8 @@ use windlass_core::metric::SampleChange;
 use windlass_core::store::{DecisionRecord, SeriesChanges, Store, StoreError, StoredWorkload};
 use windlass_core::{ContainerId, History, ShadowComparison, Timestamp, Workload, WorkloadKey};
 
-/// The steps from an empty file to the newest schema; `user_version` counts how many were taken. A step
-/// that was released is never changed.
+/// The migrations from an empty file to the newest schema; `user_version` counts the applied ones. A released migration
+/// never changes.
 const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE workloads (
@@ -42,29 +42,29 @@ const MIGRATIONS: [&str; 3] = [
 ",
 ];
 
-/// The store of one data directory. Dropping it lets the directory go.
+/// The store of one data directory. Dropping it releases the directory.
 #[derive(Debug)]
 pub struct SqliteStore {
     connection: Mutex<Connection>,
     decisions_kept: u32,
-    /// Held for as long as the store is open; the system lets go of it even after kill -9.
+    /// Held while the store is open; the operating system releases it even after kill -9.
     _lock: File,
 }
 
 impl SqliteStore {
-    /// Opens the store of a data directory, which is made (mode 0700) if it is missing, and brings its
-    /// schema up to date.
+    /// Opens the store of a data directory and brings its schema up to date. A missing directory is created with mode
+    /// 0700. `decisions_kept` is the number of decisions kept for each workload.
     ///
     /// # Errors
-    /// When another Windlass holds the directory, when a newer one wrote it, when the disk fails.
+    /// If another Windlass holds the directory, a newer Windlass wrote it, or the disk fails.
     pub fn open(directory: &Path, decisions_kept: u32) -> Result<Self, StoreError> {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed("make the data directory"))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed("create the data directory"))?;
         let lock = File::options()
             .create(true)
             .truncate(false)
             .write(true)
             .open(directory.join("windlass.lock"))
-            .map_err(failed("open the lock of the data directory"))?;
+            .map_err(failed("open the lock file of the data directory"))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -81,7 +81,7 @@ impl SqliteStore {
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
-        // A panic inside a transaction rolled it back: the connection is as good as before.
+        // A panic inside a transaction rolls it back, so the connection stays usable.
         self.connection.lock()
     }
 
@@ -107,12 +107,12 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
         return Err(StoreError::TooNew { found, known });
     }
     for (step, sql) in (1i64..).zip(MIGRATIONS).filter(|(step, _)| *step > found) {
-        take_step(connection, step, sql).map_err(failed("bring the database up to date"))?;
+        apply_migration(connection, step, sql).map_err(failed("migrate the database to the current schema"))?;
     }
     Ok(())
 }
 
-fn take_step(connection: &mut Connection, step: i64, sql: &str) -> rusqlite::Result<()> {
+fn apply_migration(connection: &mut Connection, step: i64, sql: &str) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(sql)?;
     transaction.pragma_update(None, "user_version", step)?;
@@ -192,7 +192,7 @@ impl Store for SqliteStore {
     }
 
     fn delete_workload(&self, key: &WorkloadKey) -> Result<(), StoreError> {
-        self.transaction("forget a workload", |transaction| {
+        self.transaction("delete a workload", |transaction| {
             transaction.execute("DELETE FROM workloads WHERE key = ?1", [key.as_str()]).map(drop)
         })
     }
@@ -212,7 +212,7 @@ impl Store for SqliteStore {
         history: &History,
         decision: Option<&DecisionRecord>,
     ) -> Result<Option<i64>, StoreError> {
-        self.transaction("store what a pass decided", |transaction| {
+        self.transaction("store the result of a pass", |transaction| {
             let changed = transaction
                 .prepare_cached("UPDATE workloads SET target = ?2, history = ?3 WHERE key = ?1")?
                 .execute(params![key.as_str(), target, json(history)])?;
@@ -240,25 +240,25 @@ impl Store for SqliteStore {
         &self,
         key: &WorkloadKey,
         shadows: &[ShadowComparison],
-        beside: Option<(i64, &serde_json::Value)>,
+        answers: Option<(i64, &serde_json::Value)>,
     ) -> Result<(), StoreError> {
-        self.transaction("store what the shadows said", |transaction| {
+        self.transaction("store the shadow policies' answers", |transaction| {
             transaction
                 .prepare_cached("UPDATE workloads SET shadows = ?2 WHERE key = ?1")?
                 .execute(params![key.as_str(), json(&shadows)])?;
-            if let Some((decision, said)) = beside {
+            if let Some((decision, answers)) = answers {
                 transaction
                     .prepare_cached(
                         "UPDATE decisions SET body = json_set(body, '$.shadows', json(?3)) WHERE key = ?1 AND id = ?2",
                     )?
-                    .execute(params![key.as_str(), decision, json(said)])?;
+                    .execute(params![key.as_str(), decision, json(answers)])?;
             }
             Ok(())
         })
     }
 
     fn save_samples(&self, changes: &[SeriesChanges], oldest: Timestamp) -> Result<(), StoreError> {
-        self.transaction("store the values of metrics", |transaction| {
+        self.transaction("store metric samples", |transaction| {
             transaction
                 .prepare_cached("DELETE FROM samples WHERE at < ?1")?
                 .execute(params![oldest.0.cast_signed()])?;
@@ -380,8 +380,8 @@ mod tests {
             };
             let first = [put(10, 1.0), put(20, 2.0), put(25, 6.0), put(35, 7.0)];
             store.save_samples(&[of(&web.key, &first, 0)], Timestamp(0)).unwrap();
-            // The old one goes, one of the same time is replaced, a mean takes the place of two, one of an unknown
-            // workload is left out.
+            // The oldest sample is dropped, one with the same time is replaced, two are merged into their mean, and
+            // that of an unknown workload is ignored.
             let into = Sample { at: Timestamp(30), value: 6.5 };
             let merge = SampleChange::Merge { from: Timestamp(25), until: Timestamp(36), into };
             let then = of(&web.key, &[put(20, 2.5), merge, put(40, 4.0)], 15);
@@ -464,13 +464,13 @@ mod tests {
         store.save_workload(&web).unwrap();
         let record = DecisionRecord { id: 0, at: Timestamp(1), body: json!({ "target": 2 }) };
         let id = store.save_pass(&web.key, 2, &History::default(), Some(&record)).unwrap().unwrap();
-        let said = json!([{"kind": "scaling"}]);
-        // Another workload's, or one that is gone, is nobody's.
-        store.save_shadows(&other.key, &[], Some((id, &said))).unwrap();
-        store.save_shadows(&web.key, &[], Some((id + 1, &said))).unwrap();
+        let answers = json!([{"kind": "scaling"}]);
+        // Answers for another workload's decision or a missing decision are ignored.
+        store.save_shadows(&other.key, &[], Some((id, &answers))).unwrap();
+        store.save_shadows(&web.key, &[], Some((id + 1, &answers))).unwrap();
         assert_eq!(store.decisions(&web.key, None, 10).unwrap()[0].body, json!({ "target": 2 }));
-        store.save_shadows(&web.key, &[], Some((id, &said))).unwrap();
-        assert_eq!(store.decisions(&web.key, None, 10).unwrap()[0].body, json!({ "target": 2, "shadows": said }));
+        store.save_shadows(&web.key, &[], Some((id, &answers))).unwrap();
+        assert_eq!(store.decisions(&web.key, None, 10).unwrap()[0].body, json!({ "target": 2, "shadows": answers }));
     }
 
     #[test]
@@ -479,7 +479,7 @@ mod tests {
         let web = workload("web", 1, 5);
         {
             let mut old = Connection::open(directory.path().join("windlass.db")).unwrap();
-            take_step(&mut old, 1, MIGRATIONS[0]).unwrap();
+            apply_migration(&mut old, 1, MIGRATIONS[0]).unwrap();
             let row = params![web.key.as_str(), json(&web)];
             old.execute("INSERT INTO workloads (key, desired, target) VALUES (?1, ?2, 1)", row).unwrap();
         }

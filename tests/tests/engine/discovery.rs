@@ -335,7 +335,7 @@ async fn a_replica_is_told_of_when_it_serves_and_not_before() -> anyhow::Result<
     let written = async |lists: usize| {
         eventually("the lists", LIMIT, async || {
             let log = windlass.log();
-            let lines = log.lines().filter(|line| line.contains("the list of targets was written"));
+            let lines = log.lines().filter(|line| line.contains("wrote the list of targets"));
             let entries = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
             let targets: Vec<u64> = entries.filter_map(|entry| entry["targets"].as_u64()).collect();
             if targets.len() >= lists && targets.last() == Some(&1) { Ok(targets) } else { Err(format!("{targets:?}")) }

@@ -95,7 +95,10 @@ async fn a_healthcheck_that_is_asked_for_must_be_there() -> anyhow::Result<()> {
     let refused = windlass.post("/start/container", body.clone()).await;
     assert!(refused.status >= 400, "{refused}");
     let why = refused.text("/detail");
-    assert!(why.contains("has no HEALTHCHECK, which the probe `docker` is; choose another `probe`"), "{why}");
+    assert!(
+        why.contains("has no HEALTHCHECK, which the probe `docker` needs; add one or choose another `probe`"),
+        "{why}"
+    );
     windlass.delete(&format!("/images/{image}")).await.ok();
     // Nor can it be chosen for containers that run without one.
     start(&windlass, image, &Value::Null).await;

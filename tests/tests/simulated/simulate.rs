@@ -423,7 +423,7 @@ fn charts_and_figures_for_programs() -> anyhow::Result<()> {
     let out: Value = serde_json::from_str(&out)?;
     assert_eq!(out["runs"][0]["points"].as_array().map(Vec::len), Some(481));
     assert!(out["runs"][0]["measures"]["too_little"].as_f64().is_some_and(|minutes| minutes > 0.0), "{out}");
-    assert!(std::fs::read_to_string(svg)?.contains("min-max: wanted"));
+    assert!(std::fs::read_to_string(svg)?.contains("min-max: target"));
     assert!(std::fs::read(png)?.starts_with(b"\x89PNG"));
     Ok(())
 }
@@ -453,9 +453,9 @@ fn what_is_wrong_is_told() -> anyhow::Result<()> {
         ),
         (vec!["--trace", "no-such-file"], "cannot read `no-such-file`"),
         (vec!["--trace", &file, "--load", "visitors"], "the trace has no column `visitors`; it has load, requests"),
-        (vec!["--trace", &ages], "the load spans 10957 days; at most 366 are simulated"),
+        (vec!["--trace", &ages], "the load spans 10957 days; shorten it to at most 366"),
         (vec!["--scenario", &half], "line 2: `cpu_cores` and `memory_bytes` of replica `a` are one sample"),
-        (vec!["--scenario", &bad], "line 3: `at` is 5; expected seconds that grow from line to line"),
+        (vec!["--scenario", &bad], "line 3: `at` is 5; expected seconds that increase from line to line"),
     ] {
         let output = simulate(&arguments)?;
         let complaint = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -40,7 +40,10 @@ async fn an_engine_may_come_and_go_and_come_back() {
     let mut events = runtime.events();
     let unavailable = |outcome: Result<(), EngineError>| matches!(outcome, Err(EngineError::Unavailable(_)));
     let absent = runtime.ping().await;
-    let told = format!("the engine is unavailable: unix://{}: no such socket", socket.display());
+    let told = format!(
+        "the engine is unavailable: unix://{}: no such socket; start the engine, or correct its address",
+        socket.display()
+    );
     assert_eq!(absent.map_err(|error| error.to_string()), Err(told));
     assert!(matches!(runtime.list(None).await, Err(EngineError::Unavailable(_))));
     assert!(matches!(events.next().await, Some(EngineEvent::Lost(_))));
@@ -146,7 +149,7 @@ async fn an_image_is_fetched_with_the_users_credentials() {
     assert_eq!(
         refused,
         EngineError::Refused(
-            "image `registry.example:5000/team/app:1` is missing and cannot be fetched: denied".to_owned()
+            "image `registry.example:5000/team/app:1` is missing and cannot be pulled: denied".to_owned()
         )
     );
     let requests = engine.requests();

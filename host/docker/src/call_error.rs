@@ -1,54 +1,56 @@
-//! What a failed call means: the engine is gone, it was too slow, or it refused.
+//! The errors of engine calls: the engine is unreachable, too slow, or rejected the request.
 
 use bollard::errors::Error;
 use std::time::Duration;
 use windlass_core::engine::EngineError;
 use windlass_core::error_chain;
 
-/// How a call failed; its status and text are kept until it is known what they mean.
+/// Why a call failed. Status and message are kept until the caller knows how to interpret them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// No answer within the limit.
+pub(crate) enum CallError {
+    /// The engine did not respond within the limit.
     TimedOut {
-        /// What was asked.
+        /// The call, for people.
         operation: String,
-        /// How long it was waited for.
+        /// The time limit.
         limit: Duration,
     },
-    /// No connection, or one cut short.
+    /// The connection failed or was cut off.
     Unavailable(String),
-    /// The engine answered with an error.
-    Answered {
-        /// HTTP status; one and the same means many things, so decide by inspecting.
+    /// The engine responded with an error.
+    Response {
+        /// HTTP status. One status has many meanings, so callers inspect the container to decide.
         status: u16,
-        /// Its text.
+        /// The engine's message.
         message: String,
     },
-    /// Nothing an engine said: the request could not be made.
-    Unasked(String),
+    /// The request could not be built.
+    InvalidRequest(String),
 }
 
-impl Failure {
-    /// The engine says that the thing is not there.
+impl CallError {
+    /// The engine reports that the object does not exist.
     pub(crate) fn is_missing(&self) -> bool {
-        matches!(self, Self::Answered { status: 404, .. })
+        matches!(self, Self::Response { status: 404, .. })
     }
 
-    /// The engine says that the image is not there.
+    /// The engine reports that the image does not exist.
     pub(crate) fn lacks_image(&self) -> bool {
-        matches!(self, Self::Answered { status: 404, message } if message.to_ascii_lowercase().contains("image"))
+        matches!(self, Self::Response { status: 404, message } if message.to_ascii_lowercase().contains("image"))
     }
 }
 
-impl From<Error> for Failure {
+impl From<Error> for CallError {
     fn from(error: Error) -> Self {
         match error {
             Error::DockerResponseServerError { status_code, message } => {
-                Self::Answered { status: status_code, message: message.trim().to_owned() }
+                Self::Response { status: status_code, message: message.trim().to_owned() }
             }
-            // Within a stream that began well, as a pull's.
-            Error::DockerStreamError { error } => Self::Answered { status: 500, message: error.trim().to_owned() },
-            Error::SocketNotFoundError(_) => Self::Unavailable("no such socket".to_owned()),
+            // An error inside a stream that started successfully, such as a pull.
+            Error::DockerStreamError { error } => Self::Response { status: 500, message: error.trim().to_owned() },
+            Error::SocketNotFoundError(_) => {
+                Self::Unavailable("no such socket; start the engine, or correct its address".to_owned())
+            }
             Error::HyperLegacyError { err } => Self::Unavailable(error_chain(&err)),
             error @ (Error::IOError { .. }
             | Error::HyperResponseError { .. }
@@ -62,29 +64,29 @@ impl From<Error> for Failure {
             | Error::APIVersionParseError {}
             | Error::JsonDataError { .. }
             | Error::JsonSerdeError { .. }) => Self::Unavailable(error_chain(&error)),
-            error => Self::Unasked(error_chain(&error)),
+            error => Self::InvalidRequest(error_chain(&error)),
         }
     }
 }
 
-impl From<Failure> for EngineError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::TimedOut { operation, limit } => Self::TimedOut { operation, limit },
-            Failure::Unavailable(reason) => Self::Unavailable(reason),
-            Failure::Answered { status, message } if foundation_is_gone(status, &message) => Self::Unavailable(message),
-            Failure::Answered { status, message } if message.is_empty() => {
-                Self::Refused(format!("the engine answered {status} without a reason"))
+impl From<CallError> for EngineError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::TimedOut { operation, limit } => Self::TimedOut { operation, limit },
+            CallError::Unavailable(reason) => Self::Unavailable(reason),
+            CallError::Response { status, message } if backend_is_down(status, &message) => Self::Unavailable(message),
+            CallError::Response { status, message } if message.is_empty() => {
+                Self::Refused(format!("the engine responded with status {status} and no message; see the engine's log"))
             }
-            Failure::Answered { message, .. } => Self::Refused(message),
-            Failure::Unasked(reason) => Self::Refused(reason),
+            CallError::Response { message, .. } => Self::Refused(message),
+            CallError::InvalidRequest(reason) => Self::Refused(reason),
         }
     }
 }
 
-/// The engine answers and what it stands on does not: no container can be started, whichever it is.
-/// "Connection refused" alone says nothing: a registry may have refused.
-fn foundation_is_gone(status: u16, message: &str) -> bool {
+/// The engine responds, but its container runtime is down, so no container can be started. "Connection refused" alone
+/// is not a sign: a registry may have refused the connection.
+fn backend_is_down(status: u16, message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     matches!(status, 502..=504)
         || (message.contains("connection error") && message.contains("containerd"))
@@ -98,7 +100,7 @@ mod tests {
     use super::*;
 
     fn answered(status: u16, message: &str) -> EngineError {
-        EngineError::from(Failure::from(Error::DockerResponseServerError {
+        EngineError::from(CallError::from(Error::DockerResponseServerError {
             status_code: status,
             message: message.to_owned(),
         }))
@@ -133,8 +135,11 @@ mod tests {
     #[test]
     fn a_lost_connection_is_an_engine_that_is_unavailable() {
         let error = Error::IOError { err: std::io::Error::from(std::io::ErrorKind::ConnectionReset) };
-        assert!(matches!(Failure::from(error), Failure::Unavailable(_)));
-        let missing = Failure::from(Error::SocketNotFoundError("/x.sock".to_owned()));
-        assert_eq!(missing, Failure::Unavailable("no such socket".to_owned()));
+        assert!(matches!(CallError::from(error), CallError::Unavailable(_)));
+        let missing = CallError::from(Error::SocketNotFoundError("/x.sock".to_owned()));
+        assert_eq!(
+            missing,
+            CallError::Unavailable("no such socket; start the engine, or correct its address".to_owned())
+        );
     }
 }
