@@ -444,7 +444,7 @@ fn what_is_wrong_is_told() -> anyhow::Result<()> {
     for (arguments, why) in [
         (
             vec!["--policy", "min-mox", "--trace", &file],
-            "`min-mox` is neither a file nor built in; there are `liveness`",
+            "`min-mox` is neither a file nor a built-in policy; built in are `liveness`",
         ),
         (vec!["--policy", "liveness", "--trace", &file], "not a scaling policy"),
         (
