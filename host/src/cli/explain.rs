@@ -172,7 +172,7 @@ fn remedies(view: &Value, decision: &Value) -> Vec<String> {
     all
 }
 
-/// What ends the hold on the target; `None` if [`remedies`] already names it.
+/// The way to end the hold on the target; `None` if [`remedies`] already names it.
 fn remedy_of_hold(desired: &Value, decision: &Value) -> Option<String> {
     let (raw, target) = (&decision["stages"]["raw"], &decision["stages"]["bounded"]);
     let is_out = raw.as_u64() > target.as_u64();
