@@ -4,6 +4,7 @@
 //! limits.
 
 mod bench;
+mod candidates;
 mod check;
 mod compile_policy;
 mod config;

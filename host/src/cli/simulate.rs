@@ -1,26 +1,17 @@
 //! `windlass simulate`: runs policies and guardrails in simulated time, with a load trace or a scenario.
 
-use crate::cli::sandbox_args::{now, read_component, with_hints};
+use crate::cli::candidates::{Candidate, candidates};
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 use windlass_api::start;
-use windlass_builtin::BUILT_IN;
+use windlass_core::Workload;
 use windlass_core::metric::{BuiltIn, Metric, MetricSource};
-use windlass_core::policy::ScalingPolicy;
-use windlass_core::settings::PolicyLimits;
 use windlass_core::text::duration;
-use windlass_core::{PolicyChoice, PolicyKind, Workload};
-use windlass_policies::combined::Combined;
-use windlass_policies::registry::DEFAULT_SCALING;
-use windlass_sandbox::compile::Compiler;
-use windlass_sandbox::component::PolicyComponent;
-use windlass_sandbox::engine::PolicyEngine;
 use windlass_simulate::run::{QUEUE, Ran};
 use windlass_simulate::scenario::Scenario;
 use windlass_simulate::trace::Trace;
@@ -101,13 +92,6 @@ fn number(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-/// A policy to simulate.
-struct Candidate {
-    name: String,
-    policy: Arc<dyn ScalingPolicy>,
-    config: String,
-}
-
 /// The text the command prints.
 pub(super) async fn run(arguments: &SimulateArguments) -> anyhow::Result<String> {
     match (&arguments.scenario, &arguments.trace) {
@@ -127,7 +111,7 @@ async fn scenario(arguments: &SimulateArguments, file: &Path) -> anyhow::Result<
         workload.target = replicas;
     }
     define(&mut workload, scenario.metrics());
-    let mut candidates = candidates(arguments, &workload).await?;
+    let mut candidates = candidates(&arguments.policies, &arguments.configs, &workload).await?;
     let (1, Some(Candidate { policy, config, .. })) = (candidates.len(), candidates.pop()) else {
         bail!("a scenario runs one policy; pass `--policy` once");
     };
@@ -148,7 +132,7 @@ async fn compare(arguments: &SimulateArguments, file: &Path) -> anyhow::Result<S
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float casts saturating")]
     let needed = (trace.load(trace.span().0) / model.capacity).ceil() as u32;
     workload.target = arguments.replicas.unwrap_or_else(|| workload.bounds.clamp(needed));
-    let candidates = candidates(arguments, &workload).await?;
+    let candidates = candidates(&arguments.policies, &arguments.configs, &workload).await?;
     let mut runs: Vec<(String, Ran)> = Vec::new();
     for Candidate { name, policy, config } in candidates {
         let subject = Subject::new(workload.clone(), policy, config).every(arguments.interval);
@@ -256,78 +240,4 @@ fn define<'a>(workload: &mut Workload, names: impl IntoIterator<Item = &'a str>)
             allow_negative: false,
         });
     }
-}
-
-async fn candidates(arguments: &SimulateArguments, workload: &Workload) -> anyhow::Result<Vec<Candidate>> {
-    let SimulateArguments { policies, configs, .. } = arguments;
-    if configs.len() > policies.len() {
-        bail!(
-            "there are {} `--config` but only {} `--policy`; pass one `--policy` for each `--config`",
-            configs.len(),
-            policies.len()
-        );
-    }
-    let limits = PolicyLimits { concurrent_calls: 1, ..PolicyLimits::default() };
-    // A simulation makes thousands of calls, so the pool pays off.
-    let engine = Arc::new(PolicyEngine::new(limits.clone())?);
-    let mut found = Vec::new();
-    for (index, name) in policies.iter().enumerate() {
-        let config = configs.get(index).cloned().unwrap_or_else(|| "{}".to_owned());
-        let policy = load(&engine, &limits, name, &config).await?;
-        let is_repeated = policies.iter().filter(|other| *other == name).count() > 1;
-        let name = Path::new(name).file_stem().map_or(name.clone(), |stem| stem.to_string_lossy().into_owned());
-        let name = if is_repeated { format!("{name} {}", index + 1) } else { name };
-        found.push(Candidate { name, policy, config });
-    }
-    if !found.is_empty() {
-        return Ok(found);
-    }
-    let default = PolicyChoice { name: DEFAULT_SCALING.to_owned(), config: "{}".to_owned() };
-    let default = std::slice::from_ref(&default);
-    let chosen = if workload.policies.scaling.is_empty() { default } else { &workload.policies.scaling };
-    let mut parts = Vec::new();
-    for choice in chosen {
-        parts.push((load(&engine, &limits, &choice.name, &choice.config).await?, choice.config.clone()));
-    }
-    if parts.len() == 1 {
-        let (policy, config) = parts.remove(0);
-        return Ok(vec![Candidate { name: policy.identity().name.clone(), policy, config }]);
-    }
-    let combined = Combined::new(parts);
-    Ok(vec![Candidate {
-        name: combined.identity().name.clone(),
-        config: combined.config(),
-        policy: Arc::new(combined),
-    }])
-}
-
-/// Loads a built-in policy by its name, or a component's file, and checks the configuration.
-async fn load(
-    engine: &Arc<PolicyEngine>,
-    limits: &PolicyLimits,
-    name: &str,
-    config: &str,
-) -> anyhow::Result<Arc<dyn ScalingPolicy>> {
-    let built_in = BUILT_IN.iter().find(|(known, _)| *known == name);
-    let (bytes, file): (Arc<[u8]>, &Path) = match built_in {
-        Some((_, bytes)) => (Arc::from(*bytes), Path::new(name)),
-        None if Path::new(name).exists() => (read_component(Path::new(name), limits)?, Path::new(name)),
-        None => {
-            let known: Vec<String> = BUILT_IN.iter().map(|(known, _)| format!("`{known}`")).collect();
-            bail!(
-                "`{}` is neither a file nor a built-in policy; built in are {}",
-                name.escape_debug(),
-                known.join(", ")
-            );
-        }
-    };
-    let registered = built_in.map(|(known, _)| *known);
-    let loaded = PolicyComponent::load(engine, &Compiler::this_program(), registered, Arc::clone(&bytes)).await;
-    let policy = loaded.map_err(|error| with_hints(file, &bytes, &error))?;
-    if policy.kind() != PolicyKind::Scaling {
-        bail!("`{name}` is a {} policy, not a scaling policy; only scaling policies can be simulated", policy.kind());
-    }
-    let configured = policy.configure(config, now()).await.answer;
-    configured.map_err(|failure| anyhow!("`{name}`: {}", failure.reason))?;
-    Ok(Arc::new(policy))
 }
