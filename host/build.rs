@@ -1,4 +1,4 @@
-//! Lists the files of the example policies, from which `windlass policy new` creates projects.
+//! Embeds the files of the example policies, from which `windlass policy new` creates projects.
 
 use std::env;
 use std::error::Error;
@@ -15,8 +15,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     list_templates(&examples, &out_dir.join("templates.rs"))
 }
 
-/// Writes a constant with every file of the example policies, and an observation to try each with: (language, path in
-/// its folder, content).
+/// Writes a list of every file of the example policies and a sample observation for each language: (language, path in the
+/// language's folder, content).
 fn list_templates(examples: &Path, output: &Path) -> Result<(), Box<dyn Error>> {
     let observation = examples.join("observations/scaling.json");
     println!("cargo::rerun-if-changed={}", observation.display());
@@ -44,7 +44,7 @@ fn list_templates(examples: &Path, output: &Path) -> Result<(), Box<dyn Error>> 
     Ok(())
 }
 
-/// The files below a folder but for what Git is told to ignore: names at its top, with `*` at most at their end.
+/// Collects the files below a folder, except ignored ones. A pattern is a name, with an optional `*` at its end.
 fn collect(folder: &Path, ignored: &[&str], files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

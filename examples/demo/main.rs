@@ -1,7 +1,7 @@
-//! `make demo`: Windlass keeps a web server alive on the Docker engine of this machine, and says what it does.
+//! `make demo`: Windlass keeps a web server running on this machine's Docker engine, and the demo prints each step.
 //!
-//! Every step is checked: the program fails if one did not happen. It removes what it made, also when it is
-//! interrupted; `--keep` leaves it running.
+//! The demo checks every step and fails if one does not happen. It removes everything it created, also after an
+//! interrupt; `--keep` leaves it running.
 
 use anyhow::{Context, bail, ensure};
 use bollard::query_parameters::{BuildImageOptionsBuilder, RemoveImageOptionsBuilder};
@@ -19,11 +19,11 @@ use windlass_harness::wait::until;
 
 const IMAGE: &str = "windlass-demo/web:1";
 
-/// How long any step may take before the demo gives up. Far more than it needs, even on a busy machine.
+/// Time limit of a step; far more than a step needs, even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A line for the person who watches.
-#[expect(clippy::print_stdout, reason = "a program for people speaks on standard output")]
+/// Prints a line for the user.
+#[expect(clippy::print_stdout, reason = "the demo prints for people")]
 fn say(text: impl AsRef<str>) {
     println!("{}", text.as_ref());
 }
@@ -33,7 +33,7 @@ async fn main() -> ExitCode {
     let keep = std::env::args().any(|argument| argument == "--keep");
     let outcome = tokio::select! {
         outcome = demo(keep) => outcome,
-        // The future of the demo is dropped then, and with it everything it made.
+        // Dropping the future of the demo removes everything it created.
         () = interrupted() => Err(anyhow::anyhow!("interrupted")),
     };
     if !(keep && outcome.is_ok()) {
@@ -62,13 +62,13 @@ async fn interrupted() {
 async fn demo(keep: bool) -> anyhow::Result<()> {
     let engine = Engine::of_this_machine().await?;
     let version = engine.docker().version().await?.version.unwrap_or_default();
-    say(format!("Windlass keeps a web server alive on this machine's Docker engine ({version}).\n"));
+    say(format!("Windlass keeps a web server running on this machine's Docker engine ({version}).\n"));
 
-    say("1. An image to run");
+    say("1. Build an image");
     build_image(&engine).await?;
-    say(format!("   built {IMAGE} from examples/web, here and without a registry\n"));
+    say(format!("   built {IMAGE} from examples/web, without a registry\n"));
 
-    say("2. Windlass");
+    say("2. Start Windlass");
     let site = Site::on(engine.clone(), "demo")?.detached();
     let windlass = site.start().await?;
     until("windlass to be ready", LIMIT, async || match windlass.get("/ready").await {
@@ -81,7 +81,7 @@ async fn demo(keep: bool) -> anyhow::Result<()> {
     show(&site, &windlass).await.with_context(|| {
         let log = windlass.log();
         let lines: Vec<&str> = log.lines().rev().take(15).collect();
-        format!("windlass logged last:\n{}\n", lines.into_iter().rev().collect::<Vec<_>>().join("\n"))
+        format!("the last log lines of windlass:\n{}\n", lines.into_iter().rev().collect::<Vec<_>>().join("\n"))
     })?;
 
     if keep {
@@ -89,13 +89,16 @@ async fn demo(keep: bool) -> anyhow::Result<()> {
     }
     let removed = windlass.delete(&format!("/images/{IMAGE}")).await;
     ensure!(removed.status == 200, "the workload was not removed: {removed}");
-    ensure!(engine.containers(site.instance()).await?.is_empty(), "containers are left after the workload was removed");
-    say("\n7. Everything away: the containers, the image, the process, its data.");
-    say("   (`make demo KEEP=1` leaves it running, for you to try.)");
+    ensure!(
+        engine.containers(site.instance()).await?.is_empty(),
+        "the engine still has containers of the removed workload"
+    );
+    say("\n7. Remove everything: the containers, the image, the process, its data");
+    say("   (`make demo KEEP=1` leaves it running for you to try.)");
     Ok(())
 }
 
-/// What there is to see, once Windlass runs.
+/// Runs the steps that need a running Windlass.
 async fn show(site: &Site, windlass: &Windlass) -> anyhow::Result<()> {
     say("3. Start a workload");
     let body = json!({
@@ -109,7 +112,7 @@ async fn show(site: &Site, windlass: &Windlass) -> anyhow::Result<()> {
     say(format!("   POST /start/container  {body}"));
     let began = Instant::now();
     let started = windlass.post("/start/container", body).await;
-    ensure!(started.status == 200, "it was not started: {started}");
+    ensure!(started.status == 200, "the workload was not started: {started}");
     let greeting = answer_of(&started.body).await?;
     say(format!("   {} answers after {:.1} s: \"{greeting}\"\n", name_of(&started.body), seconds(began)));
 
@@ -118,41 +121,42 @@ async fn show(site: &Site, windlass: &Windlass) -> anyhow::Result<()> {
     say(format!("   POST /images/{IMAGE}/scale  {body}"));
     let began = Instant::now();
     let scaled = windlass.post(&format!("/images/{IMAGE}/scale"), body).await;
-    ensure!(scaled.status == 200, "it was not scaled: {scaled}");
+    ensure!(scaled.status == 200, "the workload was not scaled: {scaled}");
     let three = replicas(windlass, 3, None).await?;
     say(format!("   three containers answer after {:.1} s:", seconds(began)));
     for (replica, greeting) in &three {
         say(format!("     {:<28} \"{greeting}\"", name_of(replica)));
     }
 
-    say("\n5. Kill one behind its back");
+    say("\n5. Kill a container");
     let (victim, _) = &three[1];
     let identifier = victim["container_id"].as_str().context("a replica has an identifier")?;
     say(format!("   docker kill {}", name_of(victim)));
     let began = Instant::now();
     site.engine().kill(identifier).await?;
-    let healed = replicas(windlass, 3, Some(identifier)).await?;
+    let repaired = replicas(windlass, 3, Some(identifier)).await?;
     let took = seconds(began);
-    let new =
-        healed.iter().find(|(replica, _)| three.iter().all(|(old, _)| old["container_id"] != replica["container_id"]));
-    let (new, greeting) = new.context("no new container took its place")?;
-    say(format!("   {} took its place after {took:.1} s: \"{greeting}\"", name_of(new)));
+    let new = repaired
+        .iter()
+        .find(|(replica, _)| three.iter().all(|(old, _)| old["container_id"] != replica["container_id"]));
+    let (new, greeting) = new.context("no new container replaced it")?;
+    say(format!("   {} was replaced after {took:.1} s: \"{greeting}\"", name_of(new)));
 
-    say("\n6. Why it did what it did");
+    say("\n6. Read the reasons");
     say(format!("   GET /images/{IMAGE}/decisions?limit=20"));
     let decisions = windlass.get(&format!("/images/{IMAGE}/decisions?limit=20")).await;
-    ensure!(decisions.status == 200, "there is no record of decisions: {decisions}");
+    ensure!(decisions.status == 200, "the decisions were not returned: {decisions}");
     let mut reasons = Vec::new();
-    // The newest comes first; a story is told from its beginning.
+    // The response begins with the newest decision; print the oldest first.
     for decision in decisions.list("/decisions").iter().rev() {
         gather_reasons(decision, &mut reasons);
     }
-    ensure!(!reasons.is_empty(), "the record of decisions holds no reason: {decisions}");
+    ensure!(!reasons.is_empty(), "the decisions contain no reason: {decisions}");
     reasons.iter().for_each(|reason| say(format!("     - {reason}")));
     Ok(())
 }
 
-/// Waits until so many containers run and answer, `without` none among them; each with what it answered.
+/// Waits until `count` containers run and answer, not counting `without`. Returns each with its answer.
 async fn replicas(windlass: &Windlass, count: usize, without: Option<&str>) -> anyhow::Result<Vec<(Value, String)>> {
     let what = format!("{count} containers to answer");
     until(&what, LIMIT, async || {
@@ -171,7 +175,7 @@ async fn replicas(windlass: &Windlass, count: usize, without: Option<&str>) -> a
     .await
 }
 
-/// What a container's web server says, once it does.
+/// Waits for the answer of a container's web server.
 async fn answer_of(container: &Value) -> anyhow::Result<String> {
     until("the web server to answer", LIMIT, async || ask(container).await).await
 }
@@ -193,7 +197,7 @@ fn seconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64()
 }
 
-/// Every reason in a decision: why the count is what it is, and why each step was taken. Each once.
+/// Collects the reasons of a decision: of the target and of each step. Each reason is listed once.
 fn gather_reasons(value: &Value, reasons: &mut Vec<String>) {
     match value {
         Value::Object(fields) => fields.iter().for_each(|(key, value)| match value {
@@ -213,9 +217,9 @@ async fn build_image(engine: &Engine) -> anyhow::Result<()> {
         ("busybox", Entry::File(std::fs::read(busybox()?)?, true)),
     ])?;
     let options = BuildImageOptionsBuilder::new().dockerfile("Dockerfile").t(IMAGE).rm(true).build();
-    let said = engine.docker().build_image(options, None, Some(bollard::body_full(context.into())));
-    let said: Vec<_> = said.try_collect().await?;
-    if let Some(error) = said.into_iter().find_map(|line| line.error_detail) {
+    let lines = engine.docker().build_image(options, None, Some(bollard::body_full(context.into())));
+    let lines: Vec<_> = lines.try_collect().await?;
+    if let Some(error) = lines.into_iter().find_map(|line| line.error_detail) {
         bail!("the engine did not build {IMAGE}: {}", error.message.unwrap_or_default());
     }
     Ok(())
@@ -224,7 +228,7 @@ async fn build_image(engine: &Engine) -> anyhow::Result<()> {
 async fn remove_image() {
     if let Ok(engine) = Engine::of_this_machine().await {
         let options = RemoveImageOptionsBuilder::new().force(true).build();
-        // It may not have been built.
+        // An error only means that the image was not built.
         drop(engine.docker().remove_image(IMAGE, Some(options), None).await);
     }
 }
@@ -232,13 +236,13 @@ async fn remove_image() {
 fn leave(site: Site, windlass: Windlass) -> anyhow::Result<()> {
     let (address, pid, instance) = (windlass.address().to_owned(), windlass.pid(), site.instance().to_owned());
     let folder = site.leave(windlass);
-    say(format!("\nWindlass keeps running (process {pid}, its data and log in {}).", folder.display()));
+    say(format!("\nWindlass keeps running (process {pid}; its data and log are in {}).", folder.display()));
     say("Look at it:");
     say(format!("  curl http://{address}/containers"));
     say(format!("  curl http://{address}/images/{IMAGE}"));
     say(format!("  docker ps --filter label={INSTANCE_LABEL}={instance}"));
     say(format!("  a page to try every endpoint: http://{address}/docs"));
-    say("Stop it, and leave nothing behind:");
+    say("Stop it and remove everything:");
     say(format!("  curl -X DELETE http://{address}/images/{IMAGE}"));
     say(format!("  kill {pid}; docker rmi {IMAGE}; rm -r {}", folder.display()));
     Ok(())

@@ -1,4 +1,4 @@
-//! What does the pure decision cost, by the number of replicas?
+//! Measures the pure decision, by the number of replicas.
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;

@@ -1,5 +1,5 @@
-//! What does a whole pass over many workloads cost? 1 000 workloads of 10 replicas on the simulated engine,
-//! with the real default policies, the real store and every limit on, on one thread.
+//! Measures a pass over 1,000 workloads with 10 replicas each on one thread: the simulated engine, the real default
+//! policies, the real store, and every limit on.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use futures_util::future::join_all;
@@ -28,7 +28,7 @@ async fn controller(directory: &std::path::Path) -> Controller {
     let store = SqliteStore::open(directory, 1_000).expect("the store opens");
     for number in 0..WORKLOADS {
         let workload = common::workload(&format!("image-{number}"), REPLICAS);
-        store.save_workload(&workload).expect("the store takes it");
+        store.save_workload(&workload).expect("the store saves it");
         for mut replica in common::replicas(&workload, REPLICAS) {
             replica.id.0 = format!("{number:032x}{}", &replica.id.0[32..]);
             engine.adopt(replica);
@@ -45,11 +45,11 @@ async fn controller(directory: &std::path::Path) -> Controller {
         policies: Arc::new(Policies::plain(policies.default_scaling(), policies.default_health())),
         net: NetClient::new().expect("TLS is set up"),
         host_name: "bench".to_owned(),
-        // The benchmark wakes; the timer does not.
+        // The benchmark starts the passes, so the timer must not.
         settings: ControlSettings { interval: Duration::from_secs(3_600), ..ControlSettings::default() },
         clock: Clock::System,
     })
-    .expect("the store is read")
+    .expect("the controller starts")
 }
 
 fn bench(criterion: &mut Criterion) {
@@ -63,7 +63,7 @@ fn bench(criterion: &mut Criterion) {
             assert!(pass.actions.is_empty() && pass.error.is_none(), "{pass:?}");
         }
     };
-    // The first pass writes a decision for each workload; what is measured is the steady state.
+    // The first pass writes a decision for each workload; only the steady state is measured.
     runtime.block_on(all());
     let mut group = criterion.benchmark_group("pass");
     group.sample_size(10);

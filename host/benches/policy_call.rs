@@ -1,6 +1,8 @@
-//! What does asking a policy cost? The default scaling policy with 10, 100 and 1 000 replicas in the
-//! observation: `fresh` as the host does it (new store, new instance, every limit on), `same instance` with
-//! none of that (one instance, made before), `native` the same rule in Rust with a copy of its input.
+//! Measures a call of the default scaling policy with 10, 100 and 1,000 replicas in the observation.
+//!
+//! - `fresh` is the host's way: a new store, a new instance, every limit on.
+//! - `same instance` reuses one instance without limits.
+//! - `native` is the same rule in Rust, with a copy of its input.
 
 use criterion::measurement::{Measurement, WallTime};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -20,7 +22,7 @@ use windlass_sandbox::engine::PolicyEngine;
 mod common;
 
 mod wit {
-    //! Generated from `wit/`, documented there.
+    //! Bindings generated from `wit/`, which has their documentation.
     #![allow(missing_docs, unreachable_pub, reason = "generated")]
     wasmtime::component::bindgen!({ path: "../wit", world: "scaling-policy", exports: { default: async } });
 }
@@ -28,27 +30,27 @@ mod wit {
 use wit::exports::windlass::policy::scaling::Observation;
 use wit::windlass::policy::{log, types};
 
-/// Takes log lines and forgets them.
-struct Deaf;
+/// Discards log lines.
+struct NoLog;
 
-impl log::Host for Deaf {
+impl log::Host for NoLog {
     fn write(&mut self, _: log::Level, _: String) {}
 }
 
-impl types::Host for Deaf {}
+impl types::Host for NoLog {}
 
-/// Replicas one kept instance is shown in all. The built-in policies give no memory back, and beyond what the
-/// pool keeps mapped each new page is a page fault, which one that gave it back would not have.
+/// Total replicas in the observations of one kept instance. The built-in policies free no memory, and each page beyond the
+/// mapped ones of the pool is a page fault, which a policy that frees memory would not have.
 const REPLICAS_OF_ONE_INSTANCE: u32 = 2_000;
 
-/// Makes instances that are kept between calls: what the host never does, since after a trap one is dead.
+/// Creates instances that are kept between calls. The host never keeps one, because a trap makes an instance unusable.
 struct Reused {
     engine: Engine,
-    pre: wit::ScalingPolicyPre<Deaf>,
+    pre: wit::ScalingPolicyPre<NoLog>,
 }
 
 impl Reused {
-    /// Code is compiled as for the host; nothing of a call is limited.
+    /// Compiles the code as the host does; calls have no limits.
     fn new() -> Self {
         let mut config = Config::new();
         let mut pool = PoolingAllocationConfig::new();
@@ -58,13 +60,13 @@ impl Reused {
         let engine = Engine::new(&config).expect("an engine");
         let component = Component::from_binary(&engine, MIN_MAX).expect("it compiles");
         let mut linker = Linker::new(&engine);
-        log::add_to_linker::<_, HasSelf<_>>(&mut linker, |deaf: &mut Deaf| deaf).expect("it links");
+        log::add_to_linker::<_, HasSelf<_>>(&mut linker, |log: &mut NoLog| log).expect("it links");
         let pre = linker.instantiate_pre(&component).expect("it links");
         Self { engine, pre: wit::ScalingPolicyPre::new(pre).expect("it is a scaling policy") }
     }
 
-    async fn instance(&self) -> (Store<Deaf>, wit::ScalingPolicy) {
-        let mut store = Store::new(&self.engine, Deaf);
+    async fn instance(&self) -> (Store<NoLog>, wit::ScalingPolicy) {
+        let mut store = Store::new(&self.engine, NoLog);
         store.set_epoch_deadline(u64::MAX / 2);
         let policy = self.pre.instantiate_async(&mut store).await.expect("it starts");
         (store, policy)
@@ -98,8 +100,8 @@ fn bench(criterion: &mut Criterion) {
                     let calls = left.min(u64::from(REPLICAS_OF_ONE_INSTANCE / count));
                     let started = WallTime.start();
                     for _ in 0..calls {
-                        let shown = shown(black_box(&observation));
-                        let answer = runtime.block_on(scaling.call_decide(&mut store, "{}", &shown));
+                        let observation = to_wit(black_box(&observation));
+                        let answer = runtime.block_on(scaling.call_decide(&mut store, "{}", &observation));
                         assert_eq!(answer.expect("it does not trap").expect("it answers").replicas, count);
                     }
                     spent += WallTime.end(started);
@@ -121,7 +123,7 @@ fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn shown(observation: &ScalingObservation) -> Observation {
+fn to_wit(observation: &ScalingObservation) -> Observation {
     let workload = &observation.workload;
     Observation {
         now: observation.now.0,

@@ -1,25 +1,22 @@
-//! Windlass runs containers, keeps the right number of each alive, and lets sandboxed WebAssembly
-//! components decide what "right" means.
+//! The Windlass program: configuration, command line and composition root. The work is done in the crates below `host/`.
 //!
 //! ```text
-//!            request                      engine event        timer
-//!               │                              │                │
-//!   api ──► Controller::{start,scale,…} ──► wake(workload) ◄────┘
-//!               ▲                              │ one pass at a time for a workload
-//!               │ report            ┌──────────▼──────────────────────────────────┐
-//!               └───────────────────┤ observe ─► evaluate ─► decide ─► act        │
-//!                                   │ Snapshot   Verdict      Plan     engine     │
-//!                                   └────┬──────────┬───────────────────┬─────────┘
-//!                                     Runtime   ScalingPolicy        Runtime
-//!                                     (Docker)  HealthPolicy (WASM)   Store
+//!            request                     engine event        timer
+//!               │                             │                │
+//!   api ──► Controller::{start,scale,…} ──► wake(workload) ◄───┘
+//!               ▲                             │ one pass at a time per workload
+//!               │ report           ┌──────────▼──────────────────────────────────┐
+//!               └──────────────────┤ observe ─► evaluate ─► decide ─► act        │
+//!                                  │ Snapshot   Verdict      Plan     engine     │
+//!                                  └────┬──────────┬───────────────────┬─────────┘
+//!                                    Engine    ScalingPolicy         Engine
+//!                                    (Docker)  HealthPolicy (WASM)   Store
 //! ```
 //!
-//! Invariants, each held by a test: a policy proposes and the host disposes; `decide` is pure; one pass
-//! at a time for a workload; a container that is not ours is never touched; imports run one way
-//! (`model` ← traits and configuration ← `control` ← `api` ← `app`).
+//! Each invariant is held by a test: a policy proposes and the host decides; `decide` is pure; a workload has one pass at a
+//! time; the host never changes containers of others; dependencies point to `windlass-core`.
 //!
-//! Modules in reading order: [`model`], [`runtime`], [`policy`], [`store`], [`control`], [`discovery`], [`simulate`], [`api`],
-//! [`config`], [`app`], [`cli`].
+//! Modules in reading order: [`app`], [`config`], [`cli`]. ARCHITECTURE.md lists the crates.
 
 pub mod app;
 pub mod cli;

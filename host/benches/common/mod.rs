@@ -1,4 +1,4 @@
-//! Values that several benchmarks measure with.
+//! Input values of the benchmarks.
 #![allow(
     dead_code,
     missing_docs,
@@ -13,7 +13,7 @@ use windlass_core::{ContainerId, ImageRef, Phase, Replica, Slot, Timestamp, Work
 
 pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
-/// A workload that is meant to run `count` replicas.
+/// A workload with a target of `count` replicas.
 pub fn workload(image: &str, count: u32) -> Workload {
     let image: ImageRef = image.parse().unwrap();
     Workload {
@@ -30,7 +30,7 @@ pub fn workload(image: &str, count: u32) -> Workload {
 pub fn replicas(workload: &Workload, count: u32) -> Vec<Replica> {
     (1..=count)
         .map(|slot| Replica {
-            // As long as an engine's identifiers are.
+            // Docker identifiers have 64 hexadecimal digits.
             id: ContainerId(format!("{slot:064x}")),
             name: format!("{}-{slot}", workload.image.short_name()),
             workload: workload.key.clone(),
@@ -53,7 +53,7 @@ pub fn replicas(workload: &Workload, count: u32) -> Vec<Replica> {
         .collect()
 }
 
-/// What each replica uses.
+/// Resource use of each replica.
 pub fn usage() -> Usage {
     Usage {
         at: NOW,
@@ -64,7 +64,7 @@ pub fn usage() -> Usage {
     }
 }
 
-/// What a scaling policy is shown of `count` replicas.
+/// The observation for a scaling policy with `count` replicas.
 pub fn scaling_observation(count: u32) -> ScalingObservation {
     let workload = workload("registry.example/team/web:1.2.3", count);
     ScalingObservation {

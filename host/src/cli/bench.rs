@@ -1,7 +1,8 @@
-//! `windlass policy bench`: what a policy costs here, under the limits and on the engine it will have in production.
+//! `windlass policy bench`: measures a policy on this machine, with the limits and the engine of production.
 
+use crate::cli::policy_call::CONFIGURING;
 use crate::cli::sample_observation;
-use crate::cli::sandbox_args::{hinted, now, reaching, read_component};
+use crate::cli::sandbox_args::{now, read_component, with_hints, with_network};
 use anyhow::Context;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -16,25 +17,25 @@ use windlass_sandbox::compile::Compiler;
 use windlass_sandbox::component::PolicyComponent;
 use windlass_sandbox::engine::PolicyEngine;
 
-/// Calls before those that count: pages are mapped and caches filled.
+/// Calls before the measured ones: they map pages and fill caches.
 const WARM_UP: u32 = 20;
 
-/// What was measured.
+/// The figures.
 #[derive(Debug, Serialize)]
 struct Measured {
     /// Size of the component in bytes.
     size_bytes: u64,
-    /// Compiling it in a process of its own, once for each component, in milliseconds.
+    /// Time to compile the component in a child process, which happens once, in milliseconds.
     compile_ms: f64,
-    /// Checking, linking and describing it with its code from the cache, in milliseconds.
+    /// Time to check, link and describe it, with its code from the cache, in milliseconds.
     load_ms: f64,
-    /// Resident memory of this process that loading and the first calls cost, in bytes.
+    /// Resident memory of this process that loading and the calls added, in bytes.
     resident_bytes: u64,
-    /// Most linear memory of one call, in bytes.
+    /// Most linear memory that one call had, in bytes.
     call_memory_bytes: u64,
-    /// Calls made with each number of replicas.
+    /// Calls with each number of replicas.
     calls: u32,
-    /// Times of fresh calls, each in an instance of its own.
+    /// Times of the calls, each in a new instance.
     fresh_call: Vec<Times>,
 }
 
@@ -48,10 +49,7 @@ struct Times {
     max_us: f64,
 }
 
-/// Loads and calls a policy so many times; the figures as text, or as JSON.
-///
-/// # Errors
-/// When it does not load, or a call fails.
+/// Loads a policy and calls it `calls` times with each number of replicas. Returns the figures as text, or as JSON.
 pub(super) async fn bench(
     file: &Path,
     config: &str,
@@ -61,22 +59,22 @@ pub(super) async fn bench(
 ) -> anyhow::Result<String> {
     let bytes = read_component(file, &limits)?;
     let size_bytes = bytes.len() as u64;
-    let folder = tempfile::tempdir().context("cannot make a folder for compiled code")?;
-    let engine = Arc::new(reaching(PolicyEngine::new(limits)?)?);
+    let folder = tempfile::tempdir().context("cannot create a temporary folder for the compiled code")?;
+    let engine = Arc::new(with_network(PolicyEngine::new(limits)?)?);
     let compiler = || anyhow::Ok(Compiler::this_program().with_cache(Cache::open(folder.path())?));
     let digest = windlass_sandbox::component::digest(&bytes);
     let began = Instant::now();
-    // A file that cannot be compiled is told by loading it, in better words.
-    let _code_or_why = compiler()?.compile(&engine, engine.limits(), &bytes, &digest).await;
+    // If compiling fails, loading fails below with a better message.
+    let _code_or_error = compiler()?.compile(&engine, engine.limits(), &bytes, &digest).await;
     let compile = began.elapsed();
 
     let resident_before = resident()?;
     let (again, began) = (compiler()?, Instant::now());
     let loaded = PolicyComponent::load(&engine, &again, None, Arc::clone(&bytes)).await;
-    let policy = loaded.map_err(|error| hinted(file, &bytes, &error))?;
+    let policy = loaded.map_err(|error| with_hints(file, &bytes, &error))?;
     let load = began.elapsed();
     drop(bytes);
-    let needs = policy.configure(config, now()).await.answer.context("the configuration is refused")?;
+    let metrics = policy.configure(config, now()).await.answer.context(CONFIGURING)?;
     let mut measured = Measured {
         size_bytes,
         compile_ms: milliseconds(compile),
@@ -88,19 +86,19 @@ pub(super) async fn bench(
     };
     for replicas in [10, 100] {
         let (scaling, health) =
-            (sample_observation::scaling(replicas, &needs, now()), sample_observation::health(replicas, now()));
+            (sample_observation::scaling(replicas, &metrics, now()), sample_observation::health(replicas, now()));
         let mut times = Vec::new();
         for number in 0..calls.saturating_add(WARM_UP) {
             let began = Instant::now();
             let usage = match policy.kind() {
                 PolicyKind::Scaling => {
                     let called = policy.decide(config, &scaling).await;
-                    called.answer.context("no decision")?;
+                    called.answer.context("the policy returned no decision")?;
                     called.usage
                 }
                 PolicyKind::Health => {
                     let called = policy.evaluate(config, &health).await;
-                    called.answer.context("no report")?;
+                    called.answer.context("the policy returned no report")?;
                     called.usage
                 }
             };
@@ -115,32 +113,32 @@ pub(super) async fn bench(
     if json {
         return Ok(serde_json::to_string_pretty(&measured)? + "\n");
     }
-    told(&measured)
+    summary(&measured)
 }
 
-fn told(measured: &Measured) -> anyhow::Result<String> {
+fn summary(measured: &Measured) -> anyhow::Result<String> {
     let mib = |bytes: u64| Duration::from_nanos(bytes).as_secs_f64() * 1e9 / f64::from(1 << 20);
     let mut text = String::new();
     writeln!(text, "component  {} bytes", measured.size_bytes)?;
-    writeln!(text, "compile    {:.0} ms, once, in a process of its own", measured.compile_ms)?;
-    writeln!(text, "load       {:.1} ms, its code from the cache", measured.load_ms)?;
+    writeln!(text, "compile    {:.0} ms, once, in a child process", measured.compile_ms)?;
+    writeln!(text, "load       {:.1} ms, with its code from the cache", measured.load_ms)?;
     writeln!(
         text,
-        "memory     {:.1} MiB resident while it is loaded, {:.1} MiB in a call",
+        "memory     {:.1} MiB resident while loaded, {:.1} MiB in a call",
         mib(measured.resident_bytes),
         mib(measured.call_memory_bytes)
     )?;
     for Times { replicas, p50_us, p90_us, p99_us, max_us } in &measured.fresh_call {
         writeln!(
             text,
-            "call       {replicas} replicas: p50 {p50_us:.1} µs, p90 {p90_us:.1} µs, p99 {p99_us:.1} µs, most {max_us:.1} µs, of {}",
+            "call       {replicas} replicas: p50 {p50_us:.1} µs, p90 {p90_us:.1} µs, p99 {p99_us:.1} µs, max {max_us:.1} µs ({} calls)",
             measured.calls
         )?;
     }
     Ok(text)
 }
 
-/// Nearest-rank percentiles; there is at least one time.
+/// Nearest-rank percentiles of at least one time.
 fn percentiles(replicas: u32, mut times: Vec<Duration>) -> Times {
     times.sort_unstable();
     let at = |percent: usize| {
@@ -154,10 +152,12 @@ fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// Resident memory of this process in bytes, as Linux tells it.
+/// Resident memory of this process in bytes, as Linux reports it.
 fn resident() -> anyhow::Result<u64> {
-    let told = std::fs::read_to_string("/proc/self/statm").context("cannot read this process's memory")?;
-    let pages: u64 = told.split(' ').nth(1).and_then(|pages| pages.parse().ok()).context("it has another form")?;
+    const FILE: &str = "/proc/self/statm";
+    let text = std::fs::read_to_string(FILE).with_context(|| format!("cannot read `{FILE}`"))?;
+    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    let pages = pages.with_context(|| format!("`{FILE}` has no second number"))?;
     Ok(pages * rustix::param::page_size() as u64)
 }
 

@@ -1,10 +1,10 @@
-//! `windlass compile-policy`: the hidden command that the host starts itself to compile a component.
+//! `windlass compile-policy`: the hidden command that the host starts to compile a component in a child process.
 
 use std::process::ExitCode;
 
 /// Compiles the component on standard input, within the limits that precede it there.
 ///
-/// Call it before a runtime or any other thread is started: it bounds its own process.
-pub fn compile_policy() -> ExitCode {
+/// Call it before any other thread starts, because it limits its own process.
+pub(super) fn compile_policy() -> ExitCode {
     windlass_sandbox::compile::run_child()
 }

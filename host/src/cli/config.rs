@@ -1,6 +1,6 @@
-//! `windlass config check`: what the configuration comes to.
+//! `windlass config check`: prints the effective configuration.
 
-use crate::cli::fail;
+use crate::cli::output::fail;
 use crate::cli::serve::{ServeArguments, configuration};
 use clap::Subcommand;
 use std::io::Write;
@@ -9,13 +9,13 @@ use windlass_core::error_chain;
 
 /// Commands about the configuration.
 #[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
-    /// Read everything `serve` would, and print what it comes to as TOML, without the token.
+pub(super) enum ConfigCommand {
+    /// Read the configuration as `serve` does, check it, and print it as TOML without the token
     Check(Box<ServeArguments>),
 }
 
-/// Exits 0 when the configuration is right, 2 when it is wrong, 1 when it cannot be printed.
-pub fn run(command: ConfigCommand) -> ExitCode {
+/// Exits 0 if the configuration is valid, 2 if it is not, and 1 if it cannot be printed.
+pub(super) fn run(command: ConfigCommand) -> ExitCode {
     let ConfigCommand::Check(arguments) = command;
     let config = match configuration(*arguments) {
         Ok(config) => config,
@@ -27,6 +27,6 @@ pub fn run(command: ConfigCommand) -> ExitCode {
     };
     match write!(std::io::stdout(), "{source}{}", config.to_toml()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(1, format_args!("cannot print: {error}")),
+        Err(error) => fail(1, format_args!("cannot write to standard output: {error}")),
     }
 }

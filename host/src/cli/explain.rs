@@ -1,6 +1,8 @@
-//! `windlass explain`: why a workload has the count it has, and what would change it, in sentences.
+//! `windlass explain`: says in sentences why a workload has its count, and what would change the count.
 
-use crate::cli::remote::{Server, remote, time};
+use crate::cli::sandbox_args::now;
+use crate::cli::server::{Server, span, time};
+use anyhow::bail;
 use clap::Args;
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -8,18 +10,18 @@ use windlass_core::text::duration;
 
 /// `windlass explain …`
 #[derive(Debug, Args)]
-pub struct ExplainArguments {
+pub(super) struct ExplainArguments {
     /// Image or name of the workload
     image: String,
-    /// Explain the count of an earlier time: RFC 3339 (`2026-01-01T12:00:00Z`), or how long ago (`10m`) [default: now]
+    /// Explain an earlier count: a time in RFC 3339 (`2026-01-01T12:00:00Z`) or an age (`10m`) [default: now]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     at: Option<Moment>,
-    /// Where it runs.
+    /// The server.
     #[command(flatten)]
     server: Server,
 }
 
-/// A time people name.
+/// A point in time, absolute or relative to now.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Moment {
     At(jiff::Timestamp),
@@ -29,41 +31,38 @@ enum Moment {
 fn moment(text: &str) -> Result<Moment, String> {
     let at = text.parse().map(Moment::At).ok();
     at.or_else(|| duration(text).map(Moment::Ago).ok())
-        .ok_or_else(|| "expected a time as `2026-01-01T12:00:00Z`, or how long ago as `10m`".to_owned())
+        .ok_or_else(|| "expected a time such as `2026-01-01T12:00:00Z`, or an age such as `10m`".to_owned())
 }
 
-/// What the command prints.
-///
-/// # Errors
-/// When the server does not answer, or nothing was decided by then.
-pub async fn run(arguments: &ExplainArguments) -> anyhow::Result<String> {
-    let remote = remote(&arguments.server)?;
-    let view = remote.get(&["images", &arguments.image]).await?;
+/// The text the command prints.
+pub(super) async fn run(arguments: &ExplainArguments) -> anyhow::Result<String> {
+    let server = arguments.server.client()?;
+    let view = server.get(&["images", &arguments.image]).await?;
     let until = arguments.at.map(|at| match at {
         Moment::At(at) => u64::try_from(at.as_millisecond()).unwrap_or_default(),
-        Moment::Ago(ago) => crate::cli::sandbox_args::now().0.saturating_sub(windlass_core::time::millis(ago)),
+        Moment::Ago(ago) => now().0.saturating_sub(windlass_core::time::millis(ago)),
     });
-    let asked = [("limit", Some(1)), ("until", until)];
-    let asked = asked.into_iter().filter_map(|(name, value)| Some((name, value?.to_string())));
+    let query = [("limit", Some(1)), ("until", until)];
+    let query = query.into_iter().filter_map(|(name, value)| Some((name, value?.to_string())));
     let path = ["images", arguments.image.as_str(), "decisions"];
-    let decisions = remote.get_where(&path, &asked.collect::<Vec<_>>()).await?;
+    let decisions = server.get_where(&path, &query.collect::<Vec<_>>()).await?;
     let Some(decision) = decisions["decisions"].get(0) else {
         let image = arguments.image.escape_debug();
-        anyhow::bail!("no decision about `{image}` from that time or before is kept");
+        bail!("no decision about `{image}` is kept from that time or before; try a later `--at`");
     };
-    Ok(explained(&view, decision, arguments.at.is_none()))
+    Ok(explanation(&view, decision, arguments.at.is_none()))
 }
 
-/// A decision in sentences; with what would change it, if it is the newest.
-fn explained(view: &Value, decision: &Value, is_now: bool) -> String {
-    let (desired, scaling) = (&view["desired"], &decision["scaling"]);
+/// A decision in sentences. The newest decision is followed by what would change the target.
+fn explanation(view: &Value, decision: &Value, is_newest: bool) -> String {
+    let scaling = &decision["scaling"];
     let mut text = String::new();
-    let mut say = |sentence: String| {
-        // Writing to text cannot fail.
+    let mut line = |sentence: String| {
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "{sentence}");
     };
-    say(format!(
-        "{} is steered to {} replicas, decided at {}: {}.",
+    line(format!(
+        "{} has a target of {} replicas, decided at {}: {}.",
         word(&view["image"]),
         decision["target"],
         time(&decision["at"]),
@@ -71,145 +70,154 @@ fn explained(view: &Value, decision: &Value, is_now: bool) -> String {
     ));
     let policy = word(&scaling["policy"]["name"]);
     if let Some(chosen) = scaling["policy"]["stands_in_for"].as_str() {
-        say(format!("No revision of the policy `{chosen}` acts: the built-in `{policy}` stands in for it."));
+        line(format!("No revision of the policy `{chosen}` is active, so the built-in policy `{policy}` replaces it."));
     }
     match scaling["answer"].get("unavailable") {
-        Some(failure) => say(format!("The scaling policy `{policy}` gave no answer: {}.", word(&failure["reason"]))),
-        None => say(format!(
+        Some(failure) => {
+            line(format!("The scaling policy `{policy}` returned no answer: {}.", word(&failure["reason"])));
+        }
+        None => line(format!(
             "The scaling policy `{policy}` proposed {}: {}.",
             scaling["answer"]["replicas"],
             word(&scaling["answer"]["reason"])
         )),
     }
-    for series in scaling["observation"]["metrics"].as_array().into_iter().flatten() {
-        if !series["replica"].is_null() {
-            continue;
-        }
+    for series in workload_metrics(decision) {
         let newest = series["samples"].as_array().and_then(|samples| samples.last());
-        let value = newest.map_or_else(|| "no value".to_owned(), |sample| sample["value"].to_string());
+        let value = newest.map_or_else(|| "had no value".to_owned(), |sample| format!("was {}", sample["value"]));
         let failure = series["failure"].as_str().map(|why| format!(" ({why})")).unwrap_or_default();
-        say(format!("It was shown `{}`: {value}{failure}.", word(&series["name"])));
+        line(format!("Its input `{}` {value}{failure}.", word(&series["name"])));
     }
-    stages(decision, &mut say);
-    for waiting in decision["deferred"].as_array().into_iter().flatten() {
-        say(format!("Waiting until {}: {}.", time(&waiting["until"]), word(&waiting["reason"])));
+    if let Some(stages) = stages(decision) {
+        line(stages);
     }
-    for alert in decision["alerts"].as_array().into_iter().flatten() {
-        say(format!("Somebody should look into this, since {}: {}.", time(&alert["since"]), word(&alert["reason"])));
+    for deferred in list(&decision["deferred"]) {
+        line(format!("Delayed until {}: {}.", time(&deferred["until"]), word(&deferred["reason"])));
     }
-    for step in decision["steps"].as_array().into_iter().flatten() {
-        say(format!("Done: {} ({}).", word(&step["step"]), word(&step["reason"])));
+    for alert in list(&decision["alerts"]) {
+        line(format!("Needs attention since {}: {}.", time(&alert["since"]), word(&alert["reason"])));
     }
-    if is_now {
-        say(format!("Of {} wanted, {} run now.", desired["target"], view["observed"]["running"]));
-        changes(view, decision, &mut say);
+    for step in list(&decision["steps"]) {
+        line(format!("Step: {} ({}).", word(&step["step"]), word(&step["reason"])));
+    }
+    if is_newest {
+        line(format!("{} of {} replicas are running now.", view["observed"]["running"], view["desired"]["target"]));
+        line("What would change the target:".to_owned());
+        remedies(view, decision).iter().for_each(|remedy| line(format!("  - {remedy}")));
     }
     text
 }
 
-/// What windows, rates and bounds made of the proposal, or who stands over it.
-fn stages(decision: &Value, say: &mut impl FnMut(String)) {
+/// How the host limited the proposal; `None` if it took the proposal unchanged.
+fn stages(decision: &Value) -> Option<String> {
     let of = |name: &str| decision["stages"][name].as_u64();
-    let (Some(raw), Some(stabilized), Some(limited), Some(bounded)) =
-        (of("raw"), of("stabilized"), of("limited"), of("bounded"))
-    else {
-        return;
-    };
+    let (raw, stabilized, limited, bounded) = (of("raw")?, of("stabilized")?, of("limited")?, of("bounded")?);
     if raw == bounded {
-        return;
+        return None;
     }
-    // The record names the last that had a say alone.
+    // The record names only the last stage that changed the count.
     let first = match decision["held_by"].as_str() {
-        Some("window" | "cooldown") => "by the windows and cooldowns",
-        Some("force" | "pause" | "freeze-up" | "freeze-down") => "by an operator's word",
-        _ => "by what comes before the rates",
+        Some("window" | "cooldown") => "windows and cooldowns",
+        Some("force" | "pause" | "freeze-up" | "freeze-down") => "the operator's override",
+        _ => "the checks before the rates",
     };
-    say(format!("On its way {raw} became {stabilized} {first}, {limited} by the rates and {bounded} by the bounds."));
+    Some(format!(
+        "The host limited the proposal of {raw}: {stabilized} after {first}, {limited} after the rates, {bounded} after the bounds."
+    ))
 }
 
-/// Some of it was stopped through the engine, and is left so.
-fn is_left_stopped(view: &Value) -> bool {
-    view["observed"]["stopped_outside"].as_array().is_some_and(|names| !names.is_empty())
-}
-
-/// What would change the count.
-fn changes(view: &Value, decision: &Value, say: &mut impl FnMut(String)) {
+/// The ways to change the target, one sentence or two each.
+fn remedies(view: &Value, decision: &Value) -> Vec<String> {
     let overrides = &view["desired"]["overrides"];
-    let mut all: Vec<String> = Vec::new();
-    let said = [
-        ("paused", "an operator paused scaling", "pause"),
-        ("freeze_scale_up", "an operator froze scaling up", "freeze-up"),
-        ("freeze_scale_down", "an operator froze scaling down", "freeze-down"),
-    ];
     let image = word(&view["image"]);
-    for (name, what, hand) in said {
-        if overrides[name] == true {
-            all.push(format!("{what}: `windlass scaling resume {image} {hand}` takes it back"));
+    let mut all: Vec<String> = Vec::new();
+    for (field, what, name) in [
+        ("paused", "scaling", "pause"),
+        ("freeze_scale_up", "scale-out", "freeze-up"),
+        ("freeze_scale_down", "scale-in", "freeze-down"),
+    ] {
+        if overrides[field] == true {
+            let done = if name == "pause" { "paused" } else { "froze" };
+            all.push(format!("An operator {done} {what}; `windlass scaling resume {image} {name}` ends that."));
         }
     }
     if overrides["force"].is_object() {
-        let when = time(&overrides["force"]["until"]);
+        let until = time(&overrides["force"]["until"]);
         all.push(format!(
-            "an operator forces the count: when that ends, at {when}, or by `windlass scaling resume {image} force`"
+            "An operator forced the count until {until}; `windlass scaling resume {image} force` ends that."
         ));
     }
-    if is_left_stopped(view) {
-        all.push("what was stopped outside of Windlass: started again, or by `windlass scaling resume`".to_owned());
-    }
-    let failed = (decision["scaling"]["observation"]["metrics"].as_array().into_iter().flatten())
-        .filter(|series| series["replica"].is_null() && series["failure"].is_string());
-    for series in failed {
-        all.push(format!("`{}` has no value: nothing shrinks until it has one", word(&series["name"])));
-    }
-    let alerts = decision["alerts"].as_array().into_iter().flatten();
-    for alert in alerts.filter(|alert| alert["kind"] == "given-up") {
+    if !list(&view["observed"]["stopped_outside"]).is_empty() {
         all.push(format!(
-            "place {} is given up: its container removed or `PATCH`ed to running, or the workload started again",
+            "Replicas were stopped outside of Windlass; start them again, or run `windlass scaling resume {image}`."
+        ));
+    }
+    for series in workload_metrics(decision).filter(|series| series["failure"].is_string()) {
+        let name = word(&series["name"]);
+        all.push(format!("`{name}` has no value, which blocks scale-in; repair the source of the metric."));
+    }
+    for alert in list(&decision["alerts"]).iter().filter(|alert| alert["kind"] == "given-up") {
+        all.push(format!(
+            "Slot {} is given up; remove its container, `PATCH` it to running, or start the workload again.",
             alert["slot"]
         ));
     }
-    all.extend(remedy(&view["desired"], decision));
+    all.extend(remedy_of_hold(&view["desired"], decision));
     if !decision["recommended"].is_null() {
         all.push(format!(
-            "it is only recommended to steer to {}: `PUT /images/{{image}}/policy` with `\"mode\": \"act\"`",
+            "The workload only recommends a target of {}; `PUT /images/{{image}}/policy` with `\"mode\": \"act\"` applies it.",
             decision["recommended"]["target"]
         ));
     }
-    say(format!("What would change it: {}.", all.join("; ")));
+    all
 }
 
-/// What would change what keeps the count from the proposal; none: that is told already.
-fn remedy(desired: &Value, decision: &Value) -> Option<String> {
+/// The way to end the hold on the target; `None` if [`remedies`] already names it.
+fn remedy_of_hold(desired: &Value, decision: &Value) -> Option<String> {
     let (raw, target) = (&decision["stages"]["raw"], &decision["stages"]["bounded"]);
-    let wants = format!("the policy wants {raw}");
-    let (direction, moves) =
-        if raw.as_u64() > target.as_u64() { ("scale_up", "grows") } else { ("scale_down", "shrinks") };
+    let is_out = raw.as_u64() > target.as_u64();
+    let (direction, scaling, bound) = if is_out {
+        ("scale_up", "Scale-out", "raise `max_replicas`")
+    } else {
+        ("scale_down", "Scale-in", "lower `min_replicas`")
+    };
     let guardrail = &desired["guardrails"][direction];
+    let held = format!("Held at {target}: {} to {raw}", scaling.to_lowercase());
     Some(match word(&decision["held_by"]) {
-        // Said with what is in force now.
         "force" | "pause" | "freeze-up" | "freeze-down" | "stopped-outside" | "metrics" => return None,
         "stopped" => {
-            "it is wanted stopped: `POST /start/container` with `\"status\": \"running\"` starts it".to_owned()
+            "The workload is stopped; `POST /start/container` with `\"status\": \"running\"` starts it.".to_owned()
         }
-        "dependency" => "what it depends on is down: once that is up".to_owned(),
-        "unavailable" => "an answer of the scaling policy would".to_owned(),
-        "still-to-come" => format!("{wants}: once all replicas serve that are wanted now"),
-        "window" => format!("{wants}: it {moves} once {} s of proposals agree", guardrail["window"]),
-        "cooldown" => format!("{wants}: it {moves} once the cooldown is over"),
-        "rate" => format!("{wants}: it {moves} as the rates of its guardrails allow"),
-        "disabled" => format!("{wants}: its guardrails never let it, by the `select` of their `{direction}`"),
-        "grace" => format!(
-            "{wants}: it is new here, and {moves} once its grace of {} s is over",
-            desired["guardrails"]["grace"]
+        "dependency" => "A workload that this one depends on is down; the target can change once it runs.".to_owned(),
+        "unavailable" => "The scaling policy must return an answer.".to_owned(),
+        "still-to-come" => format!("{held} waits until every wanted replica serves."),
+        "window" => format!(
+            "{held} waits because the window of {} still contains a proposal of {}.",
+            span(&guardrail["window"]),
+            decision["stages"]["stabilized"]
         ),
-        "bounds" if direction == "scale_up" => {
-            format!("{wants}: a higher `max_replicas` than {target} lets it grow")
-        }
-        "bounds" => format!("{wants}: a lower `min_replicas` than {target} lets it shrink"),
-        _ => "the policy has what it wants: another proposal of it would".to_owned(),
+        "cooldown" => format!("{held} waits until the cooldown ends."),
+        "rate" => format!("{held} takes several steps, because the guardrails limit its rate."),
+        "disabled" => format!("{held} is disabled by the `select` of the guardrail `{direction}`."),
+        "grace" => format!(
+            "{held} waits until the workload's grace of {} ends, because the workload is new.",
+            span(&desired["guardrails"]["grace"])
+        ),
+        "bounds" => format!("{held} is out of bounds; {bound} to allow it."),
+        _ => "Nothing holds the target; it changes when the policy proposes another count.".to_owned(),
     })
 }
 
+/// The metrics of the whole workload that the scaling policy received.
+fn workload_metrics(decision: &Value) -> impl Iterator<Item = &Value> {
+    list(&decision["scaling"]["observation"]["metrics"]).iter().filter(|series| series["replica"].is_null())
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// A text without its full stop.
 fn word(value: &Value) -> &str {
     value.as_str().unwrap_or_default().trim_end_matches('.')
 }
@@ -254,36 +262,40 @@ mod tests {
     #[test]
     fn who_made_another_count_of_the_proposal_is_named() {
         for (held_by, who) in [
-            ("force", "by an operator's word"),
-            ("cooldown", "by the windows and cooldowns"),
-            ("metrics", "by what comes before the rates"),
+            ("force", "the operator's override"),
+            ("cooldown", "windows and cooldowns"),
+            ("metrics", "the checks before the rates"),
         ] {
             let decision =
                 json!({"stages": {"raw": 4, "stabilized": 2, "limited": 2, "bounded": 3}, "held_by": held_by});
-            let mut said = String::new();
-            stages(&decision, &mut |sentence| said = sentence);
-            assert_eq!(said, format!("On its way 4 became 2 {who}, 2 by the rates and 3 by the bounds."));
+            let sentence =
+                format!("The host limited the proposal of 4: 2 after {who}, 2 after the rates, 3 after the bounds.");
+            assert_eq!(stages(&decision), Some(sentence));
         }
     }
 
     #[test]
     fn a_count_that_a_window_holds_is_explained() {
-        insta::assert_snapshot!(explained(&view(), &decision(2, &Value::Null), true), @r#"
-        web:1 is steered to 7 replicas, decided at 2026-01-01T00:00:00Z: `t` proposed 2, steered to 7: 7 is the highest proposal of the last 300 s; calm.
+        insta::assert_snapshot!(explanation(&view(), &decision(2, &Value::Null), true), @r#"
+        web:1 has a target of 7 replicas, decided at 2026-01-01T00:00:00Z: `t` proposed 2, steered to 7: 7 is the highest proposal of the last 300 s; calm.
         The scaling policy `t` proposed 2: calm.
-        It was shown `requests`: 20.5.
-        On its way 2 became 7 by the windows and cooldowns, 7 by the rates and 7 by the bounds.
-        Waiting until 2026-01-01T00:01:00Z: it crashed; backoff.
-        Somebody should look into this, since 2025-12-31T23:59:00Z: it crashed; it is given up.
-        Of 7 wanted, 6 run now.
-        What would change it: the policy wants 2: it shrinks once 300.0 s of proposals agree.
+        Its input `requests` was 20.5.
+        The host limited the proposal of 2: 7 after windows and cooldowns, 7 after the rates, 7 after the bounds.
+        Delayed until 2026-01-01T00:01:00Z: it crashed; backoff.
+        Needs attention since 2025-12-31T23:59:00Z: it crashed; it is given up.
+        6 of 7 replicas are running now.
+        What would change the target:
+          - Held at 7: scale-in to 2 waits because the window of 5m still contains a proposal of 7.
         "#);
     }
 
     #[test]
     fn bounds_operators_and_failures_are_what_would_change_it() {
-        let told = |view: &Value, decision: &Value| {
-            explained(view, decision, true).lines().last().unwrap_or_default().to_owned()
+        let remedies_of = |view: &Value, decision: &Value| {
+            let text = explanation(view, decision, true);
+            text.split_once("What would change the target:\n")
+                .map(|(_, remedies)| remedies.to_owned())
+                .unwrap_or_default()
         };
         let mut at_most = view();
         at_most["desired"]["max_replicas"] = json!(7);
@@ -292,39 +304,43 @@ mod tests {
             decision["held_by"] = json!(by);
             decision
         };
-        let wants_more = told(&at_most, &held(12, "bounds"));
-        assert!(wants_more.contains("the policy wants 12: a higher `max_replicas` than 7"), "{wants_more}");
+        let wants_more = remedies_of(&at_most, &held(12, "bounds"));
+        assert!(
+            wants_more.contains("Held at 7: scale-out to 12 is out of bounds; raise `max_replicas`"),
+            "{wants_more}"
+        );
         let mut paused = view();
         paused["desired"]["overrides"]["paused"] = json!(true);
         assert!(
-            told(&paused, &decision(7, &Value::Null)).contains("`windlass scaling resume web:1 pause` takes it back")
+            remedies_of(&paused, &decision(7, &Value::Null))
+                .contains("`windlass scaling resume web:1 pause` ends that")
         );
         let mut view = view();
         view["desired"]["guardrails"]["grace"] = json!(60.0);
         for (raw, by, remedy) in [
-            (2, "bounds", "a lower `min_replicas` than 7 lets it shrink"),
-            (2, "cooldown", "it shrinks once the cooldown is over"),
-            (9, "cooldown", "it grows once the cooldown is over"),
-            (9, "rate", "it grows as the rates of its guardrails allow"),
-            (2, "disabled", "its guardrails never let it, by the `select` of their `scale_down`"),
-            (2, "grace", "it is new here, and shrinks once its grace of 60.0 s is over"),
-            (2, "still-to-come", "once all replicas serve that are wanted now"),
-            (2, "dependency", "What would change it: what it depends on is down: once that is up."),
-            (7, "stopped", "it is wanted stopped: `POST /start/container` with"),
-            (2, "unavailable", "What would change it: an answer of the scaling policy would."),
+            (2, "bounds", "scale-in to 2 is out of bounds; lower `min_replicas` to allow it"),
+            (2, "cooldown", "scale-in to 2 waits until the cooldown ends"),
+            (9, "cooldown", "scale-out to 9 waits until the cooldown ends"),
+            (9, "rate", "scale-out to 9 takes several steps, because the guardrails limit its rate"),
+            (2, "disabled", "scale-in to 2 is disabled by the `select` of the guardrail `scale_down`"),
+            (2, "grace", "scale-in to 2 waits until the workload's grace of 1m ends"),
+            (2, "still-to-come", "scale-in to 2 waits until every wanted replica serves"),
+            (2, "dependency", "A workload that this one depends on is down; the target can change once it runs."),
+            (7, "stopped", "The workload is stopped; `POST /start/container` with"),
+            (2, "unavailable", "  - The scaling policy must return an answer."),
         ] {
-            let told = told(&view, &held(raw, by));
-            assert!(told.contains(remedy), "{by}: {told}");
+            let text = remedies_of(&view, &held(raw, by));
+            assert!(text.contains(remedy), "{by}: {text}");
         }
         let mut given_up = decision(7, &Value::Null);
         given_up["alerts"][0] = json!({"kind": "given-up", "slot": 3, "since": 1, "reason": "it crashed"});
-        assert!(told(&view, &given_up).contains("What would change it: place 3 is given up: its container removed or"));
+        assert!(remedies_of(&view, &given_up).starts_with("  - Slot 3 is given up; remove its container, "));
         let mut recommended = held(2, "window");
         recommended["recommended"] = json!({"target": 3, "steps": []});
-        assert!(told(&view, &recommended).contains("it is only recommended to steer to 3"));
-        let failed = told(&view, &decision(7, &json!("stale: old")));
-        assert!(failed.contains("`requests` has no value: nothing shrinks until it has one"), "{failed}");
-        assert!(!explained(&view, &decision(2, &Value::Null), false).contains("would change"));
+        assert!(remedies_of(&view, &recommended).contains("The workload only recommends a target of 3"));
+        let failed = remedies_of(&view, &decision(7, &json!("stale: old")));
+        assert!(failed.contains("`requests` has no value, which blocks scale-in"), "{failed}");
+        assert!(!explanation(&view, &decision(2, &Value::Null), false).contains("would change"));
     }
 
     #[test]

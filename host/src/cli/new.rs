@@ -1,4 +1,4 @@
-//! `windlass policy new`: a project of one's own, begun from an example policy.
+//! `windlass policy new`: creates a policy project from an example.
 
 use anyhow::{Context, bail, ensure};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -7,16 +7,16 @@ use std::path::Path;
 use windlass_core::PolicyChoice;
 use windlass_sandbox::language::Language;
 
-/// Every file of the example policies: language, path in its folder, content.
+/// Every file of the example policies: language, path in the language's folder, content.
 const TEMPLATES: &[(&str, &str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/templates.rs"));
 
-/// What a policy is shown to try it, written beside it; in the examples it lies elsewhere, once for all.
+/// File with a sample observation. The examples share one in another folder; a project gets its own.
 const OBSERVATION: &str = "observation.json";
 
-/// What the examples are called.
+/// Name of the example policies.
 const EXAMPLE: &str = "queue-depth";
 
-/// Where the page lies that the examples' own pages lead to.
+/// Address of the guide that the examples' pages link to.
 const GUIDE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/examples/policies/README.md");
 
 /// Parses the name of a language on the command line.
@@ -28,20 +28,20 @@ pub(crate) fn language_parser() -> impl TypedValueParser<Value = Language> {
     })
 }
 
-/// Writes the project into a folder of its name, whole or not at all; gives what to do next.
+/// Writes the project, whole or not at all, into a folder with its name. Returns a line about the next step.
 ///
 /// # Errors
-/// When the name is none, the folder is there already or cannot be written.
-pub fn write(language: Language, name: &str, parent: &Path) -> anyhow::Result<String> {
-    // In most languages a name begins with a letter.
+/// If the name is invalid, or the folder exists or cannot be written.
+pub(super) fn write(language: Language, name: &str, parent: &Path) -> anyhow::Result<String> {
+    // Package names begin with a letter in most languages.
     ensure!(
         PolicyChoice::is_name(name) && name.starts_with(|first: char| first.is_ascii_lowercase()),
-        "`{}` cannot be a policy's name: expected a lower-case letter, then up to 62 lower-case letters, digits and hyphens",
+        "`{}` cannot be a policy's name; use a lower-case letter, then up to 62 lower-case letters, digits and hyphens",
         name.escape_debug()
     );
     let folder = parent.join(name);
     if folder.exists() {
-        bail!("`{}` is there already", folder.display());
+        bail!("`{}` already exists; choose another name or remove it", folder.display());
     }
     let failed = || format!("cannot write `{}`", folder.display());
     let unfinished = tempfile::Builder::new().prefix(".windlass-").tempdir_in(parent).with_context(failed)?;
@@ -53,14 +53,18 @@ pub fn write(language: Language, name: &str, parent: &Path) -> anyhow::Result<St
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(unfinished.path(), fs::Permissions::from_mode(0o755)).with_context(failed)?;
     fs::rename(unfinished.path(), &folder).with_context(failed)?;
-    // It has another name now, and nothing is left to be removed.
-    let _gone = unfinished.keep();
-    Ok(format!("{}: a policy in {}; its README.md says how it is built\n", folder.display(), language.folder()))
+    // The folder was renamed, so nothing is left to remove.
+    let _renamed = unfinished.keep();
+    Ok(format!(
+        "{}: created a policy in {}; its README.md explains how to build it\n",
+        folder.display(),
+        language.folder()
+    ))
 }
 
-/// A file of the example as that of a policy called `name`.
+/// A file of the example, changed for a policy with this name.
 fn renamed(path: &str, content: &[u8], name: &str) -> Vec<u8> {
-    // There the word is not the policy's name but that of the metric it looks at.
+    // In the rule, the word is the name of the metric, not of the policy.
     let is_rule = path.rsplit('/').next().is_some_and(|file| file.starts_with("rule"));
     let Ok(text) = std::str::from_utf8(content) else { return content.to_vec() };
     if is_rule || path == OBSERVATION {
@@ -74,7 +78,7 @@ fn renamed(path: &str, content: &[u8], name: &str) -> Vec<u8> {
     if path == "Cargo.lock" { in_order(&text) } else { text }.into_bytes()
 }
 
-/// A lock file with its packages in the order of their names, as cargo insists on.
+/// A lock file with its packages sorted by name, as cargo requires.
 fn in_order(lock: &str) -> String {
     const PACKAGE: &str = "\n[[package]]\n";
     let mut parts = lock.split(PACKAGE);
@@ -105,7 +109,7 @@ mod tests {
         let lock = fs::read_to_string(parent.path().join("my-rust/Cargo.lock")).unwrap();
         let names: Vec<&str> = lock.lines().filter_map(|line| line.strip_prefix("name = ")).collect();
         assert!(names.is_sorted() && names.contains(&"\"my-rust\""), "{names:?}");
-        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 5, "nothing unfinished is left");
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 5, "no unfinished folder is left");
     }
 
     #[test]
@@ -113,7 +117,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         write(Language::C, "mine", parent.path()).unwrap();
         let refused = write(Language::Go, "mine", parent.path()).unwrap_err().to_string();
-        assert!(refused.ends_with("mine` is there already"), "{refused}");
+        assert!(refused.ends_with("mine` already exists; choose another name or remove it"), "{refused}");
         for name in ["", "9lives", "-a", "Mine", "../mine", &"a".repeat(64)] {
             let refused = write(Language::C, name, parent.path()).unwrap_err().to_string();
             assert!(refused.contains("cannot be a policy's name"), "{refused}");

@@ -1,105 +1,94 @@
-//! `windlass policy push`, `list`, `promote`, `rollback`, `refresh`, `delete` and `diff`: policies of a Windlass that runs.
+//! `windlass policy push`, `list`, `promote`, `rollback`, `refresh`, `delete` and `diff`: the policies of a running Windlass.
 
-use anyhow::{Context, bail};
-use clap::{Args, Subcommand};
+use crate::cli::server::{Server, time};
+use anyhow::Context;
+use clap::Subcommand;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use windlass_network::remote::Remote;
 
-/// Where it runs, and what it asks of callers. The token is no flag, for flags can be read by others.
-#[derive(Debug, Args)]
-pub struct Server {
-    /// Where windlass listens
-    #[arg(long, env = "WINDLASS_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8000")]
-    server: String,
-    /// File with the token; or put the token in WINDLASS_TOKEN
-    #[arg(long, env = "WINDLASS_TOKEN_FILE", value_name = "FILE")]
-    token_file: Option<PathBuf>,
-}
-
-/// What is asked of a Windlass that runs.
+/// Commands that send a request to a running Windlass.
 #[derive(Debug, Subcommand)]
-pub enum RemoteCommand {
-    /// Push a component to a windlass that runs, as the newest revision of a name
+pub(super) enum RemoteCommand {
+    /// Push a component to a running windlass, as the newest revision of a policy
     Push {
         /// The component
         file: PathBuf,
-        /// Name to push it under [default: the file's name without its ending]
+        /// Name of the policy [default: the file's name without its extension]
         #[arg(long)]
         name: Option<String>,
-        /// Only watch it beside the revision that acts; `promote` lets it act
+        /// Run it as a candidate next to the acting revision; `promote` makes it act
         #[arg(long)]
         candidate: bool,
-        /// Begin with empty memory instead of what the revision before it remembered
+        /// Start with empty memory instead of the previous revision's memory
         #[arg(long)]
         reset_memory: bool,
-        /// Who pushes it, for the record [default: USER]
+        /// Name to record as the author of this push [default: USER]
         #[arg(long, env = "USER")]
         from: Option<String>,
-        /// Where it runs.
+        /// The server.
         #[command(flatten)]
         server: Server,
     },
-    /// List the policies of a windlass that runs
+    /// List the policies of a running windlass
     List {
-        /// Where it runs.
+        /// The server.
         #[command(flatten)]
         server: Server,
     },
-    /// Let a candidate act, or the revision of a number
+    /// Make the candidate act, or a revision by its number
     Promote {
         /// Name of the policy
         name: String,
-        /// Which revision [default: the candidate]
+        /// Number of the revision [default: the candidate]
         #[arg(long, value_name = "NUMBER")]
         revision: Option<u32>,
-        /// Where it runs.
+        /// The server.
         #[command(flatten)]
         server: Server,
     },
-    /// Let the revision before the acting one act again
+    /// Make the revision before the acting one act again
     Rollback {
         /// Name of the policy
         name: String,
-        /// Where it runs.
+        /// The server.
         #[command(flatten)]
         server: Server,
     },
-    /// Look again at where a policy's reference into a registry leads
+    /// Resolve a policy's registry reference again, and fetch a new version
     Refresh {
         /// Name of the policy
         name: String,
-        /// Where it runs.
+        /// The server.
         #[command(flatten)]
         server: Server,
     },
-    /// Forget a policy that no workload chose, with all its revisions
+    /// Delete a policy that no workload uses, with all its revisions
     Delete {
         /// Name of the policy
         name: String,
-        /// Where it runs.
+        /// The server.
         #[command(flatten)]
         server: Server,
     },
-    /// Show where the shadows of a workload would have decided differently, and how often
+    /// Show where the shadow policies of a workload decided differently, and how often
     Diff {
         /// Image or name of the workload
         image: String,
-        /// Where it runs.
+        /// The server.
         #[command(flatten)]
         server: Server,
     },
 }
 
-/// What a command prints.
-///
-/// # Errors
-/// Why it was not done.
-pub async fn run(command: &RemoteCommand) -> anyhow::Result<String> {
+/// The text a command prints.
+pub(super) async fn run(command: &RemoteCommand) -> anyhow::Result<String> {
     match command {
         RemoteCommand::Push { file, name, candidate, reset_memory, from, server } => {
-            let name = name.clone().or_else(|| stem(file)).context("this file has no name; say `--name`")?;
+            let name = name
+                .clone()
+                .or_else(|| stem(file))
+                .with_context(|| format!("`{}` has no usable file name; pass `--name`", file.display()))?;
             let mut query = Vec::new();
             if *candidate {
                 query.push(("candidate", "true".to_owned()));
@@ -109,29 +98,29 @@ pub async fn run(command: &RemoteCommand) -> anyhow::Result<String> {
             }
             let component = std::fs::read(file).with_context(|| format!("cannot read `{}`", file.display()))?;
             let path = ["policies", name.as_str()];
-            let pushed = remote(server)?.put_component(&path, &query, component, from.as_deref()).await?;
-            Ok(standing(&pushed))
+            let pushed = server.client()?.put_component(&path, &query, component, from.as_deref()).await?;
+            Ok(policy_line(&pushed))
         }
         RemoteCommand::List { server } => {
-            let listed = remote(server)?.get(&["policies"]).await?;
+            let listed = server.client()?.get(&["policies"]).await?;
             let policies = listed["policies"].as_array().cloned().unwrap_or_default();
-            Ok(policies.iter().map(standing).collect())
+            Ok(policies.iter().map(policy_line).collect())
         }
         RemoteCommand::Promote { name, revision, server } => {
             let query: Vec<_> = revision.iter().map(|number| ("revision", number.to_string())).collect();
-            Ok(standing(&remote(server)?.post(&["policies", name, "promote"], &query).await?))
+            Ok(policy_line(&server.client()?.post(&["policies", name, "promote"], &query).await?))
         }
         RemoteCommand::Rollback { name, server } => {
-            Ok(standing(&remote(server)?.post(&["policies", name, "rollback"], &[]).await?))
+            Ok(policy_line(&server.client()?.post(&["policies", name, "rollback"], &[]).await?))
         }
         RemoteCommand::Refresh { name, server } => {
-            Ok(standing(&remote(server)?.post(&["policies", name, "refresh"], &[]).await?))
+            Ok(policy_line(&server.client()?.post(&["policies", name, "refresh"], &[]).await?))
         }
         RemoteCommand::Delete { name, server } => {
-            remote(server)?.delete(&["policies", name]).await?;
+            server.client()?.delete(&["policies", name]).await?;
             Ok(format!("{name}: deleted\n"))
         }
-        RemoteCommand::Diff { image, server } => Ok(diff(&remote(server)?.get(&["images", image, "shadows"]).await?)),
+        RemoteCommand::Diff { image, server } => Ok(diff(&server.client()?.get(&["images", image, "shadows"]).await?)),
     }
 }
 
@@ -139,25 +128,11 @@ fn stem(file: &Path) -> Option<String> {
     Some(file.file_stem()?.to_str()?.to_owned())
 }
 
-/// The Windlass that was named.
-pub(super) fn remote(server: &Server) -> anyhow::Result<Remote> {
-    let token = match (std::env::var("WINDLASS_TOKEN").ok(), &server.token_file) {
-        (Some(_), Some(_)) => bail!("there is both WINDLASS_TOKEN and a token file (`--token-file`); keep one"),
-        (Some(token), None) => Some(token),
-        (None, Some(file)) => {
-            let text = std::fs::read_to_string(file);
-            Some(text.with_context(|| format!("cannot read the token from `{}`", file.display()))?.trim().to_owned())
-        }
-        (None, None) => None,
-    };
-    Ok(Remote::new(&server.server, token)?)
-}
-
 /// One line about a policy.
-fn standing(policy: &Value) -> String {
+fn policy_line(policy: &Value) -> String {
     let text = |name: &str| policy[name].as_str().unwrap_or_default();
     let acts = match policy["acting"].as_u64() {
-        None => format!("no revision acts; the built-in {} policy stands in", text("kind")),
+        None => format!("no revision acts; the built-in {} policy replaces it", text("kind")),
         Some(0) => "built in".to_owned(),
         Some(number) => format!("revision {number} acts"),
     };
@@ -168,7 +143,7 @@ fn standing(policy: &Value) -> String {
 fn diff(answer: &Value) -> String {
     let shadows = answer["shadows"].as_array().map(Vec::as_slice).unwrap_or_default();
     if shadows.is_empty() {
-        return "no shadow was asked yet\n".to_owned();
+        return "no shadow policy was called yet\n".to_owned();
     }
     shadows.iter().map(shadow).collect()
 }
@@ -177,7 +152,7 @@ fn shadow(shadow: &Value) -> String {
     let number = |name: &str| shadow[name].as_u64().unwrap_or_default();
     let word = |name: &str| shadow[name].as_str().unwrap_or_default();
     let mut text = format!(
-        "{} revision {} ({}, told {}): asked {} times since {}: {} different, {} without an answer, {} passes skipped\n",
+        "{} revision {} ({}, config {}): called {} times since {}: {} different, {} without an answer, {} passes skipped\n",
         word("name"),
         number("revision"),
         word("kind"),
@@ -194,13 +169,13 @@ fn shadow(shadow: &Value) -> String {
         let when = if times == 1 { first } else { format!("{first} to {last}, {times} times") };
         // Writing to text cannot fail.
         let _ = writeln!(text, "  {when}");
-        let _ = writeln!(text, "    acting: {}", said(&difference["acting"]));
-        let _ = writeln!(text, "    shadow: {}", said(&difference["shadow"]));
+        let _ = writeln!(text, "    acting: {}", answer_line(&difference["acting"]));
+        let _ = writeln!(text, "    shadow: {}", answer_line(&difference["shadow"]));
     }
     text
 }
 
-fn said(answer: &Value) -> String {
+fn answer_line(answer: &Value) -> String {
     let reason = |value: &Value| value["reason"].as_str().unwrap_or_default().to_owned();
     if let Some(failure) = answer.get("unavailable") {
         return format!("no answer ({}: {})", failure["kind"].as_str().unwrap_or_default(), reason(failure));
@@ -213,13 +188,7 @@ fn said(answer: &Value) -> String {
         format!("{} {}, remedy {} ({})", word("replica-id"), word("status"), word("remedy"), reason(one))
     });
     let all: Vec<String> = assessments.collect();
-    if all.is_empty() { "nothing about these replicas".to_owned() } else { all.join("; ") }
-}
-
-/// Milliseconds since the Unix epoch as RFC 3339.
-pub(super) fn time(milliseconds: &Value) -> String {
-    let at = milliseconds.as_i64().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
-    at.map(|at| at.to_string()).unwrap_or_default()
+    if all.is_empty() { "no assessment of these replicas".to_owned() } else { all.join("; ") }
 }
 
 #[cfg(test)]
@@ -248,7 +217,7 @@ mod tests {
             ],
         }]});
         insta::assert_snapshot!(diff(&answer), @r#"
-        queue revision 4 (scaling, told {"target":5}): asked 20 times since 2026-01-01T00:00:00Z: 4 different, 1 without an answer, 0 passes skipped
+        queue revision 4 (scaling, config {"target":5}): called 20 times since 2026-01-01T00:00:00Z: 4 different, 1 without an answer, 0 passes skipped
           2026-01-01T00:00:00Z to 2026-01-01T00:00:45Z, 3 times
             acting: 2 (as told)
             shadow: 4 (120 wait)
@@ -256,13 +225,13 @@ mod tests {
             acting: a healthy, remedy none (it runs)
             shadow: no answer (trap: it gave up)
         "#);
-        assert_eq!(diff(&json!({"shadows": []})), "no shadow was asked yet\n");
+        assert_eq!(diff(&json!({"shadows": []})), "no shadow policy was called yet\n");
     }
 
     #[test]
     fn a_policy_is_told_in_one_line() {
         let policy = |acting: Value, candidate: Value| {
-            standing(&json!({
+            policy_line(&json!({
                 "name": "queue", "version": "1.0.0", "kind": "scaling", "digest": "sha256:00",
                 "acting": acting, "candidate": candidate,
             }))
@@ -270,6 +239,6 @@ mod tests {
         assert_eq!(policy(json!(2), json!(3)), "queue 1.0.0 (scaling, sha256:00): revision 2 acts, candidate 3\n");
         assert_eq!(policy(json!(0), Value::Null), "queue 1.0.0 (scaling, sha256:00): built in\n");
         let none = policy(Value::Null, Value::Null);
-        assert!(none.ends_with("no revision acts; the built-in scaling policy stands in\n"), "{none}");
+        assert!(none.ends_with("no revision acts; the built-in scaling policy replaces it\n"), "{none}");
     }
 }

@@ -1,4 +1,4 @@
-//! Observations for a call nobody asked for: some replicas that are well, and a number for each metric.
+//! Sample observations for a trial call: healthy replicas, and a value for each metric.
 
 use windlass_core::Timestamp;
 use windlass_core::contract::{
@@ -6,13 +6,13 @@ use windlass_core::contract::{
     ReplicaFacts, Sample, ScalingObservation, Series, Usage, WorkloadFacts,
 };
 
-/// What each metric shows, for each replica there is.
+/// Value of each metric for each replica.
 const VALUE: f64 = 20.0;
 
-/// Milliseconds between two samples and between two probes.
+/// Milliseconds between two samples, and between two probes.
 const STEP: u64 = 15_000;
 
-/// What a scaling policy that asked for these metrics is shown of a workload with so many replicas.
+/// An observation for a scaling policy that requested these metrics.
 pub(super) fn scaling(replicas: u32, metrics: &[MetricRequest], now: Timestamp) -> ScalingObservation {
     let samples = |request: &MetricRequest| {
         let steps = (request.window / STEP).clamp(1, 20);
@@ -35,7 +35,7 @@ pub(super) fn scaling(replicas: u32, metrics: &[MetricRequest], now: Timestamp) 
     }
 }
 
-/// What a health policy is shown of a workload with so many replicas.
+/// An observation for a health policy.
 pub(super) fn health(replicas: u32, now: Timestamp) -> HealthObservation {
     let probe = |step| ProbeResult { at: ago(now, step * STEP), outcome: ProbeOutcome::Success(4) };
     let probed = (0..replicas)
@@ -49,12 +49,12 @@ fn ago(now: Timestamp, milliseconds: u64) -> Timestamp {
 
 fn workload(replicas: u32) -> WorkloadFacts {
     WorkloadFacts {
-        name: "trial".to_owned(),
-        image: "trial:1".to_owned(),
+        name: "sample".to_owned(),
+        image: "sample:1".to_owned(),
         min_replicas: 1,
         max_replicas: replicas.saturating_mul(2),
         limits: Limits { cpu_cores: Some(1.0), memory_bytes: Some(256 << 20) },
-        labels: vec![("team".to_owned(), "trial".to_owned())],
+        labels: vec![("team".to_owned(), "sample".to_owned())],
     }
 }
 

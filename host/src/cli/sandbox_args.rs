@@ -1,4 +1,4 @@
-//! A policy on an author's desk: loaded under the limits and grants of a `windlass.toml`, or the defaults.
+//! Loads a policy for the command line, under the limits and grants of a `windlass.toml` or under the defaults.
 
 use crate::config;
 use anyhow::{Context, anyhow};
@@ -16,45 +16,37 @@ use windlass_sandbox::engine::PolicyEngine;
 use windlass_sandbox::language;
 use windlass_sandbox::language::Language;
 
-/// Under whose limits a policy runs.
+/// Flags that choose the limits of a policy's calls.
 #[derive(Debug, Args)]
-pub struct Desk {
-    /// A `windlass.toml` whose limits and grants it is to have, those of `[policy]` [default: Windlass's own]
+pub(super) struct SandboxArgs {
+    /// A `windlass.toml`; its `[policy]` section sets the limits and grants [default: the built-in limits]
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// The name it has there: those of `[policies.NAME]` are put over them
+    /// Name of the policy in that file; its `[policies.NAME]` section overrides `[policy]`
     #[arg(long = "as", value_name = "NAME", requires = "settings")]
     name: Option<String>,
 }
 
-impl Desk {
+impl SandboxArgs {
     /// The limits of one call.
-    ///
-    /// # Errors
-    /// When the file cannot be read, is wrong, or has no such policy.
     pub(super) fn limits(&self) -> anyhow::Result<PolicyLimits> {
         let Some(file) = &self.settings else { return Ok(PolicyLimits::default()) };
         let settings = config::policies(file)?;
         if let Some(name) = &self.name
             && !settings.named.contains_key(name)
         {
-            return Err(anyhow!("`{}` has no `[policies.{}]`", file.display(), name.escape_debug()));
+            let (file, name) = (file.display(), name.escape_debug());
+            return Err(anyhow!("`{file}` has no `[policies.{name}]`; add the section or change `--as`"));
         }
         Ok(self.name.as_ref().map_or(&settings.limits, |name| settings.limits_of(name)).clone())
     }
 
-    /// A policy loaded for a few calls, compiled in a child process and kept nowhere, and its language.
-    ///
-    /// # Errors
-    /// When the settings are wrong, or it is no policy.
+    /// Loads a policy for a few calls. It is compiled in a child process and not cached.
     pub(super) async fn load(&self, file: &Path) -> anyhow::Result<(PolicyComponent, Option<Language>)> {
         self.load_within(file, self.limits()?).await
     }
 
-    /// As [`Desk::load`], within other limits.
-    ///
-    /// # Errors
-    /// When it is no policy.
+    /// As [`SandboxArgs::load`], but with other limits.
     pub(super) async fn load_within(
         &self,
         file: &Path,
@@ -62,21 +54,21 @@ impl Desk {
     ) -> anyhow::Result<(PolicyComponent, Option<Language>)> {
         let limits = PolicyLimits { concurrent_calls: 1, ..limits };
         let bytes = read_component(file, &limits)?;
-        let engine = Arc::new(reaching(PolicyEngine::without_pool(limits)?)?);
+        let engine = Arc::new(with_network(PolicyEngine::without_pool(limits)?)?);
         let loaded = PolicyComponent::load(&engine, &Compiler::this_program(), None, Arc::clone(&bytes)).await;
-        Ok((loaded.map_err(|error| hinted(file, &bytes, &error))?, language::of(&bytes)))
+        Ok((loaded.map_err(|error| with_hints(file, &bytes, &error))?, language::of(&bytes)))
     }
 }
 
-/// The same engine, with the network for those that were granted some of it.
-pub(super) fn reaching(engine: PolicyEngine) -> anyhow::Result<PolicyEngine> {
+/// Gives the engine an HTTP client if its policies were granted HTTP.
+pub(super) fn with_network(engine: PolicyEngine) -> anyhow::Result<PolicyEngine> {
     if engine.limits().http.is_some() {
         engine.send_with(NetClient::new()?);
     }
     Ok(engine)
 }
 
-/// The bytes of a file; of one that is too long, one more than allowed: enough to refuse it.
+/// Reads a component. Of a file that is too long, it reads one byte more than the limit, so that loading rejects it.
 pub(super) fn read_component(file: &Path, limits: &PolicyLimits) -> anyhow::Result<Arc<[u8]>> {
     let mut bytes = Vec::new();
     std::fs::File::open(file)
@@ -85,8 +77,8 @@ pub(super) fn read_component(file: &Path, limits: &PolicyLimits) -> anyhow::Resu
     Ok(bytes.into())
 }
 
-/// Why a file is no policy, with the mistake that is likely in its language.
-pub(super) fn hinted(file: &Path, bytes: &[u8], error: &LoadError) -> anyhow::Error {
+/// An error with every problem of a component, each with the likely mistake in its language.
+pub(super) fn with_hints(file: &Path, bytes: &[u8], error: &LoadError) -> anyhow::Error {
     let language = language::of(bytes);
     let problem = |problem: &LoadProblem| {
         let hint = language::hint_for_loading(language, problem);
@@ -96,7 +88,7 @@ pub(super) fn hinted(file: &Path, bytes: &[u8], error: &LoadError) -> anyhow::Er
     anyhow!("`{}` is not a policy this host can run:{}", file.display(), problems.concat())
 }
 
-/// The mistake that is likely, for people.
+/// A line with the likely mistake; empty without a hint.
 pub(super) fn likely(language: Option<Language>, hint: Option<&str>) -> String {
     match (language, hint) {
         (Some(language), Some(hint)) => format!("\n  likely, in {language}: {hint}"),
@@ -105,7 +97,7 @@ pub(super) fn likely(language: Option<Language>, hint: Option<&str>) -> String {
     }
 }
 
-/// The time a configuration is checked at, where no observation tells one.
+/// The current time, for checking a configuration without an observation.
 pub(super) fn now() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     Timestamp::default().plus(since_epoch)

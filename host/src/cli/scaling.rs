@@ -1,38 +1,38 @@
-//! `windlass scaling …`: an operator's word over the policy of a workload that runs.
+//! `windlass scaling …`: an operator's overrides of a running workload's policy.
 
-use crate::cli::remote::{Server, remote, time};
+use crate::cli::server::{Server, time};
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use std::time::Duration;
 use windlass_core::text::duration;
 
-/// Up or down.
+/// A direction of scaling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Direction {
-    /// The count does not rise
+pub(super) enum Direction {
+    /// Scale-out: the count does not rise
     Up,
-    /// The count does not fall
+    /// Scale-in: the count does not fall
     Down,
 }
 
-/// One of the things an operator may say.
+/// One override.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Said {
-    /// That scaling is paused
+pub(super) enum Override {
+    /// Scaling is paused
     Pause,
-    /// That scaling up is frozen
+    /// Scale-out is frozen
     FreezeUp,
-    /// That scaling down is frozen
+    /// Scale-in is frozen
     FreezeDown,
-    /// That a count is forced
+    /// A count is forced
     Force,
 }
 
-impl Said {
+impl Override {
     const ALL: &[Self] = &[Self::Pause, Self::FreezeUp, Self::FreezeDown, Self::Force];
 
-    /// What takes it back.
-    fn taken_back(self) -> (&'static str, Value) {
+    /// The field and value that remove it.
+    fn removed(self) -> (&'static str, Value) {
         match self {
             Self::Pause => ("paused", json!(false)),
             Self::FreezeUp => ("freeze_scale_up", json!(false)),
@@ -42,69 +42,66 @@ impl Said {
     }
 }
 
-/// What is said.
+/// `windlass scaling …`
 #[derive(Debug, Subcommand)]
-pub enum ScalingCommand {
-    /// Show how many replicas are wanted, and why
+pub(super) enum ScalingCommand {
+    /// Show how many replicas a workload should have, and why
     Show {
         /// Image or name of the workload
         image: String,
-        /// Where it runs.
+        /// The server.
         #[command(flatten)]
         server: Server,
     },
-    /// Leave the count where it is; what is ill is healed all the same
+    /// Keep the current count; unhealthy replicas are still repaired
     Pause {
         /// Image or name of the workload
         image: String,
-        /// Where it runs.
+        /// The server.
         #[command(flatten)]
         server: Server,
     },
-    /// Freeze one direction
+    /// Freeze scale-out or scale-in
     Freeze {
         /// Image or name of the workload
         image: String,
-        /// Which
+        /// The direction to freeze
         direction: Direction,
-        /// Where it runs.
+        /// The server.
         #[command(flatten)]
         server: Server,
     },
-    /// Force a count for a time
+    /// Force a count for some time
     Force {
         /// Image or name of the workload
         image: String,
-        /// How many, within the bounds
+        /// Number of replicas, within the workload's bounds
         #[arg(value_parser = clap::value_parser!(u32).range(0..=1_000))]
         replicas: u32,
-        /// How long
+        /// How long the count is forced
         #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
         time: Duration,
-        /// Where it runs.
+        /// The server.
         #[command(flatten)]
         server: Server,
     },
-    /// Take it back: the policy decides again
+    /// Remove overrides: the policy decides again
     Resume {
         /// Image or name of the workload
         image: String,
-        /// Take only this back [default: all of it]
-        what: Vec<Said>,
-        /// Where it runs.
+        /// Remove only these overrides [default: all]
+        what: Vec<Override>,
+        /// The server.
         #[command(flatten)]
         server: Server,
     },
 }
 
-/// What a command prints.
-///
-/// # Errors
-/// Why it was not done.
-pub async fn run(command: &ScalingCommand) -> anyhow::Result<String> {
+/// The text a command prints.
+pub(super) async fn run(command: &ScalingCommand) -> anyhow::Result<String> {
     let (image, server, change) = match command {
         ScalingCommand::Show { image, server } => {
-            return Ok(told(&remote(server)?.get(&["images", image]).await?));
+            return Ok(summary(&server.client()?.get(&["images", image]).await?));
         }
         ScalingCommand::Pause { image, server } => (image, server, json!({"paused": true})),
         ScalingCommand::Freeze { image, direction: Direction::Up, server } => {
@@ -117,32 +114,32 @@ pub async fn run(command: &ScalingCommand) -> anyhow::Result<String> {
             (image, server, json!({"force": {"replicas": replicas, "for": time.as_secs_f64()}}))
         }
         ScalingCommand::Resume { image, what, server } => {
-            let what = if what.is_empty() { Said::ALL } else { what };
-            (image, server, what.iter().map(|said| said.taken_back()).collect())
+            let what = if what.is_empty() { Override::ALL } else { what };
+            (image, server, what.iter().map(|one| one.removed()).collect())
         }
     };
-    Ok(told(&remote(server)?.patch(&["images", image, "overrides"], &change).await?))
+    Ok(summary(&server.client()?.patch(&["images", image, "overrides"], &change).await?))
 }
 
-/// One workload in a few lines.
-fn told(view: &Value) -> String {
+/// A workload in a few lines.
+fn summary(view: &Value) -> String {
     let (desired, overrides) = (&view["desired"], &view["desired"]["overrides"]);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let named =
-        [("paused", "paused"), ("freeze_scale_up", "frozen upwards"), ("freeze_scale_down", "frozen downwards")];
-    let mut said: Vec<String> =
-        named.iter().filter(|(field, _)| overrides[field] == true).map(|(_, words)| (*words).to_owned()).collect();
+    let flags =
+        [("paused", "paused"), ("freeze_scale_up", "scale-out frozen"), ("freeze_scale_down", "scale-in frozen")];
+    let mut active: Vec<String> =
+        flags.iter().filter(|(field, _)| overrides[field] == true).map(|(_, words)| (*words).to_owned()).collect();
     if let Some(force) = overrides["force"].as_object() {
-        said.push(format!("{} forced until {}", force["replicas"], time(&force["until"])));
+        active.push(format!("{} forced until {}", force["replicas"], time(&force["until"])));
     }
     let stopped: Vec<String> = view["observed"]["stopped_outside"].as_array().into_iter().flatten().map(text).collect();
     let stopped = match stopped.as_slice() {
         [] => String::new(),
         names => format!("\nstopped outside of Windlass: {}", names.join(", ")),
     };
-    let said = if said.is_empty() { "nothing".to_owned() } else { said.join(", ") };
+    let active = if active.is_empty() { "none".to_owned() } else { active.join(", ") };
     format!(
-        "{}: {} wanted of {} to {}, {} run\nby an operator: {said}{stopped}\nbecause: {}\n",
+        "{}: target {} of {} to {}, {} running\noverrides: {active}{stopped}\nreason: {}\n",
         text(&view["image"]),
         desired["target"],
         desired["min_replicas"],

@@ -1,6 +1,7 @@
-//! `windlass serve`: the control loop and the API until a signal.
+//! `windlass serve`: runs the control loop and the API until a signal.
 
-use crate::cli::{fail, logging};
+use crate::cli::logging;
+use crate::cli::output::fail;
 use crate::config;
 use crate::config::{Config, ConfigError, LogFormat, Overrides, Surroundings};
 use clap::Args;
@@ -12,20 +13,20 @@ use std::time::Duration;
 use windlass_core::error_chain;
 use windlass_core::text::duration;
 
-/// What is put over the file. The token is no flag, for flags can be read by others: it is in a file or in
-/// WINDLASS_TOKEN.
+/// Flags that override the configuration file. The token is no flag, because other users can read a process's flags; it
+/// is in a file or in WINDLASS_TOKEN.
 #[derive(Debug, Args)]
-pub struct ServeArguments {
+pub(super) struct ServeArguments {
     /// Configuration file [default: /etc/windlass/windlass.toml, if it exists]
     #[arg(long, env = "WINDLASS_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// Address the API listens on [default: 127.0.0.1:8000]
     #[arg(long, env = "WINDLASS_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
-    /// File with the token that callers must bear; or put the token in WINDLASS_TOKEN
+    /// File with the token that clients must send; or put the token in WINDLASS_TOKEN
     #[arg(long, env = "WINDLASS_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Listen beyond loopback without a token: anyone who reaches it can run containers
+    /// Listen beyond loopback without a token: anyone who can connect can run containers
     #[arg(
         long,
         env = "WINDLASS_INSECURE",
@@ -36,23 +37,23 @@ pub struct ServeArguments {
         value_parser = BoolishValueParser::new()
     )]
     insecure: Option<bool>,
-    /// Where the database and compiled policies are kept [default: /var/lib/windlass for root, else
+    /// Directory of the database and compiled policies [default: /var/lib/windlass for root, else
     /// ~/.local/state/windlass]
     #[arg(long, env = "WINDLASS_DATA_DIR", value_name = "DIRECTORY")]
     data_dir: Option<PathBuf>,
-    /// Name of this windlass on the engine; only its own containers are touched [default: default]
+    /// Name of this windlass on the engine; it changes only containers with this name [default: default]
     #[arg(long, env = "WINDLASS_INSTANCE", value_name = "NAME")]
     instance: Option<String>,
-    /// Socket or address of the engine [default: DOCKER_HOST, else the engine's own]
+    /// Socket or address of the engine [default: DOCKER_HOST, else the engine's default]
     #[arg(long, env = "WINDLASS_ENGINE_HOST", value_name = "HOST")]
     engine_host: Option<String>,
-    /// Time between passes of a workload that nothing wakes [default: 15s]
+    /// Time between passes of a workload without events [default: 15s]
     #[arg(long, env = "WINDLASS_INTERVAL", value_name = "DURATION", value_parser = duration)]
     interval: Option<Duration>,
-    /// What is logged, by module: `info,windlass::api=debug` [default: info]
+    /// Log levels by module, such as `info,windlass_api=debug` [default: info]
     #[arg(long, env = "WINDLASS_LOG", value_name = "FILTER")]
     log: Option<String>,
-    /// How it is logged [default: auto: for people on a terminal, JSON otherwise]
+    /// Log format [default: auto: text on a terminal, JSON otherwise]
     #[arg(long, env = "WINDLASS_LOG_FORMAT", value_name = "FORMAT")]
     log_format: Option<LogFormat>,
 }
@@ -74,33 +75,30 @@ impl From<ServeArguments> for Overrides {
     }
 }
 
-/// The configuration that these arguments, the environment and the file make.
-///
-/// # Errors
-/// Whatever is wrong with it.
-pub fn configuration(arguments: ServeArguments) -> Result<Config, ConfigError> {
+/// The configuration from these arguments, the environment and the file.
+pub(super) fn configuration(arguments: ServeArguments) -> Result<Config, ConfigError> {
     let surroundings =
         Surroundings { variable: &|name| std::env::var_os(name), is_root: rustix::process::geteuid().is_root() };
     config::load(&arguments.into(), &surroundings)
 }
 
-/// Runs until a signal. Exits 1 when it failed, 2 when the configuration is wrong.
-pub fn run(arguments: ServeArguments) -> ExitCode {
+/// Runs until a signal. Exits 1 on failure and 2 if the configuration is wrong.
+pub(super) fn run(arguments: ServeArguments) -> ExitCode {
     let config = match configuration(arguments) {
         Ok(config) => config,
         Err(error) => return fail(2, error_chain(&error)),
     };
     if let Err(error) = logging::init(&config.log) {
-        return fail(1, format_args!("cannot log: {error}"));
+        return fail(1, format_args!("cannot set up the log: {error}"));
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(1, format_args!("cannot start: {error}")),
+        Err(error) => return fail(1, format_args!("cannot start the async runtime: {error}")),
     };
     match runtime.block_on(crate::app::run(config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "windlass ends");
+            tracing::error!(error = error_chain(error.as_ref()), "windlass stops after an error");
             ExitCode::FAILURE
         }
     }

@@ -1,4 +1,4 @@
-//! The second stage of `[discovery]`: whether those who are to be told of replicas can be.
+//! The second stage of `[discovery]`: checks the subscribers to the list of replicas.
 
 use crate::config::raw::RawDiscovery;
 use std::net::IpAddr;
@@ -6,8 +6,8 @@ use std::path::Path;
 use windlass_core::settings::DiscoverySettings;
 
 impl RawDiscovery {
-    /// What is said; a relative path begins at `beside`.
-    pub(super) fn checked(self, beside: &Path, problems: &mut Vec<String>) -> DiscoverySettings {
+    /// Checks the section; relative paths start at `folder`.
+    pub(super) fn check(self, folder: &Path, problems: &mut Vec<String>) -> DiscoverySettings {
         let mut settings = DiscoverySettings::default();
         self.apply("discovery", &mut settings, problems);
         let is_host = |text: &String| {
@@ -16,8 +16,9 @@ impl RawDiscovery {
         };
         if let Some(address) = self.address.as_ref().filter(|address| !is_host(address)) {
             let shown = address.escape_debug();
-            problems
-                .push(format!("`discovery.address` is `{shown}`; expected a host name or an address without a port"));
+            problems.push(format!(
+                "`discovery.address` is `{shown}`; expected a host name or an IP address without a port"
+            ));
         }
         if let Some(webhook) = &self.webhook {
             let uri: Option<http::Uri> = webhook.parse().ok();
@@ -31,7 +32,10 @@ impl RawDiscovery {
             }
         }
         if self.template.is_some() && self.file.is_none() {
-            problems.push("`discovery.template` says what `discovery.file` looks like, which is missing".to_owned());
+            problems.push(
+                "`discovery.template` is set without `discovery.file`; name the file that the template renders to"
+                    .to_owned(),
+            );
         }
         if self.command.as_ref().is_some_and(|words| words.first().is_none_or(String::is_empty)) {
             problems.push(
@@ -39,8 +43,8 @@ impl RawDiscovery {
             );
         }
         settings.address = self.address;
-        settings.file = self.file.map(|path| beside.join(path));
-        settings.template = self.template.map(|path| beside.join(path));
+        settings.file = self.file.map(|path| folder.join(path));
+        settings.template = self.template.map(|path| folder.join(path));
         settings.command = self.command.unwrap_or_default();
         settings.webhook = self.webhook;
         settings

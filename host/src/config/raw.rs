@@ -1,7 +1,7 @@
-//! The first stage: what `windlass.toml` may say, field by field, with the range of each.
+//! The first stage: the sections and fields of `windlass.toml`, with the range of each field.
 
-use crate::config::LogFormat;
-use crate::config::kinds::{Count, Share, Size, Span, Stands, kib, mib, ms, secs};
+use crate::config::types::LogFormat;
+use crate::config::values::{ConfigValue, Count, Share, Size, Span, kib, mib, ms, secs};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -14,10 +14,9 @@ use windlass_core::settings::{
     ApiSettings, ControlSettings, DiscoverySettings, EngineSettings, HttpGrant, NamedPolicy, PolicyLimits,
     PolicyOrigin, PolicySettings,
 };
-use windlass_core::text::nearest;
 
-/// One section of the file: fields with a range, which become the fields of the same name of a settings
-/// type, and `more` that [`crate::config::check`] deals with.
+/// Declares one section of the file. A field with a range sets the field of the same name in the settings type. The
+/// fields in `more` are checked elsewhere.
 macro_rules! section {
     (
         $(#[$doc:meta])*
@@ -29,27 +28,26 @@ macro_rules! section {
         $(#[$doc])*
         #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
-        #[expect(missing_docs, reason = "the fields are documented where they are used: `model::settings`")]
-        pub struct $raw {
+        pub(super) struct $raw {
             $(#[serde(skip_serializing_if = "Option::is_none")] pub $other: Option<$type>,)*
             $(#[serde(skip_serializing_if = "Option::is_none")] pub $field: Option<$kind>,)*
         }
 
         impl $raw {
-            /// Puts what was said over the defaults; notes what is out of its range.
+            /// Sets the fields that the file contains; adds a problem for each value out of range.
             pub(super) fn apply(&self, name: &str, settings: &mut $settings, problems: &mut Vec<String>) {
                 $(if let Some(value) = self.$field
                     && is_within(&format!("{name}.{}", stringify!($field)), value, &$range, problems)
                 {
-                    settings.$field = Stands::setting(value);
+                    settings.$field = ConfigValue::into_setting(value);
                 })*
             }
 
-            /// Says every setting.
-            pub(super) fn showing(settings: &$settings) -> Self {
+            /// The section with every setting.
+            pub(super) fn from_settings(settings: &$settings) -> Self {
                 Self {
                     $($other: None,)*
-                    $($field: Some(Stands::showing(&settings.$field)),)*
+                    $($field: Some(ConfigValue::from_setting(&settings.$field)),)*
                 }
             }
         }
@@ -57,7 +55,7 @@ macro_rules! section {
 }
 
 section! {
-    /// `[api]`: how the API is served.
+    /// `[api]`: the API server.
     RawApi for ApiSettings {
         body_bytes: Size [kib(1)..=mib(64)],
         header_timeout: Span [ms(100)..=secs(300)],
@@ -69,7 +67,7 @@ section! {
 }
 
 section! {
-    /// `[engine]`: how the engine is reached and treated.
+    /// `[engine]`: address and limits of the container engine.
     RawEngine for EngineSettings {
         call_timeout: Span [secs(1)..=secs(600)],
         pull_timeout: Span [secs(1)..=secs(86_400)],
@@ -80,7 +78,7 @@ section! {
 }
 
 section! {
-    /// `[control]`: guardrails and pace of the control loop.
+    /// `[control]`: guardrails and timing of the control loop.
     RawControl for ControlSettings {
         interval: Span [secs(1)..=secs(3_600)],
         stop_grace: Span [ms(0)..=secs(3_600)],
@@ -89,7 +87,7 @@ section! {
         backoff_reset: Span [secs(1)..=secs(86_400)],
         restart_limit: Count [Count(0)..=Count(1_000)],
         heal_share: Share [Share(0.001)..=Share(1.0)],
-        // Thresholds of `liveness` are at most 10 results in a row, which must be there.
+        // The thresholds of `liveness` are at most 10 results in a row, so 10 must be kept.
         probes_kept: Count [Count(10)..=Count(1_000)],
         decisions_kept: Count [Count(1)..=Count(1_000_000)],
     }
@@ -103,7 +101,7 @@ section! {
 }
 
 section! {
-    /// `[policies.NAME.http]`: outgoing HTTP that one policy is granted.
+    /// `[policies.NAME.http]`: grants one policy outgoing HTTP.
     RawHttp for HttpGrant {
         time: Span [ms(10)..=secs(10)],
         requests: Count [Count(1)..=Count(64)],
@@ -113,18 +111,18 @@ section! {
     more { hosts: Vec<String>, }
 }
 
-/// The two sections that limit policies: fields that both have, and those that are for all policies alike because the
-/// engine is built with them: what one store of its pool can hold, its stack, and how many there are.
+/// The two sections that limit policies. The fields in `both` can be set for one policy. The fields in `all` apply to all
+/// policies, because the WebAssembly engine is built with them: size of a pool entry, stack, and number of entries.
 macro_rules! policy_sections {
     (both { $($both:tt)* } all { $($all:tt)* }) => {
         section! {
-            /// `[policy]`: limits of one policy call, and of compiling a policy.
+            /// `[policy]`: limits of a policy call, and of compiling a policy.
             RawPolicy for PolicyLimits { $($both)* $($all)* }
             more { folder: PathBuf, }
         }
 
         section! {
-            /// `[policies.NAME]`: where one policy comes from, and its own limits over those of `[policy]`.
+            /// `[policies.NAME]`: source of one policy, and limits that override `[policy]`.
             RawNamedPolicy for PolicyLimits { $($both)* }
             more { source: String, http: RawHttp, }
         }
@@ -162,7 +160,7 @@ policy_sections! {
 }
 
 section! {
-    /// `[discovery]`: who is told where the replicas are.
+    /// `[discovery]`: subscribers to the list of replicas.
     RawDiscovery for DiscoverySettings {
         command_timeout: Span [ms(100)..=secs(300)],
         webhook_timeout: Span [ms(10)..=secs(60)],
@@ -177,18 +175,18 @@ section! {
     }
 }
 
-/// `[store]`: where things are kept.
+/// `[store]`: location of the data.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RawStore {
+pub(super) struct RawStore {
     /// The data directory.
     pub data_dir: Option<PathBuf>,
 }
 
-/// `[log]`: what is logged, and how.
+/// `[log]`: levels and format of the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RawLog {
+pub(super) struct RawLog {
     /// Levels by module.
     pub filter: Option<String>,
     /// `auto`, `human` or `json`.
@@ -198,41 +196,43 @@ pub struct RawLog {
 /// The whole file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct RawConfig {
-    /// How the API is served.
+pub(super) struct RawConfig {
+    /// The API server.
     pub api: RawApi,
-    /// How the engine is reached and treated.
+    /// The container engine.
     pub engine: RawEngine,
-    /// Guardrails and pace of the control loop.
+    /// The control loop.
     pub control: RawControl,
     /// Limits of policy calls.
     pub policy: RawPolicy,
-    /// Policies by their names.
+    /// Single policies, by name.
     pub policies: BTreeMap<String, RawNamedPolicy>,
-    /// Who is told where the replicas are.
+    /// Subscribers to the list of replicas.
     pub discovery: RawDiscovery,
-    /// Where things are kept.
+    /// Location of the data.
     pub store: RawStore,
-    /// What is logged, and how.
+    /// The log.
     pub log: RawLog,
 }
 
 impl RawNamedPolicy {
-    /// What is said of the policy `name`, over the limits of all.
-    fn checked(&self, name: &str, limits: &PolicyLimits, problems: &mut Vec<String>) -> NamedPolicy {
-        let place = format!("policies.{}", name.escape_debug());
+    /// Checks the section of the policy `name`; `limits` are those of `[policy]`.
+    fn check(&self, name: &str, limits: &PolicyLimits, problems: &mut Vec<String>) -> NamedPolicy {
+        let section = format!("policies.{}", name.escape_debug());
         if !PolicyChoice::is_name(name) {
-            problems.push(format!("`{place}`: a policy's name is 1 to 63 lower-case letters, digits and hyphens"));
+            problems.push(format!(
+                "`{section}`: the name of a policy must be 1 to 63 lower-case letters, digits and hyphens"
+            ));
         }
         let mut named = NamedPolicy { limits: limits.clone(), ..NamedPolicy::default() };
-        self.apply(&place, &mut named.limits, problems);
-        named.limits.http = self.http.as_ref().map(|http| http.checked(&format!("{place}.http"), problems));
+        self.apply(&section, &mut named.limits, problems);
+        named.limits.http = self.http.as_ref().map(|http| http.check(&format!("{section}.http"), problems));
         named.source = self.source.as_deref().and_then(|source| match source.split_once("://") {
             None if !source.is_empty() => Some(PolicyOrigin::File(source.into())),
             Some(("oci", reference)) if is_reference(reference) => Some(PolicyOrigin::Oci(reference.to_owned())),
             _ => {
                 problems.push(format!(
-                    "`{place}.source` is `{}`; expected the path of a component, or `oci://host/repository:tag`",
+                    "`{section}.source` is `{}`; expected the path of a component, or `oci://host/repository:tag`",
                     source.escape_debug()
                 ));
                 None
@@ -243,36 +243,38 @@ impl RawNamedPolicy {
 }
 
 impl RawHttp {
-    /// What is granted.
-    fn checked(&self, place: &str, problems: &mut Vec<String>) -> HttpGrant {
+    /// Checks the grant.
+    fn check(&self, section: &str, problems: &mut Vec<String>) -> HttpGrant {
         let mut grant = HttpGrant::default();
-        self.apply(place, &mut grant, problems);
+        self.apply(section, &mut grant, problems);
         for (index, host) in self.hosts.iter().flatten().enumerate() {
             match host.parse() {
                 Ok(origin) => grant.hosts.push(origin),
-                Err(why) => problems.push(format!("`{place}.hosts[{index}]` is `{}`; {why}", host.escape_debug())),
+                Err(why) => problems.push(format!("`{section}.hosts[{index}]` is `{}`; {why}", host.escape_debug())),
             }
         }
         if self.hosts.as_ref().is_none_or(Vec::is_empty) {
-            problems.push(format!("`{place}.hosts` names nobody; expected the hosts it may ask: `[\"https://host\"]`"));
+            problems.push(format!(
+                "`{section}.hosts` is empty; list the hosts that the policy may send requests to: `[\"https://host\"]`"
+            ));
         }
         grant
     }
 }
 
-/// Whether it is an `http` or `https` address with a host.
+/// Whether the text is an `http` or `https` address with a host.
 fn is_web_address(text: &str) -> bool {
     let uri: Option<http::Uri> = text.parse().ok();
     uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
 }
 
-/// Whether it can be a reference into a registry; the rest of its form is looked at where it is fetched.
+/// Whether the text looks like a registry reference. Fetching checks the rest of its form.
 fn is_reference(text: &str) -> bool {
     let parts = text.split_once('/').filter(|(host, repository)| !host.is_empty() && !repository.is_empty());
     parts.is_some() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// What the sections with ranges came to.
+/// The settings of the sections that have ranges.
 pub(super) struct Settings {
     pub(super) api: ApiSettings,
     pub(super) engine: EngineSettings,
@@ -281,7 +283,7 @@ pub(super) struct Settings {
 }
 
 impl RawConfig {
-    /// Defaults with what the file says over them; notes what is out of its range.
+    /// The defaults, overridden by the file; adds a problem for each value out of range.
     pub(super) fn settings(&self, problems: &mut Vec<String>) -> Settings {
         let mut settings = Settings {
             api: ApiSettings::default(),
@@ -294,15 +296,15 @@ impl RawConfig {
         self.control.apply("control", &mut settings.control, problems);
         self.policy.apply("policy", &mut settings.policy.limits, problems);
         for (name, raw) in &self.policies {
-            let named = raw.checked(name, &settings.policy.limits, problems);
+            let named = raw.check(name, &settings.policy.limits, problems);
             settings.policy.named.insert(name.clone(), named);
         }
         let control = &mut settings.control;
         control.alert_url.clone_from(&self.control.alert_url);
         if self.control.alert_url.as_deref().is_some_and(|url| !is_web_address(url)) {
-            // What it is may be a secret: it is not repeated.
+            // The address may contain a secret, so the message does not repeat it.
             problems.push(
-                "`control.alert_url` is no address; expected one such as `https://example.org/alerts`".to_owned(),
+                "`control.alert_url` is not an address; expected one such as `https://example.org/alerts`".to_owned(),
             );
         }
         for (name, table, config) in [
@@ -311,7 +313,8 @@ impl RawConfig {
         ] {
             match table.as_ref().map(|table| json(&toml::Value::Table(table.clone()))) {
                 Some(Some(value)) => *config = value.to_string(),
-                Some(None) => problems.push(format!("`{name}` has a date or a number that JSON has no form for")),
+                Some(None) => problems
+                    .push(format!("`{name}` has a date or a number that JSON cannot express; write a date as text")),
                 None => {}
             }
         }
@@ -319,7 +322,7 @@ impl RawConfig {
     }
 }
 
-/// Sets the interval as the file's own field would.
+/// Sets `control.interval` and checks its range.
 pub(super) fn set_interval(interval: Duration, control: &mut ControlSettings, problems: &mut Vec<String>) {
     RawControl { interval: Some(Span(interval)), ..RawControl::default() }.apply("control", control, problems);
 }
@@ -337,7 +340,7 @@ fn is_within<T: PartialOrd + Display + Copy>(
     within
 }
 
-/// A TOML value as JSON; none when it has no such form.
+/// A TOML value as JSON; `None` if JSON cannot express it.
 fn json(value: &toml::Value) -> Option<serde_json::Value> {
     Some(match value {
         toml::Value::String(text) => text.clone().into(),
@@ -352,46 +355,4 @@ fn json(value: &toml::Value) -> Option<serde_json::Value> {
             entries?.into()
         }
     })
-}
-
-/// What is wrong with a file, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Malformed {
-    pub(super) line: usize,
-    pub(super) column: usize,
-    pub(super) message: String,
-}
-
-/// Reads the text of a file.
-pub(super) fn parse(text: &str) -> Result<RawConfig, Malformed> {
-    let deserializer = toml::Deserializer::parse(text).map_err(|error| malformed(text, "", &error))?;
-    serde_path_to_error::deserialize(deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        malformed(text, path.trim_matches('.'), error.inner())
-    })
-}
-
-fn malformed(text: &str, path: &str, error: &toml::de::Error) -> Malformed {
-    let before = error.span().map_or("", |span| text.get(..span.start).unwrap_or(text));
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
-    Malformed { line, column, message: message(path, error.message().trim()) }
-}
-
-/// The library's message with the field it is about, and the nearest right name of an unknown one.
-fn message(path: &str, said: &str) -> String {
-    let said =
-        &said.replace("invalid socket address syntax", "expected an address and a port such as `127.0.0.1:8000`");
-    let Some((wrong, expected)) = said.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`')) else {
-        return if path.is_empty() { said.to_owned() } else { format!("`{path}`: {said}") };
-    };
-    // The path of an unknown field ends with its name or with its section, as the library likes.
-    let section = path.strip_suffix(wrong).unwrap_or(path).trim_end_matches('.');
-    let key = if section.is_empty() { wrong.to_owned() } else { format!("{section}.{wrong}") };
-    // Known names stand between backticks: every second piece.
-    let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
-    match nearest(wrong, &known) {
-        Some(near) => format!("unknown key `{key}`; did you mean `{near}`?"),
-        None => format!("unknown key `{key}`; expected {}", known.join(", ")),
-    }
 }

@@ -1,10 +1,14 @@
-//! What configurations come to, and what is said of wrong ones.
+//! Tests of loading configurations, and of the errors for invalid ones.
 
-use crate::config::*;
+use crate::config::load::default_data_dir;
+use crate::config::{Config, LogFormat, Overrides, Surroundings, load};
+use std::ffi::OsString;
 use std::fs;
-use windlass_core::settings::{PolicyLimits, PolicyOrigin};
+use std::path::Path;
+use std::time::Duration;
+use windlass_core::settings::{ApiSettings, ControlSettings, EngineSettings, PolicyLimits, PolicyOrigin};
 
-/// Loads a file with this text, in this environment.
+/// Loads a file with this text in this environment.
 fn load_text(text: &str, overrides: Overrides, environment: &[(&str, &str)]) -> Result<Config, String> {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("windlass.toml");
@@ -19,7 +23,7 @@ fn load_text(text: &str, overrides: Overrides, environment: &[(&str, &str)]) -> 
 
 const HOME: &[(&str, &str)] = &[("HOME", "/home/ann")];
 
-fn told(text: &str) -> String {
+fn error_of(text: &str) -> String {
     load_text(text, Overrides::default(), HOME).expect_err("refused")
 }
 
@@ -165,7 +169,11 @@ fn one_policy_has_a_source_and_limits_of_its_own_over_those_of_all() {
     let queue = &config.policy.named["queue"];
     assert_eq!((queue.limits.memory_bytes, queue.limits.log_lines), (128 << 20, 7));
     let folder = config.file.as_deref().and_then(Path::parent).expect("a folder");
-    assert_eq!(queue.source, Some(PolicyOrigin::File(folder.join("q.wasm"))), "a path begins beside the file");
+    assert_eq!(
+        queue.source,
+        Some(PolicyOrigin::File(folder.join("q.wasm"))),
+        "a relative path starts at the folder of the file"
+    );
     assert_eq!((config.policy.limits.memory_bytes, config.policy.widest().memory_bytes), (64 << 20, 128 << 20));
     assert_eq!(config.control.scaling_policy.as_deref(), Some("queue"));
     let refused = |text| load_text(text, Overrides::default(), HOME).expect_err("refused");
@@ -175,7 +183,7 @@ fn one_policy_has_a_source_and_limits_of_its_own_over_those_of_all() {
     );
     assert_eq!(
         refused("[policies.Queue]\n"),
-        "`policies.Queue`: a policy's name is 1 to 63 lower-case letters, digits and hyphens"
+        "`policies.Queue`: the name of a policy must be 1 to 63 lower-case letters, digits and hyphens"
     );
     assert_eq!(
         refused("[policies.queue]\nsource = 'ftp://x'\n"),
@@ -218,7 +226,7 @@ fn unknown_keys_are_told_with_their_place_and_the_nearest_right_one() {
         "[log]\ncolour = true\n",
         "api = { token = \"0123456789abcdef\" }\n",
     ]
-    .map(told)
+    .map(error_of)
     .to_vec();
     insta::assert_snapshot!(said.join("\n"), @r"
     windlass.toml:3:1: unknown key `api.lisen`; did you mean `listen`?
@@ -242,10 +250,10 @@ fn wrong_values_are_told_with_their_place_and_what_is_expected() {
         "[api\n",
         "[api]\nconnections = 1\nconnections = 2\n",
     ]
-    .map(told)
+    .map(error_of)
     .to_vec();
     insta::assert_snapshot!(said.join("\n"), @r#"
-    windlass.toml:2:18: `api.header_timeout`: invalid type: integer `15`, expected a length of time such as "250ms", "15s" or "5m"
+    windlass.toml:2:18: `api.header_timeout`: invalid type: integer `15`, expected a duration such as "250ms", "15s" or "5m"
     windlass.toml:2:18: `api.header_timeout`: `15` is not a length of time; expected such as `250ms`, `15s` or `5m`
     windlass.toml:2:14: `api.body_bytes`: `many` is not a size; expected such as `64KiB`, `1MiB` or `2GiB`
     windlass.toml:2:10: `api.listen`: expected an address and a port such as `127.0.0.1:8000`
@@ -259,7 +267,7 @@ fn wrong_values_are_told_with_their_place_and_what_is_expected() {
 
 #[test]
 fn values_out_of_range_are_told_all_at_once() {
-    let said = told(
+    let said = error_of(
         r#"
         [api]
         body_bytes = "1GiB"
@@ -286,12 +294,12 @@ fn values_out_of_range_are_told_all_at_once() {
     `control.heal_share` is 1.5; expected 0.001 to 1
     `policy.decision_time` is 6s; expected 1ms to 5s
     `policy.memory_bytes` is 512MiB; expected 1MiB to 256MiB
-    `control.scaling_config` has a date or a number that JSON has no form for
+    `control.scaling_config` has a date or a number that JSON cannot express; write a date as text
     `engine.instance` is `two words`; expected 1 to 63 letters, digits, `-`, `_` and `.`
-    `control.backoff_base` is above `control.backoff_max`
+    `control.backoff_base` is above `control.backoff_max`; lower it or raise the maximum
     `log.filter` is `windlass=loud`; error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5
     "#);
-    assert_eq!(told("control.heal_share = nan"), "`control.heal_share` is NaN; expected 0.001 to 1");
+    assert_eq!(error_of("control.heal_share = nan"), "`control.heal_share` is NaN; expected 0.001 to 1");
 }
 
 #[test]
@@ -300,15 +308,15 @@ fn alerts_are_posted_to_an_address() {
     assert_eq!(config.control.alert_url.as_deref(), Some("https://example.org/alerts?key=1"));
     assert_eq!(config.control.restart_limit, 0);
     for wrong in ["example.org", "ftp://example.org", "", "https://"] {
-        let why = "`control.alert_url` is no address; expected one such as `https://example.org/alerts`";
-        assert_eq!(told(&format!("control.alert_url = '{wrong}'")), why);
+        let why = "`control.alert_url` is not an address; expected one such as `https://example.org/alerts`";
+        assert_eq!(error_of(&format!("control.alert_url = '{wrong}'")), why);
     }
 }
 
 #[test]
 fn an_address_that_others_reach_needs_a_token_or_a_word() {
     let open = "api.listen = \"0.0.0.0:8000\"\n";
-    insta::assert_snapshot!(told(open), @"`api.listen` is 0.0.0.0:8000, which others can reach, and there is no token; name a file with one (`--token-file`, `api.token_file`), put it in WINDLASS_TOKEN, or say `--insecure` to let anyone run containers here");
+    insta::assert_snapshot!(error_of(open), @"`api.listen` is 0.0.0.0:8000, which other machines can reach, but there is no token; name a file with a token (`--token-file`, `api.token_file`), set WINDLASS_TOKEN, or pass `--insecure` to let anyone run containers");
     assert!(of(&format!("{open}api.insecure = true")).insecure);
     let overrides = Overrides { insecure: Some(false), ..Overrides::default() };
     assert!(load_text(&format!("{open}api.insecure = true"), overrides, HOME).is_err());
@@ -333,7 +341,7 @@ fn tokens_come_from_one_place_and_are_good_enough() {
 
     let config = load_text("", flag(&good), HOME).expect("a configuration");
     assert_eq!(config.api.token.as_deref(), Some("fedcba9876543210"));
-    // The environment is over the file's own.
+    // The environment overrides `api.token_file`.
     let text = format!("api.token_file = {:?}", good.display().to_string());
     let config = load_text(&text, Overrides::default(), &environment).expect("a configuration");
     assert_eq!(config.api.token.as_deref(), Some("0123456789abcdef"));
@@ -346,11 +354,11 @@ fn tokens_come_from_one_place_and_are_good_enough() {
         tell(load_text("", Overrides::default(), &[("HOME", "/h"), ("WINDLASS_TOKEN", "0123456789 abcdef")])),
     ];
     insta::assert_snapshot!(said.join("\n"), @r"
-    there is both WINDLASS_TOKEN and a token file (`--token-file`); keep one
-    the token in `DIR/short` has 6 bytes; expected at least 16, visible ASCII without blanks (`openssl rand -hex 32` makes a good one)
+    both WINDLASS_TOKEN and a token file (`--token-file`) are set; remove one of them
+    the token in `DIR/short` has 6 bytes; expected at least 16 bytes of visible ASCII without spaces (`openssl rand -hex 32` makes one)
     cannot read the token from `DIR/none`
-    the token in WINDLASS_TOKEN has 0 bytes; expected at least 16, visible ASCII without blanks (`openssl rand -hex 32` makes a good one)
-    the token in WINDLASS_TOKEN has 17 bytes; expected at least 16, visible ASCII without blanks (`openssl rand -hex 32` makes a good one)
+    the token in WINDLASS_TOKEN has 0 bytes; expected at least 16 bytes of visible ASCII without spaces (`openssl rand -hex 32` makes one)
+    the token in WINDLASS_TOKEN has 17 bytes; expected at least 16 bytes of visible ASCII without spaces (`openssl rand -hex 32` makes one)
     ");
 }
 
@@ -365,7 +373,8 @@ fn a_policy_is_granted_hosts_by_its_name() {
     );
     assert_eq!((grant.time, grant.requests), (Duration::from_secs(2), 4));
     assert_eq!(config.policy.limits_of("other").http, None);
-    let again = load_text(&config.to_toml(), Overrides::default(), HOME).expect("what is shown is accepted");
+    let again =
+        load_text(&config.to_toml(), Overrides::default(), HOME).expect("the printed configuration is accepted");
     assert_eq!(again.policy, config.policy);
     let refused = |text: &str| load_text(text, Overrides::default(), HOME).expect_err("refused");
     insta::assert_snapshot!(
@@ -376,7 +385,7 @@ fn a_policy_is_granted_hosts_by_its_name() {
         `policies.q.http.hosts[1]` is `http://a/b`; expected `https://host` or `http://host:port`, without a path
         "#
     );
-    insta::assert_snapshot!(refused("[policies.q.http]\n"), @r#"`policies.q.http.hosts` names nobody; expected the hosts it may ask: `["https://host"]`"#);
+    insta::assert_snapshot!(refused("[policies.q.http]\n"), @r#"`policies.q.http.hosts` is empty; list the hosts that the policy may send requests to: `["https://host"]`"#);
     assert!(refused("[policy.http]\nhosts = ['http://a']\n").contains("unknown key `policy.http`"));
 }
 
@@ -407,11 +416,11 @@ fn a_file_that_was_named_must_be_there() {
 fn what_is_wrong_with_those_who_are_told_of_replicas_is_told_with_its_name() {
     let settings = of("discovery = { address = \"fd00::1\", file = \"/run/list\", command = [\"true\"] }").discovery;
     assert_eq!((settings.address.as_deref(), settings.command.len()), (Some("fd00::1"), 1));
-    insta::assert_snapshot!(told("[discovery]\naddress = \"host:80\"\ntemplate = \"x\"\ncommand = []\nwebhook = \"list\"\nleave_timeout = \"2m\""), @r#"
+    insta::assert_snapshot!(error_of("[discovery]\naddress = \"host:80\"\ntemplate = \"x\"\ncommand = []\nwebhook = \"list\"\nleave_timeout = \"2m\""), @r#"
     `discovery.leave_timeout` is 2m; expected 0s to 1m
-    `discovery.address` is `host:80`; expected a host name or an address without a port
+    `discovery.address` is `host:80`; expected a host name or an IP address without a port
     `discovery.webhook` is `list`; expected an address such as `http://127.0.0.1:9000/`
-    `discovery.template` says what `discovery.file` looks like, which is missing
+    `discovery.template` is set without `discovery.file`; name the file that the template renders to
     `discovery.command` is empty; expected a program and its arguments: `["systemctl", …]`
     "#);
 }

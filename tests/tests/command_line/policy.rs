@@ -106,7 +106,7 @@ fn check_tells_what_a_component_is() -> anyhow::Result<()> {
                     "title": "min-max",
                     "type": "object"
                   }
-        trial:    shown 10 replicas it said 10 replicas, `10 is within 1 to 20`
+        sample:   with 10 replicas, the policy returned 10 replicas, `10 is within 1 to 20`
         used:     [time] microseconds, [size] bytes of linear memory
         near:     no limit
         "#);
@@ -120,22 +120,27 @@ fn check_tries_a_configuration() -> anyhow::Result<()> {
     let told = policy(&["check", file.path(), "--config", r#"{"failure-threshold": 2}"#], "")?.ok();
     assert!(told.contains("accepted: {\"failure-threshold\": 2}\nmetrics:  none\n"), "{told}");
     let refused = policy(&["check", file.path(), "--config", r#"{"failure-threshold": 0}"#], "")?.refused();
-    let by_schema = "error: the configuration is refused: by its schema: /failure-threshold: ";
+    let by_schema = "error: cannot configure the policy: its schema does not allow it: /failure-threshold: ";
     assert!(refused.starts_with(by_schema), "{refused}");
     // The policy itself checks what its schema cannot express.
     let step = File::of(BUILT_IN.iter().find(|(name, _)| *name == "step").expect("it is built in").1)?;
     let bands = r#"{"metric": "queue", "bands": [{"from": 10, "change": 1}, {"from": 5, "change": 2}]}"#;
     let refused = policy(&["check", step.path(), "--config", bands], "")?.refused();
-    assert!(refused.starts_with("error: the configuration is refused: refused: "), "{refused}");
+    assert!(refused.starts_with("error: cannot configure the policy: refused: "), "{refused}");
     // A policy that requires a configuration is no mistake; a policy that cannot accept any is one.
     let told = policy(&["check", step.path()], "")?.ok();
-    assert!(told.contains("trial:    none, for it does not accept `{}`: by its schema: "), "{told}");
+    assert!(
+        told.contains(
+            "sample:   no call, because the policy needs a `--config`; it rejects `{}`: its schema does not allow it: "
+        ),
+        "{told}"
+    );
     // A mistake that is likely in the component's language: the code next to it shows the language runtime.
     let mut in_python = hostile::padded(&hostile::traps_configuring().build(), 11);
     let at = in_python.len() - 11;
     in_python[at..].copy_from_slice(b"libpython3.");
     let trap = policy(&["check", File::of(&in_python)?.path()], "")?.refused();
-    assert!(trap.starts_with("error: the configuration is refused: trap: "), "{trap}");
+    assert!(trap.starts_with("error: cannot configure the policy: trap: "), "{trap}");
     assert!(trap.contains("\n  likely, in Python: an exception ends the call, but for `Err`"), "{trap}");
     Ok(())
 }
@@ -194,7 +199,7 @@ fn a_variant_without_a_payload_is_its_name_or_has_null() -> anyhow::Result<()> {
 fn run_says_why_there_is_no_decision() -> anyhow::Result<()> {
     let observation = example("scaling.json");
     let refused = run(MIN_MAX, r#"{"speed": 1}"#, &observation)?.refused();
-    assert!(refused.contains("the configuration is refused") && refused.contains("`speed`"), "{refused}");
+    assert!(refused.contains("cannot configure the policy") && refused.contains("`speed`"), "{refused}");
 
     let wrong = [
         (
@@ -203,9 +208,9 @@ fn run_says_why_there_is_no_decision() -> anyhow::Result<()> {
         ),
         (changed(&observation, "/current-replicas", json!(-1)), "at `current-replicas`: invalid value"),
         (observation.replace("\"now\"", "\"Now\""), "unknown field `Now`, expected one of `now`"),
-        (example("health.json"), "the input is not the observation of a scaling policy: at `replicas[0].replica`"),
-        (format!("{observation} 1"), "the input goes on after the observation"),
-        (String::new(), "the input is not the observation of a scaling policy"),
+        (example("health.json"), "the input is not an observation for a scaling policy: at `replicas[0].replica`"),
+        (format!("{observation} 1"), "the input continues after the observation"),
+        (String::new(), "the input is not an observation for a scaling policy"),
     ];
     for (input, part) in wrong {
         let refused = run(MIN_MAX, "{}", &input)?.refused();
@@ -226,7 +231,7 @@ fn what_a_policy_logs_goes_to_standard_error() -> anyhow::Result<()> {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(ended.stdout.starts_with("{\n  \"replicas\": 1"), "{ended:?}");
     assert_eq!(ended.stderr.lines().count(), 33, "{ended:?}");
-    assert!(ended.stderr.ends_with("dropped past the limits: 8 log lines, 0 bytes of output\n"), "{ended:?}");
+    assert!(ended.stderr.ends_with("dropped beyond the limits: 8 log lines, 0 bytes of output\n"), "{ended:?}");
     Ok(())
 }
 
@@ -248,22 +253,22 @@ fn every_hostile_component_ends_in_a_sentence() -> anyhow::Result<()> {
             }
             Expect::Scaling(kind, part) => {
                 let refused = run(&hostile.bytes, "{}", &scaling)?.refused();
-                let sentence = format!("error: no decision: {kind}: ");
+                let sentence = format!("error: the policy returned no decision: {kind}: ");
                 assert!(refused.contains(&sentence) && refused.contains(part), "{name}: {refused}");
             }
             Expect::Health(kind, part) => {
                 let refused = run(&hostile.bytes, "{}", &health)?.refused();
-                let sentence = format!("error: no report: {kind}: ");
+                let sentence = format!("error: the policy returned no report: {kind}: ");
                 assert!(refused.contains(&sentence) && refused.contains(part), "{name}: {refused}");
             }
             Expect::Configure(kind, part) => {
                 let refused = policy(&["check", File::of(&hostile.bytes)?.path()], "")?.refused();
-                let sentence = format!("error: the configuration is refused: {kind}: ");
+                let sentence = format!("error: cannot configure the policy: {kind}: ");
                 assert!(refused.starts_with(&sentence) && refused.contains(part), "{name}: {refused}");
             }
             Expect::Protect(kind, part) => {
                 let told = policy(&["check", File::of(&hostile.bytes)?.path()], "")?.ok();
-                let sentence = format!("\nspares:   asked whom to spare it gave no answer: {kind}: ");
+                let sentence = format!("\nprotects: the policy returned no protected replicas: {kind}: ");
                 assert!(told.contains(&sentence) && told.contains(part), "{name}: {told}");
             }
             Expect::Harmless => assert_eq!(run(&hostile.bytes, "{}", &scaling)?.code, Some(0), "{name}"),
@@ -297,7 +302,7 @@ fn a_component_is_made_of_a_core_module_and_of_nothing_else() -> anyhow::Result<
 fn check_tells_the_limits_a_trial_call_came_near() -> anyhow::Result<()> {
     let told = |component: &[u8]| anyhow::Ok(policy(&["check", File::of(component)?.path()], "")?.ok());
     let calm = told(&hostile::proposes(3).build())?;
-    assert!(calm.contains("\ntrial:    shown 10 replicas it said 3 replicas, `as told`\n"), "{calm}");
+    assert!(calm.contains("\nsample:   with 10 replicas, the policy returned 3 replicas, `as told`\n"), "{calm}");
     assert!(calm.ends_with("\nnear:     no limit\n"), "{calm}");
     // 40 of 64 MiB, in addition to its initial memory.
     let greedy = told(&hostile::grows(40 * 16).build())?;
@@ -312,18 +317,18 @@ fn check_tells_the_limits_a_trial_call_came_near() -> anyhow::Result<()> {
     ] {
         let told = told(&component.build())?;
         let failed = format!(
-            "\nnear:     no limit\n          with half of its stack, host-call bytes, handles and random bytes it failed: {why}"
+            "\nnear:     no limit\n          with half of the stack, host-call bytes, handles and random bytes, the call failed: {why}"
         );
-        assert!(told.contains("it said ") && told.contains(&failed), "{told}");
+        assert!(told.contains("the policy returned ") && told.contains(&failed), "{told}");
     }
     // The protection call of a policy that has one is tried, too.
-    assert!(!calm.contains("spares:"), "{calm}");
+    assert!(!calm.contains("protects:"), "{calm}");
     let spares = told(&hostile::protects(Some(0)).build())?;
-    assert!(spares.contains("\nspares:   1 of the 10 where there are to be fewer\n"), "{spares}");
+    assert!(spares.contains("\nprotects: 1 of the 10 replicas during a scale-in\n"), "{spares}");
     let traps = told(&hostile::protects_by("(unreachable)").build())?;
-    assert!(traps.contains("\nspares:   asked whom to spare it gave no answer: trap: "), "{traps}");
+    assert!(traps.contains("\nprotects: the policy returned no protected replicas: trap: "), "{traps}");
     let failed = told(&hostile::spins(u32::MAX).build())?;
-    assert!(failed.contains("gave no answer: time: it ran longer than 250 ms"), "{failed}");
+    assert!(failed.contains("returned no answer: time: it ran longer than 250 ms"), "{failed}");
     assert!(failed.contains("near:     microseconds: "), "{failed}");
     Ok(())
 }
@@ -347,7 +352,7 @@ fn bench_measures_loading_memory_and_calls() -> anyhow::Result<()> {
     let refused = policy(&["bench", File::of(b"nonsense")?.path()], "")?.refused();
     assert!(refused.contains("is text, not a WebAssembly component"), "{refused}");
     let failing = policy(&["bench", File::of(&hostile::spins(u32::MAX).build())?.path()], "")?.refused();
-    assert!(failing.starts_with("error: no decision: time: "), "{failing}");
+    assert!(failing.starts_with("error: the policy returned no decision: time: "), "{failing}");
     Ok(())
 }
 
@@ -360,12 +365,12 @@ fn a_recorded_decision_is_asked_again() -> anyhow::Result<()> {
     let replayed =
         |component: &[u8], record: &str| policy(&["run", File::of(component)?.path(), "--decision", "-"], record);
     let same = replayed(MIN_MAX, &record(&answer))?.ok();
-    assert!(same.ends_with("}\nthe answer is the same as recorded of another component\n"), "{same}");
+    assert!(same.ends_with("}\nthe answer equals the recorded answer of another component\n"), "{same}");
     let mut other = answer.clone();
     other["replicas"] = json!(99);
     let differs = replayed(MIN_MAX, &record(&other))?.refused();
     assert!(
-        differs.starts_with("error: the answer is another one than recorded of another component\nrecorded: {"),
+        differs.starts_with("error: the answer differs from the recorded answer of another component\nrecorded: {"),
         "{differs}"
     );
     assert!(differs.contains("\"replicas\":99") && differs.contains("\nnow:      {"), "{differs}");
@@ -373,15 +378,18 @@ fn a_recorded_decision_is_asked_again() -> anyhow::Result<()> {
     let unavailable = |kind: &str| json!({"unavailable": {"kind": kind, "reason": "then"}});
     let traps = hostile::knows_only(77).build();
     let same = replayed(&traps, &record(&unavailable("trap")))?.ok();
-    assert!(same.starts_with("no answer: trap: ") && same.ends_with("recorded of another component\n"), "{same}");
+    assert!(
+        same.starts_with("no answer: trap: ") && same.ends_with("the recorded answer of another component\n"),
+        "{same}"
+    );
     for (component, recorded) in
         [(traps.as_slice(), &unavailable("time")), (&traps, &answer), (MIN_MAX, &unavailable("trap"))]
     {
         let differs = replayed(component, &record(recorded))?.refused();
-        assert!(differs.contains("the answer is another one than recorded"), "{differs}");
+        assert!(differs.contains("the answer differs from the recorded answer"), "{differs}");
     }
     let busy = replayed(MIN_MAX, &record(&unavailable("busy")))?.refused();
-    assert_eq!(busy, "error: it was not asked for this decision: then\n");
+    assert_eq!(busy, "error: the policy was not called for this decision: then\n");
     // The protection is compared, too.
     let protects = hostile::protects(Some(0)).build();
     let mut two = observation.clone();
@@ -390,11 +398,11 @@ fn a_recorded_decision_is_asked_again() -> anyhow::Result<()> {
     let mut spared = json!({"id": 7, "at": 1, "scaling": scaling(&one)});
     spared["scaling"]["observation"] = two;
     let differs = replayed(&protects, &spared.to_string())?.refused();
-    assert!(differs.starts_with("error: the replicas to be spared are others than recorded of "), "{differs}");
+    assert!(differs.starts_with("error: the protected replicas differ from those recorded for "), "{differs}");
     spared["scaling"]["protected"] = json!([observation["replicas"][0]["id"]]);
     replayed(&protects, &spared.to_string())?.ok();
     let wrong_kind = replayed(LIVENESS, &record(&answer))?.refused();
-    assert!(wrong_kind.contains("there is no call of a health policy in this decision"), "{wrong_kind}");
+    assert!(wrong_kind.contains("this decision contains no call of a health policy"), "{wrong_kind}");
     assert!(replayed(MIN_MAX, "{")?.refused().contains("the decision is not JSON"));
     Ok(())
 }
@@ -418,18 +426,18 @@ fn one_of_several_is_asked_again_of_what_it_was_shown() -> anyhow::Result<()> {
     };
     let other = json!({"unavailable": {"kind": "trap", "reason": "then"}});
     let same = replayed(MIN_MAX, joint(json!([part("sha256:2", &other), part("sha256:3", &answer)])))?.ok();
-    assert!(same.ends_with("the answer is the same as recorded of another component\n"), "{same}");
+    assert!(same.ends_with("the answer equals the recorded answer of another component\n"), "{same}");
     // By its digest, whatever its name.
     let digest = format!("sha256:{}", windlass_sandbox::component::digest(MIN_MAX));
     let same = replayed(MIN_MAX, joint(json!([part(&digest, &answer), part("sha256:3", &other)])))?.ok();
-    assert!(same.ends_with("the answer is the same as recorded of this component\n"), "{same}");
+    assert!(same.ends_with("the answer equals the recorded answer of this component\n"), "{same}");
     let differs = replayed(MIN_MAX, joint(json!([part("sha256:2", &answer), part("sha256:3", &other)])))?.refused();
-    assert!(differs.contains("the answer is another one than recorded"), "{differs}");
+    assert!(differs.contains("the answer differs from the recorded answer"), "{differs}");
     // If no revision answered, the record still has the policy's name.
     let differs = replayed(MIN_MAX, other)?.refused();
     assert!(differs.contains("\"kind\":\"trap\""), "{differs}");
     let stranger = replayed(&hostile::proposes(1).build(), joint(json!([])))?.refused();
-    assert!(stranger.starts_with("error: several policies decided as one, \"other\", \"min-max\"; "), "{stranger}");
+    assert!(stranger.starts_with("error: several policies decided together: \"other\", \"min-max\"; "), "{stranger}");
     Ok(())
 }
 
@@ -445,8 +453,11 @@ fn a_policy_is_tried_under_the_limits_and_grants_it_will_have() -> anyhow::Resul
         policy(&[command, component.path(), "--settings", settings.path(), "--as", name], "")
     };
     let checked = under("asker", "check")?.ok();
-    assert!(checked.contains("replay:   not possible: it may ask the network while it decides\n"), "{checked}");
-    assert!(checked.contains("trial:    shown 10 replicas it said 138 replicas"), "{checked}");
+    assert!(
+        checked.contains("replay:   not possible: the policy may send HTTP requests while it decides\n"),
+        "{checked}"
+    );
+    assert!(checked.contains("sample:   with 10 replicas, the policy returned 138 replicas"), "{checked}");
     let unknown = under("other", "check")?.refused();
     assert!(unknown.contains("has no `[policies.other]`"), "{unknown}");
 

@@ -100,8 +100,8 @@ async fn an_operator_pauses_forces_and_lets_go_again() -> anyhow::Result<()> {
     windlass.put_component("/policies/queue", hostile::proposes(3).build()).await.ok();
     windlass.post("/start/container", start_body(image, 1, 5)).await.ok();
     let shown = scaling(&windlass, &["pause", image])?;
-    let nothing = "1 run\nby an operator: paused\nbecause: ";
-    assert!(shown.starts_with(&format!("{image}: 1 wanted of 1 to 5, {nothing}")), "{shown}");
+    let nothing = "1 running\noverrides: paused\nreason: ";
+    assert!(shown.starts_with(&format!("{image}: target 1 of 1 to 5, {nothing}")), "{shown}");
     let chosen = json!({"scaling_policy": {"name": "queue"}});
     windlass.put(&format!("/images/{image}/policy"), chosen).await.ok();
     let held = "held at 1: an operator paused scaling; `queue` proposed 3: as told";
@@ -109,7 +109,7 @@ async fn an_operator_pauses_forces_and_lets_go_again() -> anyhow::Result<()> {
 
     let shown = scaling(&windlass, &["force", image, "2", "--for", "1h"])?;
     assert!(
-        shown.starts_with(&format!("{image}: 2 wanted of 1 to 5, 2 run\nby an operator: paused, 2 forced")),
+        shown.starts_with(&format!("{image}: target 2 of 1 to 5, 2 running\noverrides: paused, 2 forced")),
         "{shown}"
     );
     assert!(windlass.terminate().await?.success());
@@ -125,29 +125,32 @@ async fn an_operator_pauses_forces_and_lets_go_again() -> anyhow::Result<()> {
         decisions["decisions"].as_array().into_iter().flatten().filter(|one| one["reason"] == reason.as_str());
     assert!(written.count() <= 2, "one before the restart, one after it: {decisions}");
     let told = ran(&windlass, "explain", &[image])?;
-    assert!(told.contains(&format!("{image} is steered to 2 replicas, decided at 20")), "{told}");
+    assert!(told.contains(&format!("{image} has a target of 2 replicas, decided at 20")), "{told}");
     assert!(told.contains("The scaling policy `queue` proposed 3: as told."), "{told}");
-    assert!(told.contains("What would change it: an operator paused scaling: `windlass scaling resume "), "{told}");
+    assert!(
+        told.contains("What would change the target:\n  - An operator paused scaling; `windlass scaling resume "),
+        "{told}"
+    );
     // `--at` explains an earlier decision, without a hint what would change it: only the current one can change.
     for earlier in decisions["decisions"].as_array().into_iter().flatten().skip(1) {
         let at = jiff::Timestamp::from_millisecond(earlier["at"].as_i64().context("a time")?)?.to_string();
         let told = ran(&windlass, "explain", &[image, "--at", &at])?;
         let reason = earlier["reason"].as_str().context("a reason")?;
         assert!(told.contains(&format!("decided at {at}: {}", reason.trim_end_matches('.'))), "{reason}: {told}");
-        assert!(!told.contains("What would change it"), "{told}");
+        assert!(!told.contains("What would change the target"), "{told}");
     }
     let too_early = ran(&windlass, "explain", &[image, "--at", "1h"]);
     assert!(too_early.is_err_and(|why| why.to_string().contains("no decision about")));
 
     // Removing one override keeps the others.
     let shown = scaling(&windlass, &["resume", image, "force", "pause"])?;
-    assert!(shown.contains(": 3 wanted of 1 to 5, 3 run\nby an operator: nothing\nbecause: as told\n"), "{shown}");
+    assert!(shown.contains(": target 3 of 1 to 5, 3 running\noverrides: none\nreason: as told\n"), "{shown}");
     scaling(&windlass, &["pause", image])?;
     scaling(&windlass, &["freeze", image, "down"])?;
     let shown = scaling(&windlass, &["freeze", image, "up"])?;
-    assert!(shown.contains("by an operator: paused, frozen upwards, frozen downwards\n"), "{shown}");
+    assert!(shown.contains("overrides: paused, scale-out frozen, scale-in frozen\n"), "{shown}");
     let shown = scaling(&windlass, &["resume", image, "pause", "freeze-up"])?;
-    assert!(shown.contains("by an operator: frozen downwards\n"), "{shown}");
+    assert!(shown.contains("overrides: scale-in frozen\n"), "{shown}");
     windlass.put_component("/policies/queue", hostile::proposes(1).build()).await.ok();
     eventually("the lower proposal to be held", Duration::from_secs(10), async || {
         match target_after_pass(&windlass, image).await {
@@ -170,7 +173,7 @@ async fn an_operator_pauses_forces_and_lets_go_again() -> anyhow::Result<()> {
     let shown = scaling(&windlass, &["resume", image])?;
     assert!(windlass.get("/images").await.ok()["images"][0].get("overrides").is_none());
     assert!(
-        shown.contains(": 3 wanted of 1 to 5, 3 run\nby an operator: nothing\nbecause: `queue` proposed 1, "),
+        shown.contains(": target 3 of 1 to 5, 3 running\noverrides: none\nreason: `queue` proposed 1, "),
         "{shown}"
     );
     let wrong = json!({"paused": 1, "force": {"replicas": 2000, "for": "1y"}, "freeze": true});
@@ -215,7 +218,7 @@ async fn what_somebody_stops_through_the_engine_is_left_so_until_it_is_resumed()
     windlass.patch(&format!("/images/{image}/overrides"), json!({"force": null})).await.ok();
     one_left().await.map_err(anyhow::Error::msg)?;
     let shown = scaling(&windlass, &["resume", image])?;
-    assert!(shown.contains("2 run\nby an operator: nothing\n"), "{shown}");
+    assert!(shown.contains("2 running\noverrides: none\n"), "{shown}");
     // A killed process was not asked to end, so this is not a pause.
     site.engine().kill(&both[0]).await?;
     let replaced = async || match site.engine().running(site.instance()).await {

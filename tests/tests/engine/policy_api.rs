@@ -194,7 +194,7 @@ async fn a_broken_revision_changes_nothing_and_is_set_back() -> anyhow::Result<(
     assert_eq!(asked(1).await[0]["stands_in_for"], "broken");
     let (_, told, _) = ran(&windlass, &["explain", image]).await?;
     assert!(
-        told.contains("No revision of the policy `broken` acts: the built-in `min-max` stands in for it."),
+        told.contains("No revision of the policy `broken` is active, so the built-in policy `min-max` replaces it."),
         "{told}"
     );
     Ok(())
@@ -496,7 +496,7 @@ async fn an_author_pushes_watches_promotes_and_rolls_back_from_the_command_line(
         windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
         let (_, told, _) = command(&windlass, &["diff", image]).await.map_err(|error| error.to_string())?;
         let line = told.lines().next().unwrap_or_default();
-        let found = line.starts_with("queue revision 2 (scaling, told {}): asked ")
+        let found = line.starts_with("queue revision 2 (scaling, config {}): called ")
             && told.contains("\n    acting: 2 (as told)\n    shadow: 4 (as told)\n");
         if found { Ok(()) } else { Err(told) }
     })
@@ -509,9 +509,9 @@ async fn an_author_pushes_watches_promotes_and_rolls_back_from_the_command_line(
     assert_eq!(windlass.get(&format!("/decisions/{number}")).await.ok(), newest, "{report}");
     let (code, same, errors) = command(&windlass, &["run", &second, "--decision", &number]).await?;
     assert_eq!(code, Some(0), "{errors}");
-    assert!(same.ends_with("the answer is the same as recorded of this component\n"), "{same}");
+    assert!(same.ends_with("the answer equals the recorded answer of this component\n"), "{same}");
     let (code, _, differs) = command(&windlass, &["run", &first, "--decision", &number]).await?;
-    assert!(code == Some(1) && differs.contains("recorded of another component"), "{differs}");
+    assert!(code == Some(1) && differs.contains("recorded answer of another component"), "{differs}");
     let (_, _, gone) = command(&windlass, &["run", &first, "--decision", "999999"]).await?;
     assert_eq!(gone, "error: there is no decision 999999: it was never made, or is no longer kept\n");
     assert_eq!(ok(&["rollback", "queue"]).await?, "queue 1.0.0 (scaling): revision 1 acts\n");
@@ -584,7 +584,7 @@ async fn memory_goes_over_a_swap_but_not_over_a_reset_and_what_was_drawn_is_draw
     let (number, _) = handed().await;
     let (code, same, errors) = command(&windlass, &["run", &path, "--decision", &number]).await?;
     assert_eq!(code, Some(0), "{errors}");
-    assert!(same.ends_with("the answer is the same as recorded of this component\n"), "{same}");
+    assert!(same.ends_with("the answer equals the recorded answer of this component\n"), "{same}");
     Ok(())
 }
 
@@ -770,7 +770,7 @@ async fn a_default_policy_that_is_broken_or_away_does_not_keep_windlass_from_its
     let windlass = site.start().await?;
     running(&site, 2).await?;
     let log = windlass.log();
-    assert!(log.contains("the default policy cannot be asked as windlass.toml has it"), "{log}");
+    assert!(log.contains("the default policy cannot be used as windlass.toml configures it"), "{log}");
     // The policy without an answer is rolled back after its probation.
     eventually("the built-in policy to stand in", LIMIT, async || {
         windlass.post(&format!("/images/{image}/reconcile"), json!({})).await.ok();
@@ -783,7 +783,7 @@ async fn a_default_policy_that_is_broken_or_away_does_not_keep_windlass_from_its
     // A name without a revision or a source is a typing error.
     let site = site.set("control.scaling_policy", "\"min-mx\"");
     let (_, said) = site.refuse(&["--listen", "127.0.0.1:0"]).await?;
-    assert!(said.contains("`control.scaling_policy` and its configuration"), "{said}");
+    assert!(said.contains("`control.scaling_policy` or its configuration is invalid"), "{said}");
     assert!(said.contains("there is no scaling policy `min-mx`; there are: "), "{said}");
     Ok(())
 }

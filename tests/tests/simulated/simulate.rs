@@ -428,6 +428,22 @@ fn charts_and_figures_for_programs() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// README.md shows this chart. To draw it again, run its command with `--svg examples/charts/flash-crowd.svg`.
+#[test]
+fn the_chart_in_the_readme_is_what_simulate_draws() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (svg, file) =
+        (folder.path().join("chart.svg").display().to_string(), trace("flash-crowd.csv").display().to_string());
+    let mut arguments = vec!["--trace", &file, "--svg", &svg];
+    for (policy, config) in [POLICIES[5], POLICIES[4]] {
+        arguments.extend(["--policy", policy, "--config", config]);
+    }
+    told(&arguments)?;
+    let shown = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/charts/flash-crowd.svg");
+    assert!(std::fs::read(svg)? == std::fs::read(shown)?, "draw examples/charts/flash-crowd.svg again");
+    Ok(())
+}
+
 #[test]
 fn what_is_wrong_is_told() -> anyhow::Result<()> {
     let file = trace("sawtooth.csv").display().to_string();
@@ -444,7 +460,7 @@ fn what_is_wrong_is_told() -> anyhow::Result<()> {
     for (arguments, why) in [
         (
             vec!["--policy", "min-mox", "--trace", &file],
-            "`min-mox` is neither a file nor built in; there are `liveness`",
+            "`min-mox` is neither a file nor a built-in policy; built in are `liveness`",
         ),
         (vec!["--policy", "liveness", "--trace", &file], "not a scaling policy"),
         (

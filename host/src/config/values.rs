@@ -1,4 +1,4 @@
-//! Kinds of values in `windlass.toml`: how each is written, and how it becomes a setting.
+//! The kinds of values in `windlass.toml`: how each is written, and its setting.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
@@ -6,62 +6,62 @@ use std::time::Duration;
 use windlass_core::Invalid;
 use windlass_core::text::{duration, show_duration, show_size, size};
 
-/// A length of time: `"250ms"`, `"15s"`, `"5m"`.
+/// A duration: `"250ms"`, `"15s"`, `"5m"`.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
-pub struct Span(pub Duration);
+pub(super) struct Span(pub Duration);
 
 /// A size in bytes: `"64MiB"`.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
-pub struct Size(pub u64);
+pub(super) struct Size(pub u64);
 
 /// A whole number.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
-pub struct Count(pub u64);
+pub(super) struct Count(pub u64);
 
-/// A part of a whole: 0 to 1.
+/// A share of a whole, from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
-pub struct Share(pub f64);
+pub(super) struct Share(pub f64);
 
-/// A kind of value that stands for settings of type `T`.
-pub(super) trait Stands<T>: Sized {
-    /// The setting; the value is within its range, which is within the type's.
-    fn setting(self) -> T;
-    /// The value that stands for a setting.
-    fn showing(setting: &T) -> Self;
+/// A value of the file that converts to and from settings of type `T`.
+pub(super) trait ConfigValue<T>: Sized {
+    /// The setting. The value is in its range, and `T` holds the whole range.
+    fn into_setting(self) -> T;
+    /// The value for a setting.
+    fn from_setting(setting: &T) -> Self;
 }
 
-impl Stands<Duration> for Span {
-    fn setting(self) -> Duration {
+impl ConfigValue<Duration> for Span {
+    fn into_setting(self) -> Duration {
         self.0
     }
-    fn showing(setting: &Duration) -> Self {
+    fn from_setting(setting: &Duration) -> Self {
         Self(*setting)
     }
 }
 
-impl Stands<f64> for Share {
-    fn setting(self) -> f64 {
+impl ConfigValue<f64> for Share {
+    fn into_setting(self) -> f64 {
         self.0
     }
-    fn showing(setting: &f64) -> Self {
+    fn from_setting(setting: &f64) -> Self {
         Self(*setting)
     }
 }
 
-macro_rules! whole {
+macro_rules! whole_number {
     ($kind:ident: $($type:ty),*) => {
-        $(impl Stands<$type> for $kind {
-            fn setting(self) -> $type {
+        $(impl ConfigValue<$type> for $kind {
+            fn into_setting(self) -> $type {
                 <$type>::try_from(self.0).unwrap_or(<$type>::MAX)
             }
-            fn showing(setting: &$type) -> Self {
+            fn from_setting(setting: &$type) -> Self {
                 Self(u64::try_from(*setting).unwrap_or(u64::MAX))
             }
         })*
     };
 }
-whole!(Count: u32, usize);
-whole!(Size: u64, usize);
+whole_number!(Count: u32, usize);
+whole_number!(Size: u64, usize);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,7 +89,7 @@ impl fmt::Display for Share {
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let written = Written("a length of time such as \"250ms\", \"15s\" or \"5m\"", duration);
+        let written = Written("a duration such as \"250ms\", \"15s\" or \"5m\"", duration);
         deserializer.deserialize_any(written).map(Self)
     }
 }
@@ -106,7 +106,7 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
-/// Reads a whole number that is not negative.
+/// Parses a whole number that is not negative.
 struct Whole;
 
 impl de::Visitor<'_> for Whole {
@@ -131,7 +131,7 @@ impl<'de> Deserialize<'de> for Share {
     }
 }
 
-/// Reads text with `.1`; anything else is told that `.0` was expected.
+/// Parses text with the function; the error for any other type names the expected form.
 struct Written<T>(&'static str, fn(&str) -> Result<T, Invalid>);
 
 impl<T> de::Visitor<'_> for Written<T> {
@@ -169,22 +169,22 @@ impl Serialize for Share {
     }
 }
 
-/// Durations for ranges.
+/// A duration for a range.
 pub(super) const fn ms(milliseconds: u64) -> Span {
     Span(Duration::from_millis(milliseconds))
 }
 
-/// Durations for ranges.
+/// A duration for a range.
 pub(super) const fn secs(seconds: u64) -> Span {
     Span(Duration::from_secs(seconds))
 }
 
-/// Sizes for ranges.
+/// A size for a range.
 pub(super) const fn kib(kibibytes: u64) -> Size {
     Size(kibibytes << 10)
 }
 
-/// Sizes for ranges.
+/// A size for a range.
 pub(super) const fn mib(mebibytes: u64) -> Size {
     Size(mebibytes << 20)
 }

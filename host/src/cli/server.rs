@@ -1,0 +1,72 @@
+//! The address and token of a running Windlass, for the commands that send requests to it.
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde_json::Value;
+use std::path::PathBuf;
+use std::time::Duration;
+use windlass_core::text::show_duration;
+use windlass_network::remote::Remote;
+
+/// Flags that name the server. The token is no flag, because other users can read a process's flags.
+#[derive(Debug, Args)]
+pub(super) struct Server {
+    /// Address windlass listens on
+    #[arg(long, env = "WINDLASS_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8000")]
+    server: String,
+    /// File with the token; or put the token in WINDLASS_TOKEN
+    #[arg(long, env = "WINDLASS_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl Server {
+    /// A client for the server, with the token.
+    pub(super) fn client(&self) -> anyhow::Result<Remote> {
+        let token = match (std::env::var("WINDLASS_TOKEN").ok(), &self.token_file) {
+            (Some(_), Some(_)) => {
+                bail!("both WINDLASS_TOKEN and a token file (`--token-file`) are set; remove one of them")
+            }
+            (Some(token), None) => Some(token),
+            (None, Some(file)) => {
+                let text = std::fs::read_to_string(file);
+                Some(
+                    text.with_context(|| format!("cannot read the token from `{}`", file.display()))?.trim().to_owned(),
+                )
+            }
+            (None, None) => None,
+        };
+        Ok(Remote::new(&self.server, token)?)
+    }
+}
+
+/// A time of the API as RFC 3339: already in that form, or milliseconds since the Unix epoch.
+pub(super) fn time(value: &Value) -> String {
+    if let Some(text) = value.as_str() {
+        return text.to_owned();
+    }
+    let at = value.as_i64().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+    at.map(|at| at.to_string()).unwrap_or_default()
+}
+
+/// A duration of the API as text: already in that form, or in seconds.
+pub(super) fn span(value: &Value) -> String {
+    if let Some(text) = value.as_str() {
+        return text.to_owned();
+    }
+    let duration = value.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration.map(show_duration).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn times_and_durations_are_read_as_numbers_and_as_text() {
+        assert_eq!(time(&json!(1_767_225_600_000_u64)), "2026-01-01T00:00:00Z");
+        assert_eq!(time(&json!("2026-01-01T00:00:00Z")), "2026-01-01T00:00:00Z");
+        assert_eq!((span(&json!(90.0)), span(&json!("90s"))), ("1m 30s".to_owned(), "90s".to_owned()));
+        assert_eq!((time(&Value::Null), span(&Value::Null)), (String::new(), String::new()));
+    }
+}

@@ -1,0 +1,164 @@
+//! The second stage: merges file, environment and flags, and checks every value.
+
+use crate::config::parse::{Malformed, parse};
+use crate::config::raw::{RawConfig, Settings, set_interval};
+use crate::config::types::{Config, ConfigError, LogSettings, Overrides, Surroundings};
+use std::path::{Path, PathBuf};
+use windlass_core::settings::{PolicyOrigin, PolicySettings, StoreSettings};
+
+/// The file that is read by default, if it exists.
+const DEFAULT_FILE: &str = "/etc/windlass/windlass.toml";
+
+/// Minimum length of a token in bytes.
+const MIN_TOKEN: usize = 16;
+
+/// Reads, merges and checks the configuration.
+///
+/// # Errors
+/// If the file is unreadable or malformed, or with one line for every invalid value, each named by its key.
+pub fn load(overrides: &Overrides, surroundings: &Surroundings<'_>) -> Result<Config, ConfigError> {
+    let (file, raw) = match &overrides.file {
+        Some(path) => (Some(path.clone()), read(path)?),
+        None if Path::new(DEFAULT_FILE).exists() => (Some(DEFAULT_FILE.into()), read(Path::new(DEFAULT_FILE))?),
+        None => (None, RawConfig::default()),
+    };
+    check(file, raw, overrides, surroundings)
+}
+
+/// The policy settings of a file.
+///
+/// # Errors
+/// As [`load`], for every section that has ranges.
+pub fn policies(path: &Path) -> Result<PolicySettings, ConfigError> {
+    let mut problems = Vec::new();
+    let settings = read(path)?.settings(&mut problems);
+    if problems.is_empty() { Ok(settings.policy) } else { Err(ConfigError::Invalid(problems)) }
+}
+
+fn read(path: &Path) -> Result<RawConfig, ConfigError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    parse(&text).map_err(|Malformed { line, column, message }| ConfigError::Malformed {
+        path: path.to_owned(),
+        line,
+        column,
+        message,
+    })
+}
+
+/// The second stage: applies the file, the environment and the flags to the defaults, and checks every value.
+fn check(
+    file: Option<PathBuf>,
+    raw: RawConfig,
+    overrides: &Overrides,
+    surroundings: &Surroundings<'_>,
+) -> Result<Config, ConfigError> {
+    let mut problems = Vec::new();
+    let Settings { mut api, mut engine, mut control, mut policy } = raw.settings(&mut problems);
+    if let Some(listen) = overrides.listen.or(raw.api.listen) {
+        api.listen = listen;
+    }
+    if let Some(instance) = overrides.instance.clone().or(raw.engine.instance) {
+        let valid = !instance.is_empty()
+            && instance.len() <= 63
+            && instance.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+        if !valid {
+            problems.push(format!(
+                "`engine.instance` is `{}`; expected 1 to 63 letters, digits, `-`, `_` and `.`",
+                instance.escape_debug()
+            ));
+        }
+        engine.instance = instance;
+    }
+    engine.host = overrides.engine_host.clone().or(raw.engine.host);
+    if let Some(interval) = overrides.interval {
+        set_interval(interval, &mut control, &mut problems);
+    }
+    if control.backoff_base > control.backoff_max {
+        problems
+            .push("`control.backoff_base` is above `control.backoff_max`; lower it or raise the maximum".to_owned());
+    }
+    // A relative path starts at the folder of the configuration file.
+    let folder = file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+    policy.folder = raw.policy.folder.map(|path| folder.join(path));
+    for source in policy.named.values_mut().filter_map(|named| named.source.as_mut()) {
+        if let PolicyOrigin::File(path) = source {
+            *path = folder.join(&path);
+        }
+    }
+    let discovery = raw.discovery.check(folder, &mut problems);
+    (control.scaling_policy, control.health_policy) = (raw.control.scaling_policy, raw.control.health_policy);
+    let log = LogSettings {
+        filter: overrides.log.clone().or(raw.log.filter).unwrap_or_else(|| "info".to_owned()),
+        format: overrides.log_format.or(raw.log.format).unwrap_or_default(),
+    };
+    if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&log.filter) {
+        problems.push(format!("`log.filter` is `{}`; {error}", log.filter.escape_debug()));
+    }
+    let insecure = overrides.insecure.or(raw.api.insecure).unwrap_or(false);
+    let (token_file, token) = token(overrides, raw.api.token_file.as_ref(), surroundings, &mut problems)?;
+    api.token = token;
+    if api.token.is_none() && !api.listen.ip().is_loopback() && !insecure {
+        problems.push(format!(
+            "`api.listen` is {}, which other machines can reach, but there is no token; name a file with a token \
+             (`--token-file`, `api.token_file`), set WINDLASS_TOKEN, or pass `--insecure` to let anyone run containers",
+            api.listen
+        ));
+    }
+    let data_dir = overrides.data_dir.clone().or(raw.store.data_dir).or_else(|| default_data_dir(surroundings));
+    let Some(data_dir) = data_dir.filter(|data_dir| !data_dir.as_os_str().is_empty()) else {
+        problems.push("there is no home directory for the data; name a directory with `--data-dir`".to_owned());
+        return Err(ConfigError::Invalid(problems));
+    };
+    if !problems.is_empty() {
+        return Err(ConfigError::Invalid(problems));
+    }
+    let store = StoreSettings { data_dir };
+    Ok(Config { file, api, insecure, token_file, engine, control, policy, discovery, store, log })
+}
+
+/// The token and the file it came from. The environment overrides `api.token_file`. A `--token-file` together with a
+/// token in the environment is an error.
+fn token(
+    overrides: &Overrides,
+    file: Option<&PathBuf>,
+    surroundings: &Surroundings<'_>,
+    problems: &mut Vec<String>,
+) -> Result<(Option<PathBuf>, Option<String>), ConfigError> {
+    let from_environment = (surroundings.variable)("WINDLASS_TOKEN");
+    let (path, text, origin) = match (&overrides.token_file, from_environment, file) {
+        (Some(_), Some(_), _) => {
+            problems
+                .push("both WINDLASS_TOKEN and a token file (`--token-file`) are set; remove one of them".to_owned());
+            return Ok((None, None));
+        }
+        (None, Some(text), _) => (None, text.to_string_lossy().into_owned(), "WINDLASS_TOKEN".to_owned()),
+        (Some(path), None, _) | (None, None, Some(path)) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| ConfigError::TokenUnreadable { path: path.clone(), source })?;
+            (Some(path.clone()), text, format!("`{}`", path.display()))
+        }
+        (None, None, None) => return Ok((None, None)),
+    };
+    // The message never contains the token.
+    let token = text.trim();
+    if token.len() < MIN_TOKEN || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        problems.push(format!(
+            "the token in {origin} has {} bytes; expected at least {MIN_TOKEN} bytes of visible ASCII without spaces \
+             (`openssl rand -hex 32` makes one)",
+            token.len()
+        ));
+    }
+    Ok((path, Some(token.to_owned())))
+}
+
+/// `/var/lib/windlass` for root, else the state folder in the user's home; `None` if there is no home.
+pub(super) fn default_data_dir(surroundings: &Surroundings<'_>) -> Option<PathBuf> {
+    if surroundings.is_root {
+        return Some("/var/lib/windlass".into());
+    }
+    // The XDG specification says to ignore a relative path in XDG_STATE_HOME.
+    let directory = |name: &str| (surroundings.variable)(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = directory("XDG_STATE_HOME").or_else(|| directory("HOME").map(|home| home.join(".local/state")))?;
+    Some(state.join("windlass"))
+}
