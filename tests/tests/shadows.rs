@@ -145,7 +145,7 @@ async fn one_that_would_take_over_from_one_of_several_is_compared_with_that_one(
     let first = reaches(&controller, &key, |tally| tally.calls > 0).await;
     // They want four together; the one it would replace wants two, as it does.
     assert_eq!((first.differed, first.failed), (0, 0), "{first:?}");
-    assert_eq!(controller.view(&key).map(|view| view.workload.target), Some(4));
+    assert_eq!(controller.view(&key).map(|view| view.target), Some(4));
     candidate.replicas.store(4, Ordering::SeqCst);
     // A pass that finds the shadow at the one before leaves it out.
     eventually("the candidate to differ", LIMIT, async || {

@@ -1,6 +1,6 @@
 //! What the host remembers of a workload from one pass to the next.
 
-use crate::{ContainerId, MemoryOwner, Slot, Timestamp, WorkloadKey};
+use crate::{Bounds, ContainerId, MemoryOwner, Slot, Timestamp, WorkloadKey};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,6 +40,9 @@ pub struct Suspicion {
 /// What `decide` needs beside the snapshot; stored, so that a restart of the host forgets no backoff.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct History {
+    /// The replica count that the host steers to. `None` before the first pass. The store keeps it apart.
+    #[serde(skip)]
+    pub target: Option<u32>,
     /// One for each slot that was ever filled and not scaled away.
     pub slots: BTreeMap<Slot, SlotHistory>,
     /// Bytes the scaling policy returned last time.
@@ -79,6 +82,11 @@ pub struct History {
 }
 
 impl History {
+    /// The replica count that the host steers to; [`Bounds::initial`] before the first pass.
+    pub fn target_or_initial(&self, bounds: Bounds) -> u32 {
+        self.target.unwrap_or_else(|| bounds.initial())
+    }
+
     /// The same, with nothing in it that is later than `now`: after the machine's clock was set back, what happened is as
     /// old as it can be, and waits, windows and cooldowns last no longer than they are said to.
     #[must_use]

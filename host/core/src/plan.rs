@@ -175,8 +175,8 @@ pub struct Plan {
     pub recommended: Option<Recommendation>,
     /// What is remembered if the steps are taken.
     pub history: History,
-    /// Look again after this time even if nothing happens; none: at the usual interval.
-    pub look_again: Option<Duration>,
+    /// The next pass begins after this time at the latest. `None` means the usual interval.
+    pub next_pass: Option<Duration>,
     /// What became of the proposal; none: the scaling policy was unavailable, or not asked for a count.
     pub stages: Option<Stages>,
     /// What keeps the count from what was proposed; none: it is what was proposed.

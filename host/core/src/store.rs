@@ -86,8 +86,8 @@ pub trait Store: Send + Sync + 'static {
     /// Everything, in the order of keys.
     fn load(&self) -> Result<Vec<StoredWorkload>, StoreError>;
 
-    /// Stores the desired state of a workload, new or changed.
-    fn save_workload(&self, workload: &Workload) -> Result<(), StoreError>;
+    /// Stores the desired state of a workload, new or changed, and its target.
+    fn save_workload(&self, workload: &Workload, target: u32) -> Result<(), StoreError>;
 
     /// Forgets a workload, its history, holds and decisions.
     fn delete_workload(&self, key: &WorkloadKey) -> Result<(), StoreError>;
@@ -95,13 +95,12 @@ pub trait Store: Send + Sync + 'static {
     /// Replaces the replicas an operator stopped.
     fn save_held(&self, key: &WorkloadKey, held: &[ContainerId]) -> Result<(), StoreError>;
 
-    /// Ends a pass in one transaction: the new target (if the workload still exists), its history, and
+    /// Ends a pass in one transaction: the history with the target (if the workload still exists), and
     /// the decision where one is to be recorded. Keeps the newest decisions of a workload, as many as
     /// the store was opened with, and drops older ones. Returns the number of the decision.
     fn save_pass(
         &self,
         key: &WorkloadKey,
-        target: u32,
         history: &History,
         decision: Option<&DecisionRecord>,
     ) -> Result<Option<i64>, StoreError>;

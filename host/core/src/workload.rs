@@ -94,6 +94,11 @@ impl Bounds {
         self.max
     }
 
+    /// The replica count of a workload that no pass has decided about: the minimum, at least 1.
+    pub fn initial(self) -> u32 {
+        self.min.max(1)
+    }
+
     /// `count`, moved into the bounds.
     pub fn clamp(self, count: u32) -> u32 {
         count.clamp(self.min, self.max)
@@ -295,8 +300,6 @@ pub struct Workload {
     pub image: ImageRef,
     /// How many replicas it may have.
     pub bounds: Bounds,
-    /// The count the host now steers to; the pass after a change of `bounds` moves it within them.
-    pub target: u32,
     /// Environment of each replica.
     pub env: BTreeMap<String, String>,
     /// Port inside → port on the engine's host, 0 for any free one.
@@ -339,15 +342,13 @@ impl Workload {
     /// The most workloads one may depend on.
     pub const MOST_DEPENDENCIES: usize = 16;
 
-    /// A workload named after its image, with nothing but what it must have, steered to its minimum (at least 1 where
-    /// that is allowed).
+    /// A workload named after its image, with only the required parts.
     #[must_use]
     pub fn new(image: ImageRef, bounds: Bounds, resources: Resources) -> Self {
         Self {
             key: WorkloadKey::from(&image),
             image,
             bounds,
-            target: bounds.clamp(bounds.min().max(1)),
             env: BTreeMap::new(),
             ports: BTreeMap::new(),
             resources,

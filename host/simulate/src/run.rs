@@ -46,7 +46,7 @@ pub async fn run(
     mut progress: impl FnMut(f64),
 ) -> Result<Ran, PolicyFailure> {
     let (begin, end) = trace.span();
-    let mut service = Service::new(model, &subject.workload, subject.workload.target, begin);
+    let mut service = Service::new(model, &subject.workload, subject.target(), begin);
     let (mut tally, mut points) = (Tally::default(), Vec::new());
     let (mut now, mut saturation) = (begin, 0.0);
     let needed = |load: f64| needed(load, model.capacity);
@@ -62,7 +62,7 @@ pub async fn run(
         }
         subject.metrics.keep_only(&subject.workload, &snapshot);
         let series = subject.series(now).await?;
-        let before = subject.workload.target;
+        let before = subject.target();
         for told in series.iter().filter(|series| series.replica.is_none()) {
             if let Some(why) = &told.failure {
                 tally.silence(Some(&told.name), why);
@@ -87,7 +87,7 @@ pub async fn run(
         });
         progress(now.since(begin).as_secs_f64() / end.since(begin).as_secs_f64().max(1.0));
         let interval = subject.interval();
-        let next = now.plus(pass.plan.look_again.map_or(interval, |soon| soon.min(interval)).max(TICK));
+        let next = now.plus(pass.plan.next_pass.map_or(interval, |soon| soon.min(interval)).max(TICK));
         let (mut used, mut time) = (0.0, 0.0);
         while now < next {
             let tick = TICK.min(next.since(now));
@@ -122,7 +122,7 @@ fn measure(subject: &Subject, trace: &Trace, service: &Service, now: Timestamp) 
     }
     note(QUEUE, Some(service.queue()));
     // Nobody stores them here.
-    drop(subject.metrics.take_unsaved());
+    subject.metrics.discard_unsaved();
 }
 
 fn count(replicas: usize) -> u32 {

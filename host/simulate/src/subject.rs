@@ -13,7 +13,7 @@ use windlass_decide::decide;
 
 /// A workload that is decided about as the host would.
 pub struct Subject {
-    /// As it is wanted; its target follows what is decided.
+    /// The desired state.
     pub workload: Workload,
     /// What was measured of it.
     pub metrics: MetricLog,
@@ -43,6 +43,18 @@ impl Subject {
         }
     }
 
+    /// The same with this replica count before the first pass.
+    #[must_use]
+    pub fn beginning_at(mut self, target: Option<u32>) -> Self {
+        self.history.target = target;
+        self
+    }
+
+    /// The replica count that the last pass decided.
+    pub fn target(&self) -> u32 {
+        self.history.target_or_initial(self.workload.bounds)
+    }
+
     /// Time from one pass to the next, where nothing asks for another.
     pub fn interval(&self) -> std::time::Duration {
         self.settings.interval
@@ -65,10 +77,10 @@ impl Subject {
     }
 
     /// One pass over what there is; the steps of its plan are the caller's to take.
-    pub async fn pass(&mut self, mut snapshot: Snapshot, metrics: Vec<Series>, now: Timestamp) -> Pass {
-        let evaluation = evaluate(&self.workload, &mut snapshot, &self.history, &self.policies, Ok(metrics), now).await;
+    pub async fn pass(&mut self, snapshot: Snapshot, metrics: Vec<Series>, now: Timestamp) -> Pass {
+        let (snapshot, evaluation) =
+            evaluate(&self.workload, snapshot, &self.history, &self.policies, Ok(metrics), now).await;
         let plan = decide(&self.workload, &snapshot, &evaluation.verdict, &self.history, &self.settings, now);
-        self.workload.target = plan.target;
         self.history = plan.history.clone();
         Pass { evaluation, plan }
     }
