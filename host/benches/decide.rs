@@ -14,7 +14,7 @@ mod common;
 fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decide");
     for count in [10, 100, 1_000] {
-        let desired = common::workload("web", count);
+        let desired = common::workload("web");
         let snapshot = Snapshot { replicas: common::replicas(&desired, count), ..Snapshot::default() };
         let identity = PolicyIdentity {
             name: "p".into(),
@@ -50,7 +50,8 @@ fn bench(criterion: &mut Criterion) {
             failed_metrics: FailedMetrics::default(),
             protected: Default::default(),
         };
-        let (history, settings) = (History::default(), ControlSettings::default());
+        let history = History { target: Some(count), ..History::default() };
+        let settings = ControlSettings::default();
         group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
             bencher.iter(|| decide(black_box(&desired), &snapshot, &verdict, &history, &settings, common::NOW));
         });

@@ -27,8 +27,8 @@ async fn controller(directory: &std::path::Path) -> Controller {
     let engine = SimulatedEngine::new(|| common::NOW, Duration::ZERO);
     let store = SqliteStore::open(directory, 1_000).expect("the store opens");
     for number in 0..WORKLOADS {
-        let workload = common::workload(&format!("image-{number}"), REPLICAS);
-        store.save_workload(&workload).expect("the store saves it");
+        let workload = common::workload(&format!("image-{number}"));
+        store.save_workload(&workload, REPLICAS).expect("the store takes it");
         for mut replica in common::replicas(&workload, REPLICAS) {
             replica.id.0 = format!("{number:032x}{}", &replica.id.0[32..]);
             engine.adopt(replica);

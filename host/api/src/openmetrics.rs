@@ -82,9 +82,9 @@ impl Figures {
             ("min_replicas", "The fewest replicas", |view| Some(view.workload.bounds.min().into())),
             ("max_replicas", "The most replicas", |view| Some(view.workload.bounds.max().into())),
             ("proposed_replicas", "What the scaling policy proposed last; absent: it gave no answer", |view| {
-                view.tally.proposed.map(Into::into)
+                view.counters.proposed.map(Into::into)
             }),
-            ("target_replicas", "The count steered to", |view| Some(view.workload.target.into())),
+            ("target_replicas", "The count steered to", |view| Some(view.target.into())),
             ("current_replicas", "Replicas that count: neither held nor being stopped", |view| {
                 let counted =
                     view.replicas.iter().filter(|replica| !matches!(replica.phase, Phase::Held | Phase::Stopping));
@@ -105,7 +105,7 @@ impl Figures {
             Some(self.now.since(view.last_pass.as_ref()?.finished_at).as_secs_f64())
         })?;
         let help = "Metrics without a value that the last pass asked for";
-        self.gauges(encoder, "failed_metrics", help, |view| Some(view.tally.failed_metrics as f64))?;
+        self.gauges(encoder, "failed_metrics", help, |view| Some(view.counters.failed_metrics as f64))?;
         let help = "Whether an operator says this over the policy";
         let mut family = encoder.encode_descriptor("override", help, None, MetricType::Gauge)?;
         for view in &self.views {
@@ -127,7 +127,7 @@ impl Figures {
             None,
             MetricType::Gauge,
         )?;
-        for (view, (health, scaling)) in self.views.iter().filter_map(|view| Some((view, view.tally.answered?))) {
+        for (view, (health, scaling)) in self.views.iter().filter_map(|view| Some((view, view.counters.answered?))) {
             for (kind, answered) in [("health", health), ("scaling", scaling)] {
                 let labels: Labels<'_, 2> = [("workload", view.workload.key.as_str()), ("kind", kind)];
                 family.encode_family(&labels)?.encode_gauge(&i64::from(answered))?;
@@ -135,15 +135,15 @@ impl Figures {
         }
         let mut family = encoder.encode_descriptor("passes", "Passes that ended", None, MetricType::Counter)?;
         for view in &self.views {
-            for (outcome, count) in [("done", view.tally.passes), ("blind", view.tally.blind_passes)] {
+            for (outcome, count) in [("done", view.counters.passes), ("blind", view.counters.blind_passes)] {
                 count_one(&mut family, &[("workload", view.workload.key.as_str()), ("outcome", outcome)], count)?;
             }
         }
         type Counted = fn(&WorkloadView) -> u64;
         let counted: [(&str, &str, Counted); 3] = [
-            ("decisions", "Decisions written down", |view| view.tally.decisions),
-            ("heals", "Replicas restarted or replaced since they were ill", |view| view.tally.heals),
-            ("metric_failures", "Metrics without a value that passes asked for", |view| view.tally.metric_failures),
+            ("decisions", "Decisions written down", |view| view.counters.decisions),
+            ("heals", "Replicas restarted or replaced since they were ill", |view| view.counters.heals),
+            ("metric_failures", "Metrics without a value that passes asked for", |view| view.counters.metric_failures),
         ];
         for (name, help, counted) in counted {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
@@ -154,7 +154,7 @@ impl Figures {
         let mut family =
             encoder.encode_descriptor("actions", "What was done to the engine", None, MetricType::Counter)?;
         for view in &self.views {
-            for ((kind, done), count) in &view.tally.actions {
+            for ((kind, done), count) in &view.counters.actions {
                 let kind = format!("{kind:?}").to_lowercase();
                 let outcome = if *done { "done" } else { "failed" };
                 let key = view.workload.key.as_str();

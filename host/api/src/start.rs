@@ -72,7 +72,7 @@ pub async fn start(State(state): State<ApiState>, _: NoQuery, JsonBody(body): Js
     })
 }
 
-/// The workload a body asks for; its target is the fewest replicas, at least one.
+/// The workload a body asks for.
 ///
 /// # Errors
 /// 422 with everything that is wrong with the body.
@@ -133,7 +133,6 @@ fn read(body: &Value, problems: &mut Problems) -> Option<Workload> {
         key: name.unwrap_or_else(|| WorkloadKey::from(&image)),
         image,
         bounds,
-        target: bounds.clamp(bounds.min().max(1)),
         env: env?,
         ports: ports?,
         resources: resources?,

@@ -9,21 +9,17 @@
 
 use windlass_core::contract::{Limits, ReplicaFacts, ScalingObservation, Usage, WorkloadFacts};
 use windlass_core::workload::{Bounds, DesiredStatus, Resources};
-use windlass_core::{ContainerId, ImageRef, Phase, Replica, Slot, Timestamp, Workload};
+use windlass_core::{ContainerId, Phase, Replica, Slot, Timestamp, Workload};
 
 pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
-/// A workload with a target of `count` replicas.
-pub fn workload(image: &str, count: u32) -> Workload {
-    let image: ImageRef = image.parse().unwrap();
-    Workload {
-        target: count,
-        ..Workload::new(
-            image,
-            Bounds::new(1, 1_000).unwrap(),
-            Resources { cpu: "0.5".parse().unwrap(), memory: "256m".parse().unwrap(), status: DesiredStatus::Running },
-        )
-    }
+/// A workload of up to 1,000 replicas.
+pub fn workload(image: &str) -> Workload {
+    Workload::new(
+        image.parse().unwrap(),
+        Bounds::new(1, 1_000).unwrap(),
+        Resources { cpu: "0.5".parse().unwrap(), memory: "256m".parse().unwrap(), status: DesiredStatus::Running },
+    )
 }
 
 /// Running replicas in slots 1 to `count`, with usage.
@@ -66,7 +62,7 @@ pub fn usage() -> Usage {
 
 /// The observation for a scaling policy with `count` replicas.
 pub fn scaling_observation(count: u32) -> ScalingObservation {
-    let workload = workload("registry.example/team/web:1.2.3", count);
+    let workload = workload("registry.example/team/web:1.2.3");
     ScalingObservation {
         now: NOW,
         current_replicas: count,

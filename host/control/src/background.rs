@@ -1,11 +1,11 @@
-//! The tasks behind the loop: one for each workload, one for its probes, one for the engine's events and
-//! one that looks at the whole engine now and then.
+//! The background tasks: one per workload for its passes and one for its probes; for the whole host one that follows the
+//! engine's events, one that checks the engine, and one that gathers metrics.
 
-use crate::context::Shared;
-use crate::metrics::gather;
+use crate::context::Context;
+use crate::metrics::gather::gather;
 use crate::probe::probe_all;
 use crate::reconcile::pass;
-use crate::workload::state::Cell;
+use crate::workload::handle::WorkloadHandle;
 use futures_util::{FutureExt, StreamExt};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -13,181 +13,181 @@ use std::time::Duration;
 use windlass_core::Probe;
 use windlass_core::engine::EngineEvent;
 
-/// The engine is asked for containers of unknown workloads once in so many intervals.
-const INTERVALS_PER_SURVEY: u32 = 10;
+/// The engine is searched for containers of unknown workloads once in this many intervals.
+const INTERVALS_PER_SEARCH: u32 = 10;
 
-/// Begins what is not about one workload.
-pub(crate) fn begin(shared: &Arc<Shared>) {
-    shared.spawn(follow_events(Arc::clone(shared)));
-    shared.spawn(watch_engine(Arc::clone(shared)));
-    shared.spawn(gather(Arc::clone(shared)));
+/// Starts the tasks for the whole host.
+pub(crate) fn start(context: &Arc<Context>) {
+    context.tasks.spawn(follow_events(Arc::clone(context)));
+    context.tasks.spawn(check_engine(Arc::clone(context)));
+    context.tasks.spawn(gather(Arc::clone(context)));
 }
 
-/// Begins to look after a workload.
-pub(crate) fn look_after(shared: &Arc<Shared>, cell: &Arc<Cell>) {
-    shared.spawn(steer(Arc::clone(shared), Arc::clone(cell)));
-    shared.spawn(probe(Arc::clone(shared), Arc::clone(cell)));
+/// Starts the tasks of a workload.
+pub(crate) fn start_workload(context: &Arc<Context>, handle: &Arc<WorkloadHandle>) {
+    context.tasks.spawn(make_passes(Arc::clone(context), Arc::clone(handle)));
+    context.tasks.spawn(probe(Arc::clone(context), Arc::clone(handle)));
 }
 
-/// Makes a pass whenever the workload is woken, and when it was quiet for too long.
-async fn steer(shared: Arc<Shared>, cell: Arc<Cell>) {
-    while !cell.is_closed() {
-        let wait = cell.state().look_again;
+/// Makes a pass when the workload is woken, and when its period is over.
+async fn make_passes(context: Arc<Context>, handle: Arc<WorkloadHandle>) {
+    while !handle.is_closed() {
+        let wait = handle.state().next_pass;
         tokio::select! {
-            () = cell.woken() => {}
+            () = handle.woken() => {}
             () = tokio::time::sleep(wait) => {}
         }
-        // Not part of the select: a pass that began is finished, whatever happens. One that panics is the end of
-        // itself and not of the loop; until another ends, the workload is overdue for those who ask.
-        if AssertUnwindSafe(pass(&shared, &cell)).catch_unwind().await.is_err() {
-            tracing::error!(workload = %cell.key, "the pass panicked; the next one is the retry");
-            cell.state().look_again = cell.period;
+        // Outside the select, so a pass that began is always finished. A panic ends the pass, not the loop; until another
+        // pass ends, readiness reports the workload as late.
+        if AssertUnwindSafe(pass(&context, &handle)).catch_unwind().await.is_err() {
+            tracing::error!(workload = %handle.key, "the pass panicked; the next one is the retry");
+            handle.state().next_pass = handle.period;
         }
     }
-    cell.abandon();
+    handle.abandon();
 }
 
-/// Asks a workload's replicas at its probe's interval, and at once those a pass has just found.
-async fn probe(shared: Arc<Shared>, cell: Arc<Cell>) {
+/// Probes a workload's replicas at the probe's interval, and new replicas at once.
+async fn probe(context: Arc<Context>, handle: Arc<WorkloadHandle>) {
     let mut last_round: Option<tokio::time::Instant> = None;
-    while !cell.is_closed() {
+    while !handle.is_closed() {
         let (probe, replicas) = {
-            let state = cell.state();
+            let state = handle.state();
             (state.workload.probe.clone(), state.snapshot.replicas.clone())
         };
         let Some(probe) = probe.filter(Probe::is_asked) else {
-            cell.probe_now.notified().await;
+            handle.probe_now.notified().await;
             continue;
         };
         let due = last_round.map_or(Duration::ZERO, |last| probe.interval.saturating_sub(last.elapsed()));
-        let asked = cell.probes.of(replicas.iter().map(|replica| &replica.id));
+        let known = handle.probes.of(replicas.iter().map(|replica| &replica.id));
         let replicas = if due.is_zero() {
             last_round = Some(tokio::time::Instant::now());
             replicas
         } else {
-            replicas.into_iter().filter(|replica| !asked.contains_key(&replica.id)).collect()
+            replicas.into_iter().filter(|replica| !known.contains_key(&replica.id)).collect()
         };
-        let now = || shared.clock.now();
-        if probe_all(&probe, &replicas, &shared.engine, shared.net.as_ref(), &cell.probes, now).await {
-            cell.wake();
+        let now = || context.clock.now();
+        let caller = context.caller(&handle.commands);
+        if probe_all(caller, &probe, &replicas, &handle.probes, now).await {
+            handle.wake();
         }
         let due = last_round.map_or(Duration::ZERO, |last| probe.interval.saturating_sub(last.elapsed()));
         tokio::select! {
-            () = cell.probe_now.notified() => {}
+            () = handle.probe_now.notified() => {}
             () = tokio::time::sleep(due) => {}
         }
     }
 }
 
-/// Turns what happens on the engine into wakes.
-async fn follow_events(shared: Arc<Shared>) {
-    let mut events = shared.engine.events();
-    let mut shutdown = shared.shutdown.subscribe();
+/// Wakes workloads when the engine reports events.
+async fn follow_events(context: Arc<Context>) {
+    let mut events = context.engine.events();
+    let mut shutdown = context.tasks.shutdown();
     loop {
         let event = tokio::select! {
-            _ = shutdown.wait_for(|down| *down) => return,
+            () = shutdown.begins() => return,
             event = events.next() => event,
         };
         match event {
             Some(EngineEvent::Changed(key)) => {
-                if let Some(cell) = shared.cell(&key) {
-                    cell.wake();
+                if let Some(handle) = context.workloads.get(&key) {
+                    handle.wake();
                 }
             }
-            // The end itself is told too, and wakes.
+            // The end of the process is an event too, and wakes the workload.
             Some(EngineEvent::AskedToEnd { workload, replica, at }) => {
-                if let Some(cell) = shared.cell(&workload) {
-                    cell.state().asked_to_end.insert(replica, at);
+                if let Some(handle) = context.workloads.get(&workload) {
+                    handle.state().stop_requested.insert(replica, at);
                 }
             }
-            Some(EngineEvent::Connected) => look_at_everything(&shared).await,
+            Some(EngineEvent::Connected) => observe_everything(&context).await,
             Some(EngineEvent::Lost(why)) => {
                 tracing::warn!(why, "the engine's events were lost");
-                shared.note_lost();
-                // An engine that shuts down asked for that itself.
-                for cell in shared.cells() {
-                    cell.state().asked_to_end.clear();
+                context.engine_health.note_lost();
+                // The engine itself may have requested the stops, because it shuts down.
+                for handle in context.workloads.all() {
+                    handle.state().stop_requested.clear();
                 }
-                // Perhaps only the stream broke: asking tells.
-                ask_engine(&shared).await;
+                // If only the stream broke, the engine still answers.
+                ping(&context).await;
             }
             None => return,
         }
     }
 }
 
-/// Notices an engine that went away or came back though no workload asks for it.
-async fn watch_engine(shared: Arc<Shared>) {
-    let mut shutdown = shared.shutdown.subscribe();
+/// Notices that the engine went away or came back, even if no workload needs it.
+async fn check_engine(context: Arc<Context>) {
+    let mut shutdown = context.tasks.shutdown();
     let mut rounds: u32 = 0;
     loop {
         rounds = rounds.wrapping_add(1);
-        if ask_engine(&shared).await && rounds.is_multiple_of(INTERVALS_PER_SURVEY) {
-            survey(&shared).await;
+        if ping(&context).await && rounds.is_multiple_of(INTERVALS_PER_SEARCH) {
+            find_orphans(&context).await;
         }
         tokio::select! {
-            _ = shutdown.wait_for(|down| *down) => return,
-            () = tokio::time::sleep(shared.settings.interval) => {}
+            () = shutdown.begins() => return,
+            () = tokio::time::sleep(context.settings.interval) => {}
         }
     }
 }
 
-async fn ask_engine(shared: &Arc<Shared>) -> bool {
-    match shared.engine.ping().await {
+async fn ping(context: &Arc<Context>) -> bool {
+    match context.engine.ping().await {
         Ok(()) => {
-            if shared.note_engine(None) {
+            if context.engine_health.note(None) {
                 tracing::info!("the engine answers");
-                look_at_everything(shared).await;
+                observe_everything(context).await;
             }
             true
         }
         Err(error) => {
             tracing::warn!(%error, "the engine does not answer");
-            shared.note_engine(Some(&error));
+            context.engine_health.note(Some(&error));
             false
         }
     }
 }
 
-async fn look_at_everything(shared: &Arc<Shared>) {
-    wake_everything(shared);
-    survey(shared).await;
+async fn observe_everything(context: &Arc<Context>) {
+    wake_all(context);
+    find_orphans(context).await;
 }
 
-/// Wakes every workload, one after another by its splay: neither the engine nor the policies are asked
-/// everything at once.
-pub(crate) fn wake_everything(shared: &Arc<Shared>) {
-    let mut cells = shared.cells();
-    cells.sort_by_key(|cell| cell.splay);
-    let mut shutdown = shared.shutdown.subscribe();
-    shared.spawn(async move {
-        let began = tokio::time::Instant::now();
-        for cell in cells {
+/// Wakes every workload, each after its jitter, so that the load on the engine and the policies is spread.
+pub(crate) fn wake_all(context: &Arc<Context>) {
+    let mut handles = context.workloads.all();
+    handles.sort_by_key(|handle| handle.jitter);
+    let mut shutdown = context.tasks.shutdown();
+    context.tasks.spawn(async move {
+        let started = tokio::time::Instant::now();
+        for handle in handles {
             tokio::select! {
-                _ = shutdown.wait_for(|down| *down) => return,
-                () = tokio::time::sleep_until(began + cell.splay) => cell.wake(),
+                () = shutdown.begins() => return,
+                () = tokio::time::sleep_until(started + handle.jitter) => handle.wake(),
             }
         }
     });
 }
 
-/// Notes the containers of this instance that belong to no workload.
-async fn survey(shared: &Arc<Shared>) {
-    match shared.engine.list(None).await {
+/// Records the containers of this instance whose workload is unknown.
+async fn find_orphans(context: &Arc<Context>) {
+    match context.engine.list(None).await {
         Ok(replicas) => {
-            shared.note_engine(None);
+            context.engine_health.note(None);
             let orphans: Vec<_> =
-                replicas.into_iter().filter(|replica| shared.cell(&replica.workload).is_none()).collect();
-            if !orphans.is_empty() && shared.orphans().is_empty() {
+                replicas.into_iter().filter(|replica| context.workloads.get(&replica.workload).is_none()).collect();
+            if !orphans.is_empty() && context.workloads.orphans().is_empty() {
                 tracing::warn!(
                     count = orphans.len(),
-                    "there are containers of this instance whose workload is unknown; they are listed and otherwise left alone"
+                    "some containers of this instance belong to no known workload; they are listed and otherwise left alone"
                 );
             }
-            *shared.orphans() = orphans;
+            *context.workloads.orphans() = orphans;
         }
         Err(error) => {
-            shared.note_engine(Some(&error));
+            context.engine_health.note(Some(&error));
         }
     }
 }

@@ -1,252 +1,241 @@
-//! What an operator does to one container: hold, release, remove. Each holds the workload's gate, so that
-//! it never meets a pass, and ends by waking the workload.
+//! An operator's requests about one container: hold, release, protect, remove. Each holds the workload's pass lock, so it
+//! never overlaps a pass, and wakes the workload at its end.
 
 use crate::controller::Controller;
 use crate::drain;
 use crate::error::ControlError;
-use crate::workload::state::{Cell, CellState};
+use crate::stop::Stopper;
+use crate::workload::handle::WorkloadHandle;
 use std::sync::Arc;
 use windlass_core::engine::EngineError;
 use windlass_core::workload::DesiredStatus;
-use windlass_core::{ContainerId, Phase, ProbeTarget, Replica, Workload, WorkloadKey};
+use windlass_core::{ContainerId, Replica, WorkloadKey};
 
-/// The fewest characters that stand for an identifier they begin.
+/// The fewest characters by which an identifier may be abbreviated.
 const SHORTEST_PREFIX: usize = 12;
 
-/// A container that was asked for by name or identifier, and the workload that looks after it.
+/// A container that was found by name or identifier, and its workload.
 struct Found {
     replica: Replica,
-    /// None: its workload is unknown; nothing counts or heals it.
-    cell: Option<Arc<Cell>>,
-}
-
-/// A start that asks replicas another question, with the gate held: answers to the one before are forgotten. The image's
-/// own HEALTHCHECK must be there in what runs already.
-pub(crate) fn change_probe(cell: &Cell, known: &CellState, wanted: &Workload) -> Result<(), ControlError> {
-    let goes_by_image = wanted.probe.as_ref().is_some_and(|probe| probe.target == ProbeTarget::Docker);
-    let lacks_check = |replica: &Replica| replica.phase == Phase::Running && replica.health_check.is_none();
-    if goes_by_image && known.snapshot.replicas.iter().any(lacks_check) {
-        return Err(ControlError::Conflict(format!(
-            "the containers of `{}` that run have no HEALTHCHECK, which the probe `docker` is; choose another `probe`",
-            wanted.key
-        )));
-    }
-    if wanted.probe != known.workload.probe {
-        cell.probes.clear();
-    }
-    Ok(())
+    /// `None` if its workload is unknown: nothing counts or repairs it.
+    handle: Option<Arc<WorkloadHandle>>,
 }
 
 impl Controller {
-    /// Stops a container and holds it: it is neither counted nor restarted until it is released. The
-    /// target falls by one, down to the minimum; what the minimum still wants is created.
+    /// Stops a container and holds it: it is neither counted nor restarted until it is released. The target falls by 1,
+    /// down to the minimum; the next pass creates what the minimum still requires.
     ///
-    /// `name_or_id`: its name, its identifier, or 12 and more characters the identifier begins with.
+    /// `name_or_id`: its name, its identifier, or at least the first 12 characters of the identifier.
     pub async fn hold(&self, name_or_id: &str) -> Result<Replica, ControlError> {
         let found = self.find(name_or_id).await?;
-        let Some(cell) = found.cell else {
-            let grace = self.shared.settings.stop_grace;
-            return self.shared.engine.stop(&found.replica.id, grace).await.map_err(|error| self.refusal(error));
+        let Some(handle) = found.handle else {
+            let grace = self.context.settings.stop_grace;
+            return self.context.engine.stop(&found.replica.id, grace).await.map_err(|error| self.refusal(error));
         };
-        let _gate = self.gate(&cell).await?;
-        let held = self.hold_one(&cell, &found.replica.id).await?;
-        cell.wake();
+        let _lock = self.lock(&handle).await?;
+        let held = self.hold_one(&handle, &found.replica.id).await?;
+        handle.wake();
         Ok(held)
     }
 
-    /// Starts a container again and counts it: the target rises to count it, and at the maximum the youngest
-    /// other replica makes room.
+    /// Starts a held container and counts it: the target rises to include it. At the maximum, the youngest other replica is
+    /// removed.
     pub async fn release(&self, name_or_id: &str) -> Result<Replica, ControlError> {
         let found = self.find(name_or_id).await?;
-        let Some(cell) = found.cell else {
-            return self.shared.engine.start(&found.replica.id).await.map_err(|error| self.refusal(error));
+        let Some(handle) = found.handle else {
+            return self.context.engine.start(&found.replica.id).await.map_err(|error| self.refusal(error));
         };
-        let _gate = self.gate(&cell).await?;
-        let released = self.release_one(&cell, &found.replica.id).await?;
-        cell.wake();
+        let _lock = self.lock(&handle).await?;
+        let released = self.release_one(&handle, &found.replica.id).await?;
+        handle.wake();
         Ok(released)
     }
 
-    /// Protects a container from a policy that wants fewer, or does not any more.
+    /// Protects a container from scale-in by a policy, or ends the protection.
     pub async fn protect(&self, name_or_id: &str, is_protected: bool) -> Result<Replica, ControlError> {
         let found = self.find(name_or_id).await?;
-        let Some(cell) = found.cell else {
-            let why = "the workload of this container is unknown, so that nothing scales it in";
+        let Some(handle) = found.handle else {
+            let why = "the workload of this container is unknown, so no scale-in can remove it";
             return Err(ControlError::Conflict(why.to_owned()));
         };
-        let _gate = self.gate(&cell).await?;
+        let _lock = self.lock(&handle).await?;
         let id = found.replica.id.clone();
-        let (target, history) = {
-            let mut state = cell.state();
+        let history = {
+            let mut state = handle.state();
             if is_protected {
                 state.history.protected.insert(id);
             } else {
                 state.history.protected.remove(&id);
             }
-            (state.workload.target, state.history.clone())
+            state.history.clone()
         };
-        let key = cell.key.clone();
-        self.shared.store(move |store| store.save_pass(&key, target, &history, None)).await?;
-        cell.wake();
+        let key = handle.key.clone();
+        self.context.store.call(move |store| store.save_pass(&key, &history, None)).await?;
+        handle.wake();
         Ok(found.replica)
     }
 
-    /// Removes a container; one that runs only with `force`. The next pass replaces it if it counted.
+    /// Removes a container; a running one only with `force`. The next pass replaces it if it counted.
     pub async fn remove(&self, name_or_id: &str, force: bool) -> Result<Replica, ControlError> {
         let found = self.find(name_or_id).await?;
         let id = found.replica.id.clone();
-        let Some(cell) = found.cell else {
-            self.shared.engine.remove(&id, force).await.map_err(|error| self.refusal(error))?;
-            self.shared.orphans().retain(|orphan| orphan.id != id);
+        let Some(handle) = found.handle else {
+            self.context.engine.remove(&id, force).await.map_err(|error| self.refusal(error))?;
+            self.context.workloads.orphans().retain(|orphan| orphan.id != id);
             return Ok(found.replica);
         };
-        let _gate = self.gate(&cell).await?;
-        drain::told(&self.shared, &cell, [&id]).await;
+        let _lock = self.lock(&handle).await?;
+        drain::before_stop(&self.context, &handle, [&id]).await;
         if force && found.replica.is_alive() {
-            // Killed without a grace, as the engine does; what it is at it may finish all the same.
-            let workload = cell.state().workload.clone();
-            self.shared.stopper(&workload).tell(&found.replica, "an operator removes it").await;
+            // The engine kills it without a grace period. Its stop hook runs all the same.
+            let workload = handle.state().workload.clone();
+            let stopper = Stopper::new(&self.context, &handle, &workload);
+            stopper.call_hook(&found.replica, "an operator removes it").await;
         }
-        self.shared.engine.remove(&id, force).await.map_err(|error| self.refusal(error))?;
+        self.context.engine.remove(&id, force).await.map_err(|error| self.refusal(error))?;
         {
-            let mut state = cell.state();
-            // An operator's wish is no crash: the slot is filled again without backoff.
+            let mut state = handle.state();
+            // A removal is not a crash: the slot is filled again without backoff.
             state.history.slots.remove(&found.replica.slot);
             state.snapshot.replicas.retain(|replica| replica.id != id);
             state.leaving.remove(&id);
         }
-        self.set_held(&cell, &id, false).await?;
-        cell.wake();
+        self.set_held(&handle, &id, false).await?;
+        handle.wake();
         Ok(found.replica)
     }
 
-    /// A start of a workload in which nothing runs: its oldest stopped container is kept and started.
-    /// One that does not start is left to the pass.
-    pub(crate) async fn wake_stopped(&self, cell: &Arc<Cell>) -> Result<(), ControlError> {
-        let replicas = self.look(cell).await?;
+    /// Starts the oldest container of a workload in which none runs. If it does not start, the pass repairs it.
+    pub(crate) async fn start_stopped(&self, handle: &Arc<WorkloadHandle>) -> Result<(), ControlError> {
+        let replicas = self.list(handle).await?;
         if replicas.iter().any(Replica::is_alive) {
             return Ok(());
         }
         if let Some(oldest) = replicas.first()
-            && let Err(error) = self.release_one(cell, &oldest.id).await
+            && let Err(error) = self.release_one(handle, &oldest.id).await
         {
             tracing::warn!(container = %oldest.id, %error, "the stopped container could not be started");
-            self.set_held(cell, &oldest.id, false).await?;
+            self.set_held(handle, &oldest.id, false).await?;
         }
         Ok(())
     }
 
-    /// A workload that is desired stopped: every replica is stopped and held.
-    pub(crate) async fn hold_all(&self, cell: &Arc<Cell>) -> Result<(), ControlError> {
-        let replicas = self.look(cell).await?;
-        let holds = replicas.iter().map(|replica| self.hold_one(cell, &replica.id));
+    /// Stops and holds every replica of a workload whose desired status is `stopped`.
+    pub(crate) async fn hold_all(&self, handle: &Arc<WorkloadHandle>) -> Result<(), ControlError> {
+        let replicas = self.list(handle).await?;
+        let holds = replicas.iter().map(|replica| self.hold_one(handle, &replica.id));
         futures_util::future::try_join_all(holds).await.map(drop)
     }
 
-    async fn look(&self, cell: &Cell) -> Result<Vec<Replica>, ControlError> {
-        self.shared.engine.list(Some(&cell.key)).await.map_err(|error| self.refusal(error))
+    async fn list(&self, handle: &WorkloadHandle) -> Result<Vec<Replica>, ControlError> {
+        self.context.engine.list(Some(&handle.key)).await.map_err(|error| self.refusal(error))
     }
 
-    /// With the gate held. The hold is stored first: a host that dies in between has not lost the wish,
-    /// and a container that still runs then is not held (see `observe`).
-    async fn hold_one(&self, cell: &Arc<Cell>, id: &ContainerId) -> Result<Replica, ControlError> {
-        let counted_before = cell.state().snapshot.counted().any(|replica| replica.id == *id);
-        self.set_held(cell, id, true).await?;
-        drain::told(&self.shared, cell, [id]).await;
-        let stopped = match self.stop(cell, id, "an operator stops it").await {
+    /// Stops and holds a replica. The caller holds the pass lock.
+    ///
+    /// The hold is stored first, so a host that dies in between does not lose the request. A container that still runs
+    /// then is not held (see `observe`).
+    async fn hold_one(&self, handle: &Arc<WorkloadHandle>, id: &ContainerId) -> Result<Replica, ControlError> {
+        let counted_before = handle.state().snapshot.counted().any(|replica| replica.id == *id);
+        self.set_held(handle, id, true).await?;
+        drain::before_stop(&self.context, handle, [id]).await;
+        let stopped = match self.stop(handle, id, "an operator stops it").await {
             Ok(stopped) => stopped,
             Err(error) => {
-                drain::stays(&self.shared, cell, id);
-                self.set_held(cell, id, false).await?;
+                drain::cancel(&self.context, handle, id);
+                self.set_held(handle, id, false).await?;
                 return Err(self.refusal(error));
             }
         };
         let workload = {
-            let mut state = cell.state();
+            let mut state = handle.state();
             if counted_before {
-                let fewer = state.workload.target.saturating_sub(1);
-                state.workload.target = state.workload.bounds.clamp(fewer);
+                let fewer = state.target().saturating_sub(1);
+                state.set_target(fewer);
             }
-            state.show(stopped.clone());
+            state.update(stopped.clone());
             state.workload.clone()
         };
-        self.shared.callbacks.notify(&workload, &stopped, "stop");
-        self.shared.store(move |store| store.save_workload(&workload)).await?;
+        self.context.callbacks.notify(&workload, &stopped, "stop");
+        self.save(handle).await?;
         Ok(stopped)
     }
 
-    /// With the gate held. Where the workload already runs its maximum, the youngest replica makes room: it is
-    /// the one that took the held one's place.
-    async fn release_one(&self, cell: &Arc<Cell>, id: &ContainerId) -> Result<Replica, ControlError> {
+    /// Starts a held replica. The caller holds the pass lock. At the maximum, the youngest replica is removed: it replaced
+    /// the held one.
+    async fn release_one(&self, handle: &Arc<WorkloadHandle>, id: &ContainerId) -> Result<Replica, ControlError> {
         let makes_room = {
-            let state = cell.state();
+            let state = handle.state();
             let counts_already = state.snapshot.counted().any(|replica| replica.id == *id);
             let full = !counts_already && state.counted() >= state.workload.bounds.max();
             state.snapshot.counted().max_by_key(|replica| replica.created_at).filter(|_| full).cloned()
         };
-        let started = self.shared.engine.start(id).await.map_err(|error| self.refusal(error))?;
-        self.set_held(cell, id, false).await?;
+        let started = self.context.engine.start(id).await.map_err(|error| self.refusal(error))?;
+        self.set_held(handle, id, false).await?;
         if let Some(youngest) = makes_room {
-            self.make_room(cell, &youngest).await?;
+            self.make_room(handle, &youngest).await?;
         }
         let workload = {
-            let mut state = cell.state();
-            state.show(started.clone());
-            // Who lets it run wants to see whether it goes now: if its slot was given up, it is healed again.
+            let mut state = handle.state();
+            state.update(started.clone());
+            // If its slot was given up, a release retries it.
             state.history.slots.remove(&started.slot);
             state.workload.resources.status = DesiredStatus::Running;
-            let wanted = state.workload.target.max(state.counted());
-            state.workload.target = state.workload.bounds.clamp(wanted);
+            let target = state.target().max(state.counted());
+            state.set_target(target);
             state.workload.clone()
         };
-        self.shared.callbacks.notify(&workload, &started, "start");
-        self.shared.store(move |store| store.save_workload(&workload)).await?;
+        self.context.callbacks.notify(&workload, &started, "start");
+        self.save(handle).await?;
         Ok(started)
     }
 
-    /// With the gate held: the hook of the replica, then its end.
-    async fn stop(&self, cell: &Cell, id: &ContainerId, reason: &str) -> Result<Replica, EngineError> {
-        let (workload, shown) = {
-            let state = cell.state();
+    /// Calls the stop hook of a replica, then stops it. The caller holds the pass lock.
+    async fn stop(&self, handle: &WorkloadHandle, id: &ContainerId, reason: &str) -> Result<Replica, EngineError> {
+        let (workload, known) = {
+            let state = handle.state();
             (state.workload.clone(), state.snapshot.replica(id).cloned())
         };
-        let stopper = self.shared.stopper(&workload);
-        match shown {
-            Some(replica) => stopper.stop(&replica, reason).await.map(|stopped| stopped.replica),
-            // Newer than the last look.
-            None => self.shared.engine.stop(id, stopper.grace).await,
+        match known {
+            Some(replica) => {
+                let stopper = Stopper::new(&self.context, handle, &workload);
+                stopper.stop(&replica, reason).await.map(|stopped| stopped.replica)
+            }
+            // It is newer than the last observation.
+            None => self.context.engine.stop(id, self.context.settings.stop_grace).await,
         }
     }
 
-    async fn make_room(&self, cell: &Cell, replica: &Replica) -> Result<(), ControlError> {
-        drain::told(&self.shared, cell, [&replica.id]).await;
-        let stopped = self.stop(cell, &replica.id, "it makes room for one that an operator starts").await;
+    async fn make_room(&self, handle: &WorkloadHandle, replica: &Replica) -> Result<(), ControlError> {
+        drain::before_stop(&self.context, handle, [&replica.id]).await;
+        let stopped = self.stop(handle, &replica.id, "an operator starts another replica at the maximum").await;
         let stopped = stopped.map_err(|error| self.refusal(error))?;
-        self.shared.engine.remove(&replica.id, true).await.map_err(|error| self.refusal(error))?;
+        self.context.engine.remove(&replica.id, true).await.map_err(|error| self.refusal(error))?;
         let workload = {
-            let mut state = cell.state();
+            let mut state = handle.state();
             state.history.slots.remove(&replica.slot);
-            state.snapshot.replicas.retain(|shown| shown.id != replica.id);
+            state.snapshot.replicas.retain(|known| known.id != replica.id);
             state.workload.clone()
         };
-        self.shared.callbacks.notify(&workload, &stopped, "stop");
+        self.context.callbacks.notify(&workload, &stopped, "stop");
         Ok(())
     }
 
-    async fn set_held(&self, cell: &Cell, id: &ContainerId, held: bool) -> Result<(), ControlError> {
+    async fn set_held(&self, handle: &WorkloadHandle, id: &ContainerId, held: bool) -> Result<(), ControlError> {
         let all: Vec<ContainerId> = {
-            let mut state = cell.state();
+            let mut state = handle.state();
             let changed = if held { state.held.insert(id.clone()) } else { state.held.remove(id) };
             if !changed {
                 return Ok(());
             }
             state.held.iter().cloned().collect()
         };
-        let key = cell.key.clone();
-        self.shared.store(move |store| store.save_held(&key, &all)).await
+        let key = handle.key.clone();
+        self.context.store.call(move |store| store.save_held(&key, &all)).await
     }
 
-    /// Looks in what is known, then asks the engine once: a container may be newer than the last look.
+    /// Finds a container among the observed ones, then by one request to the engine: it may be newer than the last
+    /// observation.
     async fn find(&self, name_or_id: &str) -> Result<Found, ControlError> {
         let matches = |replica: &Replica| {
             let id = replica.id.as_str();
@@ -254,21 +243,21 @@ impl Controller {
                 || id == name_or_id
                 || (name_or_id.len() >= SHORTEST_PREFIX && id.starts_with(name_or_id))
         };
-        for cell in self.shared.cells() {
-            let known = cell.state().snapshot.replicas.iter().find(|replica| matches(replica)).cloned();
+        for handle in self.context.workloads.all() {
+            let known = handle.state().snapshot.replicas.iter().find(|replica| matches(replica)).cloned();
             if let Some(replica) = known {
-                return Ok(Found { replica, cell: Some(cell) });
+                return Ok(Found { replica, handle: Some(handle) });
             }
         }
-        let known = self.shared.orphans().iter().find(|replica| matches(replica)).cloned();
+        let known = self.context.workloads.orphans().iter().find(|replica| matches(replica)).cloned();
         if let Some(replica) = known {
-            return Ok(Found { replica, cell: None });
+            return Ok(Found { replica, handle: None });
         }
-        let listed = self.shared.engine.list(None).await.map_err(|error| self.refusal(error))?;
+        let listed = self.context.engine.list(None).await.map_err(|error| self.refusal(error))?;
         match listed.into_iter().find(|replica| matches(replica)) {
             Some(replica) => {
-                let cell = self.shared.cell(&WorkloadKey::stored(replica.workload.as_str()));
-                Ok(Found { replica, cell })
+                let handle = self.context.workloads.get(&WorkloadKey::stored(replica.workload.as_str()));
+                Ok(Found { replica, handle })
             }
             None => Err(ControlError::NoSuchContainer(name_or_id.to_owned())),
         }

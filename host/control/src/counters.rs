@@ -1,49 +1,50 @@
-//! What the loop counted since Windlass began: passes, actions, calls of policies.
+//! Counters since Windlass started: passes, actions, calls of policies.
 
+use crate::action::ActionKind;
 use crate::reconcile::evaluate::Evaluation;
-use crate::report::{Action, ActionKind};
+use crate::reconcile::result::PassResult;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use windlass_core::{FailureKind, Plan, PolicyKind, PolicyOutcome, Step};
+use windlass_core::{FailureKind, PolicyKind, PolicyOutcome, Step};
 
-/// What was counted of one workload.
+/// The counters of one workload.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WorkloadCounters {
-    /// Passes that were made.
+    /// Complete passes.
     pub passes: u64,
-    /// Passes that could not look at the engine.
+    /// Passes that could not observe the engine.
     pub blind_passes: u64,
-    /// Decisions that were written down.
+    /// Recorded decisions.
     pub decisions: u64,
-    /// What was done to the engine, and whether it succeeded.
+    /// Actions on the engine, by kind and whether they succeeded.
     pub actions: BTreeMap<(ActionKind, bool), u64>,
-    /// Replicas that were restarted or replaced since they were ill.
+    /// Restarts and replacements of replicas.
     pub heals: u64,
-    /// Metrics without a value that the last pass asked for.
+    /// Metrics without a value that the last pass requested.
     pub failed_metrics: u64,
     /// The same, summed over all passes.
     pub metric_failures: u64,
-    /// What the scaling policy proposed in the last pass; none: it gave no answer.
+    /// The proposal of the scaling policy in the last pass. `None` if it returned no answer.
     pub proposed: Option<u32>,
-    /// Whether the health policy and the scaling policy answered in the last pass; none: there was none yet.
+    /// Whether the health policy and the scaling policy answered in the last pass. `None` before the first pass.
     pub answered: Option<(bool, bool)>,
 }
 
 impl WorkloadCounters {
-    /// Counts a pass in which nothing could be seen.
+    /// Counts a pass that could not observe the engine.
     pub(crate) fn count_blind_pass(&mut self) {
         self.blind_passes += 1;
     }
 
-    /// Counts what a pass came to.
-    pub(crate) fn count_pass(&mut self, plan: &Plan, evaluation: &Evaluation, actions: &[Action], recorded: bool) {
-        let verdict = &evaluation.verdict;
+    /// Counts a complete pass, and its decision if it was recorded.
+    pub(crate) fn count_pass(&mut self, result: &PassResult, is_recorded: bool) {
+        let verdict = &result.evaluation.verdict;
         self.passes += 1;
-        self.decisions += u64::from(recorded);
-        for action in actions {
+        self.decisions += u64::from(is_recorded);
+        for action in &result.outcome.actions {
             *self.actions.entry((action.kind, action.error.is_none())).or_default() += 1;
         }
-        let heals = plan.steps.iter().filter(|step| matches!(step, Step::Restart { .. } | Step::Replace { .. }));
+        let heals = result.plan.steps.iter().filter(|step| matches!(step, Step::Restart { .. } | Step::Replace { .. }));
         self.heals += heals.count() as u64;
         self.failed_metrics = verdict.failed_metrics.failed.len() as u64;
         self.metric_failures += self.failed_metrics;
@@ -52,30 +53,30 @@ impl WorkloadCounters {
     }
 }
 
-/// What was counted of each policy that acts, by its kind and name; several that are asked as one go by all their names.
+/// The counters of each acting policy, by kind and name. The name of a combined policy contains the names of its parts.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct PolicyCounters(pub BTreeMap<(PolicyKind, String), PolicyTally>);
+pub struct PolicyCounters(pub BTreeMap<(PolicyKind, String), CallCounters>);
 
-/// What was counted of one policy.
+/// The counters of one policy.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct PolicyTally {
-    /// Calls without an answer, by what went wrong.
+pub struct CallCounters {
+    /// Calls without an answer, by kind of failure.
     pub failures: BTreeMap<FailureKind, u64>,
-    /// How long the calls took, the wait for a place with it.
+    /// Durations of the calls, including the wait for a free call slot.
     pub times: CallTimes,
 }
 
-/// How long calls took.
+/// A histogram of call durations.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CallTimes {
-    /// In seconds, all of them together.
+    /// The sum of all durations, in seconds.
     pub sum: f64,
-    /// Calls up to each bound of [`CallTimes::BOUNDS`] and above the one before; the last: above all of them.
+    /// Calls up to each bound of [`CallTimes::BOUNDS`] and above the one before. The last counts calls above all bounds.
     pub buckets: [u64; Self::BOUNDS.len() + 1],
 }
 
 impl CallTimes {
-    /// In seconds: from a call in a fresh sandbox to the longest a decision may take.
+    /// Upper bounds in seconds, from a call in a fresh sandbox to the time limit of a decision.
     pub const BOUNDS: [f64; 12] =
         [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0];
 
@@ -85,7 +86,7 @@ impl CallTimes {
         self.buckets[Self::BOUNDS.partition_point(|bound| *bound < took)] += 1;
     }
 
-    /// All calls.
+    /// The number of calls.
     pub fn calls(&self) -> u64 {
         self.buckets.iter().sum()
     }
@@ -100,10 +101,10 @@ impl PolicyCounters {
     }
 
     fn count_one<T>(&mut self, kind: PolicyKind, outcome: &PolicyOutcome<T>, took: Duration) {
-        let tally = self.0.entry((kind, outcome.policy.name.clone())).or_default();
-        tally.times.count(took);
+        let counters = self.0.entry((kind, outcome.policy.name.clone())).or_default();
+        counters.times.count(took);
         if let Err(failure) = &outcome.answer {
-            *tally.failures.entry(failure.kind).or_default() += 1;
+            *counters.failures.entry(failure.kind).or_default() += 1;
         }
     }
 }
@@ -115,19 +116,19 @@ mod tests {
 
     #[test]
     fn calls_are_counted_by_time_and_by_what_went_wrong() {
-        let mut tallies = PolicyCounters::default();
+        let mut all = PolicyCounters::default();
         let policy = PolicyIdentity { name: "queue".to_owned(), ..PolicyIdentity::default() };
         let failed = PolicyOutcome::<u32> {
             policy: policy.clone(),
             answer: Err(PolicyFailure::new(FailureKind::Time, "too slow")),
         };
-        tallies.count_one(PolicyKind::Scaling, &failed, Duration::from_secs(2));
+        all.count_one(PolicyKind::Scaling, &failed, Duration::from_secs(2));
         let answered = PolicyOutcome { policy, answer: Ok(1_u32) };
-        tallies.count_one(PolicyKind::Scaling, &answered, Duration::from_millis(1));
-        let tally = &tallies.0[&(PolicyKind::Scaling, "queue".to_owned())];
-        assert_eq!(tally.failures, BTreeMap::from([(FailureKind::Time, 1)]));
-        // A call that takes as long as a bound is below it, as Prometheus counts.
-        assert_eq!((tally.times.calls(), tally.times.buckets[3], tally.times.buckets[12]), (2, 1, 1));
-        assert!((tally.times.sum - 2.001).abs() < 1e-9);
+        all.count_one(PolicyKind::Scaling, &answered, Duration::from_millis(1));
+        let counters = &all.0[&(PolicyKind::Scaling, "queue".to_owned())];
+        assert_eq!(counters.failures, BTreeMap::from([(FailureKind::Time, 1)]));
+        // A bound is inclusive, as in Prometheus.
+        assert_eq!((counters.times.calls(), counters.times.buckets[3], counters.times.buckets[12]), (2, 1, 1));
+        assert!((counters.times.sum - 2.001).abs() < 1e-9);
     }
 }

@@ -1,6 +1,6 @@
-//! Why the loop could not do what it was asked for.
+//! The errors of requests to the loop.
 
-/// Why an operator's wish was not met. Each maps to one status of the API.
+/// Why a request failed. Each variant maps to one status of the API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
     /// 404: no workload has this key.
@@ -9,25 +9,25 @@ pub enum ControlError {
     /// 404: no container of this instance has this name or identifier.
     #[error("Container '{0}' not found")]
     NoSuchContainer(String),
-    /// 409: it contradicts what is there; the text says what to do.
+    /// 409: the request contradicts the current state; the text says what to do.
     #[error("{0}")]
     Conflict(String),
-    /// 422: what it is to depend on is not there, or depends on it.
+    /// 422: a dependency does not exist, or depends on the workload.
     #[error("{0}")]
     Dependency(String),
-    /// 400: the engine refused; the text is its own.
+    /// 400: the engine refused; the text is the engine's.
     #[error("{0}")]
     Refused(String),
-    /// 500: a start that brought nothing up; the text says why.
+    /// 500: the start created no container; the text says why.
     #[error("{0}")]
     StartFailed(String),
-    /// 503: the engine does not answer.
+    /// 503: the engine does not answer; the text says why.
     #[error("{0}")]
     EngineUnavailable(String),
     /// 503: Windlass is shutting down.
     #[error("windlass is shutting down")]
     ShuttingDown,
-    /// 500: the store failed; the text goes to the log only.
+    /// 500: the store failed; the text goes to the log, not to the caller.
     #[error("the store failed")]
     Store(String),
 }

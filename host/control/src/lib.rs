@@ -1,32 +1,41 @@
-//! The control loop: what wakes a workload, and what a pass does.
+//! The control loop: what wakes a workload, and the passes that keep it in its desired state.
 //!
-//! A pass is four functions with values between them: [`observe`] (engine → snapshot), [`evaluate`]
-//! (snapshot → policies → verdict), [`decide`] (pure → plan), [`act`] (plan → engine). [`controller`]
-//! runs them one at a time for a workload; [`report`] is what it publishes. Readers of the API see
-//! reports, never the loop's internals.
+//! A pass ([`reconcile`]) is five functions with values between them: observe (engine → snapshot), evaluate (snapshot →
+//! policies → verdict), decide (pure → plan), act (plan → engine) and record. [`controller`] starts the loop; at most one
+//! pass of a workload is in progress. Readers of the API see the [`report`] of a pass, never the loop's internals.
 
+mod action;
 mod alerts;
 mod background;
-pub mod callbacks;
+mod callbacks;
+mod changes;
 pub mod clock;
-pub mod clock_skew;
-mod command;
+mod clock_skew;
 mod containers;
 mod context;
-pub mod controller;
+mod controller;
 pub mod counters;
+mod dependencies;
 pub mod drain;
+mod engine_health;
 mod error;
 mod jitter;
 pub mod metrics;
-pub mod probe;
+mod probe;
 mod queries;
 pub mod reconcile;
+mod replica_call;
 pub mod report;
 mod shadows;
+mod start;
 mod stop;
+mod store_access;
+mod tasks;
+mod webhook;
 mod workload;
 
-pub use crate::controller::{Controller, Parts, Started};
+pub use crate::action::{Action, ActionKind};
+pub use crate::controller::{Controller, Parts};
 pub use crate::error::ControlError;
-pub use crate::report::{Action, ActionKind, PassReport, Readiness, WorkloadView};
+pub use crate::report::{PassReport, Readiness, WorkloadView};
+pub use crate::start::Started;

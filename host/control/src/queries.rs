@@ -1,4 +1,4 @@
-//! What the loop tells those who only look: from the last look and samples, never from the engine.
+//! Read requests. They are answered from the last observation and the kept values, never by the engine.
 
 use crate::controller::Controller;
 use crate::counters::PolicyCounters;
@@ -6,7 +6,7 @@ use crate::drain::Subscriber;
 use crate::error::ControlError;
 use crate::metrics::MetricReport;
 use crate::report::{Readiness, WorkloadView};
-use crate::workload::state::Cell;
+use crate::workload::handle::WorkloadHandle;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,86 +14,95 @@ use windlass_core::store::DecisionRecord;
 use windlass_core::{Replica, Timestamp, WorkloadKey};
 
 impl Controller {
-    /// Every workload as it is known now, in the order of keys.
+    /// The current state of every workload, in the order of keys.
     pub fn views(&self) -> Vec<WorkloadView> {
-        self.shared.cells().iter().map(|cell| self.shown(cell.view())).collect()
+        self.context.workloads.all().iter().map(|handle| self.current(handle.state().view())).collect()
     }
 
-    /// One workload as it is known now.
+    /// The current state of one workload.
     pub fn view(&self, key: &WorkloadKey) -> Option<WorkloadView> {
-        Some(self.shown(self.shared.cell(key)?.view()))
+        let handle = self.context.workloads.get(key)?;
+        let view = handle.state().view();
+        Some(self.current(view))
     }
 
-    /// Replicas of this instance whose workload is not known (its data directory was lost).
+    /// Replicas of this instance whose workload is unknown, because its data directory was lost.
     pub fn orphans(&self) -> Vec<Replica> {
-        self.shared.orphans().clone()
+        self.context.workloads.orphans().clone()
     }
 
-    /// One decision by its number; none: it is not kept, or never was.
+    /// One decision by its number. `None` if it is not kept any more or never existed.
     pub async fn decision(&self, id: i64) -> Result<Option<DecisionRecord>, ControlError> {
-        self.shared.store(move |store| store.decision(id)).await
+        self.context.store.call(move |store| store.decision(id)).await
     }
 
-    /// The newest decisions of a workload, those made by `until` where it is said, newest first.
+    /// The newest decisions of a workload, newest first; only those made by `until`, if given.
     pub async fn decisions(
         &self,
         key: &WorkloadKey,
         until: Option<Timestamp>,
         limit: u32,
     ) -> Result<Vec<DecisionRecord>, ControlError> {
-        self.cell(key)?;
+        self.handle(key)?;
         let key = key.clone();
-        self.shared.store(move |store| store.decisions(&key, until, limit)).await
+        self.context.store.call(move |store| store.decisions(&key, until, limit)).await
     }
 
-    /// Whether Windlass can do its work.
+    /// Whether Windlass can work.
     pub fn readiness(&self) -> Readiness {
-        let now = self.shared.clock.now();
-        let patience = self.shared.settings.interval * 4;
-        let is_late = |cell: &Arc<Cell>| {
-            // A pass in hand may take long (an image is fetched): that is not being late.
-            let idle = cell.gate.try_lock().is_ok();
-            // One that never had a pass is late too.
-            let last = cell.state().last_pass.as_ref().map_or(cell.since, |pass| pass.finished_at);
+        let now = self.context.clock.now();
+        let patience = self.context.settings.interval * 4;
+        let is_late = |handle: &Arc<WorkloadHandle>| {
+            // A pass in progress may take long, for example to pull an image. That is not late.
+            let idle = handle.pass_lock.try_lock().is_ok();
+            // A workload that never had a pass may be late too.
+            let last = handle.state().last_pass.as_ref().map_or(handle.since, |pass| pass.finished_at);
             idle && now.since(last) > patience
         };
-        let late = self.shared.cells().iter().filter(|cell| is_late(cell)).map(|cell| cell.key.to_string()).collect();
-        Readiness { engine: self.shared.engine_trouble(), late }
+        let late = self
+            .context
+            .workloads
+            .all()
+            .iter()
+            .filter(|handle| is_late(handle))
+            .map(|handle| handle.key.to_string())
+            .collect();
+        Readiness { engine: self.context.engine_health.trouble(), late }
     }
 
-    /// What was counted of each policy since Windlass began.
+    /// The counters of each policy since Windlass started.
     pub fn policy_counters(&self) -> PolicyCounters {
-        self.shared.policy_counters().clone()
+        self.context.policy_counters.lock().clone()
     }
 
-    /// Where a port inside a replica is reached from here; none when it is not.
+    /// The address by which the host reaches a port of a replica. `None` if it cannot.
     pub fn endpoint(&self, replica: &Replica, port: u16) -> Option<SocketAddr> {
-        self.shared.engine.endpoint(replica, port)
+        self.context.engine.endpoint(replica, port)
     }
 
-    /// Follows what is known of all workloads. While it lives, what is stopped on purpose is stopped once the follower
-    /// has dealt with its leaving, or after `patience`.
+    /// Follows the state of all workloads. While the subscriber lives, a replica that stops on purpose stops only when the
+    /// subscriber has handled the announcement, or after `patience`.
     pub fn follow(&self, patience: Duration) -> Subscriber {
-        self.shared.audience.follow(patience)
+        self.context.drain.subscribe(patience)
     }
 
     /// Milliseconds since the Unix epoch, by the loop's clock.
     pub fn now_ms(&self) -> u64 {
-        self.shared.clock.now().0
+        self.context.clock.now().0
     }
 
-    /// Every metric of a workload with its values since then.
+    /// Every metric of a workload with its values since a time.
     pub fn metrics(&self, key: &WorkloadKey, since: Timestamp) -> Result<Vec<MetricReport>, ControlError> {
-        let cell = self.cell(key)?;
-        let state = cell.state();
-        Ok(cell.metrics.report(&state.workload, since, self.shared.clock.now()))
+        let handle = self.handle(key)?;
+        let state = handle.state();
+        Ok(handle.metrics.report(&state.workload, since, self.context.clock.now()))
     }
 
-    /// With the newest usage, and without what an operator said for a time that is over.
-    fn shown(&self, mut view: WorkloadView) -> WorkloadView {
-        view.workload.overrides = view.workload.overrides.in_force(self.shared.clock.now());
+    /// The view with the newest usage and without overrides that have expired.
+    fn current(&self, mut view: WorkloadView) -> WorkloadView {
+        view.workload.overrides = view.workload.overrides.in_force(self.context.clock.now());
         for replica in &mut view.replicas {
-            replica.usage = self.shared.engine.usage(&replica.id).or(replica.usage).filter(|_| replica.is_alive());
+            replica.usage = self.context.engine.usage(&replica.id).or(replica.usage).filter(|_| replica.is_alive());
         }
         view
     }

@@ -1,138 +1,156 @@
-//! What the loop did, for the API and the decision record to read.
+//! The published state of the loop: the report of a pass and the view of a workload.
 
+use crate::action::Action;
 use crate::counters::WorkloadCounters;
+use crate::reconcile::result::PassResult;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_core::contract::HealthStatus;
 use windlass_core::{
-    Alert, ContainerId, Deferral, Phase, PolicyFailure, PolicyIdentity, Recommendation, Replica, ShadowComparison,
-    Timestamp, Workload,
+    Alert, ContainerId, Deferral, Phase, PolicyFailure, PolicyIdentity, PolicyOutcome, Recommendation, Replica,
+    ShadowComparison, Timestamp, Workload,
 };
 
-/// What was done to the engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ActionKind {
-    /// A replica was created and, unless the workload is stopped, started.
-    Create,
-    /// A replica was stopped and removed.
-    Remove,
-    /// A replica's process was started again.
-    Restart,
-    /// A replica that had never run was started.
-    Start,
-}
-
-/// One thing done to the engine, or tried.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Action {
-    /// What.
-    pub kind: ActionKind,
-    /// Why: the step's sentence.
-    pub reason: String,
-    /// The container it was done to; none where none came to be.
-    pub container: Option<ContainerId>,
-    /// Its name; empty where none came to be.
-    pub name: String,
-    /// Why it failed; none: it was done.
-    pub error: Option<String>,
-}
-
-/// How one policy answered in a pass.
+/// Whether one policy answered in a pass.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PolicyReport {
-    /// Who was asked.
+    /// The called policy.
     pub policy: PolicyIdentity,
-    /// Why there is no answer; none: it answered.
+    /// Why it returned no answer. `None` if it answered.
     pub unavailable: Option<PolicyFailure>,
 }
 
-/// What one pass saw and did.
+impl PolicyReport {
+    fn of<T>(outcome: &PolicyOutcome<T>) -> Self {
+        Self { policy: outcome.policy.clone(), unavailable: outcome.answer.as_ref().err().cloned() }
+    }
+}
+
+/// The result of one pass, for readers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PassReport {
-    /// When it looked.
+    /// The time of the observation.
     pub at: Timestamp,
-    /// When it was done.
+    /// The time at which the pass ended.
     pub finished_at: Timestamp,
-    /// Number of its decision in the record; none where none was made.
+    /// The number of its recorded decision. `None` if no decision was recorded.
     pub decision: Option<i64>,
-    /// Why the count is what it is, or why the pass could not be made: one sentence.
+    /// Why the count is what it is, or why the pass failed: one sentence.
     pub reason: String,
-    /// The engine could not be looked at; nothing was done, and why.
+    /// Why the engine could not be observed. The pass did nothing then. `None` if it was observed.
     pub error: Option<String>,
-    /// How the health policy answered; none where the engine could not be looked at.
+    /// The call of the health policy. `None` if the engine could not be observed.
     pub health_policy: Option<PolicyReport>,
-    /// How the scaling policy answered.
+    /// The call of the scaling policy. `None` if the engine could not be observed.
     pub scaling_policy: Option<PolicyReport>,
-    /// What was done, in the order it ended.
+    /// The actions, in the order in which they ended.
     pub actions: Vec<Action>,
-    /// What waits, for backoff or for the cap on healing.
+    /// The repairs that wait, for the backoff or for the cap.
     pub deferred: Vec<Deferral>,
-    /// What a person should look into.
+    /// The problems that a person should look into.
     pub alerts: Vec<Alert>,
-    /// What would have been done; none: the workload's mode is to act.
+    /// The recommended plan. `None` if the workload's mode is to act.
     pub recommended: Option<Recommendation>,
 }
 
-/// A workload as it is known at this moment, without asking the engine.
+impl PassReport {
+    /// The report of a complete pass.
+    pub(crate) fn of(result: &PassResult, decision: Option<i64>, finished_at: Timestamp) -> Self {
+        let PassResult { evaluation, plan, outcome, .. } = result;
+        Self {
+            at: result.observed.at,
+            finished_at,
+            decision,
+            reason: plan.reason.clone(),
+            error: None,
+            health_policy: Some(PolicyReport::of(&evaluation.verdict.health)),
+            scaling_policy: Some(PolicyReport::of(&evaluation.verdict.scaling)),
+            actions: outcome.actions.clone(),
+            deferred: plan.deferred.clone(),
+            alerts: plan.alerts.clone(),
+            recommended: plan.recommended.clone(),
+        }
+    }
+
+    /// The report of a pass that could not observe the engine, and therefore did nothing.
+    pub(crate) fn blind(at: Timestamp, finished_at: Timestamp, error: String) -> Self {
+        Self {
+            at,
+            finished_at,
+            decision: None,
+            reason: "the replicas stay as they are".to_owned(),
+            error: Some(error),
+            health_policy: None,
+            scaling_policy: None,
+            actions: Vec::new(),
+            deferred: Vec::new(),
+            alerts: Vec::new(),
+            recommended: None,
+        }
+    }
+}
+
+/// The current state of a workload, without a request to the engine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkloadView {
-    /// The desired state; `target` is the count steered to.
+    /// The desired state.
     pub workload: Workload,
-    /// Its replicas as last seen, oldest first; held ones bear `Phase::Held`. With their newest usage.
+    /// The replica count that the host steers to.
+    pub target: u32,
+    /// Its replicas as last observed, oldest first, with their newest usage. Held ones have `Phase::Held`.
     pub replicas: Vec<Replica>,
-    /// What the health policy last said of each.
+    /// The health of each replica, as the health policy last assessed it.
     pub health: BTreeMap<ContainerId, HealthStatus>,
-    /// Why it said so.
+    /// The reasons of these assessments.
     pub health_reasons: BTreeMap<ContainerId, String>,
-    /// Replicas an operator stopped.
+    /// Replicas that an operator stopped.
     pub held: BTreeSet<ContainerId>,
-    /// Replicas that somebody stopped through the engine: they are left so.
+    /// Replicas that somebody stopped through the engine. They stay stopped.
     pub stopped_outside: BTreeSet<ContainerId>,
-    /// Replicas that an operator protects from a policy that wants fewer.
+    /// Replicas that an operator protects from scale-in by a policy.
     pub protected: BTreeSet<ContainerId>,
-    /// When the engine last showed its replicas; none: not since Windlass began.
+    /// The time of the last observation. `None` before the first one since Windlass started.
     pub seen: Option<Timestamp>,
-    /// The last pass; none before the first.
+    /// The last pass. `None` before the first one.
     pub last_pass: Option<PassReport>,
-    /// What its shadows would have said.
+    /// The comparisons with its shadow policies.
     pub shadows: Vec<ShadowComparison>,
-    /// What a person should look into, as the last pass that saw the replicas said.
+    /// The problems that a person should look into, from the last pass that observed the engine.
     pub alerts: Vec<Alert>,
-    /// Replicas that are about to be stopped.
+    /// Replicas that are about to stop.
     pub leaving: BTreeSet<ContainerId>,
-    /// Replicas that have only just begun: nobody could say yet how they are.
+    /// Replicas that the last pass created or started. Their health is not known yet.
     pub begun: BTreeSet<ContainerId>,
-    /// What was counted of it since Windlass began.
-    pub tally: WorkloadCounters,
+    /// Its counters since Windlass started.
+    pub counters: WorkloadCounters,
 }
 
 impl WorkloadView {
-    /// Whether this replica, one of its own, may be sent requests: it runs, has not only just begun, is not about to be
-    /// stopped, and nothing is said against it.
+    /// Whether one of its replicas may receive requests: it runs, has not just begun, is not about to stop, and is not
+    /// unhealthy.
     pub fn is_ready(&self, replica: &Replica) -> bool {
         let health = self.health.get(&replica.id).copied().unwrap_or_default();
         let is_between = self.leaving.contains(&replica.id) || self.begun.contains(&replica.id);
         replica.phase == Phase::Running && !is_between && health.is_ready()
     }
 
-    /// How many replicas may be sent requests.
+    /// The number of replicas that may receive requests.
     pub fn ready(&self) -> usize {
         self.replicas.iter().filter(|replica| self.is_ready(replica)).count()
     }
 }
 
-/// Whether Windlass can do its work.
+/// Whether Windlass can work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Readiness {
-    /// Why the engine cannot be used; none: it can.
+    /// Why the engine cannot be used. `None` if it can.
     pub engine: Option<String>,
-    /// Workloads whose last pass is older than four intervals: the loop does not get to them.
+    /// Workloads whose last pass is older than four intervals: the loop is late.
     pub late: Vec<String>,
 }
 
 impl Readiness {
-    /// Everything works.
+    /// Whether everything works.
     pub fn is_ready(&self) -> bool {
         self.engine.is_none() && self.late.is_empty()
     }

@@ -1,9 +1,9 @@
-//! Asks the shadows of a workload what its acting policies were asked in a pass, after the pass and beside
-//! the loop: a shadow neither acts nor lets anybody wait.
+//! Calls the shadow policies of a workload with the input of its acting policies, after the pass and in the background. A
+//! shadow never acts, and nothing waits for it.
 
-use crate::context::Shared;
+use crate::context::Context;
 use crate::reconcile::evaluate::Evaluation;
-use crate::workload::state::Cell;
+use crate::workload::handle::WorkloadHandle;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use windlass_core::contract::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
@@ -11,12 +11,12 @@ use windlass_core::policy::{Policies, ScalingPolicy, Shadow, ShadowPolicy};
 use windlass_core::verdict::Part;
 use windlass_core::{PolicyFailure, PolicyIdentity, PolicyKind, ShadowComparison, Workload};
 
-/// What one pass leaves to its shadows.
+/// The input of the shadows: one pass.
 pub(crate) struct Round {
     pub(crate) workload: Workload,
     pub(crate) evaluation: Evaluation,
     pub(crate) policies: Policies,
-    /// Number of the pass's decision, where one was recorded.
+    /// The number of the pass's decision. `None` if no decision was recorded.
     pub(crate) decision: Option<i64>,
 }
 
@@ -27,39 +27,39 @@ struct Answered {
     config: String,
     acting: Value,
     shadow: Value,
-    /// What it wants to be handed next time; none: what it has.
+    /// The memory that it returned. `None` if it returned no answer and keeps its memory.
     memory: Option<Vec<u8>>,
 }
 
-/// Begins a round, unless the one before is still at it. Called with the workload's gate held.
-pub(crate) fn begin(shared: &Arc<Shared>, cell: &Arc<Cell>, is_shadowed: bool, round: impl FnOnce() -> Round) {
-    if !is_shadowed && cell.state().shadows.is_empty() {
+/// Starts a round, unless the one before is still in progress. The caller holds the pass lock.
+pub(crate) fn begin(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, round: Round) {
+    if round.policies.shadows.is_empty() && handle.state().shadows.is_empty() {
         return;
     }
-    let Ok(turn) = Arc::clone(&cell.shadowing).try_lock_owned() else {
-        for tally in &mut cell.state().shadows {
-            tally.skipped += 1;
+    let Ok(turn) = Arc::clone(&handle.shadow_lock).try_lock_owned() else {
+        for comparison in &mut handle.state().shadows {
+            comparison.skipped += 1;
         }
         return;
     };
-    let (round, cell, for_task) = (round(), Arc::clone(cell), Arc::clone(shared));
-    shared.spawn(async move {
+    let (handle, for_task) = (Arc::clone(handle), Arc::clone(context));
+    context.tasks.spawn(async move {
         let _turn = turn;
-        ask_all(&for_task, &cell, &round).await;
+        call_all(&for_task, &handle, &round).await;
     });
 }
 
-async fn ask_all(shared: &Arc<Shared>, cell: &Arc<Cell>, round: &Round) {
-    // One shadow at a time in the whole host: they take at most one place among the calls in flight.
-    let mut shutdown = shared.shutdown.subscribe();
-    let _place = tokio::select! {
-        place = shared.shadows.acquire() => place,
-        _ = shutdown.wait_for(|down| *down) => return,
+async fn call_all(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, round: &Round) {
+    // One shadow at a time in the whole host, so that shadows take at most one call slot.
+    let mut shutdown = context.tasks.shutdown();
+    let _permit = tokio::select! {
+        permit = context.shadow_permit.acquire() => permit,
+        () = shutdown.begins() => return,
     };
-    let before = cell.state().shadows.clone();
+    let before = handle.state().shadows.clone();
     let mut answers = Vec::new();
     for shadow in &round.policies.shadows {
-        answers.push(ask(cell, shadow, round, &before).await);
+        answers.push(call(handle, shadow, round, &before).await);
     }
     let beside = answers.iter().map(|answered| {
         json!({
@@ -70,20 +70,21 @@ async fn ask_all(shared: &Arc<Shared>, cell: &Arc<Cell>, round: &Round) {
         })
     });
     let beside: Value = beside.collect();
-    let tallies = {
-        let mut state = cell.state();
-        tally(&mut state.shadows, answers, round);
+    let comparisons = {
+        let mut state = handle.state();
+        compare(&mut state.shadows, answers, round);
         state.shadows.clone()
     };
-    let (key, decision) = (cell.key.clone(), round.decision);
-    shared
-        .store_or_log("store what the shadows said", move |store| {
-            store.save_shadows(&key, &tallies, decision.map(|id| (id, &beside)))
+    let (key, decision) = (handle.key.clone(), round.decision);
+    context
+        .store
+        .call_or_log("store the answers of the shadows", move |store| {
+            store.save_shadows(&key, &comparisons, decision.map(|id| (id, &beside)))
         })
         .await;
 }
 
-async fn ask(cell: &Cell, shadow: &Shadow, round: &Round, before: &[ShadowComparison]) -> Answered {
+async fn call(handle: &WorkloadHandle, shadow: &Shadow, round: &Round, before: &[ShadowComparison]) -> Answered {
     let (evaluation, policies) = (&round.evaluation, &round.policies);
     let config = &shadow.config;
     match &shadow.policy {
@@ -96,10 +97,11 @@ async fn ask(cell: &Cell, shadow: &Shadow, round: &Round, before: &[ShadowCompar
                 None => inherited(of, config, &acting.policy, &policies.scaling_config, &observed.memory),
             });
             let acting = replaced.map_or(&acting.answer, |part| &part.answer);
-            let answer = match cell.metrics.shown_to(policy.as_ref(), config, &round.workload, observed.now).await {
+            let answer = match handle.metrics.requested_by(policy.as_ref(), config, &round.workload, observed.now).await
+            {
                 Ok(metrics) => {
-                    let shown = ScalingObservation { memory: memory.unwrap_or_default(), metrics, ..observed.clone() };
-                    ScalingPolicy::decide(policy.as_ref(), config, &shown).await
+                    let input = ScalingObservation { memory: memory.unwrap_or_default(), metrics, ..observed.clone() };
+                    ScalingPolicy::decide(policy.as_ref(), config, &input).await
                 }
                 Err(failure) => Err(failure),
             };
@@ -112,8 +114,8 @@ async fn ask(cell: &Cell, shadow: &Shadow, round: &Round, before: &[ShadowCompar
             let (observed, acting) = (&evaluation.health_observation, &evaluation.verdict.health);
             let memory = own_memory(before, kind, of, config)
                 .or_else(|| inherited(of, config, &acting.policy, &policies.health_config, &observed.memory));
-            let shown = HealthObservation { memory: memory.unwrap_or_default(), ..observed.clone() };
-            let answer = policy.evaluate(config, &shown).await;
+            let input = HealthObservation { memory: memory.unwrap_or_default(), ..observed.clone() };
+            let answer = policy.evaluate(config, &input).await;
             let (acting, shadow) = (assessments(&acting.answer), assessments(&answer));
             let memory = answer.ok().map(|report| report.memory);
             Answered { kind, policy: of.clone(), config: config.clone(), acting, shadow, memory }
@@ -121,16 +123,16 @@ async fn ask(cell: &Cell, shadow: &Shadow, round: &Round, before: &[ShadowCompar
     }
 }
 
-/// What a shadow returned last time, or an earlier revision it takes over from.
+/// The memory that a shadow, or an earlier revision of it, returned last time.
 fn own_memory(before: &[ShadowComparison], kind: PolicyKind, of: &PolicyIdentity, config: &str) -> Option<Vec<u8>> {
-    let alike = || before.iter().filter(|tally| tally.kind == kind && tally.config == config);
-    let own = alike().find(|tally| tally.policy == *of);
-    own.or_else(|| alike().find(|tally| tally.policy.memory_owner() == of.memory_owner()))
-        .map(|tally| tally.memory.clone())
+    let alike = || before.iter().filter(|comparison| comparison.kind == kind && comparison.config == config);
+    let own = alike().find(|comparison| comparison.policy == *of);
+    own.or_else(|| alike().find(|comparison| comparison.policy.memory_owner() == of.memory_owner()))
+        .map(|comparison| comparison.memory.clone())
 }
 
-/// A copy of the acting policy's memory, where the shadow would take over from it: a candidate begins with
-/// what it would be handed if it acted.
+/// A copy of the acting policy's memory, if the shadow would inherit it: a candidate begins with the memory that it would
+/// receive if it acted.
 fn inherited(
     of: &PolicyIdentity,
     config: &str,
@@ -141,7 +143,7 @@ fn inherited(
     (of.memory_owner() == acting.memory_owner() && config == acting_config).then(|| memory.to_vec())
 }
 
-/// The one among several acting policies that a shadow would take over from, if it is of one of them.
+/// The part of a combined acting policy whose memory a shadow would inherit.
 fn part_replaced<'a>(
     acting: &'a Result<ScalingDecision, PolicyFailure>,
     of: &PolicyIdentity,
@@ -151,23 +153,23 @@ fn part_replaced<'a>(
     parts.find(|part| part.policy.memory_owner() == of.memory_owner() && part.config == config)
 }
 
-/// Takes answers over into the tallies, and lets go of those of shadows that are none any more.
-fn tally(tallies: &mut Vec<ShadowComparison>, answers: Vec<Answered>, round: &Round) {
+/// Adds the answers to the comparisons, and drops the comparisons of former shadows.
+fn compare(comparisons: &mut Vec<ShadowComparison>, answers: Vec<Answered>, round: &Round) {
     let at = round.evaluation.scaling_observation.now;
-    let is = |tally: &ShadowComparison, answered: &Answered| {
-        tally.kind == answered.kind && tally.policy == answered.policy && tally.config == answered.config
+    let is_about = |comparison: &ShadowComparison, answered: &Answered| {
+        comparison.kind == answered.kind && comparison.policy == answered.policy && comparison.config == answered.config
     };
-    let mut before = std::mem::take(tallies);
+    let mut before = std::mem::take(comparisons);
     for answered in answers {
-        let known = before.iter().position(|tally| is(tally, &answered));
-        let mut tally = known.map(|index| before.swap_remove(index)).unwrap_or_else(|| {
+        let known = before.iter().position(|comparison| is_about(comparison, &answered));
+        let mut comparison = known.map(|index| before.swap_remove(index)).unwrap_or_else(|| {
             ShadowComparison::new(answered.kind, answered.policy.clone(), answered.config.clone(), at)
         });
         if let Some(memory) = answered.memory {
-            tally.memory = memory;
+            comparison.memory = memory;
         }
-        tally.note(at, round.decision, &answered.acting, &answered.shadow);
-        tallies.push(tally);
+        comparison.note(at, round.decision, &answered.acting, &answered.shadow);
+        comparisons.push(comparison);
     }
 }
 
@@ -185,9 +187,9 @@ fn count(answer: &Result<ScalingDecision, PolicyFailure>) -> Value {
 fn assessments(answer: &Result<HealthReport, PolicyFailure>) -> Value {
     match answer {
         Ok(report) => {
-            let mut said: Vec<_> = report.assessments.iter().collect();
-            said.sort_by(|a, b| a.replica_id.cmp(&b.replica_id));
-            json!({"assessments": said})
+            let mut assessments: Vec<_> = report.assessments.iter().collect();
+            assessments.sort_by(|a, b| a.replica_id.cmp(&b.replica_id));
+            json!({"assessments": assessments})
         }
         Err(failure) => unavailable(failure),
     }

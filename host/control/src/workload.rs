@@ -1,3 +1,5 @@
-//! One workload in the loop: its wish, its state and its pass lock.
+//! One workload in the loop: its state, its pass lock, and the registry of all workloads.
 
+pub(crate) mod handle;
+pub(crate) mod registry;
 pub(crate) mod state;

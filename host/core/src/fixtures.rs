@@ -4,7 +4,7 @@ use crate::quantity::{Cpu, Memory};
 use crate::workload::{Bounds, DesiredStatus, Resources, Workload};
 use crate::{ContainerId, ImageRef, Phase, Replica, Slot, Timestamp};
 
-/// A workload of an image, with its target at the minimum (at least 1 if that is allowed).
+/// A workload of an image.
 pub fn workload(image: &str, min: u32, max: u32) -> Workload {
     let image: ImageRef = image.parse().expect("a fixture's image is well formed");
     let bounds = Bounds::new(min, max).expect("a fixture's bounds are in order");

@@ -1,6 +1,6 @@
 //! The host's memory of a workload from one pass to the next.
 
-use crate::{ContainerId, MemoryOwner, Slot, Timestamp, WorkloadKey};
+use crate::{Bounds, ContainerId, MemoryOwner, Slot, Timestamp, WorkloadKey};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,6 +40,9 @@ pub struct Suspicion {
 /// The input of `decide` besides the snapshot. It is stored, so a restart of the host keeps backoffs and windows.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct History {
+    /// The replica count that the host aims for. `None` before the first pass. The store keeps it in a column of its own.
+    #[serde(skip)]
+    pub target: Option<u32>,
     /// One entry for each slot that was ever filled and not removed by scale-in.
     pub slots: BTreeMap<Slot, SlotHistory>,
     /// Bytes that the scaling policy returned last time.
@@ -79,6 +82,11 @@ pub struct History {
 }
 
 impl History {
+    /// The replica count that the host aims for; [`Bounds::initial`] before the first pass.
+    pub fn target_or_initial(&self, bounds: Bounds) -> u32 {
+        self.target.unwrap_or_else(|| bounds.initial())
+    }
+
     /// The same history without times later than `now`.
     ///
     /// After the machine's clock is set back, future times become `now`. Delays, windows and cooldowns therefore never

@@ -176,7 +176,7 @@ pub struct Plan {
     /// The history if the steps are taken.
     pub history: History,
     /// Time until the next pass if nothing wakes the workload earlier. `None` for the usual interval.
-    pub look_again: Option<Duration>,
+    pub next_pass: Option<Duration>,
     /// The stages of the proposal. `None` if the scaling policy was unavailable or not needed.
     pub stages: Option<Stages>,
     /// Why the target differs from the proposal. `None` if it does not.

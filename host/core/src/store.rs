@@ -86,8 +86,8 @@ pub trait Store: Send + Sync + 'static {
     /// Returns all workloads, ordered by key.
     fn load(&self) -> Result<Vec<StoredWorkload>, StoreError>;
 
-    /// Stores the desired state of a new or changed workload.
-    fn save_workload(&self, workload: &Workload) -> Result<(), StoreError>;
+    /// Stores the desired state of a new or changed workload, and its target.
+    fn save_workload(&self, workload: &Workload, target: u32) -> Result<(), StoreError>;
 
     /// Deletes a workload with its history, holds and decisions.
     fn delete_workload(&self, key: &WorkloadKey) -> Result<(), StoreError>;
@@ -95,13 +95,12 @@ pub trait Store: Send + Sync + 'static {
     /// Replaces the set of replicas stopped by an operator.
     fn save_held(&self, key: &WorkloadKey, held: &[ContainerId]) -> Result<(), StoreError>;
 
-    /// Stores the result of a pass in one transaction: the new target (if the workload still exists), its history, and
+    /// Stores the result of a pass in one transaction: the history with the target (if the workload still exists), and
     /// the decision if there is one to record. Keeps the newest decisions of a workload, up to the number the store was
     /// opened with. Returns the number of the decision.
     fn save_pass(
         &self,
         key: &WorkloadKey,
-        target: u32,
         history: &History,
         decision: Option<&DecisionRecord>,
     ) -> Result<Option<i64>, StoreError>;

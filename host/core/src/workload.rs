@@ -93,6 +93,11 @@ impl Bounds {
         self.max
     }
 
+    /// The replica count of a workload before its first pass: the minimum, at least 1.
+    pub fn initial(self) -> u32 {
+        self.min.max(1)
+    }
+
     /// `count`, limited to the bounds.
     pub fn clamp(self, count: u32) -> u32 {
         count.clamp(self.min, self.max)
@@ -294,8 +299,6 @@ pub struct Workload {
     pub image: ImageRef,
     /// Its minimum and maximum number of replicas.
     pub bounds: Bounds,
-    /// The count that the host currently aims for. The pass after a change of `bounds` moves it within them.
-    pub target: u32,
     /// Environment of each replica.
     pub env: BTreeMap<String, String>,
     /// Port inside the replica → port on the engine's host, 0 for any free one.
@@ -339,15 +342,13 @@ impl Workload {
     /// The most workloads that one may depend on.
     pub const MOST_DEPENDENCIES: usize = 16;
 
-    /// A workload named after its image, with only the required fields. Its target is its minimum, at least 1 if that
-    /// is allowed.
+    /// A workload named after its image, with only the required fields.
     #[must_use]
     pub fn new(image: ImageRef, bounds: Bounds, resources: Resources) -> Self {
         Self {
             key: WorkloadKey::from(&image),
             image,
             bounds,
-            target: bounds.clamp(bounds.min().max(1)),
             env: BTreeMap::new(),
             ports: BTreeMap::new(),
             resources,

@@ -1,22 +1,44 @@
-//! Workloads that depend on others: they wait while one is down, and what ran without it is restarted. Pure, as `decide` is.
+//! Workloads that depend on others: they wait while a dependency is down. Replicas that ran without it are restarted. Pure.
 
+use crate::planner::Planner;
+use crate::repair::{AFTER_CAP, repair_cap};
 use windlass_core::{Dependency, DependencySeen, History, Phase, Replica, Snapshot, Step, Timestamp};
 
-/// Takes in how the dependencies are. What is waited for, in words; none: all of them are up.
+impl Planner<'_> {
+    /// Restarts the replicas that ran while a dependency was down, except those that are repaired anyway.
+    pub(crate) fn restart_dependents(&mut self, counted: &[&Replica], snapshot: &Snapshot, history: &mut History) {
+        let is_repaired = |replica: &Replica| {
+            self.steps.iter().any(|step| {
+                matches!(step,
+                Step::Restart { replica: id, .. } | Step::Replace { replica: id, .. } if *id == replica.id)
+            })
+        };
+        let others: Vec<&Replica> = counted.iter().copied().filter(|replica| !is_repaired(replica)).collect();
+        let cap = repair_cap(counted.len(), self.settings.heal_share);
+        let cap = cap.saturating_sub(counted.len() - others.len());
+        let steps = restarted(&others, snapshot, history, cap, self.now);
+        if !steps.is_empty() {
+            self.next_pass_after(AFTER_CAP);
+        }
+        self.steps.extend(steps);
+    }
+}
+
+/// Records the state of the dependencies. Returns the first one that is not up, in words, or `None` if all are up.
 pub(crate) fn note_dependencies(snapshot: &Snapshot, history: &mut History, now: Timestamp) -> Option<String> {
     history.dependencies.retain(|key, _| snapshot.dependencies.contains_key(key));
     let mut waits = None;
     for (key, seen) in &snapshot.dependencies {
         let known = history.dependencies.get(key).copied();
         let (state, trouble) = match (*seen, known) {
-            // A host that has just begun knows nothing of it, which is no reason to restart anything.
-            (DependencySeen::Unknown, known) => (known, Some("is not known yet")),
+            // A host that has just started knows nothing about the dependency. That is no reason for a restart.
+            (DependencySeen::Unknown, known) => (known, Some("has not been observed yet")),
             (DependencySeen::Down, _) => (Some(Dependency::Down), Some("is down")),
             (DependencySeen::Up { fell }, None) => (Some(Dependency::Up { back: None, fell }), None),
             (DependencySeen::Up { fell }, Some(Dependency::Down)) => {
                 (Some(Dependency::Up { back: Some(now), fell }), None)
             }
-            // Between two passes of this one it fell and came back.
+            // It went down and came back between two passes of this workload.
             (DependencySeen::Up { fell: Some(fell) }, Some(Dependency::Up { fell: known, .. }))
                 if known != Some(fell) =>
             {
@@ -28,15 +50,15 @@ pub(crate) fn note_dependencies(snapshot: &Snapshot, history: &mut History, now:
             history.dependencies.insert(key.clone(), state);
         }
         if let (Some(trouble), None) = (trouble, &waits) {
-            waits = Some(format!("`{key}`, which it depends on, {trouble}"));
+            waits = Some(format!("dependency `{key}` {trouble}"));
         }
     }
     waits
 }
 
-/// Restarts what ran while a dependency was down: at most `cap` at once, those counted that are not ready yet; the others
-/// wait for them.
-pub(crate) fn restarted(
+/// Restarts replicas that ran while a dependency was down: at most `cap` at once. Replicas that are not ready yet count
+/// towards the cap; the others wait for them.
+fn restarted(
     counted: &[&Replica],
     snapshot: &Snapshot,
     history: &mut History,
@@ -52,7 +74,7 @@ pub(crate) fn restarted(
     else {
         return Vec::new();
     };
-    let reason = format!("`{key}`, which it depends on, was down and is back");
+    let reason = format!("dependency `{key}` was down and is up again");
     let is_stale =
         |replica: &Replica| replica.phase == Phase::Running && replica.started_at.is_some_and(|started| started < back);
     let is_ready = |replica: &Replica| replica.is_alive() && snapshot.health_of(&replica.id).is_ready();
@@ -62,7 +84,7 @@ pub(crate) fn restarted(
         .map(|replica| {
             let slot = history.slots.entry(replica.slot).or_default();
             slot.process_restarts = slot.process_restarts.saturating_add(1);
-            // Not counted as a restart in a row: it did not fail.
+            // The replica did not fail, so the restart does not count towards the backoff.
             slot.last_restart = Some(now);
             Step::Restart { replica: replica.id.clone(), reason: reason.clone() }
         })
@@ -97,10 +119,10 @@ mod tests {
                 Dependency::Down => panic!("it is up"),
             }
         };
-        // What it did before it was depended on does not matter.
+        // A fall before the workload depended on it does not count.
         assert_eq!((back(Some(1), 2), back(Some(1), 3)), (None, None));
         assert_eq!((back(Some(4), 5), back(Some(4), 6)), (Some(5), Some(5)));
-        // A host that begins anew has not seen any fall.
+        // A restarted host has not seen any fall.
         assert_eq!((back(None, 7), back(Some(8), 9)), (Some(5), Some(9)));
     }
 
@@ -109,18 +131,18 @@ mod tests {
         let mut history = History::default();
         assert_eq!(
             noted(&mut history, DependencySeen::Unknown, 1).as_deref(),
-            Some("`db`, which it depends on, is not known yet")
+            Some("dependency `db` has not been observed yet")
         );
         assert!(history.dependencies.is_empty());
         assert_eq!(noted(&mut history, UP, 2), None);
-        assert_eq!(noted(&mut history, DependencySeen::Down, 3).as_deref(), Some("`db`, which it depends on, is down"));
-        // The host begins anew meanwhile.
+        assert_eq!(noted(&mut history, DependencySeen::Down, 3).as_deref(), Some("dependency `db` is down"));
+        // The host restarts meanwhile.
         assert!(noted(&mut history, DependencySeen::Unknown, 4).is_some());
         assert_eq!((noted(&mut history, UP, 5), noted(&mut history, UP, 6)), (None, None));
         let db = WorkloadKey::stored("db");
         assert_eq!(history.dependencies[&db], Dependency::Up { back: Some(Timestamp(5)), fell: None });
         note_dependencies(&Snapshot::default(), &mut history, Timestamp(7));
-        assert!(history.dependencies.is_empty(), "what it does not depend on any more is forgotten");
+        assert!(history.dependencies.is_empty(), "a removed dependency is forgotten");
     }
 
     #[test]
@@ -139,10 +161,10 @@ mod tests {
             .dependencies
             .insert(WorkloadKey::stored("db"), Dependency::Up { back: Some(Timestamp(500)), fell: None });
         let steps = restarts(&snapshot, &mut history);
-        let reason = "`db`, which it depends on, was down and is back".to_owned();
+        let reason = "dependency `db` was down and is up again".to_owned();
         assert_eq!(steps, [(Step::Restart { replica: replicas[0].id.clone(), reason: reason.clone() }, reason)]);
         assert_eq!(history.slots[&replicas[0].slot].restarts, 0, "it did not fail");
-        // One that is starting again is waited for.
+        // The others wait for a replica that is starting again.
         snapshot.health.insert(replicas[2].id.clone(), HealthStatus::Starting);
         assert!(restarts(&snapshot, &mut history).is_empty());
     }

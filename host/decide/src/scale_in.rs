@@ -1,62 +1,66 @@
-//! Who goes when there are to be fewer.
+//! The replicas that a scale-in removes.
 
-use crate::Planner;
+use crate::planner::Planner;
 use std::collections::BTreeSet;
 use windlass_core::contract::HealthStatus;
 use windlass_core::{ContainerId, History, Phase, Replica, Snapshot, Step};
 
-/// What a policy may not take.
-pub(crate) struct Spare {
-    /// What an operator or the policy itself protects; what a label does is said by the replica.
+/// The replicas that a policy may not remove.
+pub(crate) struct Protection {
+    /// Replicas that an operator or the policy protects. A replica itself carries the protection of its label.
     pub(crate) protected: BTreeSet<ContainerId>,
-    /// While there are no more than this many; of more the others go all the same.
+    /// Protection holds down to this count. Above it, protected replicas are removed too.
     pub(crate) down_to: u32,
 }
 
 impl Planner<'_> {
-    /// Removes replicas above the target from `counted`: unhealthy first, then starting, then those that nothing protects,
-    /// then oldest. Protected ones are spared as far as `spare` says; gives how many were.
-    pub(crate) fn scale_down(
+    /// Removes the replicas above the target from `counted`, in the order of [`Worth`], the oldest first. Returns how many
+    /// replicas above the target stay because they are protected.
+    pub(crate) fn scale_in(
         &mut self,
         counted: &mut Vec<&Replica>,
         target: u32,
-        spare: &Spare,
+        protection: &Protection,
         snapshot: &Snapshot,
         history: &mut History,
     ) -> usize {
         let whole = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
-        let (target, spared_down_to) = (whole(target), whole(spare.down_to));
-        let excess = counted.len().saturating_sub(target);
-        let must_go = counted.len().saturating_sub(spared_down_to).min(excess);
-        let worth = |replica: &Replica| Worth::of(replica, snapshot, &spare.protected);
-        let mut victims = counted.clone();
-        victims.sort_by_key(|replica| (worth(replica), replica.created_at, replica.id.clone()));
-        victims.truncate(excess);
-        let free = victims.iter().filter(|victim| worth(victim) != Worth::Protected).count();
-        victims.truncate(free.max(must_go));
-        let spared = excess - victims.len();
-        let victims: Vec<(&Replica, Worth)> = victims.into_iter().map(|victim| (victim, worth(victim))).collect();
-        for (victim, worth) in &victims {
-            history.slots.remove(&victim.slot);
-            self.steps.push(Step::Remove {
-                replica: victim.id.clone(),
-                reason: format!("{target} of {} replicas are wanted; {}", counted.len(), worth.why()),
-            });
+        let target = whole(target);
+        let before = counted.len();
+        let excess = before.saturating_sub(target);
+        if excess == 0 {
+            return 0;
         }
-        let gone: BTreeSet<&ContainerId> = victims.iter().map(|(victim, _)| &victim.id).collect();
-        counted.retain(|replica| !gone.contains(&replica.id));
-        spared
+        let must_go = before.saturating_sub(whole(protection.down_to)).min(excess);
+        let mut removed: Vec<(Worth, &Replica)> =
+            counted.iter().map(|replica| (Worth::of(replica, snapshot, &protection.protected), *replica)).collect();
+        removed.sort_by(|(a_worth, a), (b_worth, b)| {
+            (a_worth, (a.created_at, &a.id)).cmp(&(b_worth, (b.created_at, &b.id)))
+        });
+        removed.truncate(excess);
+        let unprotected = removed.iter().filter(|(worth, _)| *worth != Worth::Protected).count();
+        removed.truncate(unprotected.max(must_go));
+        let kept = excess - removed.len();
+        let after = before - removed.len();
+        for (worth, replica) in &removed {
+            history.slots.remove(&replica.slot);
+            let reason = format!("scale-in from {before} to {after}: {}", worth.why());
+            self.steps.push(Step::Remove { replica: replica.id.clone(), reason });
+        }
+        let removed: BTreeSet<&ContainerId> = removed.iter().map(|(_, replica)| &replica.id).collect();
+        counted.retain(|replica| !removed.contains(&replica.id));
+        kept
     }
 }
 
-/// The order in which replicas are given up: the least worth first.
+/// The order in which replicas are removed: the first ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Worth {
     Exited,
     Unhealthy,
     Starting,
     Serving,
-    /// As [`Worth::Serving`], and its label or an operator protects it.
+    /// As [`Worth::Serving`], and its label, an operator or the policy protects it.
     Protected,
 }
 
@@ -77,7 +81,7 @@ impl Worth {
             Self::Unhealthy => "it is unhealthy",
             Self::Starting => "it is still starting",
             Self::Serving => "it is the oldest",
-            Self::Protected => "it is the oldest, and protected from policies alone",
+            Self::Protected => "it is the oldest, and its protection holds against policies only",
         }
     }
 }

@@ -1,34 +1,34 @@
-//! What is made of a proposal before it moves the count: windows, cooldowns, rates. Pure, as `decide` is.
+//! Windows, cooldowns and rates: how far a proposal moves the count. Pure.
 //!
-//! The order is that of the Horizontal Pod Autoscaler: the proposals of a window first, then the rates, the bounds
-//! last. Unlike there, what was proposed and what was changed is kept over a restart.
+//! The order is that of the Kubernetes Horizontal Pod Autoscaler: the proposals of a window first, then the rates, the
+//! bounds last. Unlike there, proposals and changes survive a restart of the host.
 
 #[cfg(test)]
 mod tests;
 
+use crate::wording::{length_of, time_of_day};
 use std::time::Duration;
 use windlass_core::{
     Amount, Bounds, Change, Guardrail, Guardrails, HeldBy, History, Proposal, Rate, Select, Stages, Timestamp,
 };
 
-/// So many looks without a proposal in a row are a time of which nothing is known. A window may be shorter than an
-/// interval: each look would begin it anew.
-const LOOKS_MISSED: u32 = 4;
+/// After this many intervals without a proposal the host knows nothing about the past. A window may be shorter than an
+/// interval; without this minimum, each observation would begin it again.
+const INTERVALS_MISSED: u32 = 4;
 
-/// A count, how it came about, and what held it back.
+/// A count, its stages, and the rule that held it back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Smoothed {
-    /// Each stage of the way.
-    pub stages: Stages,
-    /// What held the count back, and that in words; none: nothing did.
-    pub held_back: Option<(HeldBy, String)>,
+pub(crate) struct Stabilized {
+    pub(crate) stages: Stages,
+    /// The last rule that held the count back, also in words. `None` if no rule did.
+    pub(crate) held_back: Option<(HeldBy, String)>,
 }
 
-/// Takes a proposal in, and says which count it leads to from `current`, which lies within the bounds.
+/// Records a proposal and returns the count that it leads to from `current`, which lies within the bounds.
 ///
-/// The first proposal ever, and the first after a time without any, is taken beside the count there is: a host that knows
-/// nothing, or nothing any more, lets nothing shrink within the window. `interval` is the usual time between two looks.
-pub fn smooth(
+/// The first proposal ever, and the first one after a gap, counts next to the current count: a host that knows nothing
+/// about the past lets nothing shrink within the window. `interval` is the usual time between two passes.
+pub(crate) fn stabilize(
     raw: u32,
     current: u32,
     bounds: Bounds,
@@ -36,41 +36,97 @@ pub fn smooth(
     history: &mut History,
     interval: Duration,
     now: Timestamp,
-) -> Smoothed {
-    let gap = guardrails.longest_window().max(interval * LOOKS_MISSED);
+) -> Stabilized {
+    let gap = guardrails.longest_window().max(interval * INTERVALS_MISSED);
     if history.proposals.last().is_none_or(|newest| now.since(newest.at) >= gap) {
         history.proposals = vec![Proposal { at: now, count: current }];
     }
-    remember(bounds.clamp(raw), guardrails, history, now);
-    let mut held_back = None;
+    let wanted = bounds.clamp(raw);
+    remember(wanted, guardrails, history, now);
+    let direction = if wanted > current { Direction::Out } else { Direction::In };
     let agreed = agreed(current, guardrails, &history.proposals, now);
-    if agreed != bounds.clamp(raw) {
-        let (window, which) = if bounds.clamp(raw) > current {
-            (guardrails.up.window, "lowest")
-        } else {
-            (guardrails.down.window, "highest")
-        };
-        let why = format!("{agreed} is the {which} proposal of the last {} s", window.as_secs());
-        held_back = Some((HeldBy::Window, why));
+    let mut held_back = None;
+    if agreed != wanted {
+        let wait = direction.wait(agreed != current);
+        let guardrail = direction.guardrail(guardrails);
+        held_back = Some((HeldBy::Window, window_rule(&wait, direction, guardrail, &history.proposals, now)));
     }
-    let (stabilized, waits) = cooled(agreed, current, guardrails, &history.changes, now);
-    held_back = waits.map(|why| (HeldBy::Cooldown, why)).or(held_back);
+    let (stabilized, cooldown_ends) = cooled(agreed, current, guardrails, &history.changes, now);
+    if let Some(end) = cooldown_ends {
+        let wait = direction.wait(stabilized != current);
+        let cooldown = direction.guardrail(guardrails).cooldown.as_secs();
+        let rule = format!("{wait} waits until {} because of its cooldown of {cooldown} s", time_of_day(end));
+        held_back = Some((HeldBy::Cooldown, rule));
+    }
     let limited = limited(stabilized, current, guardrails, &history.changes, now);
     if limited != stabilized {
-        let guardrail = if stabilized > current { &guardrails.up } else { &guardrails.down };
+        let guardrail = direction.guardrail(guardrails);
         let by = if guardrail.select == Select::Disabled { HeldBy::Disabled } else { HeldBy::Rate };
-        held_back = Some((by, told(guardrail)));
+        held_back = Some((by, rate_rule(direction, guardrail)));
     }
     let bounded = bounds.clamp(limited);
-    Smoothed { stages: Stages { raw, stabilized, limited, bounded }, held_back }
+    Stabilized { stages: Stages { raw, stabilized, limited, bounded }, held_back }
 }
 
-/// Notes a change of the count, and forgets those that do not matter any more.
-pub fn note_change(from: u32, to: u32, guardrails: &Guardrails, history: &mut History, now: Timestamp) {
+/// Records a change of the count, and forgets changes that no rate and no cooldown needs any more.
+pub(crate) fn note_change(from: u32, to: u32, guardrails: &Guardrails, history: &mut History, now: Timestamp) {
     let memory = guardrails.longest_memory();
     history.changes.retain(|change| now.since(change.at) < memory);
     if from != to && !memory.is_zero() {
         history.changes.push(Change { at: now, from, to });
+    }
+}
+
+/// The direction in which a proposal moves the count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Out,
+    In,
+}
+
+impl Direction {
+    fn guardrail(self, guardrails: &Guardrails) -> &Guardrail {
+        match self {
+            Self::Out => &guardrails.up,
+            Self::In => &guardrails.down,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Out => "scale-out",
+            Self::In => "scale-in",
+        }
+    }
+
+    /// The subject of a reason to wait.
+    fn wait(self, is_further: bool) -> String {
+        if is_further { format!("further {}", self.name()) } else { self.name().to_owned() }
+    }
+}
+
+/// The window that holds the count back, in words, with the time at which the deciding proposal leaves it.
+fn window_rule(
+    wait: &str,
+    direction: Direction,
+    guardrail: &Guardrail,
+    proposals: &[Proposal],
+    now: Timestamp,
+) -> String {
+    let window = guardrail.window;
+    let within = proposals.iter().filter(|proposal| now.since(proposal.at) < window);
+    // Of equal ones the newest: it is the last to leave the window.
+    let deciding = match direction {
+        Direction::Out => within.min_by_key(|proposal| (proposal.count, std::cmp::Reverse(proposal.at))),
+        Direction::In => within.max_by_key(|proposal| (proposal.count, proposal.at)),
+    };
+    let length = length_of(window);
+    match deciding {
+        Some(Proposal { at, count }) => {
+            let until = time_of_day(at.plus(window));
+            format!("{wait} waits until {until} because the {length} window still contains a proposal of {count}")
+        }
+        None => format!("{wait} waits because the proposals of the {length} window disagree"),
     }
 }
 
@@ -84,7 +140,7 @@ fn remember(count: u32, guardrails: &Guardrails, history: &mut History, now: Tim
     }
 }
 
-/// The count, moved no further than the proposals of each window agree.
+/// The current count, moved as far as all proposals of each window agree.
 fn agreed(current: u32, guardrails: &Guardrails, proposals: &[Proposal], now: Timestamp) -> u32 {
     let within = |window: Duration| {
         let within = proposals.iter().filter(move |proposal| now.since(proposal.at) < window);
@@ -92,7 +148,7 @@ fn agreed(current: u32, guardrails: &Guardrails, proposals: &[Proposal], now: Ti
     };
     let at_least = within(guardrails.up.window).min().unwrap_or(current);
     let at_most = within(guardrails.down.window).max().unwrap_or(current);
-    // Where the windows disagree the count stays.
+    // If the two windows disagree, the count stays.
     if current < at_least {
         at_least
     } else if current > at_most {
@@ -102,56 +158,54 @@ fn agreed(current: u32, guardrails: &Guardrails, proposals: &[Proposal], now: Ti
     }
 }
 
-/// What cooldowns leave of a step, and how long they last.
+/// The count that the cooldowns allow, and the end of the cooldown that holds it back.
 fn cooled(
     wanted: u32,
     current: u32,
     guardrails: &Guardrails,
     changes: &[Change],
     now: Timestamp,
-) -> (u32, Option<String>) {
-    // The time it ends, not the time that is left: what is said stays the same from pass to pass.
-    let ends =
+) -> (u32, Option<Timestamp>) {
+    let end =
         |guardrail: &Guardrail, change: &Change| Some(change.at.plus(guardrail.cooldown)).filter(|end| *end > now);
-    let waits = |end: Timestamp, direction: &str| {
-        Some(format!("the cooldown after the last step {direction} lasts until {}", end.told()))
-    };
-    let ups = changes.iter().rev().filter(|change| change.to > change.from);
+    let scale_outs = changes.iter().rev().filter(|change| change.to > change.from);
     if wanted > current
-        && let Some(end) = ups.clone().next().and_then(|last| ends(&guardrails.up, last))
+        && let Some(cooldown_ends) = scale_outs.clone().next().and_then(|last| end(&guardrails.up, last))
     {
-        // A larger step than those that wait adds what it is larger by.
-        let waiting = ups.take_while(|change| ends(&guardrails.up, change).is_some());
-        let added: u32 = waiting.map(|change| change.to - change.from).sum();
+        // A scale-out that is larger than the earlier ones of the cooldown adds the difference.
+        let in_cooldown = scale_outs.take_while(|change| end(&guardrails.up, change).is_some());
+        let added: u32 = in_cooldown.map(|change| change.to - change.from).sum();
         let more = (wanted - current).saturating_sub(added);
-        return (current + more, waits(end, "up"));
+        return (current + more, Some(cooldown_ends));
     }
-    // A step up ends the cooldown of those down: only the newest change counts.
+    // A scale-out ends the cooldown of scale-ins: only the newest change counts.
     if wanted < current
         && let Some(last) = changes.last().filter(|change| change.to < change.from)
-        && let Some(end) = ends(&guardrails.down, last)
+        && let Some(cooldown_ends) = end(&guardrails.down, last)
     {
-        return (current, waits(end, "down"));
+        return (current, Some(cooldown_ends));
     }
     (wanted, None)
 }
 
-/// What the rates allow of a step; never a step the other way.
+/// The count that the rates allow; never a step in the other direction.
 fn limited(wanted: u32, current: u32, guardrails: &Guardrails, changes: &[Change], now: Timestamp) -> u32 {
     if wanted > current {
-        let limit = reach(&guardrails.up, |rate| raised(started(current, rate, changes, now), rate.amount));
+        let limits =
+            guardrails.up.rates.iter().map(|rate| raised(count_before(current, rate, changes, now), rate.amount));
         let limit = match guardrails.up.select {
-            Select::Min => limit.min(),
-            Select::Max => limit.max(),
+            Select::Min => limits.min(),
+            Select::Max => limits.max(),
             Select::Disabled => Some(current),
         };
         wanted.min(limit.unwrap_or(wanted).max(current))
     } else if wanted < current {
-        let limit = reach(&guardrails.down, |rate| lowered(started(current, rate, changes, now), rate.amount));
-        // The one that allows most leaves least.
+        let limits =
+            guardrails.down.rates.iter().map(|rate| lowered(count_before(current, rate, changes, now), rate.amount));
+        // The rate that allows most leaves least.
         let limit = match guardrails.down.select {
-            Select::Min => limit.max(),
-            Select::Max => limit.min(),
+            Select::Min => limits.max(),
+            Select::Max => limits.min(),
             Select::Disabled => Some(current),
         };
         wanted.max(limit.unwrap_or(wanted).min(current))
@@ -160,12 +214,8 @@ fn limited(wanted: u32, current: u32, guardrails: &Guardrails, changes: &[Change
     }
 }
 
-fn reach<'a>(guardrail: &'a Guardrail, limit: impl Fn(&Rate) -> u32 + 'a) -> impl Iterator<Item = u32> + 'a {
-    guardrail.rates.iter().map(limit)
-}
-
-/// The count when a rate's time began, by the changes of both directions since.
-fn started(current: u32, rate: &Rate, changes: &[Change], now: Timestamp) -> u32 {
+/// The count at the beginning of a rate's period, by the changes of both directions since.
+fn count_before(current: u32, rate: &Rate, changes: &[Change], now: Timestamp) -> u32 {
     let since = changes.iter().filter(|change| now.since(change.at) < rate.per);
     let sum: i64 = since.map(|change| i64::from(change.to) - i64::from(change.from)).sum();
     u32::try_from(i64::from(current) - sum).unwrap_or(0)
@@ -174,7 +224,7 @@ fn started(current: u32, rate: &Rate, changes: &[Change], now: Timestamp) -> u32
 fn raised(from: u32, amount: Amount) -> u32 {
     match amount {
         Amount::Count(count) => from.saturating_add(count),
-        // Of nothing as of one: else what is at zero would stay there.
+        // A percentage of 0 counts as a percentage of 1; otherwise a workload could never leave 0.
         Amount::Percent(percent) => from.saturating_add(part(from.max(1), percent)),
     }
 }
@@ -182,25 +232,30 @@ fn raised(from: u32, amount: Amount) -> u32 {
 fn lowered(from: u32, amount: Amount) -> u32 {
     match amount {
         Amount::Count(count) => from.saturating_sub(count),
-        // What is left is truncated, so that one percent of three takes one.
+        // The rest is truncated, so 1 % of 3 removes 1.
         Amount::Percent(percent) => from.saturating_sub(part(from, percent)),
     }
 }
 
-/// So many percent, rounded up.
+/// A percentage of a count, rounded up.
 fn part(of: u32, percent: u32) -> u32 {
     u32::try_from((u64::from(of) * u64::from(percent)).div_ceil(100)).unwrap_or(u32::MAX)
 }
 
-fn told(guardrail: &Guardrail) -> String {
+/// The rates that hold the count back, in words.
+fn rate_rule(direction: Direction, guardrail: &Guardrail) -> String {
+    let name = direction.name();
     let rate = |rate: &Rate| match rate.amount {
-        Amount::Count(count) => format!("{count} in {} s", rate.per.as_secs()),
-        Amount::Percent(percent) => format!("{percent} % in {} s", rate.per.as_secs()),
+        Amount::Count(1) => format!("1 replica per {} s", rate.per.as_secs()),
+        Amount::Count(count) => format!("{count} replicas per {} s", rate.per.as_secs()),
+        Amount::Percent(percent) => format!("{percent} % per {} s", rate.per.as_secs()),
     };
     let rates: Vec<String> = guardrail.rates.iter().map(rate).collect();
-    match guardrail.select {
-        Select::Max => format!("at most {} is allowed", rates.join(" or ")),
-        Select::Min => format!("at most {}, whichever is less, is allowed", rates.join(" or ")),
-        Select::Disabled => "this direction is disabled".to_owned(),
-    }
+    let which = match guardrail.select {
+        Select::Disabled => return format!("{name} is disabled"),
+        _ if rates.len() < 2 => String::new(),
+        Select::Max => ", whichever is more".to_owned(),
+        Select::Min => ", whichever is less".to_owned(),
+    };
+    format!("{name} is limited to {}{which}", rates.join(" or "))
 }

@@ -54,6 +54,7 @@ fn says(remedies: &[(&Replica, Remedy)]) -> Result<HealthReport, PolicyFailure> 
 #[derive(Debug)]
 struct Pass {
     desired: Workload,
+    target: u32,
     snapshot: Snapshot,
     history: History,
     settings: ControlSettings,
@@ -65,12 +66,13 @@ struct Pass {
 
 impl Pass {
     fn of(desired: &Workload, replicas: Vec<Replica>) -> Self {
-        let target = desired.target;
+        let target = desired.bounds.initial();
         let mut history = History::default();
         history.slots.extend(replicas.iter().map(|replica| (replica.slot, SlotHistory::default())));
         Self {
-            // How steps are smoothed has tests of its own.
+            // Stabilization has its own tests.
             desired: Workload { guardrails: Some(Guardrails::none()), ..desired.clone() },
+            target,
             snapshot: Snapshot { at: NOW, replicas, ..Snapshot::default() },
             history,
             settings: ControlSettings::default(),
@@ -79,6 +81,11 @@ impl Pass {
             failed_metrics: FailedMetrics::default(),
             protected: BTreeSet::new(),
         }
+    }
+
+    /// The same pass of a workload that is steered to this count and whose policy proposes it.
+    fn steered_to(self, target: u32) -> Self {
+        Self { target, scaling: proposes(target), ..self }
     }
 
     fn decide(&self) -> Plan {
@@ -92,7 +99,8 @@ impl Pass {
             failed_metrics: self.failed_metrics.clone(),
             protected: self.protected.clone(),
         };
-        decide(&self.desired, &self.snapshot, &verdict, &self.history, &self.settings, now)
+        let history = History { target: Some(self.target), ..self.history.clone() };
+        decide(&self.desired, &self.snapshot, &verdict, &history, &self.settings, now)
     }
 
     fn restarted(mut self, slot: u32, restarts: u32, ago: Duration) -> Self {
@@ -148,7 +156,7 @@ fn what_is_missing_is_created_in_free_slots() {
 fn a_pass_over_what_is_already_right_does_nothing() {
     let desired = workload("web", 3, 5);
     let plan = Pass::of(&desired, replicas(&desired, 3)).decide();
-    assert_eq!((plan.steps, plan.look_again), (vec![], None));
+    assert_eq!((plan.steps, plan.next_pass), (vec![], None));
 }
 
 #[test]
@@ -158,16 +166,15 @@ fn a_proposal_outside_the_bounds_is_moved_into_them_and_said() {
     pass.scaling = proposes(u32::MAX);
     let plan = pass.decide();
     assert_eq!(plan.target, 4);
-    assert_eq!(plan.reason, "`min-max` proposed 4294967295, bounded to 4 (min 2, max 4): because");
+    assert_eq!(plan.reason, "scaled to 4: the maximum is 4; `min-max` proposed 4294967295: because");
     pass.scaling = proposes(0);
     assert_eq!(pass.decide().target, 2);
 }
 
 #[test]
 fn an_unavailable_scaling_policy_holds_the_count() {
-    let mut desired = workload("web", 1, 5);
-    desired.target = 3;
-    let mut pass = Pass::of(&desired, replicas(&desired, 3));
+    let desired = workload("web", 1, 5);
+    let mut pass = Pass::of(&desired, replicas(&desired, 3)).steered_to(3);
     pass.scaling = unavailable();
     pass.history.scaling_memory = vec![1];
     let plan = pass.decide();
@@ -178,9 +185,8 @@ fn an_unavailable_scaling_policy_holds_the_count() {
 
 #[test]
 fn bounds_hold_even_while_the_scaling_policy_is_unavailable() {
-    let mut desired = workload("web", 1, 2);
-    desired.target = 5;
-    let mut pass = Pass::of(&desired, replicas(&desired, 5));
+    let desired = workload("web", 1, 2);
+    let mut pass = Pass::of(&desired, replicas(&desired, 5)).steered_to(5);
     pass.scaling = unavailable();
     let plan = pass.decide();
     assert_eq!((plan.target, removed(&plan).len()), (2, 3));
@@ -206,12 +212,11 @@ fn answers_hand_their_memory_on() {
 
 #[test]
 fn scale_down_takes_the_exited_then_the_unhealthy_then_the_starting_then_the_oldest() {
-    let mut desired = workload("web", 1, 6);
-    desired.target = 6;
+    let desired = workload("web", 1, 6);
     let mut there = replicas(&desired, 6);
     there[5] = exited(there[5].clone(), 0);
     let victims = |wanted| {
-        let mut pass = Pass::of(&desired, there.clone());
+        let mut pass = Pass::of(&desired, there.clone()).steered_to(6);
         pass.scaling = proposes(wanted);
         pass.snapshot.health.insert(there[4].id.clone(), HealthStatus::Unhealthy);
         pass.snapshot.health.insert(there[3].id.clone(), HealthStatus::Starting);
@@ -228,17 +233,21 @@ fn scale_down_takes_the_exited_then_the_unhealthy_then_the_starting_then_the_old
 
 #[test]
 fn a_metric_without_a_value_blocks_scaling_down_and_never_up() {
-    let desired = Workload { target: 4, ..workload("web", 1, 9) };
+    let desired = workload("web", 1, 9);
     let steered = |wanted, are_all| {
         let failed_metrics =
             FailedMetrics { failed: vec!["`queue` is stale".to_owned()], are_all, ..FailedMetrics::default() };
-        let pass = Pass { scaling: proposes(wanted), failed_metrics, ..Pass::of(&desired, replicas(&desired, 4)) };
+        let pass = Pass {
+            scaling: proposes(wanted),
+            failed_metrics,
+            ..Pass::of(&desired, replicas(&desired, 4)).steered_to(4)
+        };
         let plan = pass.decide();
         (plan.target, plan.reason)
     };
     let (target, reason) = steered(2, false);
     assert_eq!(target, 4);
-    assert_eq!(reason, "held at 4: not every metric has a value (`queue` is stale); `min-max` proposed 2: because");
+    assert_eq!(reason, "held at 4: some metrics have no value (`queue` is stale); `min-max` proposed 2: because");
     assert_eq!(steered(6, false), (6, "because".to_owned()));
     assert_eq!(steered(4, true), (4, "because".to_owned()));
     // Where nothing is known there is no reason to move at all.
@@ -248,25 +257,27 @@ fn a_metric_without_a_value_blocks_scaling_down_and_never_up() {
         FailedMetrics { failed: vec!["`queue` is stale".to_owned()], are_all: true, knows_otherwise: true };
     let by_calendar = |wanted| {
         let failed_metrics = failed_metrics.clone();
-        Pass { scaling: proposes(wanted), failed_metrics, ..Pass::of(&desired, replicas(&desired, 4)) }.decide().target
+        Pass { scaling: proposes(wanted), failed_metrics, ..Pass::of(&desired, replicas(&desired, 4)).steered_to(4) }
+            .decide()
+            .target
     };
     assert_eq!((by_calendar(6), by_calendar(2)), (6, 4));
     // But the bounds hold whatever is known.
-    let outside = Workload { target: 9, ..workload("web", 1, 5) };
+    let outside = workload("web", 1, 5);
     let failed_metrics =
         FailedMetrics { failed: vec!["`queue` is stale".to_owned()], are_all: true, ..FailedMetrics::default() };
-    let pass = Pass { scaling: proposes(2), failed_metrics, ..Pass::of(&outside, replicas(&outside, 9)) };
+    let pass = Pass { scaling: proposes(2), failed_metrics, ..Pass::of(&outside, replicas(&outside, 9)).steered_to(9) };
     assert_eq!(pass.decide().target, 5);
 }
 
 #[test]
 fn an_operators_word_is_over_the_policy_and_within_the_bounds() {
-    let desired = Workload { target: 4, ..workload("web", 1, 9) };
+    let desired = workload("web", 1, 9);
     let steered = |overrides, proposal: Result<ScalingDecision, PolicyFailure>| {
-        let mut pass = Pass::of(&desired, replicas(&desired, 4));
+        let mut pass = Pass::of(&desired, replicas(&desired, 4)).steered_to(4);
         (pass.desired.overrides, pass.scaling) = (overrides, proposal);
         let plan = pass.decide();
-        (plan.target, plan.reason, plan.look_again)
+        (plan.target, plan.reason, plan.next_pass)
     };
     let paused = Overrides { paused: true, ..Overrides::default() };
     let (target, reason, _) = steered(paused, proposes(2));
@@ -281,30 +292,30 @@ fn an_operators_word_is_over_the_policy_and_within_the_bounds() {
         Overrides { paused: true, force, ..Overrides::default() }
     };
     let (target, reason, again) = steered(forced(7, NOW.0 + 5_000), unavailable());
-    assert_eq!((target, reason.as_str()), (7, "an operator forces 7 until 1970-01-12T13:46:45Z"));
+    assert_eq!((target, reason.as_str()), (7, "an operator forces 7 replicas until 1970-01-12T13:46:45Z"));
     assert_eq!(again, Some(Duration::from_secs(5)));
     let (target, reason, _) = steered(forced(50, NOW.0 + 1), proposes(2));
-    let bounded = "an operator forces 50, bounded to 9 (min 1, max 9) until 1970-01-12T13:46:40Z";
+    let bounded = "an operator forces 50 replicas until 1970-01-12T13:46:40Z, and the maximum is 9";
     assert_eq!((target, reason.as_str()), (9, bounded));
     assert_eq!(steered(forced(7, NOW.0), proposes(2)).0, 4, "it is over, and the pause holds");
 }
 
 #[test]
 fn nothing_shrinks_while_replicas_are_still_to_come() {
-    let desired = Workload { target: 5, ..workload("web", 1, 9) };
-    let mut pass = Pass::of(&desired, replicas(&desired, 3));
+    let desired = workload("web", 1, 9);
+    let mut pass = Pass::of(&desired, replicas(&desired, 3)).steered_to(5);
     pass.scaling = proposes(2);
     let plan = pass.decide();
     assert_eq!((plan.target, created_slots(&plan)), (5, vec![4, 5]));
-    let why = "held at 5: 3 of 5 replicas are there, the others are still to come; `min-max` proposed 2: because";
+    let why = "held at 5: scale-in waits until all 5 replicas exist; 3 are there; `min-max` proposed 2: because";
     assert_eq!(plan.reason, why);
 
     let all = replicas(&desired, 5);
     let starting = all[4].clone();
-    let mut pass = Pass { scaling: proposes(2), ..Pass::of(&desired, all) };
+    let mut pass = Pass { scaling: proposes(2), ..Pass::of(&desired, all).steered_to(5) };
     pass.snapshot.health.insert(starting.id.clone(), HealthStatus::Starting);
     let plan = pass.decide();
-    let why = "held at 5: 1 of 5 replicas are still starting; `min-max` proposed 2: because";
+    let why = "held at 5: scale-in waits until all 5 replicas have started; 1 is still starting; `min-max` proposed 2: because";
     assert_eq!((plan.target, plan.reason.as_str(), plan.held_by), (5, why, Some(HeldBy::StillToCome)));
     // One that failed before is not on its way: it goes first.
     pass.history.slots.entry(starting.slot).or_default().restarts = 1;
@@ -313,9 +324,9 @@ fn nothing_shrinks_while_replicas_are_still_to_come() {
 
 #[test]
 fn what_keeps_the_count_from_the_proposal_is_told_as_a_word() {
-    let desired = Workload { target: 4, ..workload("web", 2, 6) };
+    let desired = workload("web", 2, 6);
     let held = |change: &dyn Fn(&mut Pass)| {
-        let mut pass = Pass::of(&desired, replicas(&desired, 4));
+        let mut pass = Pass::of(&desired, replicas(&desired, 4)).steered_to(4);
         change(&mut pass);
         let plan = pass.decide();
         (plan.target, plan.held_by)
@@ -353,32 +364,31 @@ fn what_keeps_the_count_from_the_proposal_is_told_as_a_word() {
 
 #[test]
 fn a_workload_that_is_new_here_is_not_shrunk_by_its_policy_for_a_while() {
-    let mut desired = Workload { target: 4, ..workload("web", 1, 9) };
-    let steered = |desired: &Workload, since: Option<u64>, proposal| {
-        let mut pass = Pass::of(desired, replicas(desired, 4));
+    let mut desired = workload("web", 1, 9);
+    let steered_from = |target: u32, desired: &Workload, since: Option<u64>, proposal| {
+        let mut pass = Pass::of(desired, replicas(desired, 4)).steered_to(target);
         pass.desired.guardrails = Some(Guardrails { grace: Duration::from_secs(60), ..Guardrails::none() });
         (pass.history.since, pass.scaling) = (since.map(Timestamp), proposes(proposal));
         pass.decide()
     };
+    let steered = |desired: &Workload, since, proposal| steered_from(4, desired, since, proposal);
     let plan = steered(&desired, None, 2);
     assert_eq!((plan.target, plan.history.since), (4, Some(NOW)));
-    let why = "held at 4: the workload is new here, and nothing of it shrinks until 1970-01-12T13:47:40Z; `min-max` proposed 2: because";
+    let why = "held at 4: scale-in waits until 13:47:40Z because the workload is new (grace period 60 s); `min-max` proposed 2: because";
     assert_eq!(plan.reason, why);
     assert_eq!(steered(&desired, Some(NOW.0 - 59_999), 2).target, 4);
     assert_eq!(steered(&desired, Some(NOW.0 - 60_000), 2).target, 2);
     assert_eq!(steered(&desired, None, 6).target, 6, "it may grow");
-    desired.target = 1;
-    assert_eq!(steered(&desired, None, 1).target, 4, "what ran before is adopted");
-    assert_eq!(steered(&desired, Some(NOW.0), 1).target, 1);
-    desired.target = 4;
+    assert_eq!(steered_from(1, &desired, None, 1).target, 4, "what ran before is adopted");
+    assert_eq!(steered_from(1, &desired, Some(NOW.0), 1).target, 1);
     desired.bounds = windlass_core::Bounds::new(1, 3).expect("bounds");
     assert_eq!(steered(&desired, None, 2).target, 3, "bounds hold at once");
 }
 
 #[test]
 fn where_no_metric_has_a_value_for_long_enough_the_fallback_is_proposed() {
-    let desired = Workload { target: 4, ..workload("web", 1, 9) };
-    let mut pass = Pass::of(&desired, replicas(&desired, 4));
+    let desired = workload("web", 1, 9);
+    let mut pass = Pass::of(&desired, replicas(&desired, 4)).steered_to(4);
     pass.failed_metrics =
         FailedMetrics { failed: vec!["`queue` is stale".to_owned()], are_all: true, ..FailedMetrics::default() };
     pass.scaling = unavailable();
@@ -392,7 +402,7 @@ fn where_no_metric_has_a_value_for_long_enough_the_fallback_is_proposed() {
     assert_eq!(look(&mut pass, 0).0, 4);
     // Looks that come at once, since something wakes it, are one.
     assert_eq!((look(&mut pass, 1).0, look(&mut pass, 2).0, look(&mut pass, 15).0), (4, 4, 4));
-    let why = "no metric has had a value for 3 looks and more (`queue` is stale)";
+    let why = "no metric has had a value for at least 3 observations (`queue` is stale)";
     assert_eq!(look(&mut pass, 30), (2, why.to_owned()));
     // It is a proposal like any other: an operator's word is over it, and so are the guardrails.
     pass.desired.overrides.paused = true;
@@ -400,10 +410,8 @@ fn where_no_metric_has_a_value_for_long_enough_the_fallback_is_proposed() {
     pass.desired.overrides.paused = false;
     pass.desired.guardrails = Some(Guardrails { fallback, ..Guardrails::default() });
     pass.history.proposals.clear();
-    assert_eq!(
-        look(&mut pass, 400),
-        (4, format!("the fallback proposed 2, steered to 4: 4 is the highest proposal of the last 300 s; {why}"))
-    );
+    let waits = "scale-in waits until 13:58:20Z because the 5-minute window still contains a proposal of 4";
+    assert_eq!(look(&mut pass, 400), (4, format!("held at 4: {waits}; the fallback proposed 2: {why}")));
     // One value, and it begins anew.
     pass.failed_metrics = FailedMetrics::default();
     pass.scaling = proposes(4);
@@ -413,19 +421,19 @@ fn where_no_metric_has_a_value_for_long_enough_the_fallback_is_proposed() {
 
 #[test]
 fn a_policy_spares_what_is_protected_and_bounds_and_operators_do_not() {
-    let desired = Workload { target: 4, ..workload("web", 1, 9) };
+    let desired = workload("web", 1, 9);
     let mut there = replicas(&desired, 4);
     there[0].is_protected = true;
-    let mut pass = Pass::of(&desired, there.clone());
+    let mut pass = Pass::of(&desired, there.clone()).steered_to(4);
     pass.protected = [there[2].id.clone()].into();
     assert_eq!(removed(&Pass { scaling: proposes(1), ..pass }.decide()), [there[1].id.as_str(), there[3].id.as_str()]);
-    let mut pass = Pass::of(&desired, there.clone());
+    let mut pass = Pass::of(&desired, there.clone()).steered_to(4);
     pass.history.protected = [there[1].id.clone(), ContainerId("gone".to_owned())].into();
     pass.scaling = proposes(1);
     let ids = |indices: &[usize]| -> Vec<String> { indices.iter().map(|index| there[*index].id.to_string()).collect() };
     let plan = pass.decide();
     assert_eq!((plan.target, removed(&plan)), (1, ids(&[2, 3]).iter().map(String::as_str).collect()));
-    assert_eq!(plan.reason, "because; 1 more than that are protected from scaling in");
+    assert_eq!(plan.reason, "because; 1 more replica stays because it is protected from scale-in");
     assert_eq!(plan.history.protected.len(), 1, "what is gone is forgotten");
     // One that is ill is no loss.
     pass.snapshot.health.insert(there[1].id.clone(), HealthStatus::Unhealthy);
@@ -441,11 +449,11 @@ fn a_policy_spares_what_is_protected_and_bounds_and_operators_do_not() {
 
 #[test]
 fn what_was_stopped_outside_is_left_so_and_all_of_it_is_a_pause() {
-    let desired = Workload { target: 2, ..workload("web", 1, 5) };
+    let desired = workload("web", 1, 5);
     let mut there = replicas(&desired, 2);
     there[0] = exited(there[0].clone(), 0);
     let pass_over = |there: &[Replica], stopped: &[usize], history: History| {
-        let mut pass = Pass::of(&desired, there.to_vec());
+        let mut pass = Pass::of(&desired, there.to_vec()).steered_to(2);
         pass.history = History { slots: pass.history.slots.clone(), ..history };
         pass.snapshot.stopped_outside = stopped.iter().map(|index| there[*index].id.clone()).collect();
         let ended: Vec<_> = there.iter().filter(|it| !it.is_alive()).map(|it| (it, Remedy::Replace)).collect();
@@ -455,7 +463,7 @@ fn what_was_stopped_outside_is_left_so_and_all_of_it_is_a_pause() {
     };
     let plan = pass_over(&there, &[0], History::default()).decide();
     assert_eq!((healed(&plan), created_slots(&plan)), (0, vec![3]), "the policy goes on about the others");
-    assert_eq!(plan.reason, "because; 1 replica was stopped outside of Windlass and is left so");
+    assert_eq!(plan.reason, "because; 1 replica was stopped outside Windlass and stays stopped");
     // A host that began anew does not know who stopped it, and remembers, once the engine answered for long enough.
     let later = Timestamp(NOW.0 + 60_000);
     let settled = pass_over(&there, &[], plan.history.clone()).decide_at(later);
@@ -471,8 +479,8 @@ fn what_was_stopped_outside_is_left_so_and_all_of_it_is_a_pause() {
     there[1] = exited(there[1].clone(), 0);
     let plan = pass_over(&there, &[1], plan.history).decide();
     assert_eq!((plan.target, plan.steps.len()), (2, 0));
-    let why = "held at 2: all of it was stopped outside of Windlass, which is taken for a pause; `min-max` proposed 3: \
-               because; 2 replicas were stopped outside of Windlass and are left so";
+    let why = "held at 2: every replica was stopped outside Windlass, which counts as a pause; `min-max` proposed 3: \
+               because; 2 replicas were stopped outside Windlass and stay stopped";
     assert_eq!(plan.reason, why);
     // Started again, it is as ever.
     let running_again = replicas(&desired, 2);
@@ -487,16 +495,16 @@ fn what_was_stopped_outside_is_left_so_and_all_of_it_is_a_pause() {
 
 #[test]
 fn while_what_it_depends_on_is_down_nothing_of_it_changes() {
-    let desired = Workload { target: 3, ..workload("web", 1, 9) };
+    let desired = workload("web", 1, 9);
     let mut there = replicas(&desired, 2);
     there[1] = exited(there[1].clone(), 1);
-    let mut pass = Pass::of(&desired, there.clone());
+    let mut pass = Pass::of(&desired, there.clone()).steered_to(3);
     pass.snapshot.dependencies = [(WorkloadKey::stored("db"), DependencySeen::Down)].into();
     pass.scaling = proposes(6);
     pass.health = says(&[(&there[1], Remedy::Replace)]);
     let plan = pass.decide();
     assert_eq!((plan.target, plan.steps.as_slice()), (3, &[][..]));
-    assert_eq!(plan.reason, "held at 3: `db`, which it depends on, is down; until then nothing is created or healed");
+    assert_eq!(plan.reason, "held at 3: dependency `db` is down; no replica is created or repaired until it is up");
     // What was given up before stays told.
     let given_up = SlotHistory { given_up: Some(Timestamp(5)), restarts: 12, ..SlotHistory::default() };
     pass.history.slots.insert(there[1].slot, given_up);
@@ -516,23 +524,22 @@ fn while_what_it_depends_on_is_down_nothing_of_it_changes() {
     pass.snapshot.replicas = there.clone();
     (pass.history, pass.health) = (plan.history, says(&[]));
     let plan = pass.decide();
-    let restarted = Step::Restart {
-        replica: there[0].id.clone(),
-        reason: "`db`, which it depends on, was down and is back".to_owned(),
-    };
+    let restarted =
+        Step::Restart { replica: there[0].id.clone(), reason: "dependency `db` was down and is up again".to_owned() };
     assert!(plan.steps.contains(&restarted), "{:?}", plan.steps);
 }
 
 #[test]
 fn a_proposal_is_smoothed_and_each_stage_is_told() {
-    let desired = Workload { target: 2, ..workload("web", 1, 9) };
-    let mut pass = Pass::of(&desired, replicas(&desired, 2));
+    let desired = workload("web", 1, 9);
+    let mut pass = Pass::of(&desired, replicas(&desired, 2)).steered_to(2);
     pass.history.since = Some(Timestamp(0));
     pass.desired.guardrails = None;
     pass.scaling = proposes(50);
     let plan = pass.decide();
     assert_eq!(plan.stages, Some(Stages { raw: 50, stabilized: 9, limited: 6, bounded: 6 }));
-    let why = "`min-max` proposed 50, steered to 6: at most 4 in 15 s or 100 % in 15 s is allowed; because";
+    let why = "scaled to 6: scale-out is limited to 4 replicas per 15 s or 100 % per 15 s, whichever is more; `min-max` \
+               proposed 50: because";
     assert_eq!((plan.target, plan.reason.as_str()), (6, why));
     // What only recommends has changed nothing, and counts nothing.
     pass.desired.policies.mode = Some(Mode::Recommend);
@@ -542,14 +549,13 @@ fn a_proposal_is_smoothed_and_each_stage_is_told() {
     pass.scaling = proposes(1);
     let plan = pass.decide();
     assert_eq!((plan.target, plan.history.proposals.len()), (2, 2));
-    assert!(plan.reason.contains("2 is the highest proposal of the last 300 s"), "{}", plan.reason);
+    assert!(plan.reason.contains("the 5-minute window still contains a proposal of 2"), "{}", plan.reason);
 }
 
 #[test]
 fn a_slot_that_was_scaled_away_is_forgotten() {
-    let mut desired = workload("web", 1, 2);
-    desired.target = 2;
-    let mut pass = Pass::of(&desired, replicas(&desired, 2)).restarted(1, 3, Duration::from_secs(1));
+    let desired = workload("web", 1, 2);
+    let mut pass = Pass::of(&desired, replicas(&desired, 2)).steered_to(2).restarted(1, 3, Duration::from_secs(1));
     pass.scaling = proposes(1);
     let plan = pass.decide();
     assert_eq!(plan.history.slots.keys().collect::<Vec<_>>(), [&Slot(2)]);
@@ -585,7 +591,7 @@ fn the_first_heal_is_at_once_and_later_ones_wait_twice_as_long_up_to_the_cap() {
     );
     for (restarts, wait) in [(1, 10), (2, 20), (3, 40), (4, 80), (5, 160), (6, 300), (7, 300), (11, 300)] {
         let early = with(restarts, seconds(wait - 1));
-        assert_eq!((healed(&early), early.look_again), (0, Some(seconds(1))), "{restarts} restarts");
+        assert_eq!((healed(&early), early.next_pass), (0, Some(seconds(1))), "{restarts} restarts");
         assert_eq!(healed(&with(restarts, seconds(wait))), 1, "{restarts} restarts");
     }
 }
@@ -605,10 +611,13 @@ fn a_slot_that_was_healed_too_often_in_a_row_is_given_up_and_left_as_it_is() {
     assert_eq!(healed(&after(500, 0, vec![one.clone()]).decide()), 1, "0: never given up");
     let mut given_up = after(12, 12, vec![one.clone()]);
     let plan = given_up.decide();
-    assert_eq!((plan.steps.len(), plan.deferred.len(), plan.look_again), (0, 0, None));
+    assert_eq!((plan.steps.len(), plan.deferred.len(), plan.next_pass), (0, 0, None));
     let alert = &plan.alerts[0];
     assert_eq!((alert.kind, alert.since, alert.slot), (AlertKind::GivenUp, NOW, Some(Slot(1))));
-    assert_eq!(alert.reason, "it is ill; it is given up after 12 restarts in a row and left as it is");
+    assert_eq!(
+        alert.reason,
+        "it is ill; it is given up after 12 restarts in a row; fix the cause, then start the workload again"
+    );
     assert_eq!(plan.history.slots[&Slot(1)].given_up, Some(NOW));
     // Since when stays the same.
     given_up.history = plan.history;
@@ -617,7 +626,7 @@ fn a_slot_that_was_healed_too_often_in_a_row_is_given_up_and_left_as_it_is() {
 
     let empty = after(12, 12, vec![]).decide();
     assert_eq!((created_slots(&empty), empty.alerts.len()), (vec![], 1), "nor is anything created for it");
-    assert!(empty.alerts[0].reason.starts_with("the slot is empty again; it is given up"), "{:?}", empty.alerts);
+    assert!(empty.alerts[0].reason.starts_with("slot 1 has lost its container; it is given up"), "{:?}", empty.alerts);
     let mut left = one;
     (left.phase, left.started_at) = (Phase::Starting, None);
     assert_eq!(after(12, 12, vec![left]).decide().steps, [], "nor is what never ran started");
@@ -625,9 +634,8 @@ fn a_slot_that_was_healed_too_often_in_a_row_is_given_up_and_left_as_it_is() {
 
 #[test]
 fn a_slot_that_is_given_up_and_empty_keeps_nothing_from_shrinking() {
-    let mut desired = workload("web", 1, 5);
-    desired.target = 3;
-    let mut pass = Pass::of(&desired, replicas(&desired, 2)).restarted(3, 12, Duration::from_secs(60));
+    let desired = workload("web", 1, 5);
+    let mut pass = Pass::of(&desired, replicas(&desired, 2)).steered_to(3).restarted(3, 12, Duration::from_secs(60));
     pass.scaling = proposes(1);
     assert_eq!(pass.decide().target, 3, "it is still to come");
     pass.history.slots.get_mut(&Slot(3)).expect("there").given_up = Some(NOW);
@@ -681,9 +689,10 @@ fn when_most_fail_their_probe_at_once_the_path_is_suspected_and_one_is_healed() 
         assert_eq!(plan.alerts.len(), usize::from(is_suspected), "{ill} of {count}");
     }
     let plan = failing(8, 7).decide();
-    let why = "7 of 8 replicas fail their probe at once: the path to them is suspected, so one is healed at a time";
+    let why = "7 of 8 replicas fail their probe at the same time, so the network path to them may be broken; one replica is \
+               repaired at a time";
     assert_eq!((plan.alerts[0].kind, plan.alerts[0].reason.as_str()), (AlertKind::ProbePath, why));
-    assert_eq!((plan.deferred.len(), plan.look_again), (6, Some(Duration::from_secs(10))));
+    assert_eq!((plan.deferred.len(), plan.next_pass), (6, Some(Duration::from_secs(10))));
     assert_eq!(plan.deferred[0].reason, format!("it is ill; {why}"));
     assert_eq!(plan.steps[0].reason(), format!("it is ill; {why}"));
     let healed = Some(Slot(1));
@@ -758,7 +767,7 @@ fn what_runs_waits_until_those_that_were_healed_serve_again() {
     pass.settings.heal_share = 1.0 / 3.0;
     let first = pass.decide();
     assert_eq!((healed(&first), first.deferred.len()), (3, 1));
-    assert_eq!(first.deferred[0].reason, "it is ill; at most 3 of 9 are healed at once");
+    assert_eq!(first.deferred[0].reason, "it is ill; at most 3 of 9 are repaired at once");
     // A second later they start; the fourth still runs.
     let there: Vec<_> = pass.snapshot.replicas.clone();
     let mut then = |seconds: u64, started: HealthStatus, history: &History| {
@@ -770,8 +779,8 @@ fn what_runs_waits_until_those_that_were_healed_serve_again() {
         pass.decide_at(Timestamp(NOW.0 + seconds * 1_000))
     };
     let second = then(1, HealthStatus::Starting, &first.history);
-    assert_eq!((healed(&second), second.look_again), (0, Some(Duration::from_secs(1))));
-    let why = "it is ill; at most 3 of 9 are healed at once, and 3 were and do not serve yet";
+    assert_eq!((healed(&second), second.next_pass), (0, Some(Duration::from_secs(1))));
+    let why = "it is ill; at most 3 of 9 are repaired at once, and 3 repaired are not ready yet";
     assert_eq!(second.deferred[0].reason, why);
     assert_eq!(healed(&then(1, HealthStatus::Healthy, &first.history)), 1);
     // Not for ever: one may never say how it is.
@@ -819,7 +828,7 @@ fn one_pass_heals_a_third_and_at_least_one() {
         pass.health = says(&there.iter().map(|replica| (replica, Remedy::Replace)).collect::<Vec<_>>());
         let plan = pass.decide();
         assert_eq!(healed(&plan), cap, "{count} replicas");
-        assert_eq!(plan.look_again.is_some(), cap < there.len(), "{count} replicas");
+        assert_eq!(plan.next_pass.is_some(), cap < there.len(), "{count} replicas");
     }
 }
 
@@ -848,7 +857,7 @@ fn a_replica_that_vanished_is_created_again_in_its_slot_with_backoff() {
     assert_eq!(created_slots(&first), [1]);
     assert_eq!(first.history.slots[&Slot(1)].restarts, 1);
     let again = pass.restarted(1, 1, Duration::from_secs(3)).decide();
-    assert_eq!((created_slots(&again), again.look_again), (vec![], Some(Duration::from_secs(7))));
+    assert_eq!((created_slots(&again), again.next_pass), (vec![], Some(Duration::from_secs(7))));
 }
 
 #[test]
@@ -868,8 +877,7 @@ fn a_clock_that_is_set_back_makes_no_wait_longer() {
     let brought = history.none_later_than(back).dependencies.into_values().next();
     assert_eq!(brought, Some(Dependency::Up { back: Some(back), fell: None }));
 
-    let desired = Workload { target: 4, ..desired };
-    let mut shrinks = Pass::of(&desired, replicas(&desired, 4));
+    let mut shrinks = Pass::of(&desired, replicas(&desired, 4)).steered_to(4);
     let mut guardrails = Guardrails::none();
     guardrails.down.window = Duration::from_secs(60);
     shrinks.desired.guardrails = Some(guardrails);
@@ -920,7 +928,7 @@ fn a_policy_may_ask_to_be_evaluated_sooner_but_not_in_a_spin() {
     let asked = |after| {
         let mut pass = Pass::of(&desired, replicas(&desired, 1));
         pass.scaling = proposes(1).map(|decision| ScalingDecision { evaluate_after: Some(after), ..decision });
-        pass.decide().look_again
+        pass.decide().next_pass
     };
     assert_eq!(asked(3_000), Some(Duration::from_secs(3)));
     assert_eq!(asked(0), Some(SHORTEST_EVALUATE_AFTER));
@@ -940,7 +948,6 @@ mod properties {
         ) -> Pass {
             let mut desired = workload("web", min, (min + extra).max(1));
             desired.key = WorkloadKey::stored("web");
-            desired.target = target;
             let there: Vec<Replica> = (1..).zip(&states).map(|(slot, (phase, _))| {
                 let mut replica = running(&desired, slot, u64::from(slot) * 1_000);
                 replica.phase = [Phase::Running, Phase::Exited, Phase::Held, Phase::Stopping][usize::from(*phase)];
@@ -949,7 +956,7 @@ mod properties {
             let remedies = [Remedy::None, Remedy::Restart, Remedy::Replace];
             let said: Vec<_> = there.iter().zip(&states).map(|(replica, (_, remedy))| (replica, remedies[usize::from(*remedy)])).collect();
             let health = says(&said);
-            let mut pass = Pass::of(&desired, there);
+            let mut pass = Pass::of(&desired, there).steered_to(target);
             pass.health = health;
             pass.scaling = proposal.map_or_else(unavailable, proposes);
             pass
@@ -1005,7 +1012,7 @@ fn a_workload_that_only_recommends_does_nothing_and_says_what_it_would() {
     let acting = pass.decide();
     assert!(!acting.steps.is_empty() && acting.recommended.is_none());
     desired.policies.mode = Some(Mode::Recommend);
-    desired.target = 1;
+    pass.target = 1;
     pass.desired = desired;
     let plan = pass.decide();
     let recommended = plan.recommended.expect("a recommendation");

@@ -48,7 +48,7 @@ pub async fn run(
     mut progress: impl FnMut(f64),
 ) -> Result<Ran, PolicyFailure> {
     let (begin, end) = trace.span();
-    let mut service = Service::new(model, &subject.workload, subject.workload.target, begin);
+    let mut service = Service::new(model, &subject.workload, subject.target(), begin);
     let (mut recorder, mut points) = (Recorder::default(), Vec::new());
     let (mut now, mut saturation) = (begin, 0.0);
     let needed = |load: f64| needed(load, model.capacity);
@@ -65,7 +65,7 @@ pub async fn run(
         }
         subject.metrics.keep_only(&subject.workload, &snapshot);
         let series = subject.series(now).await?;
-        let before = subject.workload.target;
+        let before = subject.target();
         for series in series.iter().filter(|series| series.replica.is_none()) {
             if let Some(why) = &series.failure {
                 recorder.silence(Some(&series.name), why);
@@ -90,7 +90,7 @@ pub async fn run(
         });
         progress(now.since(begin).as_secs_f64() / end.since(begin).as_secs_f64().max(1.0));
         let interval = subject.interval();
-        let next = now.plus(pass.plan.look_again.map_or(interval, |soon| soon.min(interval)).max(TICK));
+        let next = now.plus(pass.plan.next_pass.map_or(interval, |soon| soon.min(interval)).max(TICK));
         let (mut used, mut time) = (0.0, 0.0);
         while now < next {
             let tick = TICK.min(next.since(now));
@@ -125,7 +125,7 @@ fn measure(subject: &Subject, trace: &Trace, service: &Service, now: Timestamp) 
     }
     note(QUEUE, Some(service.queue()));
     // Nothing is stored in a simulation.
-    drop(subject.metrics.take_unsaved());
+    subject.metrics.discard_unsaved();
 }
 
 fn count(replicas: usize) -> u32 {

@@ -188,11 +188,12 @@ impl Scenario {
         let begin = begin.map_or(BEGINNING, Timestamp);
         let scripted = Arc::new(Scripted { policy, script: Mutex::default() });
         let mut subject = Subject::new(workload, Arc::<Scripted>::clone(&scripted), config);
+        subject = subject.beginning_at(self.beginning.replicas);
         let mut all = Vec::new();
         for event in &self.events {
             let now = after(begin, event.at);
-            let from = subject.workload.target;
-            let snapshot = snapshot(event, &subject.workload, begin, now);
+            let from = subject.target();
+            let snapshot = snapshot(event, &subject, begin, now);
             for (name, value) in &event.metrics {
                 subject.metrics.note(name, sample(value, now).and_then(|sample| subject.accept(name, sample)));
             }
@@ -264,7 +265,8 @@ fn after(begin: Timestamp, seconds: f64) -> Timestamp {
     Timestamp(begin.0.saturating_add_signed(milliseconds))
 }
 
-fn snapshot(event: &Event, workload: &Workload, begin: Timestamp, now: Timestamp) -> Snapshot {
+fn snapshot(event: &Event, subject: &Subject, begin: Timestamp, now: Timestamp) -> Snapshot {
+    let workload = &subject.workload;
     let there = event.replicas.clone().unwrap_or_else(|| {
         let one = |number: u32| EventReplica {
             id: format!("r{number:03}"),
@@ -277,7 +279,7 @@ fn snapshot(event: &Event, workload: &Workload, begin: Timestamp, now: Timestamp
             network_transmit_rate: None,
             metrics: BTreeMap::new(),
         };
-        (1..=workload.target).map(one).collect()
+        (1..=subject.target()).map(one).collect()
     });
     let health = there.iter().map(|replica| (ContainerId(replica.id.clone()), replica.health)).collect();
     let replicas = there.iter().zip(1..).map(|(replica, slot)| {

@@ -16,7 +16,7 @@ use windlass_decide::decide;
 
 /// A workload for which decisions are made as in the host.
 pub struct Subject {
-    /// The desired state; its target follows the decisions.
+    /// The desired state.
     pub workload: Workload,
     /// Its measured metrics.
     pub metrics: MetricLog,
@@ -47,6 +47,18 @@ impl Subject {
         }
     }
 
+    /// The same subject with this target before the first pass.
+    #[must_use]
+    pub fn beginning_at(mut self, target: Option<u32>) -> Self {
+        self.history.target = target;
+        self
+    }
+
+    /// The replica count that the last pass decided.
+    pub fn target(&self) -> u32 {
+        self.history.target_or_initial(self.workload.bounds)
+    }
+
     /// Time between two passes, unless a decision requests another.
     pub fn interval(&self) -> std::time::Duration {
         self.settings.interval
@@ -75,10 +87,10 @@ impl Subject {
     }
 
     /// One pass over a snapshot. The caller carries out the steps of the plan.
-    pub async fn pass(&mut self, mut snapshot: Snapshot, metrics: Vec<Series>, now: Timestamp) -> Pass {
-        let evaluation = evaluate(&self.workload, &mut snapshot, &self.history, &self.policies, Ok(metrics), now).await;
+    pub async fn pass(&mut self, snapshot: Snapshot, metrics: Vec<Series>, now: Timestamp) -> Pass {
+        let (snapshot, evaluation) =
+            evaluate(&self.workload, snapshot, &self.history, &self.policies, Ok(metrics), now).await;
         let plan = decide(&self.workload, &snapshot, &evaluation.verdict, &self.history, &self.settings, now);
-        self.workload.target = plan.target;
         self.history = plan.history.clone();
         Pass { evaluation, plan }
     }

@@ -107,9 +107,6 @@ async fn scenario(arguments: &SimulateArguments, file: &Path) -> anyhow::Result<
     let mut body = from_file(arguments.workload.as_deref())?;
     body.extend(scenario.beginning.workload.clone());
     let mut workload = workload(body)?;
-    if let Some(replicas) = scenario.beginning.replicas {
-        workload.target = replicas;
-    }
     define(&mut workload, scenario.metrics());
     let mut candidates = candidates(&arguments.policies, &arguments.configs, &workload).await?;
     let (1, Some(Candidate { policy, config, .. })) = (candidates.len(), candidates.pop()) else {
@@ -131,11 +128,12 @@ async fn compare(arguments: &SimulateArguments, file: &Path) -> anyhow::Result<S
     let model = ServiceModel { capacity: arguments.capacity, start_up: arguments.start_up, queue: arguments.queue };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float casts saturating")]
     let needed = (trace.load(trace.span().0) / model.capacity).ceil() as u32;
-    workload.target = arguments.replicas.unwrap_or_else(|| workload.bounds.clamp(needed));
+    let target = arguments.replicas.unwrap_or_else(|| workload.bounds.clamp(needed));
     let candidates = candidates(&arguments.policies, &arguments.configs, &workload).await?;
     let mut runs: Vec<(String, Ran)> = Vec::new();
     for Candidate { name, policy, config } in candidates {
-        let subject = Subject::new(workload.clone(), policy, config).every(arguments.interval);
+        let subject =
+            Subject::new(workload.clone(), policy, config).beginning_at(Some(target)).every(arguments.interval);
         let ran = windlass_simulate::run::run(subject, &trace, model, progress(&name)).await;
         runs.push((name.clone(), ran.map_err(|failure| anyhow!("`{name}`: {failure}"))?));
     }

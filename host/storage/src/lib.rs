@@ -123,6 +123,14 @@ fn failed<E: Into<Box<dyn std::error::Error + Send + Sync>>>(operation: &'static
     move |source| StoreError::Failed { operation, source: source.into() }
 }
 
+/// The `desired` column. Older versions of Windlass require `target` in it, so the row stays readable after a downgrade.
+#[derive(serde::Serialize)]
+struct Desired<'a> {
+    #[serde(flatten)]
+    workload: &'a Workload,
+    target: u32,
+}
+
 fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("these types have string keys and no failing serializer")
 }
@@ -165,12 +173,12 @@ impl Store for SqliteStore {
             .map_err(failed(OPERATION))?;
         rows.map(|row| {
             let (desired, target, history, held, shadows) = row.map_err(failed(OPERATION))?;
-            let mut workload: Workload = serde_json::from_str(&desired).map_err(failed(OPERATION))?;
-            workload.target = target;
+            let workload: Workload = serde_json::from_str(&desired).map_err(failed(OPERATION))?;
+            let history: History = serde_json::from_str(&history).map_err(failed(OPERATION))?;
             let samples = samples_of(&connection, &workload.key).map_err(failed(OPERATION))?;
             Ok(StoredWorkload {
                 workload,
-                history: serde_json::from_str(&history).map_err(failed(OPERATION))?,
+                history: History { target: Some(target), ..history },
                 held: serde_json::from_str(&held).map_err(failed(OPERATION))?,
                 shadows: serde_json::from_str(&shadows).map_err(failed(OPERATION))?,
                 samples,
@@ -179,14 +187,15 @@ impl Store for SqliteStore {
         .collect()
     }
 
-    fn save_workload(&self, workload: &Workload) -> Result<(), StoreError> {
+    fn save_workload(&self, workload: &Workload, target: u32) -> Result<(), StoreError> {
+        let desired = json(&Desired { workload, target });
         self.transaction("store the desired state", |transaction| {
             transaction
                 .prepare_cached(
                     "INSERT INTO workloads (key, desired, target) VALUES (?1, ?2, ?3)
                      ON CONFLICT (key) DO UPDATE SET desired = excluded.desired, target = excluded.target",
                 )?
-                .execute(params![workload.key.as_str(), json(workload), workload.target])
+                .execute(params![workload.key.as_str(), desired, target])
                 .map(drop)
         })
     }
@@ -208,14 +217,13 @@ impl Store for SqliteStore {
     fn save_pass(
         &self,
         key: &WorkloadKey,
-        target: u32,
         history: &History,
         decision: Option<&DecisionRecord>,
     ) -> Result<Option<i64>, StoreError> {
         self.transaction("store the result of a pass", |transaction| {
             let changed = transaction
-                .prepare_cached("UPDATE workloads SET target = ?2, history = ?3 WHERE key = ?1")?
-                .execute(params![key.as_str(), target, json(history)])?;
+                .prepare_cached("UPDATE workloads SET target = coalesce(?2, target), history = ?3 WHERE key = ?1")?
+                .execute(params![key.as_str(), history.target, json(history)])?;
             let Some(decision) = decision.filter(|_| changed > 0) else {
                 return Ok(None);
             };
@@ -333,7 +341,7 @@ mod tests {
     #[test]
     fn everything_stored_is_there_after_reopening() {
         let directory = tempfile::tempdir().unwrap();
-        let mut web = workload("ghcr.io/org/web:1", 2, 5);
+        let web = workload("ghcr.io/org/web:1", 2, 5);
         let held = vec![ContainerId("abc".into())];
         let slot = SlotHistory {
             restarts: 2,
@@ -344,6 +352,7 @@ mod tests {
         };
         let owner = MemoryOwner { name: "queue".into(), since: 2 };
         let history = History {
+            target: Some(4),
             slots: [(Slot(1), slot)].into(),
             scaling_memory: vec![0, 255],
             scaling_memory_of: Some(owner),
@@ -367,9 +376,9 @@ mod tests {
         let shadows = vec![ShadowComparison { memory: vec![3], ..shadow }];
         {
             let store = open(directory.path());
-            store.save_workload(&web).unwrap();
+            store.save_workload(&web, 2).unwrap();
             store.save_held(&web.key, &held).unwrap();
-            store.save_pass(&web.key, 4, &history, None).unwrap();
+            store.save_pass(&web.key, &history, None).unwrap();
             store.save_shadows(&web.key, &shadows, None).unwrap();
             let put = |at, value| SampleChange::Put(Sample { at: Timestamp(at), value });
             let of = |key: &WorkloadKey, changes: &[SampleChange], oldest| SeriesChanges {
@@ -388,7 +397,6 @@ mod tests {
             let stranger = of(&WorkloadKey::stored("gone"), &[put(30, 9.0)], 0);
             store.save_samples(&[then, stranger], Timestamp(0)).unwrap();
         }
-        web.target = 4;
         let sample = |at, value| ("queue".to_owned(), Sample { at: Timestamp(at), value });
         let samples = vec![sample(20, 2.5), sample(30, 6.5), sample(40, 4.0)];
         let stored = StoredWorkload { workload: web, history, held, shadows, samples };
@@ -399,15 +407,14 @@ mod tests {
     fn a_changed_workload_keeps_its_history_and_holds() {
         let directory = tempfile::tempdir().unwrap();
         let store = open(directory.path());
-        let mut web = workload("web", 1, 5);
-        store.save_workload(&web).unwrap();
-        let history = History { scaling_memory: vec![7], ..History::default() };
-        store.save_pass(&web.key, 1, &history, None).unwrap();
+        let web = workload("web", 1, 5);
+        store.save_workload(&web, 1).unwrap();
+        let history = History { target: Some(1), scaling_memory: vec![7], ..History::default() };
+        store.save_pass(&web.key, &history, None).unwrap();
         store.save_held(&web.key, &[ContainerId("abc".into())]).unwrap();
-        web.target = 3;
-        store.save_workload(&web).unwrap();
+        store.save_workload(&web, 3).unwrap();
         let stored = store.load().unwrap().remove(0);
-        assert_eq!((stored.workload.target, stored.history, stored.held.len()), (3, history, 1));
+        assert_eq!((stored.history, stored.held.len()), (History { target: Some(3), ..history }, 1));
     }
 
     #[test]
@@ -431,12 +438,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = open(directory.path());
         let (web, other) = (workload("web", 1, 5), workload("other", 1, 5));
-        store.save_workload(&web).unwrap();
-        store.save_workload(&other).unwrap();
+        store.save_workload(&web, 1).unwrap();
+        store.save_workload(&other, 1).unwrap();
         for number in 0..5 {
             for key in [&web.key, &other.key] {
                 let record = DecisionRecord { id: 0, at: Timestamp(number), body: json!({ "number": number }) };
-                assert!(store.save_pass(key, 1, &History::default(), Some(&record)).unwrap().is_some());
+                assert!(store.save_pass(key, &History::default(), Some(&record)).unwrap().is_some());
             }
         }
         let made_by = |until: Option<u64>, limit| -> Vec<u64> {
@@ -461,9 +468,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = open(directory.path());
         let (web, other) = (workload("web", 1, 5), workload("other", 1, 5));
-        store.save_workload(&web).unwrap();
+        store.save_workload(&web, 1).unwrap();
         let record = DecisionRecord { id: 0, at: Timestamp(1), body: json!({ "target": 2 }) };
-        let id = store.save_pass(&web.key, 2, &History::default(), Some(&record)).unwrap().unwrap();
+        let id = store.save_pass(&web.key, &History::default(), Some(&record)).unwrap().unwrap();
         let answers = json!([{"kind": "scaling"}]);
         // Answers for another workload's decision or a missing decision are ignored.
         store.save_shadows(&other.key, &[], Some((id, &answers))).unwrap();
@@ -480,11 +487,13 @@ mod tests {
         {
             let mut old = Connection::open(directory.path().join("windlass.db")).unwrap();
             apply_migration(&mut old, 1, MIGRATIONS[0]).unwrap();
-            let row = params![web.key.as_str(), json(&web)];
-            old.execute("INSERT INTO workloads (key, desired, target) VALUES (?1, ?2, 1)", row).unwrap();
+            // Its desired state still contains the target.
+            let row = params![web.key.as_str(), json(&Desired { workload: &web, target: 1 })];
+            old.execute("INSERT INTO workloads (key, desired, target) VALUES (?1, ?2, 3)", row).unwrap();
         }
         let stored = open(directory.path()).load().unwrap();
         assert_eq!((stored.len(), &stored[0].workload.key, stored[0].shadows.len()), (1, &web.key, 0));
+        assert_eq!((&stored[0].workload, stored[0].history.target), (&web, Some(3)));
     }
 
     #[test]
@@ -493,7 +502,7 @@ mod tests {
         let store = open(directory.path());
         let record = DecisionRecord { id: 0, at: Timestamp(1), body: json!({}) };
         let key = WorkloadKey::stored("gone");
-        assert_eq!(store.save_pass(&key, 1, &History::default(), Some(&record)).unwrap(), None);
+        assert_eq!(store.save_pass(&key, &History::default(), Some(&record)).unwrap(), None);
         assert!(store.load().unwrap().is_empty());
     }
 }

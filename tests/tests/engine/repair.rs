@@ -124,7 +124,7 @@ async fn commands_and_answers_are_probed_as_they_are_described() -> anyhow::Resu
         (http(json!({"headers": {"x-ready": null}})), "GET / on port 80 answered without the header `x-ready`"),
         (http(json!({"body": "nowhere to be found"})), "answered without `nowhere to be found` in its body"),
         (exec("echo not yet >&2; exit 3"), "the command ended with status 3: not yet"),
-        (exec("sleep 1000"), "the command of an earlier probe still runs in it"),
+        (exec("sleep 1000"), "the command of an earlier call still runs in it"),
     ] {
         start(&windlass, image, &probe).await;
         becomes(&windlass, image, "unhealthy", why).await;

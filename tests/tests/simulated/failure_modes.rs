@@ -112,7 +112,6 @@ async fn replicas_replaced_one_after_another_end_as_many_as_they_were() -> anyho
     let mut wanted = workload("web:1", 1, 10)?;
     let key = wanted.key.clone();
     wanted.bounds = Bounds::new(4, 10)?;
-    wanted.target = 4;
     let config = r#"{"metrics": [{"name": "cpu-utilization", "target": 0.6}]}"#;
     wanted.policies.scaling = vec![PolicyChoice { name: "target-tracking".to_owned(), config: config.to_owned() }];
     let uses = |cpu_cores| Usage {

@@ -285,7 +285,7 @@ impl Story {
             return Ok(());
         };
         let bounds = view.workload.bounds;
-        writeln!(self.text, "  {} wanted, {} to {}", view.workload.target, bounds.min(), bounds.max())?;
+        writeln!(self.text, "  {} wanted, {} to {}", view.target, bounds.min(), bounds.max())?;
         for replica in &view.replicas {
             let health = view.health.get(&replica.id).copied().unwrap_or_default();
             let why = view.health_reasons.get(&replica.id).map(String::as_str).unwrap_or_default();

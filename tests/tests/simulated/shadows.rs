@@ -138,7 +138,7 @@ async fn one_that_would_take_over_from_one_of_several_is_compared_with_that_one(
     let first = reaches(&controller, &key, |tally| tally.calls > 0).await;
     // Combined they want four; the policy that the shadow would replace wants two, as the shadow does.
     assert_eq!((first.differed, first.failed), (0, 0), "{first:?}");
-    assert_eq!(controller.view(&key).map(|view| view.workload.target), Some(4));
+    assert_eq!(controller.view(&key).map(|view| view.target), Some(4));
     candidate.replicas.store(4, Ordering::SeqCst);
     // A pass during the shadow's previous call leaves the shadow out.
     eventually("the candidate to differ", LIMIT, async || {

@@ -303,13 +303,13 @@ fn what_each_replica_uses_and_when_it_begins() -> anyhow::Result<()> {
     insta::assert_snapshot!(by_cpu, @r#"
     0.0: 2 to 3 (3 3 3 3) `cpu-utilization` is at 150 % of its target (0.6), which calls for 3
     15.0: 3 to 3 (3 3 3 3) `cpu-utilization` is at 150 % of its target (0.6); the count stays at 3 because some replicas are not ready or have no value
-    300.0: 3 to 3 (-) held at 3: scaling policy `target-tracking` is unavailable (insufficient-data: not enough facts to decide: `cpu-utilization` has no value (missing: no ready replica has told its use lately))
+    300.0: 3 to 3 (-) held at 3: scaling policy `target-tracking` is unavailable (insufficient-data: not enough facts to decide: `cpu-utilization` has no value (missing: no ready replica has reported its usage lately))
     "#);
     let by_memory = played(scenario, &["--policy", "target-tracking", "--config", &config("memory-utilization")])?;
     insta::assert_snapshot!(by_memory, @r#"
     0.0: 2 to 2 (2 2 2 2) `memory-utilization` is at 71.5 % of its target (0.6), which calls for 2
     15.0: 2 to 2 (2 2 2 2) `memory-utilization` is at 71.5 % of its target (0.6), which calls for 2
-    300.0: 2 to 2 (-) held at 2: scaling policy `target-tracking` is unavailable (insufficient-data: not enough facts to decide: `memory-utilization` has no value (missing: no ready replica has told its use lately))
+    300.0: 2 to 2 (-) held at 2: scaling policy `target-tracking` is unavailable (insufficient-data: not enough facts to decide: `memory-utilization` has no value (missing: no ready replica has reported its usage lately))
     "#);
     let received = r#"{"workload": {"max_replicas": 9}, "replicas": 2}
 {"at": 0, "replicas": [{"id": "a", "cpu_cores": 0, "memory_bytes": 0, "network_receive_rate": 3000}, {"id": "b"}]}

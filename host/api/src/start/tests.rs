@@ -26,7 +26,7 @@ fn refused(body: &Value) -> String {
 fn what_is_left_out_has_its_default() {
     let workload = workload(&minimal()).expect("a workload");
     assert_eq!(workload.key.as_str(), "nginx:alpine");
-    assert_eq!((workload.bounds.min(), workload.bounds.max(), workload.target), (1, 5, 1));
+    assert_eq!((workload.bounds.min(), workload.bounds.max(), workload.bounds.initial()), (1, 5, 1));
     assert_eq!(workload.resources.status, DesiredStatus::Running);
     assert!(workload.env.is_empty() && workload.ports.is_empty() && workload.labels.is_empty());
     assert!(workload.networks.is_empty() && workload.probe.is_none() && workload.command.is_none());
@@ -50,7 +50,7 @@ fn everything_that_can_be_said_is_understood() {
     let workload = workload(&body).expect("a workload");
     assert_eq!(workload.key.as_str(), "web-2");
     // Something runs from the beginning, even where nothing need run.
-    assert_eq!((workload.bounds.min(), workload.target), (0, 1));
+    assert_eq!((workload.bounds.min(), workload.bounds.initial()), (0, 1));
     assert_eq!(workload.ports.keys().map(ToString::to_string).collect::<Vec<_>>(), ["53/udp", "80/tcp"]);
     assert_eq!(workload.networks, ["front", "back"]);
     let probe = workload.probe.expect("a probe");

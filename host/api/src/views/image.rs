@@ -276,7 +276,7 @@ impl From<&WorkloadView> for ImageView {
             name,
             desired: DesiredView {
                 bounds,
-                target: workload.target,
+                target: view.target,
                 env,
                 ports,
                 resources,

@@ -88,9 +88,9 @@ fn view() -> WorkloadView {
     WorkloadView {
         leaving: Default::default(),
         begun: Default::default(),
-        tally: Default::default(),
+        counters: Default::default(),
+        target: 2,
         workload: Workload {
-            target: 2,
             env: BTreeMap::from([("A".into(), "1".into())]),
             ports: BTreeMap::from([("80/tcp".parse().expect("a port"), 0)]),
             probe: Some(Probe {

@@ -1,10 +1,10 @@
-//! What the sources of metrics answer, made into a value: a number, or the name of what is there instead.
+//! Parses the answers of metric sources: a number, or the reason why there is none.
 
 use serde_json::Value;
 use windlass_core::contract::Sample;
 use windlass_core::{MetricFailure, Timestamp};
 
-/// Longest answer that is read, in bytes.
+/// The longest answer that is read, in bytes.
 pub(crate) const LONGEST: u64 = 1 << 20;
 
 /// The value of an instant query: a scalar, or a vector of one element.
@@ -12,7 +12,7 @@ pub(crate) fn prometheus(body: &[u8]) -> Result<Sample, MetricFailure> {
     let answer: Value = json(body)?;
     if answer["status"] != "success" {
         let why = answer["error"].as_str().unwrap_or("its status is not `success`");
-        return Err(MetricFailure::Unreadable(format!("Prometheus refused the query: {}", excerpt(why))));
+        return Err(MetricFailure::Unreadable(format!("Prometheus rejected the query: {}", excerpt(why))));
     }
     let data = &answer["data"];
     let pair = match (data["resultType"].as_str(), &data["result"]) {
@@ -31,14 +31,14 @@ pub(crate) fn prometheus(body: &[u8]) -> Result<Sample, MetricFailure> {
         }
     };
     let (Some(seconds), Some(text)) = (pair[0].as_f64(), pair[1].as_str()) else {
-        return Err(MetricFailure::Unreadable("it is not the form of a Prometheus answer".to_owned()));
+        return Err(MetricFailure::Unreadable("the answer does not have the form of a Prometheus answer".to_owned()));
     };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast saturates at both ends")]
     let at = Timestamp((seconds * 1_000.0).round() as u64);
     Ok(Sample { at, value: number(text)? })
 }
 
-/// The number a JSON pointer leads to.
+/// The number at a JSON pointer.
 pub(crate) fn pointed(body: &[u8], pointer: &str) -> Result<f64, MetricFailure> {
     let document: Value = json(body)?;
     match document.pointer(pointer) {
@@ -48,7 +48,7 @@ pub(crate) fn pointed(body: &[u8], pointer: &str) -> Result<f64, MetricFailure> 
     }
 }
 
-/// The number a command printed.
+/// The number that a command printed.
 pub(crate) fn printed(output: &str) -> Result<f64, MetricFailure> {
     match output.trim() {
         "" => Err(MetricFailure::Empty("the command printed nothing".to_owned())),
@@ -57,10 +57,10 @@ pub(crate) fn printed(output: &str) -> Result<f64, MetricFailure> {
 }
 
 fn json(body: &[u8]) -> Result<Value, MetricFailure> {
-    serde_json::from_slice(body).map_err(|error| MetricFailure::Unreadable(format!("it is not JSON: {error}")))
+    serde_json::from_slice(body).map_err(|error| MetricFailure::Unreadable(format!("the answer is not JSON: {error}")))
 }
 
-/// `NaN`, `+Inf` and `-Inf` are read as such; whether they count is decided elsewhere.
+/// `NaN`, `+Inf` and `-Inf` are parsed too; the log rejects them.
 fn number(text: &str) -> Result<f64, MetricFailure> {
     text.parse().map_err(|_| MetricFailure::NotANumber(format!("`{}`", excerpt(text))))
 }

@@ -1,202 +1,212 @@
-//! Asks the sources of all workloads' metrics when they are due. The same question is asked once, however many
-//! workloads have it.
+//! Gathers the metrics of all workloads when they are due. Workloads with the same request share it.
 
-use crate::command::Ran;
-use crate::context::Shared;
-use crate::metrics::concurrency::Places;
-use crate::metrics::{LONGEST_KEPT, Unsaved, answer};
-use crate::workload::state::Cell;
+use crate::context::Context;
+use crate::metrics::answer;
+use crate::metrics::log::{Unsaved, count};
+use crate::metrics::track::LONGEST_KEPT;
+use crate::replica_call::CallError;
+use crate::workload::handle::WorkloadHandle;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use windlass_concurrency::KeyedConcurrencyLimit;
 use windlass_core::contract::{Phase, Sample};
 use windlass_core::engine::EngineError;
 use windlass_core::net::NetError;
 use windlass_core::store::SeriesChanges;
 use windlass_core::time::millis;
-use windlass_core::{ContainerId, MetricFailure, MetricSource, Timestamp};
+use windlass_core::{ContainerId, Metric, MetricFailure, MetricSource, Timestamp};
 
-/// Time between two looks at what is due: the shortest interval a metric may have.
+/// Requests in progress at once.
+pub(crate) const MOST_REQUESTS: usize = 32;
+
+/// Requests in progress at once to one source.
+pub(crate) const MOST_REQUESTS_PER_SOURCE: usize = 8;
+
+/// Time between two checks of what is due: the shortest interval of a metric.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What is asked of somebody outside, and how long it may take: the same for all who have it.
-type Question = (MetricSource, Duration);
+/// A request for a value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Request {
+    source: MetricSource,
+    timeout: Duration,
+    /// The workload in whose replicas a command runs. `None` for a source that all workloads share.
+    workload: Option<String>,
+}
 
-/// Asks until Windlass ends.
-pub(crate) async fn gather(shared: Arc<Shared>) {
-    let mut shutdown = shared.shutdown.subscribe();
-    let mut before = shared.clock.now();
-    let places = Arc::new(Places::new());
+/// The workloads that share a request, each with its name of the metric.
+type Receivers = Vec<(Arc<WorkloadHandle>, String)>;
+
+/// Gathers metrics until Windlass ends.
+pub(crate) async fn gather(context: Arc<Context>) {
+    let mut shutdown = context.tasks.shutdown();
+    let mut before = context.clock.now();
+    let limit = Arc::new(KeyedConcurrencyLimit::new(MOST_REQUESTS, MOST_REQUESTS_PER_SOURCE));
     loop {
-        let is_over = tokio::select! {
-            _ = shutdown.wait_for(|down| *down) => true,
-            () = tokio::time::sleep(TICK) => false,
-        };
-        if is_over {
-            return save(&shared, &shared.cells()).await;
+        tokio::select! {
+            () = shutdown.begins() => return save(&context, &context.workloads.all()).await,
+            () = tokio::time::sleep(TICK) => {}
         }
-        let now = shared.clock.now();
-        for cell in shared.cells() {
-            let state = cell.state();
-            cell.metrics.keep_only(&state.workload, &state.snapshot);
-            cell.metrics.note_usage(&state.workload, &state.snapshot, |id| shared.engine.usage(id), now);
+        let now = context.clock.now();
+        for handle in context.workloads.all() {
+            let state = handle.state();
+            handle.metrics.keep_only(&state.workload, &state.snapshot);
+            handle.metrics.note_usage(&state.workload, &state.snapshot, |id| context.engine.usage(id), now);
         }
-        let due = due(&shared, before, now);
+        let due = due(&context, before, now);
         before = now;
-        // Beside the ticks: what takes long keeps nobody waiting, and is asked again when it is due again.
-        for (question, askers) in due {
-            let (asking, places, mut ended) = (Arc::clone(&shared), Arc::clone(&places), shared.shutdown.subscribe());
-            shared.spawn(async move {
+        // In the background: a slow source delays no other, and its next request comes at its next interval.
+        for (request, receivers) in due {
+            let (task, limit, mut shutdown) = (Arc::clone(&context), Arc::clone(&limit), context.tasks.shutdown());
+            context.tasks.spawn(async move {
                 tokio::select! {
-                    _ = ended.wait_for(|down| *down) => {}
-                    () = ask(&asking, &places, question, askers) => {}
+                    () = shutdown.begins() => {}
+                    () = send(&task, &limit, request, receivers) => {}
                 }
             });
         }
-        places.tidy();
-        save(&shared, &shared.cells()).await;
+        limit.remove_idle();
+        save(&context, &context.workloads.all()).await;
     }
 }
 
-/// Who has a question, by the name they have it under.
-type Askers = Vec<(Arc<Cell>, String)>;
-
-/// The questions whose time came since the last look. Times are counted from the epoch, so that the same interval is
-/// the same time for all workloads.
-fn due(shared: &Shared, before: Timestamp, now: Timestamp) -> BTreeMap<(Question, Option<String>), Askers> {
-    let mut due: BTreeMap<(Question, Option<String>), Askers> = BTreeMap::new();
-    for cell in shared.cells() {
-        let state = cell.state();
+/// The requests that became due between two checks. Times are counted from the epoch, so metrics with the same interval
+/// are due at the same time in all workloads.
+fn due(context: &Context, before: Timestamp, now: Timestamp) -> BTreeMap<Request, Receivers> {
+    let mut due: BTreeMap<Request, Receivers> = BTreeMap::new();
+    for handle in context.workloads.all() {
+        let state = handle.state();
         for (name, metric) in &state.workload.metrics {
             let turn = |at: Timestamp| u128::from(at.0) / metric.interval.as_millis().max(1);
-            if turn(before) == turn(now) && !cell.metrics.begin(name) {
+            if turn(before) == turn(now) && !handle.metrics.begin(name) {
                 continue;
             }
-            let of_one = match &metric.source {
+            let workload = match &metric.source {
                 MetricSource::Push => continue,
-                MetricSource::Exec { .. } => Some(cell.key.to_string()),
+                MetricSource::Exec { .. } => Some(handle.key.to_string()),
                 MetricSource::Prometheus { .. } | MetricSource::Json { .. } => None,
             };
-            let question = ((metric.source.clone(), metric.timeout), of_one);
-            due.entry(question).or_default().push((Arc::clone(&cell), name.clone()));
+            let request = Request { source: metric.source.clone(), timeout: metric.timeout, workload };
+            due.entry(request).or_default().push((Arc::clone(&handle), name.clone()));
         }
     }
     due
 }
 
-async fn ask(shared: &Shared, places: &Places, ((source, timeout), _): (Question, Option<String>), askers: Askers) {
-    if let MetricSource::Exec { command } = &source {
-        for (cell, name) in &askers {
-            ask_replicas(shared, places, cell, name, command, timeout).await;
-        }
-        return;
-    }
+/// Sends a request and passes its answer to the receivers.
+async fn send(context: &Context, limit: &KeyedConcurrencyLimit, request: Request, receivers: Receivers) {
+    let Request { source, timeout, .. } = request;
     let answer = match &source {
         MetricSource::Prometheus { url, query } => {
-            let _place = places.of(url).await;
-            let body = {
-                let url = format!("{}/api/v1/query", url.trim_end_matches('/'));
-                shared.net.get(&url, &[("query", query)], answer::LONGEST, timeout).await
-            };
-            body.map_err(unanswered).and_then(|body| answer::prometheus(&body))
+            let _permit = limit.acquire(url).await;
+            let url = format!("{}/api/v1/query", url.trim_end_matches('/'));
+            let body = context.net.get(&url, &[("query", query)], answer::LONGEST, timeout).await;
+            body.map_err(no_answer).and_then(|body| answer::prometheus(&body))
         }
         MetricSource::Json { url, pointer } => {
-            let _place = places.of(url).await;
-            let body = shared.net.get(url, &[], answer::LONGEST, timeout).await;
-            let value = body.map_err(unanswered).and_then(|body| answer::pointed(&body, pointer));
-            value.map(|value| Sample { at: shared.clock.now(), value })
+            let _permit = limit.acquire(url).await;
+            let body = context.net.get(url, &[], answer::LONGEST, timeout).await;
+            let value = body.map_err(no_answer).and_then(|body| answer::pointed(&body, pointer));
+            value.map(|value| Sample { at: context.clock.now(), value })
         }
-        MetricSource::Exec { .. } | MetricSource::Push => return,
+        MetricSource::Exec { command } => {
+            for (handle, name) in &receivers {
+                run_in_replicas(context, limit, handle, name, command).await;
+            }
+            return;
+        }
+        MetricSource::Push => return,
     };
-    for (cell, name) in askers {
-        note(&cell, &name, &source, answer.clone());
+    for (handle, name) in receivers {
+        note(&handle, &name, &source, answer.clone());
     }
 }
 
-/// Takes an answer over, if the metric is still defined so and the value counts.
-fn note(cell: &Cell, name: &str, source: &MetricSource, answer: Result<Sample, MetricFailure>) {
-    let metric = cell.state().workload.metrics.get(name).filter(|metric| metric.source == *source).cloned();
+/// Adds an answer to the log, if the metric still has this source and the value is valid.
+fn note(handle: &WorkloadHandle, name: &str, source: &MetricSource, answer: Result<Sample, MetricFailure>) {
+    let metric = handle.state().workload.metrics.get(name).filter(|metric| metric.source == *source).cloned();
     let Some(metric) = metric else { return };
     let answer = answer.and_then(|sample| metric.accept(sample.value).map(|value| Sample { value, ..sample }));
     if let Err(failure) = &answer {
-        tracing::warn!(workload = %cell.key, metric = name, %failure, "the metric has no value");
+        tracing::warn!(workload = %handle.key, metric = name, %failure, "the metric has no value");
     }
-    cell.metrics.note(name, answer);
+    handle.metrics.note(name, answer);
 }
 
-/// Runs a command in each running replica; the metric is the mean of what they print. Where some print none there is the
-/// mean of the others, and the failure besides.
-async fn ask_replicas(
-    shared: &Shared,
-    places: &Places,
-    cell: &Cell,
+/// Runs a command in each running replica. The value is the mean of the printed numbers. If some replicas print none, the
+/// value is the mean of the others, with the failure next to it.
+async fn run_in_replicas(
+    context: &Context,
+    limit: &KeyedConcurrencyLimit,
+    handle: &WorkloadHandle,
     name: &str,
     command: &[String],
-    timeout: Duration,
 ) {
     let (replicas, metric) = {
-        let state = cell.state();
+        let state = handle.state();
         let running = state.snapshot.replicas.iter().filter(|replica| replica.phase == Phase::Running);
         let replicas: Vec<ContainerId> = running.map(|replica| replica.id.clone()).collect();
         let Some(metric) = state.workload.metrics.get(name) else { return };
         (replicas, metric.clone())
     };
-    let mut asked = Vec::new();
-    for id in &replicas {
-        asked.push(async {
-            let _place = places.of(cell.key.as_str()).await;
-            cell.metrics.commands.run(&shared.engine, id, name, command, timeout).await
-        });
-    }
-    let (mut good, mut failures) = (Vec::new(), Vec::new());
-    for (id, ran) in replicas.iter().zip(futures_util::future::join_all(asked).await) {
-        let value = printed(ran, timeout).and_then(|value| metric.accept(value));
-        let at = shared.clock.now();
-        cell.metrics.note_replica(name, id, value.clone().map(|value| Sample { at, value }));
+    let caller = context.caller(&handle.commands);
+    let purpose = format!("metric {name}");
+    let runs = replicas.iter().map(|id| async {
+        let _permit = limit.acquire(handle.key.as_str()).await;
+        caller.exec(id, &purpose, command, metric.timeout).await
+    });
+    let outputs = futures_util::future::join_all(runs).await;
+    let (mut values, mut failures) = (Vec::new(), Vec::new());
+    for (id, output) in replicas.iter().zip(outputs) {
+        let value = printed(output, &metric);
+        let at = context.clock.now();
+        handle.metrics.note_replica(name, id, value.clone().map(|value| Sample { at, value }));
         match value {
-            Ok(value) => good.push(value),
-            Err(why) => failures.push(why),
+            Ok(value) => values.push(value),
+            Err(failure) => failures.push(failure),
         }
     }
-    let at = shared.clock.now();
+    let at = context.clock.now();
     let (of, without) = (replicas.len(), failures.len());
-    let tell = |answer| note(cell, name, &metric.source, answer);
-    match (good.len(), failures.into_iter().next()) {
-        (0, Some(why)) => tell(Err(why)),
-        (0, None) => tell(Err(MetricFailure::Missing("no replica runs".to_owned()))),
-        (count, failure) => {
-            tell(Ok(Sample { at, value: good.iter().sum::<f64>() / crate::metrics::count(count) }));
-            if let Some(why) = failure {
-                tell(Err(MetricFailure::Partial { without, of, why: why.to_string() }));
+    let note = |answer| note(handle, name, &metric.source, answer);
+    match (values.len(), failures.into_iter().next()) {
+        (0, Some(failure)) => note(Err(failure)),
+        (0, None) => note(Err(MetricFailure::Missing("no replica runs".to_owned()))),
+        (printed, failure) => {
+            note(Ok(Sample { at, value: values.iter().sum::<f64>() / count(printed) }));
+            if let Some(failure) = failure {
+                note(Err(MetricFailure::Partial { without, of, why: failure.to_string() }));
             }
         }
     }
 }
 
-/// The number a command printed.
-fn printed(ran: Ran, timeout: Duration) -> Result<f64, MetricFailure> {
-    match ran {
-        Ran::NotBegun => Err(MetricFailure::Unreachable("the command of an earlier question still runs".to_owned())),
-        Ran::TimedOut | Ran::Ended(Err(EngineError::TimedOut { .. })) => Err(MetricFailure::TimedOut(timeout)),
-        Ran::Ended(Err(error)) => Err(MetricFailure::Unreachable(error.to_string())),
-        Ran::Ended(Ok(text)) => answer::printed(&text),
+/// The number that a command printed, if it is valid.
+fn printed(output: Result<String, CallError>, metric: &Metric) -> Result<f64, MetricFailure> {
+    match output {
+        Ok(text) => answer::printed(&text).and_then(|value| metric.accept(value)),
+        Err(
+            CallError::TimedOut(_) | CallError::CommandTimedOut(_) | CallError::Engine(EngineError::TimedOut { .. }),
+        ) => Err(MetricFailure::TimedOut(metric.timeout)),
+        Err(error) => Err(MetricFailure::Unreachable(error.to_string())),
     }
 }
 
-fn unanswered(error: NetError) -> MetricFailure {
+fn no_answer(error: NetError) -> MetricFailure {
     match error {
         NetError::TimedOut(timeout) => MetricFailure::TimedOut(timeout),
         NetError::Failed(why) => MetricFailure::Unreachable(why),
     }
 }
 
-/// Stores what came, so that windows survive a restart.
-pub(crate) async fn save(shared: &Shared, cells: &[Arc<Cell>]) {
+/// Stores new values, so that windows survive a restart.
+pub(crate) async fn save(context: &Context, handles: &[Arc<WorkloadHandle>]) {
     let mut changes = Vec::new();
-    for cell in cells {
+    for handle in handles {
         changes.extend(
-            cell.metrics.take_unsaved().into_iter().map(|Unsaved { name, changes, oldest }| SeriesChanges {
-                key: cell.key.clone(),
+            handle.metrics.take_unsaved().into_iter().map(|Unsaved { name, changes, oldest }| SeriesChanges {
+                key: handle.key.clone(),
                 name,
                 changes,
                 oldest,
@@ -206,7 +216,7 @@ pub(crate) async fn save(shared: &Shared, cells: &[Arc<Cell>]) {
     if changes.is_empty() {
         return;
     }
-    let now = shared.clock.now();
+    let now = context.clock.now();
     let oldest = Timestamp(now.0.saturating_sub(millis(LONGEST_KEPT)));
-    shared.store_or_log("store the values of metrics", move |store| store.save_samples(&changes, oldest)).await;
+    context.store.call_or_log("store the values of metrics", move |store| store.save_samples(&changes, oldest)).await;
 }

@@ -1,10 +1,16 @@
-//! What policies are shown of metrics, and what they are never shown.
+//! The series that policies receive, and the values that they never receive.
 
 use crate::metrics::answer::{pointed, printed, prometheus};
-use crate::metrics::*;
-use windlass_core::contract::HealthStatus;
+use crate::metrics::gather::{MOST_REQUESTS, MOST_REQUESTS_PER_SOURCE};
+use crate::metrics::log::{MetricLog, Unsaved};
+use crate::metrics::track::KEPT;
+use futures_util::FutureExt;
+use std::time::Duration;
+use windlass_concurrency::KeyedConcurrencyLimit;
+use windlass_core::contract::{HealthStatus, MetricRequest, Sample, Usage};
 use windlass_core::fixtures::{running, workload};
-use windlass_core::{Metric, MetricSource};
+use windlass_core::metric::SampleChange;
+use windlass_core::{ContainerId, Metric, MetricFailure, MetricSource, Snapshot, Timestamp, Workload};
 
 const NOW: Timestamp = Timestamp(1_767_225_600_000);
 
@@ -46,7 +52,7 @@ fn a_window_is_shown_in_the_order_of_time_with_the_newest_in_any_case() {
     assert_eq!(values(100), [1.0, 2.5, 3.0]);
     assert_eq!(values(40), [2.5, 3.0]);
     assert_eq!(values(0), [3.0]);
-    // What lies ahead of the observation is not there yet.
+    // A value after the observation is no part of it.
     assert_eq!(log.series(&[request("queue", 100)], &workload, ago(20))[0].samples.len(), 2);
 }
 
@@ -64,7 +70,7 @@ fn what_has_no_value_says_so_and_is_never_a_zero() {
     log.note("queue", Err(MetricFailure::Empty("the query found nothing".to_owned())));
     let shown = log.series(&[request("queue", 60)], &workload, NOW).remove(0);
     assert_eq!(shown.failure.as_deref(), Some("empty: the query found nothing"));
-    assert_eq!(shown.samples.len(), 1, "what was known before is still there");
+    assert_eq!(shown.samples.len(), 1, "earlier values stay");
 }
 
 #[test]
@@ -107,23 +113,23 @@ fn use_is_told_by_replica_and_as_the_mean_over_those_that_are_ready() {
     assert_eq!(one("memory-utilization").samples[0].value, 0.5);
     assert_eq!(one("ready-replicas").samples[0].value, 2.0);
     assert_eq!(one("network-transmit-rate").failure.as_deref(), Some("not-a-number: the value is NaN"));
-    assert_eq!(one("cpu-utilization").failure, None, "a replica that is not ready is not asked");
-    // One of the two that are ready does not tell: there is the value of the other, and it is said.
+    assert_eq!(one("cpu-utilization").failure, None, "a replica that is not ready does not count");
+    // One of the two ready replicas reports nothing: the value of the other counts, with the failure next to it.
     let later = NOW.plus(Duration::from_secs(15));
     log.note_usage(&workload, &snapshot, |id| usage(id).filter(|_| *id == replicas[0].id), later);
     let in_part = log.series(&[request("cpu-utilization", 60)], &workload, later).remove(0);
     assert!(in_part.samples.last().is_some_and(|sample| (sample.value - 0.2).abs() < 1e-9), "{in_part:?}");
-    let why = "partial: 1 of 2 replicas have no value: they have not told their use lately";
+    let why = "partial: 1 of 2 replicas have no value: they have not reported their usage lately";
     assert_eq!(in_part.failure.as_deref(), Some(why));
-    // The clock is set back: it is measured at once, and what is shown is what is, not what was then.
+    // The clock is set back: the metric is measured at once, and later values do not count.
     let back = ago(3_600);
     log.note_usage(&workload, &snapshot, |id| usage(id).map(|usage| Usage { at: back, ..usage }), back);
     let then = log.series(&[request("cpu-utilization", 60)], &workload, back).remove(0);
     assert!(then.failure.is_none() && then.samples.len() == 1 && then.samples[0].at == back, "{then:?}");
-    // Nobody tells: that is no rest.
+    // If no replica reports, the metric has no value; that is not zero.
     log.note_usage(&workload, &snapshot, |_| None, NOW.plus(Duration::from_secs(30)));
     let cpu = log.series(&[request("cpu-utilization", 60)], &workload, NOW.plus(Duration::from_secs(30))).remove(0);
-    assert_eq!(cpu.failure.as_deref(), Some("missing: no ready replica has told its use lately"));
+    assert_eq!(cpu.failure.as_deref(), Some("missing: no ready replica has reported its usage lately"));
 }
 
 #[test]
@@ -150,11 +156,11 @@ fn answers_are_numbers_or_failures_with_a_name() {
     empty: the query found nothing
     unreadable: the query found 2 series; one is expected, so sum or average them
     not-a-number: the value is `many`
-    unreadable: Prometheus refused the query: parse error at char 3
+    unreadable: Prometheus rejected the query: parse error at char 3
     unreadable: the query gives a matrix, not one number
-    unreadable: it is not JSON: expected value at line 1 column 1
+    unreadable: the answer is not JSON: expected value at line 1 column 1
     "#);
-    // Read as what they are; they are refused when they are taken in.
+    // They are parsed here; the log rejects them.
     assert!(told(&vector(&one.replace("12.5", "NaN"))).is_ok_and(|(_, value)| value.is_nan()));
     assert!(told(&vector(&one.replace("12.5", "+Inf"))).is_ok_and(|(_, value)| value.is_infinite()));
 
@@ -204,7 +210,7 @@ fn a_metric_from_another_source_begins_anew() {
     assert_eq!((shown[0].samples.len(), shown[1].samples.len()), (0, 1));
     let cleared = Unsaved { name: "queue".to_owned(), changes: vec![SampleChange::Clear], oldest: Timestamp(0) };
     assert_eq!(log.take_unsaved(), [cleared]);
-    // One that is defined no more leaves nothing for another of its name.
+    // A removed metric leaves nothing for another one of its name.
     after.metrics.remove("other");
     log.keep_only(&after, &Snapshot::default());
     assert_eq!(log.take_unsaved().len(), 1);
@@ -227,7 +233,7 @@ fn values_are_kept_for_the_longest_window_a_policy_asks_for_up_to_28_days() {
         }
         assert_eq!(oldest(&log, &workload), Some(kept), "{asked} s");
     }
-    // What nobody asks for any more is kept for a day, in case somebody does again; so is all of it after a restart.
+    // Values that no policy requests any more are kept for a day, in case one does again; so are all values after a restart.
     let stored = |now| {
         let days = (1..=20).rev().map(|day| ("queue".to_owned(), Sample { at: ago(day * DAY), value: 1.0 }));
         MetricLog::stored(days.collect(), &measured(&["queue"]), now)
@@ -238,4 +244,20 @@ fn values_are_kept_for_the_longest_window_a_policy_asks_for_up_to_28_days() {
     let log = stored(ago(DAY + 60));
     pushed(&log, &[(0, 1.0)]);
     assert_eq!(oldest(&log, &workload), Some(1));
+}
+
+#[tokio::test]
+async fn a_source_that_does_not_answer_leaves_places_to_the_others() {
+    let limit = KeyedConcurrencyLimit::new(MOST_REQUESTS, MOST_REQUESTS_PER_SOURCE);
+    let mut slow = Vec::new();
+    while let Some(permit) = limit.acquire("slow").now_or_never() {
+        slow.push(permit);
+    }
+    assert_eq!(slow.len(), MOST_REQUESTS_PER_SOURCE);
+    assert!(limit.acquire("quick").now_or_never().is_some());
+    limit.remove_idle();
+    assert!(limit.acquire("slow").now_or_never().is_none(), "its permits are in use");
+    slow.clear();
+    limit.remove_idle();
+    assert_eq!(limit.groups(), 0);
 }

@@ -1,18 +1,50 @@
-//! Commands that hang, and what is taken over from the engine.
+//! Commands that hang, and the results that are taken over from the engine.
 
 use crate::probe::*;
+use crate::replica_call::Commands;
+use async_trait::async_trait;
 use futures_util::stream::BoxStream;
+use parking_lot::Mutex;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
-use windlass_core::HealthCheck;
-use windlass_core::engine::EngineEvent;
+use windlass_core::engine::{Engine, EngineError, EngineEvent};
 use windlass_core::fixtures::{running, workload};
+use windlass_core::net::{Net, NetError};
+use windlass_core::{ContainerId, DurationMs, HealthCheck, HttpProbe};
 use windlass_simulated_engine::SimulatedEngine;
 
-/// An engine whose commands end when they are let, and which counts those that were begun.
+/// A network that is never used.
+struct NoNet;
+
+#[async_trait]
+impl Net for NoNet {
+    async fn http_probe(&self, _: SocketAddr, _: &HttpProbe, _: Duration) -> Result<DurationMs, NetError> {
+        unreachable!()
+    }
+    async fn tcp_connect(&self, _: SocketAddr, _: Duration) -> Result<DurationMs, NetError> {
+        unreachable!()
+    }
+    async fn get(&self, _: &str, _: &[(&str, &str)], _: u64, _: Duration) -> Result<bytes::Bytes, NetError> {
+        unreachable!()
+    }
+    async fn post_json(&self, _: &str, _: &serde_json::Value, _: Duration) -> Result<(), NetError> {
+        unreachable!()
+    }
+}
+
+/// Probes a replica with the command `check`, with a time limit of 2 s.
+async fn check(engine: &Arc<dyn Engine>, commands: &Commands, replica: &Replica) -> Option<ProbeOutcome> {
+    let target = ProbeTarget::Exec { command: vec!["check".to_owned()] };
+    let probe = Probe { timeout: Duration::from_secs(2), ..Probe::usual(target) };
+    probe_one(ReplicaCaller { engine, net: &NoNet, commands }, &probe, replica).await
+}
+
+/// An engine whose commands end when the test permits it, and which counts the commands that started.
 struct Hanging {
     sim: SimulatedEngine,
-    let_go: Semaphore,
+    permits: Semaphore,
     begun: Mutex<usize>,
     answer: Mutex<Result<String, EngineError>>,
 }
@@ -20,16 +52,16 @@ struct Hanging {
 impl Hanging {
     fn new() -> Arc<Self> {
         let sim = SimulatedEngine::new(|| Timestamp(0), Duration::ZERO);
-        let (let_go, begun) = (Semaphore::new(0), Mutex::default());
-        Arc::new(Self { sim, let_go, begun, answer: Mutex::new(Ok(String::new())) })
+        let (permits, begun) = (Semaphore::new(0), Mutex::default());
+        Arc::new(Self { sim, permits, begun, answer: Mutex::new(Ok(String::new())) })
     }
 }
 
-#[async_trait::async_trait]
+#[async_trait]
 impl Engine for Hanging {
     async fn exec(&self, _: &ContainerId, _: &[String]) -> Result<String, EngineError> {
         *self.begun.lock() += 1;
-        self.let_go.acquire().await.expect("never closed").forget();
+        self.permits.acquire().await.expect("never closed").forget();
         self.answer.lock().clone()
     }
     async fn ping(&self) -> Result<(), EngineError> {
@@ -76,15 +108,15 @@ fn one() -> Replica {
 async fn a_command_that_hangs_is_never_begun_twice() {
     let engine = Hanging::new();
     let as_engine: Arc<dyn Engine> = Arc::<Hanging>::clone(&engine);
-    let (log, replica, command) = (ProbeLog::new(10), one(), vec!["check".to_owned()]);
-    let ask = async || run(&command, Duration::from_secs(2), &replica, &as_engine, &log).await;
-    let still_runs = ProbeOutcome::Failure("the command of an earlier probe still runs in it".to_owned());
+    let (commands, replica) = (Commands::default(), one());
+    let ask = async || check(&as_engine, &commands, &replica).await;
+    let still_runs = ProbeOutcome::Failure("the command of an earlier call still runs in it".to_owned());
     assert_eq!(ask().await, Some(ProbeOutcome::Timeout));
     assert_eq!((ask().await, ask().await), (Some(still_runs.clone()), Some(still_runs)));
     assert_eq!(*engine.begun.lock(), 1);
-    // It ends at last; the next question runs it again.
-    engine.let_go.add_permits(2);
-    while !log.commands.are_idle() {
+    // When it has ended, the next probe runs it again.
+    engine.permits.add_permits(2);
+    while !commands.are_idle() {
         tokio::task::yield_now().await;
     }
     assert!(matches!(ask().await, Some(ProbeOutcome::Success(_))));
@@ -94,18 +126,18 @@ async fn a_command_that_hangs_is_never_begun_twice() {
 #[tokio::test(start_paused = true)]
 async fn a_command_fails_by_its_status_and_not_by_an_engine_that_is_away() {
     let engine = Hanging::new();
-    engine.let_go.add_permits(9);
+    engine.permits.add_permits(9);
     let as_engine: Arc<dyn Engine> = Arc::<Hanging>::clone(&engine);
-    let (log, replica) = (ProbeLog::new(10), one());
-    let told = async |error: EngineError| {
+    let (commands, replica) = (Commands::default(), one());
+    let outcome = async |error: EngineError| {
         *engine.answer.lock() = Err(error);
-        run(&["check".to_owned()], Duration::from_secs(2), &replica, &as_engine, &log).await
+        check(&as_engine, &commands, &replica).await
     };
     let status = "the command ended with status 3: no";
     let failed = Some(ProbeOutcome::Failure(status.to_owned()));
-    assert_eq!(told(EngineError::Refused(status.to_owned())).await, failed);
-    assert_eq!(told(EngineError::Unavailable("no socket".to_owned())).await, None);
-    assert_eq!(told(EngineError::NotFound("id".to_owned())).await, None);
+    assert_eq!(outcome(EngineError::Refused(status.to_owned())).await, failed);
+    assert_eq!(outcome(EngineError::Unavailable("no socket".to_owned())).await, None);
+    assert_eq!(outcome(EngineError::NotFound("id".to_owned())).await, None);
 }
 
 #[test]
@@ -126,7 +158,7 @@ fn what_the_engine_found_is_taken_over_once_and_only_where_it_counts() {
     log.take_over(None, &replica, Timestamp(9));
     log.take_over(Some(&Probe::usual(ProbeTarget::Docker)), &replica, Timestamp(9));
     assert_eq!(known(&log), [5, 6]);
-    // The clock is set back: what was found before is dated to now, what the engine finds since is newer, each taken once.
+    // The clock is set back: earlier results move to now, and the engine's later ones are newer. Each is taken over once.
     let check_again = check(2, ProbeOutcome::Success(3));
     replica.health_check.as_mut().expect("it has one").checks.push(check_again);
     for now in [3, 4] {
@@ -138,7 +170,7 @@ fn what_the_engine_found_is_taken_over_once_and_only_where_it_counts() {
     let without = Replica { health_check: None, ..replica.clone() };
     let log = ProbeLog::new(10);
     log.take_over(None, &without, Timestamp(9));
-    assert_eq!(known(&log), Vec::<u64>::new(), "nobody asked for it");
+    assert_eq!(known(&log), Vec::<u64>::new(), "the workload does not request it");
     log.take_over(Some(&Probe::usual(ProbeTarget::Docker)), &without, Timestamp(9));
-    assert_eq!(known(&log), [9], "it was asked for, and is not there");
+    assert_eq!(known(&log), [9], "the workload requests it, and the image has none");
 }

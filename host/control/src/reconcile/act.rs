@@ -1,56 +1,57 @@
-//! Carries a plan out: [`Plan`] → engine. Makes no choices; a step that fails is reported and left to the
-//! next pass.
+//! Carries out a plan: [`Plan`] → engine. Makes no choices; a step that fails is reported and left to the next pass.
 
-use crate::callbacks::Callbacks;
-use crate::report::{Action, ActionKind};
+use crate::action::{Action, ActionKind};
+use crate::context::Context;
+use crate::drain;
+use crate::reconcile::result::Outcome;
 use crate::stop::{Stopped, Stopper, with_hook};
+use crate::workload::handle::WorkloadHandle;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use std::time::Duration;
-use windlass_core::engine::{Engine, EngineError};
-use windlass_core::net::Net;
+use windlass_core::engine::EngineError;
 use windlass_core::{ContainerId, Plan, Replica, Slot, Snapshot, Step, Workload};
 
-/// What became of a plan.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    /// What was done, in the order it ended.
-    pub actions: Vec<Action>,
-    /// Slots that should have been filled and were not.
-    pub failed_slots: Vec<Slot>,
-}
-
-/// Takes every step, side by side; the engine bounds how many at once.
-pub async fn act(
-    plan: &Plan,
+/// Carries out every step in parallel, after the replicas that stop are drained. The engine limits the parallelism.
+pub(crate) async fn act(
+    context: &Context,
+    handle: &WorkloadHandle,
     workload: &Workload,
     snapshot: &Snapshot,
-    engine: &dyn Engine,
-    net: &dyn Net,
-    callbacks: &Callbacks,
-    stop_grace: Duration,
+    plan: &Plan,
 ) -> Outcome {
-    let stopper = Stopper { workload, engine, net, grace: stop_grace };
-    let hands = Hands { workload, snapshot, engine, callbacks, stopper };
-    let mut steps: FuturesUnordered<_> = plan.steps.iter().map(|step| hands.take(step)).collect();
+    drain::before_acting(context, handle, plan).await;
+    let actor = Actor { context, workload, snapshot, stopper: Stopper::new(context, handle, workload) };
+    let mut steps: FuturesUnordered<_> = plan.steps.iter().map(|step| actor.carry_out(step)).collect();
     let mut outcome = Outcome::default();
     while let Some((actions, failed_slot)) = steps.next().await {
         outcome.actions.extend(actions);
         outcome.failed_slots.extend(failed_slot);
     }
+    for action in &outcome.actions {
+        log(workload, action);
+    }
     outcome
 }
 
-struct Hands<'a> {
+fn log(workload: &Workload, action: &Action) {
+    let Action { kind, reason, container, name, error } = action;
+    let container = container.as_ref().map(tracing::field::display);
+    match error {
+        None => tracing::info!(workload = %workload.key, container, name, reason, "{kind:?}"),
+        Some(error) => tracing::warn!(workload = %workload.key, container, name, reason, error, "{kind:?} failed"),
+    }
+}
+
+struct Actor<'a> {
+    context: &'a Context,
     workload: &'a Workload,
     snapshot: &'a Snapshot,
-    engine: &'a dyn Engine,
-    callbacks: &'a Callbacks,
     stopper: Stopper<'a>,
 }
 
-impl Hands<'_> {
-    async fn take(&self, step: &Step) -> (Vec<Action>, Option<Slot>) {
+impl Actor<'_> {
+    /// Returns the actions of a step, and its slot if the slot could not be filled.
+    async fn carry_out(&self, step: &Step) -> (Vec<Action>, Option<Slot>) {
         match step {
             Step::Create { slot, start, reason } => {
                 let action = self.create(*slot, *start, reason).await;
@@ -68,21 +69,21 @@ impl Hands<'_> {
                 (vec![removed, created], failed)
             }
             Step::Restart { replica, reason } => {
-                let hook_failed = match self.snapshot.replica(replica) {
-                    Some(shown) => self.stopper.tell(shown, reason).await,
+                let hook_failure = match self.snapshot.replica(replica) {
+                    Some(observed) => self.stopper.call_hook(observed, reason).await,
                     None => None,
                 };
-                let restarted = self.engine.restart(replica, self.stopper.grace).await;
-                let reason = with_hook(reason, hook_failed.as_deref());
+                let restarted = self.context.engine.restart(replica, self.context.settings.stop_grace).await;
+                let reason = with_hook(reason, hook_failure.as_deref());
                 (vec![self.started(ActionKind::Restart, replica, &reason, restarted)], None)
             }
             Step::Start { replica, reason } => {
-                let started = self.engine.start(replica).await;
+                let started = self.context.engine.start(replica).await;
                 let slot = self.snapshot.replica(replica).map(|replica| replica.slot);
                 let action = self.started(ActionKind::Start, replica, reason, started);
                 if action.error.is_some() {
-                    // One that cannot be started is of no use; its slot is filled anew, with backoff.
-                    let _ = self.engine.remove(replica, true).await;
+                    // A replica that cannot start is useless. A later pass fills its slot again, with backoff.
+                    let _ = self.context.engine.remove(replica, true).await;
                     return (vec![action], slot);
                 }
                 (vec![action], None)
@@ -90,7 +91,7 @@ impl Hands<'_> {
         }
     }
 
-    /// Creates and starts; one that cannot be started is removed again, so that nothing is left half done.
+    /// Creates and starts a replica. If it does not start, it is removed again, so that nothing half done stays.
     async fn create(&self, slot: Slot, start: bool, reason: &str) -> Action {
         let mut action = Action {
             kind: ActionKind::Create,
@@ -99,22 +100,23 @@ impl Hands<'_> {
             name: String::new(),
             error: None,
         };
-        let mut replica = match self.engine.create(self.workload, slot).await {
+        let engine = &self.context.engine;
+        let mut replica = match engine.create(self.workload, slot).await {
             Ok(replica) => replica,
             Err(error) => return failed(action, &error),
         };
         if start {
-            replica = match self.engine.start(&replica.id).await {
+            replica = match engine.start(&replica.id).await {
                 Ok(started) => started,
                 Err(error) => {
-                    if let Err(left) = self.engine.remove(&replica.id, true).await {
+                    if let Err(left) = engine.remove(&replica.id, true).await {
                         tracing::warn!(container = %replica.id, error = %left, "a replica that did not start could not be removed");
                     }
                     return failed(action, &error);
                 }
             };
         }
-        self.callbacks.notify(self.workload, &replica, "create");
+        self.context.callbacks.notify(self.workload, &replica, "create");
         action.container = Some(replica.id);
         action.name = replica.name;
         action
@@ -122,17 +124,17 @@ impl Hands<'_> {
 
     async fn remove(&self, id: &ContainerId, reason: &str) -> Action {
         let mut action = self.action(ActionKind::Remove, id, reason);
-        if let Some(shown) = self.snapshot.replica(id).filter(|shown| shown.is_alive()) {
-            match self.stopper.stop(shown, reason).await {
-                Ok(Stopped { replica, hook_failed }) => {
-                    self.callbacks.notify(self.workload, &replica, "stop");
-                    action.reason = with_hook(reason, hook_failed.as_deref());
+        if let Some(observed) = self.snapshot.replica(id).filter(|observed| observed.is_alive()) {
+            match self.stopper.stop(observed, reason).await {
+                Ok(Stopped { replica, hook_failure }) => {
+                    self.context.callbacks.notify(self.workload, &replica, "stop");
+                    action.reason = with_hook(reason, hook_failure.as_deref());
                 }
                 Err(EngineError::NotFound(_)) => return action,
                 Err(error) => return failed(action, &error),
             }
         }
-        match self.engine.remove(id, true).await {
+        match self.context.engine.remove(id, true).await {
             Ok(()) | Err(EngineError::NotFound(_)) => action,
             Err(error) => failed(action, &error),
         }
@@ -148,7 +150,7 @@ impl Hands<'_> {
         let action = self.action(kind, id, reason);
         match result {
             Ok(replica) => {
-                self.callbacks.notify(self.workload, &replica, "start");
+                self.context.callbacks.notify(self.workload, &replica, "start");
                 action
             }
             Err(error) => failed(action, &error),

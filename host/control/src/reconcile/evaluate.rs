@@ -1,5 +1,5 @@
-//! Asks the policies: [`Snapshot`] → [`Verdict`]. The health policy first, since the scaling policy is
-//! shown what it said.
+//! Calls the policies: [`Snapshot`] → [`Verdict`]. The health policy comes first, since its assessments are part of the
+//! scaling policy's input.
 
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -16,27 +16,27 @@ use windlass_core::{
     Verdict, Workload,
 };
 
-/// What the policies were shown and what they answered.
+/// The input of both policies and their answers.
 #[derive(Debug, Clone)]
 pub struct Evaluation {
-    /// Their answers.
+    /// The answers.
     pub verdict: Verdict,
-    /// What the health policy was shown.
+    /// The input of the health policy.
     pub health_observation: HealthObservation,
-    /// What the scaling policy was shown.
+    /// The input of the scaling policy.
     pub scaling_observation: ScalingObservation,
-    /// Time the call of the health policy took, the wait for its place with it.
+    /// Duration of the health policy's call, including the wait for a free call slot.
     pub health_took: Duration,
-    /// Time the call of the scaling policy took.
+    /// Duration of the scaling policy's call, including the wait for a free call slot.
     pub scaling_took: Duration,
 }
 
 impl Evaluation {
-    /// Both calls as JSON, enough to make them again: policy, configuration, observation, answer.
-    pub fn record(&self, policies: &Policies) -> serde_json::Value {
+    /// Both calls as JSON, complete enough to replay them: policy, configuration, observation, answer.
+    pub(crate) fn record(&self, policies: &Policies) -> serde_json::Value {
         let call = |policy, config: &str, observation, answer: serde_json::Value| json!({ "policy": policy, "config": config, "observation": observation, "answer": answer });
         fn answer<T: serde::Serialize>(outcome: &PolicyOutcome<T>) -> serde_json::Value {
-            // It cannot fail: what policies answer has no keys but texts.
+            // It cannot fail: all keys of an answer are strings.
             recorded(&outcome.answer, serde_json::value::Serializer).unwrap_or_default()
         }
         let mut record = json!({
@@ -60,16 +60,16 @@ impl Evaluation {
     }
 }
 
-/// Asks both policies about a snapshot, the scaling policy with these metrics, and takes over into it what the health
-/// policy said. A scaling policy that did not say which metrics it needs is not asked.
+/// Calls both policies with a snapshot, the scaling policy also with these metrics. Returns the snapshot with the health
+/// policy's assessments. If the scaling policy did not return its metric requests, it is not called.
 pub async fn evaluate(
     desired: &Workload,
-    snapshot: &mut Snapshot,
+    mut snapshot: Snapshot,
     history: &History,
     policies: &Policies,
     metrics: Result<Vec<Series>, PolicyFailure>,
     now: Timestamp,
-) -> Evaluation {
+) -> (Snapshot, Evaluation) {
     let workload = workload_facts(desired);
     let health_observation = HealthObservation {
         now,
@@ -78,7 +78,7 @@ pub async fn evaluate(
             .replicas
             .iter()
             .map(|replica| ProbedReplica {
-                replica: replica_facts(replica, snapshot, history),
+                replica: replica_facts(replica, &snapshot, history),
                 probes: snapshot.probes.get(&replica.id).cloned().unwrap_or_default(),
             })
             .collect(),
@@ -93,40 +93,40 @@ pub async fn evaluate(
     if let Ok(report) = &health.answer {
         snapshot.assess(report);
     }
-    let (shown, unasked) = match metrics {
-        Ok(shown) => (shown, None),
+    let (metrics, no_requests) = match metrics {
+        Ok(metrics) => (metrics, None),
         Err(failure) => (Vec::new(), Some(failure)),
     };
     let scaling_observation = ScalingObservation {
         now,
         workload,
-        current_replicas: desired.target,
-        replicas: snapshot.replicas.iter().map(|replica| replica_facts(replica, snapshot, history)).collect(),
-        metrics: shown,
+        current_replicas: history.target_or_initial(desired.bounds),
+        replicas: snapshot.replicas.iter().map(|replica| replica_facts(replica, &snapshot, history)).collect(),
+        metrics,
         memory: handed(&history.scaling_memory, history.scaling_memory_of.as_ref(), policies.scaling.identity()),
     };
     let began = Instant::now();
     let mut scaling = PolicyOutcome {
         policy: policies.scaling.identity().clone(),
-        answer: match unasked {
+        answer: match no_requests {
             Some(failure) => Err(failure),
             None => policies.scaling.decide(&policies.scaling_config, &scaling_observation).await,
         },
     };
     let scaling_took = began.elapsed();
     let failed_metrics = failed(&scaling_observation.metrics);
-    let there = snapshot.counted().count();
+    let existing = snapshot.counted().count();
     let proposed = scaling.answer.as_ref().ok().map(|decision| decision.replicas);
-    // Where nothing is known, and the policy says nothing, the fallback may be taken.
+    // If no metric has a value and the policy returns nothing, the fallback may apply.
     let fallback = desired.guardrails.as_ref().and_then(|guardrails| guardrails.fallback);
     let fallback = fallback.filter(|_| failed_metrics.are_all).map(|fallback| fallback.replicas);
-    let wants_fewer = |count: u32| usize::try_from(count).is_ok_and(|count| count < there);
+    let wants_fewer = |count: u32| usize::try_from(count).is_ok_and(|count| count < existing);
     let mut protected = BTreeSet::new();
     if proposed.into_iter().chain(fallback).any(wants_fewer) {
         match policies.scaling.protected(&policies.scaling_config, &scaling_observation).await {
             None => {}
             Some(Ok(ids)) => protected.extend(ids.into_iter().map(ContainerId)),
-            // One that does not say what is to be spared takes nothing away, and nothing is taken in its name.
+            // If the protection call fails, every replica is protected and the scale-in is dropped.
             Some(Err(failure)) => {
                 protected.extend(snapshot.replicas.iter().map(|replica| replica.id.clone()));
                 scaling.answer = Err(failure);
@@ -134,14 +134,14 @@ pub async fn evaluate(
         }
     }
     let verdict = Verdict { health, scaling, failed_metrics, protected };
-    Evaluation { verdict, health_observation, scaling_observation, health_took, scaling_took }
+    (snapshot, Evaluation { verdict, health_observation, scaling_observation, health_took, scaling_took })
 }
 
-/// The metrics of the whole workload that have no value, and whether all have none. One that some replicas have no value
-/// of has one, and what that means is the policy's to say: it is shown which.
+/// The metrics of the whole workload that have no value, and whether none has one. A metric with values of only some
+/// replicas has a value; the policy receives the failures and decides what they mean.
 fn failed(metrics: &[Series]) -> FailedMetrics {
     let whole = || metrics.iter().filter(|series| series.replica.is_none());
-    // The host always knows it: a policy that asks for it decides by something else than what is measured, too.
+    // The host always knows this metric. A policy that requests it does not rest on measurements alone.
     let is_known = |series: &&Series| series.name == BuiltIn::ReadyReplicas.name();
     let failure = |series: &Series| {
         let kind = kind(series.failure.as_ref()?);
@@ -153,12 +153,12 @@ fn failed(metrics: &[Series]) -> FailedMetrics {
     FailedMetrics { failed, are_all, knows_otherwise: whole().any(|series| is_known(&series)) }
 }
 
-/// The name of a failure, without the sentence, which goes on changing and is in the observation.
-fn kind(why: &str) -> &str {
-    why.split(':').next().unwrap_or_default()
+/// The name of a failure. Its sentence may change from pass to pass; the observation contains it.
+fn kind(failure: &str) -> &str {
+    failure.split(':').next().unwrap_or_default()
 }
 
-/// A policy's memory, if it is its own or of a revision it takes over from.
+/// The memory that a policy receives: its own, or that of the revision before it.
 fn handed(memory: &[u8], of: Option<&MemoryOwner>, policy: &PolicyIdentity) -> Vec<u8> {
     if of.is_none_or(|owner| *owner == policy.memory_owner()) { memory.to_vec() } else { Vec::new() }
 }
@@ -203,26 +203,26 @@ mod tests {
             samples: Vec::new(),
             failure: failure.map(str::to_owned),
         };
-        let told = |shown: &[Series]| {
-            let FailedMetrics { failed, are_all, knows_otherwise } = failed(shown);
+        let failed = |metrics: &[Series]| {
+            let FailedMetrics { failed, are_all, knows_otherwise } = failed(metrics);
             (failed.join(", "), are_all, knows_otherwise)
         };
         let stale = series("queue", None, Some("stale: the newest value is 61000 ms old"));
         let partial = series("cpu-utilization", None, Some("partial: 1 of 3 replicas have no value: timeout: no"));
         let silent = series("cpu-utilization", Some("a"), Some("timeout: no"));
         let known = series("ready-replicas", None, None);
-        assert_eq!(told(&[]), (String::new(), false, false));
-        assert_eq!(told(std::slice::from_ref(&stale)), ("`queue` is stale".to_owned(), true, false));
-        assert_eq!(told(&[stale.clone(), known.clone()]), ("`queue` is stale".to_owned(), true, true));
-        assert_eq!(told(&[partial.clone(), silent.clone()]), (String::new(), false, false));
-        assert_eq!(told(&[stale, partial, silent]), ("`queue` is stale".to_owned(), false, false));
+        assert_eq!(failed(&[]), (String::new(), false, false));
+        assert_eq!(failed(std::slice::from_ref(&stale)), ("`queue` is stale".to_owned(), true, false));
+        assert_eq!(failed(&[stale.clone(), known.clone()]), ("`queue` is stale".to_owned(), true, true));
+        assert_eq!(failed(&[partial.clone(), silent.clone()]), (String::new(), false, false));
+        assert_eq!(failed(&[stale, partial, silent]), ("`queue` is stale".to_owned(), false, false));
     }
 
     #[test]
     fn memory_is_handed_to_its_own_policy_only() {
         let of = |name: &str, memory_since| PolicyIdentity { name: name.into(), memory_since, ..Default::default() };
         let owner = of("queue", 2).memory_owner();
-        // Before anybody owned it, it was the default policy's.
+        // Memory without an owner belongs to the default policy.
         assert_eq!(handed(&[7], None, &of("queue", 0)), [7]);
         assert_eq!(handed(&[7], Some(&owner), &PolicyIdentity { revision: 5, ..of("queue", 2) }), [7]);
         assert!(handed(&[7], Some(&owner), &of("queue", 5)).is_empty());

@@ -1,68 +1,97 @@
-//! One look: engine and host records → [`Snapshot`].
+//! Observation: engine and host records → [`Snapshot`].
 
-use crate::clock_skew::Ahead;
-use crate::probe::ProbeLog;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::context::Context;
+use crate::dependencies;
+use crate::reconcile::result::Aftermath;
+use crate::workload::handle::WorkloadHandle;
+use crate::workload::state::Known;
+use std::collections::BTreeSet;
 use std::time::Duration;
-use windlass_core::contract::HealthStatus;
-use windlass_core::engine::{Engine, EngineError};
-use windlass_core::{ContainerId, Phase, Probe, Replica, Snapshot, Timestamp, WorkloadKey};
+use windlass_core::engine::EngineError;
+use windlass_core::{Phase, Plan, Replica, Snapshot, Step, Timestamp};
 
-/// What the host itself knows of a workload's replicas before it looks.
-#[derive(Debug, Clone, Default)]
-pub struct Known {
-    /// Replicas an operator stopped.
-    pub held: BTreeSet<ContainerId>,
-    /// What the health policy last said.
-    pub health: BTreeMap<ContainerId, HealthStatus>,
-    /// Those that somebody asked to end through the engine, and when, by its clock.
-    pub asked_to_end: BTreeMap<ContainerId, Timestamp>,
-    /// How it is asked whether they answer; none: by the image's own HEALTHCHECK, if it has one.
-    pub probe: Option<Probe>,
-}
-
-/// A process that was asked to end and ends within this time ended for that: the engine's own patience is 10 s, and people
-/// may ask for more. One that ignored it and crashes later has crashed.
+/// A process that ends within this time after a stop request ended because of it: the engine's own grace period is 10 s,
+/// and people may choose a longer one. A process that ignored the request and ends later has crashed.
 const ENDS_WITHIN: Duration = Duration::from_secs(300);
 
-/// Whether a replica ended since it was asked to.
-fn ended_as_asked(replica: &Replica, asked: Timestamp) -> bool {
-    let (Some(started), Some(finished)) = (replica.started_at, replica.finished_at) else { return false };
-    replica.phase == Phase::Exited && started <= asked && finished.since(asked) <= ENDS_WITHIN
-}
-
-/// Looks at one workload. What is known of replicas that are gone is left out of the snapshot.
+/// Observes one workload. Records about replicas that are gone are no part of the snapshot.
 ///
-/// A held replica whose process runs again was started by somebody outside: its hold is over.
+/// If the process of a held replica runs again, somebody started it through the engine, and its hold is over.
 ///
 /// # Errors
-/// When the engine cannot be asked; nothing is known then.
-pub async fn observe(
-    engine: &dyn Engine,
-    key: &WorkloadKey,
+/// The engine's error; nothing is known then.
+pub(crate) async fn observe(
+    context: &Context,
+    handle: &WorkloadHandle,
     known: &Known,
-    (probes, ahead): (&ProbeLog, &Ahead),
     now: Timestamp,
 ) -> Result<Snapshot, EngineError> {
-    let mut replicas = engine.list(Some(key)).await?;
-    let mut snapshot = Snapshot { at: now, ..Snapshot::default() };
+    let mut replicas = context.engine.list(Some(&handle.key)).await?;
+    let mut snapshot = Snapshot {
+        at: now,
+        engine_lost: context.engine_health.lost_at(),
+        dependencies: dependencies::states(&context.workloads, &known.depends_on),
+        ..Snapshot::default()
+    };
     for replica in &mut replicas {
         if known.held.contains(&replica.id) && !replica.is_alive() {
             replica.phase = Phase::Held;
             snapshot.held.insert(replica.id.clone());
         }
-        if known.asked_to_end.get(&replica.id).is_some_and(|asked| ended_as_asked(replica, *asked)) {
+        if known.stop_requested.get(&replica.id).is_some_and(|requested| ended_as_requested(replica, *requested)) {
             snapshot.stopped_outside.insert(replica.id.clone());
         }
-        ahead.bring_back(replica, now);
-        probes.take_over(known.probe.as_ref(), replica, now);
-        replica.usage = engine.usage(&replica.id);
+        handle.clock_skew.correct(replica, now);
+        handle.probes.take_over(known.probe.as_ref(), replica, now);
+        replica.usage = context.engine.usage(&replica.id);
         if let Some(status) = known.health.get(&replica.id) {
             snapshot.health.insert(replica.id.clone(), *status);
         }
     }
-    probes.none_later_than(now);
-    snapshot.probes = probes.of(replicas.iter().map(|replica| &replica.id));
+    handle.probes.none_later_than(now);
+    snapshot.probes = handle.probes.of(replicas.iter().map(|replica| &replica.id));
     snapshot.replicas = replicas;
     Ok(snapshot)
+}
+
+/// Observes the workload again after the steps of a plan.
+pub(crate) async fn observe_again(
+    context: &Context,
+    handle: &WorkloadHandle,
+    before: &Snapshot,
+    plan: &Plan,
+) -> Aftermath {
+    let mut fell = before.fell_since(&handle.state().snapshot);
+    let mut begun = BTreeSet::new();
+    if plan.steps.is_empty() {
+        return Aftermath { snapshot: None, begun, fell };
+    }
+    let mut known = handle.state().known();
+    // The assessments of this pass stay, except those of replicas that start again.
+    known.health = before.health.clone();
+    for step in &plan.steps {
+        if let Step::Restart { replica, .. } | Step::Start { replica, .. } = step {
+            known.health.remove(replica);
+            begun.insert(replica.clone());
+        }
+    }
+    let snapshot = match observe(context, handle, &known, context.clock.now()).await {
+        Ok(after) => {
+            let ids = after.replicas.iter().map(|replica| &replica.id);
+            begun.extend(ids.filter(|id| before.replica(id).is_none()).cloned());
+            fell |= after.fell_since(before);
+            Some(after)
+        }
+        Err(error) => {
+            tracing::warn!(workload = %handle.key, %error, "the workload could not be observed after the pass");
+            None
+        }
+    };
+    Aftermath { snapshot, begun, fell }
+}
+
+/// Whether a replica ended because of a stop request.
+fn ended_as_requested(replica: &Replica, requested: Timestamp) -> bool {
+    let (Some(started), Some(finished)) = (replica.started_at, replica.finished_at) else { return false };
+    replica.phase == Phase::Exited && started <= requested && finished.since(requested) <= ENDS_WITHIN
 }

@@ -12,7 +12,7 @@ fn steered(guardrails: &Guardrails, current: u32, story: &[(u64, u32)]) -> Vec<u
     let mut counts = Vec::new();
     for (second, raw) in story {
         let now = Timestamp(BASE + second * 1_000);
-        let to = smooth(*raw, current, bounds, guardrails, &mut history, INTERVAL, now).stages.bounded;
+        let to = stabilize(*raw, current, bounds, guardrails, &mut history, INTERVAL, now).stages.bounded;
         note_change(current, to, guardrails, &mut history, now);
         current = to;
         counts.push(current);
@@ -82,8 +82,8 @@ fn a_rate_counts_changes_of_both_directions_and_never_turns_a_step_round() {
     // The count was raised further than the rate allows, by somebody else: it stays and does not fall.
     let mut history = History { changes: vec![Change { at: Timestamp(BASE), from: 2, to: 8 }], ..History::default() };
     let bounds = Bounds::new(0, 100).expect("bounds");
-    let smoothed = smooth(9, 8, bounds, &guardrails, &mut history, INTERVAL, Timestamp(BASE + 1_000));
-    assert_eq!(smoothed.stages.bounded, 8);
+    let stabilized = stabilize(9, 8, bounds, &guardrails, &mut history, INTERVAL, Timestamp(BASE + 1_000));
+    assert_eq!(stabilized.stages.bounded, 8);
 }
 
 #[test]
@@ -120,25 +120,25 @@ fn a_cooldown_waits_but_for_a_larger_step_up_which_ends_that_of_steps_down() {
 fn what_held_the_count_back_is_told() {
     let bounds = Bounds::new(1, 10).expect("bounds");
     let told = |guardrails: &Guardrails, raw, history: &mut History| {
-        let held_back = smooth(raw, 5, bounds, guardrails, history, INTERVAL, Timestamp(BASE)).held_back;
+        let held_back = stabilize(raw, 5, bounds, guardrails, history, INTERVAL, Timestamp(BASE)).held_back;
         held_back.map(|(_, why)| why)
     };
     let defaults = Guardrails::default();
     assert_eq!(
         told(&defaults, 2, &mut History::default()).as_deref(),
-        Some("5 is the highest proposal of the last 300 s")
+        Some("scale-in waits until 13:51:40Z because the 5-minute window still contains a proposal of 5")
     );
     assert_eq!(told(&defaults, 7, &mut History::default()), None);
     assert_eq!(told(&defaults, 50, &mut History::default()), None, "the bounds are told elsewhere");
     let mut slow = Guardrails::none();
     slow.up.rates = vec![rate(Amount::Count(1), 60), rate(Amount::Percent(10), 60)];
     let said = told(&slow, 9, &mut History::default());
-    assert_eq!(said.as_deref(), Some("at most 1 in 60 s or 10 % in 60 s is allowed"));
+    assert_eq!(said.as_deref(), Some("scale-out is limited to 1 replica per 60 s or 10 % per 60 s, whichever is more"));
     slow.up.cooldown = seconds(60);
     let mut history = History::default();
     note_change(4, 5, &slow, &mut history, Timestamp(BASE - 20_500));
     let said = told(&slow, 6, &mut history);
-    assert_eq!(said.as_deref(), Some("the cooldown after the last step up lasts until 1970-01-12T13:47:19Z"));
+    assert_eq!(said.as_deref(), Some("scale-out waits until 13:47:19Z because of its cooldown of 60 s"));
 }
 
 mod properties {
@@ -158,7 +158,7 @@ mod properties {
             for (later, raw) in proposals {
                 second += later;
                 let now = Timestamp(BASE + second * 1_000);
-                let to = smooth(raw, current, bounds, &guardrails, &mut history, INTERVAL, now).stages.bounded;
+                let to = stabilize(raw, current, bounds, &guardrails, &mut history, INTERVAL, now).stages.bounded;
                 let wanted = bounds.clamp(raw);
                 prop_assert!(to == current || (to > current && to <= wanted) || (to < current && to >= wanted));
                 note_change(current, to, &guardrails, &mut history, now);

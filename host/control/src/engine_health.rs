@@ -1,0 +1,62 @@
+//! Whether the engine answers, and when it was last lost.
+
+use crate::clock::Clock;
+use crate::error::ControlError;
+use parking_lot::Mutex;
+use windlass_core::Timestamp;
+use windlass_core::engine::EngineError;
+
+/// The health of the engine as last observed.
+#[derive(Debug)]
+pub(crate) struct EngineHealth {
+    clock: Clock,
+    /// Why the engine cannot be used. `None` if it can.
+    trouble: Mutex<Option<String>>,
+    lost_at: Mutex<Timestamp>,
+}
+
+impl EngineHealth {
+    pub(crate) fn new(clock: Clock) -> Self {
+        let trouble = Mutex::new(Some("the engine has not answered yet".to_owned()));
+        Self { clock, trouble, lost_at: Mutex::new(clock.now()) }
+    }
+
+    /// Records whether the engine answered. Other errors say nothing about that. Returns true if the engine is back.
+    pub(crate) fn note(&self, error: Option<&EngineError>) -> bool {
+        let mut trouble = self.trouble.lock();
+        match error {
+            None => return trouble.take().is_some(),
+            Some(error @ (EngineError::Unavailable(_) | EngineError::TimedOut { .. })) => {
+                *trouble = Some(error.to_string());
+                self.note_lost();
+            }
+            Some(_) => {}
+        }
+        false
+    }
+
+    /// Records that the engine, or its stream of events, is lost for now.
+    pub(crate) fn note_lost(&self) {
+        *self.lost_at.lock() = self.clock.now();
+    }
+
+    /// The time at which the engine was last lost; at first the time at which the host started.
+    pub(crate) fn lost_at(&self) -> Timestamp {
+        *self.lost_at.lock()
+    }
+
+    /// Why the engine cannot be used. `None` if it can.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().clone()
+    }
+
+    /// The error that a caller receives for an error of the engine, which is recorded too.
+    pub(crate) fn refusal(&self, error: EngineError) -> ControlError {
+        self.note(Some(&error));
+        match error {
+            EngineError::NotFound(id) => ControlError::NoSuchContainer(id),
+            EngineError::Refused(why) => ControlError::Refused(why),
+            unavailable => ControlError::EngineUnavailable(unavailable.to_string()),
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! The kept values of one workload's metrics.
+
+use crate::metrics::track::{KEPT, LONGEST_KEPT, Track};
+use parking_lot::{Mutex, MutexGuard};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use windlass_core::contract::{MetricRequest, Phase, Sample, Series, Usage};
+use windlass_core::metric::{BuiltIn, SampleChange, accept};
+use windlass_core::policy::ScalingPolicy;
+use windlass_core::time::millis;
+use windlass_core::{
+    ContainerId, DurationMs, MetricFailure, MetricSource, PolicyFailure, Snapshot, Timestamp, Workload,
+};
+
+/// Time for which values of single replicas are kept.
+const KEPT_OF_REPLICA: Duration = Duration::from_secs(15 * 60);
+
+/// Interval of the built-in metrics of the whole workload.
+const BUILT_IN_INTERVAL: Duration = Duration::from_secs(15);
+
+/// The maximum age of a replica's resource usage. Older usage counts as missing.
+const BUILT_IN_MAX_AGE: Duration = Duration::from_secs(60);
+
+/// The values of one workload's metrics.
+#[derive(Debug, Default)]
+pub struct MetricLog {
+    tracks: Mutex<BTreeMap<Key, Track>>,
+    windows: Mutex<Windows>,
+    /// The source of each metric, as last compared with the desired state.
+    sources: Mutex<BTreeMap<String, MetricSource>>,
+    /// Metrics whose stored values belong to an earlier source.
+    cleared: Mutex<Vec<String>>,
+}
+
+/// The windows that policies request, by metric, each with the time of the last request.
+type Windows = BTreeMap<String, BTreeMap<DurationMs, Timestamp>>;
+
+/// The changes of one metric of the whole workload that are not stored yet.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Unsaved {
+    pub(crate) name: String,
+    /// In this order.
+    pub(crate) changes: Vec<SampleChange>,
+    /// Older values are not kept.
+    pub(crate) oldest: Timestamp,
+}
+
+/// The name of a metric, and the measured replica. `None` means the whole workload.
+type Key = (String, Option<ContainerId>);
+
+/// One metric, for readers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricReport {
+    /// Its name.
+    pub name: String,
+    /// `built-in`, or the source of its definition.
+    pub source: &'static str,
+    /// Its values, by time.
+    pub samples: Vec<Sample>,
+    /// Why it has no value now. `None` if it has one.
+    pub failure: Option<String>,
+}
+
+impl MetricLog {
+    /// The log of a workload with its stored values, by time. All are kept for a day, so that a policy can request them.
+    pub(crate) fn stored(samples: Vec<(String, Sample)>, workload: &Workload, now: Timestamp) -> Self {
+        let log = Self::default();
+        *log.sources() = sources(workload);
+        for (name, sample) in samples {
+            log.tracks().entry((name, None)).or_default().restore(sample);
+        }
+        for ((name, _), track) in log.tracks().iter() {
+            if track.oldest().is_some_and(|oldest| now.since(oldest.at) > KEPT) {
+                log.note_window(name, millis(LONGEST_KEPT), now);
+            }
+        }
+        log
+    }
+
+    /// Records that a policy requests this window.
+    fn note_window(&self, name: &str, window: DurationMs, now: Timestamp) {
+        let mut windows = self.windows();
+        let requested = windows.entry(name.to_owned()).or_default();
+        requested.retain(|_, last| now.since(*last) <= KEPT);
+        requested.insert(window, now);
+    }
+
+    /// The time for which values of a metric are kept: the longest window that was requested within a day.
+    fn kept(&self, name: &str, now: Timestamp) -> Duration {
+        let windows = self.windows();
+        let requested = windows.get(name).into_iter().flatten().filter(|(_, last)| now.since(**last) <= KEPT);
+        let longest = requested.map(|(window, _)| Duration::from_millis(*window)).max().unwrap_or(KEPT);
+        longest.clamp(KEPT, LONGEST_KEPT)
+    }
+
+    fn windows(&self) -> MutexGuard<'_, Windows> {
+        self.windows.lock()
+    }
+
+    fn tracks(&self) -> MutexGuard<'_, BTreeMap<Key, Track>> {
+        self.tracks.lock()
+    }
+
+    /// Adds a pushed value of any time.
+    pub(crate) fn push(&self, name: &str, sample: Sample) {
+        let kept = self.kept(name, sample.at);
+        self.tracks().entry((name.to_owned(), None)).or_default().take_in(sample, kept);
+    }
+
+    /// Adds the current value of the whole workload, or the reason why it has none.
+    pub fn note(&self, name: &str, answer: Result<Sample, MetricFailure>) {
+        let kept = answer.as_ref().map_or(KEPT, |sample| self.kept(name, sample.at));
+        let mut tracks = self.tracks();
+        let track = tracks.entry((name.to_owned(), None)).or_default();
+        match answer {
+            Ok(sample) => track.measured(sample, kept),
+            Err(failure) => track.failure = Some(failure),
+        }
+    }
+
+    /// Adds the current value of one replica, or the reason why it has none.
+    pub fn note_replica(&self, name: &str, replica: &ContainerId, answer: Result<Sample, MetricFailure>) {
+        let mut tracks = self.tracks();
+        let track = tracks.entry((name.to_owned(), Some(replica.clone()))).or_default();
+        match answer {
+            Ok(sample) => {
+                track.measured(sample, KEPT_OF_REPLICA);
+                // Values of single replicas are not stored.
+                track.unsaved.clear();
+            }
+            Err(failure) => track.failure = Some(failure),
+        }
+    }
+
+    /// Forgets every value of a metric, for this reason.
+    pub fn without(&self, name: &str, why: &MetricFailure) {
+        self.tracks().retain(|(of, _), _| of != name);
+        self.note(name, Err(why.clone()));
+    }
+
+    /// Adds a metric without a value. Returns true if it is new, so that it is gathered at once.
+    pub(crate) fn begin(&self, name: &str) -> bool {
+        let mut tracks = self.tracks();
+        let is_new = !tracks.contains_key(&(name.to_owned(), None));
+        tracks.entry((name.to_owned(), None)).or_default();
+        is_new
+    }
+
+    /// Adds the resource usage of each replica, and at the interval of the built-in metrics also their means.
+    pub fn note_usage(
+        &self,
+        workload: &Workload,
+        snapshot: &Snapshot,
+        usage: impl Fn(&ContainerId) -> Option<Usage>,
+        now: Timestamp,
+    ) {
+        let value_of = |usage: &Usage, metric| utilization(workload, usage, metric);
+        for replica in snapshot.replicas.iter().filter(|replica| replica.phase == Phase::Running) {
+            let Some(usage) = usage(&replica.id) else { continue };
+            for metric in BuiltIn::ALL {
+                let Some(value) = value_of(&usage, metric) else { continue };
+                let sample = accept(value, false).map(|value| Sample { at: usage.at, value });
+                self.note_replica(metric.name(), &replica.id, sample);
+            }
+        }
+        let ready: Vec<_> = (snapshot.replicas.iter())
+            .filter(|replica| replica.phase == Phase::Running && snapshot.health_of(&replica.id).is_ready())
+            .collect();
+        let slot = |at: Timestamp| u128::from(at.0) / BUILT_IN_INTERVAL.as_millis();
+        let is_due = self
+            .tracks()
+            .get(&(BuiltIn::ReadyReplicas.name().to_owned(), None))
+            .and_then(Track::newest)
+            .is_none_or(|last| slot(last.at) != slot(now));
+        if !is_due {
+            return;
+        }
+        for metric in BuiltIn::ALL {
+            let usages = ready.iter().filter_map(|replica| usage(&replica.id));
+            let fresh = usages.filter(|usage| now.since(usage.at) <= BUILT_IN_MAX_AGE);
+            let values: Vec<f64> = fresh.filter_map(|usage| value_of(&usage, metric)).collect();
+            let silent = ready.len() - values.len();
+            let answer = match metric {
+                BuiltIn::ReadyReplicas => Ok(count(ready.len())),
+                _ if values.is_empty() => {
+                    Err(MetricFailure::Missing("no ready replica has reported its usage lately".to_owned()))
+                }
+                _ => accept(values.iter().sum::<f64>() / count(values.len()), false),
+            };
+            self.note(metric.name(), answer.map(|value| Sample { at: now, value }));
+            if metric != BuiltIn::ReadyReplicas && silent > 0 && !values.is_empty() {
+                let why = "they have not reported their usage lately".to_owned();
+                self.note(metric.name(), Err(MetricFailure::Partial { without: silent, of: ready.len(), why }));
+            }
+        }
+    }
+
+    fn sources(&self) -> MutexGuard<'_, BTreeMap<String, MetricSource>> {
+        self.sources.lock()
+    }
+
+    fn cleared(&self) -> MutexGuard<'_, Vec<String>> {
+        self.cleared.lock()
+    }
+
+    /// Forgets replicas that are gone, metrics that are not defined any more, and all values of a metric whose source has
+    /// changed: the same name would mean two things.
+    pub fn keep_only(&self, workload: &Workload, snapshot: &Snapshot) {
+        let now = sources(workload);
+        let before = std::mem::replace(&mut *self.sources(), now.clone());
+        let changed = before.into_iter().filter(|(name, source)| now.get(name) != Some(source));
+        let changed: Vec<String> = changed.map(|(name, _)| name).collect();
+        self.tracks().retain(|(name, _), _| !changed.contains(name));
+        self.cleared().extend(changed);
+        let is_defined = |name: &String| BuiltIn::of(name).is_some() || workload.metrics.contains_key(name);
+        self.windows().retain(|name, _| is_defined(name));
+        self.tracks().retain(|(name, replica), _| {
+            is_defined(name) && replica.as_ref().is_none_or(|replica| snapshot.replica(replica).is_some())
+        });
+    }
+
+    /// The series for a policy's requests: for each metric the whole workload, then each measured replica. A series without
+    /// a value contains the reason, so no policy mistakes a missing value for a zero.
+    pub fn series(&self, requests: &[MetricRequest], workload: &Workload, now: Timestamp) -> Vec<Series> {
+        for MetricRequest { name, window } in requests {
+            if max_age(workload, name).is_some() {
+                self.note_window(name, *window, now);
+            }
+        }
+        let tracks = self.tracks();
+        let mut all = Vec::new();
+        for MetricRequest { name, window } in requests {
+            if all.iter().any(|series: &Series| series.name == *name) {
+                continue;
+            }
+            let Some(max_age) = max_age(workload, name) else {
+                let why = MetricFailure::Missing(format!("the workload defines no metric `{}`", name.escape_debug()));
+                let (name, failure) = (name.clone(), Some(why.to_string()));
+                all.push(Series { name, replica: None, samples: Vec::new(), failure });
+                continue;
+            };
+            let series = |track: &Track, replica: Option<&ContainerId>| Series {
+                name: name.clone(),
+                replica: replica.map(|replica| replica.as_str().to_owned()),
+                samples: track.window(Duration::from_millis(*window), now),
+                failure: track.failure(now, max_age).map(|failure| failure.to_string()),
+            };
+            let whole = tracks.get(&(name.clone(), None));
+            all.push(series(whole.unwrap_or(&Track::default()), None));
+            let of_replicas = tracks.range((name.clone(), None)..).take_while(|((of, _), _)| of == name);
+            all.extend(of_replicas.filter_map(|((_, replica), track)| Some(series(track, Some(replica.as_ref()?)))));
+        }
+        all
+    }
+
+    /// The series that a scaling policy requests.
+    ///
+    /// # Errors
+    /// The policy did not return its requests.
+    pub(crate) async fn requested_by(
+        &self,
+        policy: &dyn ScalingPolicy,
+        config: &str,
+        workload: &Workload,
+        now: Timestamp,
+    ) -> Result<Vec<Series>, PolicyFailure> {
+        let requests = policy.requirements(config, now).await?;
+        Ok(self.series(&requests, workload, now))
+    }
+
+    /// Every metric of the workload with its values since a time, in the order of names.
+    pub(crate) fn report(&self, workload: &Workload, since: Timestamp, now: Timestamp) -> Vec<MetricReport> {
+        let tracks = self.tracks();
+        let defined = workload.metrics.iter().map(|(name, metric)| (name.as_str(), metric.source.name()));
+        let built_in = BuiltIn::ALL.map(|built_in| (built_in.name(), "built-in"));
+        let mut all: Vec<MetricReport> = (built_in.into_iter().chain(defined))
+            .map(|(name, source)| {
+                let none = Track::default();
+                let track = tracks.get(&(name.to_owned(), None)).unwrap_or(&none);
+                let failure = max_age(workload, name).and_then(|max_age| track.failure(now, max_age));
+                MetricReport {
+                    name: name.to_owned(),
+                    source,
+                    samples: track.since(since),
+                    failure: failure.map(|failure| failure.to_string()),
+                }
+            })
+            .collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    /// Drops the changes that are not stored yet, for a log without a store.
+    pub fn discard_unsaved(&self) {
+        drop(self.take_unsaved());
+    }
+
+    /// Takes the changes that are not stored yet.
+    pub(crate) fn take_unsaved(&self) -> Vec<Unsaved> {
+        let cleared = std::mem::take(&mut *self.cleared()).into_iter();
+        let clear = |name| Unsaved { name, changes: vec![SampleChange::Clear], oldest: Timestamp(0) };
+        let mut unsaved: Vec<Unsaved> = cleared.map(clear).collect();
+        for ((name, _), track) in self.tracks().iter_mut().filter(|(_, track)| !track.unsaved.is_empty()) {
+            let changes = std::mem::take(&mut track.unsaved);
+            let oldest = track.oldest().map_or(Timestamp(0), |oldest| oldest.at);
+            unsaved.push(Unsaved { name: name.clone(), changes, oldest });
+        }
+        unsaved
+    }
+}
+
+/// The source of each metric of a workload.
+fn sources(workload: &Workload) -> BTreeMap<String, MetricSource> {
+    workload.metrics.iter().map(|(name, metric)| (name.clone(), metric.source.clone())).collect()
+}
+
+/// The maximum age of a metric's newest value. `None` if the workload has no such metric.
+fn max_age(workload: &Workload, name: &str) -> Option<Duration> {
+    let of_built_in = || BuiltIn::of(name).map(|_| BUILT_IN_MAX_AGE);
+    workload.metrics.get(name).map(|metric| metric.max_age).or_else(of_built_in)
+}
+
+fn utilization(workload: &Workload, usage: &Usage, metric: BuiltIn) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "bytes of memory lie far below 2^53")]
+    let share = |bytes: u64, of: u64| (of > 0).then(|| bytes as f64 / of as f64);
+    match metric {
+        BuiltIn::CpuUtilization => {
+            let cores = workload.resources.cpu.cores();
+            (cores > 0.0).then(|| usage.cpu_cores / cores)
+        }
+        BuiltIn::MemoryUtilization => share(usage.memory_bytes, workload.resources.memory.bytes()),
+        BuiltIn::NetworkReceiveRate => Some(usage.network_receive_rate),
+        BuiltIn::NetworkTransmitRate => Some(usage.network_transmit_rate),
+        BuiltIn::ReadyReplicas => None,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "replicas are at most a thousand")]
+pub(crate) fn count(replicas: usize) -> f64 {
+    replicas as f64
+}

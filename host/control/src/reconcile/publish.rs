@@ -1,0 +1,89 @@
+//! Publication of a pass: the workload's state, counters, alerts and shadows.
+
+use crate::context::Context;
+use crate::dependencies;
+use crate::reconcile::result::{Aftermath, PassResult};
+use crate::report::PassReport;
+use crate::shadows::{self, Round};
+use crate::workload::handle::WorkloadHandle;
+use std::sync::Arc;
+use windlass_core::engine::EngineError;
+use windlass_core::{ContainerId, PolicyOutcome, Snapshot, Timestamp, Workload};
+
+/// Publishes a pass that could not observe the engine: nothing is known, so nothing is done.
+pub(crate) fn publish_blind(
+    context: &Context,
+    handle: &WorkloadHandle,
+    at: Timestamp,
+    error: &EngineError,
+) -> PassReport {
+    tracing::warn!(workload = %handle.key, %error, "the pass could not observe the engine");
+    let mut state = handle.state();
+    state.next_pass = handle.period;
+    state.counters.count_blind_pass();
+    PassReport::blind(at, context.clock.now(), error.to_string())
+}
+
+/// Publishes the first observation before the pass acts: an image may have to be pulled first, and replicas that are
+/// about to stop may receive requests since before Windlass started.
+pub(crate) fn publish_first_observation(context: &Context, handle: &WorkloadHandle, snapshot: &Snapshot) {
+    let mut state = handle.state();
+    if state.snapshot.at != Timestamp::default() {
+        return;
+    }
+    state.snapshot = snapshot.clone();
+    drop(state);
+    context.drain.notify();
+}
+
+/// Publishes a complete pass, then starts the calls of its shadows.
+pub(crate) fn publish(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, result: PassResult, decision: Option<i64>) {
+    warn_unavailable(&result.desired, &result.evaluation.verdict.health);
+    warn_unavailable(&result.desired, &result.evaluation.verdict.scaling);
+    context.alerts.report(&result.desired, &result.observed, &result.before, &result.plan);
+    context.policy_counters.lock().count(&result.evaluation);
+    handle.state().counters.count_pass(&result, decision.is_some());
+
+    let PassResult { desired, policies, observed, evaluation, plan, aftermath, .. } = result;
+    let Aftermath { snapshot, begun, fell } = aftermath;
+    let snapshot = snapshot.unwrap_or(observed);
+    handle.probes.keep_only(snapshot.replicas.iter().map(|replica| &replica.id));
+    handle.clock_skew.keep_only(snapshot.replicas.iter().map(|replica| &replica.id));
+    let mut state = handle.state();
+    let is_changed = state.last_pass.is_none() || fell || state.snapshot.is_up() != snapshot.is_up();
+    if fell {
+        state.fell = Some(snapshot.at);
+    }
+    state.history = plan.history;
+    state.alerts = plan.alerts;
+    // Without a health policy that answers, nothing keeps requests from new replicas.
+    state.begun = if evaluation.verdict.health.answer.is_ok() { begun } else { Default::default() };
+    if let Ok(report) = &evaluation.verdict.health.answer {
+        for assessment in &report.assessments {
+            state.health_reasons.insert(ContainerId(assessment.replica_id.clone()), assessment.reason.clone());
+        }
+    }
+    state.health_reasons.retain(|id, _| snapshot.replica(id).is_some());
+    state.stop_requested.retain(|id, _| snapshot.replica(id).is_some());
+    state.next_pass = plan.next_pass.map_or(handle.period, |soon| soon.min(handle.period));
+    state.leaving.clear();
+    state.snapshot = snapshot;
+    drop(state);
+    handle.probe_now.notify_one();
+    if is_changed {
+        dependencies::wake_dependents(&context.workloads, &handle.key);
+    }
+    shadows::begin(context, handle, Round { workload: desired, evaluation, policies, decision });
+}
+
+fn warn_unavailable<T>(desired: &Workload, outcome: &PolicyOutcome<T>) {
+    if let Err(failure) = &outcome.answer {
+        tracing::warn!(
+            workload = %desired.key,
+            policy = outcome.policy.name,
+            kind = %failure.kind,
+            reason = failure.reason,
+            "the policy is unavailable; the replicas stay as they are"
+        );
+    }
+}
