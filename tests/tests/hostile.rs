@@ -309,7 +309,7 @@ async fn a_spinning_policy_delays_no_other_and_a_call_waits_a_second_for_a_place
         quick.decide("{}", &observation)
     );
     failed("first", first.answer, FailureKind::Time, "it ran longer than");
-    failed("second", second.answer, FailureKind::Busy, "as many other calls of this policy as may be were in flight");
+    failed("second", second.answer, FailureKind::Busy, "the policy's concurrency limit (1 call) was reached");
     assert!(beside.answer.is_ok(), "{beside:?}");
 
     // None is left beside two slow policies.
@@ -321,7 +321,7 @@ async fn a_spinning_policy_delays_no_other_and_a_call_waits_a_second_for_a_place
     );
     failed("first", first.answer, FailureKind::Time, "it ran longer than");
     failed("second", second.answer, FailureKind::Time, "it ran longer than");
-    failed("waiting", waiting.answer, FailureKind::Busy, "as many other policy calls as may be were in flight");
+    failed("waiting", waiting.answer, FailureKind::Busy, "the concurrency limit of all policies (2 calls) was reached");
     assert!(quick.decide("{}", &observation).await.answer.is_ok());
 }
 

@@ -546,7 +546,7 @@ async fn the_revisions_of_a_name_hold_half_of_the_places_together() {
     let failures = answers.into_iter().map(|answer| answer.expect("no panic").expect_err("it spins"));
     let busy: Vec<_> =
         failures.filter(|failure| failure.kind == FailureKind::Busy).map(|failure| failure.reason).collect();
-    assert_eq!(busy, ["as many other calls of this policy as may be were in flight for 1000 ms"]);
+    assert_eq!(busy, ["the policy's concurrency limit (2 calls) was reached for 1000 ms"]);
 }
 
 #[tokio::test]

@@ -232,7 +232,7 @@ impl PolicyRegistry {
 
     /// A name that nobody knows yet.
     fn unknown_yet(&self, name: &str, kind: PolicyKind) -> Arc<Pushed> {
-        Pushed::new(name, kind, &self.names, self.limits_of(name), self.engine.share())
+        Pushed::new(name, kind, &self.names, self.limits_of(name), self.engine.call_group())
     }
 
     /// A pushed name, to be changed.
@@ -313,7 +313,7 @@ impl PolicyRegistry {
                 Err(error) => return Err(NotLoaded { why: error.to_string(), is_final: error.is_final() }),
             }
         };
-        Ok(Watched::new(component.with_revision(revision.number, revision.memory_since, &pushed.share), pushed))
+        Ok(Watched::new(component.with_revision(revision.number, revision.memory_since, &pushed.calls), pushed))
     }
 
     /// The state a push of `component` leads to.
@@ -339,7 +339,7 @@ impl PolicyRegistry {
             quarantined: None,
         });
         state.taken = push.taken(digest).or(state.taken);
-        let watched = Watched::new(component.with_revision(number, memory_since, &pushed.share), pushed);
+        let watched = Watched::new(component.with_revision(number, memory_since, &pushed.calls), pushed);
         let memory = if push.reset_memory { ", with empty memory" } else { "" };
         if push.candidate {
             state.happened(push.at, number, format!("pushed as the candidate by {}{memory}", push.by));

@@ -14,10 +14,10 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift};
 use wasmtime::{Engine, Store};
+use windlass_concurrency::Group;
 use windlass_core::contract::{
     Description, HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation,
 };
@@ -178,8 +178,8 @@ pub struct PolicyComponent {
     /// It imports random numbers, whose seed costs a hash of the observation.
     draws_random: bool,
     failures: FailureCounts,
-    /// Its places among the calls in flight; the revisions of a name have theirs together.
-    share: Arc<Semaphore>,
+    /// The group of its calls in the concurrency limit, which the revisions of a policy share.
+    calls: Group,
     /// What it said it needs, by configuration: it is asked once under each.
     needs: Mutex<BTreeMap<String, Vec<MetricRequest>>>,
 }
@@ -248,7 +248,7 @@ impl PolicyComponent {
             exports,
             size_bytes,
             failures: FailureCounts::default(),
-            share: Arc::new(engine.share()),
+            calls: engine.call_group(),
             needs: Mutex::default(),
         };
         let described = policy.describe().await;
@@ -269,12 +269,12 @@ impl PolicyComponent {
         Ok(policy)
     }
 
-    /// The same as this revision of the name it is registered under, with a share in the places of that name.
+    /// The component as this revision of its policy. `calls` is the group that the policy's revisions share.
     #[must_use]
-    pub fn with_revision(mut self, number: u32, memory_since: u32, share: &Arc<Semaphore>) -> Self {
+    pub fn with_revision(mut self, number: u32, memory_since: u32, calls: &Group) -> Self {
         self.identity.revision = number;
         self.identity.memory_since = memory_since;
-        self.share = Arc::clone(share);
+        self.calls = calls.clone();
         self
     }
 
@@ -451,8 +451,8 @@ impl PolicyComponent {
         run: impl AsyncFnOnce(&mut Store<CallState>, &Instance) -> wasmtime::Result<T>,
     ) -> Called<T> {
         let limits = &self.limits;
-        let place = match self.engine.place(&self.share).await {
-            Ok(place) => place,
+        let permit = match self.engine.permit(&self.calls).await {
+            Ok(permit) => permit,
             Err(failure) => return Called::not_made(failure),
         };
         let (time, sender) = match occasion {
@@ -473,7 +473,7 @@ impl PolicyComponent {
         };
         let usage = store.data().usage(began.elapsed());
         let log = store.data_mut().take_log();
-        self.engine.clean(store, place);
+        self.engine.clean(store, permit);
         Called { answer, usage, log }
     }
 

@@ -7,15 +7,15 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
+use windlass_concurrency::{ConcurrencyLimit, Group, LimitReached, Permit};
 use windlass_core::net::HttpSender;
 use windlass_core::settings::PolicyLimits;
 use windlass_core::{FailureKind, PolicyFailure};
 
-/// How long a call may wait for a free place before it fails.
-const WAIT_FOR_PLACE: Duration = Duration::from_secs(1);
+/// Time a call waits for a permit at each level of the concurrency limit before it fails.
+const WAIT_FOR_PERMIT: Duration = Duration::from_secs(1);
 
 /// Bytes of a linear memory and of a table that stay mapped between two calls. A Rust guest keeps its data
 /// past its 1 MiB of stack, so less would cost a page fault for each page of it; each page kept is looked at
@@ -42,7 +42,7 @@ pub struct PolicyEngine {
     engine: Engine,
     linker: Linker<CallState>,
     limits: Arc<PolicyLimits>,
-    places: Arc<Semaphore>,
+    calls: ConcurrencyLimit,
     /// How many map code at this moment.
     mapping: AtomicUsize,
     pooled: bool,
@@ -88,9 +88,11 @@ impl PolicyEngine {
             .name("policy-epoch".to_owned())
             .spawn(move || tick(&ticker))
             .map_err(SandboxError::Ticker)?;
-        let places = Arc::new(Semaphore::new(limits.concurrent_calls.max(1) as usize));
+        // One policy gets half of the permits, so a slow one leaves some to the others.
+        let concurrent_calls = limits.concurrent_calls as usize;
+        let calls = ConcurrencyLimit::new(concurrent_calls, concurrent_calls / 2);
         let (limits, mapping, sender) = (Arc::new(limits), AtomicUsize::default(), OnceLock::new());
-        Ok(Self { engine, linker, limits, places, mapping, pooled, sender })
+        Ok(Self { engine, linker, limits, calls, mapping, pooled, sender })
     }
 
     /// Sends what policies were granted with this; before it is said nothing is sent, and the first word holds.
@@ -128,18 +130,25 @@ impl PolicyEngine {
         &self.linker
     }
 
-    /// The places one policy may hold of all there are: half of them, so that a slow one leaves some to others.
-    pub fn share(&self) -> Semaphore {
-        Semaphore::new((self.limits.concurrent_calls as usize / 2).max(1))
+    /// A new group of calls in the concurrency limit: the revisions of a policy share one.
+    pub fn call_group(&self) -> Group {
+        self.calls.group()
     }
 
-    /// A place among the calls in flight, within a policy's share of them. The wait is not the policy's time.
+    /// A permit for one call. The waiting time does not count towards the call's time limit.
     ///
     /// # Errors
-    /// A failure of kind `busy` after one second without a place.
-    pub(crate) async fn place(&self, share: &Arc<Semaphore>) -> Result<Place, PolicyFailure> {
-        let own = wait_for(share, "calls of this policy").await?;
-        Ok((own, wait_for(&self.places, "policy calls").await?))
+    /// A failure of kind `busy` if a limit was reached for one second.
+    pub(crate) async fn permit(&self, group: &Group) -> Result<Permit, PolicyFailure> {
+        self.calls.acquire_within(group, WAIT_FOR_PERMIT).await.map_err(|reached| {
+            let (whose, calls) = match reached {
+                LimitReached::Group(calls) => ("the policy's concurrency limit", calls),
+                LimitReached::Total(calls) => ("the concurrency limit of all policies", calls),
+            };
+            let unit = if calls == 1 { "call" } else { "calls" };
+            let waited = WAIT_FOR_PERMIT.as_millis();
+            PolicyFailure::new(FailureKind::Busy, format!("{whose} ({calls} {unit}) was reached for {waited} ms"))
+        })
     }
 
     /// Says that code is mapped or unmapped until this is dropped.
@@ -151,11 +160,11 @@ impl PolicyEngine {
     /// Cleans up after a call, which takes the lock of the process's memory map. While somebody maps code that may take
     /// ten times as long as the call, and whoever waits for the answer has it first; otherwise it is cheapest at once,
     /// where the memory is still in the processor's cache.
-    pub(crate) fn clean(&self, store: Store<CallState>, place: Place) {
+    pub(crate) fn clean(&self, store: Store<CallState>, permit: Permit) {
         let clean = move || {
             drop(store);
-            // Not before: the pool has as many slots as there are places.
-            drop(place);
+            // In this order: the pool has as many slots as there are permits.
+            drop(permit);
         };
         if self.mapping.load(Ordering::Relaxed) == 0 {
             clean();
@@ -165,28 +174,12 @@ impl PolicyEngine {
     }
 }
 
-/// A place among the calls in flight, until it is dropped: of the policy's, and of all.
-pub(crate) type Place = (OwnedSemaphorePermit, OwnedSemaphorePermit);
-
 /// Somebody maps code, until it is dropped.
 pub struct Mapping<'a>(&'a AtomicUsize);
 
 impl Drop for Mapping<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-async fn wait_for(places: &Arc<Semaphore>, what: &str) -> Result<OwnedSemaphorePermit, PolicyFailure> {
-    if let Ok(place) = Arc::clone(places).try_acquire_owned() {
-        return Ok(place);
-    }
-    match tokio::time::timeout(WAIT_FOR_PLACE, Arc::clone(places).acquire_owned()).await {
-        Ok(Ok(place)) => Ok(place),
-        _ => {
-            let reason = format!("as many other {what} as may be were in flight for {} ms", WAIT_FOR_PLACE.as_millis());
-            Err(PolicyFailure::new(FailureKind::Busy, reason))
-        }
     }
 }
 
@@ -306,14 +299,14 @@ mod tests {
     async fn a_call_is_cleaned_up_at_once_or_after_its_answer_while_code_is_mapped() {
         let limits = PolicyLimits { concurrent_calls: 2, ..PolicyLimits::default() };
         let engine = PolicyEngine::without_pool(limits).expect("an engine");
-        let free = || engine.places.available_permits();
-        let share = Arc::new(engine.share());
+        let free = || engine.calls.available();
+        let group = engine.call_group();
         let call = async || {
-            let place = engine.place(&share).await.expect("a place");
+            let permit = engine.permit(&group).await.expect("a permit");
             let state = CallState::new(engine.limits(), Timestamp::default(), Randomness::none(), None);
             let store = state.into_store(engine.wasmtime(), Duration::from_secs(1));
             assert_eq!(free(), 1);
-            engine.clean(store, place);
+            engine.clean(store, permit);
         };
         call().await;
         assert_eq!(free(), 2);

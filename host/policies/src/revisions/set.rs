@@ -8,7 +8,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Weak};
-use tokio::sync::Semaphore;
+use windlass_concurrency::Group;
 use windlass_core::policy::catalogue::{EVENTS_KEPT, PolicyEvent, RevisionInfo, Taken};
 use windlass_core::settings::PolicyLimits;
 use windlass_core::{PolicyKind, Timestamp};
@@ -95,7 +95,7 @@ pub(crate) struct Pushed {
     names: Weak<Names>,
     limits: Arc<PolicyLimits>,
     /// The places of its revisions among the calls in flight.
-    pub(crate) share: Arc<Semaphore>,
+    pub(crate) calls: Group,
     state: Mutex<State>,
     asked: ArcSwap<Asked>,
 }
@@ -238,14 +238,14 @@ impl Pushed {
         kind: PolicyKind,
         names: &Arc<Names>,
         limits: Arc<PolicyLimits>,
-        share: Semaphore,
+        calls: Group,
     ) -> Arc<Self> {
         Arc::new(Self {
             name: name.to_owned(),
             kind,
             names: Arc::downgrade(names),
             limits,
-            share: Arc::new(share),
+            calls,
             state: Mutex::default(),
             asked: ArcSwap::default(),
         })
