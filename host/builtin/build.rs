@@ -3,6 +3,7 @@
 //! A nested cargo builds the core modules in `<target>/guests`, because the outer cargo locks its own target directory.
 //! All profiles share that folder. `wit-component` turns each module into a component.
 
+use sha2::{Digest, Sha256};
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -14,6 +15,10 @@ use wit_component::ComponentEncoder;
 /// The built-in policies: each a folder of `plugins/`.
 const POLICIES: [&str; 7] =
     ["liveness", "min-max", "pass-through", "predictive", "schedule", "step", "target-tracking"];
+
+/// The scaling policies among them, whose manifests can be read from their sources.
+const SCALING: [&str; 6] = ["min-max", "pass-through", "predictive", "schedule", "step", "target-tracking"];
+
 const TARGET: &str = "wasm32-unknown-unknown";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -37,6 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     build_modules(&workspace, &target_dir)?;
     let mut list = String::from("&[\n");
+    let mut manifests = String::from("&[\n");
     for policy in POLICIES {
         let file = format!("windlass_policy_{}.wasm", policy.replace('-', "_"));
         let module = target_dir.join(TARGET).join("guest").join(file);
@@ -50,11 +56,38 @@ fn main() -> Result<(), Box<dyn Error>> {
         fs::write(out_dir.join(&name), &component)?;
         // For people, who try the command line on it.
         fs::write(target_dir.join(&name), &component)?;
+        if SCALING.contains(&policy) {
+            writeln!(manifests, "{}", manifest(&workspace.join("plugins").join(policy), policy, &component)?)?;
+        }
         writeln!(list, "    ({policy:?}, include_bytes!({:?})),", out_dir.join(&name).display().to_string())?;
     }
     list.push_str("]\n");
     fs::write(out_dir.join("built_in.rs"), list)?;
+    manifests.push_str("]\n");
+    fs::write(out_dir.join("manifests.rs"), manifests)?;
     Ok(())
+}
+
+/// The manifest of a scaling policy as a Rust expression: its component cannot be called here.
+fn manifest(folder: &Path, policy: &str, component: &[u8]) -> Result<String, Box<dyn Error>> {
+    let rule = folder.join("src/policy.rs");
+    let source = fs::read_to_string(&rule).map_err(|error| format!("cannot read {}: {error}", rule.display()))?;
+    let summary =
+        source.split_once("const SUMMARY: &'static str =").and_then(|(_, rest)| rest.trim_start().strip_prefix('"'));
+    let summary = summary.and_then(|rest| rest.split_once("\";")).map(|(summary, _)| summary);
+    let summary = summary.filter(|summary| !summary.contains(['\\', '"', '\n']));
+    let summary = summary.ok_or_else(|| {
+        format!("{} has no `const SUMMARY: &'static str = \"...\";` of one plain line", rule.display())
+    })?;
+    let digest = Sha256::digest(component).iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    let schema = folder.join("schema.json").display().to_string();
+    Ok(format!(
+        "    Manifest {{ name: {policy:?}, version: env!(\"CARGO_PKG_VERSION\"), summary: {summary:?}, \
+         config_schema: include_str!({schema:?}), digest: {digest:?}, imports: IMPORTS }},"
+    ))
 }
 
 fn build_modules(workspace: &Path, target_dir: &Path) -> Result<(), Box<dyn Error>> {

@@ -146,7 +146,7 @@ async fn a_revision_that_fails_its_trial_is_set_back_for_good() {
     [
         (
             1,
-            "rolled back to, from revision 3; it acts",
+            "rolled back from revision 3; it acts",
         ),
         (
             3,
@@ -154,7 +154,7 @@ async fn a_revision_that_fails_its_trial_is_set_back_for_good() {
         ),
         (
             2,
-            "set back and quarantined: 3 of its first 3 calls failed, the last one: trap: it gave up: it reached code marked unreachable, as a panic does; revision 1 acts again",
+            "failed its probation and is quarantined: 3 of its first 3 calls failed, the last one: trap: it gave up: it reached code marked unreachable, as a panic does; revision 1 acts again",
         ),
         (
             2,

@@ -173,7 +173,7 @@ async fn a_broken_revision_changes_nothing_and_is_set_back() -> anyhow::Result<(
     assert_eq!(shown["acting"], 1, "{shown}");
     let why = shown["revisions"][0]["quarantined"].as_str().unwrap_or_default();
     assert!(why.starts_with("3 of its first 3 calls failed, the last one: trap: "), "{shown}");
-    assert!(windlass.log().contains("the revision is set back"), "{}", windlass.log());
+    assert!(windlass.log().contains("failed its probation and is quarantined"), "{}", windlass.log());
     assert_eq!(site.engine().running(site.instance()).await?, before);
     let pass = windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
     assert_eq!(pass["actions"], json!([]), "{pass}");
@@ -194,7 +194,7 @@ async fn a_broken_revision_changes_nothing_and_is_set_back() -> anyhow::Result<(
         windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
     }
     let events = windlass.get("/policies/broken").await.ok()["events"][0]["what"].clone();
-    assert!(events.as_str().is_some_and(|what| what.ends_with("the built-in scaling policy stands in")), "{events}");
+    assert!(events.as_str().is_some_and(|what| what.ends_with("the built-in scaling policy takes its place")), "{events}");
     let state = windlass.get(&format!("/images/{image}")).await.ok();
     let answered = &state["last_pass"]["scaling_policy"];
     assert_eq!((&answered["name"], &answered["stands_in_for"]), (&json!("min-max"), &json!("broken")), "{state}");

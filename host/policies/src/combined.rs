@@ -3,10 +3,10 @@
 //! That is the highest of the counts wanted, as the Horizontal Pod Autoscaler takes of its metrics and AWS of its
 //! target-tracking policies. A policy that does not answer wants neither, so that nothing shrinks without it.
 
+use crate::digest::sha256;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use windlass_core::contract::{MetricRequest, ScalingDecision, ScalingObservation};
 use windlass_core::metric::BuiltIn;
@@ -33,16 +33,12 @@ impl Combined {
         let joined = |of: fn(&PolicyIdentity) -> &str| {
             parts.iter().map(|(policy, _)| of(policy.identity())).collect::<Vec<_>>().join(" + ")
         };
-        let mut digest = Sha256::new();
-        for (policy, config) in &parts {
-            digest.update(&policy.identity().digest);
-            digest.update(config);
-        }
-        let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digested: String =
+            parts.iter().map(|(policy, config)| format!("{}{config}", policy.identity().digest)).collect();
         let identity = PolicyIdentity {
             name: joined(|identity| &identity.name),
             version: joined(|identity| &identity.version),
-            digest: format!("sha256:{digest}"),
+            digest: sha256(digested.as_bytes()),
             revision: 0,
             memory_since: 0,
             replayable: parts.iter().all(|(policy, _)| policy.identity().replayable),

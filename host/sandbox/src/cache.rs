@@ -85,6 +85,12 @@ impl Cache {
         loaded.ok().flatten()
     }
 
+    /// Whether there is an entry. Only [`Cache::load`] checks its authenticity.
+    pub(crate) async fn contains(&self, name: String) -> bool {
+        let inner = Arc::clone(&self.inner);
+        tokio::task::spawn_blocking(move || inner.path(&name).is_file()).await.unwrap_or(false)
+    }
+
     /// Saves an entry; a failure costs only the next start's time.
     pub(crate) async fn save(&self, name: String, code: Vec<u8>) -> Vec<u8> {
         let inner = Arc::clone(&self.inner);

@@ -122,6 +122,25 @@ impl Compiler {
         Ok(code)
     }
 
+    /// Compiles a component into the cache, unless the cache has its machine code. Without a cache it does nothing.
+    ///
+    /// # Errors
+    /// As [`Compiler::compile`].
+    pub async fn prepare(
+        &self,
+        engine: &PolicyEngine,
+        limits: &PolicyLimits,
+        component: &[u8],
+        digest: &str,
+    ) -> Result<(), CompileError> {
+        match &self.cache {
+            Some(cache) if !cache.contains(entry(engine, digest)).await => {
+                self.compile(engine, limits, &Arc::from(component), digest).await.map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn kept(&self, name: &str) -> Option<Vec<u8>> {
         self.cache.as_ref()?.load(name.to_owned()).await
     }

@@ -1,7 +1,7 @@
 //! Files as a source of policies: those that are named one by one, and each `NAME.wasm` in a folder. A file is pushed
 //! as a revision when it is new or has changed.
 
-use crate::revisions::store::digest_of;
+use crate::digest::sha256;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
@@ -172,6 +172,6 @@ fn list(folder: &Path) -> io::Result<BTreeMap<String, File>> {
 fn read(path: &Path, longest: u64) -> io::Result<(Vec<u8>, String)> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(longest.saturating_add(1)).read_to_end(&mut bytes)?;
-    let digest = digest_of(&bytes);
+    let digest = sha256(&bytes);
     Ok((bytes, digest))
 }

@@ -1,7 +1,7 @@
 //! Components from an OCI registry, in the layout of the CNCF for WebAssembly: a manifest with one layer of type
 //! `application/wasm`.
 
-use crate::revisions::store::digest_of;
+use crate::digest::sha256;
 use async_trait::async_trait;
 use oci_client::client::{ClientConfig, ClientProtocol};
 use oci_client::manifest::OciImageManifest;
@@ -90,7 +90,7 @@ impl Oci {
             return Err(format!("its manifest has {} bytes; at most {LONGEST_MANIFEST} are read", raw.len()));
         }
         // What the registry says of digests is not taken for granted: both are of what came.
-        let manifest = digest_of(&raw);
+        let manifest = sha256(&raw);
         if let Some(named) = reference.digest()
             && named != manifest
         {
@@ -111,7 +111,7 @@ impl Oci {
         }
         let mut component = Bounded { bytes: Vec::new(), longest: usize::try_from(size).unwrap_or(usize::MAX) };
         client.pull_blob(&reference, layer, &mut component).await.map_err(|error| error.to_string())?;
-        let came = digest_of(&component.bytes);
+        let came = sha256(&component.bytes);
         if came != layer.digest {
             return Err(format!("the registry gave bytes with the digest {came}, its manifest names {}", layer.digest));
         }
