@@ -12,7 +12,7 @@ use std::process::Command;
 use std::{env, fs};
 use wit_component::ComponentEncoder;
 
-/// The built-in policies: each a folder of `plugins/`.
+/// The built-in policies: each is a folder of `plugins/`.
 const POLICIES: [&str; 7] =
     ["liveness", "min-max", "pass-through", "predictive", "schedule", "step", "target-tracking"];
 
@@ -31,8 +31,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo::rerun-if-changed={}", workspace.join(watched).display());
     }
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
-    // OUT_DIR is `<target>/<profile>/build/<package>/out`, with a folder for the target triple between
-    // where one was named; the first ancestor with cargo's tag is the target directory.
+    // OUT_DIR is `<target>/<profile>/build/<package>/out`, or has a folder for the target triple in between. The first
+    // ancestor with cargo's tag is the target directory.
     let target_dir = out_dir
         .ancestors()
         .find(|folder| folder.join("CACHEDIR.TAG").is_file())
@@ -54,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             .map_err(|error| format!("cannot make a component of `{policy}`: {error:#}"))?;
         let name = format!("{policy}.wasm");
         fs::write(out_dir.join(&name), &component)?;
-        // For people, who try the command line on it.
+        // A copy at a stable path, for trying the command line.
         fs::write(target_dir.join(&name), &component)?;
         if SCALING.contains(&policy) {
             writeln!(manifests, "{}", manifest(&workspace.join("plugins").join(policy), policy, &component)?)?;
@@ -104,15 +104,15 @@ fn build_modules(workspace: &Path, target_dir: &Path) -> Result<(), Box<dyn Erro
     Err(format!("the built-in policies do not compile:\n{}", String::from_utf8_lossy(&output.stderr)).into())
 }
 
-/// Cargo as it runs now if its compiler knows the target, else the distribution's with the sources of the
-/// standard library (Debian: `rustc-web cargo-web rust-web-src lld-19`).
+/// The running cargo if its compiler has the target. Otherwise the distribution's, with the sources of the standard library
+/// (Debian: `rustc-web cargo-web rust-web-src lld-19`).
 fn nested_cargo() -> Result<Command, Box<dyn Error>> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let sysroot = Command::new(&rustc).args(["--print", "sysroot"]).output()?;
     let sysroot = PathBuf::from(String::from_utf8(sysroot.stdout)?.trim());
     if sysroot.join("lib/rustlib").join(TARGET).join("lib").is_dir() {
         let mut cargo = clean_command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        // The compiler whose sysroot was looked at, not whichever comes first in the path.
+        // The compiler whose sysroot was checked, not the first one in the path.
         cargo.env("RUSTC", rustc);
         return Ok(cargo);
     }
@@ -135,8 +135,8 @@ fn nested_cargo() -> Result<Command, Box<dyn Error>> {
     .into())
 }
 
-/// A command without what the outer cargo, clippy or a coverage tool set for the host: flags and
-/// wrappers of the host's compiler are not for the guests. How to reach registries stays.
+/// A command without the variables that the outer cargo, clippy or a coverage tool set: the host's compiler flags and wrappers
+/// are not for the guests. Settings for registries stay.
 fn clean_command(program: OsString) -> Command {
     const OUTER: [&str; 8] =
         ["RUSTC", "RUSTDOC", "RUSTFLAGS", "RUSTDOCFLAGS", "TARGET", "HOST", "PROFILE", "OPT_LEVEL"];
