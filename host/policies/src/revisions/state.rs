@@ -303,6 +303,7 @@ impl Transition {
         if let Some(revision) = self.state.revisions.iter_mut().find(|revision| revision.number == number) {
             revision.quarantined = Some(why);
         }
+        self.state.deferred = self.state.deferred.filter(|deferred| *deferred != number);
     }
 
     /// Adds an event to the policy's history and to the log.
