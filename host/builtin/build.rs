@@ -3,6 +3,7 @@
 //! A nested cargo builds the core modules in `<target>/guests`, because the outer cargo locks its own target directory.
 //! All profiles share that folder. `wit-component` turns each module into a component.
 
+use sha2::{Digest, Sha256};
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -11,9 +12,13 @@ use std::process::Command;
 use std::{env, fs};
 use wit_component::ComponentEncoder;
 
-/// The built-in policies: each a folder of `plugins/`.
+/// The built-in policies: each is a folder of `plugins/`.
 const POLICIES: [&str; 7] =
     ["liveness", "min-max", "pass-through", "predictive", "schedule", "step", "target-tracking"];
+
+/// The scaling policies among them, whose manifests can be read from their sources.
+const SCALING: [&str; 6] = ["min-max", "pass-through", "predictive", "schedule", "step", "target-tracking"];
+
 const TARGET: &str = "wasm32-unknown-unknown";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -26,8 +31,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo::rerun-if-changed={}", workspace.join(watched).display());
     }
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
-    // OUT_DIR is `<target>/<profile>/build/<package>/out`, with a folder for the target triple between
-    // where one was named; the first ancestor with cargo's tag is the target directory.
+    // OUT_DIR is `<target>/<profile>/build/<package>/out`, or has a folder for the target triple in between. The first
+    // ancestor with cargo's tag is the target directory.
     let target_dir = out_dir
         .ancestors()
         .find(|folder| folder.join("CACHEDIR.TAG").is_file())
@@ -37,6 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     build_modules(&workspace, &target_dir)?;
     let mut list = String::from("&[\n");
+    let mut manifests = String::from("&[\n");
     for policy in POLICIES {
         let file = format!("windlass_policy_{}.wasm", policy.replace('-', "_"));
         let module = target_dir.join(TARGET).join("guest").join(file);
@@ -48,13 +54,40 @@ fn main() -> Result<(), Box<dyn Error>> {
             .map_err(|error| format!("cannot make a component of `{policy}`: {error:#}"))?;
         let name = format!("{policy}.wasm");
         fs::write(out_dir.join(&name), &component)?;
-        // For people, who try the command line on it.
+        // A copy at a stable path, for trying the command line.
         fs::write(target_dir.join(&name), &component)?;
+        if SCALING.contains(&policy) {
+            writeln!(manifests, "{}", manifest(&workspace.join("plugins").join(policy), policy, &component)?)?;
+        }
         writeln!(list, "    ({policy:?}, include_bytes!({:?})),", out_dir.join(&name).display().to_string())?;
     }
     list.push_str("]\n");
     fs::write(out_dir.join("built_in.rs"), list)?;
+    manifests.push_str("]\n");
+    fs::write(out_dir.join("manifests.rs"), manifests)?;
     Ok(())
+}
+
+/// The manifest of a scaling policy as a Rust expression: its component cannot be called here.
+fn manifest(folder: &Path, policy: &str, component: &[u8]) -> Result<String, Box<dyn Error>> {
+    let rule = folder.join("src/policy.rs");
+    let source = fs::read_to_string(&rule).map_err(|error| format!("cannot read {}: {error}", rule.display()))?;
+    let summary =
+        source.split_once("const SUMMARY: &'static str =").and_then(|(_, rest)| rest.trim_start().strip_prefix('"'));
+    let summary = summary.and_then(|rest| rest.split_once("\";")).map(|(summary, _)| summary);
+    let summary = summary.filter(|summary| !summary.contains(['\\', '"', '\n']));
+    let summary = summary.ok_or_else(|| {
+        format!("{} has no `const SUMMARY: &'static str = \"...\";` of one plain line", rule.display())
+    })?;
+    let digest = Sha256::digest(component).iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    let schema = folder.join("schema.json").display().to_string();
+    Ok(format!(
+        "    Manifest {{ name: {policy:?}, version: env!(\"CARGO_PKG_VERSION\"), summary: {summary:?}, \
+         config_schema: include_str!({schema:?}), digest: {digest:?}, imports: IMPORTS }},"
+    ))
 }
 
 fn build_modules(workspace: &Path, target_dir: &Path) -> Result<(), Box<dyn Error>> {
@@ -71,15 +104,15 @@ fn build_modules(workspace: &Path, target_dir: &Path) -> Result<(), Box<dyn Erro
     Err(format!("the built-in policies do not compile:\n{}", String::from_utf8_lossy(&output.stderr)).into())
 }
 
-/// Cargo as it runs now if its compiler knows the target, else the distribution's with the sources of the
-/// standard library (Debian: `rustc-web cargo-web rust-web-src lld-19`).
+/// The running cargo if its compiler has the target. Otherwise the distribution's, with the sources of the standard library
+/// (Debian: `rustc-web cargo-web rust-web-src lld-19`).
 fn nested_cargo() -> Result<Command, Box<dyn Error>> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let sysroot = Command::new(&rustc).args(["--print", "sysroot"]).output()?;
     let sysroot = PathBuf::from(String::from_utf8(sysroot.stdout)?.trim());
     if sysroot.join("lib/rustlib").join(TARGET).join("lib").is_dir() {
         let mut cargo = clean_command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        // The compiler whose sysroot was looked at, not whichever comes first in the path.
+        // The compiler whose sysroot was checked, not the first one in the path.
         cargo.env("RUSTC", rustc);
         return Ok(cargo);
     }
@@ -102,8 +135,8 @@ fn nested_cargo() -> Result<Command, Box<dyn Error>> {
     .into())
 }
 
-/// A command without what the outer cargo, clippy or a coverage tool set for the host: flags and
-/// wrappers of the host's compiler are not for the guests. How to reach registries stays.
+/// A command without the variables that the outer cargo, clippy or a coverage tool set: the host's compiler flags and wrappers
+/// are not for the guests. Settings for registries stay.
 fn clean_command(program: OsString) -> Command {
     const OUTER: [&str; 8] =
         ["RUSTC", "RUSTDOC", "RUSTFLAGS", "RUSTDOCFLAGS", "TARGET", "HOST", "PROFILE", "OPT_LEVEL"];

@@ -764,11 +764,11 @@ pub fn all() -> Vec<Hostile> {
         component("long-reason", reasons(1_025), Scaling(Output, "a reason of 1025 bytes; at most 1024")),
         component("large-memory", remembers(65_537), Scaling(Output, "65537 bytes of memory; at most 65536")),
         component("amplifier", amplifies(100, 60_000), Health(Output, "more than 1048576 bytes in one call")),
-        component("huge-list", amplifies(3, 1), Health(Output, "3 assessments and was shown 2 replicas")),
+        component("huge-list", amplifies(3, 1), Health(Output, "3 assessments, but the observation has 2 replicas")),
         component(
             "unknown-replica",
             health().first(&stores(&[(400, 98), (404, 8)])),
-            Health(Output, "the replica `stranger`, which it was not shown"),
+            Health(Output, "the replica `stranger`, which is not in the observation"),
         ),
         component(
             "list-of-millions",
@@ -906,7 +906,7 @@ pub fn all() -> Vec<Hostile> {
         component(
             "other-version",
             changed(scaling(), &|stub| stub.exports_version = "0.2.0"),
-            NotLoaded("it exports `windlass:policy/scaling@0.2.0`; this host speaks windlass:policy@0.1.0"),
+            NotLoaded("it exports `windlass:policy/scaling@0.2.0`, but this host implements windlass:policy@0.1.0"),
         ),
         file(
             "imports-other-version",
@@ -917,7 +917,7 @@ pub fn all() -> Vec<Hostile> {
                     (export "windlass:policy/health@0.1.0" (instance $i)))"#,
             )
             .expect("it is WAT"),
-            NotLoaded("it imports `windlass:policy/log@0.2.0`; this host speaks windlass:policy@0.1.0"),
+            NotLoaded("it imports `windlass:policy/log@0.2.0`, but this host implements windlass:policy@0.1.0"),
         ),
         component(
             "other-types",

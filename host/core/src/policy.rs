@@ -1,9 +1,5 @@
-//! What the control loop asks of policies, and the WebAssembly engine that serves it.
-//!
-//! [`PolicySource`], [`ScalingPolicy`] and [`HealthPolicy`] are all the loop knows, [`PolicyCatalogue`] is what the
-//! API knows. Behind them: [`registry`] (names → revisions), `pushed` (one name), `shelf` (on disk), `schema`, [`combined`] (several as one), [`files`] and [`oci`] (sources of them), [`component`] (loads, checks, calls), [`link`] (a component against the contract), [`compile`]
-//! and [`cache`] (machine code, made in a child process and kept), [`engine`] (wasmtime's), [`store`] (the
-//! limits of one call), [`convert`] (model ↔ WIT), [`language`] (what it was written in), [`contract`] (its text) and [`wrap`] (a core module as a component).
+//! The traits of policies: [`ScalingPolicy`] and [`HealthPolicy`] decide, [`PolicySource`] serves the control loop, and
+//! [`PolicyCatalogue`] serves operators.
 
 pub mod catalogue;
 
@@ -16,16 +12,16 @@ use crate::{PolicyChoices, PolicyFailure, PolicyIdentity, Timestamp};
 use async_trait::async_trait;
 use std::sync::Arc;
 
-/// Says how many replicas there should be.
+/// Decides the number of replicas.
 #[async_trait]
 pub trait ScalingPolicy: Send + Sync + 'static {
-    /// Who is asked.
+    /// Its identity in decisions.
     fn identity(&self) -> &PolicyIdentity;
 
-    /// The metrics it is to be shown under a configuration, JSON text.
+    /// The metrics that it requests for a configuration, JSON text.
     ///
     /// # Errors
-    /// Whatever the policy did wrong, or its refusal of the configuration.
+    /// The policy failed, or rejected the configuration.
     async fn requirements(&self, _config: &str, _now: Timestamp) -> Result<Vec<MetricRequest>, PolicyFailure> {
         Ok(Vec::new())
     }
@@ -33,10 +29,10 @@ pub trait ScalingPolicy: Send + Sync + 'static {
     /// One decision. `config` is JSON text.
     ///
     /// # Errors
-    /// Whatever the policy did wrong, as a value: the caller keeps the replicas as they are.
+    /// The policy failed. The caller keeps the replicas as they are.
     async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure>;
 
-    /// Identifiers of the replicas it wants to be spared when there are to be fewer; none: it does not say.
+    /// Identifiers of the replicas that a scale-in must spare. `None` if the policy does not protect replicas.
     ///
     /// # Errors
     /// As [`ScalingPolicy::decide`].
@@ -49,31 +45,31 @@ pub trait ScalingPolicy: Send + Sync + 'static {
     }
 }
 
-/// Says which replicas are well and what to do about those that are not.
+/// Decides which replicas are healthy, and the remedy for the others.
 #[async_trait]
 pub trait HealthPolicy: Send + Sync + 'static {
-    /// Who is asked.
+    /// Its identity in decisions.
     fn identity(&self) -> &PolicyIdentity;
 
     /// One evaluation. `config` is JSON text.
     ///
     /// # Errors
-    /// Whatever the policy did wrong, as a value: the caller keeps the replicas as they are.
+    /// The policy failed. The caller keeps the replicas as they are.
     async fn evaluate(&self, config: &str, observation: &HealthObservation) -> Result<HealthReport, PolicyFailure>;
 }
 
 /// The policies of one pass, with their configurations.
 #[derive(Clone)]
 pub struct Policies {
-    /// Says how many.
+    /// The scaling policy.
     pub scaling: Arc<dyn ScalingPolicy>,
     /// Its configuration, JSON text.
     pub scaling_config: String,
-    /// Says who is well.
+    /// The health policy.
     pub health: Arc<dyn HealthPolicy>,
     /// Its configuration, JSON text.
     pub health_config: String,
-    /// Those that are asked beside them and never act.
+    /// Policies that see the same observations and never act.
     pub shadows: Vec<Shadow>,
 }
 
@@ -85,10 +81,10 @@ impl Policies {
     }
 }
 
-/// A policy that is asked what the acting one is asked, and only written down.
+/// A policy that gets the same input as the acting one. Its answers are only recorded.
 #[derive(Clone)]
 pub struct Shadow {
-    /// Who is asked.
+    /// The policy.
     pub policy: ShadowPolicy,
     /// Its configuration, JSON text.
     pub config: String,
@@ -97,19 +93,19 @@ pub struct Shadow {
 /// A shadow of either kind.
 #[derive(Clone)]
 pub enum ShadowPolicy {
-    /// Says how many.
+    /// A scaling policy.
     Scaling(Arc<dyn ScalingPolicy>),
-    /// Says who is well.
+    /// A health policy.
     Health(Arc<dyn HealthPolicy>),
 }
 
-/// Where the loop finds the policies of a workload, before each pass anew.
+/// Provides the policies of a workload, before each pass.
 pub trait PolicySource: Send + Sync + 'static {
-    /// Those that act now. What is returned answers the whole pass: a swap comes between two.
+    /// The policies that act now. They decide the whole pass, even if a swap happens meanwhile.
     fn of(&self, choices: &PolicyChoices) -> Policies;
 }
 
-/// The same for every workload.
+/// The same policies for every workload.
 impl PolicySource for Policies {
     fn of(&self, _choices: &PolicyChoices) -> Policies {
         self.clone()

@@ -1,4 +1,4 @@
-//! A built-in policy in the place of one none of whose revisions acts.
+//! The built-in policy that takes the place of a policy without an acting revision.
 
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use windlass_core::policy::{HealthPolicy, ScalingPolicy};
 use windlass_core::{PolicyFailure, PolicyIdentity, Timestamp};
 use windlass_sandbox::component::PolicyComponent;
 
-/// A built-in policy that says in whose place it is asked, so that each decision records it.
-pub(crate) struct StandIn {
+/// A built-in policy whose identity names the policy that it replaces, so that each decision records it.
+pub(crate) struct BuiltinFallback {
     policy: Arc<PolicyComponent>,
     identity: PolicyIdentity,
 }
 
-impl StandIn {
+impl BuiltinFallback {
     pub(crate) fn new(policy: Arc<PolicyComponent>, chosen: &str) -> Self {
         let identity = PolicyIdentity { stands_in_for: Some(chosen.to_owned()), ..policy.identity().clone() };
         Self { policy, identity }
@@ -21,7 +21,7 @@ impl StandIn {
 }
 
 #[async_trait]
-impl ScalingPolicy for StandIn {
+impl ScalingPolicy for BuiltinFallback {
     fn identity(&self) -> &PolicyIdentity {
         &self.identity
     }
@@ -44,7 +44,7 @@ impl ScalingPolicy for StandIn {
 }
 
 #[async_trait]
-impl HealthPolicy for StandIn {
+impl HealthPolicy for BuiltinFallback {
     fn identity(&self) -> &PolicyIdentity {
         &self.identity
     }

@@ -1,12 +1,12 @@
-//! Several scaling policies asked as one: out if any wants more, in if all want less, ties to the higher.
+//! Several scaling policies combined into one: the highest proposed count wins.
 //!
-//! That is the highest of the counts wanted, as the Horizontal Pod Autoscaler takes of its metrics and AWS of its
-//! target-tracking policies. A policy that does not answer wants neither, so that nothing shrinks without it.
+//! So the workload scales out if any policy proposes more, and in only if all propose less. The Horizontal Pod Autoscaler does
+//! the same with its metrics, and AWS with its target-tracking policies. If a policy fails, the count does not shrink.
 
+use crate::digest::sha256;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use windlass_core::contract::{MetricRequest, ScalingDecision, ScalingObservation};
 use windlass_core::metric::BuiltIn;
@@ -20,7 +20,7 @@ pub struct Combined {
     identity: PolicyIdentity,
 }
 
-/// What one of them is to be handed next time, and whose it is.
+/// The memory of one policy, with its owner.
 #[derive(Debug, Serialize, Deserialize)]
 struct Remembered {
     of: MemoryOwner,
@@ -28,21 +28,17 @@ struct Remembered {
 }
 
 impl Combined {
-    /// The policies as one, which goes by their names.
+    /// Combines policies. The name of the result joins their names.
     pub fn new(parts: Vec<(Arc<dyn ScalingPolicy>, String)>) -> Self {
         let joined = |of: fn(&PolicyIdentity) -> &str| {
             parts.iter().map(|(policy, _)| of(policy.identity())).collect::<Vec<_>>().join(" + ")
         };
-        let mut digest = Sha256::new();
-        for (policy, config) in &parts {
-            digest.update(&policy.identity().digest);
-            digest.update(config);
-        }
-        let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digested: String =
+            parts.iter().map(|(policy, config)| format!("{}{config}", policy.identity().digest)).collect();
         let identity = PolicyIdentity {
             name: joined(|identity| &identity.name),
             version: joined(|identity| &identity.version),
-            digest: format!("sha256:{digest}"),
+            digest: sha256(digested.as_bytes()),
             revision: 0,
             memory_since: 0,
             replayable: parts.iter().all(|(policy, _)| policy.identity().replayable),
@@ -51,10 +47,10 @@ impl Combined {
         Self { parts, identity }
     }
 
-    /// What they are told, as one JSON text: `[{"policy": …, "config": {…}}, …]`.
+    /// Their configurations as one JSON text: `[{"policy": …, "config": {…}}, …]`.
     pub fn config(&self) -> String {
         let parts = self.parts.iter().map(|(policy, config)| {
-            // It was JSON when it was accepted.
+            // The configuration was valid JSON when it was accepted.
             let config: serde_json::Value = serde_json::from_str(config).unwrap_or_default();
             serde_json::json!({"policy": policy.identity().name, "config": config})
         });
@@ -74,13 +70,13 @@ impl ScalingPolicy for Combined {
         for (policy, config) in &self.parts {
             let mut requests = match policy.requirements(config, now).await {
                 Ok(requests) => requests,
-                // The others are not blind for it; that it does not answer is told when it is to decide.
+                // The others still get their metrics. `decide` reports the failure.
                 Err(failure) => {
                     failures.push(failure);
                     continue;
                 }
             };
-            // One that needs nothing measured has its say when nothing is.
+            // A policy without metrics decides even if no metric has a value: `ready-replicas` always has one.
             if requests.is_empty() {
                 requests.push(MetricRequest { name: BuiltIn::ReadyReplicas.name().to_owned(), window: 0 });
             }
@@ -99,20 +95,20 @@ impl ScalingPolicy for Combined {
 
     async fn decide(&self, _config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
         let handed: Vec<Remembered> = serde_json::from_slice(&observation.memory).unwrap_or_default();
-        let asked = self.parts.iter().enumerate().map(async |(index, (policy, config))| {
+        let answers = self.parts.iter().enumerate().map(async |(index, (policy, config))| {
             let handed = memory_of(policy.identity(), handed.get(index));
             let answer = match part_of(observation, policy.as_ref(), config, handed.clone()).await {
-                Ok(shown) => policy.decide(config, &shown).await,
+                Ok(input) => policy.decide(config, &input).await,
                 Err(failure) => Err(failure),
             };
             let memory = answer.as_ref().map_or_else(|_| handed.clone(), |decision| decision.memory.clone());
             let remembered = Remembered { of: policy.identity().memory_owner(), memory };
             (Part { policy: policy.identity().clone(), config: config.clone(), handed, answer }, remembered)
         });
-        combine(join_all(asked).await, observation.current_replicas)
+        combine(join_all(answers).await, observation.current_replicas)
     }
 
-    /// What any of them protects.
+    /// The replicas that any of them protects.
     async fn protected(
         &self,
         _config: &str,
@@ -122,11 +118,11 @@ impl ScalingPolicy for Combined {
         let mut all: Option<Vec<String>> = None;
         for (index, (policy, config)) in self.parts.iter().enumerate() {
             let memory = memory_of(policy.identity(), handed.get(index));
-            let shown = match part_of(observation, policy.as_ref(), config, memory).await {
-                Ok(shown) => shown,
+            let input = match part_of(observation, policy.as_ref(), config, memory).await {
+                Ok(input) => input,
                 Err(failure) => return Some(Err(failure)),
             };
-            match policy.protected(config, &shown).await {
+            match policy.protected(config, &input).await {
                 None => {}
                 Some(Ok(protected)) => all.get_or_insert_default().extend(protected),
                 Some(Err(failure)) => return Some(Err(failure)),
@@ -136,16 +132,16 @@ impl ScalingPolicy for Combined {
     }
 }
 
-/// What a policy is handed of what was kept in its place: nothing, where that is another's.
+/// The memory of a policy, if the memory at its position belongs to it. Otherwise empty.
 fn memory_of(policy: &PolicyIdentity, kept: Option<&Remembered>) -> Vec<u8> {
     let owner = policy.memory_owner();
     kept.filter(|kept| kept.of == owner).map(|kept| kept.memory.clone()).unwrap_or_default()
 }
 
-/// What the one at this place of several was shown of what all were shown, to ask it again.
+/// The input of the policy at this position, taken from the input of all, to repeat its call.
 ///
 /// # Errors
-/// Why it does not say what it needs.
+/// The policy failed to request its metrics.
 pub async fn shown_to_part(
     observation: &ScalingObservation,
     place: usize,
@@ -157,7 +153,7 @@ pub async fn shown_to_part(
     part_of(observation, policy, config, memory).await
 }
 
-/// An observation with this memory and the metrics that a policy asks for, and no more.
+/// An observation with this memory and only the metrics that the policy requests.
 async fn part_of(
     observation: &ScalingObservation,
     policy: &dyn ScalingPolicy,
@@ -165,8 +161,8 @@ async fn part_of(
     memory: Vec<u8>,
 ) -> Result<ScalingObservation, PolicyFailure> {
     let requests = policy.requirements(config, observation.now).await?;
-    let mut shown = ScalingObservation { memory, ..observation.clone() };
-    shown.metrics.retain_mut(|series| {
+    let mut input = ScalingObservation { memory, ..observation.clone() };
+    input.metrics.retain_mut(|series| {
         let Some(request) = requests.iter().find(|request| request.name == series.name) else { return false };
         let newest = series.samples.last().map(|newest| newest.at);
         series.samples.retain(|sample| {
@@ -174,7 +170,7 @@ async fn part_of(
         });
         true
     });
-    Ok(shown)
+    Ok(input)
 }
 
 fn combine(answers: Vec<(Part, Remembered)>, current: u32) -> Result<ScalingDecision, PolicyFailure> {
@@ -182,14 +178,14 @@ fn combine(answers: Vec<(Part, Remembered)>, current: u32) -> Result<ScalingDeci
     let good = || parts.iter().filter_map(|part| part.answer.as_ref().ok());
     let Some(highest) = good().map(|decision| decision.replicas).max() else {
         let mut failures = parts.into_iter().filter_map(|part| part.answer.err());
-        return Err(failures.next().expect("there are policies, and none answered"));
+        return Err(failures.next().expect("there are policies, and all failed"));
     };
     let is_complete = good().count() == parts.len();
     let replicas = if is_complete { highest } else { highest.max(current) };
     let evaluate_after = good().filter_map(|decision| decision.evaluate_after).min();
     let said = parts.iter().map(|Part { policy, answer, .. }| match answer {
         Ok(decision) => format!("`{}` wants {} ({})", policy.name, decision.replicas, decision.reason),
-        Err(failure) => format!("`{}` gave no answer ({failure}), so nothing shrinks", policy.name),
+        Err(failure) => format!("`{}` failed ({failure}), so the count does not shrink", policy.name),
     });
     let reason = said.collect::<Vec<_>>().join("; ");
     let is_empty = memory.iter().all(|kept| kept.memory.is_empty());
@@ -200,16 +196,16 @@ fn combine(answers: Vec<(Part, Remembered)>, current: u32) -> Result<ScalingDeci
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
+    use parking_lot::Mutex;
     use windlass_core::FailureKind;
     use windlass_core::contract::{Limits, Sample, Series, WorkloadFacts};
 
-    /// Answers what it is told to, protects the replica of its metric's name, and keeps what it was shown.
+    /// Returns a fixed answer, protects the replica of its metric's name, and keeps its inputs.
     struct Scripted {
         identity: PolicyIdentity,
         answer: Result<u32, ()>,
         metric: &'static str,
-        shown: Mutex<Vec<ScalingObservation>>,
+        inputs: Mutex<Vec<ScalingObservation>>,
     }
 
     #[async_trait]
@@ -226,10 +222,10 @@ mod tests {
             }
         }
 
-        async fn decide(&self, _: &str, shown: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
-            self.shown.lock().expect("no panic").push(shown.clone());
+        async fn decide(&self, _: &str, input: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
+            self.inputs.lock().push(input.clone());
             let replicas = self.answer.map_err(|()| PolicyFailure::new(FailureKind::Trap, "unreachable"))?;
-            let memory = [shown.memory.as_slice(), self.metric.as_bytes()].concat();
+            let memory = [input.memory.as_slice(), self.metric.as_bytes()].concat();
             let (reason, evaluate_after) = ("so".to_owned(), Some(replicas.into()));
             Ok(ScalingDecision { replicas, reason, memory, evaluate_after, parts: Vec::new() })
         }
@@ -244,7 +240,7 @@ mod tests {
 
     fn scripted(name: &'static str, answer: Result<u32, ()>) -> Arc<Scripted> {
         let identity = PolicyIdentity { name: name.to_owned(), ..PolicyIdentity::default() };
-        Arc::new(Scripted { identity, answer, metric: name, shown: Mutex::default() })
+        Arc::new(Scripted { identity, answer, metric: name, inputs: Mutex::default() })
     }
 
     fn observation(memory: Vec<u8>) -> ScalingObservation {
@@ -271,7 +267,7 @@ mod tests {
         }
     }
 
-    async fn asked(answers: [Result<u32, ()>; 2]) -> Result<ScalingDecision, PolicyFailure> {
+    async fn combined(answers: [Result<u32, ()>; 2]) -> Result<ScalingDecision, PolicyFailure> {
         let [a, b] = answers;
         let parts: Vec<(Arc<dyn ScalingPolicy>, String)> =
             vec![(scripted("a", a), "{}".to_owned()), (scripted("b", b), "{}".to_owned())];
@@ -288,16 +284,17 @@ mod tests {
             ([Ok(6), Err(())], 6),
             ([Ok(1), Err(())], 4),
         ] {
-            assert_eq!(asked(answers).await.map(|decision| decision.replicas), Ok(wanted), "{answers:?}");
+            assert_eq!(combined(answers).await.map(|decision| decision.replicas), Ok(wanted), "{answers:?}");
         }
-        assert!(asked([Err(()), Err(())]).await.is_err());
-        let told = asked([Ok(1), Err(())]).await.expect("one answered");
-        assert_eq!(told.reason, "`a` wants 1 (so); `b` gave no answer (trap: unreachable), so nothing shrinks");
-        let parts: Vec<_> = told.parts.iter().map(|part| (part.policy.name.as_str(), part.answer.is_ok())).collect();
+        assert!(combined([Err(()), Err(())]).await.is_err());
+        let decision = combined([Ok(1), Err(())]).await.expect("one answered");
+        assert_eq!(decision.reason, "`a` wants 1 (so); `b` failed (trap: unreachable), so the count does not shrink");
+        let parts: Vec<_> =
+            decision.parts.iter().map(|part| (part.policy.name.as_str(), part.answer.is_ok())).collect();
         assert_eq!(parts, [("a", true), ("b", false)]);
-        let written = serde_json::json!(told.parts[1]);
+        let written = serde_json::json!(decision.parts[1]);
         assert_eq!(written["answer"], serde_json::json!({"unavailable": {"kind": "trap", "reason": "unreachable"}}));
-        assert_eq!(asked([Ok(3), Ok(2)]).await.map(|decision| decision.evaluate_after), Ok(Some(2)));
+        assert_eq!(combined([Ok(3), Ok(2)]).await.map(|decision| decision.evaluate_after), Ok(Some(2)));
     }
 
     #[tokio::test]
@@ -309,7 +306,7 @@ mod tests {
         };
         assert_eq!(needs(&["a", "mute", "b"]).await, Ok(vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!(needs(&["mute", "mute"]).await, Err("unreachable".to_owned()));
-        // One that needs nothing measured decides when nothing is.
+        // A policy without metrics decides even if no metric has a value.
         assert_eq!(needs(&["a", "nothing"]).await, Ok(vec!["a".to_owned(), "ready-replicas".to_owned()]));
     }
 
@@ -341,12 +338,15 @@ mod tests {
         let first = combined.decide("", &observation(Vec::new())).await.expect("an answer");
         combined.decide("", &observation(first.memory)).await.expect("an answer");
         for policy in [&a, &b] {
-            let shown = policy.shown.lock().expect("no panic");
-            let names: Vec<&str> = shown[0].metrics.iter().map(|series| series.name.as_str()).collect();
+            let inputs = policy.inputs.lock();
+            let names: Vec<&str> = inputs[0].metrics.iter().map(|series| series.name.as_str()).collect();
             assert_eq!(names, [policy.metric]);
             // Within its window.
-            assert_eq!(shown[0].metrics[0].samples.len(), 1);
-            assert_eq!((shown[0].memory.as_slice(), shown[1].memory.as_slice()), (&b""[..], policy.metric.as_bytes()));
+            assert_eq!(inputs[0].metrics[0].samples.len(), 1);
+            assert_eq!(
+                (inputs[0].memory.as_slice(), inputs[1].memory.as_slice()),
+                (&b""[..], policy.metric.as_bytes())
+            );
         }
     }
 }

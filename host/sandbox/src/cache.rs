@@ -1,7 +1,7 @@
-//! Compiled policies on disk: a folder only we can write, entries we can tell from altered ones.
+//! Compiled policies on disk, in a folder that only the host can write.
 //!
-//! Machine code is run as it is, so an entry counts only with an authentication code (HMAC-SHA256) made
-//! with a key that lies beside the folder and that only we can read. Any other is compiled anew.
+//! The host runs machine code unchecked. So each entry has an authentication code (HMAC-SHA256), made with a key that lies
+//! next to the folder and that only the host can read. An entry without a valid code is compiled again.
 
 use hmac::{Hmac, KeyInit, Mac};
 use rustix::process::geteuid;
@@ -20,21 +20,21 @@ const CODE_BYTES: usize = 32;
 /// The folder of compiled policies cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// A path cannot be read or made.
+    /// A path cannot be read or created.
     #[error("cannot use `{}`", path.display())]
     Io {
-        /// Which path.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         #[source]
         source: io::Error,
     },
-    /// Others could put machine code there, which the host would run.
-    #[error("`{}` {problem}; the host runs what lies there, so it must be its own: `chown` and `chmod go-w` it, or remove it", path.display())]
+    /// Other users could write machine code there, which the host would run.
+    #[error("`{}` {problem}; the host runs the machine code there, so only its user may write it: `chown` and `chmod go-w` it, or remove it", path.display())]
     Unsafe {
-        /// Which path.
+        /// The path.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
 }
@@ -52,17 +52,17 @@ struct Inner {
 
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The key stays out of logs.
+        // The key must not be logged.
         f.debug_struct("Inner").field("folder", &self.folder).finish_non_exhaustive()
     }
 }
 
 impl Cache {
-    /// The folder `compiled` in the data directory, and the key `compiled.key` beside it; both are made if
-    /// they are missing, with modes 0700 and 0600. `data_dir` must exist.
+    /// Opens the folder `compiled` in the data directory, and the key `compiled.key` next to it. Creates them with modes 0700
+    /// and 0600 if they are missing. `data_dir` must exist.
     ///
     /// # Errors
-    /// When they cannot be made, or someone else owns them or can write them.
+    /// If they cannot be created, or another user owns them or can write them.
     pub fn open(data_dir: &Path) -> Result<Self, CacheError> {
         let folder = data_dir.join("compiled");
         match DirBuilder::new().mode(0o700).create(&folder) {
@@ -78,14 +78,20 @@ impl Cache {
         Ok(Self { inner: Arc::new(Inner { folder, key }) })
     }
 
-    /// An entry, if there is one and it is as it was saved.
+    /// An entry. `None` if it is missing or was altered.
     pub(crate) async fn load(&self, name: String) -> Option<Vec<u8>> {
         let inner = Arc::clone(&self.inner);
         let loaded = tokio::task::spawn_blocking(move || inner.load(&name)).await;
         loaded.ok().flatten()
     }
 
-    /// Saves an entry; a failure costs only the next start's time.
+    /// Whether there is an entry. Only [`Cache::load`] checks its authenticity.
+    pub(crate) async fn contains(&self, name: String) -> bool {
+        let inner = Arc::clone(&self.inner);
+        tokio::task::spawn_blocking(move || inner.path(&name).is_file()).await.unwrap_or(false)
+    }
+
+    /// Saves an entry. A failure only makes the next start slower.
     pub(crate) async fn save(&self, name: String, code: Vec<u8>) -> Vec<u8> {
         let inner = Arc::clone(&self.inner);
         let code = Arc::new(code);
@@ -95,18 +101,18 @@ impl Cache {
         };
         match saved {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "cannot keep a compiled policy"),
-            Err(error) => tracing::warn!(%error, "cannot keep a compiled policy"),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot save a compiled policy"),
+            Err(error) => tracing::warn!(%error, "cannot save a compiled policy"),
         }
         Arc::unwrap_or_clone(code)
     }
 
-    /// Removes every other entry; a failure costs only room.
+    /// Removes every other entry. A failure only costs disk space.
     pub(crate) async fn keep_only(&self, names: BTreeSet<String>) {
         let inner = Arc::clone(&self.inner);
         let removed = tokio::task::spawn_blocking(move || inner.keep_only(&names)).await;
         if let Err(error) = removed.unwrap_or_else(|error| Err(io::Error::other(error))) {
-            tracing::warn!(%error, "cannot remove what was compiled of policies that are gone");
+            tracing::warn!(%error, "cannot remove the machine code of policies that are gone");
         }
     }
 }
@@ -117,7 +123,7 @@ impl Inner {
     }
 
     fn authentication(&self, name: &str, code: &[u8]) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("any length of key is fit for an HMAC");
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("an HMAC accepts a key of any length");
         mac.update(&(name.len() as u64).to_le_bytes());
         mac.update(name.as_bytes());
         mac.update(code);
@@ -130,13 +136,13 @@ impl Inner {
             Ok(entry) => entry,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "cannot read a compiled policy; compiling it anew");
+                tracing::warn!(path = %path.display(), %error, "cannot read a compiled policy; compiling it again");
                 return None;
             }
         };
         let (expected, code) = entry.split_at_checked(CODE_BYTES)?;
         if self.authentication(name, code).verify_slice(expected).is_err() {
-            tracing::warn!(path = %path.display(), "a compiled policy was altered or damaged; compiling it anew");
+            tracing::warn!(path = %path.display(), "a compiled policy was altered or damaged; compiling it again");
             return None;
         }
         entry.drain(..CODE_BYTES);
@@ -155,7 +161,7 @@ impl Inner {
     }
 
     fn save(&self, name: &str, code: &[u8]) -> io::Result<()> {
-        // Written beside and moved: a crash leaves no half entry.
+        // Replaced atomically, so that a crash leaves no partial entry.
         let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
         file.write_all(&self.authentication(name, code).finalize().into_bytes())?;
         file.write_all(code)?;
@@ -164,7 +170,7 @@ impl Inner {
     }
 }
 
-/// The key in this file, made now if there is none.
+/// The key in this file. It is created if it is missing.
 fn key(path: &Path) -> Result<[u8; CODE_BYTES], CacheError> {
     let io = |error| failed(path, error);
     let mut key = [0; CODE_BYTES];
@@ -179,7 +185,7 @@ fn key(path: &Path) -> Result<[u8; CODE_BYTES], CacheError> {
                 return Err(CacheError::Unsafe { path: path.to_owned(), problem: "is not a file" });
             }
             check_owner(path, &metadata, 0o077)?;
-            // A crash may have left it short: what was authenticated with it is then compiled anew.
+            // A crash may have cut it short. The entries that were authenticated with it are then compiled again.
             if metadata.len() != CODE_BYTES as u64 {
                 fs::remove_file(path).map_err(io)?;
                 return crate::cache::key(path);

@@ -1,7 +1,7 @@
-//! From a component's bytes to machine code: in a child process with limits, one at a time, kept on disk.
+//! Compiles components to machine code: in a child process with limits, one at a time, with a cache on disk.
 //!
-//! Compiling is where a hostile file hurts most (1.4 MB can take 37 s and 500 MB) and it cannot be
-//! cancelled; a process can be killed.
+//! A hostile file does most harm when it is compiled: 1.4 MB can take 37 s and 500 MB of memory. Compiling cannot be
+//! cancelled, but a process can be killed.
 
 use crate::cache::Cache;
 use crate::convert::excerpt;
@@ -20,31 +20,31 @@ use windlass_core::settings::PolicyLimits;
 /// Name of the hidden command that [`run_child`] serves.
 pub const CHILD_COMMAND: &str = "compile-policy";
 
-/// Begins what the child reads; a person who starts it by hand is told so.
+/// Start of the child's input. It differs from anything a person would type, who then gets an explanation.
 const HEADER: [u8; 8] = *b"wlcomp1\n";
 
-/// Threads the child compiles with.
+/// Threads of the child.
 const CHILD_THREADS: u64 = 2;
 
 /// A component that could not be compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
-    /// The bytes are not a component that this host's WebAssembly engine accepts.
+    /// wasmtime rejects the component.
     #[error("it is not a valid component: {0}")]
     Invalid(String),
-    /// Compiling ran past its wall time.
+    /// Compiling exceeded its time limit.
     #[error("compiling it took longer than {} s", .0.as_secs())]
     Time(Duration),
-    /// The child ended as a process does that may have no more memory.
+    /// The child ended as a process does that reached its memory limit.
     #[error("compiling it failed ({status}), most likely because it needs more than {memory_bytes} bytes of memory")]
     Memory {
-        /// How the child ended.
+        /// Exit status of the child.
         status: String,
-        /// Its limit of address space.
+        /// Its limit of address space in bytes.
         memory_bytes: u64,
     },
     /// The child could not be run.
-    #[error("cannot run the compiling process: {0}")]
+    #[error("cannot run the compiler process: {0}")]
     Child(String),
 }
 
@@ -52,8 +52,8 @@ pub enum CompileError {
 pub struct Compiler {
     mode: Mode,
     cache: Option<Cache>,
-    /// One at a time: several hostile files may not add up.
-    gate: Mutex<()>,
+    /// Held while compiling, so that several hostile files do not add up.
+    compiling: Mutex<()>,
 }
 
 enum Mode {
@@ -64,31 +64,30 @@ enum Mode {
 impl Compiler {
     /// Compiles in a child process of this program, which must be `windlass` itself.
     pub fn this_program() -> Self {
-        // Not the path it was started from: there may be a newer program by now.
+        // The path that it was started from may hold a newer program by now.
         Self::child(PathBuf::from("/proc/self/exe"))
     }
 
     /// Compiles in a child process of `program`, which must be a `windlass` of the same build.
     pub fn child(program: PathBuf) -> Self {
-        Self { mode: Mode::Child { program }, cache: None, gate: Mutex::new(()) }
+        Self { mode: Mode::Child { program }, cache: None, compiling: Mutex::new(()) }
     }
 
-    /// Compiles here, without limits: for benches and tests with components of our own.
+    /// Compiles in this process without limits: for benchmarks and tests with known components.
     pub fn in_process() -> Self {
-        Self { mode: Mode::InProcess, cache: None, gate: Mutex::new(()) }
+        Self { mode: Mode::InProcess, cache: None, compiling: Mutex::new(()) }
     }
 
-    /// Keeps what was compiled.
+    /// Keeps machine code in this cache.
     #[must_use]
     pub fn with_cache(self, cache: Cache) -> Self {
         Self { cache: Some(cache), ..self }
     }
 
-    /// Machine code for `engine`, from the cache or compiled now. `digest` is the component's, in
-    /// hexadecimal.
+    /// Machine code for `engine`, from the cache or compiled now. `digest` is the component's, in hexadecimal.
     ///
     /// # Errors
-    /// When the component is not valid or compiling it runs past a limit.
+    /// If the component is invalid or compiling it exceeds a limit.
     pub async fn compile(
         &self,
         engine: &PolicyEngine,
@@ -97,12 +96,12 @@ impl Compiler {
         digest: &str,
     ) -> Result<Vec<u8>, CompileError> {
         let name = entry(engine, digest);
-        // What is kept waits for nobody else's compiling.
-        if let Some(code) = self.kept(&name).await {
+        // A cached component does not wait for one that is being compiled.
+        if let Some(code) = self.cached(&name).await {
             return Ok(code);
         }
-        let _one_at_a_time = self.gate.lock().await;
-        if let Some(code) = self.kept(&name).await {
+        let _one_at_a_time = self.compiling.lock().await;
+        if let Some(code) = self.cached(&name).await {
             return Ok(code);
         }
         let code = match &self.mode {
@@ -122,11 +121,30 @@ impl Compiler {
         Ok(code)
     }
 
-    async fn kept(&self, name: &str) -> Option<Vec<u8>> {
+    /// Compiles a component into the cache, unless the cache has its machine code. Without a cache it does nothing.
+    ///
+    /// # Errors
+    /// As [`Compiler::compile`].
+    pub async fn prepare(
+        &self,
+        engine: &PolicyEngine,
+        limits: &PolicyLimits,
+        component: &[u8],
+        digest: &str,
+    ) -> Result<(), CompileError> {
+        match &self.cache {
+            Some(cache) if !cache.contains(entry(engine, digest)).await => {
+                self.compile(engine, limits, &Arc::from(component), digest).await.map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn cached(&self, name: &str) -> Option<Vec<u8>> {
         self.cache.as_ref()?.load(name.to_owned()).await
     }
 
-    /// Lets go of what is kept of other components than those of these digests, in hexadecimal, or for other engines.
+    /// Removes machine code from the cache, except for `engine` and components with these digests, in hexadecimal.
     pub async fn keep_only(&self, engine: &PolicyEngine, digests: impl Iterator<Item = &str>) {
         if let Some(cache) = &self.cache {
             cache.keep_only(digests.map(|digest| entry(engine, digest)).collect()).await;
@@ -134,7 +152,7 @@ impl Compiler {
     }
 }
 
-/// The name of what is kept of a component for an engine.
+/// Name of the cache entry of a component for an engine.
 fn entry(engine: &PolicyEngine, digest: &str) -> String {
     format!("{digest}-{:016x}", engine.compatibility())
 }
@@ -175,7 +193,7 @@ async fn compile_in_child(
         drop(stdin);
         std::io::Result::Ok(())
     };
-    // The code comes out of the child's memory, so it is no larger than that.
+    // The machine code comes from the child's memory, so it cannot be larger than that.
     let mut code = Vec::new();
     let mut stdout = stdout.take(limits.compile_memory_bytes);
     let read = stdout.read_to_end(&mut code);
@@ -183,7 +201,7 @@ async fn compile_in_child(
     let mut stderr = stderr.take(16 << 10);
     let listen = stderr.read_to_end(&mut complaint);
     let talk = async {
-        // A child that refuses its input stops reading it: how it ended says why.
+        // A child that rejects its input stops reading it. Its exit status gives the reason.
         let (_, read, listen) = futures_util::future::join3(write, read, listen).await;
         read?;
         listen?;
@@ -209,7 +227,7 @@ fn child_failure(status: ExitStatus, complaint: &[u8], limits: &PolicyLimits) ->
     let complaint = excerpt(String::from_utf8_lossy(complaint).trim());
     match (status.code(), status.signal()) {
         (Some(1), _) => CompileError::Invalid(complaint),
-        // Sent for the processor time used up, and then for good.
+        // The kernel sends these when the processor time is used up.
         (_, Some(signal)) if signal == libc_signal::XCPU || signal == libc_signal::KILL => {
             CompileError::Time(limits.compile_time)
         }
@@ -218,14 +236,14 @@ fn child_failure(status: ExitStatus, complaint: &[u8], limits: &PolicyLimits) ->
     }
 }
 
-/// Numbers of the two signals that end a process out of processor time.
+/// Numbers of the two signals that end a process without processor time.
 mod libc_signal {
     pub(crate) const XCPU: i32 = rustix::process::Signal::XCPU.as_raw();
     pub(crate) const KILL: i32 = rustix::process::Signal::KILL.as_raw();
 }
 
-/// The child's side: reads limits and a component on standard input, bounds itself, writes machine code to
-/// standard output. Exits 1 with a sentence on standard error if the component is not valid.
+/// Runs the child: reads limits and a component from standard input, limits its own process, and writes machine code to
+/// standard output. If the component is invalid, it writes the reason to standard error and exits with status 1.
 pub fn run_child() -> ExitCode {
     match compile_standard_input() {
         Ok(()) => ExitCode::SUCCESS,
@@ -246,22 +264,28 @@ enum ChildError {
 }
 
 fn complain(why: &str) {
-    // Nobody is left to tell if this fails.
-    let _unheard = writeln!(std::io::stderr(), "{why}");
+    // If this fails, there is no other way to report it.
+    let _unreported = writeln!(std::io::stderr(), "{why}");
 }
 
 fn compile_standard_input() -> Result<(), ChildError> {
     let other = |error: &dyn std::fmt::Display| ChildError::Other(error.to_string());
     let mut input = std::io::stdin().lock();
     let mut header = [0; 24];
-    input.read_exact(&mut header).map_err(|_| ChildError::Other("`windlass` starts this command itself".to_owned()))?;
+    input.read_exact(&mut header).map_err(|_| {
+        ChildError::Other(
+            "only `windlass` itself runs this command; push a component with `windlass policy push`".to_owned(),
+        )
+    })?;
     let (name, numbers) = header.split_at(HEADER.len());
     if name != HEADER {
-        return Err(ChildError::Other("`windlass` starts this command itself".to_owned()));
+        return Err(ChildError::Other(
+            "only `windlass` itself runs this command; push a component with `windlass policy push`".to_owned(),
+        ));
     }
     let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
     let (memory_bytes, seconds) = (number(&numbers[..8]), number(&numbers[8..]));
-    bound_this_process(memory_bytes, seconds).map_err(|error| other(&error))?;
+    limit_this_process(memory_bytes, seconds).map_err(|error| other(&error))?;
     let mut component = Vec::new();
     input.read_to_end(&mut component).map_err(|error| other(&error))?;
     let engine = engine::compiling().map_err(|error| other(&error))?;
@@ -270,11 +294,11 @@ fn compile_standard_input() -> Result<(), ChildError> {
     output.write_all(&code).and_then(|()| output.flush()).map_err(|error| other(&error))
 }
 
-/// How far this process stands back for others of the same priority group, the policies that decide above all.
+/// Niceness of the child: the host's policy calls have priority.
 const NICENESS: i32 = 10;
 
-/// From here on this process can use so much memory and time, write to no file, leave no core behind, and stands back.
-fn bound_this_process(memory_bytes: u64, seconds: u64) -> rustix::io::Result<()> {
+/// Limits the memory and time of this process, forbids files and core dumps, and lowers its priority.
+fn limit_this_process(memory_bytes: u64, seconds: u64) -> rustix::io::Result<()> {
     use rustix::process::{Resource, Rlimit, nice, setrlimit};
     nice(NICENESS)?;
     let processor_seconds = seconds.saturating_mul(CHILD_THREADS);

@@ -1,5 +1,5 @@
-//! Our own comparison of a component's imports and exports with the contract: the library's messages on
-//! this mislead. It finds everything that is wrong, not only the first thing.
+//! Compares a component's imports and exports with the contract. Unlike wasmtime's own check, it finds every problem, and its
+//! messages tell the author what to do.
 
 use crate::convert::{excerpt, plain, wit_health, wit_log, wit_manifest, wit_scaling, wit_types};
 use wasmtime::Engine;
@@ -10,10 +10,10 @@ use windlass_core::PolicyKind;
 /// The package of the contract, without its version.
 const PACKAGE: &str = "windlass:policy";
 
-/// The version this host speaks; another patch of it is the same contract.
+/// Version of the contract that this host implements. Patch versions are compatible.
 const VERSION: &str = "0.1.0";
 
-/// WASI 0.2's interfaces, which the host offers with nothing behind them.
+/// WASI 0.2's interfaces, which the host offers without access to the machine.
 pub(crate) const WASI: [&str; 27] = [
     "wasi:cli/environment",
     "wasi:cli/exit",
@@ -44,15 +44,15 @@ pub(crate) const WASI: [&str; 27] = [
     "wasi:sockets/udp-create-socket",
 ];
 
-/// WASI's interfaces that an operator grants.
+/// The interfaces of WASI that an operator grants.
 const HTTP: [&str; 2] = ["wasi:http/outgoing-handler", "wasi:http/types"];
 
-/// Whether a component that imports these may ask the network.
-pub(crate) fn asks_network(imports: &[String]) -> bool {
+/// Whether a component with these imports can send HTTP requests.
+pub(crate) fn sends_http(imports: &[String]) -> bool {
     imports.iter().any(|import| Name::parse(import).path == HTTP[0])
 }
 
-/// One thing that keeps a component from being linked.
+/// One reason why a component cannot be linked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LinkProblem {
     /// It exports neither interface that would make it a policy.
@@ -63,14 +63,14 @@ pub enum LinkProblem {
     )]
     NotAPolicy,
     /// It exports both.
-    #[error("it exports both `scaling` and `health`; a policy is one or the other, so make two components of it")]
+    #[error("it exports both `scaling` and `health`, but a policy has one kind; split it into two components")]
     TwoPolicies,
     /// An interface that its world exports is missing.
-    #[error("it does not export `{PACKAGE}/{interface}@{VERSION}`, which the world `{world}` demands")]
+    #[error("it does not export `{PACKAGE}/{interface}@{VERSION}`, which the world `{world}` requires")]
     MissingInterface {
-        /// Which interface.
+        /// The interface.
         interface: &'static str,
-        /// Of which world.
+        /// The world.
         world: &'static str,
     },
     /// A function is missing from an interface it exports.
@@ -78,7 +78,7 @@ pub enum LinkProblem {
     MissingFunction {
         /// The interface.
         export: String,
-        /// Which function.
+        /// The function.
         function: &'static str,
     },
     /// A function has another type than in the contract.
@@ -86,53 +86,54 @@ pub enum LinkProblem {
     FunctionType {
         /// The interface.
         interface: String,
-        /// Which function.
+        /// The function.
         function: String,
-        /// What differs.
+        /// The difference.
         why: String,
     },
-    /// It was compiled against a version of the contract that the host does not speak.
-    #[error("it {verb} `{name}`; this host speaks {PACKAGE}@{VERSION}: compile it against that version of `wit/`")]
+    /// It was compiled for a version of the contract that the host does not implement.
+    #[error("it {verb} `{name}`, but this host implements {PACKAGE}@{VERSION}; compile it for that version of `wit/`")]
     Version {
         /// `imports` or `exports`.
         verb: &'static str,
         /// The interface with its version.
         name: String,
     },
-    /// It needs what an operator grants, and was not granted it.
+    /// It imports an interface that an operator must grant.
     #[error(
-        "it imports `{name}`, outgoing HTTP, which it was not granted: whoever runs this windlass grants it to a policy \
-         by its name, with `[policies.NAME.http]` and `hosts = [\"https://…\"]` in windlass.toml"
+        "it imports `{name}`, outgoing HTTP, which it was not granted; the operator of this windlass can grant it to a \
+         policy by name, with `[policies.NAME.http]` and `hosts = [\"https://…\"]` in windlass.toml"
     )]
     NotGranted {
-        /// What it needs.
+        /// The interface.
         name: String,
     },
-    /// It needs what the host does not offer.
+    /// It imports an interface that the host does not offer.
     #[error(
         "it imports `{name}`, which the host does not offer: the world `{world}` imports `{PACKAGE}/log@{VERSION}` and \
-         nothing else (the imports of WASI 0.2 that languages bring along are there, with nothing behind them)"
+         nothing else (the host also accepts the WASI 0.2 imports that language runtimes add, without access to the \
+         machine)"
     )]
     Import {
-        /// What it needs.
+        /// The interface.
         name: String,
-        /// The world it should be compiled for.
+        /// The world that it should be compiled for.
         world: &'static str,
     },
 }
 
-/// What a component was found to be.
+/// The functions of a component that fits the contract.
 pub(crate) struct Links {
     pub(crate) kind: PolicyKind,
     pub(crate) describe: ComponentExportIndex,
     pub(crate) configure: ComponentExportIndex,
     /// `decide` or `evaluate`.
     pub(crate) decide: ComponentExportIndex,
-    /// `protected`, of a scaling policy that has it.
+    /// `protected`, if a scaling policy exports it.
     pub(crate) protected: Option<ComponentExportIndex>,
 }
 
-/// `package/interface@version`, taken apart.
+/// The parts of `package/interface@version`.
 struct Name<'a> {
     path: &'a str,
     version: &'a str,
@@ -144,8 +145,8 @@ impl<'a> Name<'a> {
         Self { path, version }
     }
 
-    /// Its interface, if it is of our package.
-    fn ours(&self) -> Option<&'a str> {
+    /// Its interface, if it belongs to the contract's package.
+    fn interface(&self) -> Option<&'a str> {
         self.path.strip_prefix(PACKAGE)?.strip_prefix('/')
     }
 
@@ -155,8 +156,7 @@ impl<'a> Name<'a> {
     }
 }
 
-/// Compares a component with the contract.
-/// `is_granted_http` says whether it may import outgoing HTTP.
+/// Compares a component with the contract. `is_granted_http` allows it to import outgoing HTTP.
 pub(crate) fn check(engine: &Engine, component: &Component, is_granted_http: bool) -> Result<Links, Vec<LinkProblem>> {
     let mut problems = Vec::new();
     let component_type = component.component_type();
@@ -164,7 +164,7 @@ pub(crate) fn check(engine: &Engine, component: &Component, is_granted_http: boo
     let mut of_other_version = false;
     for (name, export) in component_type.exports(engine) {
         let parsed = Name::parse(name);
-        let Some(interface @ ("manifest" | "scaling" | "protection" | "health")) = parsed.ours() else { continue };
+        let Some(interface @ ("manifest" | "scaling" | "protection" | "health")) = parsed.interface() else { continue };
         if !parsed.is_minor("0.1") {
             of_other_version = true;
             problems.push(LinkProblem::Version { verb: "exports", name: excerpt(name) });
@@ -221,7 +221,7 @@ pub(crate) fn check(engine: &Engine, component: &Component, is_granted_http: boo
     }
 }
 
-/// What the functions of the contract take and give.
+/// Arguments and results of the functions of the contract.
 pub(crate) type ConfigureArguments<'a> = (&'a str,);
 pub(crate) type ConfigureAnswer = (Result<wit_manifest::Requirements, wit_types::PolicyError>,);
 pub(crate) type DecideArguments<'a> = (&'a str, wit_scaling::Observation<'a>);
@@ -262,7 +262,7 @@ impl Exports<'_> {
 }
 
 fn wrong_type(interface: &str, function: &str, error: &wasmtime::Error) -> LinkProblem {
-    // Here, unlike at imports, "expected" is the host's type and "found" the component's.
+    // Unlike at imports, "expected" is the host's type here and "found" is the component's.
     let why = excerpt(&format!("{error:#}"));
     LinkProblem::FunctionType { interface: excerpt(interface), function: plain(function), why }
 }
@@ -277,7 +277,7 @@ fn check_imports(
     for (name, import) in component_type.imports(engine) {
         let parsed = Name::parse(name);
         let foreign = || LinkProblem::Import { name: excerpt(name), world };
-        match (parsed.ours(), import.ty) {
+        match (parsed.interface(), import.ty) {
             (Some("log" | "types" | "manifest" | "scaling" | "protection" | "health"), _)
                 if !parsed.is_minor("0.1") =>
             {
@@ -286,7 +286,7 @@ fn check_imports(
             (Some("log"), ComponentItem::ComponentInstance(instance)) => {
                 check_log(engine, component, name, &instance, problems);
             }
-            // Types are no needs: they come with any function that mentions them.
+            // Types alone need nothing from the host. They come with every function that mentions them.
             (Some("types"), ComponentItem::ComponentInstance(instance)) => {
                 let functions = instance.exports(engine).filter(|(_, item)| is_function(&item.ty));
                 problems.extend(functions.map(|_| foreign()));

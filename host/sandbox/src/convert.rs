@@ -1,14 +1,14 @@
-//! Model ↔ WIT: the contract's generated types, and how facts become them and answers come back.
+//! Converts between the host's types and the types generated from `wit/`.
 //!
-//! Facts are lent, not copied: the generated records borrow their texts from the observation. Answers are
-//! checked on their way back: what the contract forbids is a failure of kind `output`.
+//! The generated records borrow from the observation, so nothing is copied. Answers are checked: an answer that violates the
+//! contract becomes a failure of kind `output`.
 
 use std::collections::HashSet;
 use windlass_core::contract::{HealthObservation, HealthReport, ReplicaFacts, ScalingDecision, ScalingObservation};
 use windlass_core::settings::PolicyLimits;
 use windlass_core::{FailureKind, PolicyFailure, contract};
 
-/// The generated types of a scaling policy, and those that both kinds share.
+/// The generated types of a scaling policy, and the types that both kinds share.
 pub(crate) mod scaling_world {
     wasmtime::component::bindgen!({
         path: "../../wit",
@@ -36,18 +36,18 @@ pub(crate) use health_world::exports::windlass::policy::health as wit_health;
 pub(crate) use scaling_world::exports::windlass::policy::{manifest as wit_manifest, scaling as wit_scaling};
 pub(crate) use scaling_world::windlass::policy::{log as wit_log, types as wit_types};
 
-/// Lends the replicas of an observation.
+/// Borrows the replicas of an observation.
 pub(crate) fn replicas(replicas: &[ReplicaFacts]) -> Vec<wit_types::Replica<'_>> {
     replicas.iter().map(replica).collect()
 }
 
-/// Lends the metrics of an observation; the samples, which are plain numbers, are held by the caller.
+/// Copies the samples of an observation; the caller keeps them for [`metrics`].
 pub(crate) fn samples(observation: &ScalingObservation) -> Vec<Vec<wit_types::Sample>> {
     let sample = |sample: &contract::Sample| wit_types::Sample { at: sample.at.0, value: sample.value };
     observation.metrics.iter().map(|series| series.samples.iter().map(sample).collect()).collect()
 }
 
-/// Lends the metrics of an observation with their samples.
+/// Borrows the metrics of an observation with their samples.
 pub(crate) fn metrics<'a>(
     observation: &'a ScalingObservation,
     samples: &'a [Vec<wit_types::Sample>],
@@ -61,12 +61,12 @@ pub(crate) fn metrics<'a>(
     observation.metrics.iter().zip(samples).map(series).collect()
 }
 
-/// Lends a workload's labels.
+/// Borrows a workload's labels.
 pub(crate) fn labels(workload: &contract::WorkloadFacts) -> Vec<(&str, &str)> {
     workload.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
-/// Lends a workload with its labels.
+/// Borrows a workload with its labels.
 pub(crate) fn workload<'a>(
     workload: &'a contract::WorkloadFacts,
     labels: &'a [(&'a str, &'a str)],
@@ -81,12 +81,12 @@ pub(crate) fn workload<'a>(
     }
 }
 
-/// Lends the probes of each replica.
+/// Borrows the probes of each replica.
 pub(crate) fn probes(observation: &HealthObservation) -> Vec<Vec<wit_health::ProbeResult<'_>>> {
     observation.replicas.iter().map(|replica| replica.probes.iter().map(probe).collect()).collect()
 }
 
-/// Lends the replicas of an observation with their probes.
+/// Borrows the replicas of an observation with their probes.
 pub(crate) fn probed_replicas<'a>(
     observation: &'a HealthObservation,
     probes: &'a [Vec<wit_health::ProbeResult<'a>>],
@@ -140,10 +140,10 @@ fn probe(probe: &contract::ProbeResult) -> wit_health::ProbeResult<'_> {
     }
 }
 
-/// A decision as the model has it.
+/// A decision in the host's types.
 ///
 /// # Errors
-/// A failure of kind `output` if a reason or the memory is longer than it may be.
+/// A failure of kind `output` if the reason or the memory exceeds its limit.
 pub(crate) fn decision(
     decision: wit_scaling::Decision,
     limits: &PolicyLimits,
@@ -158,38 +158,38 @@ pub(crate) fn decision(
     })
 }
 
-/// Replicas to be spared, those alone that were shown.
+/// The protected replicas that are in the observation.
 ///
 /// # Errors
-/// A failure of kind `output` if there are more than were shown.
+/// A failure of kind `output` if there are more than the observation has.
 pub(crate) fn protected(
     protected: Vec<String>,
     observation: &ScalingObservation,
 ) -> Result<Vec<String>, PolicyFailure> {
-    let shown = observation.replicas.len();
-    if protected.len() > shown {
-        return Err(output(format!("it protects {} replicas and was shown {shown}", protected.len())));
+    let observed = observation.replicas.len();
+    if protected.len() > observed {
+        return Err(output(format!("it protects {} replicas, but the observation has {observed}", protected.len())));
     }
-    let is_shown = |id: &String| observation.replicas.iter().any(|replica| replica.id == *id);
-    Ok(protected.into_iter().filter(is_shown).collect())
+    let is_observed = |id: &String| observation.replicas.iter().any(|replica| replica.id == *id);
+    Ok(protected.into_iter().filter(is_observed).collect())
 }
 
-/// A report as the model has it.
+/// A report in the host's types.
 ///
 /// # Errors
-/// A failure of kind `output` if it speaks of a replica that was not shown, or twice of one, or if a
-/// reason or the memory is longer than it may be.
+/// A failure of kind `output` if it assesses a replica twice or one that is not in the observation, or if a reason or the
+/// memory exceeds its limit.
 pub(crate) fn report(
     report: wit_health::Report,
     observation: &HealthObservation,
     limits: &PolicyLimits,
 ) -> Result<HealthReport, PolicyFailure> {
     check_memory(&report.memory, limits)?;
-    let (shown, assessed) = (observation.replicas.len(), report.assessments.len());
-    if assessed > shown {
-        return Err(output(format!("it returned {assessed} assessments and was shown {shown} replicas")));
+    let (observed, assessed) = (observation.replicas.len(), report.assessments.len());
+    if assessed > observed {
+        return Err(output(format!("it returned {assessed} assessments, but the observation has {observed} replicas")));
     }
-    // Those shown and not yet assessed.
+    // Replicas that are not assessed yet.
     let mut open: HashSet<&str> = observation.replicas.iter().map(|probed| probed.replica.id.as_str()).collect();
     let mut assessments = Vec::with_capacity(assessed);
     for assessment in report.assessments {
@@ -199,7 +199,7 @@ pub(crate) fn report(
             return Err(output(if known {
                 format!("it returned two assessments of the replica `{id}`")
             } else {
-                format!("it returned an assessment of the replica `{id}`, which it was not shown")
+                format!("it returned an assessment of the replica `{id}`, which is not in the observation")
             }));
         }
         assessments.push(contract::Assessment {
@@ -222,7 +222,7 @@ pub(crate) fn report(
     Ok(HealthReport { assessments, memory: report.memory })
 }
 
-/// The description a policy gives of itself, stripped of control characters.
+/// The description of a policy, without control characters.
 pub(crate) fn description(description: &wit_manifest::Description) -> contract::Description {
     contract::Description {
         name: plain(&description.name),
@@ -232,7 +232,7 @@ pub(crate) fn description(description: &wit_manifest::Description) -> contract::
     }
 }
 
-/// What a policy needs under its configuration.
+/// The metrics that a policy requests for its configuration.
 pub(crate) fn metric_requests(requirements: wit_manifest::Requirements) -> Vec<contract::MetricRequest> {
     let request = |request: wit_manifest::MetricRequest| contract::MetricRequest {
         name: plain(&request.name),
@@ -241,7 +241,7 @@ pub(crate) fn metric_requests(requirements: wit_manifest::Requirements) -> Vec<c
     requirements.metrics.into_iter().map(request).collect()
 }
 
-/// A policy's own error as a failure of kind `refused`.
+/// An error that the policy returned, as a failure.
 pub(crate) fn refusal(error: &wit_types::PolicyError) -> PolicyFailure {
     let (kind, what, why) = match error {
         wit_types::PolicyError::InvalidConfig(why) => (FailureKind::Refused, "its configuration is wrong", why),
@@ -273,11 +273,11 @@ fn output(reason: String) -> PolicyFailure {
     PolicyFailure::new(FailureKind::Output, reason)
 }
 
-/// A text without control characters: it may end up on a terminal. A line break becomes a space.
+/// A text without control characters, safe for a terminal. A line break becomes a space.
 pub(crate) fn plain(text: &str) -> String {
     let visible = |c: char| match c {
         '\n' | '\r' | '\t' => Some(' '),
-        // Besides control characters, those that turn the direction of what follows or hide.
+        // Characters that are invisible or change the direction of the text.
         '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => None,
         c if c.is_control() => None,
         c => Some(c),
@@ -285,7 +285,7 @@ pub(crate) fn plain(text: &str) -> String {
     text.chars().filter_map(visible).collect()
 }
 
-/// The beginning of a hostile text, fit for a message.
+/// The beginning of a text from a policy, safe for a message.
 pub(crate) fn excerpt(text: &str) -> String {
     const LIMIT: usize = 512;
     plain(cut(text, LIMIT))

@@ -1,11 +1,11 @@
-//! Whether what a policy says of itself is as the contract has it.
+//! Checks the description of a policy against the contract.
 
 use crate::convert::excerpt;
 use crate::schema;
 use windlass_core::PolicyChoice;
 use windlass_core::contract::Description;
 
-/// Everything that is wrong with a description, in sentences.
+/// Every problem of a description, each a sentence.
 pub(crate) fn problems(description: &Description) -> Vec<String> {
     let Description { name, version, summary, config_schema } = description;
     let mut problems = Vec::new();

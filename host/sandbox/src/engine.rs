@@ -1,4 +1,4 @@
-//! wasmtime's engine, set up for policies: what is switched on, how instances are pooled, what ticks.
+//! wasmtime's engine, configured for policies: features, the instance pool, and the epoch ticker.
 
 use crate::call_store::{CallState, TICK, add_to_linker};
 use crate::convert::scaling_world::windlass::policy as wit;
@@ -17,41 +17,40 @@ use windlass_core::{FailureKind, PolicyFailure};
 /// Time a call waits for a permit at each level of the concurrency limit before it fails.
 const WAIT_FOR_PERMIT: Duration = Duration::from_secs(1);
 
-/// Bytes of a linear memory and of a table that stay mapped between two calls. A Rust guest keeps its data
-/// past its 1 MiB of stack, so less would cost a page fault for each page of it; each page kept is looked at
-/// after every call.
+/// Bytes of a linear memory and of a table that stay mapped between two calls. A Rust guest keeps its data beyond its 1 MiB
+/// of stack, so a smaller value would cost a page fault for each page. Each page kept is scanned after every call.
 const MEMORY_KEPT: usize = 2 << 20;
 const TABLE_KEPT: usize = 64 << 10;
 
-/// Address space of the host's own part of a call's stack.
+/// Address space of the host's part of a call's stack in bytes.
 const HOST_STACK: usize = 1 << 20;
 
-/// The engine cannot be made.
+/// The engine cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    /// wasmtime refused its configuration, or the machine cannot run it.
+    /// wasmtime rejects its configuration, or the machine cannot run it.
     #[error("cannot set up the WebAssembly engine: {0}")]
     Setup(String),
-    /// The thread that moves the epoch did not start.
-    #[error("cannot start the thread that keeps the policies' time")]
+    /// The thread that increments the epoch did not start.
+    #[error("cannot start the thread that limits the time of policy calls")]
     Ticker(#[source] std::io::Error),
 }
 
-/// The engine that runs policies, with the limits of each call and the places for calls at once.
+/// The engine that runs policies, with the limits of each call and the concurrency limit of all calls.
 pub struct PolicyEngine {
     engine: Engine,
     linker: Linker<CallState>,
     limits: Arc<PolicyLimits>,
     calls: ConcurrencyLimit,
-    /// How many map code at this moment.
+    /// Mappings and unmappings of machine code in progress.
     mapping: AtomicUsize,
     pooled: bool,
     sender: OnceLock<Arc<dyn HttpSender>>,
 }
 
 impl PolicyEngine {
-    /// An engine with these limits. Instances come from a pool, whose address space is reserved now, or are
-    /// allocated one by one where that much address space cannot be had.
+    /// An engine with these limits. Instances come from a pool, whose address space is reserved now. If that much address
+    /// space is not available, instances are allocated one by one.
     ///
     /// # Errors
     /// When the machine cannot run WebAssembly, or no thread can be started.
@@ -59,8 +58,7 @@ impl PolicyEngine {
         Self::with_pool(limits, true)
     }
 
-    /// As [`PolicyEngine::new`], with instances allocated one by one: for a single call, where reserving a
-    /// pool is not worth it.
+    /// As [`PolicyEngine::new`], with instances allocated one by one: for few calls, which do not justify reserving a pool.
     ///
     /// # Errors
     /// As [`PolicyEngine::new`].
@@ -95,9 +93,9 @@ impl PolicyEngine {
         Ok(Self { engine, linker, limits, calls, mapping, pooled, sender })
     }
 
-    /// Sends what policies were granted with this; before it is said nothing is sent, and the first word holds.
+    /// Sets the sender of granted HTTP requests. Without a sender none is sent. Only the first call has an effect.
     pub fn send_with(&self, sender: Arc<dyn HttpSender>) {
-        let _first_holds = self.sender.set(sender);
+        let _already_set = self.sender.set(sender);
     }
 
     pub(crate) fn sender(&self) -> Option<Arc<dyn HttpSender>> {
@@ -114,8 +112,8 @@ impl PolicyEngine {
         self.pooled
     }
 
-    /// What compiled code must have been made for to run here: wasmtime's version, its settings and the
-    /// processor, hashed.
+    /// A hash of what machine code must have been compiled for to run here: wasmtime's version, its settings and the
+    /// processor.
     pub(crate) fn compatibility(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.engine.precompile_compatibility_hash().hash(&mut hasher);
@@ -151,15 +149,15 @@ impl PolicyEngine {
         })
     }
 
-    /// Says that code is mapped or unmapped until this is dropped.
+    /// Marks that machine code is being mapped or unmapped, until the result is dropped.
     pub fn mapping(&self) -> Mapping<'_> {
         self.mapping.fetch_add(1, Ordering::Relaxed);
         Mapping(&self.mapping)
     }
 
-    /// Cleans up after a call, which takes the lock of the process's memory map. While somebody maps code that may take
-    /// ten times as long as the call, and whoever waits for the answer has it first; otherwise it is cheapest at once,
-    /// where the memory is still in the processor's cache.
+    /// Cleans up after a call, which takes the lock of the process's memory map. While code is being mapped, that may take
+    /// ten times as long as the call, so it happens after the answer is delivered. Otherwise it is cheapest at once, while
+    /// the memory is still in the processor's cache.
     pub(crate) fn clean(&self, store: Store<CallState>, permit: Permit) {
         let clean = move || {
             drop(store);
@@ -174,7 +172,7 @@ impl PolicyEngine {
     }
 }
 
-/// Somebody maps code, until it is dropped.
+/// Code is being mapped or unmapped until this is dropped.
 pub struct Mapping<'a>(&'a AtomicUsize);
 
 impl Drop for Mapping<'_> {
@@ -189,7 +187,7 @@ impl std::fmt::Debug for PolicyEngine {
     }
 }
 
-/// An engine that compiles and runs nothing: for the compiling process, which has little address space.
+/// An engine that only compiles, for the compiler process, which has little address space.
 ///
 /// # Errors
 /// When the machine cannot run WebAssembly.
@@ -197,18 +195,18 @@ pub(crate) fn compiling() -> Result<Engine, SandboxError> {
     Engine::new(&common()).map_err(|error| SandboxError::Setup(format!("{error:#}")))
 }
 
-/// What decides how code is compiled; the same for the compiling process and the running one.
+/// The settings that determine the machine code. They are the same in the compiler process and in the host.
 fn common() -> Config {
     let mut config = Config::new();
     config
-        // Off, a call costs half, and a class of past vulnerabilities is gone; policies need none of it.
+        // Without it a call costs half as much, and a class of past vulnerabilities is gone. Policies do not need it.
         .concurrency_support(false)
         .epoch_interruption(true)
-        // The same arguments must give the same answer, to the last bit of a NaN.
+        // The same arguments must produce the same answer, to the last bit of a NaN.
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)
         .wasm_memory64(false)
-        // For debuggers alone, and a seventh of what a compiled policy takes: a trap names its functions without either.
+        // Only debuggers need these two, and they are a seventh of the machine code. A trap names its functions without them.
         .generate_address_map(false)
         .native_unwind_info(false)
         .memory_init_cow(true);
@@ -221,7 +219,7 @@ fn running(limits: &PolicyLimits, pool: Option<PoolingAllocationConfig>) -> Conf
     config
         .max_wasm_stack(stack)
         .async_stack_size(stack.saturating_add(HOST_STACK))
-        // A guest cannot read its native stack, and nothing secret is on it: clearing it would be in vain.
+        // A guest cannot read its native stack, and it holds no secret, so it need not be cleared.
         .async_stack_zeroing(false)
         .wasm_backtrace_max_frames(NonZeroUsize::new(8))
         .allocation_strategy(match pool {
@@ -231,7 +229,7 @@ fn running(limits: &PolicyLimits, pool: Option<PoolingAllocationConfig>) -> Conf
     config
 }
 
-/// Room for every place's call at its limits.
+/// A pool for as many calls as the concurrency limit allows, each at its limits.
 fn pooling(limits: &PolicyLimits) -> PoolingAllocationConfig {
     let calls = limits.concurrent_calls.max(1);
     let mut pool = PoolingAllocationConfig::new();
@@ -251,21 +249,18 @@ fn pooling(limits: &PolicyLimits) -> PoolingAllocationConfig {
         .table_elements(limits.table_elements as usize)
         .linear_memory_keep_resident(MEMORY_KEPT)
         .table_keep_resident(TABLE_KEPT)
-        // Few slots stay warm: the host idles in little memory.
+        // No more slots stay warm than calls can run, so the idle host uses little memory.
         .max_unused_warm_slots(calls)
         .pagemap_scan(Enabled::Auto);
     pool
 }
 
-/// Moves the epoch until the engine is gone.
+/// Increments the epoch until the engine is dropped.
 fn tick(engine: &EngineWeak) {
     while let Some(engine) = engine.upgrade() {
         engine.increment_epoch();
         drop(engine);
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a thread of its own, which must tick whatever the runtime does"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "its own thread, which must tick whatever the runtime does")]
         std::thread::sleep(TICK);
     }
 }

@@ -1,11 +1,11 @@
-//! Which language a component was written in, as its producers left word, and the mistake that is likely where it fails.
+//! The language that a component was written in, and the likely mistake when it fails.
 
 use crate::component::LoadProblem;
 use crate::contract_check::LinkProblem;
 use wasmparser::{KnownCustom, Parser, Payload};
 use windlass_core::{FailureKind, PolicyFailure};
 
-/// A language there is an example in.
+/// A language with an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Language {
     /// Compiled by rustc, bindings by wit-bindgen.
@@ -14,7 +14,7 @@ pub enum Language {
     C,
     /// Compiled by Go.
     Go,
-    /// On an interpreter inside the component.
+    /// An interpreter inside the component.
     JavaScript,
     /// CPython inside the component.
     Python,
@@ -24,7 +24,7 @@ impl Language {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Rust, Self::JavaScript, Self::Python, Self::Go, Self::C];
 
-    /// The folder of its example, and what it is called on a command line.
+    /// Folder of its example, and its name on the command line.
     pub fn folder(self) -> &'static str {
         match self {
             Self::Rust => "rust",
@@ -48,9 +48,9 @@ impl std::fmt::Display for Language {
     }
 }
 
-/// The language of a component or core module; none: nothing in it tells.
+/// The language of a component or core module. `None` if nothing in it names one.
 pub fn of(bytes: &[u8]) -> Option<Language> {
-    // Interpreters leave no word in the sections for it, but are there themselves.
+    // Interpreters are not named in the `producers` sections, but their code is in the component.
     let holds = |text: &str| memchr::memmem::find(bytes, text.as_bytes()).is_some();
     if holds("libpython3.") {
         return Some(Language::Python);
@@ -60,7 +60,7 @@ pub fn of(bytes: &[u8]) -> Option<Language> {
     }
     let producers = producers(bytes);
     let found = |field: &str, name: &str| producers.iter().any(|(of, is)| of == field && is == name);
-    // A component may hold an adapter that was written in Rust, so the bindings come first.
+    // A component may contain an adapter written in Rust, so the bindings are checked, not the language.
     if found("language", "Go") {
         Some(Language::Go)
     } else if found("processed-by", "wit-bindgen-c") {
@@ -72,7 +72,7 @@ pub fn of(bytes: &[u8]) -> Option<Language> {
     }
 }
 
-/// The sections `producers`: (field, name). What cannot be parsed is left out.
+/// The entries of the `producers` sections: (field, name). Entries that cannot be parsed are left out.
 fn producers(bytes: &[u8]) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for payload in Parser::new(0).parse_all(bytes) {
@@ -91,13 +91,13 @@ fn producers(bytes: &[u8]) -> Vec<(String, String)> {
 pub fn hint_for_loading(language: Option<Language>, problem: &LoadProblem) -> Option<&'static str> {
     match (language, problem) {
         (_, LoadProblem::Link(LinkProblem::Version { .. } | LinkProblem::FunctionType { .. })) => Some(
-            "its bindings were made from another version of the contract: make them from what `windlass policy wit` prints",
+            "its bindings were generated from another version of the contract; generate them from the output of `windlass policy wit`",
         ),
         (
             Some(Language::JavaScript),
             LoadProblem::Link(LinkProblem::Import { .. } | LinkProblem::NotGranted { .. }),
         ) => Some(
-            "jco on StarlingMonkey brings HTTP along, which a policy has not: build with `--backend qjs`, or with `--disable all`",
+            "jco on StarlingMonkey imports HTTP, which a policy may not use; build with `--backend qjs`, or with `--disable all`",
         ),
         (_, LoadProblem::Manifest(failure)) => hint_for_call(language, failure),
         _ => None,
@@ -108,20 +108,20 @@ pub fn hint_for_loading(language: Option<Language>, problem: &LoadProblem) -> Op
 pub fn hint_for_call(language: Option<Language>, failure: &PolicyFailure) -> Option<&'static str> {
     match (language?, failure.kind) {
         (Language::Rust, FailureKind::Trap) => {
-            Some("a panic ends the call (`unwrap`, an index, a sum that overflows): give a `policy-error` instead")
+            Some("a panic ends the call (`unwrap`, an index, an overflow); return a `policy-error` instead")
         }
         (Language::C, FailureKind::Trap) => Some(
-            "the bindings free what is returned: each text and list must come from `malloc` (`scaling_policy_string_dup`), none be a literal",
+            "the bindings free the returned value; each string and list must come from `malloc` (`scaling_policy_string_dup`), none may be a literal",
         ),
         (Language::Go, FailureKind::Trap) => Some("a panic ends the call: a nil map, an index, a type assertion"),
         (Language::JavaScript, FailureKind::Trap) => Some(
-            "an error that is thrown ends the call, but for `throw {tag, val}` with a case of `policy-error`; 64-bit numbers are plain numbers on QuickJS, and `--backend-qjs-stub-wasi` leaves no clock",
+            "a thrown error ends the call, except `throw {tag, val}` with a case of `policy-error`; QuickJS represents 64-bit numbers as plain numbers, and `--backend-qjs-stub-wasi` removes the clock",
         ),
         (Language::Python, FailureKind::Trap) => Some(
-            "an exception ends the call, but for `Err` with a case of `policy-error`; what is imported while it runs is not there, and `--stub-wasi` leaves no clock",
+            "an exception ends the call, except `Err` with a case of `policy-error`; modules cannot be imported during a call, and `--stub-wasi` removes the clock",
         ),
         (Language::Go | Language::JavaScript | Language::Python, FailureKind::Time | FailureKind::Memory) => Some(
-            "each call begins with a fresh runtime: keep what runs at its start small, or raise the limit in `[policies.NAME]`; a sleep never ends, for the clock stands still",
+            "each call starts a fresh runtime; do little at its start, or raise the limit in `[policies.NAME]`; a sleep never ends, because the clock stands still",
         ),
         _ => None,
     }

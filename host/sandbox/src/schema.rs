@@ -1,59 +1,58 @@
-//! A policy's JSON Schema: whether it is one, and what it says of a configuration.
+//! A policy's JSON Schema: whether it is valid, and whether a configuration fits it.
 //!
-//! It comes from the policy and is applied in the host, so what it may cost is bounded here: nothing it refers to is
-//! fetched, patterns run in time linear to their input, and written out, with what its references lead to in their
-//! place, it has an end and a bounded size. Without that, a few lines of definitions that each refer to the one before
-//! twice would take longer than anybody waits.
+//! The policy supplies the schema and the host applies it, so its cost is limited: no reference is fetched, patterns match
+//! in linear time, and the schema with every reference expanded has a limited size. Without that limit, a few definitions
+//! that each refer twice to the one before would keep the host busy for ever.
 
 use crate::convert::excerpt;
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 
-/// Findings told of one configuration at most.
+/// Problems reported for one configuration at most.
 const MAX_PROBLEMS: usize = 20;
 
-/// Values that a schema may come to, written out.
+/// Values that a schema may have with every reference expanded.
 const MAX_VALUES: usize = 10_000;
 
-/// Levels of values within values and of references, one on another.
+/// Levels of nested values and references.
 const MAX_DEPTH: usize = 100;
 
-/// Values a pattern counts as, for the memory its automaton takes.
+/// Values that a pattern counts as, because its automaton needs memory.
 const PATTERN_VALUES: usize = 100;
 
-/// Memory in bytes that a pattern may be compiled to, and that matching it may take as well.
+/// Bytes of memory that a compiled pattern may use, and that matching it may use as well.
 const PATTERN_BYTES: usize = 256 << 10;
 
-/// A schema ready for use.
+/// A schema, ready to check configurations.
 ///
 /// # Errors
-/// Why it is none, to be read after its name.
+/// Why it is invalid, as the end of a sentence that begins with its name.
 pub(crate) fn parse(text: &str) -> Result<Validator, String> {
     let schema: Value = serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
     if !matches!(schema, Value::Object(_) | Value::Bool(_)) {
         return Err("is not a JSON Schema: expected a JSON object".to_owned());
     }
     let mut left = MAX_VALUES;
-    write_out(&schema, &schema, MAX_DEPTH, &mut left)?;
+    expand(&schema, &schema, MAX_DEPTH, &mut left)?;
     let patterns = PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES);
     let options = jsonschema::options().with_pattern_options(patterns);
     options.build(&schema).map_err(|error| format!("is not a JSON Schema: {}", excerpt(&error.to_string())))
 }
 
-/// Goes through `value` of the schema `root` as it would be written out, while values are left.
-fn write_out(value: &Value, root: &Value, depth: usize, left: &mut usize) -> Result<(), String> {
+/// Counts the values of `value`, a part of the schema `root`, with every reference expanded.
+fn expand(value: &Value, root: &Value, depth: usize, left: &mut usize) -> Result<(), String> {
     let Some(deeper) = depth.checked_sub(1) else {
-        return Err(format!("is more than {MAX_DEPTH} levels deep with what it refers to, or refers to itself"));
+        return Err(format!("is more than {MAX_DEPTH} levels deep with its references, or refers to itself"));
     };
     let mut take = |values: usize| {
         *left = left.checked_sub(values).ok_or_else(|| {
-            format!("comes to more than {MAX_VALUES} values with what it refers to ({PATTERN_VALUES} for a pattern)")
+            format!("has more than {MAX_VALUES} values with its references ({PATTERN_VALUES} for each pattern)")
         })?;
         Ok::<(), String>(())
     };
     take(1)?;
     match value {
-        Value::Array(items) => items.iter().try_for_each(|item| write_out(item, root, deeper, left)),
+        Value::Array(items) => items.iter().try_for_each(|item| expand(item, root, deeper, left)),
         Value::Object(fields) => {
             for (key, field) in fields {
                 match (key.as_str(), field) {
@@ -67,18 +66,18 @@ fn write_out(value: &Value, root: &Value, depth: usize, left: &mut usize) -> Res
                     ("$ref", Value::String(reference)) => {
                         let target = reference.strip_prefix('#').and_then(|pointer| root.pointer(pointer));
                         let target = target.ok_or_else(|| {
-                            format!("refers to `{}`; expected `#/` and the way to a part of it", excerpt(reference))
+                            format!("refers to `{}`; expected `#/` and the path to a part of it", excerpt(reference))
                         })?;
-                        write_out(target, root, deeper, left)?;
+                        expand(target, root, deeper, left)?;
                     }
-                    // Where these lead depends on the configuration, or on where they stand.
+                    // Their target depends on the configuration or on their position.
                     ("$dynamicRef" | "$recursiveRef", Value::String(_)) => {
                         return Err(format!("has a `{key}`; expected `$ref`"));
                     }
                     ("$id", Value::String(_)) if !std::ptr::eq(value, root) => {
-                        return Err("has an `$id` within; expected one at its top at most".to_owned());
+                        return Err("has a nested `$id`; expected one at the top at most".to_owned());
                     }
-                    _ => write_out(field, root, deeper, left)?,
+                    _ => expand(field, root, deeper, left)?,
                 }
             }
             Ok(())
@@ -87,8 +86,7 @@ fn write_out(value: &Value, root: &Value, depth: usize, left: &mut usize) -> Res
     }
 }
 
-/// Everything the schema in `schema` finds wrong with the configuration in `config`: (JSON pointer, what is wrong
-/// there).
+/// The problems of a configuration, JSON text, under a schema: (JSON pointer, problem).
 pub(crate) fn check(schema: &str, config: &str) -> Vec<(String, String)> {
     let whole = |why: String| vec![(String::new(), why)];
     let config = match serde_json::from_str(config) {

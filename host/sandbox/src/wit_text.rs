@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// One interface a file, in the order they build upon each other.
+/// One interface per file, each after those that it uses.
 const PARTS: [&str; 7] = [
     include_str!("../../../wit/types.wit"),
     include_str!("../../../wit/log.wit"),
@@ -42,7 +42,7 @@ mod tests {
         printer.output.to_string().split_inclusive("\n}\n").map(|block| block.trim().to_owned()).collect()
     }
 
-    /// What a component was compiled against once it is asked for ever: `wit/README.md` says what may change.
+    /// Published names and types never change: `wit/README.md` lists what may.
     #[test]
     fn the_names_and_types_of_0_1_are_as_they_were_published() {
         let text = super::text();

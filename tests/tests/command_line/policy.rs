@@ -141,7 +141,7 @@ fn check_tries_a_configuration() -> anyhow::Result<()> {
     in_python[at..].copy_from_slice(b"libpython3.");
     let trap = policy(&["check", File::of(&in_python)?.path()], "")?.refused();
     assert!(trap.starts_with("error: cannot configure the policy: trap: "), "{trap}");
-    assert!(trap.contains("\n  likely, in Python: an exception ends the call, but for `Err`"), "{trap}");
+    assert!(trap.contains("\n  likely, in Python: an exception ends the call, except `Err`"), "{trap}");
     Ok(())
 }
 
@@ -313,7 +313,7 @@ fn check_tells_the_limits_a_trial_call_came_near() -> anyhow::Result<()> {
     for (component, why) in [
         (hostile::recurses(7_000), "trap: it ran out of its stack of 262144 bytes"),
         (hostile::holds_handles(600), "memory: it held more than 500 resource handles at once"),
-        (hostile::draws_random(40), "memory: it asked for more than 32768 random bytes"),
+        (hostile::draws_random(40), "memory: it requested more than 32768 random bytes"),
     ] {
         let told = told(&component.build())?;
         let failed = format!(

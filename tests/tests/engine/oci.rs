@@ -119,7 +119,7 @@ async fn a_registry_that_asks_who_is_told_by_the_docker_configuration() -> anyho
     eventually("the problem to be reported", LIMIT, async || {
         let listed = windlass.get("/policies").await.ok();
         let problem = listed["source_problems"]["queue"].as_str().unwrap_or_default().to_owned();
-        if problem.starts_with("cannot take `oci://") { Ok(()) } else { Err(listed.to_string()) }
+        if problem.starts_with("cannot fetch `oci://") { Ok(()) } else { Err(listed.to_string()) }
     })
     .await;
     let logins = json!({"auths": {registry.address(): {"username": USER, "password": PASSWORD}}});

@@ -165,7 +165,7 @@ async fn a_broken_revision_changes_nothing_and_is_set_back() -> anyhow::Result<(
     assert_eq!(shown["acting"], 1, "{shown}");
     let why = shown["revisions"][0]["quarantined"].as_str().unwrap_or_default();
     assert!(why.starts_with("3 of its first 3 calls failed, the last one: trap: "), "{shown}");
-    assert!(windlass.log().contains("the revision is set back"), "{}", windlass.log());
+    assert!(windlass.log().contains("failed its probation and is quarantined"), "{}", windlass.log());
     assert_eq!(site.engine().running(site.instance()).await?, before);
     let pass = windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
     assert_eq!(pass["actions"], json!([]), "{pass}");
@@ -187,7 +187,10 @@ async fn a_broken_revision_changes_nothing_and_is_set_back() -> anyhow::Result<(
         windlass.post(&format!("/images/{image}/reconcile"), Value::Null).await.ok();
     }
     let events = windlass.get("/policies/broken").await.ok()["events"][0]["what"].clone();
-    assert!(events.as_str().is_some_and(|what| what.ends_with("the built-in scaling policy stands in")), "{events}");
+    assert!(
+        events.as_str().is_some_and(|what| what.ends_with("the built-in scaling policy takes its place")),
+        "{events}"
+    );
     let state = windlass.get(&format!("/images/{image}")).await.ok();
     let answered = &state["last_pass"]["scaling_policy"];
     assert_eq!((&answered["name"], &answered["stands_in_for"]), (&json!("min-max"), &json!("broken")), "{state}");
@@ -402,7 +405,7 @@ async fn a_candidate_is_watched_in_shadow_and_promoted() -> anyhow::Result<()> {
     insta::assert_snapshot!(windlass.post("/policies/queue/promote", Value::Null).await, @r#"
     409 application/problem+json
     {
-      "detail": "`queue` has no candidate; say which revision is to act",
+      "detail": "`queue` has no candidate; name the revision to promote",
       "status": 409,
       "title": "Conflict",
       "type": "about:blank"
@@ -530,7 +533,7 @@ async fn an_author_pushes_watches_promotes_and_rolls_back_from_the_command_line(
     };
     assert_eq!(
         refused(&["promote", "queue"]).await?,
-        "error: `queue` has no candidate; say which revision is to act\n"
+        "error: `queue` has no candidate; name the revision to promote\n"
     );
     assert_eq!(
         refused(&["delete", "queue"]).await?,
@@ -598,10 +601,10 @@ async fn what_cannot_be_pushed_or_chosen_is_told_with_its_reasons() -> anyhow::R
     insta::assert_snapshot!(windlass.put_component("/policies/queue", b"\0asm\x01\0\0\0".to_vec()).await, @r#"
     422 application/problem+json
     {
-      "detail": "the file is a core WebAssembly module, not a component; make one of it with `windlass policy wrap FILE -o COMPONENT`",
+      "detail": "the file is a core WebAssembly module, not a component; convert it with `windlass policy wrap FILE -o COMPONENT`",
       "errors": [
         {
-          "detail": "the file is a core WebAssembly module, not a component; make one of it with `windlass policy wrap FILE -o COMPONENT`",
+          "detail": "the file is a core WebAssembly module, not a component; convert it with `windlass policy wrap FILE -o COMPONENT`",
           "pointer": ""
         }
       ],
@@ -628,7 +631,7 @@ async fn what_cannot_be_pushed_or_chosen_is_told_with_its_reasons() -> anyhow::R
     insta::assert_snapshot!(windlass.put_component("/policies/liveness", hostile::proposes(1).build()).await, @r#"
     409 application/problem+json
     {
-      "detail": "`liveness` is built in; push under another name and assign that one",
+      "detail": "`liveness` is built in; push the component under another name",
       "status": 409,
       "title": "Conflict",
       "type": "about:blank"

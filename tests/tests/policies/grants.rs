@@ -109,7 +109,7 @@ async fn nobody_else_is_asked_however_the_address_is_written() {
         let (answer, log) = asked(granted(&server.authority), &hostile::asks(authority, "/count?of=7", 1)).await;
         assert_eq!(answer, Ok(DENIED), "{authority}");
         let why = format!("it was granted http://{}", server.authority);
-        assert!(log.len() == 1 && log[0].contains("it may not ask http://") && log[0].ends_with(&why), "{log:?}");
+        assert!(log.len() == 1 && log[0].contains("it may not send to http://") && log[0].ends_with(&why), "{log:?}");
     }
     // A user name does not change the host; it is not sent.
     let named = hostile::asks(&format!("me@{}", server.authority), "/count?of=7", 1);
@@ -150,7 +150,7 @@ async fn a_host_that_is_not_there_is_an_error_with_its_cause_in_the_log() {
     let unused = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address").to_string();
     let (answer, log) = asked(granted(&unused), &hostile::asks(&unused, "/", 1)).await;
     assert_eq!(answer, Ok(INTERNAL));
-    assert!(log[0].contains("was asked in vain") && log[0].contains("refused"), "{log:?}");
+    assert!(log[0].contains("the request to ") && log[0].contains("refused"), "{log:?}");
 }
 
 #[tokio::test]
@@ -161,7 +161,7 @@ async fn only_a_decision_may_ask() {
     let loaded = PolicyComponent::load(&engine, &Compiler::in_process(), None, stub.build().into()).await;
     let called = loaded.expect("it loads").configure("{}", Timestamp(1)).await;
     assert!(called.answer.is_ok(), "it was denied: {called:?}");
-    assert_eq!(called.log.lines[0].1, "no request was sent: a policy may ask the network only while it decides");
+    assert_eq!(called.log.lines[0].1, "no request was sent: a policy may send HTTP requests only while it decides");
     assert_eq!(server.asked(), 0);
 }
 

@@ -326,10 +326,20 @@ async fn a_spinning_policy_delays_no_other_and_a_call_waits_a_second_for_a_place
 }
 
 #[tokio::test]
+async fn a_trap_names_the_functions_as_their_author_wrote_them() {
+    let mangled = "$_ZN5chaos7recurse17h0123456789abcdefE";
+    let stub = hostile::Stub::new(hostile::Kind::Scaling);
+    let stub = stub.fields(&format!("(func {mangled} (unreachable))")).first(&format!("(call {mangled})"));
+    let policy = load(PolicyLimits::default(), stub.build()).await.expect("it loads");
+    let failure = policy.decide("{}", &scaling_observation()).await.answer.expect_err("it traps");
+    assert!(failure.reason.contains(", in `chaos::recurse` called by `"), "{failure}");
+}
+
+#[tokio::test]
 async fn a_policy_asked_for_the_other_kind_of_answer_says_so() {
     let policy = load(PolicyLimits::default(), MIN_MAX.to_vec()).await.expect("it loads");
     let answer = policy.evaluate("{}", &health_observation()).await.answer;
-    failed("min-max", answer, FailureKind::Link, "it is a scaling policy and was asked as a health policy");
+    failed("min-max", answer, FailureKind::Link, "it is a scaling policy and was called as a health policy");
 }
 
 #[tokio::test]
@@ -401,5 +411,5 @@ async fn the_compiling_process_is_bounded_in_time_and_memory() {
     let gone = Compiler::child("/nonexistent/windlass".into());
     let refused =
         PolicyComponent::load(&engine, &gone, None, Arc::from(MIN_MAX)).await.expect_err("refused").to_string();
-    assert!(refused.contains("cannot run the compiling process"), "{refused}");
+    assert!(refused.contains("cannot run the compiler process"), "{refused}");
 }

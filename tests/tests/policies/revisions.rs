@@ -146,7 +146,7 @@ async fn a_revision_that_fails_its_trial_is_set_back_for_good() {
     [
         (
             1,
-            "rolled back to, from revision 3; it acts",
+            "rolled back from revision 3; it acts",
         ),
         (
             3,
@@ -154,7 +154,7 @@ async fn a_revision_that_fails_its_trial_is_set_back_for_good() {
         ),
         (
             2,
-            "set back and quarantined: 3 of its first 3 calls failed, the last one: trap: it gave up: it reached code marked unreachable, as a panic does; revision 1 acts again",
+            "failed its probation and is quarantined: 3 of its first 3 calls failed, the last one: trap: it gave up: it reached code marked unreachable, as a panic does; revision 1 acts again",
         ),
         (
             2,
@@ -497,7 +497,7 @@ async fn a_candidate_shadows_who_acts_until_it_is_promoted() {
     {
         let registry = open(data_dir.path(), PolicyLimits::default()).await;
         let early = push_candidate(&registry, &hostile::proposes(4)).await.expect_err("nobody acts yet").to_string();
-        assert_eq!(early, "no revision of `queue` acts that a candidate could be compared with");
+        assert_eq!(early, "`queue` has no acting revision to compare a candidate with");
         push(&registry, &hostile::proposes(3)).await;
         push_candidate(&registry, &hostile::proposes(4)).await.expect("a candidate");
         let info = push_candidate(&registry, &hostile::proposes(5)).await.expect("another candidate");
@@ -519,7 +519,7 @@ async fn a_candidate_shadows_who_acts_until_it_is_promoted() {
     assert_eq!(decided(&registry).await, (2, 4));
     let refused =
         async |revision| registry.promote(NAME, revision, Timestamp(8)).await.expect_err("refused").to_string();
-    assert_eq!(refused(None).await, "`queue` has no candidate; say which revision is to act");
+    assert_eq!(refused(None).await, "`queue` has no candidate; name the revision to promote");
     assert_eq!(refused(Some(9)).await, "`queue` has no revision 9");
 }
 

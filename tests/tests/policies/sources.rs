@@ -166,7 +166,7 @@ async fn a_file_named_one_by_one_is_taken_and_what_keeps_it_is_told() {
     fs::write(&named, b"nonsense").expect("written");
     watched.look(LATER).await;
     let problem = registry.find(NAME).expect("it acts on").source_problem.expect("it is told");
-    assert!(problem.contains("cannot take `") && problem.contains("is text, not a WebAssembly component"), "{problem}");
+    assert!(problem.contains("cannot load `") && problem.contains("is text, not a WebAssembly component"), "{problem}");
     assert_eq!(decided(&registry).await, (1, 3));
     // An upload holds until the file changes, also after a restart.
     fs::write(&named, hostile::proposes(3).build()).expect("written");
@@ -227,7 +227,7 @@ async fn each_limit_of_a_call_bites_the_policy_it_is_said_of_and_no_other() {
         ("table_elements = 10", hostile::grows_table(11), "a table of 11 elements; at most 10"),
         ("hostcall_bytes = '50KiB'", hostile::remembers(60_000), "more than 51200 bytes in one call"),
         ("handles = 10", hostile::holds_handles(11), "it held more than 10 resource handles at once"),
-        ("random_bytes = '1KiB'", hostile::draws_random(2), "it asked for more than 1024 random bytes"),
+        ("random_bytes = '1KiB'", hostile::draws_random(2), "it requested more than 1024 random bytes"),
         ("returned_memory_bytes = '100B'", hostile::remembers(101), "101 bytes of memory; at most 100 are kept"),
         ("component_bytes = '4KiB'", hostile::has_schema(&large), "a component may have at most 4096"),
         ("reason_bytes = '16B'", hostile::reasons(17), "a reason of 17 bytes; at most 16 are allowed"),
@@ -305,7 +305,7 @@ async fn a_default_policy_decides_for_workloads_that_name_none() {
     let other = PolicyChoices { scaling: vec![choice("other")], ..PolicyChoices::default() };
     assert_eq!(decide(&registry, &other).await, ("other".to_owned(), 1, Ok(6)));
     let refused = registry.remove(NAME).await.expect_err("it is the default").to_string();
-    assert_eq!(refused, "`queue` is the scaling policy of workloads that name none, says windlass.toml");
+    assert_eq!(refused, "`queue` is the default scaling policy in windlass.toml; set another default first");
 }
 
 #[tokio::test]
@@ -329,11 +329,11 @@ async fn a_deleted_policy_is_gone_with_its_components_and_after_a_restart() {
         assert_eq!(registry.remove(NAME).await, Err(CatalogueError::Unknown(NAME.to_owned())));
         assert!(matches!(registry.remove("min-max").await, Err(CatalogueError::Conflict(_))));
         let refused = registry.remove("other").await.expect_err("its source would bring it back").to_string();
-        assert_eq!(refused, "`other` has a source in windlass.toml, which would bring it back");
+        assert_eq!(refused, "`other` has a source in windlass.toml that would push it again; remove the source first");
         push(&registry, "third", hostile::proposes(6).build()).await;
         fs::write(folder.path().join("third.wasm"), hostile::proposes(6).build()).expect("written");
         let refused = registry.remove("third").await.expect_err("its file would bring it back").to_string();
-        assert!(refused.ends_with("third.wasm, which would bring it back; remove that first"), "{refused}");
+        assert!(refused.ends_with("third.wasm, which would push it again; remove the file first"), "{refused}");
     }
     let registry = open(data_dir.path(), settings, Defaults::default()).await;
     assert!(registry.find(NAME).is_none() && registry.find("other").is_some());

@@ -1,4 +1,4 @@
-//! The policies as people deal with them: names, revisions, what may be done to them.
+//! Policies as operators see them: names, revisions, and the operations on them.
 
 use crate::settings::HttpGrant;
 use crate::{PolicyChoice, PolicyFailure, PolicyKind, Timestamp};
@@ -8,16 +8,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// One policy as it is listed: its acting revision, or the newest where none acts.
+/// One policy in a listing: its acting revision, or the newest if none acts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicyInfo {
-    /// Name it is registered under.
+    /// Name that it is registered under.
     pub name: String,
-    /// What it decides.
+    /// Its kind.
     pub kind: PolicyKind,
-    /// Version it describes itself with.
+    /// Version in its description.
     pub version: String,
-    /// One line.
+    /// One line from its description.
     pub summary: String,
     /// JSON Schema of its configuration.
     pub config_schema: serde_json::Value,
@@ -25,54 +25,55 @@ pub struct PolicyInfo {
     pub digest: String,
     /// Size of the component in bytes.
     pub size_bytes: u64,
-    /// Where what acts comes from; none: it is built in.
+    /// Origin of the listed revision. `None` if the policy is built in.
     pub source: Option<Source>,
-    /// What its file or registry gave last.
+    /// The last delivery of its file or registry.
     pub taken: Option<Taken>,
-    /// What it imports.
+    /// Names of its imports.
     pub imports: Vec<String>,
-    /// Whether it answers the same question in the same way: not if it may ask the network.
+    /// Whether the same input produces the same answer. `false` if it may send HTTP requests.
     pub replayable: bool,
-    /// What it was granted of the network.
+    /// The outgoing HTTP that it was granted.
     pub http: Option<HttpGrant>,
-    /// Failed calls since it was loaded, by kind; every kind is there.
+    /// Failed calls since it was loaded, by kind. If it is loaded or built in, every kind is present.
     pub failures: BTreeMap<String, u64>,
-    /// Number of the acting revision; none: the built-in policy of its kind stands in. 0: it is built in.
+    /// Number of the acting revision. 0 if the policy is built in. `None` if no revision acts: then the built-in policy of its
+    /// kind takes its place.
     pub acting: Option<u32>,
-    /// Number of the revision that is a candidate: it shadows the acting one wherever that acts.
+    /// Number of the candidate, which shadows the acting revision in every workload.
     pub candidate: Option<u32>,
-    /// Every revision that is kept, newest first; none of a built-in one.
+    /// Every kept revision, newest first. Empty if the policy is built in.
     pub revisions: Vec<RevisionInfo>,
-    /// What happened to it, newest first; the last 100.
+    /// The last 100 events, newest first.
     pub events: Vec<PolicyEvent>,
-    /// Why the newest state of the source it comes from could not be taken.
+    /// The reason why its source could not deliver the newest component.
     pub source_problem: Option<String>,
 }
 
-/// Events kept of a policy.
+/// Events kept for each policy.
 pub const EVENTS_KEPT: usize = 100;
 
-/// Something that changed who acts, or would.
+/// A change of the revision that acts, or is to act.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyEvent {
-    /// When.
+    /// Time of the event.
     pub at: Timestamp,
-    /// Number of the revision it is about.
+    /// Number of the revision.
     pub revision: u32,
-    /// What happened to that revision, one sentence.
+    /// The event in one sentence.
     pub what: String,
 }
 
-/// Where a revision came from.
+/// Origin of a revision.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
-    /// Somebody pushed it.
+    /// It was pushed through the API.
     #[default]
     Upload,
-    /// A file that `windlass.toml` names, or in the folder it names.
+    /// A file that `windlass.toml` names, or a file in the folder that it names.
     File,
-    /// A registry that `windlass.toml` names.
+    /// An OCI registry that `windlass.toml` names.
     Registry,
 }
 
@@ -86,17 +87,17 @@ impl fmt::Display for Source {
     }
 }
 
-/// What a file or a registry gave last, kept for longer than the revision it became: the source acts again when it gives
-/// something else, and what was pushed since holds until then.
+/// The last delivery of a file or a registry. It is kept longer than the revision that it became: the source pushes again
+/// only when it delivers another component, and later pushes stay until then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Taken {
-    /// The file, or the reference and the manifest it led to.
+    /// The file, or the reference and the digest of its manifest.
     pub from: String,
     /// `sha256:` and the component's digest.
     pub digest: String,
 }
 
-/// One revision of a policy, as it is listed and stored.
+/// One revision of a policy, as listed and stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevisionInfo {
     /// Counts from 1 for each name.
@@ -105,49 +106,49 @@ pub struct RevisionInfo {
     pub digest: String,
     /// Size of the component in bytes.
     pub size_bytes: u64,
-    /// Name it gives itself.
+    /// Name in its description.
     pub described_name: String,
-    /// Version it gives itself.
+    /// Version in its description.
     pub version: String,
-    /// When it was pushed.
+    /// Time of the push.
     pub loaded_at: Timestamp,
-    /// Who pushed it, by their own word; or the file or reference it came from.
+    /// The name that the client gave, or the file or reference that delivered it. It is not verified.
     pub loaded_by: String,
-    /// Where it came from.
+    /// Its origin.
     #[serde(default)]
     pub source: Source,
-    /// The revision that last began with empty memory, up to this one; 0: none did.
+    /// The last revision up to this one that started with empty memory. 0 if there is none.
     pub memory_since: u32,
-    /// It has acted at some time.
+    /// Whether it has ever acted.
     #[serde(default = "yes")]
     pub acted: bool,
-    /// It answered its first calls well enough to be trusted.
+    /// Whether it passed its probation.
     pub proved: bool,
-    /// Why it may not act any more.
+    /// The reason why it may not act any more.
     pub quarantined: Option<String>,
 }
 
-/// Of revisions stored before there were candidates.
+/// The default for revisions that were stored before candidates existed.
 fn yes() -> bool {
     true
 }
 
-/// A component to be registered.
+/// A component to register.
 #[derive(Debug, Clone)]
 pub struct Push {
     /// Name to register it under: 1 to 63 lower-case letters, digits and hyphens.
     pub name: String,
     /// The component.
     pub component: Arc<[u8]>,
-    /// Who pushes it; or the file or reference it comes from.
+    /// The client, or the file or reference that delivered it.
     pub by: String,
-    /// Where it comes from.
+    /// Its origin.
     pub source: Source,
-    /// Whether it begins with empty memory instead of what the revision before it left.
+    /// Whether it starts with empty memory instead of inheriting the memory of the acting revision.
     pub reset_memory: bool,
-    /// Whether it becomes the candidate, which is only asked beside the acting revision, instead of acting.
+    /// Whether it becomes the candidate, which shadows the acting revision, instead of acting.
     pub candidate: bool,
-    /// When.
+    /// Time of the push.
     pub at: Timestamp,
 }
 
@@ -159,56 +160,56 @@ impl Push {
     }
 }
 
-/// Why nothing came of a change.
+/// The reason why a change failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogueError {
-    /// No such policy.
+    /// The policy does not exist.
     #[error("there is no policy `{}`", .0.escape_debug())]
     Unknown(String),
-    /// The name is none.
+    /// The name is invalid.
     #[error("`{}` is not a policy's name: expected 1 to 63 lower-case letters, digits and hyphens", .0.escape_debug())]
     Name(String),
-    /// It contradicts what is there.
+    /// It contradicts the current state.
     #[error("{0}")]
     Conflict(String),
-    /// The component is no policy this host can run: a sentence for each thing wrong with it.
+    /// The component is not a policy that this host can run: one sentence for each problem.
     #[error("it is not a policy this host can run: {}", .0.join("; "))]
     Component(Vec<String>),
-    /// The source it comes from did not give it.
+    /// The source did not deliver it.
     #[error("{0}")]
     Source(String),
-    /// The disk failed; the text goes to the log only.
+    /// Writing to disk failed. The text is for the log only.
     #[error("the policies cannot be stored: {0}")]
     Disk(String),
 }
 
-/// Why a policy cannot be chosen for a workload.
+/// The reason why a policy cannot be chosen for a workload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChoiceError {
-    /// No such policy of this kind.
+    /// No policy of this kind has this name.
     #[error("there is no {kind} policy `{}`; there are: {}", name.escape_debug(), known.join(", "))]
     Unknown {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// Of which kind.
+        /// The requested kind.
         kind: PolicyKind,
-        /// The names there are.
+        /// The known names.
         known: Vec<String>,
     },
-    /// Its schema does not allow this configuration: (JSON pointer, what is wrong there).
+    /// Its schema rejects the configuration.
     #[error("the schema of policy `{name}` does not allow this configuration: {}", sentences(problems))]
     Schema {
-        /// Which policy.
+        /// The policy.
         name: String,
-        /// Everything that is wrong.
+        /// Every problem: (JSON pointer, problem).
         problems: Vec<(String, String)>,
     },
-    /// The policy refused the configuration, or gave no answer.
+    /// The policy rejected the configuration, or failed.
     #[error("the policy `{name}` does not accept this configuration: {}", failure.reason)]
     Refused {
-        /// Which policy.
+        /// The policy.
         name: String,
-        /// What it answered.
+        /// Its failure.
         failure: PolicyFailure,
     },
 }
@@ -217,59 +218,57 @@ fn sentences(problems: &[(String, String)]) -> String {
     problems.iter().map(|(at, problem)| format!("`{at}`: {problem}")).collect::<Vec<_>>().join("; ")
 }
 
-/// The policies there are, and what may be done to them.
+/// The known policies, and the operations on them.
 #[async_trait]
 pub trait PolicyCatalogue: Send + Sync + 'static {
-    /// Every policy, by name.
+    /// Every policy, sorted by name.
     fn list(&self) -> Vec<PolicyInfo>;
 
     /// One policy.
     fn find(&self, name: &str) -> Option<PolicyInfo>;
 
-    /// What keeps each source from being taken, by the policy's name; those that are fine are not there.
+    /// The problem of each source that cannot deliver its policy, by the policy's name.
     fn source_problems(&self) -> BTreeMap<String, String>;
 
-    /// Notes what keeps the source of a policy from being taken; none: nothing does.
+    /// Records the problem of a policy's source. `None` clears it.
     fn tell_source(&self, name: &str, problem: Option<String>);
 
-    /// Looks again at the source that `windlass.toml` names for a policy: a reference into a registry that leads
-    /// elsewhere now is a new revision, which acts; one that leads where it led changes nothing.
+    /// Fetches a policy again from the registry that `windlass.toml` names. If its reference leads to another component, that
+    /// becomes a new revision, which acts. Otherwise nothing changes.
     ///
     /// # Errors
-    /// When it has no such source, or what it leads to cannot be had or loaded.
+    /// The policy has no such source, or its component cannot be fetched or loaded.
     async fn refresh(&self, name: &str, at: Timestamp) -> Result<PolicyInfo, CatalogueError>;
 
-    /// Registers a component as the newest revision of its name, which acts from the next call on, or is the
-    /// candidate. Bytes that act already, or are the candidate already, are no new revision; that a file or a registry
-    /// gave them is noted all the same.
+    /// Registers a component as the newest revision of its name. It acts from the next pass on, or becomes the candidate. A
+    /// component that acts or is the candidate already is not a new revision; a delivery by a source is recorded anyway.
     ///
     /// # Errors
-    /// When it cannot be loaded; the revision before it then acts as before.
+    /// The component cannot be loaded. The acting revision stays.
     async fn push(&self, push: Push) -> Result<PolicyInfo, CatalogueError>;
 
-    /// Lets the candidate act, or the revision of this number.
+    /// Promotes the candidate, or the revision with this number, to the acting revision.
     ///
     /// # Errors
-    /// When there is no such revision, or it may not act.
+    /// There is no such revision, or it may not act.
     async fn promote(&self, name: &str, revision: Option<u32>, at: Timestamp) -> Result<PolicyInfo, CatalogueError>;
 
-    /// Lets the newest revision before the acting one act again, quarantined ones passed over.
+    /// Rolls back to the newest revision before the acting one that has acted and is not quarantined.
     ///
     /// # Errors
-    /// When there is no such revision.
+    /// There is no such revision.
     async fn roll_back(&self, name: &str, at: Timestamp) -> Result<PolicyInfo, CatalogueError>;
 
-    /// Forgets a pushed policy with all its revisions. A workload that still chose it is asked about by the built-in
-    /// one of its kind, so look for such workloads first.
+    /// Removes a pushed policy with all its revisions. Check before that no workload has chosen it: the built-in policy of its
+    /// kind would take its place there.
     ///
     /// # Errors
-    /// When it is not there, is built in, is a default, or has a source that would bring it back.
+    /// The policy does not exist, is built in, is a default, or has a source that would push it again.
     async fn remove(&self, name: &str) -> Result<PolicyInfo, CatalogueError>;
 
-    /// Whether a policy of this kind and name is there and accepts a configuration: by its schema, then by
-    /// its own word.
+    /// Checks that a policy of this kind and name exists, and that its schema and the policy itself accept the configuration.
     ///
     /// # Errors
-    /// When not, and why.
+    /// The check that failed.
     async fn check(&self, kind: PolicyKind, choice: &PolicyChoice, now: Timestamp) -> Result<(), ChoiceError>;
 }

@@ -1,13 +1,15 @@
-//! The built-in policies as components, through the whole of the host's side.
+//! The built-in policies as components, called through the registry.
 
-use crate::registry::*;
+use crate::registry::root::{DEFAULT_HEALTH, Defaults, PolicyRegistry};
 use windlass_core::contract::{
     HealthObservation, HealthStatus, Limits, Phase, ProbeOutcome, ProbeResult, ProbedReplica, Remedy, ReplicaFacts,
     Sample, ScalingObservation, Series, WorkloadFacts,
 };
-use windlass_core::policy::PolicySource;
+use windlass_core::policy::{PolicyCatalogue, PolicySource};
+use windlass_core::settings::PolicyLimits;
 use windlass_core::workload::Bounds;
-use windlass_core::{FailureKind, PolicyChoices, PolicyKind, Timestamp};
+use windlass_core::{FailureKind, PolicyChoice, PolicyChoices, PolicyKind, Timestamp};
+use windlass_sandbox::compile::Compiler;
 
 const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -63,6 +65,19 @@ async fn the_built_in_policies_import_nothing_but_the_log() {
     }
     assert_eq!((listed[0].kind, listed[1].kind), (PolicyKind::Health, PolicyKind::Scaling));
     assert!(registry.engine().is_pooled());
+}
+
+#[tokio::test]
+async fn a_built_in_policy_is_loaded_at_its_first_use_and_listed_alike_before_it() {
+    let registry = registry().await;
+    let loaded = || registry.built_in.all().filter(|policy| policy.component().is_some()).count();
+    let listed = registry.list();
+    assert_eq!(loaded(), 2, "the defaults");
+    for policy in registry.built_in.all() {
+        let component = policy.load().await.expect("it loads");
+        assert_eq!(component.identity(), policy.identity());
+    }
+    assert_eq!((loaded(), registry.list()), (listed.len(), listed));
 }
 
 #[tokio::test]

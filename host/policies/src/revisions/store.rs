@@ -1,8 +1,10 @@
-//! Pushed policies on disk: each component once, under its digest, and an index of names and revisions.
+//! Pushed policies on disk: one file per component, named by its digest, and an index of policies and revisions.
 //!
-//! The index is written beside and moved, after the components it names: a crash leaves the old one or the
-//! new one, and at worst a component that nobody names, which the next write removes.
+//! Files are replaced atomically, the index after the components that it names. After a crash, the index is the old one or
+//! the new one; a component that it does not name is removed by the next write.
 
+use crate::digest::sha256;
+use crate::revisions::state::State;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder};
@@ -12,47 +14,66 @@ use std::path::{Path, PathBuf};
 use windlass_core::PolicyKind;
 use windlass_core::policy::catalogue::{PolicyEvent, RevisionInfo, Taken};
 
-/// Version of the index's form.
+/// Version of the index format.
 const VERSION: u32 = 1;
 
-/// What is stored of one name.
+/// One policy in the index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Shelved {
+pub(crate) struct StoredPolicy {
     pub(crate) kind: PolicyKind,
-    pub(crate) acting: Option<u32>,
+    acting: Option<u32>,
     #[serde(default)]
     pub(crate) candidate: Option<u32>,
     /// Oldest first.
-    pub(crate) revisions: Vec<RevisionInfo>,
-    #[serde(default)]
-    pub(crate) taken: Option<Taken>,
+    revisions: Vec<RevisionInfo>,
+    #[serde(default, rename = "taken")]
+    delivered: Option<Taken>,
     /// Oldest first.
     #[serde(default)]
-    pub(crate) events: Vec<PolicyEvent>,
+    events: Vec<PolicyEvent>,
+}
+
+impl StoredPolicy {
+    pub(crate) fn new(kind: PolicyKind, state: &State) -> Self {
+        Self {
+            kind,
+            acting: state.deferred.or(state.acting),
+            candidate: state.candidate,
+            revisions: state.revisions.clone(),
+            delivered: state.delivered.clone(),
+            events: state.events.clone(),
+        }
+    }
+
+    /// The state before any revision is loaded.
+    pub(crate) fn into_state(self) -> State {
+        let Self { acting, revisions, delivered, events, .. } = self;
+        State { deferred: acting, revisions, delivered, events, ..State::default() }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
 struct Index {
     version: u32,
-    policies: BTreeMap<String, Shelved>,
+    policies: BTreeMap<String, StoredPolicy>,
 }
 
 /// The folder of pushed policies.
 #[derive(Debug)]
-pub(crate) struct Shelf {
+pub(crate) struct RevisionStore {
     folder: PathBuf,
 }
 
-impl Shelf {
-    /// The folder `policies` in the data directory, made (mode 0700) if it is missing.
+impl RevisionStore {
+    /// Opens the folder `policies` in the data directory. Creates it with mode 0700 if it is missing.
     pub(crate) fn open(data_dir: &Path) -> io::Result<Self> {
         let folder = data_dir.join("policies");
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         Ok(Self { folder })
     }
 
-    /// Every name.
-    pub(crate) fn load(&self) -> io::Result<BTreeMap<String, Shelved>> {
+    /// All policies, by name.
+    pub(crate) fn load(&self) -> io::Result<BTreeMap<String, StoredPolicy>> {
         let text = match fs::read(self.index()) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
@@ -61,20 +82,21 @@ impl Shelf {
         let index: Index = serde_json::from_slice(&text).map_err(io::Error::other)?;
         if index.version != VERSION {
             return Err(io::Error::other(format!(
-                "the index of policies has version {}; this windlass knows version {VERSION}",
+                "the index of policies has version {}, and this windlass reads version {VERSION}; start the version of \
+                 windlass that wrote it",
                 index.version
             )));
         }
         Ok(index.policies)
     }
 
-    /// A component as it was put, checked by its digest (`sha256:…`).
+    /// A stored component, whose bytes are checked against its digest (`sha256:…`).
     pub(crate) fn component(&self, digest: &str) -> io::Result<Vec<u8>> {
         let bytes = fs::read(self.path(digest))?;
-        if digest_of(&bytes) == digest {
+        if sha256(&bytes) == digest {
             Ok(bytes)
         } else {
-            let why = format!("what is stored as `{digest}` has another digest: it was altered or damaged");
+            let why = format!("the component stored as `{digest}` has another digest: it was altered or damaged");
             Err(io::Error::new(io::ErrorKind::InvalidData, why))
         }
     }
@@ -84,14 +106,14 @@ impl Shelf {
         self.replace(&self.path(digest), component)
     }
 
-    /// Stores the index and drops the components it does not name.
-    pub(crate) fn save(&self, policies: BTreeMap<String, Shelved>) -> io::Result<()> {
+    /// Stores the index and removes the components that it does not name.
+    pub(crate) fn save(&self, policies: BTreeMap<String, StoredPolicy>) -> io::Result<()> {
         let index = Index { version: VERSION, policies };
         self.replace(&self.index(), &serde_json::to_vec_pretty(&index).map_err(io::Error::other)?)?;
         let named: BTreeSet<PathBuf> = index
             .policies
             .values()
-            .flat_map(|shelved| &shelved.revisions)
+            .flat_map(|policy| &policy.revisions)
             .map(|revision| self.path(&revision.digest))
             .collect();
         for entry in fs::read_dir(&self.folder)? {
@@ -120,11 +142,6 @@ impl Shelf {
     }
 }
 
-/// `sha256:` and the digest in hexadecimal.
-pub(crate) fn digest_of(bytes: &[u8]) -> String {
-    format!("sha256:{}", windlass_sandbox::component::digest(bytes))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,22 +168,22 @@ mod tests {
     #[test]
     fn what_was_put_is_there_after_reopening_and_what_nobody_names_is_gone() {
         let data_dir = tempfile::tempdir().unwrap();
-        let shelf = Shelf::open(data_dir.path()).unwrap();
-        assert!(shelf.load().unwrap().is_empty());
-        let (first, second) = (digest_of(b"first"), digest_of(b"second"));
-        shelf.put(&first, b"first").unwrap();
-        shelf.put(&second, b"second").unwrap();
-        let shelved = Shelved {
+        let store = RevisionStore::open(data_dir.path()).unwrap();
+        assert!(store.load().unwrap().is_empty());
+        let (first, second) = (sha256(b"first"), sha256(b"second"));
+        store.put(&first, b"first").unwrap();
+        store.put(&second, b"second").unwrap();
+        let stored = StoredPolicy {
             kind: PolicyKind::Scaling,
             acting: Some(2),
             candidate: None,
             revisions: vec![revision(2, &second)],
-            taken: Some(Taken { from: "the file queue.wasm".to_owned(), digest: first.clone() }),
+            delivered: Some(Taken { from: "the file queue.wasm".to_owned(), digest: first.clone() }),
             events: vec![PolicyEvent { at: Timestamp(1), revision: 2, what: "pushed".to_owned() }],
         };
-        let policies = BTreeMap::from([("queue".to_owned(), shelved)]);
-        shelf.save(policies.clone()).unwrap();
-        let again = Shelf::open(data_dir.path()).unwrap();
+        let policies = BTreeMap::from([("queue".to_owned(), stored)]);
+        store.save(policies.clone()).unwrap();
+        let again = RevisionStore::open(data_dir.path()).unwrap();
         assert_eq!(again.load().unwrap(), policies);
         assert_eq!(again.component(&second).unwrap(), b"second");
         assert!(again.component(&first).is_err());
@@ -175,14 +192,14 @@ mod tests {
     #[test]
     fn an_altered_component_and_a_foreign_index_are_refused() {
         let data_dir = tempfile::tempdir().unwrap();
-        let shelf = Shelf::open(data_dir.path()).unwrap();
-        let digest = digest_of(b"first");
-        shelf.put(&digest, b"first").unwrap();
-        fs::write(shelf.path(&digest), b"other").unwrap();
-        assert!(shelf.component(&digest).unwrap_err().to_string().contains("altered or damaged"));
-        fs::write(shelf.index(), br#"{"version": 2, "policies": {}}"#).unwrap();
-        assert!(shelf.load().unwrap_err().to_string().contains("has version 2"));
-        fs::write(shelf.index(), b"{").unwrap();
-        assert!(shelf.load().is_err());
+        let store = RevisionStore::open(data_dir.path()).unwrap();
+        let digest = sha256(b"first");
+        store.put(&digest, b"first").unwrap();
+        fs::write(store.path(&digest), b"other").unwrap();
+        assert!(store.component(&digest).unwrap_err().to_string().contains("altered or damaged"));
+        fs::write(store.index(), br#"{"version": 2, "policies": {}}"#).unwrap();
+        assert!(store.load().unwrap_err().to_string().contains("has version 2"));
+        fs::write(store.index(), b"{").unwrap();
+        assert!(store.load().is_err());
     }
 }

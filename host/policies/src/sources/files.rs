@@ -1,7 +1,7 @@
-//! Files as a source of policies: those that are named one by one, and each `NAME.wasm` in a folder. A file is pushed
-//! as a revision when it is new or has changed.
+//! Files as a source of policies: named files, and each `NAME.wasm` in a folder. A file that is new or has changed is pushed as
+//! a revision.
 
-use crate::revisions::store::digest_of;
+use crate::digest::sha256;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
@@ -11,28 +11,28 @@ use std::time::{Duration, SystemTime};
 use windlass_core::Timestamp;
 use windlass_core::policy::catalogue::{CatalogueError, PolicyCatalogue, Push, Source, Taken};
 
-/// Time between two looks; a file that changed within it may still be being written.
-const LOOK: Duration = Duration::from_secs(2);
+/// Time between two scans. A file that changed within this time may not be complete yet.
+const SCAN_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Files that are looked at again and again.
+/// Watched files.
 pub struct Files {
-    /// None: only those that are named.
+    /// `None` if only named files are watched.
     folder: Option<PathBuf>,
-    /// Files of policies, by their names; one of the same name in the folder is not taken.
+    /// Named files, by policy name. A file of the same name in the folder is ignored.
     named: BTreeMap<String, PathBuf>,
-    /// Longest file that is read, in bytes.
-    longest: u64,
+    /// Size of the largest file that is read, in bytes.
+    max_bytes: u64,
     policies: Arc<dyn PolicyCatalogue>,
     /// By the policy's name.
     seen: BTreeMap<String, Seen>,
 }
 
-/// A policy's file as it was at the last look.
+/// A policy's file at the last scan.
 struct Seen {
-    /// None: it was not there.
+    /// `None` if it was missing.
     file: Option<File>,
-    /// It was pushed, or refused, as it is.
-    done: bool,
+    /// Whether this state of the file was pushed or rejected.
+    is_done: bool,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -43,69 +43,69 @@ struct File {
 }
 
 impl Files {
-    /// The files in `folder` and those in `named`, which may have `longest` bytes.
+    /// Watches the files in `folder` and in `named`, of at most `max_bytes` each.
     pub fn new(
         folder: Option<PathBuf>,
         named: BTreeMap<String, PathBuf>,
-        longest: u64,
+        max_bytes: u64,
         policies: Arc<dyn PolicyCatalogue>,
     ) -> Self {
-        Self { folder, named, longest, policies, seen: BTreeMap::new() }
+        Self { folder, named, max_bytes, policies, seen: BTreeMap::new() }
     }
 
-    /// Looks again and again, for ever.
+    /// Scans every 2 seconds, without end.
     pub async fn watch(mut self, now: impl Fn() -> Timestamp) {
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(SCAN_INTERVAL).await;
             self.look(now()).await;
         }
     }
 
-    /// Takes what is new. A file is taken when it has stood still since the last look or for the time between two; one
-    /// that is as it was when it was taken last is left: a rollback, and a push since, hold until the file changes. What
-    /// cannot be taken is told once, and left until it changes.
+    /// Scans once. A file is pushed if it has not changed since the last scan, or for the time between two scans. A file that
+    /// was pushed is not pushed again until it changes, so a later rollback or push stays. A file that is rejected is reported
+    /// once, and tried again when it changes.
     pub async fn look(&mut self, now: Timestamp) {
         let mut files: BTreeMap<String, io::Result<File>> = BTreeMap::new();
         match self.folder.as_deref().map(list).transpose() {
             Ok(listed) => files.extend(listed.unwrap_or_default().into_iter().map(|(name, file)| (name, Ok(file)))),
-            Err(error) => tracing::warn!(folder = ?self.folder, %error, "cannot look into the folder of policies"),
+            Err(error) => tracing::warn!(folder = ?self.folder, %error, "cannot read the folder of policies"),
         }
         files.extend(self.named.iter().map(|(name, path)| (name.clone(), File::at(path))));
         self.seen.retain(|name, _| files.contains_key(name));
         for (name, file) in files {
             let before = self.seen.remove(&name);
             let seen = match file {
-                Ok(file) => self.look_at(&name, file, before, now).await,
+                Ok(file) => self.scan(&name, file, before, now).await,
                 Err(error) => {
                     if before.is_none_or(|before| before.file.is_some()) {
-                        self.trouble(&name, format!("cannot read `{}`: {error}", self.named[&name].display()));
+                        self.report(&name, format!("cannot read `{}`: {error}", self.named[&name].display()));
                     }
-                    Seen { file: None, done: false }
+                    Seen { file: None, is_done: false }
                 }
             };
             self.seen.insert(name, seen);
         }
     }
 
-    async fn look_at(&self, name: &str, file: File, before: Option<Seen>, now: Timestamp) -> Seen {
+    async fn scan(&self, name: &str, file: File, before: Option<Seen>, now: Timestamp) -> Seen {
         let before = before.filter(|before| before.file.as_ref() == Some(&file));
         let age = now.since(file.modified.into());
-        let is_still = before.is_some() || age >= LOOK;
-        let done = before.is_some_and(|before| before.done);
-        if is_still && !done {
-            self.take(name, &file.path, now).await;
+        let is_still = before.is_some() || age >= SCAN_INTERVAL;
+        let is_done = before.is_some_and(|before| before.is_done);
+        if is_still && !is_done {
+            self.load(name, &file.path, now).await;
         }
-        Seen { file: Some(file), done: done || is_still }
+        Seen { file: Some(file), is_done: is_done || is_still }
     }
 
-    fn trouble(&self, name: &str, why: String) {
-        tracing::error!(policy = name, why, "cannot take this policy; it is looked at again when it changes");
+    fn report(&self, name: &str, why: String) {
+        tracing::error!(policy = name, why, "cannot load the policy; it is tried again when the file changes");
         self.policies.tell_source(name, Some(why));
     }
 
-    async fn take(&self, name: &str, path: &Path, now: Timestamp) {
-        let (file, longest) = (path.to_owned(), self.longest);
-        let read = tokio::task::spawn_blocking(move || read(&file, longest)).await;
+    async fn load(&self, name: &str, path: &Path, now: Timestamp) {
+        let (file, max_bytes) = (path.to_owned(), self.max_bytes);
+        let read = tokio::task::spawn_blocking(move || read(&file, max_bytes)).await;
         let outcome = match read.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok((component, digest)) => {
                 self.push(path, name, component, &digest, now).await.map_err(|error| error.to_string())
@@ -114,7 +114,7 @@ impl Files {
         };
         match outcome {
             Ok(()) => self.policies.tell_source(name, None),
-            Err(error) => self.trouble(name, format!("cannot take `{}`: {error}", path.display())),
+            Err(error) => self.report(name, format!("cannot load `{}`: {error}", path.display())),
         }
     }
 
@@ -153,7 +153,7 @@ impl File {
     }
 }
 
-/// The files that end in `.wasm`, by their names without it.
+/// The `.wasm` files in a folder, by their names without the extension.
 fn list(folder: &Path) -> io::Result<BTreeMap<String, File>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
@@ -161,17 +161,17 @@ fn list(folder: &Path) -> io::Result<BTreeMap<String, File>> {
         if path.extension().is_none_or(|extension| extension != "wasm") {
             continue;
         }
-        // One that went away since the folder was read, and what is no file, are passed over.
+        // Entries that are not files, or were removed since the folder was read, are skipped.
         let (Some(stem), Ok(file)) = (path.file_stem(), File::at(&path)) else { continue };
         files.insert(stem.to_string_lossy().into_owned(), file);
     }
     Ok(files)
 }
 
-/// A whole file with its digest; one byte more than allowed is enough for it to be refused.
-fn read(path: &Path, longest: u64) -> io::Result<(Vec<u8>, String)> {
+/// A file with its digest. If it is too large, one byte more than allowed is read, so that the push rejects it.
+fn read(path: &Path, max_bytes: u64) -> io::Result<(Vec<u8>, String)> {
     let mut bytes = Vec::new();
-    fs::File::open(path)?.take(longest.saturating_add(1)).read_to_end(&mut bytes)?;
-    let digest = digest_of(&bytes);
+    fs::File::open(path)?.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
+    let digest = sha256(&bytes);
     Ok((bytes, digest))
 }

@@ -1,7 +1,7 @@
-//! Components from an OCI registry, in the layout of the CNCF for WebAssembly: a manifest with one layer of type
-//! `application/wasm`.
+//! OCI registries as a source of policies. The artifacts have the CNCF's layout for WebAssembly: a manifest with one layer of
+//! type `application/wasm`.
 
-use crate::revisions::store::digest_of;
+use crate::digest::sha256;
 use async_trait::async_trait;
 use oci_client::client::{ClientConfig, ClientProtocol};
 use oci_client::manifest::OciImageManifest;
@@ -15,56 +15,56 @@ use std::time::Duration;
 use tokio::io::AsyncWrite;
 use windlass_core::RegistryLogin;
 
-/// What the layer of a component is called, as the CNCF's layout says.
+/// Media type of the component's layer in the CNCF's layout.
 const LAYER: &str = "application/wasm";
 
-/// Time a whole fetch may take.
+/// Time limit of a fetch.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Manifests that are asked for: an artifact's is that of an image.
+/// Accepted media types of manifests: an artifact has an image manifest.
 const MANIFESTS: [&str; 1] = ["application/vnd.oci.image.manifest.v1+json"];
 
-/// Longest manifest that is read as one, in bytes.
-const LONGEST_MANIFEST: usize = 1 << 20;
+/// Size of the largest accepted manifest in bytes.
+const MAX_MANIFEST_BYTES: usize = 1 << 20;
 
-/// Where logins are found.
+/// Finds logins for registries.
 #[async_trait]
 pub trait RegistryLogins: Send + Sync + 'static {
-    /// That of the registry at `host` or `host:port`; none: nothing is known.
+    /// The login for the registry at `host` or `host:port`. `None` if there is none.
     ///
     /// # Errors
-    /// Why it cannot be had; nothing secret is in it.
+    /// The reason why it cannot be read, without secrets.
     async fn of(&self, registry: &str) -> Result<Option<RegistryLogin>, String>;
 }
 
-/// A component, and the manifest it was named by.
+/// A component and the digest of its manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fetched {
+pub(crate) struct Fetched {
     /// The component.
-    pub component: Vec<u8>,
+    pub(crate) component: Vec<u8>,
     /// `sha256:` and the digest of the manifest that the reference led to.
-    pub manifest: String,
+    pub(crate) manifest: String,
 }
 
-/// Fetches components.
+/// Fetches components from OCI registries.
 pub struct Oci {
     logins: Arc<dyn RegistryLogins>,
-    /// Longest component, in bytes.
-    longest: u64,
+    /// Size of the largest accepted component in bytes.
+    max_bytes: u64,
 }
 
 impl Oci {
-    /// With these logins, and components of at most `longest` bytes.
-    pub fn new(logins: Arc<dyn RegistryLogins>, longest: u64) -> Self {
-        Self { logins, longest }
+    /// Fetches with these logins components of at most `max_bytes`.
+    pub fn new(logins: Arc<dyn RegistryLogins>, max_bytes: u64) -> Self {
+        Self { logins, max_bytes }
     }
 
-    /// The component that `host/repository:tag` or `host/repository@sha256:…` leads to now. A registry on this
-    /// machine (`localhost`, `127.0.0.1`) is asked over plain HTTP, any other over TLS, as Docker does.
+    /// Fetches the component that `host/repository:tag` or `host/repository@sha256:…` refers to now. A registry on this
+    /// machine (`localhost`, `127.0.0.1`) is contacted over plain HTTP, any other over TLS, as Docker does.
     ///
     /// # Errors
-    /// Why there is none, in a sentence.
-    pub async fn fetch(&self, reference: &str) -> Result<Fetched, String> {
+    /// The reason, in a sentence.
+    pub(crate) async fn fetch(&self, reference: &str) -> Result<Fetched, String> {
         match tokio::time::timeout(LIMIT, self.fetch_now(reference)).await {
             Ok(fetched) => fetched,
             Err(_) => Err(format!("fetching it took longer than {} s", LIMIT.as_secs())),
@@ -73,7 +73,7 @@ impl Oci {
 
     async fn fetch_now(&self, text: &str) -> Result<Fetched, String> {
         let reference: Reference =
-            text.parse().map_err(|error| format!("`{}` is no reference: {error}", text.escape_debug()))?;
+            text.parse().map_err(|error| format!("`{}` is not a valid reference: {error}", text.escape_debug()))?;
         let registry = reference.resolve_registry();
         let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
         let is_local = host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
@@ -86,15 +86,15 @@ impl Oci {
         };
         let (raw, _) =
             client.pull_manifest_raw(&reference, &auth, &MANIFESTS).await.map_err(|error| error.to_string())?;
-        if raw.len() > LONGEST_MANIFEST {
-            return Err(format!("its manifest has {} bytes; at most {LONGEST_MANIFEST} are read", raw.len()));
+        if raw.len() > MAX_MANIFEST_BYTES {
+            return Err(format!("its manifest has {} bytes; at most {MAX_MANIFEST_BYTES} are read", raw.len()));
         }
-        // What the registry says of digests is not taken for granted: both are of what came.
-        let manifest = digest_of(&raw);
+        // Digests that the registry reports are not trusted: both are computed from the received bytes.
+        let manifest = sha256(&raw);
         if let Some(named) = reference.digest()
             && named != manifest
         {
-            return Err(format!("the registry gave a manifest with the digest {manifest}"));
+            return Err(format!("the registry returned a manifest with another digest, {manifest}"));
         }
         let parsed: OciImageManifest =
             serde_json::from_slice(&raw).map_err(|error| format!("its manifest cannot be read: {error}"))?;
@@ -106,14 +106,17 @@ impl Oci {
             return Err(format!("its layer is of type `{other}`; a policy's is `{LAYER}`"));
         }
         let size = u64::try_from(layer.size).unwrap_or(u64::MAX);
-        if size > self.longest {
-            return Err(format!("it has {size} bytes; a component may have at most {}", self.longest));
+        if size > self.max_bytes {
+            return Err(format!("it has {size} bytes; a component may have at most {}", self.max_bytes));
         }
-        let mut component = Bounded { bytes: Vec::new(), longest: usize::try_from(size).unwrap_or(usize::MAX) };
+        let mut component = Bounded { bytes: Vec::new(), max_bytes: usize::try_from(size).unwrap_or(usize::MAX) };
         client.pull_blob(&reference, layer, &mut component).await.map_err(|error| error.to_string())?;
-        let came = digest_of(&component.bytes);
-        if came != layer.digest {
-            return Err(format!("the registry gave bytes with the digest {came}, its manifest names {}", layer.digest));
+        let received = sha256(&component.bytes);
+        if received != layer.digest {
+            return Err(format!(
+                "the registry returned bytes with the digest {received}, but its manifest names {}",
+                layer.digest
+            ));
         }
         Ok(Fetched { component: component.bytes, manifest })
     }
@@ -125,16 +128,16 @@ impl std::fmt::Debug for Oci {
     }
 }
 
-/// Takes so many bytes and no more: a registry may send more than its manifest says.
+/// Accepts a limited number of bytes: a registry may send more than its manifest states.
 struct Bounded {
     bytes: Vec<u8>,
-    longest: usize,
+    max_bytes: usize,
 }
 
 impl AsyncWrite for Bounded {
     fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.bytes.len() + bytes.len() > self.longest {
-            return Poll::Ready(Err(io::Error::other("the registry sends more bytes than its manifest says")));
+        if self.bytes.len() + bytes.len() > self.max_bytes {
+            return Poll::Ready(Err(io::Error::other("the registry sends more bytes than its manifest states")));
         }
         self.bytes.extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))

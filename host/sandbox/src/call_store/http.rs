@@ -1,59 +1,54 @@
-//! WASI's outgoing HTTP as far as it was granted: whom a call may ask, how often, how long and how much.
+//! WASI's outgoing HTTP within a grant: the hosts, requests, time and bytes of one call.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::time::Instant;
-use wasmtime::component::Linker;
-use wasmtime_wasi_http::{
-    DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks,
-    WasiHttpView,
-};
+use wasmtime::component::{Linker, ResourceTable};
+use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks};
 use windlass_core::Origin;
 use windlass_core::net::{HttpSender, SendError};
 use windlass_core::settings::HttpGrant;
 
-use crate::call_store::CallState;
+pub(crate) use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 /// Adds `wasi:http/types` and `wasi:http/outgoing-handler`.
-pub(crate) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker<T: WasiHttpView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
 }
 
-/// What one call has of the network.
+/// Outgoing HTTP of one call.
 pub(crate) struct Http {
     context: WasiHttpCtx,
     gate: Gate,
 }
 
 impl Http {
-    /// `sender` is there while the policy decides, and only if it was granted anything.
+    /// `sender` is `None` unless the policy decides or evaluates and has a grant.
     pub(crate) fn new(grant: Option<&HttpGrant>, sender: Option<Arc<dyn HttpSender>>) -> Self {
         let granted = grant.cloned().zip(sender);
         Self { context: WasiHttpCtx::new(), gate: Gate { granted, sent: 0, ends: None, notes: Arc::default() } }
     }
 
-    /// Why requests were not sent, or not answered.
+    /// The reasons why requests were not sent, or not answered.
     pub(crate) fn into_notes(self) -> Vec<String> {
         std::mem::take(&mut *self.gate.notes.lock())
     }
-}
 
-impl WasiHttpView for CallState {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        let http = self.http.get_or_insert_with(|| Box::new(Http::new(self.limits.http.as_ref(), self.sender.clone())));
-        WasiHttpCtxView { hooks: &mut http.gate, table: &mut self.table, ctx: &mut http.context }
+    /// The view that wasmtime works with. `table` is the one of the store.
+    pub(crate) fn view<'a>(&'a mut self, table: &'a mut ResourceTable) -> WasiHttpCtxView<'a> {
+        WasiHttpCtxView { hooks: &mut self.gate, table, ctx: &mut self.context }
     }
 }
 
-/// Lets through what was granted.
+/// Sends granted requests and rejects all others.
 struct Gate {
     granted: Option<(HttpGrant, Arc<dyn HttpSender>)>,
     sent: u32,
-    /// When the last answer must be there; begins with the first request.
+    /// Deadline of the last response. The granted time starts with the first request.
     ends: Option<Instant>,
-    /// For the author, who is told by a bare code otherwise. Bounded by the log's lines.
+    /// Log lines for the author, since the policy gets an error code only. The limit of log lines applies.
     notes: Arc<Mutex<Vec<String>>>,
 }
 
@@ -68,18 +63,22 @@ struct Admitted {
 impl Gate {
     fn admit(&mut self, uri: &http::Uri) -> Result<Admitted, String> {
         let Some((grant, sender)) = &self.granted else {
-            return Err("a policy may ask the network only while it decides".to_owned());
+            return Err("a policy may send HTTP requests only while it decides".to_owned());
         };
-        let shown = || format!("{}://{}", uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
+        let requested = || format!("{}://{}", uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
         let origin = Origin::new(uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default(), uri.port_u16());
         let Some(origin) = origin.ok().filter(|origin| grant.hosts.contains(origin)) else {
             let known: Vec<String> = grant.hosts.iter().map(ToString::to_string).collect();
-            return Err(format!("it may not ask {}; it was granted {}", shown().escape_debug(), known.join(", ")));
+            return Err(format!(
+                "it may not send to {}; it was granted {}",
+                requested().escape_debug(),
+                known.join(", ")
+            ));
         };
         if self.sent >= grant.requests {
             return Err(format!("it was granted {} requests in one call", grant.requests));
         }
-        // From what was compared, so that nothing else is asked: no user name, no other spelling of the host.
+        // Made from the compared origin, so that no user name or other spelling of the host is sent.
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let uri = format!("{origin}{path}").parse().map_err(|error| format!("the path cannot be sent: {error}"))?;
         self.sent += 1;
@@ -92,11 +91,11 @@ type Answered = (http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Er
 
 impl WasiHttpHooks for Gate {
     fn set_host_header(&mut self) -> bool {
-        // The sender does, from the address.
+        // The sender sets it from the address.
         false
     }
 
-    /// The guest's own time limits are not looked at: those of the grant are shorter than any it would set.
+    /// The guest's own timeouts are ignored: the time of the grant limits all requests.
     fn send_request(
         &mut self,
         request: http::Request<WasiBody>,
@@ -122,14 +121,14 @@ impl WasiHttpHooks for Gate {
             };
             answered.inspect_err(|error| {
                 if let Error::InternalError(Some(why)) = error {
-                    note(format!("{origin} was asked in vain: {why}"));
+                    note(format!("the request to {origin} failed: {why}"));
                 }
             })
         })
     }
 }
 
-/// One request and its answer, both whole.
+/// One request and its response, both read completely.
 async fn exchange(
     sender: &dyn HttpSender,
     grant: &HttpGrant,
@@ -137,15 +136,15 @@ async fn exchange(
     request: http::Request<WasiBody>,
 ) -> Result<Answered, Error> {
     let (mut parts, body) = request.into_parts();
-    let most = usize::try_from(grant.request_bytes).unwrap_or(usize::MAX);
-    let body = Limited::new(body, most).collect().await.map_err(|error| {
+    let limit = usize::try_from(grant.request_bytes).unwrap_or(usize::MAX);
+    let body = Limited::new(body, limit).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {
             return Error::HttpRequestBodySize(Some(grant.request_bytes));
         }
         Error::InternalError(Some(error.to_string()))
     })?;
     parts.uri = uri;
-    // Said anew of the whole body.
+    // The sender sets it again for the complete body.
     parts.headers.remove(http::header::CONTENT_LENGTH);
     let sent = sender.send(http::Request::from_parts(parts, body.to_bytes()), grant.response_bytes).await;
     let (mut parts, body) = sent.map_err(failure)?.into_parts();

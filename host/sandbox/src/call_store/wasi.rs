@@ -1,7 +1,7 @@
-//! WASI 0.2 with nothing behind it: clocks that show the observation's time, seeded random, text that is
-//! kept up to a limit and dropped past it; no files, environment, arguments or sockets.
+//! WASI 0.2 without access to the machine: clocks that stand still at the observation's time, seeded random numbers, and
+//! output that is kept up to a limit. There are no files, environment, arguments or sockets.
 
-use crate::call_store::{CallState, LimitExceeded};
+use crate::call_store::failure::LimitExceeded;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -10,23 +10,26 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
-use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx};
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiView};
 use windlass_core::settings::PolicyLimits;
 use windlass_core::{FailureKind, PolicyFailure, Timestamp};
 
-/// Adds all of WASI 0.2's command imports.
-pub(crate) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+/// Adds all of WASI 0.2's command imports. `randomness` finds the random numbers in a store's state.
+pub(crate) fn add_to_linker<T: WasiView + Send>(
+    linker: &mut Linker<T>,
+    randomness: fn(&mut T) -> &mut Randomness,
+) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    // The library bounds the random bytes of one request; ours are bounded over the whole call, and seeded.
+    // wasmtime limits the random bytes of one request. The host's are seeded and limited over the whole call.
     linker.allow_shadowing(true);
-    random::add_to_linker::<_, HasSelf<_>>(linker, |state: &mut CallState| &mut state.randomness)?;
-    insecure::add_to_linker::<_, HasSelf<_>>(linker, |state: &mut CallState| &mut state.randomness)?;
-    insecure_seed::add_to_linker::<_, HasSelf<_>>(linker, |state: &mut CallState| &mut state.randomness)?;
+    random::add_to_linker::<_, HasSelf<_>>(linker, randomness)?;
+    insecure::add_to_linker::<_, HasSelf<_>>(linker, randomness)?;
+    insecure_seed::add_to_linker::<_, HasSelf<_>>(linker, randomness)?;
     linker.allow_shadowing(false);
     Ok(())
 }
 
-/// The context of one call.
+/// WASI's context for one call.
 pub(crate) fn context(now: Timestamp, output: &Arc<Mutex<Output>>, limits: &PolicyLimits) -> WasiCtx {
     let sink = Sink { output: Arc::clone(output), limit: usize::try_from(limits.output_bytes).unwrap_or(usize::MAX) };
     let mut builder = WasiCtx::builder();
@@ -61,13 +64,13 @@ impl HostMonotonicClock for Still {
     }
 
     fn now(&self) -> u64 {
-        // Go's runtime gives up where this clock shows zero, as it would while a policy describes itself.
+        // Go's runtime aborts if this clock shows zero, as it would in `describe`.
         self.0.0.saturating_mul(1_000_000).max(1)
     }
 }
 
-/// Seeded random numbers (SplitMix64), of which one call may have a limited amount. The same arguments give
-/// the same numbers, so that a decision can be replayed; nothing secret may be made of them.
+/// Seeded random numbers (SplitMix64), limited for each call. The same arguments produce the same numbers, so that a
+/// decision can be replayed. They are unfit for secrets.
 #[derive(Debug)]
 pub(crate) struct Randomness {
     state: u64,
@@ -76,7 +79,7 @@ pub(crate) struct Randomness {
 }
 
 impl Randomness {
-    /// Numbers that follow from these texts.
+    /// Random numbers with these texts as their seed.
     pub(crate) fn seeded(texts: &[&[u8]], limits: &PolicyLimits) -> Self {
         let mut hasher = Sha256::new();
         for text in texts {
@@ -88,7 +91,7 @@ impl Randomness {
         Self { state: seed, left: limits.random_bytes, limit: limits.random_bytes }
     }
 
-    /// For components that import no random interface.
+    /// No random numbers, for a component that imports none.
     pub(crate) fn none() -> Self {
         Self { state: 0, left: 0, limit: 0 }
     }
@@ -100,7 +103,7 @@ impl Randomness {
                 Ok(())
             }
             None => {
-                let reason = format!("it asked for more than {} random bytes", self.limit);
+                let reason = format!("it requested more than {} random bytes", self.limit);
                 Err(LimitExceeded(PolicyFailure::new(FailureKind::Memory, reason)).into())
             }
         }
@@ -156,14 +159,14 @@ impl insecure_seed::Host for Randomness {
     }
 }
 
-/// What was written to standard output and standard error.
+/// Standard output and standard error of a call.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     pub(crate) kept: Vec<u8>,
     pub(crate) dropped: u64,
 }
 
-/// A stream that takes everything and keeps its beginning: a flood neither blocks nor fails the policy.
+/// A stream that accepts everything and keeps its beginning, so that too much output neither blocks nor fails the call.
 #[derive(Clone)]
 struct Sink {
     output: Arc<Mutex<Output>>,
@@ -178,7 +181,7 @@ impl IsTerminal for Sink {
 
 impl StdoutStream for Sink {
     fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
-        // Only WASI 0.3 asks for this one, which is not linked.
+        // Only WASI 0.3 calls this, and it is not linked.
         Box::new(tokio::io::sink())
     }
 
