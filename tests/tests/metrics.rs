@@ -99,7 +99,7 @@ async fn what_is_measured_steers_the_count_and_an_error_is_never_a_zero() -> any
     assert_eq!(steered(&windlass, image).await.0, 3);
 
     // What was recorded is the trace of a simulation as it is answered.
-    let newest = metric(&windlass, image, "queue").await["samples"][0]["at"].as_u64().context("a time")?;
+    let newest = metric(&windlass, image, "queue").await["samples"][0]["at_ms"].as_u64().context("a time")?;
     let before = newest - 60_000;
     windlass.post(&path, json!({"samples": [{"name": "queue", "value": 40, "at": before}]})).await.ok();
     let recorded = site.folder().join("recorded.json");
@@ -313,7 +313,7 @@ async fn documents_commands_and_what_the_engine_tells_are_metrics() -> anyhow::R
 
     let shown = windlass.get(&format!("/images/{image}")).await.ok();
     assert_eq!(shown["desired"]["metrics"]["printed"]["exec"]["command"], json!(["sh", "-c", "echo 42"]));
-    assert_eq!(shown["desired"]["metrics"]["printed"]["max_age"], json!(60.0));
+    assert_eq!(shown["desired"]["metrics"]["printed"]["max_age"], json!("1m"));
     // Said again as it is shown, it is the same.
     let said = json!({"metrics": shown["desired"]["metrics"]});
     let again = windlass.put(&format!("/images/{image}/metrics"), said).await.ok();

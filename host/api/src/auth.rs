@@ -22,7 +22,7 @@ use windlass_core::settings::ApiSettings;
 
 /// Who is calling; an extension of every request that got past [`admit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Caller {
+pub(crate) enum Caller {
     /// Bears the token, or none is asked for.
     Trusted,
     /// Calls what is open to all.
@@ -30,7 +30,7 @@ pub enum Caller {
 }
 
 /// Lets a request in, or answers 401 or 403.
-pub async fn admit(State(settings): State<Arc<ApiSettings>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn admit(State(settings): State<Arc<ApiSettings>>, mut request: Request, next: Next) -> Response {
     match caller(&settings, &request) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);

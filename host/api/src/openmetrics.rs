@@ -1,8 +1,9 @@
-//! `/metrics`: what Windlass counts of itself, in the form of OpenMetrics.
+//! `GET /metrics`: the metrics of Windlass itself, in OpenMetrics format.
 
 use crate::ApiState;
 use crate::error::Problem;
-use crate::request::NoQuery;
+use crate::operation::Operation;
+use crate::query::NoQuery;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -16,12 +17,13 @@ use windlass_control::WorkloadView;
 use windlass_control::counters::{CallTimes, PolicyCounters};
 use windlass_core::{FailureKind, Overrides, Phase, Timestamp};
 
-const FORM: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const MEDIA_TYPE: &str = "application/openmetrics-text";
+const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Labels with their values.
 type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
 
-/// Everything that is told in one answer.
+/// The values of one answer.
 #[derive(Debug)]
 struct Figures {
     views: Vec<WorkloadView>,
@@ -31,8 +33,12 @@ struct Figures {
     now: Timestamp,
 }
 
-/// All figures, from the last look: the engine is not waited for.
-pub async fn show(State(state): State<ApiState>, _: NoQuery) -> Result<impl IntoResponse, Problem> {
+pub(crate) fn operation() -> Operation {
+    Operation::new("Show the metrics of Windlass itself, in OpenMetrics format", show).answer_as(MEDIA_TYPE)
+}
+
+/// All metrics, from the last observation: the engine is not called.
+async fn show(State(state): State<ApiState>, _: NoQuery) -> Result<impl IntoResponse, Problem> {
     let controller = &state.controller;
     let figures = Figures {
         views: controller.views(),
@@ -42,7 +48,7 @@ pub async fn show(State(state): State<ApiState>, _: NoQuery) -> Result<impl Into
         now: Timestamp(controller.now_ms()),
     };
     match text(figures) {
-        Ok(text) => Ok(([(CONTENT_TYPE, FORM)], text)),
+        Ok(text) => Ok(([(CONTENT_TYPE, CONTENT)], text)),
         Err(error) => {
             tracing::error!(%error, "the metrics cannot be written");
             Err(Problem::internal())
@@ -75,7 +81,7 @@ impl Collector for Figures {
 }
 
 impl Figures {
-    /// How many replicas there are and should be.
+    /// The current and the desired numbers of replicas.
     fn encode_counts(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         type Count = fn(&WorkloadView) -> Option<i64>;
         let counts: [(&str, &str, Count); 6] = [
@@ -98,7 +104,7 @@ impl Figures {
         Ok(())
     }
 
-    /// Whether the loop lives, and what it does.
+    /// The activity of the control loop.
     fn encode_life(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let help = "Time since the last pass ended, whether or not it could look at the engine";
         self.gauges(encoder, "last_pass_age_seconds", help, |view| {
@@ -164,7 +170,7 @@ impl Figures {
         Ok(())
     }
 
-    /// How the policies that act answered.
+    /// The answers of the active policies.
     fn encode_policies(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let help = "Time calls of a policy took, the wait for a place with it";
         let mut family = encoder.encode_descriptor("policy_call_seconds", help, None, MetricType::Histogram)?;
@@ -189,7 +195,7 @@ impl Figures {
         Ok(())
     }
 
-    /// One value of each workload that has one.
+    /// A gauge with the value of each workload that has one.
     fn gauges(
         &self,
         encoder: &mut DescriptorEncoder<'_>,

@@ -49,6 +49,22 @@ pub struct Parts {
     pub clock: Clock,
 }
 
+/// Keeps the policies, metrics and guardrails that a workload does not name.
+fn keep_unnamed(workload: &mut Workload, current: &Workload) {
+    if workload.metrics.is_empty() {
+        workload.metrics.clone_from(&current.metrics);
+    }
+    workload.guardrails = workload.guardrails.take().or(current.guardrails.clone());
+    let assigned = current.policies.clone();
+    let named = std::mem::take(&mut workload.policies);
+    workload.policies = PolicyChoices {
+        scaling: if named.scaling.is_empty() { assigned.scaling } else { named.scaling },
+        health: named.health.or(assigned.health),
+        shadows: if named.shadows.is_empty() { assigned.shadows } else { named.shadows },
+        mode: named.mode.or(assigned.mode),
+    };
+}
+
 /// The control loop, as the API sees it. Cheap to clone.
 #[derive(Clone)]
 pub struct Controller {
@@ -101,7 +117,16 @@ impl Controller {
     ///
     /// A container that is there is kept: where none runs and the workload is to run, the oldest is started.
     pub async fn start(&self, workload: Workload) -> Result<Started, ControlError> {
-        let (cell, request) = self.wish(workload).await?;
+        self.start_keeping(workload, &keep_unnamed).await
+    }
+
+    /// As [`Self::start`]; for an existing workload, `keep` copies the parts that stay as they are.
+    pub async fn start_keeping(
+        &self,
+        workload: Workload,
+        keep: &(dyn Fn(&mut Workload, &Workload) + Send + Sync),
+    ) -> Result<Started, ControlError> {
+        let (cell, request) = self.wish(workload, keep).await?;
         let pass = self.report(&cell, request).await?;
         let created = pass.actions.iter().find(|action| action.kind == ActionKind::Create && action.error.is_none());
         let view = cell.view();
@@ -123,14 +148,18 @@ impl Controller {
     }
 
     /// Stores what is wanted and asks for a pass of it.
-    async fn wish(&self, workload: Workload) -> Result<(Arc<Cell>, PassRequest), ControlError> {
+    async fn wish(
+        &self,
+        workload: Workload,
+        keep: &(dyn Fn(&mut Workload, &Workload) + Send + Sync),
+    ) -> Result<(Arc<Cell>, PassRequest), ControlError> {
         self.shared.check_dependencies(&workload)?;
         loop {
             if *self.shared.shutdown.borrow() {
                 return Err(ControlError::ShuttingDown);
             }
             if let Some(cell) = self.shared.cell(&workload.key) {
-                match self.start_again(&cell, workload.clone()).await {
+                match self.start_again(&cell, workload.clone(), keep).await {
                     // Deleted while this waited for it: it is a new one now.
                     Err(ControlError::NoSuchWorkload(_)) => continue,
                     request => return Ok((cell, request?)),
@@ -148,7 +177,12 @@ impl Controller {
         }
     }
 
-    async fn start_again(&self, cell: &Arc<Cell>, mut workload: Workload) -> Result<PassRequest, ControlError> {
+    async fn start_again(
+        &self,
+        cell: &Arc<Cell>,
+        mut workload: Workload,
+        keep: &(dyn Fn(&mut Workload, &Workload) + Send + Sync),
+    ) -> Result<PassRequest, ControlError> {
         let _gate = self.gate(cell).await?;
         {
             let state = cell.state();
@@ -158,21 +192,10 @@ impl Controller {
                     workload.key, state.workload.image
                 )));
             }
+            keep(&mut workload, &state.workload);
             change_probe(cell, &state, &workload)?;
             workload.target = state.workload.target;
             workload.overrides = state.workload.overrides;
-            if workload.metrics.is_empty() {
-                workload.metrics.clone_from(&state.workload.metrics);
-            }
-            workload.guardrails = workload.guardrails.take().or(state.workload.guardrails.clone());
-            let assigned = state.workload.policies.clone();
-            let named = std::mem::take(&mut workload.policies);
-            workload.policies = PolicyChoices {
-                scaling: if named.scaling.is_empty() { assigned.scaling } else { named.scaling },
-                health: named.health.or(assigned.health),
-                shadows: if named.shadows.is_empty() { assigned.shadows } else { named.shadows },
-                mode: named.mode.or(assigned.mode),
-            };
         }
         self.save(&workload).await?;
         let wanted = workload.resources.status;

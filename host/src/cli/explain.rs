@@ -194,13 +194,13 @@ fn remedy(desired: &Value, decision: &Value) -> Option<String> {
         "dependency" => "what it depends on is down: once that is up".to_owned(),
         "unavailable" => "an answer of the scaling policy would".to_owned(),
         "still-to-come" => format!("{wants}: once all replicas serve that are wanted now"),
-        "window" => format!("{wants}: it {moves} once {} s of proposals agree", guardrail["window"]),
+        "window" => format!("{wants}: it {moves} once {} of proposals agree", length(&guardrail["window"])),
         "cooldown" => format!("{wants}: it {moves} once the cooldown is over"),
         "rate" => format!("{wants}: it {moves} as the rates of its guardrails allow"),
         "disabled" => format!("{wants}: its guardrails never let it, by the `select` of their `{direction}`"),
         "grace" => format!(
-            "{wants}: it is new here, and {moves} once its grace of {} s is over",
-            desired["guardrails"]["grace"]
+            "{wants}: it is new here, and {moves} once its grace of {} is over",
+            length(&desired["guardrails"]["grace"])
         ),
         "bounds" if direction == "scale_up" => {
             format!("{wants}: a higher `max_replicas` than {target} lets it grow")
@@ -208,6 +208,11 @@ fn remedy(desired: &Value, decision: &Value) -> Option<String> {
         "bounds" => format!("{wants}: a lower `min_replicas` than {target} lets it shrink"),
         _ => "the policy has what it wants: another proposal of it would".to_owned(),
     })
+}
+
+/// A duration: text, or a number of seconds.
+fn length(value: &Value) -> String {
+    value.as_str().map_or_else(|| format!("{value} s"), str::to_owned)
 }
 
 fn word(value: &Value) -> &str {

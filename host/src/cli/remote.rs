@@ -217,8 +217,11 @@ fn said(answer: &Value) -> String {
 }
 
 /// Milliseconds since the Unix epoch as RFC 3339.
-pub(super) fn time(milliseconds: &Value) -> String {
-    let at = milliseconds.as_i64().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+pub(super) fn time(value: &Value) -> String {
+    if let Some(text) = value.as_str() {
+        return text.to_owned();
+    }
+    let at = value.as_i64().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
     at.map(|at| at.to_string()).unwrap_or_default()
 }
 

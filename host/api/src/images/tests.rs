@@ -1,14 +1,20 @@
-//! The answers, whole, from a workload of two replicas.
+//! Whole answers, for a workload of two replicas.
 
-use crate::views::*;
-use std::collections::BTreeSet;
+use crate::containers::summary::ContainerSummary;
+use crate::images::health::ContainerHealth;
+use crate::images::list::ImageSummary;
+use crate::images::pass::ReconcileAnswer;
+use crate::images::view::ImageView;
+use crate::start::StartAnswer;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use windlass_control::report::PolicyReport;
-use windlass_core::contract::Usage;
-use windlass_core::workload::{Bounds, Resources, WorkloadKey};
+use windlass_control::{Action, ActionKind, PassReport, WorkloadView};
+use windlass_core::contract::{HealthStatus, Usage};
+use windlass_core::workload::{Bounds, DesiredStatus, Resources, WorkloadKey};
 use windlass_core::{
-    Alert, AlertKind, ContainerId, Deferral, FailureKind, HttpProbe, Phase, PolicyFailure, PolicyIdentity, Probe,
-    ProbeTarget, Slot, Timestamp,
+    Alert, AlertKind, ContainerId, Deferral, FailureKind, HttpProbe, Phase, PolicyFailure, PolicyIdentity, PortBinding,
+    Probe, ProbeTarget, Replica, Slot, Timestamp, Workload,
 };
 
 fn replica(id: &str, phase: Phase, status: &str) -> Replica {
@@ -311,6 +317,7 @@ fn a_workload_is_shown_with_what_runs_and_why() {
     {
       "image": "nginx:alpine",
       "desired": {
+        "image": "nginx:alpine",
         "min_replicas": 1,
         "max_replicas": 5,
         "target": 2,
@@ -332,8 +339,8 @@ fn a_workload_is_shown_with_what_runs_and_why() {
             "path": "/",
             "port": 80
           },
-          "interval": 10.0,
-          "timeout": 0.5
+          "interval": "10s",
+          "timeout": "500ms"
         },
         "command": null,
         "scaling_policy": null,
@@ -342,32 +349,32 @@ fn a_workload_is_shown_with_what_runs_and_why() {
         "metrics": {},
         "guardrails": {
           "fallback": null,
-          "grace": 300.0,
+          "grace": "5m",
           "scale_down": {
-            "cooldown": 0.0,
+            "cooldown": "0s",
             "rates": [
               {
-                "per": 15.0,
+                "per": "15s",
                 "percent": 100
               }
             ],
             "select": "max",
-            "window": 300.0
+            "window": "5m"
           },
           "scale_up": {
-            "cooldown": 0.0,
+            "cooldown": "0s",
             "rates": [
               {
                 "count": 4,
-                "per": 15.0
+                "per": "15s"
               },
               {
-                "per": 15.0,
+                "per": "15s",
                 "percent": 100
               }
             ],
             "select": "max",
-            "window": 0.0
+            "window": "0s"
           }
         },
         "stop_hook": null,
@@ -401,9 +408,12 @@ fn a_workload_is_shown_with_what_runs_and_why() {
             "phase": "running",
             "health": "healthy",
             "health_reason": "3 probes answered",
-            "created_at": 1000,
-            "started_at": 2000,
+            "created_at": "1970-01-01T00:00:01Z",
+            "created_at_ms": 1000,
+            "started_at": "1970-01-01T00:00:02Z",
+            "started_at_ms": 2000,
             "finished_at": null,
+            "finished_at_ms": null,
             "exit_code": null,
             "out_of_memory": false,
             "scale_in_protection": true
@@ -416,9 +426,12 @@ fn a_workload_is_shown_with_what_runs_and_why() {
             "phase": "held",
             "health": "unknown",
             "health_reason": null,
-            "created_at": 1000,
-            "started_at": 2000,
-            "finished_at": 3000,
+            "created_at": "1970-01-01T00:00:01Z",
+            "created_at_ms": 1000,
+            "started_at": "1970-01-01T00:00:02Z",
+            "started_at_ms": 2000,
+            "finished_at": "1970-01-01T00:00:03Z",
+            "finished_at_ms": 3000,
             "exit_code": 0,
             "out_of_memory": false,
             "scale_in_protection": false
@@ -428,15 +441,18 @@ fn a_workload_is_shown_with_what_runs_and_why() {
       "alerts": [
         {
           "kind": "given-up",
-          "since": 4000,
+          "since": "1970-01-01T00:00:04Z",
+          "since_ms": 4000,
           "slot": 4,
           "container_id": "aa",
           "reason": "it is ill; it is given up"
         }
       ],
       "last_pass": {
-        "at": 5000,
-        "finished_at": 6000,
+        "at": "1970-01-01T00:00:05Z",
+        "at_ms": 5000,
+        "finished_at": "1970-01-01T00:00:06Z",
+        "finished_at_ms": 6000,
         "reason": "2 are wanted",
         "error": null,
         "decision": 7,
@@ -512,7 +528,8 @@ fn a_workload_is_shown_with_what_runs_and_why() {
         "deferred": [
           {
             "slot": 4,
-            "until": 9000,
+            "until": "1970-01-01T00:00:09Z",
+            "until_ms": 9000,
             "reason": "it is ill; backoff"
           }
         ],
