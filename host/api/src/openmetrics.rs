@@ -67,12 +67,12 @@ fn text(figures: Figures) -> Result<String, Error> {
 impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let encoder = &mut encoder;
-        let mut build = encoder.encode_descriptor("build", "What runs", None, MetricType::Info)?;
+        let mut build = encoder.encode_descriptor("build", "The version of Windlass", None, MetricType::Info)?;
         build.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])?;
         let mut engine =
-            encoder.encode_descriptor("engine_up", "Whether the engine can be used", None, MetricType::Gauge)?;
+            encoder.encode_descriptor("engine_up", "Whether the engine answers", None, MetricType::Gauge)?;
         engine.encode_gauge(&i64::from(self.engine_up))?;
-        let help = "Containers of this instance whose workload is not known";
+        let help = "Containers of this instance whose workload is unknown";
         encoder.encode_descriptor("orphans", help, None, MetricType::Gauge)?.encode_gauge(&whole(self.orphans))?;
         self.encode_counts(encoder)?;
         self.encode_life(encoder)?;
@@ -87,16 +87,16 @@ impl Figures {
         let counts: [(&str, &str, Count); 6] = [
             ("min_replicas", "The fewest replicas", |view| Some(view.workload.bounds.min().into())),
             ("max_replicas", "The most replicas", |view| Some(view.workload.bounds.max().into())),
-            ("proposed_replicas", "What the scaling policy proposed last; absent: it gave no answer", |view| {
+            ("proposed_replicas", "The last proposal of the scaling policy; absent if it gave no answer", |view| {
                 view.tally.proposed.map(Into::into)
             }),
-            ("target_replicas", "The count steered to", |view| Some(view.workload.target.into())),
-            ("current_replicas", "Replicas that count: neither held nor being stopped", |view| {
+            ("target_replicas", "The target count", |view| Some(view.workload.target.into())),
+            ("current_replicas", "Replicas that are neither held nor being stopped", |view| {
                 let counted =
                     view.replicas.iter().filter(|replica| !matches!(replica.phase, Phase::Held | Phase::Stopping));
                 Some(whole(counted.count()))
             }),
-            ("ready_replicas", "Replicas that may be sent requests", |view| Some(whole(view.ready()))),
+            ("ready_replicas", "Replicas that are ready for requests", |view| Some(whole(view.ready()))),
         ];
         for (name, help, count) in counts {
             self.gauges(encoder, name, help, |view| count(view).map(|count| count as f64))?;
@@ -106,25 +106,25 @@ impl Figures {
 
     /// The activity of the control loop.
     fn encode_life(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-        let help = "Time since the last pass ended, whether or not it could look at the engine";
+        let help = "Time since the last pass ended, even if it could not observe the engine";
         self.gauges(encoder, "last_pass_age_seconds", help, |view| {
             Some(self.now.since(view.last_pass.as_ref()?.finished_at).as_secs_f64())
         })?;
-        let help = "Metrics without a value that the last pass asked for";
+        let help = "Metrics without a value in the last pass";
         self.gauges(encoder, "failed_metrics", help, |view| Some(view.tally.failed_metrics as f64))?;
-        let help = "Whether an operator says this over the policy";
+        let help = "Whether an operator set this override";
         let mut family = encoder.encode_descriptor("override", help, None, MetricType::Gauge)?;
         for view in &self.views {
             let Overrides { paused, freeze_scale_up, freeze_scale_down, force } = view.workload.overrides;
-            let said = [
+            let overrides = [
                 ("paused", paused),
                 ("freeze_scale_up", freeze_scale_up),
                 ("freeze_scale_down", freeze_scale_down),
                 ("force", force.is_some()),
             ];
-            for (what, is_said) in said {
-                let labels: Labels<'_, 2> = [("workload", view.workload.key.as_str()), ("override", what)];
-                family.encode_family(&labels)?.encode_gauge(&i64::from(is_said))?;
+            for (name, is_set) in overrides {
+                let labels: Labels<'_, 2> = [("workload", view.workload.key.as_str()), ("override", name)];
+                family.encode_family(&labels)?.encode_gauge(&i64::from(is_set))?;
             }
         }
         let mut family = encoder.encode_descriptor(
@@ -147,9 +147,9 @@ impl Figures {
         }
         type Counted = fn(&WorkloadView) -> u64;
         let counted: [(&str, &str, Counted); 3] = [
-            ("decisions", "Decisions written down", |view| view.tally.decisions),
-            ("heals", "Replicas restarted or replaced since they were ill", |view| view.tally.heals),
-            ("metric_failures", "Metrics without a value that passes asked for", |view| view.tally.metric_failures),
+            ("decisions", "Recorded decisions", |view| view.tally.decisions),
+            ("heals", "Replicas restarted or replaced because they were unhealthy", |view| view.tally.heals),
+            ("metric_failures", "Metrics without a value in all passes", |view| view.tally.metric_failures),
         ];
         for (name, help, counted) in counted {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
@@ -158,7 +158,7 @@ impl Figures {
             }
         }
         let mut family =
-            encoder.encode_descriptor("actions", "What was done to the engine", None, MetricType::Counter)?;
+            encoder.encode_descriptor("actions", "Actions on the engine", None, MetricType::Counter)?;
         for view in &self.views {
             for ((kind, done), count) in &view.tally.actions {
                 let kind = format!("{kind:?}").to_lowercase();
@@ -172,7 +172,7 @@ impl Figures {
 
     /// The answers of the active policies.
     fn encode_policies(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-        let help = "Time calls of a policy took, the wait for a place with it";
+        let help = "Duration of a policy's calls, including the wait for a free slot";
         let mut family = encoder.encode_descriptor("policy_call_seconds", help, None, MetricType::Histogram)?;
         for ((kind, name), tally) in &self.policies.0 {
             let bounds = CallTimes::BOUNDS.into_iter().chain([f64::MAX]);

@@ -100,7 +100,7 @@ pub(crate) fn bounded(router: Router, settings: &ApiSettings) -> Router {
     router
         .layer(from_fn_with_state(Arc::new(settings.clone()), limit_body))
         .layer(from_fn_with_state(requests, limit_requests))
-        .layer(from_fn(drain_body::take_in))
+        .layer(from_fn(drain_body::drain))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(TraceLayer::new_for_http().on_failure(()))
 }

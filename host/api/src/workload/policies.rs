@@ -71,7 +71,7 @@ fn different(most: usize) -> Shape<Vec<PolicyChoice>> {
     })
 }
 
-/// What becomes of a decision.
+/// Whether plans are executed.
 pub(crate) fn mode() -> Shape<Mode> {
     one_of(MODES)
 }
