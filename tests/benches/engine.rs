@@ -233,5 +233,5 @@ async fn sampling(site: &Site) -> anyhow::Result<Duration> {
 /// When the last pass looked, in milliseconds.
 async fn last_pass(windlass: &Windlass, image: &str) -> anyhow::Result<u64> {
     let shown = windlass.get(&format!("/images/{image}")).await;
-    shown.body["last_pass"]["at"].as_u64().with_context(|| format!("no pass yet: {shown}"))
+    shown.body["last_pass"]["at_ms"].as_u64().with_context(|| format!("no pass yet: {shown}"))
 }

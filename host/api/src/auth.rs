@@ -1,11 +1,11 @@
-//! Keeps strangers out: the bearer token, and web pages that reach for a Windlass without one.
+//! Checks the bearer token, and rejects web pages that send requests to a Windlass without one.
 //!
-//! Open to all are `/health` and `/ready` (probes carry no token; `/ready` tells strangers no reasons),
-//! and the description of the API with its page, which say nothing of this installation.
+//! Public are `/health` and `/ready` (probes send no token; `/ready` returns no reasons without one), and the description
+//! of the API with its page, which contain nothing about this installation.
 //!
-//! A Windlass without a token listens on loopback, where every web page in a browser on the same machine
-//! can reach it. Such a page cannot send JSON without being asked about it first, nor hide where it comes
-//! from; `refuse_web_pages` looks at both ways it has left.
+//! A Windlass without a token listens on loopback, where every web page in a browser on the same machine can reach it.
+//! Such a page cannot send JSON without a preflight request, nor hide its origin. `refuse_web_pages` closes the two ways
+//! that remain.
 
 use crate::error::Problem;
 use axum::extract::{Request, State};
@@ -20,17 +20,17 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use windlass_core::settings::ApiSettings;
 
-/// Who is calling; an extension of every request that got past [`admit`].
+/// The caller; an extension of every request that [`admit`] accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Caller {
-    /// Bears the token, or none is asked for.
+pub(crate) enum Caller {
+    /// Sent the token, or none is configured.
     Trusted,
-    /// Calls what is open to all.
+    /// Sent no valid token; only public resources are available.
     Stranger,
 }
 
-/// Lets a request in, or answers 401 or 403.
-pub async fn admit(State(settings): State<Arc<ApiSettings>>, mut request: Request, next: Next) -> Response {
+/// Accepts a request, or answers 401 or 403.
+pub(crate) async fn admit(State(settings): State<Arc<ApiSettings>>, mut request: Request, next: Next) -> Response {
     match caller(&settings, &request) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
@@ -50,7 +50,7 @@ fn caller<B>(settings: &ApiSettings, request: &axum::http::Request<B>) -> Result
         _ if is_open(request.method(), request.uri().path()) => Ok(Caller::Stranger),
         Some(_) => {
             let challenge = "Bearer realm=\"windlass\", error=\"invalid_token\"";
-            Err(Problem::unauthorized("the bearer token is not the right one", challenge))
+            Err(Problem::unauthorized("the bearer token is wrong", challenge))
         }
         None => {
             let detail = "a token is required: send the header `authorization: Bearer <token>`";
@@ -69,13 +69,13 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
 
-/// Compares in a time that tells nothing of the token, its length included.
+/// Compares in a time that depends neither on the token nor on its length.
 fn is_same(shown: &[u8], token: &str) -> bool {
     Sha256::digest(shown).ct_eq(&Sha256::digest(token.as_bytes())).into()
 }
 
-/// Refuses what only a web page would send to a Windlass without a token: a `Host` that is a name someone
-/// made point here, or a change asked for by a page from elsewhere.
+/// Rejects requests that only a web page sends to a Windlass without a token: those with a foreign host name that
+/// resolves to this machine (DNS rebinding), and changes from a page of another origin.
 fn refuse_web_pages(settings: &ApiSettings, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
     let refuse = |detail| Err(Problem::new(StatusCode::FORBIDDEN, detail));
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
@@ -89,13 +89,13 @@ fn refuse_web_pages(settings: &ApiSettings, method: &Method, headers: &HeaderMap
     if changes && let Some(origin) = text(ORIGIN) {
         let from = origin.split_once("://").map(|(_, authority)| authority);
         if from.is_none() || from != host {
-            return refuse("without a token, windlass takes no changes from web pages of other origins; set a token");
+            return refuse("without a token, windlass accepts no changes from web pages of other origins; set a token");
         }
     }
     Ok(())
 }
 
-/// Whether a `Host` is an address, or a name that can only mean this machine.
+/// Whether a `Host` is an address, or a name that always means this machine.
 fn is_local(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else {
         return false;
@@ -132,7 +132,7 @@ mod tests {
         for open in ["/health", "/ready", "/openapi.json", "/docs", "/docs/index.css"] {
             assert_eq!(ask(&settings, "GET", open, &[]), Ok(Caller::Stranger), "{open}");
         }
-        // Host and origin do not matter to who bears the token.
+        // With the token, host and origin do not matter.
         let headers = [("authorization", "Bearer 0123456789abcdef"), ("host", "windlass.example"), ("origin", "null")];
         assert_eq!(ask(&settings, "POST", "/start/container", &headers), Ok(Caller::Trusted));
     }

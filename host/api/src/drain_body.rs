@@ -1,7 +1,7 @@
-//! Takes in what a caller still sends of a body that nobody reads, so that it hears the answer.
+//! Drains the rest of a body that no handler reads, so that the client receives the answer.
 //!
-//! A connection that is closed while bytes of it are unread is reset, and a caller that is still sending reports
-//! a broken pipe and never sees why it was refused (RFC 9112, 9.6).
+//! A connection that is closed with unread bytes is reset. A client that is still sending then reports a broken pipe, and
+//! never receives the reason of its rejection (RFC 9112, 9.6).
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
@@ -15,40 +15,40 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Bytes that are taken in and thrown away, at most.
+/// Most bytes that are drained.
 const MOST: usize = 256 << 20;
 
-/// Time that may take; the answer waits for it.
+/// Time limit of draining, which delays the answer.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Answers, and takes in what is left of the body before that.
-pub(crate) async fn take_in(request: Request, next: Next) -> Response {
-    // Who asks first whether to send has sent nothing, and must not be told to.
+/// Drains the rest of the body before it returns the answer.
+pub(crate) async fn drain(request: Request, next: Next) -> Response {
+    // A client that sends `expect: 100-continue` has sent nothing, and must not be invited to.
     if request.body().is_end_stream() || request.headers().contains_key(EXPECT) {
         return next.run(request).await;
     }
-    let (give_back, mut left) = oneshot::channel();
+    let (give_back, mut rest) = oneshot::channel();
     let lend = |body| Body::new(Lent { body, give_back: Some(give_back) });
     let response = next.run(request.map(lend)).await;
-    if let Ok(body) = left.try_recv()
-        && tokio::time::timeout(LONGEST, throw_away(body)).await.is_err()
+    if let Ok(body) = rest.try_recv()
+        && tokio::time::timeout(LONGEST, discard(body)).await.is_err()
     {
-        tracing::debug!("a body that nobody reads is not waited for");
+        tracing::debug!("stopped draining a body that took too long");
     }
     response
 }
 
-async fn throw_away(mut body: Body) {
-    let mut taken = 0;
+async fn discard(mut body: Body) {
+    let mut discarded = 0;
     while let Some(Ok(frame)) = body.frame().await {
-        taken += frame.data_ref().map_or(0, Bytes::len);
-        if taken > MOST {
+        discarded += frame.data_ref().map_or(0, Bytes::len);
+        if discarded > MOST {
             return;
         }
     }
 }
 
-/// A body that is given back when its reader lets go of it.
+/// A body that is returned when its reader drops it.
 struct Lent {
     body: Body,
     give_back: Option<oneshot::Sender<Body>>,
@@ -57,7 +57,7 @@ struct Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         if let Some(give_back) = self.give_back.take() {
-            // Nobody waits for it where the request itself was dropped.
+            // If the request itself was dropped, nothing receives the body.
             let _ = give_back.send(std::mem::take(&mut self.body));
         }
     }
@@ -94,10 +94,9 @@ mod tests {
     use tokio::time::Instant;
     use tower::ServiceExt;
 
-    /// What is answered to a request that is refused unread, and how long that takes by a clock that stands still but for
-    /// what is waited for.
+    /// The answer to a request that is rejected unread, and its duration by tokio's paused clock.
     async fn refused(body: Body) -> (StatusCode, Duration) {
-        let refuses = Router::new().route("/", put(|| async { StatusCode::PAYLOAD_TOO_LARGE })).layer(from_fn(take_in));
+        let refuses = Router::new().route("/", put(|| async { StatusCode::PAYLOAD_TOO_LARGE })).layer(from_fn(drain));
         let began = Instant::now();
         let request = Request::put("/").body(body).expect("it is a request");
         let answer = tokio::time::timeout(2 * LONGEST, refuses.oneshot(request)).await;

@@ -1,4 +1,4 @@
-//! The one envelope of every error: `application/problem+json` (RFC 9457).
+//! The form of every error: `application/problem+json` (RFC 9457).
 
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
@@ -7,22 +7,23 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use windlass_control::ControlError;
+use windlass_core::policy::CatalogueError;
 
-/// What is wrong with one field of a body or one parameter of a query.
+/// A problem with one field of a body or one parameter of a query.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldProblem {
-    /// Where, as a JSON pointer into the body (`/resources/cpu`); `/query/force` for a query parameter.
+    /// JSON pointer into the body (`/resources/cpu`), or `/query/force` for a query parameter.
     pub pointer: String,
-    /// What would have been right.
+    /// The problem, and the expected value.
     pub detail: String,
 }
 
-/// An error as the caller sees it.
+/// An error in the form that the caller receives.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
     status: StatusCode,
     detail: String,
-    /// Members beside the standard ones.
+    /// Members in addition to the standard ones.
     more: Map<String, Value>,
     /// `WWW-Authenticate` of a 401.
     challenge: Option<&'static str>,
@@ -34,7 +35,7 @@ impl Problem {
         Self { status, detail: detail.into(), more: Map::new(), challenge: None }
     }
 
-    /// 422: everything that is wrong with a request, at once.
+    /// 422 with every problem of a request.
     pub fn invalid(problems: &[FieldProblem]) -> Self {
         let texts: Vec<String> = problems
             .iter()
@@ -46,22 +47,22 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, texts.join("; ")).with("errors", json!(problems))
     }
 
-    /// 422 about one place.
+    /// 422 with one problem.
     pub fn invalid_at(pointer: &str, detail: impl Into<String>) -> Self {
         Self::invalid(&[FieldProblem { pointer: pointer.to_owned(), detail: detail.into() }])
     }
 
-    /// 401: no token, or a wrong one.
+    /// 401: the token is missing or wrong.
     pub fn unauthorized(detail: &'static str, challenge: &'static str) -> Self {
         Self { challenge: Some(challenge), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
     }
 
-    /// 500 about which the caller learns nothing; the log has the rest.
+    /// 500 without details for the caller; the log has them.
     pub fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "windlass failed to answer; its log says why")
     }
 
-    /// The problem with one more member.
+    /// Adds a member.
     #[must_use]
     pub fn with(mut self, name: &str, value: Value) -> Self {
         self.more.insert(name.to_owned(), value);
@@ -77,6 +78,21 @@ impl Problem {
     pub fn detail(&self) -> &str {
         &self.detail
     }
+}
+
+/// Every error (RFC 9457), for the description of the API.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ProblemDetails {
+    /// Always `about:blank`: the status is the type of the error.
+    r#type: String,
+    /// The status in words.
+    title: String,
+    /// The status.
+    status: u16,
+    /// The error, for people.
+    detail: String,
+    /// On 422: every problem.
+    errors: Option<Vec<FieldProblem>>,
 }
 
 impl IntoResponse for Problem {
@@ -97,7 +113,7 @@ impl IntoResponse for Problem {
 }
 
 impl From<ControlError> for Problem {
-    /// The one place where errors of the control loop become statuses.
+    /// The statuses of errors of the control loop.
     fn from(error: ControlError) -> Self {
         let status = match &error {
             ControlError::NoSuchWorkload(_) | ControlError::NoSuchContainer(_) => StatusCode::NOT_FOUND,
@@ -112,6 +128,23 @@ impl From<ControlError> for Problem {
             }
         };
         Self::new(status, error.to_string())
+    }
+}
+
+impl From<CatalogueError> for Problem {
+    /// The statuses of errors of the policy catalogue.
+    fn from(error: CatalogueError) -> Self {
+        match &error {
+            CatalogueError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
+            CatalogueError::Conflict(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
+            CatalogueError::Source(_) => Self::new(StatusCode::BAD_GATEWAY, error.to_string()),
+            CatalogueError::Name(_) => Self::invalid_at("/path/name", error.to_string()),
+            CatalogueError::Component(problems) => {
+                let problem = |detail: &String| FieldProblem { pointer: String::new(), detail: detail.clone() };
+                Self::invalid(&problems.iter().map(problem).collect::<Vec<_>>())
+            }
+            CatalogueError::Disk(why) => ControlError::Store(why.clone()).into(),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A control loop for the tests of those who only read it.
+//! A control loop for the tests of handlers.
 
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use windlass_network::NetClient;
 use windlass_simulated_engine::SimulatedEngine;
 use windlass_storage::SqliteStore;
 
-/// Never has an opinion.
+/// A policy that never answers.
 struct Silent(PolicyIdentity);
 
 fn silence() -> PolicyFailure {
@@ -40,7 +40,7 @@ impl HealthPolicy for Silent {
     }
 }
 
-/// A loop with no workload yet, on a simulated engine, with policies that never have an opinion.
+/// A control loop without workloads, on a simulated engine, with policies that never answer.
 pub(crate) fn idle_controller() -> Controller {
     let silent = || {
         Arc::new(Silent(PolicyIdentity {

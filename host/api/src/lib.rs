@@ -1,38 +1,36 @@
-//! The REST API: reads what the control loop published, and passes wishes on to it.
+//! The REST API: reads the state that the control loop published, and passes requests on to it.
 //!
-//! [`router()`] has every route on one screen; each resource has a file ([`images`], [`containers`],
-//! [`start`], [`policies`], [`status`], [`discovery`], [`exposition`]). Requests are read strictly by [`request`] and [`fields`], answers are the
-//! types of [`views`], every error is a [`error::Problem`]. [`paths`] lets image references with
-//! slashes into paths, [`guard`] keeps strangers out, [`server`] bounds what one caller can take.
+//! [`router()`] has every endpoint on one screen. Each resource has a folder and each endpoint a file with its request, its
+//! answer and its handler; an `Operation` derives the description of the API from them. Requests are declared with
+//! `json`, and parts of a workload that several endpoints share are in `workload`. Every error is a [`Problem`].
+//! `paths` accepts image references with slashes, `auth` checks the token, `server` limits the resources of one caller.
 
-pub mod auth;
-pub mod containers;
-pub mod discovery;
+mod auth;
+mod body;
+mod containers;
+mod decisions;
+mod detached;
+mod discovery;
 mod drain_body;
-pub mod error;
-pub mod fields;
-#[cfg(test)]
+mod error;
 #[cfg(test)]
 mod fixtures;
-pub mod guardrails;
-pub mod images;
-pub mod metrics;
-pub mod openapi;
-pub mod openmetrics;
-pub mod overrides;
-pub mod paths;
-pub mod policies;
-mod probe;
-pub mod request;
-pub mod router;
-pub mod server;
+mod images;
+mod json;
+mod openapi;
+mod openmetrics;
+mod operation;
+mod path;
+mod paths;
+mod policies;
+mod query;
+mod router;
+mod server;
 pub mod start;
-pub mod status;
-pub mod stop_hook;
+mod status;
 #[cfg(test)]
 mod tests;
-pub mod views;
-mod workloads;
+mod workload;
 
 pub use crate::error::Problem;
 pub use crate::router::router;
@@ -45,26 +43,26 @@ use windlass_core::policy::PolicyCatalogue;
 use windlass_core::settings::ApiSettings;
 use windlass_discovery::Discovery;
 
-/// What the handlers work with. Cheap to clone.
+/// The state of the handlers. Cheap to clone.
 #[derive(Clone)]
 pub struct ApiState {
     /// The control loop.
     pub controller: Controller,
     /// The policies.
     pub policies: Arc<dyn PolicyCatalogue>,
-    /// Who can be reached where.
+    /// The addresses of replicas.
     pub discovery: Discovery,
-    /// How the API is served.
+    /// The settings of the API.
     pub settings: Arc<ApiSettings>,
-    /// Room for components that are being pushed: each is held whole until it is compiled.
+    /// Permits of uploads: each component is held in memory until it is compiled.
     uploads: Arc<Semaphore>,
 }
 
-/// Components that may be pushed at once.
+/// Most components that are pushed at once.
 const UPLOADS: usize = 4;
 
 impl ApiState {
-    /// What handlers work with, nothing of which is in hand yet.
+    /// A state without any uploads yet.
     pub fn new(
         controller: Controller,
         policies: Arc<dyn PolicyCatalogue>,

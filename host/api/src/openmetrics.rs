@@ -1,8 +1,9 @@
-//! `/metrics`: what Windlass counts of itself, in the form of OpenMetrics.
+//! `GET /metrics`: the metrics of Windlass itself, in OpenMetrics format.
 
 use crate::ApiState;
 use crate::error::Problem;
-use crate::request::NoQuery;
+use crate::operation::Operation;
+use crate::query::NoQuery;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -16,12 +17,13 @@ use windlass_control::WorkloadView;
 use windlass_control::counters::{CallTimes, PolicyCounters};
 use windlass_core::{FailureKind, Overrides, Phase, Timestamp};
 
-const FORM: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const MEDIA_TYPE: &str = "application/openmetrics-text";
+const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Labels with their values.
 type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
 
-/// Everything that is told in one answer.
+/// The values of one answer.
 #[derive(Debug)]
 struct Figures {
     views: Vec<WorkloadView>,
@@ -31,8 +33,12 @@ struct Figures {
     now: Timestamp,
 }
 
-/// All figures, from the last look: the engine is not waited for.
-pub async fn show(State(state): State<ApiState>, _: NoQuery) -> Result<impl IntoResponse, Problem> {
+pub(crate) fn operation() -> Operation {
+    Operation::new("Show the metrics of Windlass itself, in OpenMetrics format", show).answer_as(MEDIA_TYPE)
+}
+
+/// All metrics, from the last observation: the engine is not called.
+async fn show(State(state): State<ApiState>, _: NoQuery) -> Result<impl IntoResponse, Problem> {
     let controller = &state.controller;
     let figures = Figures {
         views: controller.views(),
@@ -42,7 +48,7 @@ pub async fn show(State(state): State<ApiState>, _: NoQuery) -> Result<impl Into
         now: Timestamp(controller.now_ms()),
     };
     match text(figures) {
-        Ok(text) => Ok(([(CONTENT_TYPE, FORM)], text)),
+        Ok(text) => Ok(([(CONTENT_TYPE, CONTENT)], text)),
         Err(error) => {
             tracing::error!(%error, "the metrics cannot be written");
             Err(Problem::internal())
@@ -61,12 +67,12 @@ fn text(figures: Figures) -> Result<String, Error> {
 impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let encoder = &mut encoder;
-        let mut build = encoder.encode_descriptor("build", "What runs", None, MetricType::Info)?;
+        let mut build = encoder.encode_descriptor("build", "The version of Windlass", None, MetricType::Info)?;
         build.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])?;
         let mut engine =
-            encoder.encode_descriptor("engine_up", "Whether the engine can be used", None, MetricType::Gauge)?;
+            encoder.encode_descriptor("engine_up", "Whether the engine answers", None, MetricType::Gauge)?;
         engine.encode_gauge(&i64::from(self.engine_up))?;
-        let help = "Containers of this instance whose workload is not known";
+        let help = "Containers of this instance whose workload is unknown";
         encoder.encode_descriptor("orphans", help, None, MetricType::Gauge)?.encode_gauge(&whole(self.orphans))?;
         self.encode_counts(encoder)?;
         self.encode_life(encoder)?;
@@ -75,22 +81,22 @@ impl Collector for Figures {
 }
 
 impl Figures {
-    /// How many replicas there are and should be.
+    /// The current and the desired numbers of replicas.
     fn encode_counts(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         type Count = fn(&WorkloadView) -> Option<i64>;
         let counts: [(&str, &str, Count); 6] = [
             ("min_replicas", "The fewest replicas", |view| Some(view.workload.bounds.min().into())),
             ("max_replicas", "The most replicas", |view| Some(view.workload.bounds.max().into())),
-            ("proposed_replicas", "What the scaling policy proposed last; absent: it gave no answer", |view| {
+            ("proposed_replicas", "The last proposal of the scaling policy; absent if it gave no answer", |view| {
                 view.counters.proposed.map(Into::into)
             }),
-            ("target_replicas", "The count steered to", |view| Some(view.target.into())),
-            ("current_replicas", "Replicas that count: neither held nor being stopped", |view| {
+            ("target_replicas", "The target count", |view| Some(view.target.into())),
+            ("current_replicas", "Replicas that are neither held nor being stopped", |view| {
                 let counted =
                     view.replicas.iter().filter(|replica| !matches!(replica.phase, Phase::Held | Phase::Stopping));
                 Some(whole(counted.count()))
             }),
-            ("ready_replicas", "Replicas that may be sent requests", |view| Some(whole(view.ready()))),
+            ("ready_replicas", "Replicas that are ready for requests", |view| Some(whole(view.ready()))),
         ];
         for (name, help, count) in counts {
             self.gauges(encoder, name, help, |view| count(view).map(|count| count as f64))?;
@@ -98,27 +104,27 @@ impl Figures {
         Ok(())
     }
 
-    /// Whether the loop lives, and what it does.
+    /// The activity of the control loop.
     fn encode_life(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-        let help = "Time since the last pass ended, whether or not it could look at the engine";
+        let help = "Time since the last pass ended, even if it could not observe the engine";
         self.gauges(encoder, "last_pass_age_seconds", help, |view| {
             Some(self.now.since(view.last_pass.as_ref()?.finished_at).as_secs_f64())
         })?;
-        let help = "Metrics without a value that the last pass asked for";
+        let help = "Metrics without a value in the last pass";
         self.gauges(encoder, "failed_metrics", help, |view| Some(view.counters.failed_metrics as f64))?;
-        let help = "Whether an operator says this over the policy";
+        let help = "Whether an operator set this override";
         let mut family = encoder.encode_descriptor("override", help, None, MetricType::Gauge)?;
         for view in &self.views {
             let Overrides { paused, freeze_scale_up, freeze_scale_down, force } = view.workload.overrides;
-            let said = [
+            let overrides = [
                 ("paused", paused),
                 ("freeze_scale_up", freeze_scale_up),
                 ("freeze_scale_down", freeze_scale_down),
                 ("force", force.is_some()),
             ];
-            for (what, is_said) in said {
-                let labels: Labels<'_, 2> = [("workload", view.workload.key.as_str()), ("override", what)];
-                family.encode_family(&labels)?.encode_gauge(&i64::from(is_said))?;
+            for (name, is_set) in overrides {
+                let labels: Labels<'_, 2> = [("workload", view.workload.key.as_str()), ("override", name)];
+                family.encode_family(&labels)?.encode_gauge(&i64::from(is_set))?;
             }
         }
         let mut family = encoder.encode_descriptor(
@@ -141,9 +147,9 @@ impl Figures {
         }
         type Counted = fn(&WorkloadView) -> u64;
         let counted: [(&str, &str, Counted); 3] = [
-            ("decisions", "Decisions written down", |view| view.counters.decisions),
-            ("heals", "Replicas restarted or replaced since they were ill", |view| view.counters.heals),
-            ("metric_failures", "Metrics without a value that passes asked for", |view| view.counters.metric_failures),
+            ("decisions", "Recorded decisions", |view| view.counters.decisions),
+            ("heals", "Replicas restarted or replaced because they were unhealthy", |view| view.counters.heals),
+            ("metric_failures", "Metrics without a value in all passes", |view| view.counters.metric_failures),
         ];
         for (name, help, counted) in counted {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
@@ -151,8 +157,7 @@ impl Figures {
                 count_one(&mut family, &[("workload", view.workload.key.as_str())], counted(view))?;
             }
         }
-        let mut family =
-            encoder.encode_descriptor("actions", "What was done to the engine", None, MetricType::Counter)?;
+        let mut family = encoder.encode_descriptor("actions", "Actions on the engine", None, MetricType::Counter)?;
         for view in &self.views {
             for ((kind, done), count) in &view.counters.actions {
                 let kind = format!("{kind:?}").to_lowercase();
@@ -164,9 +169,9 @@ impl Figures {
         Ok(())
     }
 
-    /// How the policies that act answered.
+    /// The answers of the active policies.
     fn encode_policies(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-        let help = "Time calls of a policy took, the wait for a place with it";
+        let help = "Duration of a policy's calls, including the wait for a free slot";
         let mut family = encoder.encode_descriptor("policy_call_seconds", help, None, MetricType::Histogram)?;
         for ((kind, name), tally) in &self.policies.0 {
             let bounds = CallTimes::BOUNDS.into_iter().chain([f64::MAX]);
@@ -189,7 +194,7 @@ impl Figures {
         Ok(())
     }
 
-    /// One value of each workload that has one.
+    /// A gauge with the value of each workload that has one.
     fn gauges(
         &self,
         encoder: &mut DescriptorEncoder<'_>,

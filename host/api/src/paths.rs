@@ -1,57 +1,42 @@
-//! Lets image references with slashes into paths: folds what lies between `/images/` and a known last
-//! word into one segment, so that `/images/ghcr.io/org/app:1/scale` is routed as
-//! `/images/ghcr.io%2Forg%2Fapp:1/scale`.
+//! Accepts image references with slashes in paths: folds the text between `/images/` and the name of a resource into one
+//! segment, so that `/images/ghcr.io/org/app:1/scale` is routed as `/images/ghcr.io%2Forg%2Fapp:1/scale`.
 //!
-//! The rule: a raw path whose last segment is one of [`WORDS`] addresses that resource of the image
-//! before it, anything else the image itself. So an image whose own last part is such a word
-//! (`ghcr.io/org/health`) is reached with its slashes written `%2F`; escapes are never undone or doubled
-//! here. A trailing slash belongs to no path of this API, nor to an image reference: such a path is left
-//! as it is and found nowhere.
+//! If the last segment of a raw path is the name of a resource, the path addresses that resource of the image before it.
+//! Any other path addresses the image itself. So an image whose own last part is such a name (`ghcr.io/org/health`) is
+//! addressed with its slashes written as `%2F`; escapes are neither decoded nor encoded twice here. No path of this API
+//! and no image reference ends in a slash, so a path that does is left as it is, and not found.
 
 use axum::http::{Request, Uri};
 
-/// The resources of an image: the last segments of the paths below `/images/{image}/`.
-pub const WORDS: [&str; 10] = [
-    "containers",
-    "decisions",
-    "guardrails",
-    "health",
-    "metrics",
-    "overrides",
-    "policy",
-    "reconcile",
-    "scale",
-    "shadows",
-];
-
-/// Rewrites the path of a request; meant for [`tower::util::MapRequestLayer`] around the router.
-pub fn fold_image<B>(mut request: Request<B>) -> Request<B> {
-    if let Some(uri) = folded(request.uri()) {
+/// Rewrites the path of a request, for [`tower::util::MapRequestLayer`] around the router. `resources` are the names of
+/// the resources below `/images/{image}/`.
+pub(crate) fn fold_image<B>(mut request: Request<B>, resources: &[&str]) -> Request<B> {
+    if let Some(uri) = folded(request.uri(), resources) {
         *request.uri_mut() = uri;
     }
     request
 }
 
-/// The URI with its image in one segment; none when it is fine as it is.
-fn folded(uri: &Uri) -> Option<Uri> {
-    let path = folded_path(uri.path())?;
+/// The URI with its image in one segment; `None` if it needs no change.
+fn folded(uri: &Uri, resources: &[&str]) -> Option<Uri> {
+    let path = folded_path(uri.path(), resources)?;
     let path_and_query = match uri.query() {
         Some(query) => format!("{path}?{query}"),
         None => path,
     };
     let mut parts = uri.clone().into_parts();
-    // Only `%2F` was put where `/` was: what was a valid path still is one, unless it grew too long.
+    // With `%2F` in place of `/` a valid path stays valid, unless it became too long.
     parts.path_and_query = Some(path_and_query.parse().ok()?);
     Uri::from_parts(parts).ok()
 }
 
-fn folded_path(path: &str) -> Option<String> {
+fn folded_path(path: &str, resources: &[&str]) -> Option<String> {
     let rest = path.strip_prefix("/images/")?;
     let (before, last) = rest.rsplit_once('/')?;
     if last.is_empty() {
         return None;
     }
-    if WORDS.contains(&last) {
+    if resources.contains(&last) {
         before.contains('/').then(|| format!("/images/{}/{last}", before.replace('/', "%2F")))
     } else {
         Some(format!("/images/{}", rest.replace('/', "%2F")))
@@ -65,7 +50,7 @@ mod tests {
 
     fn fold(uri: &str) -> String {
         let request = Request::builder().uri(uri).body(()).expect("a valid URI");
-        fold_image(request).uri().to_string()
+        fold_image(request, &["containers", "decisions", "health", "reconcile", "scale"]).uri().to_string()
     }
 
     #[test]

@@ -1,67 +1,167 @@
-//! Every route on one screen.
+//! Every endpoint on one screen.
+//!
+//! A new endpoint is one line here and one file, whose `operation` has the handler. The parser, the body limit and the
+//! OpenAPI description come from the handler's arguments.
 
 use crate::error::Problem;
+use crate::openapi::Document;
+use crate::operation::Operation;
 use crate::{
-    ApiState, auth, containers, discovery, guardrails, images, metrics, openapi, openmetrics, overrides, paths,
-    policies, start, status,
+    ApiState, auth, containers, decisions, discovery, images, openapi, openmetrics, paths, policies, start, status,
 };
-use axum::Router;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{Method, Request, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, patch, post, put};
+use axum::routing::MethodFilter;
+use axum::{Extension, Router};
+use std::sync::{Arc, LazyLock};
 use tower::ServiceBuilder;
 use tower::util::MapRequestLayer;
 use utoipa_swagger_ui::{Config, SwaggerUi};
+use windlass_core::settings::ApiSettings;
+
+/// An operation with its method and path.
+pub(crate) struct Endpoint {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) operation: Operation,
+}
+
+const fn on(method: Method, path: &'static str, operation: Operation) -> Endpoint {
+    Endpoint { method, path, operation }
+}
+
+/// Every endpoint, in the order of the OpenAPI document.
+#[rustfmt::skip]
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        on(Method::GET, "/health", status::health_operation()),
+        on(Method::GET, "/ready", status::ready_operation()),
+        on(Method::GET, "/metrics", openmetrics::operation()),
+        on(Method::GET, "/discovery/prometheus", discovery::operation()),
+        on(Method::GET, "/policies", policies::list::operation()),
+        on(Method::GET, "/policies/{name}", policies::show::operation()),
+        on(Method::PUT, "/policies/{name}", policies::push::operation()),
+        on(Method::DELETE, "/policies/{name}", policies::remove::operation()),
+        on(Method::POST, "/policies/{name}/refresh", policies::refresh::operation()),
+        on(Method::POST, "/policies/{name}/promote", policies::promote::operation()),
+        on(Method::POST, "/policies/{name}/rollback", policies::roll_back::operation()),
+        on(Method::POST, "/start/container", start::operation()),
+        on(Method::GET, "/containers", containers::list::operation()),
+        on(Method::PATCH, "/containers/{name_or_id}", containers::change::operation()),
+        on(Method::DELETE, "/containers/{name_or_id}", containers::delete::operation()),
+        on(Method::GET, "/images", images::list::operation()),
+        on(Method::GET, "/images/{image}", images::show::operation()),
+        on(Method::DELETE, "/images/{image}", images::delete::operation()),
+        on(Method::POST, "/images/{image}/scale", images::scale::operation()),
+        on(Method::POST, "/images/{image}/reconcile", images::reconcile::operation()),
+        on(Method::PUT, "/images/{image}/policy", images::policy::operation()),
+        on(Method::GET, "/images/{image}/containers", images::containers::operation()),
+        on(Method::GET, "/images/{image}/health", images::health::operation()),
+        on(Method::PUT, "/images/{image}/guardrails", images::guardrails::operation()),
+        on(Method::PATCH, "/images/{image}/overrides", images::overrides::operation()),
+        on(Method::GET, "/images/{image}/metrics", images::metrics::show::operation()),
+        on(Method::PUT, "/images/{image}/metrics", images::metrics::define::operation()),
+        on(Method::POST, "/images/{image}/metrics", images::metrics::push::operation()),
+        on(Method::GET, "/images/{image}/decisions", images::decisions::operation()),
+        on(Method::GET, "/decisions/{id}", decisions::operation()),
+        on(Method::GET, "/images/{image}/shadows", images::shadows::operation()),
+        on(Method::GET, "/openapi.json", openapi::operation()),
+    ]
+}
 
 /// The API as a service.
 pub fn router(state: ApiState) -> Router {
     let admit = from_fn_with_state(state.settings.clone(), auth::admit);
-    let routes = Router::new()
-        .route("/health", get(status::health))
-        .route("/ready", get(status::ready))
-        .route("/metrics", get(openmetrics::show))
-        .route("/discovery/prometheus", get(discovery::prometheus))
-        .route("/policies", get(policies::list))
-        .route("/policies/{name}", get(policies::show).put(policies::push).delete(policies::remove))
-        .route("/policies/{name}/refresh", post(policies::refresh))
-        .route("/policies/{name}/promote", post(policies::promote))
-        .route("/policies/{name}/rollback", post(policies::roll_back))
-        .route("/start/container", post(start::start))
-        .route("/containers", get(containers::list))
-        .route("/containers/{name_or_id}", patch(containers::change).delete(containers::delete))
-        .route("/images", get(images::list))
-        .route("/images/{image}", get(images::show).delete(images::delete))
-        .route("/images/{image}/scale", post(images::scale))
-        .route("/images/{image}/reconcile", post(images::reconcile))
-        .route("/images/{image}/policy", put(images::assign))
-        .route("/images/{image}/containers", get(images::containers))
-        .route("/images/{image}/health", get(images::health))
-        .route("/images/{image}/guardrails", put(guardrails::guard))
-        .route("/images/{image}/overrides", patch(overrides::change))
-        .route("/images/{image}/metrics", get(metrics::show).put(metrics::define).post(metrics::push))
-        .route("/images/{image}/decisions", get(images::decisions))
-        .route("/decisions/{id}", get(images::decision))
-        .route("/images/{image}/shadows", get(images::shadows))
-        .route("/openapi.json", get(openapi::serve))
+    let document = Document(Arc::new(document()));
+    let mut routes = Router::new();
+    for Endpoint { method, path, operation } in endpoints() {
+        let filter = MethodFilter::try_from(method).expect("the table has standard methods only");
+        routes = routes.route(path, operation.serve(filter));
+    }
+    let routes = routes
+        .layer(Extension(document))
         .merge(SwaggerUi::new("/docs").config(page()))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(state);
-    // Paths are folded before they are routed, callers admitted before paths are looked at.
-    let service = ServiceBuilder::new().layer(MapRequestLayer::new(paths::fold_image)).service(routes);
+    // The image is folded before routing, and callers are admitted before both.
+    let fold = MapRequestLayer::new(|request: Request<_>| paths::fold_image(request, &IMAGE_RESOURCES));
+    let service = ServiceBuilder::new().layer(fold).service(routes);
     Router::new().fallback_service(service).layer(admit)
 }
 
-/// The page at `/docs`; it asks nobody on the network whether the description is valid.
+/// The OpenAPI document.
+pub(crate) fn document() -> serde_json::Value {
+    let operations = endpoints().into_iter().map(|endpoint| (endpoint.method, endpoint.path, endpoint.operation));
+    openapi::document(operations, &IMAGE_RESOURCES)
+}
+
+/// The resources of an image: the last segments of the paths below `/images/{image}/`.
+pub(crate) static IMAGE_RESOURCES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let mut names: Vec<&str> =
+        endpoints().iter().filter_map(|endpoint| endpoint.path.strip_prefix("/images/{image}/")).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+});
+
+/// The endpoints whose body is a component.
+static UPLOADS: LazyLock<Vec<(Method, &'static str)>> = LazyLock::new(|| {
+    let uploads = endpoints().into_iter().filter(|endpoint| endpoint.operation.description.is_upload);
+    uploads.map(|endpoint| (endpoint.method, endpoint.path)).collect()
+});
+
+/// The most bytes of the body of a request.
+pub(crate) fn body_limit(method: &Method, path: &str, settings: &ApiSettings) -> usize {
+    let is_upload = UPLOADS.iter().any(|(upload, pattern)| upload == method && matches(pattern, path));
+    if is_upload { settings.upload_bytes } else { settings.body_bytes }
+}
+
+/// Whether a path has the segments of a pattern.
+fn matches(pattern: &str, path: &str) -> bool {
+    let (mut segments, mut found) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (segments.next(), found.next()) {
+            (None, None) => return true,
+            (Some(segment), Some(text)) if segment.starts_with('{') || segment == text => {}
+            _ => return false,
+        }
+    }
+}
+
+/// The page at `/docs`. It does not send the description to a validator on the network.
 fn page() -> Config<'static> {
     Config::from("/openapi.json").validator_url("none").try_it_out_enabled(true).persist_authorization(false)
 }
 
 async fn not_found(uri: Uri) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, format!("nothing is at `{}`; `/docs` tells what there is", uri.path()))
+    let detail = format!("there is no resource at `{}`; `/docs` lists every resource", uri.path());
+    Problem::new(StatusCode::NOT_FOUND, detail)
 }
 
 async fn method_not_allowed(method: Method) -> Problem {
-    let detail = format!("method {method} is not served here; the header `allow` says which are");
+    let detail = format!("method {method} is not allowed here; the header `allow` lists the allowed ones");
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_uploaded_component_may_be_larger_than_other_bodies() {
+        let settings = ApiSettings { body_bytes: 1, upload_bytes: 2, ..ApiSettings::default() };
+        let limit = |method, path| body_limit(&method, path, &settings);
+        assert_eq!(limit(Method::PUT, "/policies/queue"), 2);
+        for (method, path) in [
+            (Method::GET, "/policies/queue"),
+            (Method::PUT, "/policies"),
+            (Method::PUT, "/policies/a/b"),
+            (Method::POST, "/policies/queue/promote"),
+            (Method::POST, "/start/container"),
+            (Method::PUT, "/nowhere"),
+        ] {
+            assert_eq!(limit(method.clone(), path), 1, "{method} {path}");
+        }
+    }
 }

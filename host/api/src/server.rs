@@ -1,16 +1,16 @@
-//! Serves the API over HTTP/1.1, and bounds what callers can take: connections, requests, header time,
-//! body size.
+//! Serves the API over HTTP/1.1 and limits callers: connections, concurrent requests, header time, body size.
 
 #[cfg(test)]
 mod tests;
 
+use crate::body::too_long;
 use crate::drain_body;
 use crate::error::Problem;
-use crate::request::too_long;
+use crate::router::body_limit;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode};
+use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http_body_util::Limited;
@@ -29,14 +29,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 use windlass_core::settings::ApiSettings;
 
-/// Wait after the system refused a connection for want of something, such as file descriptors.
+/// Pause after a connection could not be accepted, for example because no file descriptor was free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `router` until `shutdown` resolves, then takes no more connections and lets requests in hand
-/// end within `settings.shutdown_grace`; what is left then is cut off.
+/// Serves `router` until `shutdown` resolves. Then it accepts no more connections, and running requests have
+/// `settings.shutdown_grace` to end before they are aborted.
 ///
 /// # Errors
-/// When the listener itself cannot be used.
+/// The listener itself cannot be used.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -45,7 +45,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let service = TowerToHyperService::new(bounded(router, settings));
     let mut http = http1::Builder::new();
-    // Counts from the moment a connection waits for a request, so idle ones end too.
+    // Counts from the moment a connection waits for a request, so idle connections end, too.
     http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout);
     let connections = Arc::new(Semaphore::new(settings.connections));
     let graceful = GracefulShutdown::new();
@@ -59,7 +59,7 @@ pub async fn serve(
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service.clone()));
         tasks.spawn(async move {
             if let Err(error) = connection.await {
-                // Callers that hang up or dawdle are no fault of ours.
+                // A caller that hangs up or is too slow is not an error of the server.
                 tracing::debug!(%error, "connection ended");
             }
             drop(permit);
@@ -68,19 +68,19 @@ pub async fn serve(
     }
     drop(listener);
     if tokio::time::timeout(settings.shutdown_grace, graceful.shutdown()).await.is_err() {
-        tracing::warn!(requests = tasks.len(), "requests in hand were cut off at shutdown");
+        tracing::warn!(requests = tasks.len(), "running requests were aborted at shutdown");
     }
     tasks.shutdown().await;
     Ok(())
 }
 
-/// The next connection, once there is room for it.
+/// The next connection, as soon as the limit allows one.
 async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
     let permit = connections.clone().acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                // Answers are small and whole; waiting to fill a packet would only delay them.
+                // Answers are small and sent at once; waiting for a full packet would only delay them.
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "cannot set TCP_NODELAY");
                 }
@@ -95,20 +95,19 @@ async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> (TcpStr
 }
 
 /// `router` with the limits on its requests.
-pub fn bounded(router: Router, settings: &ApiSettings) -> Router {
+pub(crate) fn bounded(router: Router, settings: &ApiSettings) -> Router {
     let requests = Arc::new(Semaphore::new(settings.concurrent_requests));
     router
-        .layer(from_fn_with_state((settings.body_bytes, settings.upload_bytes), limit_body))
+        .layer(from_fn_with_state(Arc::new(settings.clone()), limit_body))
         .layer(from_fn_with_state(requests, limit_requests))
-        .layer(from_fn(drain_body::take_in))
+        .layer(from_fn(drain_body::drain))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(TraceLayer::new_for_http().on_failure(()))
 }
 
-async fn limit_body(State((body, upload)): State<(usize, usize)>, request: Request, next: Next) -> Response {
-    let uploads = request.method() == Method::PUT && request.uri().path().starts_with("/policies/");
-    let limit = if uploads { upload } else { body };
-    // A body that says it is too long is not read at all.
+async fn limit_body(State(settings): State<Arc<ApiSettings>>, request: Request, next: Next) -> Response {
+    let limit = body_limit(request.method(), request.uri().path(), &settings);
+    // A body whose declared length is above the limit is not read.
     if request.body().size_hint().lower() > limit as u64 {
         return too_long().into_response();
     }
@@ -116,7 +115,7 @@ async fn limit_body(State((body, upload)): State<(usize, usize)>, request: Reque
 }
 
 async fn limit_requests(State(requests): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
-    // Whether the process lives must be told most of all when it has much to do.
+    // A liveness check must not fail because the process is busy.
     if request.uri().path() == "/health" {
         return next.run(request).await;
     }

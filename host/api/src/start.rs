@@ -1,62 +1,150 @@
-//! `POST /start/container`: what its body may say, and the workload that comes of it.
+//! `POST /start/container`: the desired state of a workload.
 
 #[cfg(test)]
 mod tests;
 
+use crate::ApiState;
+use crate::body::Body;
+use crate::containers::summary::ContainerSummary;
+use crate::detached;
 use crate::error::Problem;
-use crate::fields::{Fields, Problems};
-use crate::request::{JsonBody, NoQuery};
-use crate::views::{StartAnswer, WaitingAnswer};
-use crate::{ApiState, fields, guardrails, metrics, policies, probe, stop_hook};
+use crate::json::object::{Object, declare};
+use crate::json::problems::Problems;
+use crate::json::shape::{command, parsed, parsed_by};
+use crate::operation::Operation;
+use crate::policies::check;
+use crate::query::NoQuery;
+use crate::workload::bounds::{
+    DEFAULT_MAX, DEFAULT_MIN, FIXED_PORT_MAX, checked, fixed_ports_conflict, has_fixed, max_replicas, min_replicas,
+};
+use crate::workload::env::{dependencies, labels, networks, ports, variables};
+use crate::workload::policies::{choice, choices, mode, shadows};
+use crate::workload::{guardrails, metric, overrides, probe, resources, stop_hook};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use windlass_core::workload::{Bounds, ContainerPort, DesiredStatus, Mode, Resources, Workload, WorkloadKey};
-use windlass_core::{ImageRef, Invalid, Overrides, PolicyChoice, PolicyChoices};
+use utoipa::ToSchema;
+use windlass_core::workload::{ContainerPort, Mode, Resources, StopHook};
+use windlass_core::{
+    Guardrails, ImageRef, Metric, Overrides, PolicyChoice, PolicyChoices, Probe, Workload, WorkloadKey,
+};
 
-pub(crate) const FIELDS: &[&str] = &[
-    "image",
-    "min_replicas",
-    "max_replicas",
-    "env",
-    "ports",
-    "resources",
-    "name",
-    "labels",
-    "networks",
-    "probe",
-    "command",
-    "scaling_policy",
-    "health_policy",
-    "shadow_policies",
-    "mode",
-    "metrics",
-    "guardrails",
-    "stop_hook",
-    "depends_on",
-];
-/// What says who decides about a workload that is there.
-pub(crate) const POLICIES: &[&str] = &["scaling_policy", "health_policy", "shadow_policies", "mode"];
-const RESOURCES: &[&str] = &["cpu", "memory", "status"];
+declare! {
+    /// Body of `POST /start/container`. `desired` of `GET /images/{image}`, and each element of `GET /images`, is accepted
+    /// unchanged. For a workload that exists, a field that is absent and has no default stays as it is; an empty or null
+    /// one is cleared.
+    pub(crate) struct StartContainerRequest {
+        /// Image reference: `nginx:alpine`, `ghcr.io/org/app:1`.
+        required image: ImageRef = parsed(),
+        /// The fewest replicas; at most `max_replicas`.
+        optional min_replicas: u32 = min_replicas().keyword("default", json!(DEFAULT_MIN)),
+        /// The most replicas. Default: 5, or 1 if `ports` fixes a port of the host.
+        optional max_replicas: u32 = max_replicas(),
+        /// Environment of each replica. Default: empty.
+        optional env: BTreeMap<String, String> = variables(),
+        /// `80/tcp` → port on the host, 0 for any free port. A fixed port needs `max_replicas` 1. Default: empty.
+        optional ports: BTreeMap<ContainerPort, u16> = ports(),
+        /// Limits of each replica, and whether it runs.
+        required resources: Resources = resources::shape(),
+        /// The name by which the workload is addressed instead of its image, so that one image can serve twice: 1 to 63
+        /// lower-case letters, digits and hyphens.
+        nullable name: WorkloadKey = parsed_by(WorkloadKey::named),
+        /// Labels of each replica. `windlass.` and `orchestrator.` are reserved, except `windlass.scale-in-protection`:
+        /// `true` protects replicas that are created from now on from a policy that lowers the count.
+        nullable labels: BTreeMap<String, String> = labels(),
+        /// Networks that each replica joins; they must exist. Empty: the engine's default.
+        nullable networks: Vec<String> = networks(),
+        /// How Windlass checks whether a replica answers. Null: by the image's own HEALTHCHECK, if it has one.
+        nullable probe: Probe = probe::shape(),
+        /// The command that replaces the image's own. Null: the image's own.
+        nullable command: Vec<String> = command(),
+        /// The scaling policy, or 1 to 8 different ones, of which the highest count wins. Null: the host's default.
+        nullable scaling_policy: Vec<PolicyChoice> = choices(),
+        /// The health policy. Null: the host's default.
+        nullable health_policy: PolicyChoice = choice(),
+        /// Shadow policies, whose answers are only recorded; at most 4.
+        nullable shadow_policies: Vec<PolicyChoice> = shadows(),
+        /// `act`, or `recommend`: plans are recorded and not executed. Null: `act`.
+        nullable mode: Mode = mode(),
+        /// Its own metrics by name, in addition to those that every workload has.
+        nullable metrics: BTreeMap<String, Metric> = metric::definitions(),
+        /// How fast the count may follow the proposals. Empty or null: the defaults.
+        nullable guardrails: Guardrails = guardrails::shape(),
+        /// A call to a replica before it is stopped. Null: none.
+        nullable stop_hook: StopHook = stop_hook::shape(),
+        /// Workloads, by image or name, that must be up for this one; at most 16, which must exist. While one is down, this
+        /// workload is neither repaired nor scaled. When it is back, replicas that ran without it are restarted.
+        nullable depends_on: BTreeSet<WorkloadKey> = dependencies(),
+    }
+    read_only {
+        "target": "The current target count, as `GET` returns it; ignored.",
+        "overrides": "As `GET` returns it. A different value is an error; use `PATCH /images/{image}/overrides`.",
+    }
+}
 
-/// Labels that are the host's own.
-const RESERVED_LABELS: [&str; 2] = ["windlass.", "orchestrator."];
+/// Answer of `POST /start/container`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct StartAnswer {
+    /// Always true.
+    pub(crate) ok: bool,
+    /// `created`, or `kept-existing` if the workload had a container already.
+    pub(crate) action: &'static str,
+    /// The image.
+    pub(crate) image: String,
+    /// The container that was created or kept.
+    #[serde(flatten)]
+    pub(crate) summary: ContainerSummary,
+}
 
-const DEFAULT_MIN: u32 = 1;
-const DEFAULT_MAX: u32 = 5;
-/// The default and the limit where a port of the host is fixed: one replica alone can have it.
-const FIXED_PORT_MAX: u32 = 1;
+/// Answer of `POST /start/container` with status 202: the desired state is stored, and there was nothing to do yet.
+/// `detail` says why: the workload waits for a dependency, is paused, or is only to be recommended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct WaitingAnswer {
+    /// Always true.
+    pub(crate) ok: bool,
+    /// Always `waiting`.
+    pub(crate) action: &'static str,
+    /// The image.
+    pub(crate) image: String,
+    /// Why there was nothing to do.
+    pub(crate) detail: String,
+}
 
-/// Stores what is wanted and answers after the pass that made it so.
-pub async fn start(State(state): State<ApiState>, _: NoQuery, JsonBody(body): JsonBody) -> Result<Response, Problem> {
-    let workload = workload(&body)?;
-    policies::check(&state, &workload.policies).await?;
+/// Keeps one part of an existing workload.
+type Keep = fn(&mut Workload, &Workload);
+
+/// The workload of a request.
+struct Wanted {
+    workload: Workload,
+    /// Keeps the parts of an existing workload that the request does not contain.
+    kept: Vec<Keep>,
+    /// `overrides`, which the request must not change.
+    overrides: Option<Value>,
+}
+
+pub(crate) fn operation() -> Operation {
+    Operation::new("Store the desired state of a workload, and answer after the pass that applied it", start)
+        .answer::<StartAnswer>()
+        .answer_with::<WaitingAnswer>(202, "Stored; there was nothing to do yet")
+        .errors(&[400, 409])
+}
+
+async fn start(
+    State(state): State<ApiState>,
+    _: NoQuery,
+    body: Body<StartContainerRequest>,
+) -> Result<Response, Problem> {
+    let Wanted { workload, kept, overrides } = body.check(wanted)?;
+    check_overrides(&state, &workload.key, overrides)?;
+    check::choices(&state, &workload.policies).await?;
     let image = workload.image.to_string();
     let controller = state.controller;
-    let started = Box::pin(crate::request::to_the_end(async move { controller.start(workload).await })).await?;
+    let keep = move |wanted: &mut Workload, current: &Workload| kept.iter().for_each(|keep| keep(wanted, current));
+    let started = Box::pin(detached::run(async move { controller.start_keeping(workload, &keep).await })).await?;
     Ok(match &started.replica {
         Some(replica) => Json(StartAnswer {
             ok: true,
@@ -72,231 +160,97 @@ pub async fn start(State(state): State<ApiState>, _: NoQuery, JsonBody(body): Js
     })
 }
 
-/// The workload a body asks for.
+/// The workload that a body describes.
 ///
 /// # Errors
 /// 422 with everything that is wrong with the body.
 pub fn workload(body: &Value) -> Result<Workload, Problem> {
-    let mut problems = Problems::default();
-    let workload = read(body, &mut problems);
-    problems.finish(workload)
+    Body::of(body).check(wanted).map(|wanted| wanted.workload)
 }
 
-/// Bounds of a scale request, both required, for a workload with these ports.
-///
-/// # Errors
-/// 422 with everything that is wrong with the body.
-pub fn bounds(body: &Value, ports: &BTreeMap<ContainerPort, u16>) -> Result<Bounds, Problem> {
-    let mut problems = Problems::default();
-    let bounds = Fields::of(body, "", &["min_replicas", "max_replicas"], &mut problems).and_then(|fields| {
-        let min = fields.required("min_replicas", &mut problems, min_replicas());
-        let max = fields.required("max_replicas", &mut problems, max_replicas());
-        let bounds = checked_bounds(&fields, min?, max?, &mut problems)?;
-        if let Some(reason) = fixed_ports_conflict(ports, bounds) {
-            problems.add("/max_replicas", reason);
-        }
-        Some(bounds)
-    });
-    problems.finish(bounds)
-}
-
-fn read(body: &Value, problems: &mut Problems) -> Option<Workload> {
-    let fields = Fields::of(body, "", FIELDS, problems)?;
-    let image: Option<ImageRef> = fields.required("image", problems, fields::parsed);
-    let env = fields.or("env", BTreeMap::new(), problems, fields::map_of(variable));
-    let ports = fields.or("ports", BTreeMap::new(), problems, ports);
-    let min = fields.or("min_replicas", DEFAULT_MIN, problems, min_replicas());
-    let default_max = if ports.as_ref().is_some_and(has_fixed) { FIXED_PORT_MAX } else { DEFAULT_MAX };
-    let max = fields.or("max_replicas", default_max, problems, max_replicas());
-    let bounds = match (min, max) {
-        (Some(min), Some(max)) => checked_bounds(&fields, min, max, problems),
+fn wanted(request: StartContainerRequest, problems: &mut Problems) -> Option<Wanted> {
+    let kept = request.kept();
+    let overrides = request.read_only().get("overrides").cloned();
+    let ports = request.ports.or(BTreeMap::new());
+    let has_fixed = ports.as_ref().is_some_and(has_fixed);
+    let note = match (request.max_replicas.is_absent(), has_fixed) {
+        (false, _) => "",
+        (true, true) => ", which is its default with a fixed host port",
+        (true, false) => ", which is its default",
+    };
+    let default_max = if has_fixed { FIXED_PORT_MAX } else { DEFAULT_MAX };
+    let bounds = match (request.min_replicas.or(DEFAULT_MIN), request.max_replicas.or(default_max)) {
+        (Some(min), Some(max)) => checked(min, max, note, problems),
         _ => None,
     };
-    let resources = fields.required("resources", problems, resources);
-    let name = fields.nullable("name", problems, fields::parsed_by(WorkloadKey::named));
-    let labels = fields.nullable("labels", problems, fields::map_of(label));
-    let networks = fields.nullable("networks", problems, networks);
-    let probe = fields.nullable("probe", problems, probe::read);
-    let command = fields.nullable("command", problems, fields::command);
-    let policies = choices(&fields, problems);
-    let metrics = fields.nullable("metrics", problems, metrics::definitions);
-    let guardrails = fields.nullable("guardrails", problems, guardrails::read);
-    let stop_hook = fields.nullable("stop_hook", problems, stop_hook::read);
-    let depends_on = fields.nullable("depends_on", problems, depends_on);
     if let (Some(ports), Some(bounds)) = (&ports, bounds)
         && let Some(reason) = fixed_ports_conflict(ports, bounds)
     {
         problems.add("/ports", reason);
     }
-    let (image, bounds) = (image?, bounds?);
-    Some(Workload {
-        key: name.unwrap_or_else(|| WorkloadKey::from(&image)),
-        image,
-        bounds,
-        env: env?,
+    let (image, bounds) = (request.image.given()?, bounds?);
+    let mut workload = Workload {
+        key: request.name.given().unwrap_or_else(|| WorkloadKey::from(&image)),
+        env: request.env.or(BTreeMap::new())?,
         ports: ports?,
-        resources: resources?,
-        labels: labels.unwrap_or_default(),
-        networks: networks.unwrap_or_default(),
-        probe,
-        command,
-        policies,
-        metrics: metrics.unwrap_or_default(),
-        guardrails,
-        overrides: Overrides::default(),
-        stop_hook,
-        depends_on: depends_on.unwrap_or_default(),
-    })
-}
-
-/// The policies a body names.
-///
-/// # Errors
-/// 422 with everything that is wrong with the body.
-pub fn policies_of(body: &Value) -> Result<PolicyChoices, Problem> {
-    let mut problems = Problems::default();
-    let fields = Fields::of(body, "", POLICIES, &mut problems);
-    let choices = fields.map(|fields| choices(&fields, &mut problems));
-    problems.finish(choices)
-}
-
-fn choices(fields: &Fields<'_>, problems: &mut Problems) -> PolicyChoices {
-    let modes = [("act", Mode::Act), ("recommend", Mode::Recommend)];
-    PolicyChoices {
-        scaling: fields.nullable("scaling_policy", problems, policies::choices).unwrap_or_default(),
-        health: fields.nullable("health_policy", problems, policies::choice),
-        shadows: fields.nullable("shadow_policies", problems, shadows).unwrap_or_default(),
-        mode: fields.nullable("mode", problems, fields::one_of(&modes)),
-    }
-}
-
-fn shadows(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Vec<PolicyChoice>> {
-    policies::different(value, pointer, PolicyChoices::MOST_SHADOWS, problems)
-}
-
-fn min_replicas() -> impl Fn(&Value, &str, &mut Problems) -> Option<u32> {
-    fields::whole(0..=u64::from(Bounds::LIMIT))
-}
-
-fn max_replicas() -> impl Fn(&Value, &str, &mut Problems) -> Option<u32> {
-    fields::whole(1..=u64::from(Bounds::LIMIT))
-}
-
-fn checked_bounds(fields: &Fields<'_>, min: u32, max: u32, problems: &mut Problems) -> Option<Bounds> {
-    match Bounds::new(min, max) {
-        Ok(bounds) => Some(bounds),
-        Err(invalid) => {
-            let note = match (fields.has("max_replicas"), max) {
-                (true, _) => "",
-                (false, FIXED_PORT_MAX) => ", which is its default with a fixed host port",
-                (false, _) => ", which is its default",
-            };
-            problems.add(fields.at("min_replicas"), format!("{invalid}{note}"));
-            None
-        }
-    }
-}
-
-fn has_fixed(ports: &BTreeMap<ContainerPort, u16>) -> bool {
-    ports.values().any(|host_port| *host_port != 0)
-}
-
-/// Why these ports do not go with these bounds; none: they do.
-fn fixed_ports_conflict(ports: &BTreeMap<ContainerPort, u16>, bounds: Bounds) -> Option<String> {
-    let (port, host_port) = ports.iter().find(|(_, host_port)| **host_port != 0)?;
-    (bounds.max() > FIXED_PORT_MAX).then(|| {
-        format!(
-            "`{port}` is fixed to host port {host_port}, which one replica alone can have, but `max_replicas` is {}; \
-             set the host port to 0 (any free one) or `max_replicas` to 1",
-            bounds.max()
-        )
-    })
-}
-
-fn variable(name: &str, value: &Value, pointer: &str, problems: &mut Problems) -> Option<(String, String)> {
-    if name.is_empty() || name.contains(['=', '\0']) {
-        problems.add(pointer, "the name of a variable is not empty and has no `=` and no NUL");
-    }
-    let value = fields::text(value, pointer, problems)?;
-    if value.contains('\0') {
-        problems.add(pointer, "the value of a variable has no NUL");
-    }
-    Some((name.to_owned(), value))
-}
-
-fn label(name: &str, value: &Value, pointer: &str, problems: &mut Problems) -> Option<(String, String)> {
-    if name.is_empty() || name.contains('\0') {
-        problems.add(pointer, "the name of a label is not empty and has no NUL");
-    }
-    if name == Workload::PROTECTION {
-        let words = [("true", true), ("false", false)];
-        fields::one_of(&words)(value, pointer, problems)?;
-    } else if let Some(prefix) = RESERVED_LABELS.iter().find(|prefix| name.starts_with(**prefix)) {
-        problems.add(pointer, format!("labels that begin with `{prefix}` are windlass's own"));
-    }
-    let value = fields::text(value, pointer, problems)?;
-    if value.contains('\0') {
-        problems.add(pointer, "the value of a label has no NUL");
-    }
-    Some((name.to_owned(), value))
-}
-
-fn ports(value: &Value, pointer: &str, problems: &mut Problems) -> Option<BTreeMap<ContainerPort, u16>> {
-    let read = fields::map_of(|name, value, pointer, problems| {
-        let host_port = fields::whole::<u16>(0..=65_535)(value, pointer, problems);
-        match name.parse::<ContainerPort>() {
-            Ok(port) => host_port.map(|host_port| (name.to_owned(), (port, host_port))),
-            Err(invalid) => {
-                problems.add(pointer, invalid.0);
-                None
-            }
-        }
-    });
-    let mut ports = BTreeMap::new();
-    let mut taken = BTreeSet::new();
-    for (name, (port, host_port)) in read(value, pointer, problems)? {
-        if ports.insert(port, host_port).is_some() {
-            problems.add(fields::join(pointer, &name), format!("`{port}` is given more than once"));
-        }
-        if host_port != 0 && !taken.insert((host_port, port.protocol)) {
-            problems.add(fields::join(pointer, &name), format!("host port {host_port} is given more than once"));
-        }
-    }
-    Some(ports)
-}
-
-fn resources(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Resources> {
-    let fields = Fields::of(value, pointer, RESOURCES, problems)?;
-    let cpu = fields.required("cpu", problems, fields::parsed);
-    let memory = fields.required("memory", problems, fields::parsed);
-    let words = [("running", DesiredStatus::Running), ("stopped", DesiredStatus::Stopped)];
-    let status = fields.or("status", DesiredStatus::default(), problems, fields::one_of(&words));
-    Some(Resources { cpu: cpu?, memory: memory?, status: status? })
-}
-
-fn networks(value: &Value, pointer: &str, problems: &mut Problems) -> Option<Vec<String>> {
-    let name = |name: &str| {
-        let valid = name.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
-        if valid {
-            Ok(name.to_owned())
-        } else {
-            Err(Invalid::new("expected the name of a network: letters, digits, `_`, `.` and `-`"))
-        }
+        labels: request.labels.given().unwrap_or_default(),
+        networks: request.networks.given().unwrap_or_default(),
+        probe: request.probe.given(),
+        command: request.command.given(),
+        policies: PolicyChoices {
+            scaling: request.scaling_policy.given().unwrap_or_default(),
+            health: request.health_policy.given(),
+            shadows: request.shadow_policies.given().unwrap_or_default(),
+            mode: request.mode.given(),
+        },
+        metrics: request.metrics.given().unwrap_or_default(),
+        guardrails: request.guardrails.given(),
+        stop_hook: request.stop_hook.given(),
+        depends_on: request.depends_on.given().unwrap_or_default(),
+        ..Workload::new(image, bounds, request.resources.given()?)
     };
-    let networks = fields::list_of(fields::parsed_by(name))(value, pointer, problems)?;
-    for (index, network) in networks.iter().enumerate() {
-        if networks[..index].contains(network) {
-            problems.add(format!("{pointer}/{index}"), format!("network `{network}` is given more than once"));
-        }
-    }
-    Some(networks)
+    // The defaults are stored as such, so that a later change of them applies.
+    workload.guardrails.take_if(|guardrails| *guardrails == Guardrails::default());
+    Some(Wanted { workload, kept, overrides })
 }
 
-fn depends_on(value: &Value, pointer: &str, problems: &mut Problems) -> Option<BTreeSet<WorkloadKey>> {
-    let names = fields::list_of(fields::text)(value, pointer, problems)?;
-    if names.len() > Workload::MOST_DEPENDENCIES {
-        problems.add(pointer, format!("a workload depends on at most {} others", Workload::MOST_DEPENDENCIES));
+impl StartContainerRequest {
+    /// Keeps each part that is absent. `env`, `ports` and the bounds have defaults instead.
+    fn kept(&self) -> Vec<Keep> {
+        let parts: [(bool, Keep); 12] = [
+            (self.labels.is_absent(), |wanted, current| wanted.labels.clone_from(&current.labels)),
+            (self.networks.is_absent(), |wanted, current| wanted.networks.clone_from(&current.networks)),
+            (self.probe.is_absent(), |wanted, current| wanted.probe.clone_from(&current.probe)),
+            (self.command.is_absent(), |wanted, current| wanted.command.clone_from(&current.command)),
+            (self.scaling_policy.is_absent(), |wanted, current| {
+                wanted.policies.scaling.clone_from(&current.policies.scaling);
+            }),
+            (self.health_policy.is_absent(), |wanted, current| {
+                wanted.policies.health.clone_from(&current.policies.health);
+            }),
+            (self.shadow_policies.is_absent(), |wanted, current| {
+                wanted.policies.shadows.clone_from(&current.policies.shadows);
+            }),
+            (self.mode.is_absent(), |wanted, current| wanted.policies.mode = current.policies.mode),
+            (self.metrics.is_absent(), |wanted, current| wanted.metrics.clone_from(&current.metrics)),
+            (self.guardrails.is_absent(), |wanted, current| wanted.guardrails.clone_from(&current.guardrails)),
+            (self.stop_hook.is_absent(), |wanted, current| wanted.stop_hook.clone_from(&current.stop_hook)),
+            (self.depends_on.is_absent(), |wanted, current| wanted.depends_on.clone_from(&current.depends_on)),
+        ];
+        parts.into_iter().filter(|(is_absent, _)| *is_absent).map(|(_, keep)| keep).collect()
     }
-    Some(names.into_iter().map(WorkloadKey::stored).collect())
+}
+
+/// Accepts `overrides` only as `GET` returns it.
+fn check_overrides(state: &ApiState, key: &WorkloadKey, given: Option<Value>) -> Result<(), Problem> {
+    let current = state.controller.view(key).map(|view| view.workload.overrides).unwrap_or_default();
+    let is_unchanged =
+        |given: &Value| *given == overrides::json_of(&current) || (given.is_null() && current == Overrides::default());
+    match given {
+        Some(given) if !is_unchanged(&given) => {
+            let detail = "this field is read-only here; change it with `PATCH /images/{image}/overrides`";
+            Err(Problem::invalid_at("/overrides", detail))
+        }
+        _ => Ok(()),
+    }
 }

@@ -1,9 +1,10 @@
-//! What Windlass says of itself: `/health`, `/ready`.
+//! `/health` and `/ready`: the state of Windlass itself.
 
 use crate::ApiState;
 use crate::auth::Caller;
 use crate::error::Problem;
-use crate::request::NoQuery;
+use crate::operation::Operation;
+use crate::query::NoQuery;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
@@ -14,25 +15,33 @@ use windlass_control::Readiness;
 
 /// Answer of `GET /health`.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Health {
+pub(crate) struct Health {
     /// Always true: the process answers.
-    pub ok: bool,
+    ok: bool,
 }
 
 /// Answer of `GET /ready`.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Ready {
-    /// Always true; a Windlass that is not ready answers 503.
-    pub ready: bool,
+pub(crate) struct Ready {
+    /// Always true. If Windlass is not ready, the answer is 503.
+    ready: bool,
 }
 
-/// The process answers; says nothing of the engine.
-pub async fn health(_: NoQuery) -> Json<Health> {
+pub(crate) fn health_operation() -> Operation {
+    Operation::new("Check that the process answers", health).answer::<Health>()
+}
+
+/// Answers without the engine and the control loop.
+async fn health(_: NoQuery) -> Json<Health> {
     Json(Health { ok: true })
 }
 
-/// Whether Windlass can do its work. Anyone may ask; only who may call the rest is told why not.
-pub async fn ready(
+pub(crate) fn ready_operation() -> Operation {
+    Operation::new("Check that Windlass can work; 503 says why not", ready).answer::<Ready>()
+}
+
+/// Answers every caller; only a trusted one gets the reasons.
+async fn ready(
     State(state): State<ApiState>,
     Extension(caller): Extension<Caller>,
     _: NoQuery,

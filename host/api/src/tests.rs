@@ -1,7 +1,7 @@
 //! The whole router, up to the control loop.
 
 use crate::fixtures::idle_controller;
-use crate::openapi::OPERATIONS;
+use crate::router::endpoints;
 use crate::*;
 use async_trait::async_trait;
 use axum::body::Body;
@@ -14,7 +14,7 @@ use windlass_core::policy::{CatalogueError, ChoiceError, PolicyInfo, Push};
 use windlass_core::{PolicyChoice, PolicyKind, Timestamp};
 use windlass_discovery::Discovery;
 
-/// One built-in policy, and nothing can be done about it.
+/// One built-in policy that cannot be changed.
 struct Shelf;
 
 #[async_trait]
@@ -99,7 +99,7 @@ async fn json(response: Response<Body>) -> Value {
     serde_json::from_slice(&bytes).expect("JSON")
 }
 
-/// A problem in short: its status and detail, after its form was checked.
+/// The status and the detail of a problem, after its form was checked.
 async fn problem(method: &str, uri: &str, body: &str) -> String {
     let response = send(method, uri, &[("content-type", "application/json")], body).await;
     let status = response.status();
@@ -175,17 +175,17 @@ async fn every_error_is_a_problem_that_says_what_to_do() {
     }
     insta::assert_snapshot!(said.join("\n"), @r#"
     GET /nowhere 
-      404 nothing is at `/nowhere`; `/docs` tells what there is
+      404 there is no resource at `/nowhere`; `/docs` lists every resource
     GET /images/nginx/ 
-      404 nothing is at `/images/nginx/`; `/docs` tells what there is
+      404 there is no resource at `/images/nginx/`; `/docs` lists every resource
     GET /images//scale 
-      405 method GET is not served here; the header `allow` says which are
+      405 method GET is not allowed here; the header `allow` lists the allowed ones
     PUT /images 
-      405 method PUT is not served here; the header `allow` says which are
+      405 method PUT is not allowed here; the header `allow` lists the allowed ones
     DELETE /images/ghcr.io/org/app/health 
-      405 method DELETE is not served here; the header `allow` says which are
+      405 method DELETE is not allowed here; the header `allow` lists the allowed ones
     GET /images/%FF/health 
-      400 the path is not UTF-8 once its escapes are undone
+      400 the decoded path is not UTF-8
     GET /health?verbose=1 
       422 /query/verbose: unknown query parameter; none is expected here
     GET /images/nginx/decisions?limit=0 
@@ -193,7 +193,7 @@ async fn every_error_is_a_problem_that_says_what_to_do() {
     GET /images/nginx/decisions?limi=3 
       422 /query/limi: unknown query parameter; did you mean `limit`?
     GET /images/nginx/decisions?until=noon 
-      422 /query/until: expected milliseconds since the Unix epoch
+      422 /query/until: expected a time such as `2026-01-01T12:00:00Z`, or milliseconds since the Unix epoch
     DELETE /containers/x?force=perhaps 
       422 /query/force: expected `true` or `false`
     PATCH /containers/x {"status":"dead"}
@@ -268,28 +268,21 @@ async fn the_page_is_served_from_the_binary_alone() {
     assert!(page.contains("/openapi.json"), "{page}");
 }
 
-/// The paths and methods that the router's source names.
+/// The paths and methods in the source of the router.
 fn routed() -> BTreeSet<(String, String)> {
-    let mut routed = BTreeSet::new();
-    for line in include_str!("router.rs").lines() {
-        let Some((path, handlers)) = line.trim().strip_prefix(".route(\"").and_then(|rest| rest.split_once('"')) else {
-            continue;
-        };
-        for method in ["get", "post", "put", "patch", "delete"] {
-            if handlers.contains(&format!("{method}(")) {
-                routed.insert((path.to_owned(), method.to_owned()));
-            }
-        }
-    }
-    routed
+    let lines = include_str!("router.rs").lines().filter_map(|line| line.trim().strip_prefix("on(Method::"));
+    let parts = lines.filter_map(|line| line.split_once(", \""));
+    let parts = parts.filter_map(|(method, rest)| Some((rest.split_once('"')?.0, method)));
+    parts.map(|(path, method)| (path.to_owned(), method.to_lowercase())).collect()
 }
 
 #[tokio::test]
 async fn the_description_and_the_router_agree() {
     let document = json(send("GET", "/openapi.json", &[], "").await).await;
     assert_eq!(document["openapi"], "3.1.0");
-    let described: BTreeSet<(String, String)> =
-        OPERATIONS.iter().map(|operation| (operation.path.to_owned(), operation.method.to_owned())).collect();
+    let described: BTreeSet<(String, String)> = (endpoints().iter())
+        .map(|endpoint| (endpoint.path.to_owned(), endpoint.method.as_str().to_lowercase()))
+        .collect();
     assert_eq!(described, routed());
     let listing: Vec<String> = described.iter().map(|(path, method)| format!("{method} {path}")).collect();
     insta::assert_snapshot!(listing.join("\n"), @r#"
@@ -328,7 +321,7 @@ async fn the_description_and_the_router_agree() {
     "#);
     for (path, method) in &described {
         assert!(document["paths"][path][method].is_object(), "{method} {path}");
-        // The router, asked with a query it refuses, has the route: not 404, not 405.
+        // A rejected query shows that the route exists: neither 404 nor 405.
         let uri = path
             .replace("{image}", "ghcr.io/org/app:1")
             .replace("{name_or_id}", "x")

@@ -12,6 +12,9 @@ use windlass_core::store::StoredWorkload;
 use windlass_core::workload::DesiredStatus;
 use windlass_core::{Phase, PolicyChoices, ProbeTarget, Replica, Workload};
 
+/// Copies the parts of an existing workload (second argument) that a repeated start keeps into the new one.
+pub type Keep = dyn Fn(&mut Workload, &Workload) + Send + Sync;
+
 /// The result of a start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Started {
@@ -30,7 +33,12 @@ impl Controller {
     ///
     /// Existing containers are kept: if none runs and the workload shall run, the oldest one is started.
     pub async fn start(&self, workload: Workload) -> Result<Started, ControlError> {
-        let (handle, request) = self.request_start(workload).await?;
+        self.start_keeping(workload, &keep_omitted).await
+    }
+
+    /// Starts like [`Self::start`]. For an existing workload, `keep` copies the parts that stay as they are.
+    pub async fn start_keeping(&self, workload: Workload, keep: &Keep) -> Result<Started, ControlError> {
+        let (handle, request) = self.request_start(workload, keep).await?;
         let pass = self.report(&handle, request).await?;
         let created = pass.actions.iter().find(|action| action.kind == ActionKind::Create && action.error.is_none());
         let replica = {
@@ -56,7 +64,11 @@ impl Controller {
     }
 
     /// Stores the desired state and requests a pass.
-    async fn request_start(&self, workload: Workload) -> Result<(Arc<WorkloadHandle>, PassRequest), ControlError> {
+    async fn request_start(
+        &self,
+        workload: Workload,
+        keep: &Keep,
+    ) -> Result<(Arc<WorkloadHandle>, PassRequest), ControlError> {
         let workloads = &self.context.workloads;
         dependencies::check(workloads, &workload)?;
         loop {
@@ -64,7 +76,7 @@ impl Controller {
                 return Err(ControlError::ShuttingDown);
             }
             if let Some(handle) = workloads.get(&workload.key) {
-                match self.start_again(&handle, workload.clone()).await {
+                match self.start_again(&handle, workload.clone(), keep).await {
                     // It was deleted while this start waited for it, so the next attempt starts a new workload.
                     Err(ControlError::NoSuchWorkload(_)) => continue,
                     request => return Ok((handle, request?)),
@@ -86,6 +98,7 @@ impl Controller {
         &self,
         handle: &Arc<WorkloadHandle>,
         mut workload: Workload,
+        keep: &Keep,
     ) -> Result<PassRequest, ControlError> {
         let _lock = self.lock(handle).await?;
         let target = {
@@ -96,8 +109,9 @@ impl Controller {
                     workload.key, state.workload.image
                 )));
             }
+            keep(&mut workload, &state.workload);
+            workload.overrides = state.workload.overrides;
             change_probe(handle, &state, &workload)?;
-            keep_omitted(&mut workload, &state.workload);
             state.target()
         };
         let stored = workload.clone();
@@ -118,7 +132,6 @@ impl Controller {
 
 /// Keeps the parts of an existing workload that a repeated start omits.
 fn keep_omitted(workload: &mut Workload, known: &Workload) {
-    workload.overrides = known.overrides;
     if workload.metrics.is_empty() {
         workload.metrics.clone_from(&known.metrics);
     }

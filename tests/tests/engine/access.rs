@@ -34,7 +34,7 @@ async fn a_token_is_asked_of_everyone_when_there_is_one() -> anyhow::Result<()> 
     insta::assert_snapshot!(windlass.get("/containers").await, @r#"
     401 application/problem+json
     {
-      "detail": "the bearer token is not the right one",
+      "detail": "the bearer token is wrong",
       "status": 401,
       "title": "Unauthorized",
       "type": "about:blank"

@@ -42,7 +42,7 @@ async fn a_workload_waits_for_what_it_depends_on_and_is_restarted_after_it() -> 
     assert_eq!(waits.body, json!({"ok": true, "action": "waiting", "image": image, "detail": detail}));
     let runs = async || {
         let web = shown(&windlass, "web").await;
-        match web["observed"]["containers"][0]["started_at"].as_u64() {
+        match web["observed"]["containers"][0]["started_at_ms"].as_u64() {
             Some(started) if web["observed"]["running"] == 1 => Ok(started),
             _ => Err(web["last_pass"]["reason"].to_string()),
         }

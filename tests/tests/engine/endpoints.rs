@@ -778,7 +778,7 @@ async fn wrong_paths_and_methods_get_the_envelope_of_every_error() -> anyhow::Re
     insta::assert_snapshot!(windlass.get("/nowhere").await, @r#"
     404 application/problem+json
     {
-      "detail": "nothing is at `/nowhere`; `/docs` tells what there is",
+      "detail": "there is no resource at `/nowhere`; `/docs` lists every resource",
       "status": 404,
       "title": "Not Found",
       "type": "about:blank"
@@ -787,7 +787,7 @@ async fn wrong_paths_and_methods_get_the_envelope_of_every_error() -> anyhow::Re
     insta::assert_snapshot!(windlass.delete("/health").await, @r#"
     405 application/problem+json
     {
-      "detail": "method DELETE is not served here; the header `allow` says which are",
+      "detail": "method DELETE is not allowed here; the header `allow` lists the allowed ones",
       "status": 405,
       "title": "Method Not Allowed",
       "type": "about:blank"
@@ -796,7 +796,7 @@ async fn wrong_paths_and_methods_get_the_envelope_of_every_error() -> anyhow::Re
     insta::assert_snapshot!(windlass.get("/start/container").await, @r#"
     405 application/problem+json
     {
-      "detail": "method GET is not served here; the header `allow` says which are",
+      "detail": "method GET is not allowed here; the header `allow` lists the allowed ones",
       "status": 405,
       "title": "Method Not Allowed",
       "type": "about:blank"

@@ -92,7 +92,7 @@ async fn what_is_measured_steers_the_count_and_an_error_is_never_a_zero() -> any
     assert_eq!(target_after_pass(&windlass, image).await.0, 3);
 
     // The recorded samples, as the API returns them, are a trace for a simulation.
-    let newest = metric(&windlass, image, "queue").await["samples"][0]["at"].as_u64().context("a time")?;
+    let newest = metric(&windlass, image, "queue").await["samples"][0]["at_ms"].as_u64().context("a time")?;
     let before = newest - 60_000;
     windlass.post(&path, json!({"samples": [{"name": "queue", "value": 40, "at": before}]})).await.ok();
     let recorded = site.folder().join("recorded.json");
@@ -307,7 +307,7 @@ async fn documents_commands_and_what_the_engine_tells_are_metrics() -> anyhow::R
 
     let shown = windlass.get(&format!("/images/{image}")).await.ok();
     assert_eq!(shown["desired"]["metrics"]["printed"]["exec"]["command"], json!(["sh", "-c", "echo 42"]));
-    assert_eq!(shown["desired"]["metrics"]["printed"]["max_age"], json!(60.0));
+    assert_eq!(shown["desired"]["metrics"]["printed"]["max_age"], json!("1m"));
     // Sending back the response's value changes nothing.
     let said = json!({"metrics": shown["desired"]["metrics"]});
     let again = windlass.put(&format!("/images/{image}/metrics"), said).await.ok();

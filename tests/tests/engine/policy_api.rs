@@ -37,6 +37,7 @@ async fn a_policy_is_pushed_chosen_swapped_and_rolled_back_while_windlass_runs()
       "events": [
         {
           "at": "[time]",
+          "at_ms": "[time]",
           "revision": 1,
           "what": "pushed by ada@example.org; it acts"
         }
@@ -64,6 +65,7 @@ async fn a_policy_is_pushed_chosen_swapped_and_rolled_back_while_windlass_runs()
           "described_name": "hostile",
           "digest": "[digest]",
           "loaded_at": "[time]",
+          "loaded_at_ms": "[time]",
           "loaded_by": "ada@example.org",
           "memory_since": 0,
           "number": 1,
@@ -655,7 +657,7 @@ async fn what_cannot_be_pushed_or_chosen_is_told_with_its_reasons() -> anyhow::R
     insta::assert_snapshot!(windlass.put("/policies/queue", json!({})).await, @r#"
     415 application/problem+json
     {
-      "detail": "the body must be a component and its header say so: `content-type: application/wasm`",
+      "detail": "the body must be a component; send the header `content-type: application/wasm`",
       "status": 415,
       "title": "Unsupported Media Type",
       "type": "about:blank"
@@ -664,7 +666,7 @@ async fn what_cannot_be_pushed_or_chosen_is_told_with_its_reasons() -> anyhow::R
     insta::assert_snapshot!(windlass.put_component("/policies/queue", vec![0; (128 << 10) + 1]).await, @r#"
     413 application/problem+json
     {
-      "detail": "the body is larger than this windlass reads",
+      "detail": "the body is larger than the limit of this windlass",
       "status": 413,
       "title": "Payload Too Large",
       "type": "about:blank"

@@ -100,7 +100,7 @@ async fn a_label_protects_what_is_created_with_it() -> anyhow::Result<()> {
     assert_eq!(refused.status, 422);
     let detail = refused.text("/detail");
     assert!(detail.contains("/labels/windlass.scale-in-protection: expected `true` or `false`"), "{detail}");
-    assert!(detail.contains("labels that begin with `windlass.` are windlass's own"), "{detail}");
+    assert!(detail.contains("labels that begin with `windlass.` are reserved for windlass"), "{detail}");
     Ok(())
 }
 

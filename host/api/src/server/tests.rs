@@ -8,7 +8,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Longer than anything here takes when it works.
+/// Time limit for every step of a test.
 const BOUND: Duration = Duration::from_secs(20);
 
 struct Served {
@@ -86,7 +86,7 @@ async fn headers_that_dawdle_end_the_connection() {
     let mut stream = served.connect().await;
     stream.write_all(b"GET / HTTP/1.1\r\nhost: loc").await.expect("sent");
     assert!(!answer(&mut stream).await.contains("200 OK"));
-    // So does a connection on which nothing comes at all.
+    // A connection without any request ends, too.
     assert_eq!(answer(&mut served.connect().await).await, "");
     assert!(get_once(&served, "/").await.ends_with("hello"));
 }
@@ -122,7 +122,7 @@ async fn requests_past_the_limit_are_told_so_but_health_is_answered() {
     assert!(get_once(&served, "/").await.ends_with("hello"));
 }
 
-/// More than the buffers of a connection hold: who sends it all has been listened to.
+/// More than the buffers of a connection hold: a client that has sent all of it was read.
 const LARGE: usize = 32 << 20;
 
 #[tokio::test]

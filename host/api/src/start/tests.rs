@@ -1,8 +1,9 @@
-//! What a start request may say.
+//! The start request: its defaults, its checks, and the parts that it keeps.
 
 use crate::start::*;
 use serde_json::json;
 use std::time::Duration;
+use windlass_core::workload::DesiredStatus;
 use windlass_core::{HttpProbe, ProbeTarget};
 
 fn minimal() -> Value {
@@ -78,23 +79,21 @@ fn everything_wrong_is_told_at_once_with_its_place() {
         "replica": 3,
         "labels": {"windlass.x": "y"},
     });
-    let mut problems = Problems::default();
-    read(&body, &mut problems);
-    let problem = problems.finish::<()>(None).expect_err("refused");
+    let problem = workload(&body).expect_err("refused");
     insta::assert_snapshot!(problem.detail().replace("; /", "\n/"), @r#"
     /replica: unknown field; expected `image`, `min_replicas`, `max_replicas`, `env`, `ports`, `resources`, `name`, `labels`, `networks`, `probe`, `command`, `scaling_policy`, `health_policy`, `shadow_policies`, `mode`, `metrics`, `guardrails`, `stop_hook`, `depends_on`
     /image: `Nginx` is not an image reference: each part of the name is lower-case letters and digits, joined by `.`, `_` or `-`; expected `[registry/]name[:tag][@sha256:digest]`
+    /min_replicas: expected a whole number from 0 to 1000, found `"1"`
+    /max_replicas: expected a whole number from 1 to 1000, found `0`
     /env/A: expected text, found `1`
     /env/B=: the name of a variable is not empty and has no `=` and no NUL
     /ports/80~1http: `80/http` is not a port; expected `80/tcp`: 1 to 65535, then `/tcp`, `/udp` or `/sctp`
     /ports/81~1tcp: expected a whole number from 0 to 65535, found `70000`
-    /min_replicas: expected a whole number from 0 to 1000, found `"1"`
-    /max_replicas: expected a whole number from 1 to 1000, found `0`
     /resources/mem: unknown field; did you mean `memory`?
     /resources/cpu: `half` is not an amount of cpu; expected cores such as `0.5`, or thousandths such as `500m`, from 0.001 to 1024 cores
     /resources/memory: this field is required
     /resources/status: expected `running` or `stopped`, found `"paused"`
-    /labels/windlass.x: labels that begin with `windlass.` are windlass's own
+    /labels/windlass.x: labels that begin with `windlass.` are reserved for windlass
     "#);
 }
 
@@ -111,23 +110,6 @@ fn bounds_agree_with_each_other_and_with_the_ports() {
     assert!(workload(&with(&json!({"ports": {"80/tcp": 53, "80/udp": 53}, "max_replicas": 1}))).is_ok());
     let twice = json!({"ports": {"80/tcp": 0, "80": 0}});
     assert_eq!(refused(&with(&twice)), "/ports/80~1tcp: `80/tcp` is given more than once");
-}
-
-#[test]
-fn a_scale_request_has_both_bounds_and_suits_the_ports() {
-    let fixed = BTreeMap::from([("80/tcp".parse().expect("a port"), 8080)]);
-    let free = BTreeMap::new();
-    let both = json!({"min_replicas": 1, "max_replicas": 2});
-    assert_eq!(bounds(&both, &free).map(|bounds| (bounds.min(), bounds.max())), Ok((1, 2)));
-    let told = |body: &Value, ports| bounds(body, ports).expect_err("refused").detail().to_owned();
-    assert!(told(&both, &fixed).starts_with("/max_replicas: `80/tcp` is fixed to host port 8080"));
-    assert!(bounds(&json!({"min_replicas": 0, "max_replicas": 1}), &fixed).is_ok());
-    assert_eq!(told(&json!({"min_replicas": 1}), &free), "/max_replicas: this field is required");
-    assert_eq!(
-        told(&json!({"min": 1, "max_replicas": 2000}), &free),
-        "/min: unknown field; did you mean `min_replicas`?; /min_replicas: this field is required; \
-         /max_replicas: expected a whole number from 1 to 1000, found `2000`"
-    );
 }
 
 #[test]
@@ -187,7 +169,7 @@ fn commands_networks_and_names_are_checked() {
         (json!({"networks": ["a", "a"]}), "/networks/1: network `a` is given more than once"),
         (
             json!({"labels": {"orchestrator.image": "x"}}),
-            "/labels/orchestrator.image: labels that begin with `orchestrator.` are windlass's own",
+            "/labels/orchestrator.image: labels that begin with `orchestrator.` are reserved for windlass",
         ),
         (json!({"env": {"": "x"}}), "/env/: the name of a variable is not empty and has no `=` and no NUL"),
     ] {
@@ -195,4 +177,58 @@ fn commands_networks_and_names_are_checked() {
     }
     assert!(refused(&with(&json!({"networks": ["container:other"]}))).contains("/networks/0"));
     assert!(refused(&with(&json!({"name": "Web"}))).contains("/name"));
+}
+
+/// A workload in which every part that a request may leave out is set.
+fn complete() -> Workload {
+    let body = with(&json!({
+        "labels": {"team": "blue"},
+        "networks": ["front"],
+        "probe": {"tcp": {"port": 80}},
+        "command": ["serve"],
+        "scaling_policy": {"name": "step"},
+        "health_policy": {"name": "liveness"},
+        "shadow_policies": [{"name": "min-max"}],
+        "mode": "recommend",
+        "metrics": {"queue": {"push": {}}},
+        "guardrails": {"grace": 0},
+        "stop_hook": {"exec": {"command": ["drain"]}},
+        "depends_on": ["db"],
+    }));
+    workload(&body).expect("a workload")
+}
+
+/// The workload after this request for the complete one.
+fn again(body: &Value) -> Workload {
+    let Wanted { mut workload, kept, .. } = Body::of(body).check(wanted).expect("a request");
+    kept.iter().for_each(|keep| keep(&mut workload, &complete()));
+    workload
+}
+
+#[test]
+fn an_absent_part_stays_and_an_empty_or_null_one_is_cleared() {
+    assert_eq!(again(&minimal()), complete());
+    let cleared = json!({
+        "labels": {}, "networks": [], "probe": null, "command": null, "scaling_policy": null, "health_policy": null,
+        "shadow_policies": [], "mode": null, "metrics": {}, "guardrails": {}, "stop_hook": null, "depends_on": [],
+    });
+    let plain = workload(&minimal()).expect("a workload");
+    assert_eq!(again(&with(&cleared)), plain);
+    // Each part alone, so that none depends on another.
+    for (name, value) in cleared.as_object().expect("an object") {
+        let one = again(&with(&json!({name: value})));
+        assert_ne!(one, complete(), "{name}");
+        let nulled = again(&with(&json!({name: null})));
+        assert_eq!(nulled, one, "{name}");
+    }
+}
+
+#[test]
+fn a_workload_is_accepted_as_it_is_returned() {
+    let original = complete();
+    let mut returned = json!(crate::images::view::DesiredView::from(&original));
+    assert_eq!(workload(&returned), Ok(original.clone()));
+    // Durations as numbers of seconds are still read.
+    returned["probe"]["interval"] = json!(10.0);
+    assert_eq!(workload(&returned), Ok(original));
 }

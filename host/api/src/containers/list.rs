@@ -1,0 +1,29 @@
+//! `GET /containers`.
+
+use crate::ApiState;
+use crate::containers::summary::ContainerSummary;
+use crate::operation::Operation;
+use crate::query::NoQuery;
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Answer of `GET /containers`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ContainerList {
+    /// Every container of this Windlass instance.
+    containers: Vec<ContainerSummary>,
+}
+
+pub(crate) fn operation() -> Operation {
+    Operation::new("List every container, as last observed", list).answer::<ContainerList>()
+}
+
+/// The containers as last observed; those of unknown workloads come last.
+async fn list(State(state): State<ApiState>, _: NoQuery) -> Json<ContainerList> {
+    let views = state.controller.views();
+    let orphans = state.controller.orphans();
+    let containers = views.iter().flat_map(|view| &view.replicas).chain(&orphans).map(ContainerSummary::from);
+    Json(ContainerList { containers: containers.collect() })
+}

@@ -1,0 +1,39 @@
+//! `PUT /images/{image}/metrics`.
+
+use crate::ApiState;
+use crate::body::Body;
+use crate::error::Problem;
+use crate::images::change::changed;
+use crate::images::view::ImageView;
+use crate::json::object::declare;
+use crate::operation::Operation;
+use crate::path::ImageKey;
+use crate::query::NoQuery;
+use crate::workload::metric::definitions;
+use axum::Json;
+use axum::extract::State;
+use std::collections::BTreeMap;
+use windlass_core::Metric;
+
+declare! {
+    /// Body of `PUT /images/{image}/metrics`.
+    pub(crate) struct MetricsRequest {
+        /// At most 32 metrics by name: 1 to 63 lower-case letters, digits, `-` and `_`.
+        required metrics: BTreeMap<String, Metric> = definitions(),
+    }
+}
+
+pub(crate) fn operation() -> Operation {
+    let summary = "Replace the metrics of a workload, and answer after the next pass";
+    Operation::new(summary, define).answer::<ImageView>().errors(&[400, 404, 409])
+}
+
+async fn define(
+    State(state): State<ApiState>,
+    ImageKey(key): ImageKey,
+    _: NoQuery,
+    body: Body<MetricsRequest>,
+) -> Result<Json<ImageView>, Problem> {
+    let metrics = body.check(|request, _| request.metrics.given())?;
+    changed(&state, key, async move |controller, key| controller.define_metrics(&key, metrics).await).await
+}

@@ -1,0 +1,102 @@
+//! `GET /images/{image}/metrics`.
+
+use crate::ApiState;
+use crate::error::Problem;
+use crate::images::lookup::known;
+use crate::json::time::Time;
+use crate::operation::Operation;
+use crate::path::ImageKey;
+use crate::query::{Parameters, Query, time, time_schema};
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use serde_json::Value;
+use std::time::Duration;
+use utoipa::ToSchema;
+use windlass_control::metrics::MetricReport;
+use windlass_core::Timestamp;
+use windlass_core::contract::Sample;
+use windlass_core::time::millis;
+
+/// The default of `since`, before now.
+const DEFAULT_SINCE: Duration = Duration::from_secs(3_600);
+
+/// Query of `GET /images/{image}/metrics`.
+#[derive(Default)]
+pub(crate) struct Since {
+    since: Option<Timestamp>,
+}
+
+impl Parameters for Since {
+    fn described() -> Vec<(&'static str, &'static str, Value)> {
+        let meaning =
+            "No value before this time: RFC 3339, or milliseconds since the Unix epoch. Default: an hour ago.";
+        vec![("since", meaning, time_schema())]
+    }
+
+    fn set(&mut self, name: &str, value: String) -> Result<(), Problem> {
+        self.since = Some(time(name, &value)?);
+        Ok(())
+    }
+}
+
+/// Answer of `GET /images/{image}/metrics`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ImageMetrics {
+    /// The image.
+    image: String,
+    /// Every metric, ordered by name, including those that every workload has.
+    metrics: Vec<MetricView>,
+}
+
+/// One metric and its values.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MetricView {
+    /// Its name.
+    name: String,
+    /// `built-in`, `prometheus`, `json`, `exec` or `push`.
+    source: String,
+    /// Why it has no value now, beginning with the name of the failure; null if it has one.
+    failure: Option<String>,
+    /// Its values, ordered by time.
+    samples: Vec<SampleView>,
+}
+
+/// A value. `POST /images/{image}/metrics` accepts it with the `name` of its metric.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SampleView {
+    /// Its time.
+    at: Time,
+    /// `at` in milliseconds since the Unix epoch; deprecated.
+    at_ms: u64,
+    /// The value.
+    value: f64,
+}
+
+impl From<MetricReport> for MetricView {
+    fn from(report: MetricReport) -> Self {
+        let sample = |Sample { at, value }| SampleView { at: Time(at), at_ms: at.0, value };
+        Self {
+            name: report.name,
+            source: report.source.to_owned(),
+            failure: report.failure,
+            samples: report.samples.into_iter().map(sample).collect(),
+        }
+    }
+}
+
+pub(crate) fn operation() -> Operation {
+    let summary = "Show the metrics of a workload, with their values since a time";
+    Operation::new(summary, show).answer::<ImageMetrics>().errors(&[404])
+}
+
+async fn show(
+    State(state): State<ApiState>,
+    ImageKey(key): ImageKey,
+    Query(Since { since }): Query<Since>,
+) -> Result<Json<ImageMetrics>, Problem> {
+    let image = known(&state, &key)?.workload.image.to_string();
+    let default = || Timestamp(state.controller.now_ms().saturating_sub(millis(DEFAULT_SINCE)));
+    let reports = state.controller.metrics(&key, since.unwrap_or_else(default))?;
+    Ok(Json(ImageMetrics { image, metrics: reports.into_iter().map(MetricView::from).collect() }))
+}

@@ -1,0 +1,248 @@
+//! One workload in full, the answer of `GET /images/{image}` and of every change to a workload.
+
+use crate::containers::summary::ContainerSummary;
+use crate::images::list::{DesiredBounds, ImageSummary};
+use crate::images::pass::PassView;
+use crate::json::time::Time;
+use crate::workload::policies::{choice_json, scaling_json};
+use crate::workload::resources::ResourcesView;
+use crate::workload::{guardrails, metric, overrides, probe, stop_hook};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+use windlass_control::WorkloadView;
+use windlass_core::contract::HealthStatus;
+use windlass_core::workload::Mode;
+use windlass_core::{Alert, AlertKind, Phase, Replica, Workload};
+
+/// Answer of `GET /images/{image}`.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct ImageView {
+    /// The image.
+    pub(crate) image: String,
+    /// The name by which it is addressed, if its start request gave it one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    /// The desired state.
+    pub(crate) desired: DesiredView,
+    /// The replicas, as last observed.
+    pub(crate) observed: ObservedView,
+    /// Conditions that need an operator; usually none.
+    pub(crate) alerts: Vec<AlertView>,
+    /// The last pass; null before the first.
+    pub(crate) last_pass: Option<PassView>,
+}
+
+/// The desired state. `POST /start/container` accepts it unchanged, and changes nothing then.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct DesiredView {
+    /// The image.
+    pub(crate) image: String,
+    /// The name by which it is addressed, if its start request gave it one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    /// The bounds of the number of replicas.
+    #[serde(flatten)]
+    pub(crate) bounds: DesiredBounds,
+    /// The current target count, within the bounds. Read-only.
+    pub(crate) target: u32,
+    /// Environment of each replica.
+    pub(crate) env: BTreeMap<String, String>,
+    /// `80/tcp` → port on the host, 0 for any free port.
+    pub(crate) ports: BTreeMap<String, u16>,
+    /// Limits of each replica, and whether it runs.
+    pub(crate) resources: ResourcesView,
+    /// Labels of each replica.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Networks that each replica joins; empty for the engine's default.
+    pub(crate) networks: Vec<String>,
+    /// How Windlass checks whether a replica answers, in the form of `ProbeRequest`. Null: by the image's own
+    /// HEALTHCHECK, if it has one.
+    pub(crate) probe: Option<Value>,
+    /// The command that replaces the image's own; null for the image's own.
+    pub(crate) command: Option<Vec<String>>,
+    /// The scaling policy, or a list of several; null for the default.
+    pub(crate) scaling_policy: Option<Value>,
+    /// The health policy; null for the default.
+    pub(crate) health_policy: Option<Value>,
+    /// The shadow policies, whose answers are only recorded.
+    pub(crate) shadow_policies: Vec<Value>,
+    /// Its own metrics by name, each in the form of `MetricDefinition`.
+    pub(crate) metrics: BTreeMap<String, Value>,
+    /// How fast the count may follow the proposals, in the form of `GuardrailsRequest`.
+    #[schema(value_type = Object)]
+    pub(crate) guardrails: Value,
+    /// The call to a replica before it is stopped, in the form of `StopHookRequest`; null if there is none.
+    pub(crate) stop_hook: Option<Value>,
+    /// Workloads that must be up for this one.
+    pub(crate) depends_on: Vec<String>,
+    /// The operator's instructions that take precedence over the policy, in the form of `OverridesRequest`. Read-only
+    /// here; change them with `PATCH /images/{image}/overrides`.
+    #[schema(value_type = Object)]
+    pub(crate) overrides: Value,
+    /// `act`, or `recommend`: plans are recorded and not executed.
+    #[schema(value_type = String)]
+    pub(crate) mode: Mode,
+}
+
+impl From<&Workload> for DesiredView {
+    fn from(workload: &Workload) -> Self {
+        let ImageSummary { image, name, bounds, env, ports, resources, .. } = ImageSummary::from(workload);
+        Self {
+            image,
+            name,
+            bounds,
+            target: view.target,
+            env,
+            ports,
+            resources,
+            labels: workload.labels.clone(),
+            networks: workload.networks.clone(),
+            probe: workload.probe.as_ref().map(probe::json_of),
+            command: workload.command.clone(),
+            scaling_policy: scaling_json(&workload.policies.scaling),
+            health_policy: workload.policies.health.as_ref().map(choice_json),
+            shadow_policies: workload.policies.shadows.iter().map(choice_json).collect(),
+            metrics: workload.metrics.iter().map(|(name, metric)| (name.clone(), metric::json_of(metric))).collect(),
+            guardrails: guardrails::json_of(&workload.guardrails.clone().unwrap_or_default()),
+            stop_hook: workload.stop_hook.as_ref().map(stop_hook::json_of),
+            depends_on: workload.depends_on.iter().map(ToString::to_string).collect(),
+            overrides: overrides::json_of(&workload.overrides),
+            mode: workload.policies.mode.unwrap_or_default(),
+        }
+    }
+}
+
+/// The replicas of a workload.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct ObservedView {
+    /// Number of containers that count: all except the held ones.
+    pub(crate) replicas: usize,
+    /// Number of those that run.
+    pub(crate) running: usize,
+    /// Number of containers stopped by an operator.
+    pub(crate) held: usize,
+    /// Names of containers that were stopped through the engine. They stay stopped until they are started or removed, or
+    /// scaling is resumed.
+    pub(crate) stopped_outside: Vec<String>,
+    /// Every container, oldest first.
+    pub(crate) containers: Vec<ReplicaView>,
+}
+
+/// A container in `GET /images/{image}`.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct ReplicaView {
+    /// The container.
+    #[serde(flatten)]
+    pub(crate) summary: ContainerSummary,
+    /// `starting`, `running`, `stopping`, `exited`, or `held` (stopped by an operator).
+    #[schema(value_type = String)]
+    pub(crate) phase: Phase,
+    /// The last assessment of the health policy: `unknown`, `starting`, `healthy`, `degraded` or `unhealthy`.
+    #[schema(value_type = String)]
+    pub(crate) health: HealthStatus,
+    /// The reason of that assessment.
+    pub(crate) health_reason: Option<String>,
+    /// When it was created.
+    pub(crate) created_at: Time,
+    /// `created_at` in milliseconds since the Unix epoch; deprecated.
+    pub(crate) created_at_ms: u64,
+    /// When its process last started.
+    pub(crate) started_at: Option<Time>,
+    /// `started_at` in milliseconds since the Unix epoch; deprecated.
+    pub(crate) started_at_ms: Option<u64>,
+    /// When its process last ended.
+    pub(crate) finished_at: Option<Time>,
+    /// `finished_at` in milliseconds since the Unix epoch; deprecated.
+    pub(crate) finished_at_ms: Option<u64>,
+    /// Exit code of its last process that ended.
+    pub(crate) exit_code: Option<i32>,
+    /// Whether the kernel killed its last process because it used too much memory.
+    pub(crate) out_of_memory: bool,
+    /// Whether its label or an operator protects it from a policy that lowers the count.
+    pub(crate) scale_in_protection: bool,
+}
+
+/// A condition that needs an operator, as long as it lasts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct AlertView {
+    /// `given-up`: a slot was repaired too often in a row and is no longer repaired. `probe-path`: most replicas fail
+    /// their probe at once, so the network path to them is probably broken.
+    #[schema(value_type = String)]
+    pub(crate) kind: AlertKind,
+    /// When it began.
+    pub(crate) since: Time,
+    /// `since` in milliseconds since the Unix epoch; deprecated.
+    pub(crate) since_ms: u64,
+    /// The slot of the replica in its workload; null if the alert is about the whole workload.
+    pub(crate) slot: Option<u32>,
+    /// The container in that slot; null if there is none, or the alert is about the whole workload.
+    pub(crate) container_id: Option<String>,
+    /// One sentence.
+    pub(crate) reason: String,
+}
+
+impl From<&Alert> for AlertView {
+    fn from(alert: &Alert) -> Self {
+        Self {
+            kind: alert.kind,
+            since: Time(alert.since),
+            since_ms: alert.since.0,
+            slot: alert.slot.map(|slot| slot.0),
+            container_id: alert.replica.as_ref().map(ToString::to_string),
+            reason: alert.reason.clone(),
+        }
+    }
+}
+
+impl From<&WorkloadView> for ImageView {
+    fn from(view: &WorkloadView) -> Self {
+        let desired = DesiredView::from(&view.workload);
+        Self {
+            image: desired.image.clone(),
+            name: desired.name.clone(),
+            desired,
+            observed: ObservedView::from(view),
+            alerts: view.alerts.iter().map(AlertView::from).collect(),
+            last_pass: view.last_pass.as_ref().map(|pass| PassView::of(pass, &view.replicas)),
+        }
+    }
+}
+
+impl From<&WorkloadView> for ObservedView {
+    fn from(view: &WorkloadView) -> Self {
+        let is_held = |replica: &Replica| view.held.contains(&replica.id);
+        let held = view.replicas.iter().filter(|replica| is_held(replica)).count();
+        Self {
+            replicas: view.replicas.len() - held,
+            running: view.replicas.iter().filter(|replica| !is_held(replica) && replica.is_alive()).count(),
+            held,
+            stopped_outside: (view.replicas.iter())
+                .filter(|replica| view.stopped_outside.contains(&replica.id))
+                .map(|replica| replica.name.clone())
+                .collect(),
+            containers: view.replicas.iter().map(|replica| ReplicaView::of(replica, view)).collect(),
+        }
+    }
+}
+
+impl ReplicaView {
+    fn of(replica: &Replica, view: &WorkloadView) -> Self {
+        Self {
+            summary: replica.into(),
+            phase: replica.phase,
+            health: view.health.get(&replica.id).copied().unwrap_or_default(),
+            health_reason: view.health_reasons.get(&replica.id).cloned(),
+            created_at: Time(replica.created_at),
+            created_at_ms: replica.created_at.0,
+            started_at: replica.started_at.map(Time),
+            started_at_ms: replica.started_at.map(|at| at.0),
+            finished_at: replica.finished_at.map(Time),
+            finished_at_ms: replica.finished_at.map(|at| at.0),
+            exit_code: replica.exit_code,
+            out_of_memory: replica.out_of_memory,
+            scale_in_protection: replica.is_protected || view.protected.contains(&replica.id),
+        }
+    }
+}

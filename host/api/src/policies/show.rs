@@ -1,0 +1,162 @@
+//! `GET /policies/{name}`, and the answer of every change to a policy.
+
+use crate::ApiState;
+use crate::detached;
+use crate::error::Problem;
+use crate::json::time::Time;
+use crate::operation::Operation;
+use crate::path::PolicyName;
+use crate::policies::list::PolicyView;
+use crate::query::NoQuery;
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use windlass_core::policy::{CatalogueError, PolicyEvent, PolicyInfo, RevisionInfo};
+use windlass_core::settings::HttpGrant;
+use windlass_core::time::millis;
+
+/// Answer of `GET /policies/{name}`.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct PolicyDetail {
+    /// As in `GET /policies`.
+    #[serde(flatten)]
+    policy: PolicyView,
+    /// The outgoing HTTP that `[policies.NAME.http]` grants; null if none. `imports` says whether the policy uses it.
+    http: Option<HttpGrantView>,
+    /// The stored revisions, newest first; empty for a built-in policy.
+    revisions: Vec<RevisionView>,
+    /// Changes of the active revision and of the candidate, newest first; the last 100.
+    events: Vec<EventView>,
+    /// Why the newest state of its source in `windlass.toml` could not be loaded; null if it was, or there is none.
+    source_problem: Option<String>,
+}
+
+/// The outgoing HTTP that a policy was granted. The limits apply to one decision or evaluation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct HttpGrantView {
+    /// Allowed servers: `scheme://host:port`.
+    hosts: Vec<String>,
+    /// Milliseconds from its first request to its last response.
+    time_ms: u64,
+    /// Number of requests.
+    requests: u32,
+    /// Bytes of the body of a request.
+    request_bytes: u64,
+    /// Bytes of the body of a response.
+    response_bytes: u64,
+}
+
+impl From<&HttpGrant> for HttpGrantView {
+    fn from(grant: &HttpGrant) -> Self {
+        Self {
+            hosts: grant.hosts.iter().map(ToString::to_string).collect(),
+            time_ms: millis(grant.time),
+            requests: grant.requests,
+            request_bytes: grant.request_bytes,
+            response_bytes: grant.response_bytes,
+        }
+    }
+}
+
+/// An event in the life of a revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct EventView {
+    /// Its time.
+    at: Time,
+    /// `at` in milliseconds since the Unix epoch; deprecated.
+    at_ms: u64,
+    /// Number of the revision.
+    revision: u32,
+    /// The event, in words.
+    what: String,
+}
+
+impl From<PolicyEvent> for EventView {
+    fn from(PolicyEvent { at, revision, what }: PolicyEvent) -> Self {
+        Self { at: Time(at), at_ms: at.0, revision, what }
+    }
+}
+
+/// One revision of a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct RevisionView {
+    /// Its number, which counts from 1 for each name.
+    number: u32,
+    /// Whether it is active.
+    acting: bool,
+    /// `sha256:` and the digest of the component.
+    digest: String,
+    /// Size of the component in bytes.
+    size_bytes: u64,
+    /// The name in its own description.
+    described_name: String,
+    /// The version in its own description.
+    version: String,
+    /// When it was pushed.
+    loaded_at: Time,
+    /// `loaded_at` in milliseconds since the Unix epoch; deprecated.
+    loaded_at_ms: u64,
+    /// The author of the push: its header `From`.
+    loaded_by: String,
+    /// The last revision, up to this one, that began with empty memory; 0 if none did.
+    memory_since: u32,
+    /// Whether it passed its probation.
+    proved: bool,
+    /// Why it must not become active again; null if it may.
+    quarantined: Option<String>,
+}
+
+impl RevisionView {
+    fn of(revision: RevisionInfo, acting: Option<u32>) -> Self {
+        Self {
+            acting: Some(revision.number) == acting,
+            number: revision.number,
+            digest: revision.digest,
+            size_bytes: revision.size_bytes,
+            described_name: revision.described_name,
+            version: revision.version,
+            loaded_at: Time(revision.loaded_at),
+            loaded_at_ms: revision.loaded_at.0,
+            loaded_by: revision.loaded_by,
+            memory_since: revision.memory_since,
+            proved: revision.proved,
+            quarantined: revision.quarantined,
+        }
+    }
+}
+
+impl From<PolicyInfo> for PolicyDetail {
+    fn from(info: PolicyInfo) -> Self {
+        let policy = PolicyView::from(&info);
+        let acting = info.acting;
+        Self {
+            policy,
+            http: info.http.as_ref().map(HttpGrantView::from),
+            revisions: info.revisions.into_iter().map(|revision| RevisionView::of(revision, acting)).collect(),
+            events: info.events.into_iter().map(EventView::from).collect(),
+            source_problem: info.source_problem,
+        }
+    }
+}
+
+/// Makes a change even if the caller hangs up. Returns the policy after it.
+pub(crate) async fn changed(
+    change: impl Future<Output = Result<PolicyInfo, CatalogueError>> + Send + 'static,
+) -> Result<Json<PolicyDetail>, Problem> {
+    let info = detached::run_to_problem(async move { change.await.map_err(Problem::from) }).await?;
+    Ok(Json(PolicyDetail::from(info)))
+}
+
+pub(crate) fn operation() -> Operation {
+    Operation::new("Show one policy with its revisions", show).answer::<PolicyDetail>().errors(&[404])
+}
+
+async fn show(
+    State(state): State<ApiState>,
+    PolicyName(name): PolicyName,
+    _: NoQuery,
+) -> Result<Json<PolicyDetail>, Problem> {
+    let found = state.policies.find(&name).ok_or(CatalogueError::Unknown(name))?;
+    Ok(Json(PolicyDetail::from(found)))
+}

@@ -1,0 +1,50 @@
+//! `resources`: the limits of each replica, and whether it runs.
+
+use crate::json::object::{declare, object};
+use crate::json::shape::{Shape, one_of, parsed};
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
+use windlass_core::quantity::{Cpu, Memory};
+use windlass_core::workload::{DesiredStatus, Resources};
+
+/// The words for [`DesiredStatus`].
+pub(crate) const STATUS: &[(&str, DesiredStatus)] =
+    &[("running", DesiredStatus::Running), ("stopped", DesiredStatus::Stopped)];
+
+declare! {
+    /// The limits of each replica, and whether it runs.
+    pub(crate) struct ResourcesRequest {
+        /// Cores (`0.5`) or thousandths of a core (`500m`).
+        required cpu: Cpu = parsed(),
+        /// Bytes with `k`, `m` or `g`, powers of 1024: `512m`, `1g`.
+        required memory: Memory = parsed(),
+        /// `running` or `stopped`. `stopped` keeps one replica, created and not started.
+        optional status: DesiredStatus = one_of(STATUS).keyword("default", json!("running")),
+    }
+}
+
+/// Reads resources.
+pub(crate) fn shape() -> Shape<Resources> {
+    object().then(|ResourcesRequest { cpu, memory, status, .. }, _, _| {
+        Some(Resources { cpu: cpu.given()?, memory: memory.given()?, status: status.or(DesiredStatus::default())? })
+    })
+}
+
+/// The limits of each replica, in the form of the start request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct ResourcesView {
+    /// CPU as it was requested: `0.5` or `500m`.
+    pub(crate) cpu: String,
+    /// Memory as it was requested: `512m`, `1g`.
+    pub(crate) memory: String,
+    /// `running` or `stopped`.
+    #[schema(value_type = String)]
+    pub(crate) status: DesiredStatus,
+}
+
+impl From<&Resources> for ResourcesView {
+    fn from(resources: &Resources) -> Self {
+        Self { cpu: resources.cpu.to_string(), memory: resources.memory.to_string(), status: resources.status }
+    }
+}
