@@ -19,7 +19,7 @@ impl Timestamp {
     }
 
     /// Formats for people: RFC 3339 in UTC, to the second.
-    pub fn told(self) -> String {
+    pub fn to_rfc3339(self) -> String {
         let seconds = i64::try_from(self.0 / 1_000).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
         seconds.map_or_else(|| format!("{} ms", self.0), |at| at.to_string())
     }

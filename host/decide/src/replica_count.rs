@@ -155,7 +155,7 @@ pub(crate) fn replica_count(inputs: &CountInputs<'_>, history: &mut History) -> 
 fn forced(desired: &Workload, Force { replicas: count, until }: Force) -> String {
     let bounds = desired.bounds;
     // An operator may force a count for days: the time needs its date.
-    let mut reason = format!("an operator forces {} until {}", replicas(count as usize), until.told());
+    let mut reason = format!("an operator forces {} until {}", replicas(count as usize), until.to_rfc3339());
     if bounds.clamp(count) != count {
         let (bound, limit) = if count > bounds.max() { ("maximum", bounds.max()) } else { ("minimum", bounds.min()) };
         reason.push_str(&format!(", and the {bound} is {limit}"));

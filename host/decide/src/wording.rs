@@ -22,7 +22,7 @@ pub(crate) fn restarts_in_a_row(count: u32) -> String {
 
 /// The time of day in UTC, `10:42:05Z`. Guardrails wait at most 1 h, so the date is obvious.
 pub(crate) fn time_of_day(at: Timestamp) -> String {
-    let date_and_time = at.told();
+    let date_and_time = at.to_rfc3339();
     date_and_time.split_once('T').map_or_else(|| date_and_time.clone(), |(_, time)| time.to_owned())
 }
 

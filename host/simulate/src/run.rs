@@ -60,7 +60,7 @@ pub async fn run(
         for metric in UNMODELLED {
             subject.metrics.without(
                 metric.name(),
-                &MetricFailure::Missing("the model of the service does not tell it".to_owned()),
+                &MetricFailure::Missing("the model of the service does not have it".to_owned()),
             );
         }
         subject.metrics.keep_only(&subject.workload, &snapshot);

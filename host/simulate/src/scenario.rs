@@ -240,7 +240,7 @@ impl ScalingPolicy for Scripted {
             Some(Err(why)) => Err(PolicyFailure::new(FailureKind::Refused, why)),
             Some(Ok(replicas)) => Ok(ScalingDecision {
                 replicas,
-                reason: "so says the scenario".to_owned(),
+                reason: "the scenario proposes it".to_owned(),
                 memory: observation.memory.clone(),
                 evaluate_after: None,
                 parts: Vec::new(),

@@ -14,4 +14,5 @@ mod oci;
 mod outage;
 mod policy_api;
 mod repair;
+mod round_trip;
 mod scale_in;

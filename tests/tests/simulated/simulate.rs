@@ -266,12 +266,12 @@ fn guardrails_alone_over_plain_proposals() -> anyhow::Result<()> {
         &[],
     )?;
     insta::assert_snapshot!(told, @r#"
-    0.0: 3 to 7 (9 9 7 7) `min-max` proposed 9, steered to 7: at most 4 in 15 s or 100 % in 15 s is allowed; so says the scenario
-    15.0: 7 to 7 (2 7 7 7) `min-max` proposed 2, steered to 7: 7 is the highest proposal of the last 300 s; so says the scenario
+    0.0: 3 to 7 (9 9 7 7) `min-max` proposed 9, steered to 7: at most 4 in 15 s or 100 % in 15 s is allowed; the scenario proposes it
+    15.0: 7 to 7 (2 7 7 7) `min-max` proposed 2, steered to 7: 7 is the highest proposal of the last 300 s; the scenario proposes it
     30.0: 7 to 7 (-) held at 7: scaling policy `min-max` is unavailable (refused: it trapped)
-    200.0: 7 to 7 (2 7 7 7) `min-max` proposed 2, steered to 7: 7 is the highest proposal of the last 300 s; so says the scenario
-    315.0: 7 to 2 without r001, r002, r003, r004, r005 (2 2 2 2) so says the scenario
-    330.0: 2 to 6 (40 10 6 6) `min-max` proposed 40, steered to 6: at most 4 in 15 s or 100 % in 15 s is allowed; so says the scenario
+    200.0: 7 to 7 (2 7 7 7) `min-max` proposed 2, steered to 7: 7 is the highest proposal of the last 300 s; the scenario proposes it
+    315.0: 7 to 2 without r001, r002, r003, r004, r005 (2 2 2 2) the scenario proposes it
+    330.0: 2 to 6 (40 10 6 6) `min-max` proposed 40, steered to 6: at most 4 in 15 s or 100 % in 15 s is allowed; the scenario proposes it
     "#);
     Ok(())
 }
@@ -406,8 +406,8 @@ fn what_had_no_value_is_told_and_is_never_a_zero() -> anyhow::Result<()> {
     target-tracking 1   290.8 min  132.2 min  46.66 %      0       2190 s        0     4
     target-tracking 2   290.8 min  132.2 min  46.66 %      0       2190 s        0     4
     too little, too much: replica-minutes below and above what the load needs
-    target-tracking 1: no value of `memory-utilization` in 481 of 481 passes; first: missing: the model of the service does not tell it
-    target-tracking 1: no answer in 481 of 481 passes; first: insufficient-data: not enough facts to decide: `memory-utilization` has no value (missing: the model of the service does not tell it)
+    target-tracking 1: no value of `memory-utilization` in 481 of 481 passes; first: missing: the model of the service does not have it
+    target-tracking 1: no answer in 481 of 481 passes; first: insufficient-data: not enough facts to decide: `memory-utilization` has no value (missing: the model of the service does not have it)
     target-tracking 2: no value of `visitors` in 481 of 481 passes; first: missing: the workload defines no metric `visitors`
     target-tracking 2: no answer in 481 of 481 passes; first: insufficient-data: not enough facts to decide: `visitors` has no value (missing: the workload defines no metric `visitors`)
     "#);

@@ -8,7 +8,7 @@ use crate::revisions::state::State;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use windlass_core::PolicyKind;
@@ -103,13 +103,13 @@ impl RevisionStore {
 
     /// Stores a component.
     pub(crate) fn put(&self, digest: &str, component: &[u8]) -> io::Result<()> {
-        self.replace(&self.path(digest), component)
+        windlass_files::replace(&self.path(digest), component, 0o600)
     }
 
     /// Stores the index and removes the components that it does not name.
     pub(crate) fn save(&self, policies: BTreeMap<String, StoredPolicy>) -> io::Result<()> {
         let index = Index { version: VERSION, policies };
-        self.replace(&self.index(), &serde_json::to_vec_pretty(&index).map_err(io::Error::other)?)?;
+        windlass_files::replace(&self.index(), &serde_json::to_vec_pretty(&index).map_err(io::Error::other)?, 0o600)?;
         let named: BTreeSet<PathBuf> = index
             .policies
             .values()
@@ -131,14 +131,6 @@ impl RevisionStore {
 
     fn path(&self, digest: &str) -> PathBuf {
         self.folder.join(format!("{}.wasm", digest.trim_start_matches("sha256:")))
-    }
-
-    fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-        file.write_all(content)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        fs::File::open(&self.folder)?.sync_all()
     }
 }
 

@@ -2,8 +2,8 @@
 
 use reqwest::Method;
 use serde_json::{Map, Value, json};
-use windlass_tests::harness::{Site, Windlass, start_body};
 use windlass_tests::images::Fixture;
+use windlass_tests::site::{Site, Windlass, start_body};
 
 /// One resource: the part of an answer that is sent back, and the request that accepts it.
 struct Row {
