@@ -266,12 +266,12 @@ fn guardrails_alone_over_plain_proposals() -> anyhow::Result<()> {
         &[],
     )?;
     insta::assert_snapshot!(told, @r#"
-    0.0: 3 to 7 (9 9 7 7) `min-max` proposed 9, steered to 7: at most 4 in 15 s or 100 % in 15 s is allowed; so says the scenario
-    15.0: 7 to 7 (2 7 7 7) `min-max` proposed 2, steered to 7: 7 is the highest proposal of the last 300 s; so says the scenario
+    0.0: 3 to 7 (9 9 7 7) scaled to 7: scale-out is limited to 4 replicas per 15 s or 100 % per 15 s, whichever is more; `min-max` proposed 9: so says the scenario
+    15.0: 7 to 7 (2 7 7 7) held at 7: scale-in waits until 00:05:00Z because the 5-minute window still contains a proposal of 9; `min-max` proposed 2: so says the scenario
     30.0: 7 to 7 (-) held at 7: scaling policy `min-max` is unavailable (refused: it trapped)
-    200.0: 7 to 7 (2 7 7 7) `min-max` proposed 2, steered to 7: 7 is the highest proposal of the last 300 s; so says the scenario
+    200.0: 7 to 7 (2 7 7 7) held at 7: scale-in waits until 00:05:00Z because the 5-minute window still contains a proposal of 9; `min-max` proposed 2: so says the scenario
     315.0: 7 to 2 without r001, r002, r003, r004, r005 (2 2 2 2) so says the scenario
-    330.0: 2 to 6 (40 10 6 6) `min-max` proposed 40, steered to 6: at most 4 in 15 s or 100 % in 15 s is allowed; so says the scenario
+    330.0: 2 to 6 (40 10 6 6) scaled to 6: scale-out is limited to 4 replicas per 15 s or 100 % per 15 s, whichever is more; `min-max` proposed 40: so says the scenario
     "#);
     Ok(())
 }
@@ -338,10 +338,10 @@ fn observations_with_replicas_and_missing_samples() -> anyhow::Result<()> {
         &["--policy", "target-tracking", "--config", r#"{"metrics": [{"name": "queue", "target": 10}]}"#],
     )?;
     insta::assert_snapshot!(told, @r#"
-    0.0: 3 to 7 (9 9 7 7) `target-tracking` proposed 9, steered to 7: at most 4 in 15 s or 100 % in 15 s is allowed; `queue` of target 10 is at 300 %: wants 9
+    0.0: 3 to 7 (9 9 7 7) scaled to 7: scale-out is limited to 4 replicas per 15 s or 100 % per 15 s, whichever is more; `target-tracking` proposed 9: `queue` of target 10 is at 300 %: wants 9
     15.0: 7 to 7 (-) held at 7: scaling policy `target-tracking` is unavailable (insufficient-data: not enough facts to decide: `queue` has no value (unreachable: connection refused))
     30.0: 7 to 7 (7 7 7 7) `queue` of target 10 is at 200 %; with those missing or not ready it stays at 7
-    45.0: 7 to 7 (2 7 7 7) `target-tracking` proposed 2, steered to 7: 7 is the highest proposal of the last 60 s; `queue` of target 10 is at 20 %: wants 2
+    45.0: 7 to 7 (2 7 7 7) held at 7: scale-in waits until 00:01:00Z because the 1-minute window still contains a proposal of 9; `target-tracking` proposed 2: `queue` of target 10 is at 20 %: wants 2
     100.0: 7 to 2 without r001, r002, r003, r004, r005 (2 2 2 2) `queue` of target 10 is at 20 %: wants 2
     115.0: 2 to 2 without ill, old, e, f, g (2 2 2 2) `queue` of target 10 is at 20 %: wants 2
     "#);
