@@ -767,7 +767,7 @@ fn what_runs_waits_until_those_that_were_healed_serve_again() {
     pass.settings.heal_share = 1.0 / 3.0;
     let first = pass.decide();
     assert_eq!((healed(&first), first.deferred.len()), (3, 1));
-    assert_eq!(first.deferred[0].reason, "it is ill; at most 3 of 9 are repaired at once");
+    assert_eq!(first.deferred[0].reason, "it is ill; at most 3 of 9 replicas are repaired at once");
     // A second later those three are starting; the fourth still runs.
     let there: Vec<_> = pass.snapshot.replicas.clone();
     let mut then = |seconds: u64, started: HealthStatus, history: &History| {
@@ -780,7 +780,7 @@ fn what_runs_waits_until_those_that_were_healed_serve_again() {
     };
     let second = then(1, HealthStatus::Starting, &first.history);
     assert_eq!((healed(&second), second.next_pass), (0, Some(Duration::from_secs(1))));
-    let why = "it is ill; at most 3 of 9 are repaired at once, and 3 repaired are not ready yet";
+    let why = "it is ill; at most 3 of 9 replicas are repaired at once, and 3 repaired replicas are not ready yet";
     assert_eq!(second.deferred[0].reason, why);
     assert_eq!(healed(&then(1, HealthStatus::Healthy, &first.history)), 1);
     // The wait ends: a replica may never report its health.
