@@ -106,13 +106,11 @@ impl Planner<'_> {
             let waits_for = if replica.phase == Phase::Running && suspected.is_none() { coming_back } else { 0 };
             if repaired + waits_for >= cap {
                 let (why, count) = (&assessment.reason, counted.len());
-                let verb = is_or_are(cap);
-                let mut reason = format!("{why}; at most {cap} of {count} {verb} repaired at once");
+                let mut reason =
+                    format!("{why}; at most {cap} of {count} replicas {} repaired at once", is_or_are(cap));
                 if waits_for > 0 {
-                    reason.push_str(&format!(
-                        ", and {waits_for} repaired {verb} not ready yet",
-                        verb = is_or_are(waits_for)
-                    ));
+                    let repaired = if waits_for == 1 { "repaired replica is" } else { "repaired replicas are" };
+                    reason.push_str(&format!(", and {waits_for} {repaired} not ready yet"));
                 }
                 self.defer(replica.slot, AFTER_CAP, reason);
                 continue;

@@ -1,4 +1,4 @@
-//! The guardrails, one rule a test.
+//! The guardrails: each test covers one rule.
 
 use crate::*;
 use windlass_core::contract::{Assessment, HealthReport, HealthStatus, Remedy, ScalingDecision};
@@ -220,7 +220,7 @@ fn scale_down_takes_the_exited_then_the_unhealthy_then_the_starting_then_the_old
         pass.scaling = proposes(wanted);
         pass.snapshot.health.insert(there[4].id.clone(), HealthStatus::Unhealthy);
         pass.snapshot.health.insert(there[3].id.clone(), HealthStatus::Starting);
-        // It failed before: nothing waits for it.
+        // It failed before, so nothing waits for it.
         pass.history.slots.entry(there[3].slot).or_default().restarts = 1;
         pass.decide()
     };
@@ -250,9 +250,9 @@ fn a_metric_without_a_value_blocks_scaling_down_and_never_up() {
     assert_eq!(reason, "held at 4: some metrics have no value (`queue` is stale); `min-max` proposed 2: because");
     assert_eq!(steered(6, false), (6, "because".to_owned()));
     assert_eq!(steered(4, true), (4, "because".to_owned()));
-    // Where nothing is known there is no reason to move at all.
+    // Without any value there is no reason to move.
     assert_eq!((steered(6, true).0, steered(2, true).0), (4, 4));
-    // But for a policy that decides by something else too, as a calendar.
+    // A policy that also uses other input, such as a calendar, may scale out.
     let failed_metrics =
         FailedMetrics { failed: vec!["`queue` is stale".to_owned()], are_all: true, knows_otherwise: true };
     let by_calendar = |wanted| {
@@ -262,7 +262,7 @@ fn a_metric_without_a_value_blocks_scaling_down_and_never_up() {
             .target
     };
     assert_eq!((by_calendar(6), by_calendar(2)), (6, 4));
-    // But the bounds hold whatever is known.
+    // The bounds hold in any case.
     let outside = workload("web", 1, 5);
     let failed_metrics =
         FailedMetrics { failed: vec!["`queue` is stale".to_owned()], are_all: true, ..FailedMetrics::default() };
@@ -317,7 +317,7 @@ fn nothing_shrinks_while_replicas_are_still_to_come() {
     let plan = pass.decide();
     let why = "held at 5: scale-in waits until all 5 replicas have started; 1 is still starting; `min-max` proposed 2: because";
     assert_eq!((plan.target, plan.reason.as_str(), plan.held_by), (5, why, Some(HeldBy::StillToCome)));
-    // One that failed before is not on its way: it goes first.
+    // A replica that failed before does not count as starting; it is removed first.
     pass.history.slots.entry(starting.slot).or_default().restarts = 1;
     assert_eq!(pass.decide().target, 2);
 }
@@ -379,7 +379,7 @@ fn a_workload_that_is_new_here_is_not_shrunk_by_its_policy_for_a_while() {
     assert_eq!(steered(&desired, Some(NOW.0 - 59_999), 2).target, 4);
     assert_eq!(steered(&desired, Some(NOW.0 - 60_000), 2).target, 2);
     assert_eq!(steered(&desired, None, 6).target, 6, "it may grow");
-    assert_eq!(steered_from(1, &desired, None, 1).target, 4, "what ran before is adopted");
+    assert_eq!(steered_from(1, &desired, None, 1).target, 4, "existing containers are adopted");
     assert_eq!(steered_from(1, &desired, Some(NOW.0), 1).target, 1);
     desired.bounds = windlass_core::Bounds::new(1, 3).expect("bounds");
     assert_eq!(steered(&desired, None, 2).target, 3, "bounds hold at once");
@@ -400,11 +400,11 @@ fn where_no_metric_has_a_value_for_long_enough_the_fallback_is_proposed() {
         (plan.target, plan.reason)
     };
     assert_eq!(look(&mut pass, 0).0, 4);
-    // Looks that come at once, since something wakes it, are one.
+    // Passes in quick succession are one observation.
     assert_eq!((look(&mut pass, 1).0, look(&mut pass, 2).0, look(&mut pass, 15).0), (4, 4, 4));
     let why = "no metric has had a value for at least 3 observations (`queue` is stale)";
     assert_eq!(look(&mut pass, 30), (2, why.to_owned()));
-    // It is a proposal like any other: an operator's word is over it, and so are the guardrails.
+    // The fallback is a proposal like any other: overrides and guardrails apply to it.
     pass.desired.overrides.paused = true;
     assert_eq!(look(&mut pass, 45).0, 4);
     pass.desired.overrides.paused = false;
@@ -412,7 +412,7 @@ fn where_no_metric_has_a_value_for_long_enough_the_fallback_is_proposed() {
     pass.history.proposals.clear();
     let waits = "scale-in waits until 13:58:20Z because the 5-minute window still contains a proposal of 4";
     assert_eq!(look(&mut pass, 400), (4, format!("held at 4: {waits}; the fallback proposed 2: {why}")));
-    // One value, and it begins anew.
+    // One value resets the counter.
     pass.failed_metrics = FailedMetrics::default();
     pass.scaling = proposes(4);
     look(&mut pass, 415);
@@ -434,8 +434,8 @@ fn a_policy_spares_what_is_protected_and_bounds_and_operators_do_not() {
     let plan = pass.decide();
     assert_eq!((plan.target, removed(&plan)), (1, ids(&[2, 3]).iter().map(String::as_str).collect()));
     assert_eq!(plan.reason, "because; 1 more replica stays because it is protected from scale-in");
-    assert_eq!(plan.history.protected.len(), 1, "what is gone is forgotten");
-    // One that is ill is no loss.
+    assert_eq!(plan.history.protected.len(), 1, "a removed replica is forgotten");
+    // Protection does not keep an unhealthy replica.
     pass.snapshot.health.insert(there[1].id.clone(), HealthStatus::Unhealthy);
     assert_eq!(removed(&pass.decide()), ids(&[1, 2, 3]));
     pass.snapshot.health.clear();
@@ -462,16 +462,16 @@ fn what_was_stopped_outside_is_left_so_and_all_of_it_is_a_pause() {
         pass
     };
     let plan = pass_over(&there, &[0], History::default()).decide();
-    assert_eq!((healed(&plan), created_slots(&plan)), (0, vec![3]), "the policy goes on about the others");
+    assert_eq!((healed(&plan), created_slots(&plan)), (0, vec![3]), "the policy still scales the others");
     assert_eq!(plan.reason, "because; 1 replica was stopped outside Windlass and stays stopped");
-    // A host that began anew does not know who stopped it, and remembers, once the engine answered for long enough.
+    // A restarted host has not seen the stop request. It relies on its history, once the engine has answered long enough.
     let later = Timestamp(NOW.0 + 60_000);
     let settled = pass_over(&there, &[], plan.history.clone()).decide_at(later);
     assert_eq!(healed(&settled), 0);
     let mut again = pass_over(&there, &[], settled.history.clone());
     again.snapshot.engine_lost = later;
     assert_eq!(healed(&again.decide_at(later)), 0);
-    // An engine that shuts down asks everything to end, and is gone: that is nobody's word.
+    // An engine that shuts down stops everything and goes away. That is not an operator's pause.
     let mut lost = pass_over(&there, &[], plan.history);
     lost.snapshot.engine_lost = later;
     assert_eq!(healed(&lost.decide_at(later)), 1);
@@ -482,11 +482,11 @@ fn what_was_stopped_outside_is_left_so_and_all_of_it_is_a_pause() {
     let why = "held at 2: every replica was stopped outside Windlass, which counts as a pause; `min-max` proposed 3: \
                because; 2 replicas were stopped outside Windlass and stay stopped";
     assert_eq!(plan.reason, why);
-    // Started again, it is as ever.
+    // Once they run again, scaling continues.
     let running_again = replicas(&desired, 2);
     let plan = pass_over(&running_again, &[], plan.history).decide();
     assert_eq!((plan.target, plan.history.stopped_outside.len()), (3, 0));
-    // The host's own restart that went wrong half way is no pause.
+    // A failed restart by the host is not a pause.
     let one = exited(running(&desired, 1, 1_000), 0);
     let pass = pass_over(std::slice::from_ref(&one), &[0], History::default());
     let pass = pass.restarted(1, 1, Duration::from_secs(60));
@@ -505,7 +505,7 @@ fn while_what_it_depends_on_is_down_nothing_of_it_changes() {
     let plan = pass.decide();
     assert_eq!((plan.target, plan.steps.as_slice()), (3, &[][..]));
     assert_eq!(plan.reason, "held at 3: dependency `db` is down; no replica is created or repaired until it is up");
-    // What was given up before stays told.
+    // Alerts of slots that were given up before continue.
     let given_up = SlotHistory { given_up: Some(Timestamp(5)), restarts: 12, ..SlotHistory::default() };
     pass.history.slots.insert(there[1].slot, given_up);
     let alerts = pass.decide().alerts;
@@ -514,7 +514,7 @@ fn while_what_it_depends_on_is_down_nothing_of_it_changes() {
         (alerts[0].since, alerts[0].slot, alerts[0].replica.as_ref()),
         (Timestamp(5), Some(there[1].slot), Some(&there[1].id))
     );
-    // Back: what ended is replaced, and what ran without it is restarted when that one serves.
+    // When the dependency is up again, the ended replica is replaced, then the one that ran without it is restarted.
     pass.history = plan.history;
     pass.history.slots.insert(Slot(1), SlotHistory::default());
     pass.snapshot.dependencies = [(WorkloadKey::stored("db"), DependencySeen::Up { fell: None })].into();
@@ -541,10 +541,10 @@ fn a_proposal_is_smoothed_and_each_stage_is_told() {
     let why = "scaled to 6: scale-out is limited to 4 replicas per 15 s or 100 % per 15 s, whichever is more; `min-max` \
                proposed 50: because";
     assert_eq!((plan.target, plan.reason.as_str()), (6, why));
-    // What only recommends has changed nothing, and counts nothing.
+    // A recommendation changes nothing, so no change is counted.
     pass.desired.policies.mode = Some(Mode::Recommend);
     assert_eq!((pass.decide().history.changes, plan.history.changes.len()), (vec![], 1));
-    // Down: the count there is stands for what was proposed before the host knew.
+    // Scale-in: the current count stands for the proposals before the host knew the workload.
     pass.desired.policies.mode = Some(Mode::Act);
     pass.scaling = proposes(1);
     let plan = pass.decide();
@@ -619,17 +619,17 @@ fn a_slot_that_was_healed_too_often_in_a_row_is_given_up_and_left_as_it_is() {
         "it is ill; it is given up after 12 restarts in a row; fix the cause, then start the workload again"
     );
     assert_eq!(plan.history.slots[&Slot(1)].given_up, Some(NOW));
-    // Since when stays the same.
+    // The time of giving up stays.
     given_up.history = plan.history;
     given_up.history.slots.get_mut(&Slot(1)).expect("there").given_up = Some(Timestamp(5));
     assert_eq!(given_up.decide().alerts[0].since, Timestamp(5));
 
     let empty = after(12, 12, vec![]).decide();
-    assert_eq!((created_slots(&empty), empty.alerts.len()), (vec![], 1), "nor is anything created for it");
+    assert_eq!((created_slots(&empty), empty.alerts.len()), (vec![], 1), "no replica is created for it");
     assert!(empty.alerts[0].reason.starts_with("slot 1 has lost its container; it is given up"), "{:?}", empty.alerts);
     let mut left = one;
     (left.phase, left.started_at) = (Phase::Starting, None);
-    assert_eq!(after(12, 12, vec![left]).decide().steps, [], "nor is what never ran started");
+    assert_eq!(after(12, 12, vec![left]).decide().steps, [], "a replica that never ran is not started either");
 }
 
 #[test]
@@ -637,7 +637,7 @@ fn a_slot_that_is_given_up_and_empty_keeps_nothing_from_shrinking() {
     let desired = workload("web", 1, 5);
     let mut pass = Pass::of(&desired, replicas(&desired, 2)).steered_to(3).restarted(3, 12, Duration::from_secs(60));
     pass.scaling = proposes(1);
-    assert_eq!(pass.decide().target, 3, "it is still to come");
+    assert_eq!(pass.decide().target, 3, "the third one is still missing");
     pass.history.slots.get_mut(&Slot(3)).expect("there").given_up = Some(NOW);
     let plan = pass.decide();
     assert_eq!((plan.target, removed(&plan).len(), plan.alerts.len()), (1, 1, 0));
@@ -646,7 +646,7 @@ fn a_slot_that_is_given_up_and_empty_keeps_nothing_from_shrinking() {
 #[test]
 fn what_was_given_up_is_healed_again_after_ten_minutes_seen_well() {
     let desired = workload("web", 1, 1);
-    // Its process has run, and failed, for long.
+    // Its process has run, and failed its probes, for long.
     let one = running(&desired, 1, 1_000);
     let with = |health, well_since| {
         let mut pass = Pass::of(&desired, vec![one.clone()]).restarted(1, 12, Duration::from_secs(7_200));
@@ -666,7 +666,7 @@ fn what_was_given_up_is_healed_again_after_ten_minutes_seen_well() {
     assert_eq!(with(HealthStatus::Degraded, ago(600)), (SlotHistory::default(), 0));
 }
 
-/// So many replicas whose processes run, the first `failing` of which fail their probe.
+/// A pass over `count` running replicas, of which the first `failing` fail their probe.
 fn failing(count: u32, failing: usize) -> Pass {
     let desired = workload("web", count, count);
     let there = replicas(&desired, count);
@@ -701,7 +701,7 @@ fn when_most_fail_their_probe_at_once_the_path_is_suspected_and_one_is_healed() 
 
 #[test]
 fn a_path_that_stays_broken_does_not_wear_out_what_is_behind_it() {
-    // Every two seconds for an hour; nothing that is healed answers, or all that is healed does.
+    // A pass every two seconds for an hour. Either no repaired replica answers, or all do.
     let story = |helps: bool| {
         let mut pass = failing(8, 8);
         let mut times: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
@@ -728,11 +728,11 @@ fn a_path_that_stays_broken_does_not_wear_out_what_is_behind_it() {
     let in_vain: Vec<u64> = story(false).into_values().flatten().collect();
     let mut at = in_vain.clone();
     at.sort_unstable();
-    // Waits of 10, 20, 40 … s, and of 5 min at most.
+    // Waits of 10, 20, 40 … s, at most 5 min.
     assert_eq!(at[..7], [0, 10, 30, 70, 150, 310, 610]);
     assert_eq!(in_vain.len(), 16, "of 360 that could be in an hour: {at:?}");
     assert_eq!(story(false).len(), 1, "the others are left alone");
-    // One after another, each once the one before serves.
+    // One after another, each when the one before serves.
     let helped: Vec<u64> = story(true).into_values().flatten().collect();
     assert!(helped.len() == 8 && helped.iter().all(|second| *second < 20), "{helped:?}");
 }
@@ -743,7 +743,7 @@ fn while_the_path_is_suspected_one_is_healed_in_each_backoff() {
         let mut pass = failing(8, 3);
         let healed_at = Some(Timestamp(NOW.0 - 1_000 * ago));
         pass.history.probe_path = Some(Suspicion { since: Timestamp(1), healed_at, healed: Some(Slot(8)), in_vain: 1 });
-        // The others were restarted a moment ago, and have answered since, or not.
+        // The others were just restarted; some of them have answered since.
         for replica in &pass.snapshot.replicas {
             if replica.slot.0 > 3 + well {
                 pass.snapshot.health.insert(replica.id.clone(), HealthStatus::Starting);
@@ -755,20 +755,20 @@ fn while_the_path_is_suspected_one_is_healed_in_each_backoff() {
     let due = with(10, 3);
     assert_eq!((healed(&due), due.alerts[0].since), (1, Timestamp(1)));
     assert!(due.alerts[0].reason.starts_with("5 of 8 replicas fail"), "{:?}", due.alerts);
-    // Half of them serve again: it was the replicas, or it is over.
+    // Half of them serve again, so the suspicion is over.
     let over = with(1, 4);
     assert_eq!((healed(&over), over.alerts.len(), over.history.probe_path), (3, 0, None));
 }
 
 #[test]
 fn what_runs_waits_until_those_that_were_healed_serve_again() {
-    // Four of nine fail: no path is suspected, and three are a third.
+    // Four of nine fail, so the path is not suspected; a third of nine is three.
     let mut pass = failing(9, 4);
     pass.settings.heal_share = 1.0 / 3.0;
     let first = pass.decide();
     assert_eq!((healed(&first), first.deferred.len()), (3, 1));
-    assert_eq!(first.deferred[0].reason, "it is ill; at most 3 of 9 are repaired at once");
-    // A second later they start; the fourth still runs.
+    assert_eq!(first.deferred[0].reason, "it is ill; at most 3 of 9 replicas are repaired at once");
+    // A second later those three are starting; the fourth still runs.
     let there: Vec<_> = pass.snapshot.replicas.clone();
     let mut then = |seconds: u64, started: HealthStatus, history: &History| {
         for replica in &there[..3] {
@@ -780,12 +780,12 @@ fn what_runs_waits_until_those_that_were_healed_serve_again() {
     };
     let second = then(1, HealthStatus::Starting, &first.history);
     assert_eq!((healed(&second), second.next_pass), (0, Some(Duration::from_secs(1))));
-    let why = "it is ill; at most 3 of 9 are repaired at once, and 3 repaired are not ready yet";
+    let why = "it is ill; at most 3 of 9 replicas are repaired at once, and 3 repaired replicas are not ready yet";
     assert_eq!(second.deferred[0].reason, why);
     assert_eq!(healed(&then(1, HealthStatus::Healthy, &first.history)), 1);
-    // Not for ever: one may never say how it is.
+    // The wait ends: a replica may never report its health.
     assert_eq!(healed(&then(300, HealthStatus::Starting, &second.history)), 1);
-    // What has ended serves nobody, and waits for nobody.
+    // A replica that has ended serves nobody, so it does not wait.
     pass.snapshot.replicas[3].phase = Phase::Exited;
     pass.history = first.history;
     assert_eq!(healed(&pass.decide_at(Timestamp(NOW.0 + 1_000))), 1);
@@ -803,7 +803,7 @@ fn processes_that_ended_say_nothing_of_the_path() {
     assert_eq!(healed(&plan), 4, "those that ended, within the cap");
     assert!(plan.steps.iter().all(|step| step.reason() == "it is ill"), "{:?}", plan.steps);
     pass.snapshot.replicas[6].phase = Phase::Exited;
-    assert_eq!(pass.decide().alerts.len(), 0, "two say too little");
+    assert_eq!(pass.decide().alerts.len(), 0, "two are too few for a suspicion");
 }
 
 #[test]
@@ -870,7 +870,7 @@ fn a_clock_that_is_set_back_makes_no_wait_longer() {
     crashed.history = crashed.decide_at(back).history;
     assert_eq!(created_slots(&crashed.decide_at(back.plus(Duration::from_secs(10)))), [1]);
 
-    // What depended on another that was down is restarted once, not until its time comes again.
+    // A dependent is restarted once, and not again until the clock reaches the old time.
     let dependency = Dependency::Up { back: Some(NOW), fell: None };
     let history =
         History { dependencies: [(WorkloadKey::stored("db".to_owned()), dependency)].into(), ..History::default() };
@@ -896,7 +896,7 @@ fn a_create_that_failed_is_tried_again_with_backoff() {
     history.slots.insert(Slot(1), SlotHistory::default());
     remember_failures(&mut history, &[Slot(1)], NOW);
     assert_eq!(history.slots[&Slot(1)].restarts, 1);
-    // One that the plan counted already is not counted twice.
+    // A failure that the plan has counted already is not counted twice.
     remember_failures(&mut history, &[Slot(1)], NOW);
     assert_eq!(history.slots[&Slot(1)].restarts, 1);
 }
@@ -1018,7 +1018,7 @@ fn a_workload_that_only_recommends_does_nothing_and_says_what_it_would() {
     let recommended = plan.recommended.expect("a recommendation");
     assert_eq!((recommended.target, recommended.steps), (acting.target, acting.steps));
     assert_eq!((plan.target, plan.steps.len(), &plan.history.slots), (1, 0, &pass.history.slots));
-    // What the policies remember goes on: the mode changes nothing for them.
+    // The policies keep their memory: the mode changes nothing for them.
     assert_eq!(plan.history.scaling_memory, [9]);
     assert!(plan.reason.starts_with("only recommended: "), "{}", plan.reason);
 }

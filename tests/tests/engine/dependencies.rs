@@ -38,7 +38,7 @@ async fn a_workload_waits_for_what_it_depends_on_and_is_restarted_after_it() -> 
     windlass.post("/start/container", db).await.ok();
     let waits = windlass.post("/start/container", web.clone()).await;
     assert_eq!(waits.status, 202, "{waits}");
-    let detail = "held at 1: `db`, which it depends on, is down; until then nothing is created or healed";
+    let detail = "held at 1: dependency `db` is down; no replica is created or repaired until it is up";
     assert_eq!(waits.body, json!({"ok": true, "action": "waiting", "image": image, "detail": detail}));
     let runs = async || {
         let web = shown(&windlass, "web").await;
@@ -67,7 +67,7 @@ async fn a_workload_waits_for_what_it_depends_on_and_is_restarted_after_it() -> 
     };
     eventually("what ran without it is restarted when it is back", LIMIT, restarted).await;
     let decisions = windlass.get("/images/web/decisions?limit=10").await.ok().to_string();
-    assert!(decisions.contains("`db`, which it depends on, was down and is back"), "{decisions}");
+    assert!(decisions.contains("dependency `db` was down and is up again"), "{decisions}");
     windlass.delete("/images/web").await.ok();
     windlass.delete("/images/db").await.ok();
     Ok(())

@@ -212,7 +212,7 @@ async fn scaling_answers_with_what_was_done() -> anyhow::Result<()> {
                 }
               ]
             },
-            "reason": "1 of 2 wanted replicas are there",
+            "reason": "1 of 2 replicas exist",
             "status": "running"
           },
           "ok": true
@@ -262,7 +262,7 @@ async fn scaling_answers_with_what_was_done() -> anyhow::Result<()> {
           "action": "remove",
           "container_id": "[container_id]",
           "details": {
-            "reason": "1 of 2 replicas are wanted; it is the oldest"
+            "reason": "scale-in from 2 to 1: it is the oldest"
           },
           "name": "[name]",
           "ok": true

@@ -21,11 +21,15 @@ async fn a_drop_waits_for_its_window_which_a_restart_does_not_shorten() -> anyho
     assert_eq!(target_after_pass(&windlass, image).await, (3, "as told".to_owned()));
 
     windlass.put_component("/policies/queue", hostile::proposes(1).build()).await.ok();
-    let waits = "`queue` proposed 1, steered to 3: 3 is the highest proposal of the last 300 s; as told";
-    assert_eq!(target_after_pass(&windlass, image).await, (3, waits.to_owned()));
+    let (target, waits) = target_after_pass(&windlass, image).await;
+    let because = " because the 5-minute window still contains a proposal of 3; `queue` proposed 1: as told";
+    assert!(
+        target == 3 && waits.starts_with("held at 3: scale-in waits until ") && waits.ends_with(because),
+        "{waits}"
+    );
     assert!(windlass.terminate().await?.success());
     let windlass = site.start().await?;
-    assert_eq!(target_after_pass(&windlass, image).await, (3, waits.to_owned()));
+    assert_eq!(target_after_pass(&windlass, image).await, (3, waits));
     let decision = windlass.get(&format!("/images/{image}/decisions?limit=1")).await.ok();
     let stages = json!({"raw": 1, "stabilized": 3, "limited": 3, "bounded": 3});
     assert_eq!(decision["decisions"][0]["stages"], stages);
@@ -33,13 +37,14 @@ async fn a_drop_waits_for_its_window_which_a_restart_does_not_shorten() -> anyho
     let path = format!("/images/{image}/guardrails");
     let frozen = windlass.put(&path, json!({"grace": 0, "scale_down": {"window": 0, "select": "disabled"}})).await.ok();
     assert_eq!(frozen["desired"]["guardrails"]["scale_down"]["select"], "disabled");
-    let disabled = "`queue` proposed 1, steered to 3: this direction is disabled; as told";
+    let disabled = "held at 3: scale-in is disabled; `queue` proposed 1: as told";
     assert_eq!(target_after_pass(&windlass, image).await, (3, disabled.to_owned()));
     // A new workload does not scale in at once, whatever its windows.
     windlass.put(&path, json!({"scale_down": {"window": 0}})).await.ok();
     let (target, reason) = target_after_pass(&windlass, image).await;
-    let new = "held at 3: the workload is new here, and nothing of it shrinks until 2";
-    assert!(target == 3 && reason.starts_with(new), "{target} {reason}");
+    let new = " because the workload is new (grace period 300 s); `queue` proposed 1: as told";
+    let waits = "held at 3: scale-in waits until ";
+    assert!(target == 3 && reason.starts_with(waits) && reason.ends_with(new), "{target} {reason}");
     // An operator can request it at once.
     let freed = windlass.put(&path, json!({"grace": "0s", "scale_down": {"window": 0, "rates": []}})).await.ok();
     assert_eq!(freed["desired"]["target"], 1);
@@ -60,7 +65,8 @@ async fn rates_and_cooldowns_go_on_over_a_restart() -> anyhow::Result<()> {
     body["scaling_policy"] = json!({"name": "queue"});
     body["guardrails"] = json!({"scale_up": {"window": "0s", "rates": [{"count": 1, "per": "1h"}]}});
     windlass.post("/start/container", body).await.ok();
-    let limited = (2, "`queue` proposed 3, steered to 2: at most 1 in 3600 s is allowed; as told".to_owned());
+    let limited =
+        (2, "held at 2: scale-out is limited to 1 replica per 3600 s; `queue` proposed 3: as told".to_owned());
     assert_eq!(target_after_pass(&windlass, image).await, limited);
     assert!(windlass.terminate().await?.success());
     let mut windlass = site.start().await?;
@@ -69,7 +75,7 @@ async fn rates_and_cooldowns_go_on_over_a_restart() -> anyhow::Result<()> {
     let cooldown = json!({"scale_up": {"window": "0s", "cooldown": "1h", "rates": []}});
     windlass.put(&format!("/images/{image}/guardrails"), cooldown).await.ok();
     let cooled = target_after_pass(&windlass, image).await;
-    let waits = "`queue` proposed 3, steered to 2: the cooldown after the last step up lasts until ";
+    let waits = "held at 2: scale-out waits until ";
     assert!(cooled.0 == 2 && cooled.1.starts_with(waits), "{cooled:?}");
     assert!(windlass.terminate().await?.success());
     let windlass = site.start().await?;
@@ -115,7 +121,7 @@ async fn an_operator_pauses_forces_and_lets_go_again() -> anyhow::Result<()> {
     assert!(windlass.terminate().await?.success());
     let windlass = site.start().await?;
     let (target, reason) = target_after_pass(&windlass, image).await;
-    assert!(target == 2 && reason.starts_with("an operator forces 2 until 2"), "{target} {reason}");
+    assert!(target == 2 && reason.starts_with("an operator forces 2 replicas until 2"), "{target} {reason}");
     // The reason stays the same from pass to pass, so it is recorded once.
     for _ in 0..2 {
         windlass.post(&format!("/images/{image}/reconcile"), json!(null)).await.ok();
@@ -154,7 +160,7 @@ async fn an_operator_pauses_forces_and_lets_go_again() -> anyhow::Result<()> {
     windlass.put_component("/policies/queue", hostile::proposes(1).build()).await.ok();
     eventually("the lower proposal to be held", Duration::from_secs(10), async || {
         match target_after_pass(&windlass, image).await {
-            (3, reason) if reason == "held at 3: an operator froze scaling down; `queue` proposed 1: as told" => Ok(()),
+            (3, reason) if reason == "held at 3: an operator froze scale-in; `queue` proposed 1: as told" => Ok(()),
             other => Err(format!("{other:?}")),
         }
     })
@@ -198,7 +204,7 @@ async fn what_somebody_stops_through_the_engine_is_left_so_until_it_is_resumed()
     }
     let is_left = async || {
         let (target, reason) = target_after_pass(&windlass, image).await;
-        let left = reason.ends_with("; 2 replicas were stopped outside of Windlass and are left so");
+        let left = reason.ends_with("; 2 replicas were stopped outside Windlass and stay stopped");
         if target == 2 && left { Ok(()) } else { Err(reason) }
     };
     eventually("both are left as they are", Duration::from_secs(10), is_left).await;

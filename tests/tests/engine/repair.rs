@@ -178,7 +178,8 @@ async fn what_never_stays_up_is_given_up_told_once_and_healed_again_by_an_operat
     };
     let alert = given_up(&windlass).await;
     assert_eq!((&alert["kind"], &alert["slot"]), (&json!("given-up"), &json!(1)));
-    let why = "its process ended with exit code 1; it is given up after 2 restarts in a row and left as it is";
+    let why = "its process ended with exit code 1; it is given up after 2 restarts in a row; fix the cause, then start the \
+               workload again";
     assert_eq!(alert["reason"], why);
     let decision = windlass.get(&format!("/images/{image}/decisions?limit=1")).await.ok();
     assert_eq!(decision["decisions"][0]["alerts"][0]["reason"], why);

@@ -44,7 +44,7 @@ async fn what_is_protected_is_spared_by_policies() -> anyhow::Result<()> {
     windlass.put_component("/policies/one", hostile::proposes(1).build()).await.ok();
     let chosen =
         windlass.put(&format!("/images/{image}/policy"), json!({"scaling_policy": {"name": "one"}})).await.ok();
-    assert_eq!(chosen["last_pass"]["reason"], "as told; 1 more than that are protected from scaling in");
+    assert_eq!(chosen["last_pass"]["reason"], "as told; 1 more replica stays because it is protected from scale-in");
     assert_eq!(names(&windlass, image).await, [first.clone(), second.clone()], "not {third}, which nothing protects");
     let shown = windlass.get(&format!("/images/{image}")).await.ok();
     assert_eq!(shown["observed"]["containers"][0]["scale_in_protection"], true);

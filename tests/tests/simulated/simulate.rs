@@ -266,12 +266,12 @@ fn guardrails_alone_over_plain_proposals() -> anyhow::Result<()> {
         &[],
     )?;
     insta::assert_snapshot!(told, @r#"
-    0.0: 3 to 7 (9 9 7 7) `min-max` proposed 9, steered to 7: at most 4 in 15 s or 100 % in 15 s is allowed; the scenario proposes it
-    15.0: 7 to 7 (2 7 7 7) `min-max` proposed 2, steered to 7: 7 is the highest proposal of the last 300 s; the scenario proposes it
+    0.0: 3 to 7 (9 9 7 7) scaled to 7: scale-out is limited to 4 replicas per 15 s or 100 % per 15 s, whichever is more; `min-max` proposed 9: the scenario proposes it
+    15.0: 7 to 7 (2 7 7 7) held at 7: scale-in waits until 00:05:00Z because the 5-minute window still contains a proposal of 9; `min-max` proposed 2: the scenario proposes it
     30.0: 7 to 7 (-) held at 7: scaling policy `min-max` is unavailable (refused: it trapped)
-    200.0: 7 to 7 (2 7 7 7) `min-max` proposed 2, steered to 7: 7 is the highest proposal of the last 300 s; the scenario proposes it
+    200.0: 7 to 7 (2 7 7 7) held at 7: scale-in waits until 00:05:00Z because the 5-minute window still contains a proposal of 9; `min-max` proposed 2: the scenario proposes it
     315.0: 7 to 2 without r001, r002, r003, r004, r005 (2 2 2 2) the scenario proposes it
-    330.0: 2 to 6 (40 10 6 6) `min-max` proposed 40, steered to 6: at most 4 in 15 s or 100 % in 15 s is allowed; the scenario proposes it
+    330.0: 2 to 6 (40 10 6 6) scaled to 6: scale-out is limited to 4 replicas per 15 s or 100 % per 15 s, whichever is more; `min-max` proposed 40: the scenario proposes it
     "#);
     Ok(())
 }
@@ -338,10 +338,10 @@ fn observations_with_replicas_and_missing_samples() -> anyhow::Result<()> {
         &["--policy", "target-tracking", "--config", r#"{"metrics": [{"name": "queue", "target": 10}]}"#],
     )?;
     insta::assert_snapshot!(told, @r#"
-    0.0: 3 to 7 (9 9 7 7) `target-tracking` proposed 9, steered to 7: at most 4 in 15 s or 100 % in 15 s is allowed; `queue` is at 300 % of its target (10), which calls for 9
+    0.0: 3 to 7 (9 9 7 7) scaled to 7: scale-out is limited to 4 replicas per 15 s or 100 % per 15 s, whichever is more; `target-tracking` proposed 9: `queue` is at 300 % of its target (10), which calls for 9
     15.0: 7 to 7 (-) held at 7: scaling policy `target-tracking` is unavailable (insufficient-data: not enough facts to decide: `queue` has no value (unreachable: connection refused))
     30.0: 7 to 7 (7 7 7 7) `queue` is at 200 % of its target (10); the count stays at 7 because some replicas are not ready or have no value
-    45.0: 7 to 7 (2 7 7 7) `target-tracking` proposed 2, steered to 7: 7 is the highest proposal of the last 60 s; `queue` is at 20 % of its target (10), which calls for 2
+    45.0: 7 to 7 (2 7 7 7) held at 7: scale-in waits until 00:01:00Z because the 1-minute window still contains a proposal of 9; `target-tracking` proposed 2: `queue` is at 20 % of its target (10), which calls for 2
     100.0: 7 to 2 without r001, r002, r003, r004, r005 (2 2 2 2) `queue` is at 20 % of its target (10), which calls for 2
     115.0: 2 to 2 without ill, old, e, f, g (2 2 2 2) `queue` is at 20 % of its target (10), which calls for 2
     "#);

@@ -1,11 +1,11 @@
-//! Windows, cooldowns and rates, each case a short story: (second, proposal) → the count steered to.
+//! Windows, cooldowns and rates. A case is a list of (second, proposal) and the resulting counts.
 
 use crate::stabilization::*;
 
 const BASE: u64 = 1_000_000_000;
 const INTERVAL: Duration = Duration::from_secs(15);
 
-/// Steers by these proposals from `current`, and gives the counts.
+/// The counts that follow from these proposals, beginning at `current`.
 fn steered(guardrails: &Guardrails, current: u32, story: &[(u64, u32)]) -> Vec<u32> {
     let bounds = Bounds::new(0, 100).expect("bounds");
     let (mut history, mut current) = (History::default(), current);
@@ -31,7 +31,7 @@ fn rate(amount: Amount, per: u64) -> Rate {
 #[test]
 fn the_count_falls_to_the_highest_proposal_of_the_window_and_rises_at_once() {
     let guardrails = Guardrails::default();
-    // The count there is stands for the time before: nothing shrinks within the first window.
+    // The current count stands for the time before, so nothing shrinks within the first window.
     assert_eq!(steered(&guardrails, 6, &[(0, 2), (100, 2), (299, 2), (300, 2)]), [6, 6, 6, 2]);
     assert_eq!(steered(&guardrails, 6, &[(0, 2), (200, 4), (301, 2), (499, 2), (500, 2)]), [6, 6, 4, 4, 2]);
     assert_eq!(steered(&guardrails, 2, &[(0, 3), (15, 2), (30, 6)]), [3, 3, 6]);
@@ -41,7 +41,7 @@ fn the_count_falls_to_the_highest_proposal_of_the_window_and_rises_at_once() {
 fn a_time_without_proposals_begins_the_window_anew() {
     let guardrails = Guardrails::default();
     assert_eq!(steered(&guardrails, 8, &[(0, 8), (600, 2), (899, 2), (900, 2)]), [8, 8, 8, 2]);
-    // A window shorter than the interval is no such time.
+    // With a window shorter than the interval, one interval is no gap.
     let mut short = Guardrails::none();
     short.down.window = seconds(5);
     assert_eq!(steered(&short, 8, &[(0, 2), (15, 2), (30, 2)]), [8, 2, 2]);
@@ -77,9 +77,9 @@ fn percents_round_up_on_the_way_up_and_leave_no_part_on_the_way_down() {
 fn a_rate_counts_changes_of_both_directions_and_never_turns_a_step_round() {
     let mut guardrails = Guardrails::none();
     guardrails.up.rates = vec![rate(Amount::Count(2), 60)];
-    // Up 2, down 1: the time began with 5, so 7 may be reached again.
+    // Up 2, down 1: the period began with 5, so 7 is allowed again.
     assert_eq!(steered(&guardrails, 5, &[(0, 9), (10, 6), (20, 9), (70, 9)]), [7, 6, 7, 8]);
-    // The count was raised further than the rate allows, by somebody else: it stays and does not fall.
+    // An operator raised the count further than the rate allows: it stays and does not fall.
     let mut history = History { changes: vec![Change { at: Timestamp(BASE), from: 2, to: 8 }], ..History::default() };
     let bounds = Bounds::new(0, 100).expect("bounds");
     let stabilized = stabilize(9, 8, bounds, &guardrails, &mut history, INTERVAL, Timestamp(BASE + 1_000));
@@ -110,7 +110,7 @@ fn a_disabled_direction_does_not_move() {
 fn a_cooldown_waits_but_for_a_larger_step_up_which_ends_that_of_steps_down() {
     let mut guardrails = Guardrails::none();
     (guardrails.up.cooldown, guardrails.down.cooldown) = (seconds(60), seconds(60));
-    // Two, then three: one more, however often it is asked for.
+    // Two, then three: only one more, however often it is proposed.
     assert_eq!(steered(&guardrails, 4, &[(0, 6), (20, 8), (30, 9), (45, 9), (90, 9)]), [6, 6, 7, 7, 9]);
     assert_eq!(steered(&guardrails, 6, &[(0, 5), (20, 4), (60, 4)]), [5, 5, 4]);
     assert_eq!(steered(&guardrails, 6, &[(0, 5), (20, 6), (30, 3)]), [5, 6, 3]);
@@ -119,26 +119,26 @@ fn a_cooldown_waits_but_for_a_larger_step_up_which_ends_that_of_steps_down() {
 #[test]
 fn what_held_the_count_back_is_told() {
     let bounds = Bounds::new(1, 10).expect("bounds");
-    let told = |guardrails: &Guardrails, raw, history: &mut History| {
+    let rule = |guardrails: &Guardrails, raw, history: &mut History| {
         let held_back = stabilize(raw, 5, bounds, guardrails, history, INTERVAL, Timestamp(BASE)).held_back;
         held_back.map(|(_, why)| why)
     };
     let defaults = Guardrails::default();
     assert_eq!(
-        told(&defaults, 2, &mut History::default()).as_deref(),
+        rule(&defaults, 2, &mut History::default()).as_deref(),
         Some("scale-in waits until 13:51:40Z because the 5-minute window still contains a proposal of 5")
     );
-    assert_eq!(told(&defaults, 7, &mut History::default()), None);
-    assert_eq!(told(&defaults, 50, &mut History::default()), None, "the bounds are told elsewhere");
+    assert_eq!(rule(&defaults, 7, &mut History::default()), None);
+    assert_eq!(rule(&defaults, 50, &mut History::default()), None, "the bounds have their own reason");
     let mut slow = Guardrails::none();
     slow.up.rates = vec![rate(Amount::Count(1), 60), rate(Amount::Percent(10), 60)];
-    let said = told(&slow, 9, &mut History::default());
-    assert_eq!(said.as_deref(), Some("scale-out is limited to 1 replica per 60 s or 10 % per 60 s, whichever is more"));
+    let why = rule(&slow, 9, &mut History::default());
+    assert_eq!(why.as_deref(), Some("scale-out is limited to 1 replica per 60 s or 10 % per 60 s, whichever is more"));
     slow.up.cooldown = seconds(60);
     let mut history = History::default();
     note_change(4, 5, &slow, &mut history, Timestamp(BASE - 20_500));
-    let said = told(&slow, 6, &mut history);
-    assert_eq!(said.as_deref(), Some("scale-out waits until 13:47:19Z because of its cooldown of 60 s"));
+    let why = rule(&slow, 6, &mut history);
+    assert_eq!(why.as_deref(), Some("scale-out waits until 13:47:19Z because of its cooldown of 60 s"));
 }
 
 mod properties {
@@ -146,7 +146,7 @@ mod properties {
     use proptest::prelude::*;
 
     proptest! {
-        /// Whatever is proposed: no step is against the direction of the proposal, and every count is within the bounds.
+        /// No step goes against the direction of the proposal, and every count is within the bounds.
         #[test]
         fn no_step_goes_further_or_the_other_way(
             current in 0u32..30,
@@ -164,7 +164,7 @@ mod properties {
                 note_change(current, to, &guardrails, &mut history, now);
                 current = to;
                 let within = |proposal: &Proposal| now.since(proposal.at) < seconds(300);
-                prop_assert!(history.proposals.iter().all(within), "what is too old is forgotten");
+                prop_assert!(history.proposals.iter().all(within), "old proposals are forgotten");
             }
         }
     }
