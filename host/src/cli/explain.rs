@@ -242,7 +242,7 @@ mod tests {
     fn decision(raw: u64, failure: &Value) -> Value {
         json!({
             "at": 1_767_225_600_000_u64, "target": 7,
-            "reason": "`t` proposed 2, steered to 7: 7 is the highest proposal of the last 300 s; calm",
+            "reason": "held at 7: scale-in waits until 00:05:00Z because the 5-minute window still contains a proposal of 7; `t` proposed 2: calm",
             "stages": {"raw": raw, "stabilized": 7, "limited": 7, "bounded": 7},
             "held_by": if raw == 7 { Value::Null } else { json!("window") },
             "scaling": {
@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn a_count_that_a_window_holds_is_explained() {
         insta::assert_snapshot!(explanation(&view(), &decision(2, &Value::Null), true), @r#"
-        web:1 has a target of 7 replicas, decided at 2026-01-01T00:00:00Z: `t` proposed 2, steered to 7: 7 is the highest proposal of the last 300 s; calm.
+        web:1 has a target of 7 replicas, decided at 2026-01-01T00:00:00Z: held at 7: scale-in waits until 00:05:00Z because the 5-minute window still contains a proposal of 7; `t` proposed 2: calm.
         The scaling policy `t` proposed 2: calm.
         Its input `requests` was 20.5.
         The host limited the proposal of 2: 7 after windows and cooldowns, 7 after the rates, 7 after the bounds.
