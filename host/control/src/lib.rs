@@ -38,4 +38,4 @@ pub use crate::action::{Action, ActionKind};
 pub use crate::controller::{Controller, Parts};
 pub use crate::error::ControlError;
 pub use crate::report::{PassReport, Readiness, WorkloadView};
-pub use crate::start::Started;
+pub use crate::start::{Keep, Started};

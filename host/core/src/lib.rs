@@ -27,7 +27,7 @@ pub mod policy;
 mod policy_failure;
 mod policy_identity;
 pub mod probe;
-mod quantity;
+pub mod quantity;
 pub mod replica;
 pub mod settings;
 pub mod shadow;

@@ -86,14 +86,14 @@ pub(crate) struct DesiredView {
     pub(crate) mode: Mode,
 }
 
-impl From<&Workload> for DesiredView {
-    fn from(workload: &Workload) -> Self {
+impl DesiredView {
+    pub(crate) fn new(workload: &Workload, target: u32) -> Self {
         let ImageSummary { image, name, bounds, env, ports, resources, .. } = ImageSummary::from(workload);
         Self {
             image,
             name,
             bounds,
-            target: view.target,
+            target,
             env,
             ports,
             resources,
@@ -198,7 +198,7 @@ impl From<&Alert> for AlertView {
 
 impl From<&WorkloadView> for ImageView {
     fn from(view: &WorkloadView) -> Self {
-        let desired = DesiredView::from(&view.workload);
+        let desired = DesiredView::new(&view.workload, view.target);
         Self {
             image: desired.image.clone(),
             name: desired.name.clone(),
