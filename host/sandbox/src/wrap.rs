@@ -66,7 +66,7 @@ fn inspect(module: &[u8]) -> Result<Inspected, WrapError> {
                 return Err(wrong("it is a component already".to_owned()));
             }
             Payload::CustomSection(section) => {
-                inspected.names_its_world |= section.name().starts_with("component-type")
+                inspected.names_its_world |= section.name().starts_with("component-type");
             }
             Payload::ExportSection(exports) => {
                 for export in exports {

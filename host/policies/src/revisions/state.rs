@@ -178,7 +178,7 @@ impl Transition {
             }
             Event::ProbationFailed { revision, calls, failures, last, kind, at } => {
                 let why = format!("{failures} of its first {calls} calls failed, the last one: {last}");
-                self.fail_probation(revision, why, kind, at);
+                self.fail_probation(revision, &why, kind, at);
             }
             Event::LoadFailed { revision, why, is_final, at } => self.fail_to_load(revision, &why, is_final, at),
             Event::Restored { acting, fallback, candidate } => self.restore(acting, fallback, candidate),
@@ -238,11 +238,11 @@ impl Transition {
         self.effects.push(Effect::Store);
     }
 
-    fn fail_probation(&mut self, number: u32, why: String, kind: PolicyKind, at: Timestamp) {
+    fn fail_probation(&mut self, number: u32, why: &str, kind: PolicyKind, at: Timestamp) {
         if self.state.acting != Some(number) {
             return;
         }
-        self.quarantine(number, why.clone());
+        self.quarantine(number, why.to_owned());
         let fallback = self.state.fallback.take().filter(|fallback| self.state.may_act(*fallback));
         self.state.acting = None;
         if let Some(fallback) = fallback {
