@@ -1,8 +1,8 @@
 //! The configuration: `windlass.toml`, overridden by environment and flags, checked into a [`Config`].
 //!
-//! It has two stages. [`raw`] parses the file with serde; an unknown key is an error that names the nearest known key.
-//! [`load`](mod@load) checks every value and builds the settings in [`windlass_core::settings`].
-//! [`values`] parses the values that are written with a unit.
+//! It has two stages. `raw` parses the file with serde; an unknown key is an error that names the nearest known key.
+//! `load` checks every value and builds the settings in [`windlass_core::settings`].
+//! `values` parses the values that are written with a unit.
 
 mod discovery;
 mod load;

@@ -1,7 +1,7 @@
 //! The control loop: what wakes a workload, and the passes that keep it in its desired state.
 //!
 //! A pass ([`reconcile`]) is five functions with values between them: observe (engine → snapshot), evaluate (snapshot →
-//! policies → verdict), decide (pure → plan), act (plan → engine) and record. [`controller`] starts the loop; at most one
+//! policies → verdict), decide (pure → plan), act (plan → engine) and record. `controller` starts the loop; at most one
 //! pass of a workload is in progress. Readers of the API see the [`report`] of a pass, never the loop's internals.
 
 mod action;

@@ -4,9 +4,9 @@
 //! [`decide`] applies the rules in this order:
 //! 1. the bounds, then an operator's overrides;
 //! 2. hold, if a policy is unavailable, its metrics have no value, or replicas are still missing or starting;
-//! 3. windows, cooldowns and rates ([`stabilization`]);
-//! 4. the choice of replicas to remove ([`scale_in`]);
-//! 5. repair with backoff, a cap and an end, and creation of missing replicas ([`repair`]).
+//! 3. windows, cooldowns and rates (`stabilization`);
+//! 4. the choice of replicas to remove (`scale_in`);
+//! 5. repair with backoff, a cap and an end, and creation of missing replicas (`repair`).
 //!
 //! A scaling policy can move the count only within the bounds. Only a health policy that answered can cause a repair.
 
