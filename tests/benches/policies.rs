@@ -158,7 +158,7 @@ fn costs(built: &[(&str, PathBuf)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What both sides are shown: 200 wait, 8 replicas are wanted.
+/// The input of both sides: 200 wait, and the answer is 8 replicas.
 fn observation(replicas: usize) -> anyhow::Result<ScalingObservation> {
     let mut shown: ScalingObservation = serde_json::from_str(include_str!("../../examples/observations/scaling.json"))?;
     let replica = shown.replicas.first().cloned().context("the example has a replica")?;
@@ -229,7 +229,7 @@ async fn beside_a_child(built: &[(&str, PathBuf)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What happens beside the decisions.
+/// The work in parallel to the decisions.
 #[derive(Clone, Copy, PartialEq)]
 enum Beside {
     Nothing,
@@ -284,7 +284,7 @@ fn worst(asked: &mut Asked) -> f64 {
     percentile(&mut asked.whole, 100).as_secs_f64() / p99
 }
 
-/// What came of a phase of decisions.
+/// The result of a phase of decisions.
 struct Asked {
     /// Times of those calls during which the thread kept its processor or gave it up itself, to wait for something: what a
     /// swap delays is among them, what the machine does to whoever it likes is not.

@@ -162,7 +162,7 @@ async fn a_configuration_is_refused_with_the_field_and_the_reason() {
         "the schema of policy `liveness` does not allow this configuration: `/failure-threshold`: 0 is less than the \
          minimum of 1; ``: Additional properties are not allowed ('x' was unexpected)"
     );
-    // What a schema cannot say the policy says itself.
+    // The policy itself checks what its schema cannot express.
     let failure = registry
         .default_of(DEFAULT_HEALTH)
         .configure(r#"{"failure-threshold": 0}"#, NOW)
