@@ -151,7 +151,7 @@ fn gaps_are_filled_from_the_day_before_and_an_outage_now_raises_all_the_same() {
 }
 
 #[test]
-fn the_least_history_is_enough_whenever_it_is_decided() {
+fn the_least_history_is_enough_whenever_it_is_asked() {
     let least = r#"{"metric": "requests", "target": 80, "history-ms": 259200000}"#;
     let now = at(7, 30) + 7_000;
     let known = history(3.1, now, |at| load(at, false));
