@@ -880,7 +880,7 @@ pub fn all() -> Vec<Hostile> {
         component(
             "doubling-schema",
             has_schema(&doubling_schema()),
-            NotLoaded("`config-schema` comes to more than 10000 values"),
+            NotLoaded("`config-schema` has more than 10000 values"),
         ),
         component(
             "endless-schema",

@@ -123,11 +123,11 @@ mod tests {
     fn what_it_comes_to_written_out_is_bounded() {
         let doubles = |before: Value| json!({"allOf": [before, before]});
         assert!(parse(&chain(6, doubles).to_string()).is_ok());
-        assert!(refused(&chain(40, doubles)).starts_with("comes to more than 10000 values"));
+        assert!(refused(&chain(40, doubles)).starts_with("has more than 10000 values"));
         assert!(refused(&chain(60, |before| json!({"not": before}))).starts_with("is more than 100 levels deep"));
         assert!(refused(&json!({"properties": {"inner": {"$ref": "#"}}})).ends_with("or refers to itself"));
         let patterns: Vec<Value> = (0..100).map(|at| json!({"pattern": format!("a{at}")})).collect();
-        assert!(refused(&json!({"allOf": patterns})).ends_with("(100 for a pattern)"));
+        assert!(refused(&json!({"allOf": patterns})).ends_with("(100 for each pattern)"));
         assert!(parse(&json!({"allOf": patterns[..50]}).to_string()).is_ok());
         assert!(refused(&json!({"pattern": "(\\w{100}){100}"})).contains("is not a JSON Schema: "));
     }
@@ -139,7 +139,7 @@ mod tests {
             (json!({"$ref": "#name"}), "refers to `#name`; expected `#/`"),
             (json!({"$ref": "#/$defs/none"}), "refers to `#/$defs/none`; expected `#/`"),
             (json!({"$dynamicRef": "#a"}), "has a `$dynamicRef`; expected `$ref`"),
-            (json!({"properties": {"a": {"$id": "https://example.com/a"}}}), "has an `$id` within"),
+            (json!({"properties": {"a": {"$id": "https://example.com/a"}}}), "has a nested `$id`"),
         ] {
             assert!(refused(&schema).starts_with(why), "{}", refused(&schema));
         }

@@ -260,9 +260,15 @@ fn range(series: &Value) -> Result<Column, String> {
 fn recorded(index: usize, metric: &Value) -> Result<Column, String> {
     let name = metric["name"].as_str().ok_or_else(|| format!("metric {index} has no `name`"))?;
     let samples = metric["samples"].as_array().into_iter().flatten();
-    let value = |sample: &Value| Some((Timestamp(sample["at"].as_u64()?), Some(sample["value"].as_f64()?)));
+    let value = |sample: &Value| Some((sample_time(&sample["at"])?, Some(sample["value"].as_f64()?)));
     let read: Option<Vec<_>> = samples.map(value).collect();
     Ok((name.to_owned(), read.ok_or_else(|| format!("`{name}` has a sample without `at` or `value`"))?))
+}
+
+/// The time of a sample: RFC 3339, or milliseconds since the Unix epoch.
+fn sample_time(at: &Value) -> Option<Timestamp> {
+    let text = |text: &str| u64::try_from(text.parse::<jiff::Timestamp>().ok()?.as_millisecond()).ok();
+    at.as_str().map_or_else(|| at.as_u64(), text).map(Timestamp)
 }
 
 #[cfg(test)]
@@ -281,8 +287,12 @@ mod tests {
         let range = r#"{"data": {"result": [{"metric": {"__name__": "x"}, "values": [[1767225600, "3.5"], [1767225615, "4"]]}]}}"#;
         let trace = Trace::parse(range, None).expect("a trace");
         assert_eq!((trace.load(at(0)), trace.load(at(15))), (3.5, 4.0));
-        let own = r#"{"metrics": [{"name": "queue", "samples": []}, {"name": "r", "samples": [{"at": 1767225600000, "value": 7}]}]}"#;
-        assert_eq!(Trace::parse(own, None).expect("a trace").load(at(0)), 7.0);
+        for time in ["1767225600000", "\"2026-01-01T00:00:00Z\""] {
+            let own = format!(
+                r#"{{"metrics": [{{"name": "queue", "samples": []}}, {{"name": "r", "samples": [{{"at": {time}, "value": 7}}]}}]}}"#
+            );
+            assert_eq!(Trace::parse(&own, None).expect("a trace").load(at(0)), 7.0);
+        }
     }
 
     #[test]

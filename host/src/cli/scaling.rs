@@ -40,6 +40,12 @@ impl Override {
             Self::Force => ("force", Value::Null),
         }
     }
+
+    /// Whether these overrides, as the API returns them, contain it.
+    fn is_in_force(self, current: &Value) -> bool {
+        let (field, removed) = self.removed();
+        current[field] != removed
+    }
 }
 
 /// `windlass scaling …`
@@ -114,8 +120,17 @@ pub(super) async fn run(command: &ScalingCommand) -> anyhow::Result<String> {
             (image, server, json!({"force": {"replicas": replicas, "for": time.as_secs_f64()}}))
         }
         ScalingCommand::Resume { image, what, server } => {
-            let what = if what.is_empty() { Override::ALL } else { what };
-            (image, server, what.iter().map(|one| one.removed()).collect())
+            let current = server.client()?.get(&["images", image]).await?;
+            let in_force = |one: Override| one.is_in_force(&current["desired"]["overrides"]);
+            let is_sent = |one: &Override| *one == Override::Pause || in_force(*one);
+            let change = if what.is_empty() {
+                // `paused` is always sent: it also ends the pause that follows a stop outside Windlass. The other overrides
+                // are sent if they are in force, because a body equal to the current overrides changes nothing.
+                Override::ALL.iter().copied().filter(is_sent).map(Override::removed).collect()
+            } else {
+                what.iter().copied().map(Override::removed).collect()
+            };
+            (image, server, change)
         }
     };
     Ok(summary(&server.client()?.patch(&["images", image, "overrides"], &change).await?))

@@ -315,7 +315,7 @@ async fn a_replica_waits_no_longer_for_those_who_are_told_than_it_is_set() -> an
     let took = began.elapsed();
     assert!(took >= LONGEST && took < Duration::from_secs(20), "{took:?}");
     assert_eq!(site.engine().running(site.instance()).await?.len(), 1);
-    assert!(windlass.log().contains("a replica is stopped before all were told that it leaves"));
+    assert!(windlass.log().contains("a replica stops before all balancers have removed it"));
     Ok(())
 }
 

@@ -178,10 +178,8 @@ async fn an_operator_pauses_forces_and_lets_go_again() -> anyhow::Result<()> {
 
     let shown = scaling(&windlass, &["resume", image])?;
     assert!(windlass.get("/images").await.ok()["images"][0].get("overrides").is_none());
-    assert!(
-        shown.contains(": target 3 of 1 to 5, 3 running\noverrides: none\nreason: `queue` proposed 1, "),
-        "{shown}"
-    );
+    let held = ": target 3 of 1 to 5, 3 running\noverrides: none\nreason: held at 3: scale-in waits until ";
+    assert!(shown.contains(held) && shown.ends_with("; `queue` proposed 1: as told\n"), "{shown}");
     let wrong = json!({"paused": 1, "force": {"replicas": 2000, "for": "1y"}, "freeze": true});
     let refused = windlass.patch(&format!("/images/{image}/overrides"), wrong).await;
     assert_eq!(refused.status, 422, "{refused}");

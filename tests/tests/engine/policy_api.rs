@@ -697,7 +697,7 @@ async fn what_cannot_be_pushed_or_chosen_is_told_with_its_reasons() -> anyhow::R
     let refused = choose(json!({"scaling_policy": step})).await;
     let said = refused.to_string();
     assert!(refused.status == 422 && said.contains("\"pointer\": \"/scaling_policy/config\""), "{said}");
-    assert!(said.contains("`bands[1].from` is 50: it overlaps `bands[0]`, which ends at 60"), "{said}");
+    assert!(said.contains("`bands[1].from` is 50, which overlaps `bands[0]`, which ends at 60"), "{said}");
     insta::assert_snapshot!(choose(json!({"scaling_policy": {"name": "queue"}, "health": {}})).await, @r#"
     422 application/problem+json
     {

@@ -253,5 +253,9 @@ async fn a_forecast_of_weeks_is_within_the_limits_of_a_call() {
         memory: Vec::new(),
     };
     let decision = chosen.scaling.decide(&chosen.scaling_config, &observation).await.expect("a decision");
-    assert!(decision.reason.contains("forecast ") && decision.reason.contains(" % wants "), "{}", decision.reason);
+    assert!(
+        decision.reason.contains(" is forecast to reach ") && decision.reason.contains(" %) at "),
+        "{}",
+        decision.reason
+    );
 }
