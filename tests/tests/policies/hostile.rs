@@ -332,7 +332,7 @@ async fn a_trap_names_the_functions_as_their_author_wrote_them() {
     let stub = stub.fields(&format!("(func {mangled} (unreachable))")).first(&format!("(call {mangled})"));
     let policy = load(PolicyLimits::default(), stub.build()).await.expect("it loads");
     let failure = policy.decide("{}", &scaling_observation()).await.answer.expect_err("it traps");
-    assert!(failure.reason.contains(", in `chaos::recurse` called by `"), "{failure}");
+    assert!(failure.reason.contains(", in `chaos::recurse`"), "{failure}");
 }
 
 #[tokio::test]
