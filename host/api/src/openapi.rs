@@ -44,7 +44,7 @@ pub(crate) fn document(
             "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
             "description": "Keeps the right number of containers running; WebAssembly components decide how many. \
                 Durations are text such as `15s`; a number of seconds is accepted, too. Times are RFC 3339; milliseconds \
-                since the Unix epoch are accepted, too, and are returned beside them in fields that end in `_ms` until \
+                since the Unix epoch are accepted, too, and are returned in additional fields that end in `_ms` until \
                 the next minor version. Every error is `application/problem+json`.",
         },
         // Without a token in the configuration, none is required.

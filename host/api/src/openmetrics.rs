@@ -173,20 +173,20 @@ impl Figures {
     fn encode_policies(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let help = "Duration of a policy's calls, including the wait for a free slot";
         let mut family = encoder.encode_descriptor("policy_call_seconds", help, None, MetricType::Histogram)?;
-        for ((kind, name), tally) in &self.policies.0 {
+        for ((kind, name), counters) in &self.policies.0 {
             let bounds = CallTimes::BOUNDS.into_iter().chain([f64::MAX]);
-            let buckets: Vec<(f64, u64)> = bounds.zip(tally.times.buckets).collect();
+            let buckets: Vec<(f64, u64)> = bounds.zip(counters.times.buckets).collect();
             let kind = kind.to_string();
             let labels: Labels<'_, 2> = [("policy", name), ("kind", &kind)];
             let mut histogram = family.encode_family(&labels)?;
-            histogram.encode_histogram::<NoLabelSet>(tally.times.sum, tally.times.calls(), &buckets, None)?;
+            histogram.encode_histogram::<NoLabelSet>(counters.times.sum, counters.times.calls(), &buckets, None)?;
         }
         let mut family =
             encoder.encode_descriptor("policy_failures", "Calls without an answer", None, MetricType::Counter)?;
-        for ((kind, name), tally) in &self.policies.0 {
+        for ((kind, name), counters) in &self.policies.0 {
             let kind = kind.to_string();
             for failure in FailureKind::ALL {
-                let count = tally.failures.get(&failure).copied().unwrap_or_default();
+                let count = counters.failures.get(&failure).copied().unwrap_or_default();
                 let failure = failure.to_string();
                 count_one(&mut family, &[("policy", name), ("kind", &kind), ("failure", &failure)], count)?;
             }

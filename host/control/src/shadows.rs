@@ -61,7 +61,7 @@ async fn call_all(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, round: &
     for shadow in &round.policies.shadows {
         answers.push(call(handle, shadow, round, &before).await);
     }
-    let beside = answers.iter().map(|answered| {
+    let recorded = answers.iter().map(|answered| {
         json!({
             "kind": answered.kind,
             "policy": answered.policy,
@@ -69,7 +69,7 @@ async fn call_all(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, round: &
             "answer": answered.shadow,
         })
     });
-    let beside: Value = beside.collect();
+    let recorded: Value = recorded.collect();
     let comparisons = {
         let mut state = handle.state();
         compare(&mut state.shadows, answers, round);
@@ -79,7 +79,7 @@ async fn call_all(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, round: &
     context
         .store
         .call_or_log("store the answers of the shadows", move |store| {
-            store.save_shadows(&key, &comparisons, decision.map(|id| (id, &beside)))
+            store.save_shadows(&key, &comparisons, decision.map(|id| (id, &recorded)))
         })
         .await;
 }

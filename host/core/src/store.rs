@@ -111,7 +111,7 @@ pub trait Store: Send + Sync + 'static {
         &self,
         key: &WorkloadKey,
         shadows: &[ShadowComparison],
-        beside: Option<(i64, &serde_json::Value)>,
+        decision: Option<(i64, &serde_json::Value)>,
     ) -> Result<(), StoreError>;
 
     /// Applies changes to stored samples, in order. Changes for deleted workloads are ignored. All samples older than

@@ -215,7 +215,7 @@ fn scale_down_takes_the_exited_then_the_unhealthy_then_the_starting_then_the_old
     let desired = workload("web", 1, 6);
     let mut there = replicas(&desired, 6);
     there[5] = exited(there[5].clone(), 0);
-    let victims = |wanted| {
+    let removed_for = |wanted| {
         let mut pass = Pass::of(&desired, there.clone()).steered_to(6);
         pass.scaling = proposes(wanted);
         pass.snapshot.health.insert(there[4].id.clone(), HealthStatus::Unhealthy);
@@ -225,10 +225,10 @@ fn scale_down_takes_the_exited_then_the_unhealthy_then_the_starting_then_the_old
         pass.decide()
     };
     let ids = |indices: &[usize]| -> Vec<String> { indices.iter().map(|index| there[*index].id.to_string()).collect() };
-    assert_eq!(removed(&victims(5)), ids(&[5]));
-    assert_eq!(removed(&victims(3)), ids(&[5, 4, 3]));
-    assert_eq!(removed(&victims(2)), ids(&[5, 4, 3, 0]));
-    assert_eq!(removed(&victims(1)), ids(&[5, 4, 3, 0, 1]));
+    assert_eq!(removed(&removed_for(5)), ids(&[5]));
+    assert_eq!(removed(&removed_for(3)), ids(&[5, 4, 3]));
+    assert_eq!(removed(&removed_for(2)), ids(&[5, 4, 3, 0]));
+    assert_eq!(removed(&removed_for(1)), ids(&[5, 4, 3, 0, 1]));
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub(crate) struct PolicyView {
     /// Number of the active revision, 0 for a built-in policy; null if each failed, and the built-in policy of this kind
     /// replaces them.
     acting: Option<u32>,
-    /// Number of the candidate, which is called beside the active revision without effect; null if there is none.
+    /// Number of the candidate, which is called in parallel to the active revision without effect; null if there is none.
     candidate: Option<u32>,
     /// Failed calls by kind: `trap`, `time`, `memory`, `output`, `link`, `refused`, `insufficient-data`, `busy`.
     failures: BTreeMap<String, u64>,

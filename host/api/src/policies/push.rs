@@ -33,7 +33,7 @@ impl Parameters for PushQuery {
             ("memory", "Whether it receives the memory of the revision before it.", memory),
             (
                 "candidate",
-                "Register it as the candidate: it is called beside the active revision, and promoted later.",
+                "Register it as the candidate: it is called in parallel to the active revision, and promoted later.",
                 json!({"type": "boolean", "default": false}),
             ),
         ]
@@ -50,7 +50,7 @@ impl Parameters for PushQuery {
     }
 }
 
-/// The author of a push, from the header `From`; without control characters, because it is shown and logged.
+/// The author of a push, from the header `From`; without control characters, because it is returned and logged.
 pub(crate) struct Author(String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Author {

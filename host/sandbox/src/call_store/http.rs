@@ -21,29 +21,32 @@ pub(crate) fn add_to_linker<T: WasiHttpView>(linker: &mut Linker<T>) -> wasmtime
 /// Outgoing HTTP of one call.
 pub(crate) struct Http {
     context: WasiHttpCtx,
-    gate: Gate,
+    permission: Permission,
 }
 
 impl Http {
     /// `sender` is `None` unless the policy decides or evaluates and has a grant.
     pub(crate) fn new(grant: Option<&HttpGrant>, sender: Option<Arc<dyn HttpSender>>) -> Self {
         let granted = grant.cloned().zip(sender);
-        Self { context: WasiHttpCtx::new(), gate: Gate { granted, sent: 0, ends: None, notes: Arc::default() } }
+        Self {
+            context: WasiHttpCtx::new(),
+            permission: Permission { granted, sent: 0, ends: None, notes: Arc::default() },
+        }
     }
 
     /// The reasons why requests were not sent, or not answered.
     pub(crate) fn into_notes(self) -> Vec<String> {
-        std::mem::take(&mut *self.gate.notes.lock())
+        std::mem::take(&mut *self.permission.notes.lock())
     }
 
     /// The view that wasmtime works with. `table` is the one of the store.
     pub(crate) fn view<'a>(&'a mut self, table: &'a mut ResourceTable) -> WasiHttpCtxView<'a> {
-        WasiHttpCtxView { hooks: &mut self.gate, table, ctx: &mut self.context }
+        WasiHttpCtxView { hooks: &mut self.permission, table, ctx: &mut self.context }
     }
 }
 
 /// Sends granted requests and rejects all others.
-struct Gate {
+struct Permission {
     granted: Option<(HttpGrant, Arc<dyn HttpSender>)>,
     sent: u32,
     /// Deadline of the last response. The granted time starts with the first request.
@@ -60,7 +63,7 @@ struct Admitted {
     uri: http::Uri,
 }
 
-impl Gate {
+impl Permission {
     fn admit(&mut self, uri: &http::Uri) -> Result<Admitted, String> {
         let Some((grant, sender)) = &self.granted else {
             return Err("a policy may send HTTP requests only while it decides".to_owned());
@@ -89,7 +92,7 @@ impl Gate {
 
 type Answered = (http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
 
-impl WasiHttpHooks for Gate {
+impl WasiHttpHooks for Permission {
     fn set_host_header(&mut self) -> bool {
         // The sender sets it from the address.
         false
