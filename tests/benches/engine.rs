@@ -1,9 +1,13 @@
-//! `make bench`, the part that needs an engine: Windlass beside the engine's own speed, in the same run.
+//! The part of `make bench` that needs a container engine: measures Windlass and the engine alone in the same run.
 //!
-//! Four questions. How long does scaling 1 → 20 take beside creating and starting 19 containers side by side
-//! through the engine's API? How long does a killed container's replacement take beside one create and start?
-//! How much memory does `windlass serve` hold, idle with 50 containers? How long does one round of sampling 500
-//! containers take (ten times those 50: more than that this machine cannot run)? Needs the release binary beside it.
+//! It measures:
+//!
+//! - scaling 1 → 20, compared with creating and starting 19 containers in parallel through the engine's API;
+//! - the replacement of a killed container, compared with creating and starting one;
+//! - the resident memory of `windlass serve`, idle with 50 containers;
+//! - one round of sampling 500 containers: those 50, ten times each, because this machine cannot run more.
+//!
+//! It needs the release binary, which `make bench` builds.
 
 use anyhow::{Context, ensure};
 use bollard::models::{ContainerCreateBody, HostConfig};
@@ -21,13 +25,13 @@ use windlass_tests::memory::resident;
 use windlass_tests::site::{Site, Windlass, start_body};
 use windlass_tests::wait::until;
 
-/// Far longer than any of it takes.
+/// The time limit of each wait, far longer than any of them takes.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// How many are created and started at once by either side; what Windlass does by default.
-const SIDE_BY_SIDE: usize = 4;
+/// Containers that both sides create and start in parallel. Windlass has the same default.
+const PARALLEL_STARTS: usize = 4;
 
-/// Times each is measured; the median counts, since an engine's times differ by half from run to run.
+/// Measurements of each time. The result is their median, because an engine's times differ by half from run to run.
 const ROUNDS: usize = 3;
 
 const AIM_SCALE: f64 = 1.2;
@@ -35,22 +39,22 @@ const AIM_REPLACE: f64 = 1.5;
 const AIM_MEBIBYTES: f64 = 40.0;
 const AIM_SAMPLING: Duration = Duration::from_millis(100);
 
-/// A line for the person who measures.
-#[expect(clippy::print_stdout, reason = "a program for people speaks on standard output")]
-fn say(text: impl AsRef<str>) {
+/// Prints a line of the results.
+#[expect(clippy::print_stdout, reason = "the results go to standard output")]
+fn print_line(text: impl AsRef<str>) {
     println!("{}", text.as_ref());
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // `cargo test --benches` and the like only want to know that it compiles.
+    // Without `--bench`, for example in `cargo test --benches`, the program only has to compile.
     if !std::env::args().any(|argument| argument == "--bench") {
         return ExitCode::SUCCESS;
     }
     match measure().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(format!("the engine bench failed: {error:#}"));
+            print_line(format!("the engine benchmark failed: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -59,44 +63,46 @@ async fn main() -> ExitCode {
 async fn measure() -> anyhow::Result<()> {
     let engine = Engine::of_this_machine().await?;
     let image = engine.prepare(Fixture::Web).await?;
-    let (mut own_scale, mut our_scale, mut own_one, mut our_replace) = (vec![], vec![], vec![], vec![]);
-    // Round about, so that whatever else the machine does hits both sides alike.
+    let (mut engine_scale, mut windlass_scale, mut engine_start, mut windlass_replace) =
+        (vec![], vec![], vec![], vec![]);
+    // The sides alternate, so that other work of the machine affects both alike.
     for round in 0..ROUNDS {
-        let plain = Plain { engine: engine.clone(), group: format!("bench-plain-{}-{round}", std::process::id()) };
-        own_scale.push(plain.run(image, 19).await?);
-        plain.away().await;
+        let alone =
+            EngineAlone { engine: engine.clone(), group: format!("bench-plain-{}-{round}", std::process::id()) };
+        engine_scale.push(alone.run(image, 19).await?);
+        alone.remove().await;
         let site = Site::new("bench-scale").await?;
         let windlass = site.start().await?;
-        our_scale.push(scale_to_twenty(&site, &windlass, image).await?);
+        windlass_scale.push(scale_to_twenty(&site, &windlass, image).await?);
         drop((windlass, site));
 
-        own_one.push(plain.run(image, 1).await?);
-        plain.away().await;
+        engine_start.push(alone.run(image, 1).await?);
+        alone.remove().await;
         let site = Site::new("bench-replace").await?;
         let windlass = site.start().await?;
-        our_replace.push(replacement(&site, &windlass, image).await?);
+        windlass_replace.push(replacement(&site, &windlass, image).await?);
         drop((windlass, site));
     }
     let (memory, sampling) = idle(image).await?;
 
-    say(format!(
-        "\n{:<44} {:>12} {:>12} {:>8} {:>8}",
-        "on the real engine", "engine alone", "Windlass", "ratio", "aim"
+    print_line(format!(
+        "\n{:<46} {:>12} {:>12} {:>8} {:>8}",
+        "on a real engine", "engine alone", "Windlass", "ratio", "aim"
     ));
-    row("create and start 19 side by side | scale 1 → 20", own_scale, our_scale, AIM_SCALE);
-    row("create and start 1 | replace a killed one", own_one, our_replace, AIM_REPLACE);
-    say(format!(
-        "{:<44} {:>12} {:>9.1} MiB {:>8} {:>8}",
-        "resident, idle with 50 containers",
+    row("create and start 19 in parallel | scale 1 → 20", engine_scale, windlass_scale, AIM_SCALE);
+    row("create and start 1 | replace a killed one", engine_start, windlass_replace, AIM_REPLACE);
+    print_line(format!(
+        "{:<46} {:>12} {:>9.1} MiB {:>8} {:>8}",
+        "resident memory, idle with 50 containers",
         "",
         memory,
         "",
         format!("≤ {AIM_MEBIBYTES} MiB")
     ));
     let (sampling, aim) = (sampling.as_secs_f64() * 1e3, AIM_SAMPLING.as_millis());
-    say(format!(
-        "{:<44} {:>12} {sampling:>10.1} ms {:>8} {:>8}",
-        "500 containers sampled",
+    print_line(format!(
+        "{:<46} {:>12} {sampling:>10.1} ms {:>8} {:>8}",
+        "resource use of 500 containers sampled",
         "",
         "",
         format!("≤ {aim} ms")
@@ -104,10 +110,11 @@ async fn measure() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn row(what: &str, theirs: Vec<Duration>, ours: Vec<Duration>, aim: f64) {
-    let (theirs, ours) = (median(theirs), median(ours));
-    let ratio = ours / theirs;
-    say(format!("{what:<44} {theirs:>10.2} s {ours:>10.2} s {ratio:>8.2} {:>8}", format!("≤ {aim}")));
+/// Prints the medians of both sides and their ratio.
+fn row(task: &str, engine: Vec<Duration>, windlass: Vec<Duration>, aim: f64) {
+    let (engine, windlass) = (median(engine), median(windlass));
+    let ratio = windlass / engine;
+    print_line(format!("{task:<46} {engine:>10.2} s {windlass:>10.2} s {ratio:>8.2} {:>8}", format!("≤ {aim}")));
 }
 
 /// The median, in seconds.
@@ -116,23 +123,24 @@ fn median(mut times: Vec<Duration>) -> f64 {
     times[times.len() / 2].as_secs_f64()
 }
 
-/// Containers made through the engine's API alone, by the label of a group.
-struct Plain {
+/// Containers that the engine's API creates without Windlass. The label of a group identifies them.
+struct EngineAlone {
     engine: Engine,
     group: String,
 }
 
-impl Plain {
-    /// Creates and starts so many like those Windlass makes, and returns how long it took.
+impl EngineAlone {
+    /// Creates and starts `count` containers like those of Windlass. Returns the time it took.
     async fn run(&self, image: &str, count: usize) -> anyhow::Result<Duration> {
         let began = Instant::now();
-        let made = futures_util::stream::iter((0..count).map(|_| self.one(image))).buffer_unordered(SIDE_BY_SIDE);
-        let made: Vec<anyhow::Result<()>> = made.collect().await;
-        made.into_iter().collect::<anyhow::Result<()>>()?;
+        let starts = futures_util::stream::iter((0..count).map(|_| self.create_and_start(image)))
+            .buffer_unordered(PARALLEL_STARTS);
+        let results: Vec<anyhow::Result<()>> = starts.collect().await;
+        results.into_iter().collect::<anyhow::Result<()>>()?;
         Ok(began.elapsed())
     }
 
-    async fn one(&self, image: &str) -> anyhow::Result<()> {
+    async fn create_and_start(&self, image: &str) -> anyhow::Result<()> {
         let body = ContainerCreateBody {
             image: Some(image.to_owned()),
             labels: Some([(INSTANCE_LABEL.to_owned(), self.group.clone())].into()),
@@ -148,7 +156,7 @@ impl Plain {
         Ok(self.engine.docker().start_container(&created.id, None).await?)
     }
 
-    async fn away(&self) {
+    async fn remove(&self) {
         self.engine.remove_all(&self.group).await;
     }
 }
@@ -157,16 +165,16 @@ async fn start(windlass: &Windlass, image: &str, replicas: u32) -> anyhow::Resul
     let mut body = start_body(image, replicas, replicas);
     body["resources"]["cpu"] = json!("0.1");
     let started = windlass.post("/start/container", body).await;
-    ensure!(started.status == 200, "it was not started: {started}");
+    ensure!(started.status == 200, "the start request failed: {started}");
     Ok(())
 }
 
-/// Waits until so many run by the engine's own account, `without` none among them.
+/// Waits until the engine lists exactly `count` running containers, and `without` is not one of them.
 async fn running(site: &Site, count: usize, without: Option<&str>) -> anyhow::Result<Vec<String>> {
     until(&format!("{count} containers to run"), LIMIT, async || {
         let running = site.engine().running(site.instance()).await.map_err(|error| error.to_string())?;
-        let right = running.len() == count && !running.iter().any(|id| Some(id.as_str()) == without);
-        if right { Ok(running) } else { Err(format!("{} run", running.len())) }
+        let matches = running.len() == count && !running.iter().any(|id| Some(id.as_str()) == without);
+        if matches { Ok(running) } else { Err(format!("{} are running", running.len())) }
     })
     .await
 }
@@ -177,7 +185,7 @@ async fn scale_to_twenty(site: &Site, windlass: &Windlass, image: &str) -> anyho
     let began = Instant::now();
     let body = json!({"min_replicas": 20, "max_replicas": 20});
     let scaled = windlass.post(&format!("/images/{image}/scale"), body).await;
-    ensure!(scaled.status == 200, "it was not scaled: {scaled}");
+    ensure!(scaled.status == 200, "the scale request failed: {scaled}");
     running(site, 20, None).await?;
     Ok(began.elapsed())
 }
@@ -185,15 +193,15 @@ async fn scale_to_twenty(site: &Site, windlass: &Windlass, image: &str) -> anyho
 async fn replacement(site: &Site, windlass: &Windlass, image: &str) -> anyhow::Result<Duration> {
     start(windlass, image, 2).await?;
     let before = running(site, 2, None).await?;
-    // The engine answers once the process is gone; killing is not what is measured.
+    // The engine answers when the process is gone. The measurement begins then, so it excludes the kill.
     site.engine().kill(&before[0]).await?;
     let began = Instant::now();
     running(site, 2, Some(&before[0])).await?;
     Ok(began.elapsed())
 }
 
-/// Resident memory in MiB once 50 containers run and several passes and samples have gone by; then how long it
-/// takes to read the use of those 50, ten times over.
+/// The resident memory in MiB with 50 running containers after several passes and samples, and the time to sample
+/// 500 containers.
 async fn idle(image: &str) -> anyhow::Result<(f64, Duration)> {
     let site =
         Site::new("bench-memory").await?.set("control.interval", "\"1s\"").set("engine.sample_interval", "\"1s\"");
@@ -201,28 +209,30 @@ async fn idle(image: &str) -> anyhow::Result<(f64, Duration)> {
     start(&windlass, image, 50).await?;
     running(&site, 50, None).await?;
     let first = last_pass(&windlass, image).await?;
-    until("five passes to go by", LIMIT, async || {
+    until("five more passes", LIMIT, async || {
         let now = last_pass(&windlass, image).await.map_err(|error| error.to_string())?;
-        if now >= first + 5_000 { Ok(()) } else { Err(format!("the last was at {now}")) }
+        if now >= first + 5_000 { Ok(()) } else { Err(format!("the last pass was at {now} ms")) }
     })
     .await?;
     let memory = resident(windlass.pid())? as f64 / f64::from(1 << 20);
     Ok((memory, sampling(&site).await?))
 }
 
+/// The median time to read the resource use of 500 containers: each running one ten times.
 async fn sampling(site: &Site) -> anyhow::Result<Duration> {
-    let roots = Roots::at(Path::new("/proc")).context("this machine's control groups cannot be read")?;
+    let roots = Roots::at(Path::new("/proc")).context("the control groups of this machine cannot be read")?;
     let mut files = Vec::new();
     for id in site.engine().running(site.instance()).await? {
         let state = site.engine().docker().inspect_container(&id, None).await?.state;
-        let pid = state.and_then(|state| state.pid).context("it runs")?;
-        files.push(roots.locate(&id, pid.try_into()?, true).context("its files can be read")?);
+        let pid = state.and_then(|state| state.pid).with_context(|| format!("container `{id}` has no process"))?;
+        let located = roots.locate(&id, pid.try_into()?, true);
+        files.push(located.with_context(|| format!("the control group of container `{id}` cannot be read"))?);
     }
     let mut rounds: Vec<Duration> = (0..20)
         .map(|_| {
             let began = Instant::now();
             let read = cgroup::sample(files.iter().cycle().take(10 * files.len()));
-            assert!(read.iter().all(|(_, counters)| counters.is_ok()), "a container went away");
+            assert!(read.iter().all(|(_, counters)| counters.is_ok()), "a container stopped while it was sampled");
             began.elapsed()
         })
         .collect();
@@ -230,8 +240,8 @@ async fn sampling(site: &Site) -> anyhow::Result<Duration> {
     Ok(rounds[rounds.len() / 2])
 }
 
-/// When the last pass looked, in milliseconds.
+/// The time of the last pass, in milliseconds since 1970.
 async fn last_pass(windlass: &Windlass, image: &str) -> anyhow::Result<u64> {
-    let shown = windlass.get(&format!("/images/{image}")).await;
-    shown.body["last_pass"]["at_ms"].as_u64().with_context(|| format!("no pass yet: {shown}"))
+    let response = windlass.get(&format!("/images/{image}")).await;
+    response.body["last_pass"]["at_ms"].as_u64().with_context(|| format!("no pass yet: {response}"))
 }

@@ -1,9 +1,14 @@
-//! `make bench`, the part about policies in any language.
+//! The part of `make bench` about policies in any language.
 //!
-//! Three questions. What does each example cost (`windlass policy bench`)? How much quicker is a policy in a component
-//! than the same decision asked of a child process over HTTP on loopback, which is what webhooks and plugin processes
-//! cost? Does swapping a policy under 2,000 decisions a second lose or delay any? Needs the release binary beside it,
-//! and `make examples` for the examples.
+//! It measures:
+//!
+//! - a simulated day (`windlass simulate`);
+//! - the cost of each example (`windlass policy bench`);
+//! - the same decision by a component and by a child process over HTTP on loopback, which is the cost of webhooks and
+//!   plugin processes;
+//! - decisions that a policy swap loses or delays, at 2,000 decisions per second.
+//!
+//! It needs the release binary and the built examples. `make bench` builds both.
 
 use anyhow::{Context, ensure};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -28,87 +33,97 @@ use windlass_sandbox::engine::PolicyEngine;
 use windlass_tests::hostile;
 use windlass_tests::site::binary;
 
-/// Says to this program that it is the child.
-const CHILD: &str = "WINDLASS_BENCH_CHILD";
+/// The environment variable that makes this program the child process.
+const CHILD_VARIABLE: &str = "WINDLASS_BENCH_CHILD";
 
 const CONFIG: &str = r#"{"target-per-replica": 25}"#;
 const LANGUAGES: [&str; 5] = ["rust", "c", "javascript", "go", "python"];
 
-/// Microseconds of a fresh call with 10 replicas, the median, as it was measured of each language on two cores of a virtual
-/// machine before there was a host: a bare engine without limits, checks and a pool. No language is to be slower.
-const BARE: [(&str, f64); 5] =
+/// The median time of a fresh call with 10 replicas on a bare engine, in microseconds. The aim is that no language is
+/// slower in the host. The times were measured on two cores of a virtual machine before the host existed, without limits,
+/// checks and a pool.
+const BARE_ENGINE_P50_US: [(&str, f64); 5] =
     [("rust", 90.0), ("c", 81.0), ("javascript", 771.0), ("go", 1_397.0), ("python", 2_127.0)];
 const CALLS: usize = 2_000;
 const WARM_UP: usize = 100;
 
-/// The examples that are swapped: all but Python, of which 2,000 calls a second are more than two cores do.
+/// The examples that are swapped: all except Python, because two cores cannot make 2,000 of its calls per second.
 const SWAPPED: [&str; 4] = ["rust", "c", "javascript", "go"];
 
-/// The policy that is asked while policies are swapped, and one that is not.
-const ASKED: &str = "asked";
+/// The policy that is called while policies are swapped.
+const CALLED: &str = "called";
+
+/// The policy that is swapped but never called.
 const OTHER: &str = "other";
 
-/// How many components are swapped in turn, which differ in nothing but their digest.
+/// The number of components that are swapped in turn. They differ only in their digest.
 const VARIANTS: u32 = 4;
 
 /// Time between two swaps.
 const SWAP_PACE: Duration = Duration::from_millis(25);
 
-/// Time between two decisions, and how long each phase of the swaps takes.
+/// Time between two decisions.
 const PACE: Duration = Duration::from_micros(500);
-const PHASE: usize = 10_000;
+
+/// Decisions in each phase of the swaps.
+const DECISIONS: usize = 10_000;
 
 const AIM_DAY: Duration = Duration::from_secs(1);
 const AIM_CHILD: f64 = 3.0;
 const AIM_SWAP: f64 = 2.0;
 
-#[expect(clippy::print_stdout, reason = "a program for people speaks on standard output")]
-fn say(text: impl AsRef<str>) {
+/// Prints a line to standard output.
+#[expect(clippy::print_stdout, reason = "the results and the child's address go to standard output")]
+fn print_line(text: impl AsRef<str>) {
     println!("{}", text.as_ref());
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let done = if std::env::var_os(CHILD).is_some() {
-        serve().await
+    let result = if std::env::var_os(CHILD_VARIABLE).is_some() {
+        serve_as_child().await
     } else if std::env::args().any(|argument| argument == "--bench") {
         measure().await
     } else {
-        // `cargo test --benches` and the like only want to know that it compiles.
+        // Without `--bench`, for example in `cargo test --benches`, the program only has to compile.
         Ok(())
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(format!("the bench of policies failed: {error:#}"));
+            print_line(format!("the policy benchmark failed: {error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
 async fn measure() -> anyhow::Result<()> {
-    let examples = binary()?.parent().and_then(Path::parent).context("a target directory")?.join("examples");
+    let examples = binary()?
+        .parent()
+        .and_then(Path::parent)
+        .context("the `windlass` binary is not in a target directory")?
+        .join("examples");
     let built = LANGUAGES.map(|language| (language, examples.join(format!("{language}.wasm"))));
     for (language, file) in &built {
-        ensure!(file.is_file(), "the example in {language} is not built: `make bench` builds it before it measures");
+        ensure!(file.is_file(), "the {language} example is missing at `{}`; `make bench` builds it", file.display());
     }
-    a_day()?;
-    costs(&built)?;
-    beside_a_child(&built).await?;
+    simulated_day()?;
+    call_costs(&built)?;
+    compare_with_child(&built).await?;
     for (language, file) in built.iter().filter(|(language, _)| SWAPPED.contains(language)) {
-        swaps(language, &std::fs::read(file)?).await?;
+        swap_under_load(language, &std::fs::read(file)?).await?;
     }
     Ok(())
 }
 
-/// A day of load, a pass each 15 s, as `windlass simulate` runs it from its start to its end.
-fn a_day() -> anyhow::Result<()> {
+/// Measures the whole run of `windlass simulate`, per day of load, with a pass every 15 s.
+fn simulated_day() -> anyhow::Result<()> {
     let predictive = r#"{"metric": "requests", "target": 80}"#;
     let tracking = r#"{"metrics": [{"name": "requests", "target": 80, "kind": "total"}]}"#;
     for (policy, config, trace, days) in [
         ("min-max", "{}", "two-peaks.csv", 1),
         ("target-tracking", tracking, "two-peaks.csv", 1),
-        // It has nothing to forecast from on a single day; of eight it has on five.
+        // `predictive` has too little data for a forecast on a single day. Of eight days, it forecasts on five.
         ("predictive", predictive, "two-peaks.csv", 1),
         ("predictive", predictive, "eight-days.csv", 8),
     ] {
@@ -123,14 +138,15 @@ fn a_day() -> anyhow::Result<()> {
         });
         let mut times = times.by_ref().collect::<anyhow::Result<Vec<Duration>>>()?;
         let median = percentile(&mut times, 50) / days;
-        let verdict = if median < AIM_DAY { "met" } else { "missed" };
+        let verdict = if median < AIM_DAY { "met" } else { "MISSED" };
         let seconds = median.as_secs_f64();
-        say(format!("a day simulated, {policy}, of {trace}: {seconds:.2} s (aim: under 1 s, {verdict})"));
+        print_line(format!("simulated day, {policy}, {trace}: {seconds:.2} s (aim: under 1 s, {verdict})"));
     }
     Ok(())
 }
 
-fn costs(built: &[(&str, PathBuf)]) -> anyhow::Result<()> {
+/// Measures each example with `windlass policy bench`, and compares it with a bare engine.
+fn call_costs(built: &[(&str, PathBuf)]) -> anyhow::Result<()> {
     for (language, file) in built {
         let output = std::process::Command::new(binary()?)
             .args(["policy", "bench", "--json", "--config", CONFIG])
@@ -139,7 +155,7 @@ fn costs(built: &[(&str, PathBuf)]) -> anyhow::Result<()> {
         ensure!(output.status.success(), "{language}: {}", String::from_utf8_lossy(&output.stderr));
         let measured: Value = serde_json::from_slice(&output.stdout)?;
         let number = |pointer: &str| measured.pointer(pointer).and_then(Value::as_f64).unwrap_or(f64::NAN);
-        say(format!(
+        print_line(format!(
             "{language}: {} bytes, compile {:.0} ms, load from cache {:.1} ms, {:.1} MiB resident; \
              fresh call p50/p99 {:.0}/{:.0} µs with 10 replicas, {:.0}/{:.0} µs with 100",
             measured["size_bytes"],
@@ -151,55 +167,62 @@ fn costs(built: &[(&str, PathBuf)]) -> anyhow::Result<()> {
             number("/fresh_call/1/p50_us"),
             number("/fresh_call/1/p99_us"),
         ));
-        let (_, bare) = BARE.iter().find(|(name, _)| name == language).context("each has its aim")?;
+        let (_, bare) = BARE_ENGINE_P50_US
+            .iter()
+            .find(|(name, _)| name == language)
+            .with_context(|| format!("`BARE_ENGINE_P50_US` has no entry for {language}"))?;
         let verdict = if number("/fresh_call/0/p50_us") <= *bare { "met" } else { "MISSED" };
-        say(format!("  the aim is {bare} µs, as on a bare engine without limits: {verdict}"));
+        print_line(format!("  aim: at most {bare} µs, as on a bare engine without limits: {verdict}"));
     }
     Ok(())
 }
 
-/// The input of both sides: 200 wait, and the answer is 8 replicas.
-fn observation(replicas: usize) -> anyhow::Result<ScalingObservation> {
-    let mut shown: ScalingObservation = serde_json::from_str(include_str!("../../examples/observations/scaling.json"))?;
-    let replica = shown.replicas.first().cloned().context("the example has a replica")?;
-    shown.replicas = (0..replicas)
+/// The input of both sides: a queue depth of 200, for which the rule proposes 8 replicas.
+fn scaling_observation(replicas: usize) -> anyhow::Result<ScalingObservation> {
+    let mut observation: ScalingObservation =
+        serde_json::from_str(include_str!("../../examples/observations/scaling.json"))?;
+    let replica = observation.replicas.first().cloned().context("the example observation has no replica")?;
+    observation.replicas = (0..replicas)
         .map(|number| windlass_core::contract::ReplicaFacts { id: format!("{number:064x}"), ..replica.clone() })
         .collect();
-    shown.current_replicas = 2;
-    let sample = windlass_core::contract::Sample { at: shown.now, value: 200.0 };
-    shown.metrics =
+    observation.current_replicas = 2;
+    let sample = windlass_core::contract::Sample { at: observation.now, value: 200.0 };
+    observation.metrics =
         vec![Series { name: "queue-depth".to_owned(), replica: None, samples: vec![sample], failure: None }];
-    Ok(shown)
+    Ok(observation)
 }
 
-async fn beside_a_child(built: &[(&str, PathBuf)]) -> anyhow::Result<()> {
+/// Compares each example with the same decision by a child process over HTTP.
+async fn compare_with_child(built: &[(&str, PathBuf)]) -> anyhow::Result<()> {
     let mut child = tokio::process::Command::new(std::env::current_exe()?)
-        .env(CHILD, "1")
+        .env(CHILD_VARIABLE, "1")
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
     let mut line = String::new();
-    BufReader::new(child.stdout.take().context("it is piped")?).read_line(&mut line).await?;
+    BufReader::new(child.stdout.take().context("the child's standard output is not piped")?)
+        .read_line(&mut line)
+        .await?;
     let address = format!("http://{}/decide", line.trim());
-    // The HTTP library wants a provider of TLS, though nothing here speaks it.
+    // The HTTP library requires a TLS provider, although the requests are plain HTTP.
     let _already = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build()?;
     let engine = Arc::new(PolicyEngine::new(PolicyLimits::default())?);
     let compiler = Compiler::child(binary()?);
     for replicas in [10, 100] {
-        let shown = observation(replicas)?;
+        let observation = scaling_observation(replicas)?;
         let mut times = Vec::new();
         for number in 0..CALLS + WARM_UP {
             let began = Instant::now();
-            let sent = client.post(&address).body(serde_json::to_vec(&shown)?).send().await?;
-            let decision: ScalingDecision = serde_json::from_slice(&sent.bytes().await?)?;
+            let response = client.post(&address).body(serde_json::to_vec(&observation)?).send().await?;
+            let decision: ScalingDecision = serde_json::from_slice(&response.bytes().await?)?;
             if number >= WARM_UP {
                 times.push(began.elapsed());
             }
-            ensure!(decision.replicas == 8, "the child said {decision:?}");
+            ensure!(decision.replicas == 8, "the child process returned {decision:?}");
         }
         let over_http = percentile(&mut times, 50);
-        say(format!(
+        print_line(format!(
             "child process over HTTP, {replicas} replicas: p50 {over_http:?}, p99 {:?}",
             percentile(&mut times, 99)
         ));
@@ -209,119 +232,125 @@ async fn beside_a_child(built: &[(&str, PathBuf)]) -> anyhow::Result<()> {
             let mut times = Vec::new();
             for number in 0..CALLS + WARM_UP {
                 let began = Instant::now();
-                let decision = policy.decide(CONFIG, &shown).await.answer?;
+                let decision = policy.decide(CONFIG, &observation).await.answer?;
                 if number >= WARM_UP {
                     times.push(began.elapsed());
                 }
-                ensure!(decision.replicas == 8, "{language} said {decision:?}");
+                ensure!(decision.replicas == 8, "the {language} component returned {decision:?}");
             }
-            let here = percentile(&mut times, 50);
-            let ratio = over_http.as_secs_f64() / here.as_secs_f64();
+            let in_component = percentile(&mut times, 50);
+            let ratio = over_http.as_secs_f64() / in_component.as_secs_f64();
             let aim = match *language {
-                "rust" | "c" if ratio >= AIM_CHILD => format!("; the aim is {AIM_CHILD}: met"),
-                "rust" | "c" => format!("; the aim is {AIM_CHILD}: MISSED"),
+                "rust" | "c" if ratio >= AIM_CHILD => format!("; aim: at least {AIM_CHILD} times, met"),
+                "rust" | "c" => format!("; aim: at least {AIM_CHILD} times, MISSED"),
                 _ => String::new(),
             };
-            say(format!("  {language} component: p50 {here:?}, {ratio:.1} times as quick as the child{aim}"));
+            print_line(format!(
+                "  {language} component: p50 {in_component:?}, {ratio:.1} times as fast as the child{aim}"
+            ));
         }
     }
     child.kill().await?;
     Ok(())
 }
 
-/// The work in parallel to the decisions.
+/// The swaps during a phase of decisions.
 #[derive(Clone, Copy, PartialEq)]
-enum Beside {
-    Nothing,
-    /// Another policy is swapped, which nobody asks: the machine has the same work, and no call meets a swap.
-    OtherSwaps,
-    Swaps,
+enum Phase {
+    NoSwaps,
+    /// A policy that nobody calls is swapped: the machine has the same work, but no call meets a swap.
+    OtherPolicy,
+    CalledPolicy,
 }
 
-async fn swaps(language: &str, component: &[u8]) -> anyhow::Result<()> {
+/// Swaps a policy while another thread makes decisions, and reports lost and slow decisions.
+async fn swap_under_load(language: &str, component: &[u8]) -> anyhow::Result<()> {
     let data_dir = tempfile::tempdir()?;
     let compiler = Compiler::child(binary()?).with_cache(Cache::open(data_dir.path())?);
     let opened = PolicyRegistry::open(PolicyLimits::default(), compiler, Defaults::default(), Some(data_dir.path()));
     let registry = Arc::new(opened.await?);
-    let shown = observation(10)?;
-    // Compiled once: what is measured is swapping.
+    let observation = scaling_observation(10)?;
+    // The first push compiles each variant, so that the phases measure only swaps.
     let variants: Vec<Arc<[u8]>> = (0..VARIANTS).map(|number| hostile::padded(component, number).into()).collect();
     for variant in &variants {
-        push(&registry, ASKED, variant).await?;
+        push(&registry, CALLED, variant).await?;
         push(&registry, OTHER, variant).await?;
     }
     let mut phases = Vec::new();
-    for beside in [Beside::Nothing, Beside::OtherSwaps, Beside::Swaps] {
-        let asking = ask(&registry, &shown);
-        let (mut swapped, mut pace) = (0, tokio::time::interval(SWAP_PACE));
-        while beside != Beside::Nothing && !asking.is_finished() {
+    for phase in [Phase::NoSwaps, Phase::OtherPolicy, Phase::CalledPolicy] {
+        let decisions = start_decisions(&registry, &observation);
+        let (mut swaps, mut pace) = (0, tokio::time::interval(SWAP_PACE));
+        while phase != Phase::NoSwaps && !decisions.is_finished() {
             pace.tick().await;
-            let name = if beside == Beside::Swaps { ASKED } else { OTHER };
-            push(&registry, name, &variants[swapped % variants.len()]).await?;
-            swapped += 1;
+            let name = if phase == Phase::CalledPolicy { CALLED } else { OTHER };
+            push(&registry, name, &variants[swaps % variants.len()]).await?;
+            swaps += 1;
         }
-        phases.push((beside, swapped, joined(asking).await?));
+        phases.push((phase, swaps, join(decisions).await?));
     }
-    for (beside, swapped, asked) in &mut phases {
-        let (lost, ratio) = (PHASE - asked.answered, worst(asked));
-        let told = match beside {
-            Beside::Nothing => format!("{language}, 2,000 decisions a second"),
-            Beside::OtherSwaps => format!("  beside {swapped} swaps of another policy"),
-            Beside::Swaps => format!("  beside {swapped} swaps of theirs"),
+    for (phase, swaps, measured) in &mut phases {
+        let (lost, ratio) = (DECISIONS - measured.answered, slowest_by_p99(measured));
+        let label = match phase {
+            Phase::NoSwaps => format!("{language}, 2,000 decisions per second, no swaps"),
+            Phase::OtherPolicy => format!("  during {swaps} swaps of another policy"),
+            Phase::CalledPolicy => format!("  during {swaps} swaps of its own policy"),
         };
-        say(format!("{told}: {lost} lost, the slowest {ratio:.1} times the p99; {}", asked_told(asked)));
-        if *beside == Beside::Swaps {
+        print_line(format!("{label}: {lost} lost, slowest call {ratio:.1} times the p99; {}", summary(measured)));
+        if *phase == Phase::CalledPolicy {
             let verdict = if lost == 0 && ratio <= AIM_SWAP { "met" } else { "MISSED" };
-            say(format!("  the aim is none lost and {AIM_SWAP} times the p99 at most: {verdict}"));
+            print_line(format!("  aim: none lost, slowest call at most {AIM_SWAP} times the p99: {verdict}"));
         }
     }
     Ok(())
 }
 
-/// The slowest call by the 99th percentile.
-fn worst(asked: &mut Asked) -> f64 {
-    let p99 = percentile(&mut asked.whole, 99).as_secs_f64();
-    percentile(&mut asked.whole, 100).as_secs_f64() / p99
+/// The time of the slowest call divided by the 99th percentile.
+fn slowest_by_p99(measured: &mut Measured) -> f64 {
+    let p99 = percentile(&mut measured.uninterrupted, 99).as_secs_f64();
+    percentile(&mut measured.uninterrupted, 100).as_secs_f64() / p99
 }
 
-/// The result of a phase of decisions.
-struct Asked {
-    /// Times of those calls during which the thread kept its processor or gave it up itself, to wait for something: what a
-    /// swap delays is among them, what the machine does to whoever it likes is not.
-    whole: Vec<Duration>,
-    /// Those of them that waited.
+/// The measurements of a phase of decisions.
+struct Measured {
+    /// Times of the calls whose thread kept its processor, or gave it up to wait for something. They include the delays by
+    /// a swap, and exclude those by other work of the machine.
+    uninterrupted: Vec<Duration>,
+    /// Times of the uninterrupted calls that waited for something.
     waited: Vec<Duration>,
-    /// Times of the others.
+    /// Times of the calls whose thread lost its processor.
     interrupted: Vec<Duration>,
+    /// The number of calls that returned a decision.
     answered: usize,
 }
 
-fn asked_told(asked: &mut Asked) -> String {
+/// The measurements as text.
+fn summary(measured: &mut Measured) -> String {
     let longest = |times: &[Duration]| times.iter().max().copied().unwrap_or_default();
     format!(
-        "p99 {:?}, most {:?} of {} calls, of which {} waited for something, at most {:?}; \
-         {} more lost the processor meanwhile, at most {:?}",
-        percentile(&mut asked.whole, 99),
-        percentile(&mut asked.whole, 100),
-        asked.whole.len(),
-        asked.waited.len(),
-        longest(&asked.waited),
-        asked.interrupted.len(),
-        longest(&asked.interrupted),
+        "p99 {:?}, slowest {:?} of {} calls, of which {} waited for something, at most {:?}; \
+         {} more calls lost the processor, at most {:?}",
+        percentile(&mut measured.uninterrupted, 99),
+        percentile(&mut measured.uninterrupted, 100),
+        measured.uninterrupted.len(),
+        measured.waited.len(),
+        longest(&measured.waited),
+        measured.interrupted.len(),
+        longest(&measured.interrupted),
     )
 }
 
-async fn joined(asking: JoinHandle<anyhow::Result<Asked>>) -> anyhow::Result<Asked> {
-    tokio::task::spawn_blocking(move || asking.join())
+/// Waits for the thread of a phase without blocking the runtime.
+async fn join(decisions: JoinHandle<anyhow::Result<Measured>>) -> anyhow::Result<Measured> {
+    tokio::task::spawn_blocking(move || decisions.join())
         .await?
-        .map_err(|_| anyhow::anyhow!("the asking thread panicked"))?
+        .map_err(|_| anyhow::anyhow!("the thread of the decisions panicked"))?
 }
 
 async fn push(registry: &PolicyRegistry, name: &str, component: &Arc<[u8]>) -> anyhow::Result<()> {
     let push = Push {
         name: name.to_owned(),
         component: Arc::clone(component),
-        by: "the bench".to_owned(),
+        by: "the benchmark".to_owned(),
         source: Source::Upload,
         reset_memory: false,
         candidate: false,
@@ -331,60 +360,69 @@ async fn push(registry: &PolicyRegistry, name: &str, component: &Arc<[u8]>) -> a
     Ok(())
 }
 
-/// Asks whoever acts, at the pace, on a thread of its own so that its interruptions can be told.
-fn ask(registry: &Arc<PolicyRegistry>, shown: &ScalingObservation) -> JoinHandle<anyhow::Result<Asked>> {
-    let (registry, shown) = (Arc::clone(registry), shown.clone());
+/// Calls the acting revision every [`PACE`]. The calls have their own thread, because context switches are counted per
+/// thread.
+fn start_decisions(
+    registry: &Arc<PolicyRegistry>,
+    observation: &ScalingObservation,
+) -> JoinHandle<anyhow::Result<Measured>> {
+    let (registry, observation) = (Arc::clone(registry), observation.clone());
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let choice = PolicyChoice { name: ASKED.to_owned(), config: CONFIG.to_owned() };
+            let choice = PolicyChoice { name: CALLED.to_owned(), config: CONFIG.to_owned() };
             let choices = PolicyChoices { scaling: vec![choice], ..PolicyChoices::default() };
-            let mut asked =
-                Asked { whole: Vec::with_capacity(PHASE), waited: Vec::new(), interrupted: Vec::new(), answered: 0 };
+            let mut measured = Measured {
+                uninterrupted: Vec::with_capacity(DECISIONS),
+                waited: Vec::new(),
+                interrupted: Vec::new(),
+                answered: 0,
+            };
             let mut pace = tokio::time::interval(PACE);
-            for _ in 0..PHASE {
+            for _ in 0..DECISIONS {
                 pace.tick().await;
                 let before = getrusage(UsageWho::RUSAGE_THREAD)?;
                 let began = Instant::now();
                 let policies = registry.of(&choices);
-                let answer = policies.scaling.decide(&policies.scaling_config, &shown).await;
-                let took = began.elapsed();
+                let answer = policies.scaling.decide(&policies.scaling_config, &observation).await;
+                let elapsed = began.elapsed();
                 let after = getrusage(UsageWho::RUSAGE_THREAD)?;
                 if after.involuntary_context_switches() == before.involuntary_context_switches() {
-                    asked.whole.push(took);
+                    measured.uninterrupted.push(elapsed);
                     if after.voluntary_context_switches() > before.voluntary_context_switches() {
-                        asked.waited.push(took);
+                        measured.waited.push(elapsed);
                     }
                 } else {
-                    asked.interrupted.push(took);
+                    measured.interrupted.push(elapsed);
                 }
-                asked.answered += usize::from(answer.is_ok());
-                // As whoever asked goes on to something else.
+                measured.answered += usize::from(answer.is_ok());
+                // A real caller also returns to other work after a call.
                 tokio::task::yield_now().await;
             }
-            Ok(asked)
+            Ok(measured)
         })
     })
 }
 
-/// By nearest rank.
+/// The percentile by nearest rank.
 fn percentile(times: &mut [Duration], percent: usize) -> Duration {
     times.sort_unstable();
     times[(times.len() * percent).div_ceil(100).max(1) - 1]
 }
 
-/// The child: as lean a server as there can be, which keeps its connection, and the rule in the same process. Whoever
-/// writes a real one pays for more.
-async fn serve() -> anyhow::Result<()> {
+/// Runs the child process: a minimal HTTP server that keeps its connections, with the rule in the same process. A real
+/// server costs more.
+async fn serve_as_child() -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    say(listener.local_addr()?.to_string());
+    print_line(listener.local_addr()?.to_string());
     loop {
         let (stream, _) = listener.accept().await?;
-        tokio::spawn(answer(stream));
+        tokio::spawn(serve_connection(stream));
     }
 }
 
-async fn answer(stream: TcpStream) -> anyhow::Result<()> {
+/// Answers each request of a connection with a decision.
+async fn serve_connection(stream: TcpStream) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     loop {
@@ -402,8 +440,9 @@ async fn answer(stream: TcpStream) -> anyhow::Result<()> {
         }
         let mut body = vec![0; length];
         stream.read_exact(&mut body).await?;
-        let shown: ScalingObservation = serde_json::from_slice(&body)?;
-        let waiting = shown.metrics.first().and_then(|series| series.samples.last()).map_or(0.0, |sample| sample.value);
+        let observation: ScalingObservation = serde_json::from_slice(&body)?;
+        let waiting =
+            observation.metrics.first().and_then(|series| series.samples.last()).map_or(0.0, |sample| sample.value);
         let decision = ScalingDecision {
             replicas: (waiting / 25.0).ceil() as u32,
             reason: format!("{waiting} waiting, 25 for each replica"),
