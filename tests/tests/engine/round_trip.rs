@@ -2,8 +2,10 @@
 
 use reqwest::Method;
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 use windlass_tests::images::Fixture;
 use windlass_tests::site::{Site, Windlass, start_body};
+use windlass_tests::wait::eventually;
 
 /// One resource: the part of an answer that is sent back, and the request that accepts it.
 struct Row {
@@ -166,6 +168,11 @@ async fn site(name: &str) -> anyhow::Result<(Site, Windlass)> {
     let mut db = start_body(image, 0, 2);
     db["name"] = json!("db");
     let held = windlass.post("/start/container", db).await.text("/name").to_owned();
+    let is_up = async || {
+        let view = windlass.get("/images/db").await.ok();
+        if view["observed"]["containers"][0]["health"] == "healthy" { Ok(()) } else { Err(format!("{view:#}")) }
+    };
+    eventually("`db` is up, so that `web` may start", Duration::from_secs(30), is_up).await;
     let mut web = start_body(image, 1, 3);
     web["name"] = json!("web");
     web.as_object_mut().expect("it is one").extend(parts());
