@@ -221,8 +221,11 @@ async fn what_somebody_stops_through_the_engine_is_left_so_until_it_is_resumed()
     // Only resuming scaling removes the override; changing another one does not.
     windlass.patch(&format!("/images/{image}/overrides"), json!({"force": null})).await.ok();
     one_left().await.map_err(anyhow::Error::msg)?;
-    let shown = scaling(&windlass, &["resume", image])?;
-    assert!(shown.contains("2 running\noverrides: none\n"), "{shown}");
+    let resumed = async || {
+        let shown = scaling(&windlass, &["resume", image]).map_err(|error| error.to_string())?;
+        if shown.contains("2 running\noverrides: none\n") { Ok(()) } else { Err(shown) }
+    };
+    eventually("both run again", Duration::from_secs(10), resumed).await;
     // A killed process was not asked to end, so this is not a pause.
     site.engine().kill(&both[0]).await?;
     let replaced = async || match site.engine().running(site.instance()).await {
