@@ -10,7 +10,7 @@ use crate::workload::state::WorkloadState;
 use std::sync::Arc;
 use windlass_core::store::StoredWorkload;
 use windlass_core::workload::DesiredStatus;
-use windlass_core::{Phase, PolicyChoices, ProbeTarget, Replica, Workload};
+use windlass_core::{Phase, ProbeTarget, Replica, Workload};
 
 /// Copies the parts of an existing workload (second argument) that a repeated start keeps into the new one.
 pub type Keep = dyn Fn(&mut Workload, &Workload) + Send + Sync;
@@ -29,11 +29,11 @@ pub struct Started {
 
 impl Controller {
     /// Stores the desired state and returns after the pass that acted on it. For an existing workload, everything is
-    /// replaced except its target, which the pass moves into the new bounds, and omitted policies, metrics and guardrails.
+    /// replaced except its overrides and its target, which the pass moves into the new bounds.
     ///
     /// Existing containers are kept: if none runs and the workload shall run, the oldest one is started.
     pub async fn start(&self, workload: Workload) -> Result<Started, ControlError> {
-        self.start_keeping(workload, &keep_omitted).await
+        self.start_keeping(workload, &|_, _| {}).await
     }
 
     /// Starts like [`Self::start`]. For an existing workload, `keep` copies the parts that stay as they are.
@@ -128,22 +128,6 @@ impl Controller {
         }
         Ok(handle.request())
     }
-}
-
-/// Keeps the parts of an existing workload that a repeated start omits.
-fn keep_omitted(workload: &mut Workload, known: &Workload) {
-    if workload.metrics.is_empty() {
-        workload.metrics.clone_from(&known.metrics);
-    }
-    workload.guardrails = workload.guardrails.take().or(known.guardrails.clone());
-    let before = known.policies.clone();
-    let named = std::mem::take(&mut workload.policies);
-    workload.policies = PolicyChoices {
-        scaling: if named.scaling.is_empty() { before.scaling } else { named.scaling },
-        health: named.health.or(before.health),
-        shadows: if named.shadows.is_empty() { before.shadows } else { named.shadows },
-        mode: named.mode.or(before.mode),
-    };
 }
 
 /// Checks a new probe and forgets the results of the old one. If the probe is the image's own HEALTHCHECK, all running
