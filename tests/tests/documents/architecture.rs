@@ -9,56 +9,42 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-/// Crates that implement a trait of `core`, and the only files that may name each. `cli` runs policies without a
-/// server, so it names the sandbox too.
-const ADAPTERS: [(&str, &[&str]); 5] = [
-    ("windlass_docker", &["host/src/app.rs"]),
-    ("windlass_storage", &["host/src/app.rs"]),
-    ("windlass_network", &["host/src/app.rs", "host/src/cli/"]),
-    ("windlass_policies", &["host/src/app.rs", "host/src/cli/"]),
-    ("windlass_sandbox", &["host/src/app.rs", "host/src/cli/", "host/policies/"]),
-];
-
-/// Foreign libraries, and the path prefix of the files that may name each.
-const FOREIGN: [(&str, &[&str]); 25] = [
-    ("axum", &["host/api/"]),
-    ("bollard", &["host/docker/"]),
-    ("clap", &["host/src/cli", "host/src/config"]),
-    ("csv", &["host/simulate/src/trace.rs"]),
-    ("epaint_default_fonts", &["host/simulate/src/chart.rs"]),
-    ("hyper", &["host/api/"]),
-    ("hyper_util", &["host/api/"]),
-    ("minijinja", &["host/discovery/src/template.rs"]),
-    ("oci_client", &["host/policies/src/sources/oci.rs"]),
-    ("plotters", &["host/simulate/src/chart.rs"]),
-    ("prometheus_client", &["host/api/src/openmetrics.rs"]),
-    ("reqwest", &["host/network/"]),
-    ("rusqlite", &["host/storage/"]),
-    ("toml", &["host/src/config"]),
-    ("tower", &["host/api/"]),
-    ("tower_http", &["host/api/"]),
-    ("utoipa", &["host/api/"]),
-    ("utoipa_swagger_ui", &["host/api/"]),
-    ("wasi_preview1_component_adapter_provider", &["host/sandbox/"]),
-    ("wasmparser", &["host/sandbox/"]),
-    ("wasmtime", &["host/sandbox/"]),
-    ("wasmtime_wasi", &["host/sandbox/"]),
-    ("wasmtime_wasi_http", &["host/sandbox/src/call_store/http.rs"]),
-    ("wit_component", &["host/builtin/build.rs", "host/sandbox/"]),
-    ("wit_parser", &["host/sandbox/"]),
-];
-
 /// The most lines a file may have without a reason. Tests do not count.
 const LONG: usize = 400;
 
 /// Longer files, and the reason for each.
 const LONG_FILES: [(&str, &str); 1] = [("tests/src/hostile.rs", "a catalogue of hostile components")];
 
+/// The block `imports` of ARCHITECTURE.md: each crate or library, and the path prefixes of the files that may name it.
+fn homes() -> Vec<(String, Vec<String>)> {
+    let document = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md is there");
+    let block = document.split("```imports\n").nth(1).and_then(|rest| rest.split("```").next());
+    let list = |text: &str| text.split(',').map(|name| name.trim().to_owned()).collect::<Vec<_>>();
+    let rules = block.expect("ARCHITECTURE.md has the block").lines().flat_map(|line| {
+        let rule = line.split('#').next().unwrap_or_default();
+        let (names, homes) = rule.split_once(':').unwrap_or_else(|| panic!("not `NAMES: PATHS`: {line}"));
+        list(names).into_iter().map(|name| (name, list(homes))).collect::<Vec<_>>()
+    });
+    rules.collect()
+}
+
+/// The rules of the host's adapters: crates that implement a trait of `core`.
+fn adapters() -> Vec<(String, Vec<String>)> {
+    homes().into_iter().filter(|(name, _)| name.starts_with("windlass_")).collect()
+}
+
+/// The rules of foreign libraries.
+fn libraries() -> Vec<(String, Vec<String>)> {
+    homes().into_iter().filter(|(name, _)| !name.starts_with("windlass_")).collect()
+}
+
 #[test]
 fn only_the_composition_root_names_adapters() {
+    let adapters = adapters();
+    assert_eq!(adapters.len(), 5, "{adapters:?}");
     let mut wrong = Vec::new();
     for (path, code) in host_code() {
-        for (adapter, allowed) in ADAPTERS {
+        for (adapter, allowed) in &adapters {
             let own = format!("host/{}/", adapter.trim_start_matches("windlass_"));
             let is_allowed = path.starts_with(&own) || allowed.iter().any(|allowed| path.starts_with(allowed));
             if code.contains(&format!("{adapter}::")) && !is_allowed {
@@ -71,6 +57,8 @@ fn only_the_composition_root_names_adapters() {
 
 #[test]
 fn each_foreign_library_is_named_in_one_module() {
+    let libraries = libraries();
+    assert_eq!(libraries.len(), 25, "{libraries:?}");
     let mut wrong = Vec::new();
     for (path, code) in host_code() {
         let words: BTreeSet<&str> = code
@@ -83,8 +71,8 @@ fn each_foreign_library_is_named_in_one_module() {
             })
             .chain(code.lines().filter_map(|line| line.trim().strip_prefix("use ")?.strip_suffix(';')))
             .collect();
-        for (library, homes) in FOREIGN {
-            if words.contains(library) && !homes.iter().any(|home| path.starts_with(home)) {
+        for (library, homes) in &libraries {
+            if words.contains(library.as_str()) && !homes.iter().any(|home| path.starts_with(home)) {
                 wrong.push(format!("{path}: names `{library}`, which belongs to {homes:?}"));
             }
         }
