@@ -24,6 +24,13 @@ impl Timestamp {
         seconds.map_or_else(|| format!("{} ms", self.0), |at| at.to_string())
     }
 
+    /// Parses RFC 3339, in any time zone. Digits beyond milliseconds are dropped. `None` for another text, and for a time
+    /// before 1970.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let time: jiff::Timestamp = text.parse().ok()?;
+        u64::try_from(time.as_millisecond()).ok().map(Self)
+    }
+
     /// This time plus `duration`, saturating.
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(millis(duration)))

@@ -1,7 +1,6 @@
 //! Describes policies for listings, from their components, manifests and revisions.
 
 use crate::built_in::{BuiltInPolicy, Described};
-use crate::monitored::MonitoredRevision;
 use crate::revisions::policy::PushedPolicy;
 use crate::revisions::state::State;
 use std::collections::BTreeMap;
@@ -21,7 +20,7 @@ pub(crate) fn built_in_info(policy: &BuiltInPolicy) -> PolicyInfo {
 
 pub(crate) fn pushed_info(policy: &PushedPolicy) -> PolicyInfo {
     let (state, acting) = policy.snapshot();
-    let info = acting.as_deref().map_or_else(|| inactive_info(policy, &state), acting_info);
+    let info = acting.map_or_else(|| inactive_info(policy, &state), |acting| component_info(&acting.component));
     // The acting revision, or the newest.
     let listed = state.acting.and_then(|number| state.revision(number)).or(state.revisions.last());
     PolicyInfo {
@@ -33,10 +32,6 @@ pub(crate) fn pushed_info(policy: &PushedPolicy) -> PolicyInfo {
         events: state.events.into_iter().rev().collect(),
         ..info
     }
-}
-
-fn acting_info(acting: &MonitoredRevision) -> PolicyInfo {
-    component_info(&acting.component)
 }
 
 fn component_info(policy: &PolicyComponent) -> PolicyInfo {

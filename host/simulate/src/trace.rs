@@ -214,8 +214,7 @@ fn time(text: &str) -> Option<Timestamp> {
     if let Ok(seconds) = text.parse::<f64>() {
         return since(seconds);
     }
-    let moment: jiff::Timestamp = text.parse().ok()?;
-    u64::try_from(moment.as_millisecond()).ok().map(Timestamp)
+    Timestamp::from_rfc3339(text)
 }
 
 /// Parses Unix seconds; values below 1e9 count from the start.
@@ -267,8 +266,7 @@ fn recorded(index: usize, metric: &Value) -> Result<Column, String> {
 
 /// The time of a sample: RFC 3339, or milliseconds since the Unix epoch.
 fn sample_time(at: &Value) -> Option<Timestamp> {
-    let text = |text: &str| u64::try_from(text.parse::<jiff::Timestamp>().ok()?.as_millisecond()).ok();
-    at.as_str().map_or_else(|| at.as_u64(), text).map(Timestamp)
+    at.as_str().map_or_else(|| at.as_u64().map(Timestamp), Timestamp::from_rfc3339)
 }
 
 #[cfg(test)]

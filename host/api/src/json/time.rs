@@ -52,7 +52,7 @@ pub(crate) fn time() -> Shape<Timestamp> {
     Shape::new(schema, |value, pointer, problems: &mut Problems| {
         let read = match value {
             Value::Number(number) => number.as_u64().map(Timestamp),
-            Value::String(text) => parse_rfc_3339(text),
+            Value::String(text) => Timestamp::from_rfc3339(text),
             _ => None,
         };
         if read.is_none() {
@@ -71,12 +71,7 @@ const TIME: &str = "a time such as `2026-01-01T12:00:00Z`, or milliseconds since
 /// The text is neither; the error is the message for the caller.
 pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
     let milliseconds = text.parse().ok().map(Timestamp);
-    milliseconds.or_else(|| parse_rfc_3339(text)).ok_or_else(|| format!("expected {TIME}"))
-}
-
-fn parse_rfc_3339(text: &str) -> Option<Timestamp> {
-    let time: jiff::Timestamp = text.parse().ok()?;
-    u64::try_from(time.as_millisecond()).ok().map(Timestamp)
+    milliseconds.or_else(|| Timestamp::from_rfc3339(text)).ok_or_else(|| format!("expected {TIME}"))
 }
 
 /// A time in an answer: RFC 3339 in UTC, to the millisecond.
