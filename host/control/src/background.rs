@@ -101,7 +101,10 @@ async fn follow_events(context: Arc<Context>) {
                     handle.state().stop_requested.insert(replica, at);
                 }
             }
-            Some(EngineEvent::Connected) => observe_everything(&context).await,
+            Some(EngineEvent::Connected) => {
+                tracing::info!("following the engine's events");
+                observe_everything(&context).await;
+            }
             Some(EngineEvent::Lost(why)) => {
                 tracing::warn!(why, "the engine's events were lost");
                 context.engine_health.note_lost();
