@@ -109,6 +109,10 @@ fn the_example_shows_every_key_with_its_default() -> anyhow::Result<()> {
                 "template",
                 "command",
                 "webhook",
+                "username",
+                "password_file",
+                "bearer_token_file",
+                "ca_file",
             ]
             .iter()
             .any(|name| key.starts_with(&format!("{name} = "))) =>

@@ -163,7 +163,8 @@ fn expected() -> Shape<Expected> {
     })
 }
 
-fn request_headers() -> Shape<BTreeMap<String, String>> {
+/// Headers of a request, by lower-case name.
+pub(crate) fn request_headers() -> Shape<BTreeMap<String, String>> {
     let headers = map_of(header_value(), |name, value, pointer, problems| {
         let name = header_name(name, pointer, problems);
         if name.as_deref().is_some_and(|name| OWN_HEADERS.contains(&name)) {
