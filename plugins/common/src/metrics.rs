@@ -9,12 +9,29 @@ pub fn request(name: &str, window_ms: u64) -> MetricRequest {
     MetricRequest { name: name.to_owned(), window: window_ms }
 }
 
+/// The metric that always has a value: the number of ready replicas.
+pub const READY_REPLICAS: &str = "ready-replicas";
+
 /// Requests a metric that always has a value.
 ///
 /// If no requested metric has a value, the host blocks scale-out. A policy that does not decide by metrics alone therefore
 /// requests this one, too.
 pub fn always_available() -> MetricRequest {
-    request("ready-replicas", 0)
+    request(READY_REPLICAS, 0)
+}
+
+/// Checks that a metric measures the load. `field` is its path in the configuration.
+///
+/// # Errors
+/// A sentence if the metric is the number of replicas itself: a count that is calculated from it rises or falls without end.
+pub fn check_is_load(field: &str, name: &str) -> Result<(), String> {
+    if name == READY_REPLICAS {
+        return Err(format!(
+            "`{field}` is `{name}`, which follows the count that the policy sets, so the count would rise or fall without \
+             end; expected a metric of the load"
+        ));
+    }
+    Ok(())
 }
 
 /// Returns a metric's series for the whole workload.

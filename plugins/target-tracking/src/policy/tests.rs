@@ -199,6 +199,10 @@ fn scale_in_can_be_left_to_others() {
 fn a_refusal_names_the_field() {
     for (text, expected) in [
         (r#"{"metrics": []}"#, "`metrics` has 0 entries; expected 1 to 8"),
+        (
+            r#"{"metrics": [{"name": "ready-replicas", "target": 2}]}"#,
+            "`metrics[0].name` is `ready-replicas`, which follows the count that the policy sets",
+        ),
         (r#"{"metrics": [{"name": "a", "target": 0}]}"#, "`metrics[0].target` is 0; expected a number above 0"),
         (r#"{"metrics": [{"name": "a"}]}"#, "`metrics[0]`: missing field `target`"),
         (
