@@ -42,7 +42,9 @@ pub mod workload;
 
 pub use crate::error_chain::{error_chain, root_cause};
 pub use crate::guardrails::{Amount, Fallback, Guardrail, Guardrails, Rate, Select};
-pub use crate::history::{Blindness, Change, Dependency, History, Proposal, SlotHistory, StoppedOutside, Suspicion};
+pub use crate::history::{
+    Blindness, Change, Dependency, FirstReady, History, Proposal, SlotHistory, StoppedOutside, Suspicion,
+};
 pub use crate::image::ImageRef;
 pub use crate::invalid::Invalid;
 pub use crate::login::RegistryLogin;

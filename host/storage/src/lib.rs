@@ -330,8 +330,8 @@ mod tests {
     use serde_json::json;
     use windlass_core::fixtures::workload;
     use windlass_core::{
-        Blindness, Change, Dependency, MemoryOwner, PolicyIdentity, PolicyKind, Proposal, Slot, SlotHistory,
-        StoppedOutside, Suspicion,
+        Blindness, Change, Dependency, FirstReady, MemoryOwner, PolicyIdentity, PolicyKind, Proposal, Slot,
+        SlotHistory, StoppedOutside, Suspicion,
     };
 
     fn open(directory: &Path) -> SqliteStore {
@@ -370,6 +370,7 @@ mod tests {
                 Dependency::Up { back: Some(Timestamp(3)), fell: Some(Timestamp(2)) },
             )]
             .into(),
+            ready: [(ContainerId("abc".into()), FirstReady { started: Timestamp(2), at: Timestamp(3) })].into(),
             probe_path: Some(Suspicion { since: Timestamp(9), healed: Some(Slot(2)), in_vain: 1, healed_at: None }),
         };
         let shadow = ShadowComparison::new(PolicyKind::Scaling, PolicyIdentity::default(), "{}".into(), Timestamp(9));

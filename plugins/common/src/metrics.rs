@@ -2,7 +2,7 @@
 
 use crate::bindings::exports::windlass::policy::manifest::MetricRequest;
 use crate::bindings::exports::windlass::policy::scaling::Observation;
-use crate::bindings::windlass::policy::types::{HealthStatus, Phase, Replica, Sample, Series};
+use crate::bindings::windlass::policy::types::{Sample, Series};
 
 /// Requests a metric with its values of the last `window_ms` milliseconds. The newest value is always included.
 pub fn request(name: &str, window_ms: u64) -> MetricRequest {
@@ -87,11 +87,6 @@ pub fn of_replicas<'a>(observation: &'a Observation, name: &str) -> Vec<(&'a str
         Some((series.replica.as_deref()?, value))
     };
     measured.filter_map(newest).collect()
-}
-
-/// Whether a replica serves: its process is running, and its health is not `Starting` or `Unhealthy`.
-pub fn is_ready(replica: &Replica) -> bool {
-    replica.phase == Phase::Running && !matches!(replica.health, HealthStatus::Starting | HealthStatus::Unhealthy)
 }
 
 /// Rounds a calculated count up to a whole number, between 0 and `u32::MAX`. A value within a rounding error of a whole

@@ -32,8 +32,10 @@ impl ScalingPolicy for Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use windlass_policy_common::bindings::windlass::policy::types::{Phase, Replica, Series};
-    use windlass_policy_common::fixtures::{NOW, check_page, failed, observation, replica, series, series_of};
+    use windlass_policy_common::bindings::windlass::policy::types::{HealthStatus, Phase, Replica, Series};
+    use windlass_policy_common::fixtures::{
+        NOW, check_page, failed, observation, replica, series, series_of, with_ready_before,
+    };
     use windlass_policy_common::parse;
 
     const BANDS: &str = r#"{"metric": "load", "bands": [
@@ -146,6 +148,20 @@ mod tests {
         };
         // The mean is 90 over 4 replicas; 72 over 5, in a lower band; and 45 over 8, which adds no replica.
         assert_eq!((with(4, 0), with(4, 1), with(4, 4)), (6, 7, 8));
+    }
+
+    #[test]
+    fn replicas_that_were_ready_and_fail_count_as_load() {
+        let config = parse::<Step>(BANDS).expect("a configuration");
+        let mut input = observation(3);
+        input.metrics.push(series("load", &[85.0]));
+        input.metrics.extend(["r1", "r2", "r3"].map(|id| series_of("load", id, &[85.0])));
+        for replica in &mut input.replicas[1..] {
+            replica.health = HealthStatus::Unhealthy;
+        }
+        let decided =
+            |ready: &[&str]| with_ready_before(ready, || Step::decide(&config, &input).expect("an answer").replicas);
+        assert_eq!((decided(&["r2", "r3"]), decided(&[])), (5, 3));
     }
 
     #[test]

@@ -57,7 +57,8 @@ pub(crate) async fn gather(context: Arc<Context>) {
         for handle in context.workloads.all() {
             let state = handle.state();
             handle.metrics.keep_only(&state.workload, &state.snapshot);
-            handle.metrics.note_usage(&state.workload, &state.snapshot, |id| context.engine.usage(id), now);
+            let usage = |id: &_| context.engine.usage(id);
+            handle.metrics.note_usage(&state.workload, &state.snapshot, &state.history, usage, now);
         }
         let due = due(&context, before, now);
         before = now;

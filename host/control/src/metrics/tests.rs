@@ -12,7 +12,7 @@ use windlass_core::fixtures::{running, workload};
 use windlass_core::metric::SampleChange;
 use windlass_core::net::SourceResponse;
 use windlass_core::{
-    ContainerId, Credentials, Metric, MetricFailure, MetricSource, Snapshot, SourceUrl, Timestamp,
+    ContainerId, Credentials, FirstReady, History, Metric, MetricFailure, MetricSource, Snapshot, SourceUrl, Timestamp,
     Workload,
 };
 
@@ -107,7 +107,7 @@ fn use_is_told_by_replica_and_as_the_mean_over_those_that_are_ready() {
             network_transmit_rate: f64::NAN,
         })
     };
-    log.note_usage(&workload, &snapshot, usage, NOW);
+    log.note_usage(&workload, &snapshot, &History::default(), usage, NOW);
     let shown = log.series(&[request("cpu-utilization", 60)], &workload, NOW);
     let values: Vec<(bool, f64)> = shown.iter().map(|one| (one.replica.is_some(), one.samples[0].value)).collect();
     assert_eq!(values.len(), 4);
@@ -120,7 +120,7 @@ fn use_is_told_by_replica_and_as_the_mean_over_those_that_are_ready() {
     assert_eq!(one("cpu-utilization").failure, None, "a replica that is not ready does not count");
     // One of the two ready replicas reports nothing: the value of the other counts, with the failure next to it.
     let later = NOW.plus(Duration::from_secs(15));
-    log.note_usage(&workload, &snapshot, |id| usage(id).filter(|_| *id == replicas[0].id), later);
+    log.note_usage(&workload, &snapshot, &History::default(), |id| usage(id).filter(|_| *id == replicas[0].id), later);
     let in_part = log.series(&[request("cpu-utilization", 60)], &workload, later).remove(0);
     assert!(in_part.samples.last().is_some_and(|sample| (sample.value - 0.2).abs() < 1e-9), "{in_part:?}");
     let why = "partial: 1 of 2 replicas have no value: they have not reported their usage lately";
@@ -130,13 +130,14 @@ fn use_is_told_by_replica_and_as_the_mean_over_those_that_are_ready() {
     log.note_usage(
         &workload,
         &snapshot,
+        &History::default(),
         |id| usage(id).map(|usage| Usage { at: back, ..usage }),
         back,
     );
     let then = log.series(&[request("cpu-utilization", 60)], &workload, back).remove(0);
     assert!(then.failure.is_none() && then.samples.len() == 1 && then.samples[0].at == back, "{then:?}");
     // If no replica reports, the metric has no value; that is not zero.
-    log.note_usage(&workload, &snapshot, |_| None, NOW.plus(Duration::from_secs(30)));
+    log.note_usage(&workload, &snapshot, &History::default(), |_| None, NOW.plus(Duration::from_secs(30)));
     let cpu = log.series(&[request("cpu-utilization", 60)], &workload, NOW.plus(Duration::from_secs(30))).remove(0);
     assert_eq!(cpu.failure.as_deref(), Some("missing: no ready replica has reported its usage lately"));
 }
@@ -267,6 +268,38 @@ fn an_answer_that_is_no_document_is_named() {
     unreadable: the answer is a page of HTML, not JSON; check the address: it may be that of a login or a proxy
     unreadable: the answer is not JSON: expected value at line 1 column 1
     "#);
+}
+
+#[test]
+fn if_no_replica_is_ready_the_load_is_that_of_those_that_were() {
+    let (log, workload) = (MetricLog::default(), measured(&[]));
+    let replicas: Vec<_> = (1..=3).map(|slot| running(&workload, slot, 1)).collect();
+    let health = replicas.iter().map(|replica| (replica.id.clone(), HealthStatus::Unhealthy)).collect();
+    let snapshot = Snapshot { at: NOW, replicas: replicas.clone(), health, ..Snapshot::default() };
+    let cores = workload.resources.cpu.cores();
+    let usage = |_: &ContainerId| {
+        Some(Usage {
+            at: ago(1),
+            cpu_cores: cores * 0.9,
+            memory_bytes: 0,
+            network_receive_rate: 0.0,
+            network_transmit_rate: 0.0,
+        })
+    };
+    let mut history = History::default();
+    log.note_usage(&workload, &snapshot, &history, usage, NOW);
+    let cpu = |at| log.series(&[request("cpu-utilization", 60)], &workload, at).remove(0);
+    assert_eq!(cpu(NOW).failure.as_deref(), Some("missing: no ready replica has reported its usage lately"));
+    for replica in &replicas[..2] {
+        let started = replica.started_at.expect("it runs");
+        history.ready.insert(replica.id.clone(), FirstReady { started, at: ago(60) });
+    }
+    let later = NOW.plus(Duration::from_secs(15));
+    log.note_usage(&workload, &snapshot, &history, usage, later);
+    let shown = cpu(later);
+    let why = "partial: no replica is ready; the value is that of the replicas that were";
+    assert_eq!(shown.failure.as_deref(), Some(why));
+    assert!(shown.samples.last().is_some_and(|sample| (sample.value - 0.9).abs() < 1e-9), "{shown:?}");
 }
 
 #[test]
