@@ -231,7 +231,7 @@ async fn the_secrets_of_a_source_are_sent_and_never_shown() -> anyhow::Result<()
     assert!(!shown.to_string().contains("s3cret"), "{shown}");
     let metrics = shown["desired"]["metrics"].clone();
     assert_eq!(metrics["depth"]["json"]["headers"], json!({"x-key": "***"}));
-    // What is shown can be sent back, in both ways; the secrets stay.
+    // The shown metrics can be sent back, in both ways; the secrets stay.
     let again = windlass.put(&format!("/images/{image}/metrics"), json!({"metrics": metrics})).await.ok();
     assert_eq!(again["desired"]["metrics"], metrics);
     body["metrics"] = metrics;

@@ -118,8 +118,10 @@ pub(crate) fn pointed(body: &[u8], pointer: &str) -> Result<f64, MetricFailure> 
         Some(Value::String(text)) if text.trim().is_empty() => {
             Err(MetricFailure::Empty(format!("`{}` is an empty text", excerpt(pointer))))
         }
-        Some(Value::String(text)) => number(text),
-        Some(found) => found.as_f64().ok_or_else(|| MetricFailure::NotANumber(excerpt(&found.to_string()))),
+        Some(found) => {
+            let number = found.as_f64().or_else(|| found.as_str()?.trim().parse().ok());
+            number.ok_or_else(|| MetricFailure::NotANumber(excerpt(&found.to_string())))
+        }
     }
 }
 

@@ -192,7 +192,7 @@ fn answers_are_numbers_or_failures_with_a_name() {
     insta::assert_snapshot!(failures.join("\n"), @r#"
     missing: nothing is at `/queues/1/depth`
     empty: `/none` is null
-    not-a-number: the value is `seven`
+    not-a-number: the value is \"seven\"
     empty: `/blank` is an empty text
     not-a-number: the value is [{\"depth\":7}]
     "#);

@@ -158,7 +158,7 @@ fn replicas_that_were_ready_and_fail_count_as_load_on_the_way_up() {
     input.replicas[2].health = HealthStatus::Unhealthy;
     let queue = config(r#"{"metrics": [{"name": "queue", "target": 5}]}"#);
     assert_eq!(with_ready_before(&["r2", "r3"], || decided(&queue, &input).ok()), Some(6));
-    // One that was restarted has no load yet.
+    // A replica that was restarted has no load yet.
     let mut input = with_cpu(&hot);
     for replica in &mut input.replicas[1..] {
         (replica.health, replica.started_at) = (HealthStatus::Unhealthy, Some(NOW - 5_000));
