@@ -1,5 +1,6 @@
 //! The desired state of one workload: the user's request.
 
+use crate::contract::Limits;
 use crate::quantity::{Cpu, Memory};
 use crate::{Guardrails, ImageRef, Invalid, Metric, Overrides, Probe};
 use serde::{Deserialize, Serialize};
@@ -341,6 +342,11 @@ impl Workload {
     pub const PROTECTION: &str = "windlass.scale-in-protection";
     /// The most workloads that one may depend on.
     pub const MOST_DEPENDENCIES: usize = 16;
+
+    /// The resource limits with which its replicas are created.
+    pub fn limits(&self) -> Limits {
+        Limits { cpu_cores: Some(self.resources.cpu.cores()), memory_bytes: Some(self.resources.memory.bytes()) }
+    }
 
     /// A workload named after its image, with only the required fields.
     #[must_use]
