@@ -1,6 +1,5 @@
 //! Converts a workload to the engine's create request, and an inspection to a replica.
 
-use crate::client::EngineInfo;
 use crate::labels;
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, EndpointSettings, Health,
@@ -60,12 +59,11 @@ pub(crate) fn create_body(settings: &EngineSettings, workload: &Workload, slot: 
 
 /// The replica described by an inspection. `None` if the labels do not mark the container as ours.
 ///
-/// `is_local` means that its process was found on this machine.
+/// `address` is the one at which a running container is reached directly.
 pub(crate) fn replica(
     inspected: &ContainerInspectResponse,
     instance: &str,
-    info: EngineInfo,
-    is_local: bool,
+    address: Option<IpAddr>,
 ) -> Option<Replica> {
     let identity = labels::identify(inspected.config.as_ref()?.labels.as_ref()?, instance)?;
     let unknown = ContainerState::default();
@@ -90,7 +88,7 @@ pub(crate) fn replica(
         out_of_memory: !running && state.oom_killed.unwrap_or_default(),
         error: state.error.clone().unwrap_or_default(),
         ports: network.filter(|_| running).map(ports).unwrap_or_default(),
-        address: if running { address(inspected, network, info, is_local) } else { None },
+        address: address.filter(|_| running),
         is_protected: identity.is_protected,
         usage: None,
         health_check: state.health.as_ref().filter(|_| running).and_then(health_check),
@@ -181,25 +179,6 @@ fn ports(network: &NetworkSettings) -> BTreeMap<ContainerPort, Vec<PortBinding>>
     published.collect()
 }
 
-/// The container's own address: the engine's host, or an address in one of its networks.
-fn address(
-    inspected: &ContainerInspectResponse,
-    network: Option<&NetworkSettings>,
-    info: EngineInfo,
-    is_local: bool,
-) -> Option<IpAddr> {
-    if uses_host_network(inspected) {
-        return info.host(is_local);
-    }
-    if !info.reaches_networks(is_local) {
-        return None;
-    }
-    // Ordered by name, so that every inspection chooses the same one.
-    let networks: BTreeMap<_, _> = network?.networks.as_ref()?.iter().collect();
-    let mut addresses = networks.values().flat_map(|endpoint| [&endpoint.ip_address, &endpoint.global_ipv6_address]);
-    addresses.find_map(|address| address.as_deref()?.parse().ok())
-}
-
 /// Whether the container uses the host's network; its interface counters are then the host's.
 pub(crate) fn uses_host_network(inspected: &ContainerInspectResponse) -> bool {
     inspected.host_config.as_ref().is_some_and(|config| config.network_mode.as_deref() == Some("host"))
@@ -209,11 +188,9 @@ pub(crate) fn uses_host_network(inspected: &ContainerInspectResponse) -> bool {
 mod tests {
     use super::*;
 
-    use std::net::Ipv4Addr;
     use windlass_core::workload::{Bounds, DesiredStatus, Resources};
 
-    const INFO: EngineInfo =
-        EngineInfo { socket: true, rootless: false, in_container: false, host: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)) };
+    const ADDRESS: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(172, 19, 0, 5)));
 
     fn workload() -> Workload {
         let image: windlass_core::ImageRef = "ghcr.io/org/web:1".parse().unwrap();
@@ -270,7 +247,8 @@ mod tests {
         assert_eq!(networks.keys().collect::<Vec<_>>(), ["front"], "an engine of API 1.41 takes one at creation");
         assert_eq!(body.env.unwrap(), ["A=1=2"]);
         let labels = body.labels.unwrap();
-        assert_eq!((labels["team"].as_str(), labels.len()), ("shop", 5));
+        assert_eq!((labels["team"].as_str(), labels.len()), ("shop", 6));
+        assert_eq!(labels["windlass.networks"], "front,back");
         assert_eq!(labels["windlass.slot"], "4");
         assert_eq!(labels["orchestrator.image"], "ghcr.io/org/web:1");
     }
@@ -279,7 +257,7 @@ mod tests {
     fn a_running_container_shows_its_ports_and_its_address() {
         let state = serde_json::json!({"Status": "running", "Running": true, "ExitCode": 0,
             "StartedAt": "2026-03-01T10:00:01.5Z", "FinishedAt": "0001-01-01T00:00:00Z"});
-        let converted = replica(&inspected(&state), "i", INFO, true).unwrap();
+        let converted = replica(&inspected(&state), "i", ADDRESS).unwrap();
         assert_eq!(
             (converted.phase, converted.status.as_str(), converted.name.as_str()),
             (Phase::Running, "running", "web-0-x")
@@ -296,7 +274,7 @@ mod tests {
     fn a_stopped_container_shows_how_it_ended_and_no_ports() {
         let state = serde_json::json!({"Status": "exited", "Running": false, "ExitCode": 137, "OOMKilled": true,
             "StartedAt": "2026-03-01T10:00:01Z", "FinishedAt": "2026-03-01T10:00:09Z"});
-        let converted = replica(&inspected(&state), "i", INFO, true).unwrap();
+        let converted = replica(&inspected(&state), "i", ADDRESS).unwrap();
         assert_eq!((converted.phase, converted.exit_code, converted.out_of_memory), (Phase::Exited, Some(137), true));
         assert!(converted.ports.is_empty() && converted.address.is_none() && converted.finished_at.is_some());
     }
@@ -305,7 +283,7 @@ mod tests {
     fn a_container_that_could_not_start_never_started() {
         let state = serde_json::json!({"Status": "created", "ExitCode": 128, "Error": "port is already allocated",
             "StartedAt": "0001-01-01T00:00:00Z", "FinishedAt": "0001-01-01T00:00:00Z"});
-        let converted = replica(&inspected(&state), "i", INFO, true).unwrap();
+        let converted = replica(&inspected(&state), "i", ADDRESS).unwrap();
         assert_eq!((converted.phase, converted.exit_code, converted.started_at), (Phase::Starting, None, None));
         assert_eq!(converted.error, "port is already allocated");
     }
@@ -329,7 +307,7 @@ mod tests {
     #[test]
     fn anothers_container_is_no_replica() {
         let state = serde_json::json!({"Status": "running"});
-        assert!(replica(&inspected(&state), "other", INFO, true).is_none());
+        assert!(replica(&inspected(&state), "other", ADDRESS).is_none());
     }
 
     #[test]
