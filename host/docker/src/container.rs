@@ -13,7 +13,7 @@ use windlass_core::replica::{HealthCheck, PortBinding, Replica};
 use windlass_core::settings::EngineSettings;
 use windlass_core::time::millis;
 use windlass_core::workload::{ContainerPort, Workload};
-use windlass_core::{ContainerId, Phase, Slot, Timestamp};
+use windlass_core::{ContainerId, Phase, Publication, Slot, Timestamp};
 
 /// The engine's own network modes, which are not networks to join.
 const NETWORK_MODES: [&str; 4] = ["host", "none", "bridge", "default"];
@@ -27,10 +27,14 @@ pub(crate) fn is_network_mode(network: &str) -> bool {
 pub(crate) fn create_body(settings: &EngineSettings, workload: &Workload, slot: Slot) -> ContainerCreateBody {
     let memory = i64::try_from(workload.resources.memory.bytes()).unwrap_or(i64::MAX);
     let cpu = i64::try_from(workload.resources.cpu.nano_cores()).unwrap_or(i64::MAX);
-    let bindings = workload.ports.iter().map(|(inside, outside)| {
-        let binding = EnginePortBinding { host_ip: None, host_port: Some(outside.to_string()) };
-        (inside.to_string(), Some(vec![binding]))
-    });
+    let binding = |publication: &Publication| EnginePortBinding {
+        host_ip: publication.host_ip.or(settings.publish_address).map(|ip| ip.to_string()),
+        host_port: Some(publication.host_ports.to_string()),
+    };
+    let bindings = workload
+        .ports
+        .iter()
+        .map(|(inside, publications)| (inside.to_string(), Some(publications.iter().map(binding).collect())));
     let first_network = workload.networks.first();
     ContainerCreateBody {
         image: Some(workload.image.to_string()),
@@ -196,7 +200,7 @@ mod tests {
         let image: windlass_core::ImageRef = "ghcr.io/org/web:1".parse().unwrap();
         Workload {
             env: BTreeMap::from([("A".to_owned(), "1=2".to_owned())]),
-            ports: BTreeMap::from([("80/tcp".parse().unwrap(), 0), ("53/udp".parse().unwrap(), 5353)]),
+            ports: BTreeMap::from([("80/tcp".parse().unwrap(), 0.into()), ("53/udp".parse().unwrap(), 5353.into())]),
             labels: BTreeMap::from([
                 ("team".to_owned(), "shop".to_owned()),
                 ("windlass.slot".to_owned(), "99".to_owned()),
@@ -251,6 +255,26 @@ mod tests {
         assert_eq!(labels["windlass.networks"], "front,back");
         assert_eq!(labels["windlass.slot"], "4");
         assert_eq!(labels["orchestrator.image"], "ghcr.io/org/web:1");
+    }
+
+    #[test]
+    fn ports_are_published_at_their_own_address_or_the_default_one() {
+        let mut workload = workload();
+        for (port, publication) in windlass_core::publication::short_form("127.0.0.1:8000-8010:81").unwrap() {
+            workload.ports.insert(port, publication.into());
+        }
+        let bound = |publish_address: Option<&str>, inside: &str| {
+            let publish_address = publish_address.map(|ip| ip.parse().unwrap());
+            let settings = EngineSettings { publish_address, ..EngineSettings::default() };
+            let bindings = create_body(&settings, &workload, Slot(0)).host_config.unwrap().port_bindings.unwrap();
+            let binding = &bindings[inside].as_ref().unwrap()[0];
+            (binding.host_ip.clone(), binding.host_port.clone().unwrap())
+        };
+        assert_eq!(bound(None, "80/tcp"), (None, "0".to_owned()));
+        assert_eq!(bound(Some("10.0.0.1"), "80/tcp"), (Some("10.0.0.1".to_owned()), "0".to_owned()));
+        assert_eq!(bound(Some("::1"), "53/udp"), (Some("::1".to_owned()), "5353".to_owned()));
+        let own = (Some("127.0.0.1".to_owned()), "8000-8010".to_owned());
+        assert_eq!((bound(None, "81/tcp"), bound(Some("10.0.0.1"), "81/tcp")), (own.clone(), own));
     }
 
     #[test]
