@@ -157,7 +157,9 @@ impl ReplicaCaller<'_> {
         timeout: Duration,
     ) -> Result<DurationMs, CallError> {
         let address = self.address(replica, port)?;
-        Ok(self.net.tcp_connect(address, timeout).await?)
+        // Any other address than the replica's own is that of a published port.
+        let behind_proxy = replica.address != Some(address.ip());
+        Ok(self.net.tcp_connect(address, behind_proxy, timeout).await?)
     }
 
     /// Posts JSON to a path of a port of the replica.
