@@ -40,7 +40,7 @@ fn check_configuration(text: &str) -> anyhow::Result<Output> {
 /// The anchors of a document's sections.
 fn anchors(name: &str) -> BTreeSet<String> {
     let document = read(name);
-    let sections = document.lines().filter_map(|line| line.strip_prefix("## "));
+    let sections = document.lines().filter_map(|line| line.strip_prefix("## ").or_else(|| line.strip_prefix("### ")));
     let anchor =
         |section: &str| section.to_lowercase().replace(' ', "-").replace(|c| !matches!(c, 'a'..='z' | '-'), "");
     sections.map(anchor).collect()
