@@ -172,6 +172,7 @@ section! {
         address: String,
         file: PathBuf,
         template: PathBuf,
+        check: Vec<String>,
         command: Vec<String>,
         webhook: String,
     }

@@ -37,6 +37,7 @@ impl Config {
                 address: self.discovery.address.clone(),
                 file: self.discovery.file.clone(),
                 template: self.discovery.template.clone(),
+                check: Some(self.discovery.check.clone()).filter(|check| !check.is_empty()),
                 command: Some(self.discovery.command.clone()).filter(|command| !command.is_empty()),
                 webhook: self.discovery.webhook.clone(),
                 ..RawDiscovery::from_settings(&self.discovery)

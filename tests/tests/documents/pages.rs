@@ -108,6 +108,7 @@ fn the_example_shows_every_key_with_its_default() -> anyhow::Result<()> {
                 "address",
                 "file",
                 "template",
+                "check",
                 "command",
                 "webhook",
             ]
