@@ -31,9 +31,11 @@ pub mod probe;
 pub mod publication;
 pub mod quantity;
 pub mod replica;
+mod secret;
 pub mod settings;
 pub mod shadow;
 pub mod snapshot;
+pub mod source;
 pub mod store;
 pub mod text;
 pub mod time;
@@ -43,8 +45,8 @@ pub mod workload;
 pub use crate::error_chain::{error_chain, root_cause};
 pub use crate::guardrails::{Amount, Fallback, Guardrail, Guardrails, Rate, Select};
 pub use crate::history::{
-    Blindness, Blocked, Change, Dependency, History, Proposal, SlotHistory, StoppedOutside, Suspicion, Trouble,
-    TroubleKind, Unremovable,
+    Blindness, Blocked, Change, Dependency, FirstReady, History, Proposal, SlotHistory, StoppedOutside, Suspicion,
+    Trouble, TroubleKind, Unremovable,
 };
 pub use crate::image::ImageRef;
 pub use crate::invalid::Invalid;
@@ -58,8 +60,10 @@ pub use crate::policy_identity::{MemoryOwner, PolicyIdentity, PolicyKind};
 pub use crate::probe::{Expected, HttpProbe, Probe, ProbeTarget, StatusRange};
 pub use crate::publication::{HostPorts, Publication, Publications};
 pub use crate::replica::{ContainerId, HealthCheck, Phase, PortBinding, Replica, Slot};
+pub use crate::secret::Secret;
 pub use crate::shadow::{Difference, ShadowComparison};
 pub use crate::snapshot::{DependencySeen, Snapshot};
+pub use crate::source::{BasicAuth, Credentials, SourceAccess, SourceUrl};
 pub use crate::time::{DurationMs, Timestamp};
 pub use crate::verdict::{PolicyOutcome, Verdict};
 pub use crate::workload::{Bounds, PolicyChoice, PolicyChoices, Workload, WorkloadKey};

@@ -111,6 +111,10 @@ fn the_example_shows_every_key_with_its_default() -> anyhow::Result<()> {
                 "check",
                 "command",
                 "webhook",
+                "username",
+                "password_file",
+                "bearer_token_file",
+                "ca_file",
             ]
             .iter()
             .any(|name| key.starts_with(&format!("{name} = "))) =>
