@@ -8,4 +8,5 @@ pub(crate) mod overrides;
 pub(crate) mod policies;
 pub(crate) mod probe;
 pub(crate) mod resources;
+pub(crate) mod rollout;
 pub(crate) mod stop_hook;

@@ -1,6 +1,6 @@
 //! The host's memory of a workload from one pass to the next.
 
-use crate::{Bounds, ContainerId, MemoryOwner, Slot, Timestamp, WorkloadKey};
+use crate::{Bounds, ContainerId, Generation, MemoryOwner, RolloutHistory, Slot, Timestamp, WorkloadKey};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,6 +79,15 @@ pub struct History {
     /// The suspicion that probes do not reach the replicas. `None` if there is none.
     #[serde(default)]
     pub probe_path: Option<Suspicion>,
+    /// The rollout in progress. `None` if every replica is up to date.
+    #[serde(default)]
+    pub rollout: Option<RolloutHistory>,
+    /// The newest generation of which a replica was ready for long enough.
+    #[serde(default)]
+    pub proven: Option<Generation>,
+    /// Since when there have been outdated replicas that nothing replaces. `None` if there are none.
+    #[serde(default)]
+    pub outdated: Option<Timestamp>,
 }
 
 impl History {
@@ -96,7 +105,7 @@ impl History {
         let slots = self.slots.values_mut();
         let of_slots = slots.flat_map(|slot| [&mut slot.last_restart, &mut slot.given_up, &mut slot.well_since]);
         let of_path = self.probe_path.iter_mut().map(|path| &mut path.healed_at);
-        let maybe = of_slots.chain(of_path).chain([&mut self.since]).flatten();
+        let maybe = of_slots.chain(of_path).chain([&mut self.since, &mut self.outdated]).flatten();
         let proposals = self.proposals.iter_mut().map(|proposal| &mut proposal.at);
         let changes = self.changes.iter_mut().map(|change| &mut change.at);
         let stopped = self.stopped_outside.values_mut().map(|stopped| &mut stopped.seen);
@@ -105,7 +114,8 @@ impl History {
             Dependency::Up { back, .. } => back.as_mut(),
             Dependency::Down => None,
         });
-        for at in maybe.chain(back).chain(proposals).chain(changes).chain(stopped).chain(blind) {
+        let rollout = self.rollout.iter_mut().flat_map(RolloutHistory::times);
+        for at in maybe.chain(rollout).chain(back).chain(proposals).chain(changes).chain(stopped).chain(blind) {
             *at = (*at).min(now);
         }
         self

@@ -2,7 +2,7 @@
 
 use crate::contract::{ProbeOutcome, ProbeResult, Usage};
 use crate::workload::ContainerPort;
-use crate::{Timestamp, WorkloadKey};
+use crate::{MadeFrom, Timestamp, WorkloadKey};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -86,6 +86,8 @@ pub struct Replica {
     pub workload: WorkloadKey,
     /// The image it was created from, according to its label.
     pub image: String,
+    /// The generation and the image that it was made from.
+    pub made_from: MadeFrom,
     /// Its slot in the workload.
     pub slot: Slot,
     /// The phase of its life. The engine never reports [`Phase::Held`], which only the host knows.

@@ -278,19 +278,19 @@ impl Planner<'_> {
     }
 
     /// The wait after n tries in a row: `base` × 2^(n−1), at most `max`; 0 for n = 0.
-    fn wait_after(&self, tries: u32) -> Duration {
+    pub(crate) fn wait_after(&self, tries: u32) -> Duration {
         let Some(exponent) = tries.checked_sub(1) else { return Duration::ZERO };
         let factor = 1u32.checked_shl(exponent).filter(|factor| *factor > 0).unwrap_or(u32::MAX);
         self.settings.backoff_base.saturating_mul(factor).min(self.settings.backoff_max)
     }
 
     /// The rest of a wait that began at `last`. `None` if it is over or never began.
-    fn left(&self, last: Option<Timestamp>, wait: Duration) -> Option<Duration> {
+    pub(crate) fn left(&self, last: Option<Timestamp>, wait: Duration) -> Option<Duration> {
         wait.checked_sub(self.now.since(last?)).filter(|left| !left.is_zero())
     }
 }
 
-fn serves(replica: &Replica, snapshot: &Snapshot) -> bool {
+pub(crate) fn serves(replica: &Replica, snapshot: &Snapshot) -> bool {
     matches!(snapshot.health_of(&replica.id), HealthStatus::Healthy | HealthStatus::Degraded)
 }
 

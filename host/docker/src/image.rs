@@ -3,6 +3,7 @@
 use crate::call_error::CallError;
 use crate::client::EngineClient;
 use crate::credentials;
+use bollard::models::ImageInspect;
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::future::{BoxFuture, FutureExt, Shared};
 use futures_util::stream::StreamExt;
@@ -11,9 +12,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use windlass_core::ImageRef;
 use windlass_core::engine::EngineError;
 use windlass_core::error_chain;
+use windlass_core::{ImageRef, Workload};
 
 type Pull = Shared<BoxFuture<'static, Result<(), EngineError>>>;
 
@@ -48,6 +49,53 @@ impl Images {
             in_flight.remove(image);
         }
         outcome
+    }
+
+    /// The engine's identifier of an image. `None` if the engine does not have it.
+    pub(crate) async fn id_of(&self, image: &str) -> Result<Option<String>, EngineError> {
+        let inspected = self.inspect(image).await?;
+        Ok(inspected.and_then(|inspected| inspected.id))
+    }
+
+    /// The image from which to create a replica: the one with the identifier that the workload names while the engine has
+    /// it, otherwise the one that its reference leads to. The reference is preferred where both are the same, because
+    /// people can read it.
+    pub(crate) async fn to_use(&self, workload: &Workload) -> Result<String, EngineError> {
+        let reference = workload.image.as_str();
+        match &workload.image_id {
+            Some(id) if self.id_of(reference).await?.as_ref() != Some(id) && self.id_of(id).await?.is_some() => {
+                Ok(id.clone())
+            }
+            _ => Ok(reference.to_owned()),
+        }
+    }
+
+    /// Pulls an image and returns the engine's identifier of it. An image that was built on the engine, and that no registry
+    /// provides, is used as it is.
+    pub(crate) async fn refresh(&self, image: &ImageRef) -> Result<String, EngineError> {
+        let pulled = self.pull(image).await;
+        let found = self.inspect(image.as_str()).await?;
+        match (pulled, found) {
+            (Ok(()), Some(ImageInspect { id: Some(id), .. })) => Ok(id),
+            (Err(error), Some(ImageInspect { id: Some(id), repo_digests, .. }))
+                if matches!(error, EngineError::Refused(_)) && repo_digests.as_ref().is_none_or(Vec::is_empty) =>
+            {
+                tracing::info!(%image, %error, "the image was built on the engine and is not pulled");
+                Ok(id)
+            }
+            (Err(error), _) => Err(error),
+            (Ok(()), _) => Err(EngineError::Refused(format!("image `{image}` was pulled and is gone again"))),
+        }
+    }
+
+    async fn inspect(&self, image: &str) -> Result<Option<ImageInspect>, EngineError> {
+        let inspected =
+            self.engine.call("inspect image", |docker| async move { docker.inspect_image(image).await }).await;
+        match inspected {
+            Ok(inspected) => Ok(Some(inspected)),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn pull_once(self, image: ImageRef) -> Result<(), EngineError> {
