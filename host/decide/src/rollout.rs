@@ -289,11 +289,15 @@ impl Planner<'_> {
             && !makes_others
             && rollout.coming.is_empty()
             && desired.rollout.mode == RolloutMode::Rolling;
-        self.uses_previous = rollout.is_paused && rollout.has_previous;
+        // While new replicas fail, others are repaired and created as they were before.
+        self.uses_previous = memory.failures > 0 && rollout.has_previous && (rollout.is_paused || makes_others);
         if rollout.standstill.is_some() && !(retries && self.only_pause_holds(inputs, history)) {
             return;
         }
         let wait = if retries { self.settings.backoff_max } else { self.wait_after(memory.failures) };
+        if self.uses_previous && makes_others {
+            return;
+        }
         if let Some(left) = self.left(memory.failed_at, wait) {
             if let Some((_, slot)) = victims(counted, rollout, snapshot, 1).pop() {
                 let failures = if memory.failures == 1 { "1 failed new replica" } else { "failed new replicas" };

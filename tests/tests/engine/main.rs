@@ -14,5 +14,6 @@ mod oci;
 mod outage;
 mod policy_api;
 mod repair;
+mod rollouts;
 mod round_trip;
 mod scale_in;
