@@ -59,6 +59,7 @@ impl Controller {
             callbacks: Callbacks::new(Arc::clone(&net), host_name.clone()),
             alerts: Alerts::new(Arc::clone(&net), settings.alert_url.clone(), host_name),
             engine,
+            skew_warning: Default::default(),
             engine_health: EngineHealth::new(clock),
             store: StoreAccess::new(store),
             policies,

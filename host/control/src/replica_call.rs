@@ -105,7 +105,7 @@ impl ReplicaCaller<'_> {
         match tokio::time::timeout(timeout, run).await {
             Err(_) => Err(CallError::CommandTimedOut(timeout)),
             Ok(Ok(Ok(output))) => Ok(output),
-            Ok(Ok(Err(EngineError::Refused(why)))) => Err(CallError::Failed(why)),
+            Ok(Ok(Err(EngineError::CommandFailed(why)))) => Err(CallError::Failed(why)),
             Ok(Ok(Err(error))) => Err(CallError::Engine(error)),
             Ok(Err(error)) => Err(CallError::Engine(EngineError::Unavailable(error.to_string()))),
         }

@@ -1,20 +1,19 @@
 //! Generations of a workload: the one before, its return, and images that are pulled again.
 
-use crate::action::ActionKind;
 use crate::controller::Controller;
 use crate::error::ControlError;
 use crate::reconcile::result::Outcome;
 use crate::report::PassReport;
 use std::collections::BTreeSet;
-use windlass_core::{Generation, History, ImageRef, Plan, Replica, Slot, Step, Timestamp, Workload, WorkloadKey};
+use windlass_core::{
+    Failure, Generation, History, ImageRef, Plan, Replica, Slot, Step, Timestamp, Workload, WorkloadKey,
+};
 
 /// Records in the plan's history which new replicas could not be created.
 pub(crate) fn remember_failures(plan: &mut Plan, outcome: &Outcome, now: Timestamp) {
     if plan.uses_previous {
         return;
     }
-    let creations = outcome.actions.iter().filter(|action| action.kind == ActionKind::Create);
-    let errors: Vec<String> = creations.filter_map(|action| action.error.clone()).collect();
     let emptied: BTreeSet<Slot> = plan
         .steps
         .iter()
@@ -23,7 +22,15 @@ pub(crate) fn remember_failures(plan: &mut Plan, outcome: &Outcome, now: Timesta
             _ => None,
         })
         .collect();
-    let stops_nothing = !outcome.failed_slots.iter().any(|slot| emptied.contains(slot));
+    let mut errors: Vec<String> = outcome.unprepared.iter().cloned().collect();
+    let mut stops_nothing = true;
+    for failure in &outcome.failures {
+        // Another slot is filled where a name is taken: the new generation is not the cause.
+        if let Failure::NotFilled { slot, error, is_name_taken: false } = failure {
+            errors.push(error.clone());
+            stops_nothing &= !emptied.contains(slot);
+        }
+    }
     windlass_decide::remember_failed_rollout(&mut plan.history, &errors, stops_nothing, now);
 }
 

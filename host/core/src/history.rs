@@ -21,6 +21,44 @@ pub struct SlotHistory {
     pub well_since: Option<Timestamp>,
 }
 
+/// A slot that cannot be filled for a reason outside of its replica: the engine, a registry, a network, a disk.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Blocked {
+    /// The first failure in a row.
+    pub since: Timestamp,
+    /// Number of failures in a row.
+    pub tries: u32,
+    /// Time of the last one.
+    pub last: Timestamp,
+    /// The engine's words about it.
+    pub error: String,
+    /// A container that is not the slot's replica has its name. Another slot is filled meanwhile.
+    pub is_name_taken: bool,
+}
+
+impl Blocked {
+    /// From this number of failures in a row, a person should know. One failure is often over at once.
+    const FEWEST_FOR_ALERT: u32 = 3;
+
+    /// Whether a person should know about it.
+    pub fn is_alert(&self) -> bool {
+        self.is_name_taken || self.tries >= Self::FEWEST_FOR_ALERT
+    }
+}
+
+/// A replica that the engine failed to remove.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Unremovable {
+    /// The first failure in a row.
+    pub since: Timestamp,
+    /// Number of failures in a row.
+    pub tries: u32,
+    /// Time of the last one.
+    pub last: Timestamp,
+    /// The engine's words about it.
+    pub error: String,
+}
+
 /// The suspicion that the path between the host and the replicas is broken, rather than the replicas: most probes fail
 /// at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -88,6 +126,38 @@ pub struct History {
     /// Since when there have been outdated replicas that nothing replaces. `None` if there are none.
     #[serde(default)]
     pub outdated: Option<Timestamp>,
+    /// The slots that cannot be filled for a reason outside of their replicas.
+    #[serde(default)]
+    pub blocked: BTreeMap<Slot, Blocked>,
+    /// The replicas that the engine failed to remove.
+    #[serde(default)]
+    pub unremovable: BTreeMap<ContainerId, Unremovable>,
+    /// The replicas whose state concerns a person, with the start of that state.
+    #[serde(default)]
+    pub troubles: BTreeMap<ContainerId, Trouble>,
+    /// The containers that were seen as replicas under the names of their slots. `None` if an earlier version wrote the
+    /// history: then every container with the workload's labels is a replica.
+    #[serde(default)]
+    pub containers: Option<BTreeSet<ContainerId>>,
+}
+
+/// A state of a replica that concerns a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// Its kind.
+    pub kind: TroubleKind,
+    /// Its start.
+    pub since: Timestamp,
+}
+
+/// The kinds of [`Trouble`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TroubleKind {
+    /// The engine does not describe it.
+    Unknown,
+    /// The engine restarts it again and again by a restart policy that Windlass did not set.
+    CrashLoop,
 }
 
 impl History {
@@ -109,13 +179,18 @@ impl History {
         let proposals = self.proposals.iter_mut().map(|proposal| &mut proposal.at);
         let changes = self.changes.iter_mut().map(|change| &mut change.at);
         let stopped = self.stopped_outside.values_mut().map(|stopped| &mut stopped.seen);
+        let blocked = self.blocked.values_mut().flat_map(|blocked| [&mut blocked.since, &mut blocked.last]);
+        let unremovable = self.unremovable.values_mut().flat_map(|it| [&mut it.since, &mut it.last]);
+        let troubles = self.troubles.values_mut().map(|trouble| &mut trouble.since);
+        let waiting = blocked.chain(unremovable).chain(troubles);
         let blind = self.blind.iter_mut().map(|blind| &mut blind.last);
         let back = self.dependencies.values_mut().filter_map(|dependency| match dependency {
             Dependency::Up { back, .. } => back.as_mut(),
             Dependency::Down => None,
         });
         let rollout = self.rollout.iter_mut().flat_map(RolloutHistory::times);
-        for at in maybe.chain(rollout).chain(back).chain(proposals).chain(changes).chain(stopped).chain(blind) {
+        let changes = changes.chain(rollout);
+        for at in maybe.chain(back).chain(proposals).chain(changes).chain(stopped).chain(blind).chain(waiting) {
             *at = (*at).min(now);
         }
         self

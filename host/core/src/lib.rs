@@ -45,14 +45,17 @@ pub mod workload;
 pub use crate::error_chain::{error_chain, root_cause};
 pub use crate::generation::{Generation, MadeFrom};
 pub use crate::guardrails::{Amount, Fallback, Guardrail, Guardrails, Rate, Select};
-pub use crate::history::{Blindness, Change, Dependency, History, Proposal, SlotHistory, StoppedOutside, Suspicion};
+pub use crate::history::{
+    Blindness, Blocked, Change, Dependency, History, Proposal, SlotHistory, StoppedOutside, Suspicion, Trouble,
+    TroubleKind, Unremovable,
+};
 pub use crate::image::ImageRef;
 pub use crate::invalid::Invalid;
 pub use crate::login::RegistryLogin;
 pub use crate::metric::{BuiltIn, Metric, MetricFailure, MetricSource};
 pub use crate::origin::Origin;
 pub use crate::overrides::{Force, Overrides};
-pub use crate::plan::{Alert, AlertKind, Deferral, HeldBy, Plan, Recommendation, Stages, Step};
+pub use crate::plan::{Alert, AlertKind, Deferral, Failure, HeldBy, Plan, Recommendation, Stages, Step};
 pub use crate::policy_failure::{FailureKind, PolicyFailure};
 pub use crate::policy_identity::{MemoryOwner, PolicyIdentity, PolicyKind};
 pub use crate::probe::{Expected, HttpProbe, Probe, ProbeTarget, StatusRange};

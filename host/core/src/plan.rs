@@ -126,6 +126,27 @@ impl Step {
     }
 }
 
+/// A step that failed because of the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// No replica could be created or started in a slot.
+    NotFilled {
+        /// The slot.
+        slot: Slot,
+        /// The engine's words.
+        error: String,
+        /// Another container has the name of the slot.
+        is_name_taken: bool,
+    },
+    /// A replica could not be removed.
+    NotRemoved {
+        /// The replica.
+        replica: ContainerId,
+        /// The engine's words.
+        error: String,
+    },
+}
+
 /// A deferred action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Deferral {
@@ -145,6 +166,14 @@ pub enum AlertKind {
     GivenUp,
     /// Most replicas fail their probe at once.
     ProbePath,
+    /// A slot cannot be filled for a reason outside of its replica. It is tried again for ever.
+    Blocked,
+    /// The engine fails to remove a replica. It is tried again for ever.
+    Unremovable,
+    /// The engine lists a replica and does not describe it.
+    Unknown,
+    /// The engine restarts a replica again and again, by a restart policy that Windlass did not set.
+    CrashLoop,
     /// A rollout paused after too many failures in a row.
     RolloutPaused,
     /// Outdated replicas run, and nothing replaces them.

@@ -1,5 +1,6 @@
 //! The desired state of one workload: the user's request.
 
+use crate::contract::Limits;
 use crate::quantity::{Cpu, Memory};
 use crate::{Generation, Guardrails, ImageRef, Invalid, Metric, Overrides, Probe, Rollout};
 use serde::{Deserialize, Serialize};
@@ -394,6 +395,11 @@ impl Workload {
     /// Whether it is addressed by a name instead of its image.
     pub fn is_named(&self) -> bool {
         self.key.as_str() != self.image.as_str()
+    }
+
+    /// The resource limits with which its replicas are created.
+    pub fn limits(&self) -> Limits {
+        Limits { cpu_cores: Some(self.resources.cpu.cores()), memory_bytes: Some(self.resources.memory.bytes()) }
     }
 
     /// A workload named after its image, with only the required fields.

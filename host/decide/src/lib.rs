@@ -12,7 +12,9 @@
 //! A scaling policy can move the count only within the bounds. Only a health policy that answered can cause a repair.
 
 mod dependencies;
+mod outdated;
 mod planner;
+mod removal;
 mod repair;
 mod replica_count;
 mod rollout;
@@ -21,6 +23,7 @@ mod stabilization;
 mod stopped_outside;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod wording;
 
 pub use crate::rollout::remember_failed_rollout;
@@ -31,12 +34,13 @@ use crate::replica_count::{CountInputs, ReplicaCount, replica_count};
 use crate::rollout::{Rollout, RolloutInputs, note_rollout};
 use crate::scale_in::Protection;
 use crate::stabilization::note_change;
-use crate::stopped_outside::note_stopped_outside;
+use crate::stopped_outside::{note_stopped_outside, stopped_or_paused};
 use std::time::Duration;
 use windlass_core::settings::ControlSettings;
 use windlass_core::workload::{DesiredStatus, Mode};
 use windlass_core::{
-    HeldBy, History, Plan, Recommendation, Replica, Slot, Snapshot, Step, Timestamp, Verdict, Workload,
+    Blocked, Failure, HeldBy, History, Plan, Recommendation, Replica, Slot, Snapshot, Step, Timestamp, Unremovable,
+    Verdict, Workload,
 };
 
 /// The shortest time after which a policy may request its next evaluation.
@@ -73,6 +77,7 @@ fn only_recommended(plan: Plan, before: &History, current: u32) -> Plan {
             changes: before.changes.clone(),
             probe_path: before.probe_path,
             rollout: before.rollout.clone(),
+            unremovable: before.unremovable.clone(),
             ..plan.history
         },
         ..plan
@@ -88,7 +93,7 @@ fn plan(
     now: Timestamp,
 ) -> Plan {
     let current = history.target_or_initial(desired.bounds);
-    let mut history = remember_answers(history, verdict, now);
+    let mut history = remember_answers(history, snapshot, verdict, now);
     if desired.resources.status == DesiredStatus::Stopped {
         return stopped(desired, snapshot, current, history);
     }
@@ -114,11 +119,7 @@ fn plan(
         now,
     };
     let ReplicaCount { target, mut reason, stages, held_by } = replica_count(&inputs, &mut history);
-    match history.stopped_outside.len() {
-        0 => {}
-        1 => reason.push_str("; 1 replica was stopped outside Windlass and stays stopped"),
-        more => reason.push_str(&format!("; {more} replicas were stopped outside Windlass and stay stopped")),
-    }
+    reason.push_str(&stopped_or_paused(snapshot, &history));
     if let Some(outdated) = rollout.as_ref().and_then(Rollout::in_words) {
         reason.push_str(&outdated);
     }
@@ -142,6 +143,8 @@ fn plan(
         more => reason.push_str(&format!("; {more} more replicas stay because they are protected from scale-in")),
     }
     planner.forgive(&counted, snapshot, &mut history);
+    planner.note_troubles(snapshot, &mut history);
+    planner.remove_again(snapshot, &mut history);
     if let Some(why) = waits_for {
         if desired.overrides.forced(now).is_some() {
             reason.push_str(&format!("; {why}"));
@@ -182,9 +185,11 @@ fn plan(
     }
 }
 
-/// The history with the memory that each policy receives next time: the one it returned, or its last one if it failed.
-fn remember_answers(history: &History, verdict: &Verdict, now: Timestamp) -> History {
+/// The history with the containers of the snapshot, and the memory that each policy receives next time: the one it
+/// returned, or its last one if it failed.
+fn remember_answers(history: &History, snapshot: &Snapshot, verdict: &Verdict, now: Timestamp) -> History {
     let mut history = history.clone().none_later_than(now);
+    history.containers = Some(snapshot.replicas.iter().map(|replica| replica.id.clone()).collect());
     if let Ok(decision) = &verdict.scaling.answer {
         history.scaling_memory.clone_from(&decision.memory);
         history.scaling_memory_of = Some(verdict.scaling.policy.memory_owner());
@@ -196,13 +201,24 @@ fn remember_answers(history: &History, verdict: &Verdict, now: Timestamp) -> His
     history
 }
 
-/// Records slots that could not be filled. The next attempt waits for the backoff, as after a crash.
-pub fn remember_failures(history: &mut History, failed: &[Slot], now: Timestamp) {
-    for slot in failed {
-        let entry = history.slots.entry(*slot).or_default();
-        if entry.last_restart.is_none() {
-            entry.restarts += 1;
-            entry.last_restart = Some(now);
+/// Records the steps that failed. The next attempts wait for the backoff, and never end: the cause lies outside of the
+/// replicas.
+pub fn remember_failures(history: &mut History, failures: &[Failure], now: Timestamp) {
+    for failure in failures {
+        match failure {
+            Failure::NotFilled { slot, error, is_name_taken } => {
+                let before = history.blocked.remove(slot).unwrap_or(Blocked { since: now, ..Blocked::default() });
+                let tries = before.tries.saturating_add(1);
+                let (error, is_name_taken) = (error.clone(), *is_name_taken);
+                history.blocked.insert(*slot, Blocked { tries, last: now, error, is_name_taken, ..before });
+            }
+            Failure::NotRemoved { replica, error } => {
+                let before = history.unremovable.remove(replica);
+                let before = before.unwrap_or(Unremovable { since: now, ..Unremovable::default() });
+                let tries = before.tries.saturating_add(1);
+                let entry = Unremovable { tries, last: now, error: error.clone(), ..before };
+                history.unremovable.insert(replica.clone(), entry);
+            }
         }
     }
 }

@@ -12,10 +12,9 @@ use std::time::Duration;
 use windlass_core::contract::Remedy;
 use windlass_core::settings::ControlSettings;
 use windlass_core::text::show_duration;
-use windlass_core::workload::Mode;
 use windlass_core::{
-    Alert, AlertKind, Bounds, ContainerId, Generation, History, Replica, RolloutHistory, RolloutMode, RolloutOrder,
-    Slot, SlotHistory, Snapshot, Step, Timestamp, Verdict, Workload,
+    Bounds, ContainerId, Generation, History, Phase, Replica, RolloutHistory, RolloutMode, RolloutOrder, Slot,
+    SlotHistory, Snapshot, Step, Timestamp, Verdict, Workload,
 };
 
 /// The input of a rollout.
@@ -37,17 +36,17 @@ pub(crate) struct RolloutInputs<'a> {
 pub(crate) struct Rollout {
     order: RolloutOrder,
     /// Replicas that it may replace.
-    replaceable: BTreeSet<ContainerId>,
+    pub(crate) replaceable: BTreeSet<ContainerId>,
     /// New replicas that are not available yet, and have not failed.
     coming: BTreeSet<ContainerId>,
     /// New replicas that were not ready in time.
     late: BTreeSet<ContainerId>,
     /// Outdated replicas that count, and all that count.
-    outdated: usize,
-    counted: usize,
+    pub(crate) outdated: usize,
+    pub(crate) counted: usize,
     /// Why no replica is replaced, in words. `None` if the rollout goes on.
-    standstill: Option<String>,
-    is_paused: bool,
+    pub(crate) standstill: Option<String>,
+    pub(crate) is_paused: bool,
     /// The workload of the generation before differs from the current one, so replicas can be made from it.
     has_previous: bool,
 }
@@ -78,7 +77,7 @@ impl Rollout {
 }
 
 /// `2 of 3 replicas are outdated`.
-fn share(outdated: usize, counted: usize) -> String {
+pub(crate) fn share(outdated: usize, counted: usize) -> String {
     format!("{outdated} of {counted} replicas {} outdated", is_or_are(outdated))
 }
 
@@ -102,7 +101,7 @@ pub(crate) fn note_rollout(inputs: &RolloutInputs<'_>, history: &mut History) ->
         history.proven = Some(memory.generation.clone());
     }
     let late = note_failures(inputs, &new, history, &mut memory);
-    let is_here = |replica: &&&Replica| !history.stopped_outside.contains_key(&replica.id);
+    let is_here = |replica: &&&Replica| is_ours(replica, history);
     let is_over = outdated.is_empty()
         && counted.len() >= usize::try_from(current).unwrap_or(usize::MAX)
         && new.iter().filter(is_here).all(|replica| memory.available.contains(&replica.id));
@@ -137,6 +136,11 @@ pub(crate) fn note_rollout(inputs: &RolloutInputs<'_>, history: &mut History) ->
     Some(rollout)
 }
 
+/// Whether nobody stopped or paused a replica through the engine, and its state is known.
+fn is_ours(replica: &Replica, history: &History) -> bool {
+    !history.stopped_outside.contains_key(&replica.id) && !matches!(replica.phase, Phase::Paused | Phase::Unknown)
+}
+
 /// Records since when each new replica has been ready. Returns whether one has become available.
 fn note_available(
     inputs: &RolloutInputs<'_>,
@@ -145,9 +149,8 @@ fn note_available(
     memory: &mut RolloutHistory,
 ) -> bool {
     let RolloutInputs { desired, snapshot, now, .. } = *inputs;
-    let is_ready = |replica: &&&Replica| {
-        replica.is_alive() && serves(replica, snapshot) && !history.stopped_outside.contains_key(&replica.id)
-    };
+    let is_ready =
+        |replica: &&&Replica| replica.phase == Phase::Running && serves(replica, snapshot) && is_ours(replica, history);
     let ready: BTreeSet<ContainerId> = new.iter().filter(is_ready).map(|replica| replica.id.clone()).collect();
     memory.ready_since.retain(|id, _| ready.contains(id));
     for id in ready {
@@ -191,7 +194,7 @@ fn note_failures(
         .collect();
     let within = desired.rollout.ready_within;
     let mut late = BTreeSet::new();
-    for replica in new.iter().filter(|replica| !history.stopped_outside.contains_key(&replica.id)) {
+    for replica in new.iter().filter(|replica| is_ours(replica, history)) {
         let is_late = !serves(replica, snapshot) && now.since(replica.created_at) >= within;
         let why = match ill.get(replica.id.as_str()) {
             Some(why) => (*why).to_owned(),
@@ -334,41 +337,6 @@ impl Planner<'_> {
         }
     }
 
-    /// Alerts about a rollout that is paused, and about outdated replicas that nothing replaces.
-    pub(crate) fn alert_outdated(
-        &mut self,
-        rollout: Option<&Rollout>,
-        inputs: &RolloutInputs<'_>,
-        history: &mut History,
-    ) {
-        let RolloutInputs { desired, snapshot, now, .. } = *inputs;
-        let whole = |kind, since, reason| Alert { kind, since, slot: None, replica: None, reason };
-        if let (Some(rollout), Some(memory)) = (rollout, &history.rollout)
-            && let Some(since) = memory.paused
-        {
-            let reason = format!(
-                "the rollout is paused after {} failed new replicas in a row: {}; {}; correct the workload and start it \
-                 again, or return with `POST /images/{}/rollback`",
-                memory.failures,
-                memory.last_failure,
-                share(rollout.outdated, rollout.counted),
-                desired.key
-            );
-            self.alerts.push(whole(AlertKind::RolloutPaused, since, reason));
-        }
-        let reason = rollout
-            .filter(|rollout| rollout.outdated > 0 && !rollout.is_paused)
-            .and_then(|rollout| not_replaced(desired, rollout))
-            .or_else(|| mixed_images(desired, snapshot));
-        match reason {
-            Some(reason) => {
-                let since = *history.outdated.get_or_insert(now);
-                self.alerts.push(whole(AlertKind::Outdated, since, reason));
-            }
-            None => history.outdated = None,
-        }
-    }
-
     /// Whether a step of this plan already concerns a replica.
     fn has_step(&self, id: &ContainerId) -> bool {
         self.steps.iter().any(|step| match step {
@@ -392,7 +360,10 @@ impl Planner<'_> {
             _ => None,
         });
         let taken: BTreeSet<Slot> = snapshot.replicas.iter().map(|replica| replica.slot).chain(of_steps).collect();
-        for slot in (1..).map(Slot).filter(|slot| !taken.contains(slot)).take(count) {
+        let has_name = |slot: &Slot| !history.blocked.get(slot).is_some_and(|blocked| blocked.is_name_taken);
+        let free: Vec<Slot> =
+            (1..).map(Slot).filter(|slot| !taken.contains(slot) && has_name(slot)).take(count).collect();
+        for slot in free {
             history.slots.insert(slot, SlotHistory::default());
             let reason = "rollout: a new replica starts before an outdated one goes".to_owned();
             self.steps.push(Step::Create { slot, start: true, reason });
@@ -420,39 +391,4 @@ fn victims(counted: &[&Replica], rollout: &Rollout, snapshot: &Snapshot, most: u
     let none = BTreeSet::new();
     replicas.sort_by_key(|replica| (Worth::of(replica, snapshot, &none), replica.created_at, replica.id.clone()));
     replicas.into_iter().take(most).map(|replica| (replica.id.clone(), replica.slot)).collect()
-}
-
-/// Why outdated replicas stay until a person acts, in words. `None` if they are replaced, or wait for a moment.
-fn not_replaced(desired: &Workload, rollout: &Rollout) -> Option<String> {
-    let overrides = desired.overrides;
-    let is_recommended = desired.policies.mode == Some(Mode::Recommend);
-    let waits_for_person = desired.rollout.mode == RolloutMode::Manual
-        || overrides.paused
-        || overrides.freeze_scale_up
-        || overrides.freeze_scale_down;
-    let why = match &rollout.standstill {
-        Some(why) if waits_for_person => why.as_str(),
-        _ if is_recommended => "the workload only recommends",
-        None if rollout.replaceable.is_empty() => "they are protected, given up or stopped",
-        _ => return None,
-    };
-    let share = share(rollout.outdated, rollout.counted);
-    Some(format!("{share} and not replaced, because {why}; a replica is new after you remove its container"))
-}
-
-/// Says that replicas were made from different images under one reference. `None` if they were not.
-fn mixed_images(desired: &Workload, snapshot: &Snapshot) -> Option<String> {
-    let generation = desired.generation();
-    let outdated = desired.outdated(&snapshot.replicas);
-    let mixed =
-        snapshot.counted().filter(|replica| outdated.contains(&replica.id) && desired.is_of(&generation, replica));
-    let (mixed, counted) = (mixed.count(), snapshot.counted().count());
-    (mixed > 0).then(|| {
-        format!(
-            "{mixed} of {counted} replicas {} made from another image than the newest, because `{}` leads to another one \
-             now; start the workload with `?pull=true` to replace all",
-            if mixed == 1 { "was" } else { "were" },
-            desired.image
-        )
-    })
 }

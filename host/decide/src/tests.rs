@@ -14,6 +14,9 @@ use windlass_core::{
 
 use std::collections::{BTreeMap, BTreeSet};
 
+mod engine_states;
+mod outside_causes;
+
 const NOW: Timestamp = Timestamp(1_000_000_000);
 
 fn identity(name: &str) -> PolicyIdentity {
@@ -890,17 +893,6 @@ fn a_clock_that_is_set_back_makes_no_wait_longer() {
     shrinks.history = before.history;
     let after = shrinks.decide_at(back.plus(Duration::from_secs(60)));
     assert_eq!((before.target, after.target), (4, 2));
-}
-
-#[test]
-fn a_create_that_failed_is_tried_again_with_backoff() {
-    let mut history = History::default();
-    history.slots.insert(Slot(1), SlotHistory::default());
-    remember_failures(&mut history, &[Slot(1)], NOW);
-    assert_eq!(history.slots[&Slot(1)].restarts, 1);
-    // A failure that the plan has counted already is not counted twice.
-    remember_failures(&mut history, &[Slot(1)], NOW);
-    assert_eq!(history.slots[&Slot(1)].restarts, 1);
 }
 
 #[test]

@@ -74,11 +74,11 @@ pub(crate) fn filter(instance: &str, workload: Option<&WorkloadKey>) -> HashMap<
 ///
 /// A slot always has the same name, so the engine itself rejects a second container in it. A host that was killed and
 /// the one started after it cannot both fill the slot.
-pub(crate) fn container_name(settings: &EngineSettings, workload: &Workload, slot: Slot) -> String {
+pub(crate) fn container_name(instance: &str, workload: &WorkloadKey, slot: Slot) -> String {
     // Another release of the standard library may hash differently. Only the names of new containers would differ.
     let mut hasher = DefaultHasher::new();
-    (&settings.instance, workload.key.as_str()).hash(&mut hasher);
-    format!("{}-{:06x}-{slot}", stem(workload.key.as_str()), hasher.finish() & 0xff_ffff)
+    (instance, workload.as_str()).hash(&mut hasher);
+    format!("{}-{:06x}-{slot}", stem(workload.as_str()), hasher.finish() & 0xff_ffff)
 }
 
 /// The last part of a workload's key, reduced to characters allowed in a container's name.
@@ -143,15 +143,14 @@ mod tests {
     #[test]
     fn a_slot_has_one_name_and_no_other_slot_has_it() {
         let (web, mirror) = (workload("nginx", 1, 2), workload("mirror.example/nginx", 1, 2));
-        let here = EngineSettings::default();
-        let there = EngineSettings { instance: "there".to_owned(), ..EngineSettings::default() };
-        let name = container_name(&here, &web, Slot(1));
-        assert_eq!(name, container_name(&here, &web, Slot(1)));
+        let (web, mirror) = (&web.key, &mirror.key);
+        let name = container_name("here", web, Slot(1));
+        assert_eq!(name, container_name("here", web, Slot(1)));
         assert!(name.starts_with("nginx-") && name.ends_with("-1") && is_plain(&name), "{name}");
         let others = [
-            container_name(&here, &web, Slot(2)),
-            container_name(&here, &mirror, Slot(1)),
-            container_name(&there, &web, Slot(1)),
+            container_name("here", web, Slot(2)),
+            container_name("here", mirror, Slot(1)),
+            container_name("there", web, Slot(1)),
         ];
         assert!(!others.contains(&name), "{others:?}");
     }

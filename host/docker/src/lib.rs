@@ -10,6 +10,7 @@ pub mod cgroup;
 mod client;
 mod container;
 pub mod credentials;
+mod endpoint;
 mod environment;
 mod events;
 mod exec;

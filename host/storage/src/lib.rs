@@ -330,8 +330,8 @@ mod tests {
     use serde_json::json;
     use windlass_core::fixtures::workload;
     use windlass_core::{
-        Blindness, Change, Dependency, Generation, MemoryOwner, PolicyIdentity, PolicyKind, Proposal, Rollout,
-        RolloutHistory, RolloutMode, Slot, SlotHistory, StoppedOutside, Suspicion,
+        Blindness, Blocked, Change, Dependency, Generation, MemoryOwner, PolicyIdentity, PolicyKind, Proposal, Rollout,
+        RolloutHistory, RolloutMode, Slot, SlotHistory, StoppedOutside, Suspicion, Trouble, TroubleKind, Unremovable,
     };
 
     fn open(directory: &Path) -> SqliteStore {
@@ -384,6 +384,12 @@ mod tests {
             }),
             proven: Some(Generation::stored("00ff")),
             outdated: Some(Timestamp(6)),
+            blocked: [(Slot(2), Blocked { tries: 3, error: "no space left on device".into(), ..Blocked::default() })]
+                .into(),
+            unremovable: [(ContainerId("gone".into()), Unremovable { tries: 1, ..Unremovable::default() })].into(),
+            troubles: [(ContainerId("odd".into()), Trouble { kind: TroubleKind::CrashLoop, since: Timestamp(7) })]
+                .into(),
+            containers: Some([ContainerId("one".into())].into()),
         };
         let shadow = ShadowComparison::new(PolicyKind::Scaling, PolicyIdentity::default(), "{}".into(), Timestamp(9));
         let shadows = vec![ShadowComparison { memory: vec![3], ..shadow }];

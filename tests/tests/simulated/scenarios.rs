@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use windlass_control::clock::Clock;
@@ -19,7 +19,7 @@ use windlass_core::policy::{HealthPolicy, Policies, ScalingPolicy};
 use windlass_core::settings::ControlSettings;
 use windlass_core::workload::{Bounds, DesiredStatus, Resources};
 use windlass_core::{
-    DurationMs, FailureKind, HttpProbe, PolicyFailure, PolicyIdentity, Probe, ProbeTarget, Replica, Rollout,
+    DurationMs, FailureKind, HttpProbe, Phase, PolicyFailure, PolicyIdentity, Probe, ProbeTarget, Replica, Rollout,
     RolloutMode, Slot, Timestamp, Workload, WorkloadKey,
 };
 use windlass_simulated_engine::{Call, SimulatedEngine};
@@ -95,8 +95,8 @@ impl Net for SimNet {
 struct Story {
     clock: Clock,
     engine: SimulatedEngine,
-    /// Milliseconds by which the engine's clock is ahead of the host's.
-    ahead: Arc<AtomicU64>,
+    /// Milliseconds by which the engine's clock is ahead of the host's; negative if it is behind.
+    ahead: Arc<AtomicI64>,
     net: Arc<SimNet>,
     scaling_broken: Arc<AtomicBool>,
     health_broken: Arc<AtomicBool>,
@@ -109,9 +109,9 @@ struct Story {
 impl Story {
     fn begin() -> anyhow::Result<Self> {
         let clock = Clock::simulated(BASE);
-        let ahead: Arc<AtomicU64> = Arc::default();
+        let ahead: Arc<AtomicI64> = Arc::default();
         let by = Arc::clone(&ahead);
-        let stamps = move || clock.now().plus(Duration::from_millis(by.load(Ordering::SeqCst)));
+        let stamps = move || Timestamp(clock.now().0.saturating_add_signed(by.load(Ordering::SeqCst)));
         let engine = SimulatedEngine::new(stamps, Duration::from_millis(500));
         let net = Arc::new(SimNet::default());
         let (scaling_broken, health_broken) = (Arc::default(), Arc::default());
@@ -165,6 +165,32 @@ impl Story {
             ["kill", replica] => self.engine.kill(&self.replica(replica)?.id, 137),
             ["exit", replica, code] => self.engine.kill(&self.replica(replica)?.id, code.parse()?),
             ["docker-stop", replica] => self.engine.stop_outside(&self.replica(replica)?.id),
+            ["docker-kill", replica] => self.engine.signal_outside(&self.replica(replica)?.id),
+            ["docker-pause", replica] => self.engine.set_phase(&self.replica(replica)?.id, Phase::Paused),
+            ["docker-unpause", replica] => self.engine.set_phase(&self.replica(replica)?.id, Phase::Running),
+            ["docker-update-restart", replica, policy] => {
+                let policy = Some((*policy).to_owned());
+                self.engine.change(&self.replica(replica)?.id, |replica| replica.restart_policy = policy);
+            }
+            ["engine-restarts", replica] => {
+                self.engine.change(&self.replica(replica)?.id, |replica| {
+                    replica.engine_restarts += 1;
+                    replica.phase = Phase::Restarting;
+                    "restarting".clone_into(&mut replica.status);
+                });
+            }
+            ["dead", replica] => self.engine.set_phase(&self.replica(replica)?.id, Phase::Dead),
+            ["undescribed", replica] => self.engine.change(&self.replica(replica)?.id, |replica| {
+                replica.phase = Phase::Unknown;
+                "the engine did not answer within 5 s: inspect container".clone_into(&mut replica.error);
+            }),
+            ["stranger", replica] => self.engine.copy_labels(&self.replica(replica)?.id),
+            ["docker-rename", replica] => {
+                self.engine.change(&self.replica(replica)?.id, |replica| {
+                    replica.name = format!("renamed-{}", replica.name);
+                    replica.has_slot_name = false;
+                });
+            }
             ["docker-start", replica] => self.engine.start_outside(&self.replica(replica)?.id),
             ["resume", name] => {
                 let pass = self.controller.override_policy(&key(name), true, |it| *it = Default::default()).await;
@@ -186,7 +212,10 @@ impl Story {
             ["engine", "down"] => self.engine.set_down(Some("connection refused")),
             ["engine", "up"] => self.engine.set_down(None),
             ["engine", "ahead", by] => {
-                self.ahead.store(u64::try_from(duration(by)?.as_millis())?, Ordering::SeqCst);
+                self.ahead.store(i64::try_from(duration(by)?.as_millis())?, Ordering::SeqCst);
+            }
+            ["engine", "behind", by] => {
+                self.ahead.store(-i64::try_from(duration(by)?.as_millis())?, Ordering::SeqCst);
             }
             ["engine", "refuses", call, times, why @ ..] => {
                 let call = match *call {
@@ -197,7 +226,11 @@ impl Story {
                     "remove" => Call::Remove,
                     other => bail!("`{other}` is not a call"),
                 };
-                let error = EngineError::Refused(why.join(" "));
+                let why = why.join(" ");
+                let error = match why.strip_prefix("name-taken ") {
+                    Some(why) => EngineError::NameTaken(why.to_owned()),
+                    None => EngineError::Refused(why),
+                };
                 self.engine.fail(call, std::iter::repeat_n(error, times.parse()?));
             }
             ["policy", kind, state] => {
@@ -296,6 +329,9 @@ impl Story {
             let why = view.health_reasons.get(&replica.id).map(String::as_str).unwrap_or_default();
             let outdated = if view.outdated.contains(&replica.id) { ", outdated" } else { "" };
             writeln!(self.text, "  {} {:?} {health:?}: {why}{outdated}", replica.name, replica.phase)?;
+        }
+        for stranger in &view.strangers {
+            writeln!(self.text, "  stranger {}", stranger.name)?;
         }
         for alert in &view.alerts {
             let since = alert.since.since(BASE).as_secs_f64();

@@ -137,6 +137,10 @@ pub(crate) struct ObservedView {
     pub(crate) stopped_outside: Vec<String>,
     /// Every container, oldest first.
     pub(crate) containers: Vec<ReplicaView>,
+    /// Containers with the labels of a replica that Windlass did not create, for example after `docker commit` and
+    /// `docker run`. They are neither counted nor touched.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) strangers: Vec<ContainerSummary>,
 }
 
 /// A container in `GET /images/{image}`.
@@ -145,7 +149,9 @@ pub(crate) struct ReplicaView {
     /// The container.
     #[serde(flatten)]
     pub(crate) summary: ContainerSummary,
-    /// `starting`, `running`, `stopping`, `exited`, or `held` (stopped by an operator).
+    /// `starting`, `running`, `stopping`, `exited`, `held` (stopped by an operator), `paused` (through the engine),
+    /// `restarting` (by a restart policy of the engine), `dead` (the engine failed to remove it), or `unknown` (the engine
+    /// does not describe it).
     #[schema(value_type = String)]
     pub(crate) phase: Phase,
     /// The last assessment of the health policy: `unknown`, `starting`, `healthy`, `degraded` or `unhealthy`.
@@ -183,8 +189,11 @@ pub(crate) struct ReplicaView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct AlertView {
     /// `given-up`: a slot was repaired too often in a row and is no longer repaired. `probe-path`: most replicas fail
-    /// their probe at once, so the network path to them is probably broken. `rollout-paused`: too many new replicas failed
-    /// in a row. `outdated`: replicas do not match the desired state, and nothing replaces them.
+    /// their probe at once, so the network path to them is probably broken. `blocked`: a slot cannot be filled for a
+    /// reason outside of its replica. `unremovable`: the engine fails to remove a replica. `unknown`: the engine does not
+    /// describe a replica. `crash-loop`: the engine restarts a replica again and again by a restart policy that Windlass
+    /// did not set. `rollout-paused`: too many new replicas failed in a row. `outdated`: replicas do not match the desired
+    /// state, and nothing replaces them.
     #[schema(value_type = String)]
     pub(crate) kind: AlertKind,
     /// When it began.
@@ -233,7 +242,7 @@ impl From<&WorkloadView> for ObservedView {
         let held = view.replicas.iter().filter(|replica| is_held(replica)).count();
         Self {
             replicas: view.replicas.len() - held,
-            running: view.replicas.iter().filter(|replica| !is_held(replica) && replica.is_alive()).count(),
+            running: view.replicas.iter().filter(|replica| !is_held(replica) && replica.is_running()).count(),
             held,
             outdated: view.outdated.len(),
             stopped_outside: (view.replicas.iter())
@@ -241,6 +250,7 @@ impl From<&WorkloadView> for ObservedView {
                 .map(|replica| replica.name.clone())
                 .collect(),
             containers: view.replicas.iter().map(|replica| ReplicaView::of(replica, view)).collect(),
+            strangers: view.strangers.iter().map(ContainerSummary::from).collect(),
         }
     }
 }

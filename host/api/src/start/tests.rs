@@ -82,7 +82,7 @@ fn everything_wrong_is_told_at_once_with_its_place() {
     let problem = workload(&body).expect_err("refused");
     insta::assert_snapshot!(problem.detail().replace("; /", "\n/"), @r#"
     /replica: unknown field; expected `image`, `min_replicas`, `max_replicas`, `env`, `ports`, `resources`, `name`, `labels`, `networks`, `probe`, `command`, `scaling_policy`, `health_policy`, `shadow_policies`, `mode`, `metrics`, `guardrails`, `stop_hook`, `depends_on`, `rollout`
-    /image: `Nginx` is not an image reference: each part of the name is lower-case letters and digits, joined by `.`, `_` or `-`; expected `[registry/]name[:tag][@sha256:digest]`
+    /image: `Nginx` is not an image reference: each part of the name is lower-case letters and digits, joined by `.`, `_`, `__` or hyphens; expected `[registry/]name[:tag][@sha256:digest]`
     /min_replicas: expected a whole number from 0 to 1000, found `"1"`
     /max_replicas: expected a whole number from 1 to 1000, found `0`
     /env/A: expected text, found `1`

@@ -144,7 +144,9 @@ async fn a_command_fails_by_its_status_and_not_by_an_engine_that_is_away() {
     };
     let status = "the command ended with status 3: no";
     let failed = Some(ProbeOutcome::Failure(status.to_owned()));
-    assert_eq!(outcome(EngineError::Refused(status.to_owned())).await, failed);
+    assert_eq!(outcome(EngineError::CommandFailed(status.to_owned())).await, failed);
+    // A proxy in front of the engine forbids commands.
+    assert_eq!(outcome(EngineError::Refused("`POST /containers/ID/exec` was refused".to_owned())).await, None);
     assert_eq!(outcome(EngineError::Unavailable("no socket".to_owned())).await, None);
     assert_eq!(outcome(EngineError::NotFound("id".to_owned())).await, None);
 }
