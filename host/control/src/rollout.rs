@@ -120,3 +120,68 @@ impl Controller {
         self.report(&handle, request).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use windlass_core::MadeFrom;
+    use windlass_core::fixtures::{running, workload};
+
+    fn version(version: &str) -> Workload {
+        Workload { env: [("V".to_owned(), version.to_owned())].into(), ..workload("web:1", 1, 3) }
+    }
+
+    /// The wanted state after a start that follows `current`, whose replica was made from the image `one`.
+    fn after(wanted: Workload, current: &Workload, is_proven: bool, pulled: Option<&str>) -> Workload {
+        let made_from = MadeFrom { generation: Some(current.generation()), image_id: Some("one".to_owned()) };
+        let replicas = [Replica { made_from, ..running(current, 1, 1_000) }];
+        let history = History { proven: is_proven.then(|| current.generation()), ..History::default() };
+        let mut wanted = wanted;
+        carry_over(&mut wanted, &Before { workload: current, history: &history, replicas: &replicas }, pulled);
+        wanted
+    }
+
+    fn previous(workload: &Workload) -> Option<&str> {
+        workload.previous.as_ref().map(|previous| previous.env["V"].as_str())
+    }
+
+    #[test]
+    fn the_generation_before_is_the_last_one_that_worked() {
+        let one = version("1");
+        let same = after(version("1"), &one, true, None);
+        assert_eq!(previous(&same), None);
+        let two = after(version("2"), &one, true, None);
+        assert_eq!(previous(&two), Some("1"));
+        assert_eq!(two.previous.as_ref().and_then(|previous| previous.image_id.as_deref()), Some("one"));
+        assert_eq!(previous(&after(version("3"), &two, false, None)), Some("1"), "version 2 never worked");
+        assert_eq!(previous(&after(version("3"), &two, true, None)), Some("2"));
+        assert_eq!(previous(&after(version("1"), &two, false, None)), Some("2"), "a return by a start");
+    }
+
+    #[test]
+    fn a_pulled_image_is_new_if_no_replica_has_it() {
+        let one = version("1");
+        let known = after(version("1"), &one, true, Some("one"));
+        assert_eq!((known.generation(), known.image_id), (one.generation(), None));
+        let two = after(version("1"), &one, true, Some("two"));
+        assert_ne!(two.generation(), one.generation());
+        assert_eq!((two.image_id.as_deref(), two.pulls, previous(&two)), (Some("two"), 1, Some("1")));
+        // Without a pull, and with a pull of the same image, it stays.
+        for pulled in [None, Some("two")] {
+            assert_eq!(after(version("1"), &two, true, pulled).generation(), two.generation());
+        }
+        let back = two.of_previous_generation().expect("the one before");
+        assert_eq!((back.generation(), back.image_id.as_deref()), (one.generation(), Some("one")));
+        let third = after(version("1"), &two, true, Some("three"));
+        assert_eq!((third.pulls, third.previous.map(|previous| previous.pulls)), (2, Some(1)));
+    }
+
+    #[test]
+    fn another_spelling_of_the_image_changes_nothing() {
+        let one = version("1");
+        let mut spelled = version("1");
+        spelled.image = "docker.io/library/web:1".parse().expect("an image");
+        let again = after(spelled, &one, true, None);
+        assert_eq!((again.image, again.previous), (one.image, None));
+    }
+}

@@ -65,7 +65,10 @@ impl Controller {
         let makes_replica = |action: &&Action| matches!(action.kind, ActionKind::Create | ActionKind::Start);
         let refused = pass.actions.iter().filter(makes_replica).find_map(|action| action.error.as_ref());
         if let Some(error) = refused.filter(|_| created.is_none()) {
-            return Err(ControlError::StartFailed(format!("{error}; {}", kept(replica.as_ref(), &handle.key))));
+            let text = format!("{error}; {}", kept(replica.as_ref(), &handle.key));
+            // An engine that went away refused nothing.
+            let is_lost = self.context.engine.ping().await.is_err();
+            return Err(if is_lost { ControlError::EngineUnavailable(text) } else { ControlError::StartFailed(text) });
         }
         if replica.is_some() {
             return Ok(Started { created: created.is_some(), replica, pass });

@@ -47,6 +47,7 @@ pub(crate) struct Rollout {
     /// Why no replica is replaced, in words. `None` if the rollout goes on.
     pub(crate) standstill: Option<String>,
     pub(crate) is_paused: bool,
+    is_manual: bool,
     /// The workload of the generation before differs from the current one, so replicas can be made from it.
     has_previous: bool,
 }
@@ -59,7 +60,7 @@ impl Rollout {
 
     /// How many replicas may exist above the target, because new ones start before old ones go.
     pub(crate) fn surplus(&self) -> usize {
-        let is_surplus = self.order == RolloutOrder::StartFirst && (self.standstill.is_none() || self.is_paused);
+        let is_surplus = self.order == RolloutOrder::StartFirst && !self.is_manual;
         if is_surplus { self.coming.len() } else { 0 }
     }
 
@@ -130,6 +131,7 @@ pub(crate) fn note_rollout(inputs: &RolloutInputs<'_>, history: &mut History) ->
         counted: counted.len(),
         standstill: standstill(inputs, history, &memory),
         is_paused: memory.paused.is_some(),
+        is_manual: desired.rollout.mode == RolloutMode::Manual,
         has_previous: desired.previous.as_ref().is_some_and(|previous| previous.generation() != memory.generation),
     };
     history.rollout = Some(memory);

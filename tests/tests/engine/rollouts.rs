@@ -1,10 +1,12 @@
 //! Rollouts on a real engine: changed specifications, the return to the generation before, moved tags, and wishes that
 //! the engine refuses.
 
-use bollard::query_parameters::TagImageOptionsBuilder;
+use bollard::query_parameters::{PushImageOptionsBuilder, RemoveImageOptions, TagImageOptionsBuilder};
+use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 use std::time::Duration;
 use windlass_tests::images::Fixture;
+use windlass_tests::registry::Registry;
 use windlass_tests::site::{Site, Windlass, start_body};
 use windlass_tests::wait::eventually;
 use windlass_tests::workloads::running;
@@ -121,7 +123,7 @@ async fn a_moved_tag_is_noticed_on_request_and_never_by_itself() -> anyhow::Resu
     })
     .await;
     windlass.delete("/images/web").await.ok();
-    let removed = site.engine().docker().remove_image(&image, None, None).await;
+    let removed = site.engine().docker().remove_image(&image, None::<RemoveImageOptions>, None).await;
     assert!(removed.is_ok(), "{removed:?}");
     Ok(())
 }
@@ -185,5 +187,58 @@ async fn one_image_is_one_workload_however_it_is_written() -> anyhow::Result<()>
     windlass.delete(&format!("/images/{full}")).await.ok();
     assert!(site.engine().containers(site.instance()).await?.is_empty());
     assert_eq!(windlass.get(&format!("/images/{image}")).await.status, 404);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_new_image_in_a_registry_is_pulled_on_request() -> anyhow::Result<()> {
+    let registry = Registry::start(false).await?;
+    let site = Site::new("pulled").await?;
+    let docker = site.engine().docker();
+    let (one, other) = (site.engine().prepare(Fixture::Web).await?, site.engine().prepare(Fixture::SlowStart).await?);
+    let id_of = async |image: &str| -> anyhow::Result<Option<String>> { Ok(docker.inspect_image(image).await?.id) };
+    let repository = format!("{}/team/web", registry.address());
+    let image = format!("{repository}:1");
+    let tag = async |from: &str| {
+        let options = TagImageOptionsBuilder::new().repo(&repository).tag("1").build();
+        docker.tag_image(from, Some(options)).await
+    };
+    let push = async |from: &str| -> anyhow::Result<()> {
+        tag(from).await?;
+        let options = PushImageOptionsBuilder::new().tag("1").build();
+        docker.push_image(&repository, Some(options), None).try_collect::<Vec<_>>().await?;
+        Ok(())
+    };
+    push(other).await?;
+    push(one).await?;
+    let windlass = site.start().await?;
+    windlass.post("/start/container?pull=true", body(&image, "1", 1)).await.ok();
+    let image_id = async || windlass.get("/images/web").await.ok()["observed"]["containers"][0]["image_id"].clone();
+    assert_eq!(image_id().await, json!(id_of(one).await?));
+
+    // The registry has another image; this engine still has the first one under the tag.
+    push(other).await?;
+    tag(one).await?;
+    windlass.post("/start/container", body(&image, "1", 1)).await.ok();
+    assert_eq!(image_id().await, json!(id_of(one).await?), "never by itself");
+    windlass.post("/start/container?pull=true", body(&image, "1", 1)).await.ok();
+    let wanted = id_of(other).await?;
+    eventually("the replica of the pulled image", LIMIT, async || {
+        let view = windlass.get("/images/web").await.ok();
+        let containers = view["observed"]["containers"].as_array().cloned().unwrap_or_default();
+        let is_new = containers.len() == 1 && containers[0]["image_id"] == json!(wanted);
+        if is_new { Ok(()) } else { Err(format!("{view:#}")) }
+    })
+    .await;
+
+    // A registry that is away: nothing is stored, although the engine has an image of this name.
+    let generation = windlass.get("/images/web").await.ok()["rollout"]["generation"].clone();
+    drop(registry);
+    let refused = windlass.post("/start/container?pull=true", body(&image, "2", 1)).await;
+    assert_eq!(refused.status, 400, "{refused}");
+    assert_eq!(windlass.get("/images/web").await.ok()["rollout"]["generation"], generation);
+    windlass.delete("/images/web").await.ok();
+    let removed = docker.remove_image(&image, None::<RemoveImageOptions>, None).await;
+    assert!(removed.is_ok(), "{removed:?}");
     Ok(())
 }
