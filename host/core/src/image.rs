@@ -30,16 +30,22 @@ impl ImageRef {
     /// The reference in full: `docker.io/library/nginx:latest` for `nginx`. References that lead to the same image are
     /// equal in this form.
     pub fn canonical(&self) -> String {
-        let Parts { registry, path, tag, digest } = Parts::of(&self.0);
+        let Parts { tag, digest, .. } = Parts::of(&self.0);
+        match digest {
+            Some(digest) => format!("{}@{digest}", self.repository()),
+            None => format!("{}:{}", self.repository(), tag.unwrap_or("latest")),
+        }
+    }
+
+    /// The repository in full, without tag and digest: `docker.io/library/nginx` for `nginx:1`.
+    pub fn repository(&self) -> String {
+        let Parts { registry, path, .. } = Parts::of(&self.0);
         let registry = match registry {
             None | Some("index.docker.io") => DEFAULT_REGISTRY,
             Some(registry) => registry,
         };
         let library = if registry == DEFAULT_REGISTRY && !path.contains('/') { "library/" } else { "" };
-        match digest {
-            Some(digest) => format!("{registry}/{library}{path}@{digest}"),
-            None => format!("{registry}/{library}{path}:{}", tag.unwrap_or("latest")),
-        }
+        format!("{registry}/{library}{path}")
     }
 
     /// Whether another reference leads to the same image.

@@ -74,17 +74,17 @@ impl Images {
     /// provides, is used as it is.
     pub(crate) async fn refresh(&self, image: &ImageRef) -> Result<String, EngineError> {
         let pulled = self.pull(image).await;
-        let found = self.inspect(image.as_str()).await?;
-        match (pulled, found) {
-            (Ok(()), Some(ImageInspect { id: Some(id), .. })) => Ok(id),
-            (Err(error), Some(ImageInspect { id: Some(id), repo_digests, .. }))
-                if matches!(error, EngineError::Refused(_)) && repo_digests.as_ref().is_none_or(Vec::is_empty) =>
-            {
+        let Some(ImageInspect { id: Some(id), repo_digests, .. }) = self.inspect(image.as_str()).await? else {
+            return Err(pulled.err().unwrap_or_else(|| {
+                EngineError::Refused(format!("image `{image}` was pulled and is gone again; start the workload again"))
+            }));
+        };
+        match pulled {
+            Err(error @ EngineError::Refused(_)) if !is_from_registry(image, &repo_digests.unwrap_or_default()) => {
                 tracing::info!(%image, %error, "the image was built on the engine and is not pulled");
                 Ok(id)
             }
-            (Err(error), _) => Err(error),
-            (Ok(()), _) => Err(EngineError::Refused(format!("image `{image}` was pulled and is gone again"))),
+            pulled => pulled.map(|()| id),
         }
     }
 
@@ -132,6 +132,12 @@ impl Images {
     }
 }
 
+/// Whether an image with these digests was pulled from the registry of a reference, or pushed to it.
+fn is_from_registry(image: &ImageRef, digests: &[String]) -> bool {
+    let repository = image.repository();
+    digests.iter().any(|digest| ImageRef::stored(digest.as_str()).repository() == repository)
+}
+
 /// The tag or digest of a reference, if any.
 fn tag_of(image: &str) -> Option<&str> {
     if let Some((_, digest)) = image.split_once('@') {
@@ -144,6 +150,15 @@ fn tag_of(image: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_is_from_the_registry_of_its_own_reference_only() {
+        let digest = |name: &str| format!("{name}@sha256:{}", "0a".repeat(32));
+        let image: ImageRef = "docker.io/library/web:1".parse().unwrap();
+        assert!(is_from_registry(&image, &[digest("mirror.example/web"), digest("web")]));
+        assert!(!is_from_registry(&image, &[digest("mirror.example/web"), digest("org/web")]));
+        assert!(!is_from_registry(&image, &[]));
+    }
 
     #[test]
     fn a_registrys_port_is_no_tag() {
