@@ -51,6 +51,14 @@ impl Images {
         outcome
     }
 
+    /// Pulls an image that the engine does not have.
+    pub(crate) async fn pull_missing(&self, image: &ImageRef) -> Result<(), EngineError> {
+        self.pull(image).await.map_err(|error| match error {
+            EngineError::Refused(why) => EngineError::Refused(why.replacen(" cannot", " is missing and cannot", 1)),
+            other => other,
+        })
+    }
+
     /// The engine's identifier of an image. `None` if the engine does not have it.
     pub(crate) async fn id_of(&self, image: &str) -> Result<Option<String>, EngineError> {
         let inspected = self.inspect(image).await?;
@@ -125,7 +133,7 @@ impl Images {
             .await;
         outcome.map_err(|error| match error {
             CallError::Response { message, .. } => {
-                EngineError::Refused(format!("image `{image}` is missing and cannot be pulled: {message}"))
+                EngineError::Refused(format!("image `{image}` cannot be pulled: {message}"))
             }
             other => other.into(),
         })

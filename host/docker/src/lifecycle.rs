@@ -116,7 +116,7 @@ impl Lifecycle {
         let id = match self.create_bare(workload, slot, &image).await {
             Err(error) if error.lacks_image() => {
                 // Without a permit: a pull can take minutes and does not load what the permits protect.
-                self.images.pull(&workload.image).await?;
+                self.images.pull_missing(&workload.image).await?;
                 self.create_bare(workload, slot, workload.image.as_str()).await?
             }
             outcome => outcome?,
@@ -149,7 +149,7 @@ impl Lifecycle {
         self.require_networks(workload).await?;
         let image = self.images.to_use(workload).await?;
         if self.images.id_of(&image).await?.is_none() {
-            self.images.pull(&workload.image).await?;
+            self.images.pull_missing(&workload.image).await?;
         }
         Ok(())
     }
