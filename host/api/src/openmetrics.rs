@@ -84,7 +84,7 @@ impl Figures {
     /// The current and the desired numbers of replicas.
     fn encode_counts(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         type Count = fn(&WorkloadView) -> Option<i64>;
-        let counts: [(&str, &str, Count); 6] = [
+        let counts: [(&str, &str, Count); 8] = [
             ("min_replicas", "The fewest replicas", |view| Some(view.workload.bounds.min().into())),
             ("max_replicas", "The most replicas", |view| Some(view.workload.bounds.max().into())),
             ("proposed_replicas", "The last proposal of the scaling policy; absent if it gave no answer", |view| {
@@ -93,6 +93,12 @@ impl Figures {
             ("target_replicas", "The target count", |view| Some(view.target.into())),
             ("current_replicas", "Replicas that are neither held nor being stopped", |view| Some(view.counted.into())),
             ("ready_replicas", "Replicas that are ready for requests", |view| Some(whole(view.ready()))),
+            ("outdated_replicas", "Replicas that do not match the desired state", |view| {
+                Some(whole(view.outdated.len()))
+            }),
+            ("rollout_paused", "Whether a rollout is paused after too many failures", |view| {
+                Some(view.rollout.as_ref().is_some_and(|rollout| rollout.paused.is_some()).into())
+            }),
         ];
         for (name, help, count) in counts {
             self.gauges(encoder, name, help, |view| count(view).map(|count| count as f64))?;

@@ -367,6 +367,7 @@ async fn the_description_and_the_router_agree() {
     patch /images/{image}/overrides
     put /images/{image}/policy
     post /images/{image}/reconcile
+    post /images/{image}/rollback
     post /images/{image}/scale
     get /images/{image}/shadows
     get /metrics

@@ -31,6 +31,7 @@ pub fn replicas(workload: &Workload, count: u32) -> Vec<Replica> {
             name: format!("{}-{slot}", workload.image.short_name()),
             workload: workload.key.clone(),
             image: workload.image.to_string(),
+            made_from: Default::default(),
             slot: Slot(slot),
             phase: Phase::Running,
             status: "running".to_owned(),

@@ -97,6 +97,7 @@ impl Controller {
         let context = &self.context;
         let handle = self.handle(key)?;
         let _lock = self.lock(&handle).await?;
+        let key = &handle.key;
         dependencies::check_no_dependents(&context.workloads, key)?;
         let replicas = self.list(&handle).await?;
         let workload = handle.state().workload.clone();

@@ -101,7 +101,7 @@ impl Controller {
     }
 
     pub(crate) fn handle(&self, key: &WorkloadKey) -> Result<Arc<WorkloadHandle>, ControlError> {
-        self.context.workloads.get(key).ok_or_else(|| ControlError::NoSuchWorkload(key.to_string()))
+        self.context.workloads.find(key).ok_or_else(|| ControlError::NoSuchWorkload(key.to_string()))
     }
 
     /// Waits until no pass and no other request changes the workload, and keeps both away while the guard lives.

@@ -21,7 +21,7 @@ impl Controller {
 
     /// The current state of one workload.
     pub fn view(&self, key: &WorkloadKey) -> Option<WorkloadView> {
-        let handle = self.context.workloads.get(key)?;
+        let handle = self.context.workloads.find(key)?;
         let view = handle.state().view();
         Some(self.current(view))
     }
@@ -43,8 +43,7 @@ impl Controller {
         until: Option<Timestamp>,
         limit: u32,
     ) -> Result<Vec<DecisionRecord>, ControlError> {
-        self.handle(key)?;
-        let key = key.clone();
+        let key = self.handle(key)?.key.clone();
         self.context.store.call(move |store| store.decisions(&key, until, limit)).await
     }
 

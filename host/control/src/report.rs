@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use windlass_core::contract::HealthStatus;
 use windlass_core::{
     Alert, ContainerId, Deferral, Phase, PolicyFailure, PolicyIdentity, PolicyOutcome, Recommendation, Replica,
-    ShadowComparison, Timestamp, Workload,
+    RolloutHistory, ShadowComparison, Timestamp, Workload,
 };
 
 /// Whether one policy answered in a pass.
@@ -113,6 +113,10 @@ pub struct WorkloadView {
     pub held: BTreeSet<ContainerId>,
     /// Replicas that somebody stopped through the engine. They stay stopped.
     pub stopped_outside: BTreeSet<ContainerId>,
+    /// Replicas that do not match the desired state.
+    pub outdated: BTreeSet<ContainerId>,
+    /// The rollout in progress. `None` if there is none.
+    pub rollout: Option<RolloutHistory>,
     /// Replicas that an operator protects from scale-in by a policy.
     pub protected: BTreeSet<ContainerId>,
     /// The time of the last observation. `None` before the first one since Windlass started.

@@ -4,7 +4,7 @@
 
 use crate::contract::Usage;
 use crate::workload::Workload;
-use crate::{ContainerId, Replica, Slot, Timestamp, WorkloadKey};
+use crate::{ContainerId, ImageRef, Replica, Slot, Timestamp, WorkloadKey};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use std::net::SocketAddr;
@@ -90,6 +90,16 @@ pub trait Engine: Send + Sync + 'static {
     /// Creates a replica without starting it, and pulls the image if it is missing. A failed create leaves nothing
     /// behind.
     async fn create(&self, workload: &Workload, slot: Slot) -> Result<Replica, EngineError>;
+
+    /// Makes sure that a replica can be created: its networks exist, and its image is pulled if it is missing.
+    async fn prepare(&self, workload: &Workload) -> Result<(), EngineError>;
+
+    /// Pulls an image and returns the engine's identifier of it. If the registry does not provide an image that was built
+    /// on the engine, the identifier is that of the engine's image.
+    async fn pull(&self, image: &ImageRef) -> Result<String, EngineError>;
+
+    /// The number of CPUs that a container can use. `None` if the engine does not report it.
+    async fn cpus(&self) -> Option<u32>;
 
     /// Starts a replica's process. A running replica stays as it is.
     async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError>;

@@ -26,6 +26,7 @@ pub fn running(workload: &Workload, slot: u32, since: u64) -> Replica {
         name: format!("{}-{slot}", workload.image.short_name()),
         workload: workload.key.clone(),
         image: workload.image.to_string(),
+        made_from: Default::default(),
         slot: Slot(slot),
         phase: Phase::Running,
         status: "running".to_owned(),

@@ -1,7 +1,9 @@
 //! The host's memory of a workload from one pass to the next.
 
 use crate::contract::HealthStatus;
-use crate::{Bounds, ContainerId, MemoryOwner, Replica, Slot, Snapshot, Timestamp, WorkloadKey};
+use crate::{
+    Bounds, ContainerId, Generation, MemoryOwner, Replica, RolloutHistory, Slot, Snapshot, Timestamp, WorkloadKey,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -121,6 +123,15 @@ pub struct History {
     /// The suspicion that probes do not reach the replicas. `None` if there is none.
     #[serde(default)]
     pub probe_path: Option<Suspicion>,
+    /// The rollout in progress. `None` if every replica is up to date.
+    #[serde(default)]
+    pub rollout: Option<RolloutHistory>,
+    /// The newest generation of which a replica was ready for long enough.
+    #[serde(default)]
+    pub proven: Option<Generation>,
+    /// Since when there have been outdated replicas that nothing replaces. `None` if there are none.
+    #[serde(default)]
+    pub outdated: Option<Timestamp>,
     /// The slots that cannot be filled for a reason outside of their replicas.
     #[serde(default)]
     pub blocked: BTreeMap<Slot, Blocked>,
@@ -190,7 +201,7 @@ impl History {
         let slots = self.slots.values_mut();
         let of_slots = slots.flat_map(|slot| [&mut slot.last_restart, &mut slot.given_up, &mut slot.well_since]);
         let of_path = self.probe_path.iter_mut().map(|path| &mut path.healed_at);
-        let maybe = of_slots.chain(of_path).chain([&mut self.since]).flatten();
+        let maybe = of_slots.chain(of_path).chain([&mut self.since, &mut self.outdated]).flatten();
         let proposals = self.proposals.iter_mut().map(|proposal| &mut proposal.at);
         let changes = self.changes.iter_mut().map(|change| &mut change.at);
         let stopped = self.stopped_outside.values_mut().map(|stopped| &mut stopped.seen);
@@ -204,6 +215,8 @@ impl History {
             Dependency::Up { back, .. } => back.as_mut(),
             Dependency::Down => None,
         });
+        let rollout = self.rollout.iter_mut().flat_map(RolloutHistory::times);
+        let changes = changes.chain(rollout);
         for at in
             maybe.chain(back).chain(proposals).chain(changes).chain(stopped).chain(blind).chain(waiting).chain(ready)
         {

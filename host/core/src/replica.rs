@@ -2,7 +2,7 @@
 
 use crate::contract::{self, Limits, ProbeOutcome, ProbeResult, Usage};
 use crate::workload::ContainerPort;
-use crate::{Timestamp, WorkloadKey};
+use crate::{MadeFrom, Timestamp, WorkloadKey};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -137,6 +137,8 @@ pub struct Replica {
     pub workload: WorkloadKey,
     /// The image it was created from, according to its label.
     pub image: String,
+    /// The generation and the image that it was made from.
+    pub made_from: MadeFrom,
     /// Its slot in the workload.
     pub slot: Slot,
     /// The phase of its life.

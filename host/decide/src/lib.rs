@@ -6,15 +6,18 @@
 //! 2. hold, if a policy is unavailable, its metrics have no value, or replicas are still missing or starting;
 //! 3. windows, cooldowns and rates (`stabilization`);
 //! 4. the choice of replicas to remove (`scale_in`);
-//! 5. repair with backoff, a cap and an end, and creation of missing replicas (`repair`).
+//! 5. repair with backoff, a cap and an end, and creation of missing replicas (`repair`);
+//! 6. the replacement of outdated replicas (`rollout`).
 //!
 //! A scaling policy can move the count only within the bounds. Only a health policy that answered can cause a repair.
 
 mod dependencies;
+mod outdated;
 mod planner;
 mod removal;
 mod repair;
 mod replica_count;
+mod rollout;
 mod scale_in;
 mod stabilization;
 mod stopped_outside;
@@ -23,9 +26,12 @@ mod tests;
 mod trouble;
 mod wording;
 
+pub use crate::rollout::remember_failed_rollout;
+
 use crate::dependencies::note_dependencies;
 use crate::planner::Planner;
 use crate::replica_count::{CountInputs, ReplicaCount, replica_count};
+use crate::rollout::{Rollout, RolloutInputs, note_rollout};
 use crate::scale_in::Protection;
 use crate::stabilization::note_change;
 use crate::stopped_outside::{note_stopped_outside, stopped_or_paused};
@@ -70,6 +76,7 @@ fn only_recommended(plan: Plan, before: &History, current: u32) -> Plan {
             slots: before.slots.clone(),
             changes: before.changes.clone(),
             probe_path: before.probe_path,
+            rollout: before.rollout.clone(),
             unremovable: before.unremovable.clone(),
             ..plan.history
         },
@@ -96,9 +103,27 @@ fn plan(
     let interval = settings.interval;
     let waits_for = note_dependencies(snapshot, &mut history, now);
     let waits_for = waits_for.as_deref();
-    let inputs = CountInputs { desired, current, snapshot, verdict, guardrails: &guardrails, interval, waits_for, now };
+    let protected = &history.protected | &verdict.protected;
+    let rollout_inputs =
+        RolloutInputs { desired, current, snapshot, verdict, protected: &protected, waits_for, settings, now };
+    let rollout = note_rollout(&rollout_inputs, &mut history);
+    let is_rolling_out = rollout.as_ref().is_some_and(Rollout::is_active);
+    let inputs = CountInputs {
+        desired,
+        current,
+        snapshot,
+        verdict,
+        guardrails: &guardrails,
+        interval,
+        waits_for,
+        is_rolling_out,
+        now,
+    };
     let ReplicaCount { target, mut reason, stages, held_by } = replica_count(&inputs, &mut history);
     reason.push_str(&stopped_or_paused(snapshot, &history));
+    if let Some(outdated) = rollout.as_ref().and_then(Rollout::in_words) {
+        reason.push_str(&outdated);
+    }
     note_change(current, target, &guardrails, &mut history, now);
     let mut planner = Planner::new(settings, now);
 
@@ -106,8 +131,13 @@ fn plan(
     history.protected.retain(|id| snapshot.replica(id).is_some());
     // Protection holds against a policy, not against the bounds or an operator.
     let down_to = if desired.overrides.forced(now).is_some() { target } else { desired.bounds.max() };
-    let protection = Protection { protected: &history.protected | &verdict.protected, down_to };
-    let kept = planner.scale_in(&mut counted, target, &protection, snapshot, &mut history);
+    let protection = Protection { protected: protected.clone(), down_to };
+    let mut most = target;
+    if let Some(rollout) = &rollout {
+        planner.retire_outdated(&mut counted, target, rollout, snapshot, &mut history);
+        most = target.saturating_add(u32::try_from(rollout.surplus()).unwrap_or(u32::MAX));
+    }
+    let kept = planner.scale_in(&mut counted, most, &protection, snapshot, &mut history);
     match kept {
         0 => {}
         1 => reason.push_str("; 1 more replica stays because it is protected from scale-in"),
@@ -127,6 +157,10 @@ fn plan(
         planner.restart_dependents(&counted, snapshot, &mut history);
         planner.create_missing(&counted, target, snapshot, &mut history);
     }
+    if let Some(rollout) = &rollout {
+        planner.roll_out(&counted, target, rollout, &rollout_inputs, &mut history);
+    }
+    planner.alert_outdated(rollout.as_ref(), &rollout_inputs, &mut history);
 
     if let Ok(decision) = &verdict.scaling.answer
         && let Some(after) = decision.evaluate_after
@@ -136,8 +170,20 @@ fn plan(
     if let Some(force) = desired.overrides.forced(now) {
         planner.next_pass_after(force.until.since(now));
     }
-    let Planner { steps, deferred, alerts, next_pass, .. } = planner;
-    Plan { target, reason, stages, held_by, steps, deferred, alerts, recommended: None, history, next_pass }
+    let Planner { steps, deferred, alerts, next_pass, uses_previous, .. } = planner;
+    Plan {
+        target,
+        reason,
+        stages,
+        held_by,
+        steps,
+        deferred,
+        alerts,
+        recommended: None,
+        history,
+        next_pass,
+        uses_previous,
+    }
 }
 
 /// The history with the containers of the snapshot, and the memory that each policy receives next time: the one it
@@ -196,5 +242,6 @@ fn stopped(desired: &Workload, snapshot: &Snapshot, current: u32, history: Histo
         recommended: None,
         history,
         next_pass: None,
+        uses_previous: false,
     }
 }

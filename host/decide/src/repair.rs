@@ -341,7 +341,7 @@ impl Planner<'_> {
     }
 }
 
-fn serves(replica: &Replica, snapshot: &Snapshot) -> bool {
+pub(crate) fn serves(replica: &Replica, snapshot: &Snapshot) -> bool {
     matches!(snapshot.health_of(&replica.id), HealthStatus::Healthy | HealthStatus::Degraded)
 }
 

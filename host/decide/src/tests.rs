@@ -1,5 +1,7 @@
 //! The guardrails: each test covers one rule.
 
+mod rollouts;
+
 use crate::*;
 use windlass_core::contract::{Assessment, HealthReport, HealthStatus, Remedy, ScalingDecision};
 use windlass_core::fixtures::{exited, running, workload};
@@ -980,7 +982,8 @@ mod properties {
                     Step::Start { replica, .. }
                     | Step::Remove { replica, .. }
                     | Step::Restart { replica, .. }
-                    | Step::Replace { replica, .. } => prop_assert!(objects.insert(replica.clone())),
+                    | Step::Replace { replica, .. }
+                    | Step::Renew { replica, .. } => prop_assert!(objects.insert(replica.clone())),
                 }
             }
         }

@@ -13,7 +13,7 @@ use windlass_core::replica::{HealthCheck, PortBinding, Replica};
 use windlass_core::settings::EngineSettings;
 use windlass_core::time::millis;
 use windlass_core::workload::{ContainerPort, Workload};
-use windlass_core::{ContainerId, Phase, Publication, Slot, Timestamp};
+use windlass_core::{ContainerId, MadeFrom, Phase, Publication, Slot, Timestamp};
 
 /// The engine's own network modes, which are not networks to join.
 const NETWORK_MODES: [&str; 4] = ["host", "none", "bridge", "default"];
@@ -23,8 +23,13 @@ pub(crate) fn is_network_mode(network: &str) -> bool {
     NETWORK_MODES.contains(&network)
 }
 
-/// The request that creates a replica of `workload`.
-pub(crate) fn create_body(settings: &EngineSettings, workload: &Workload, slot: Slot) -> ContainerCreateBody {
+/// The request that creates a replica of `workload` from an image of the engine.
+pub(crate) fn create_body(
+    settings: &EngineSettings,
+    workload: &Workload,
+    slot: Slot,
+    image: &str,
+) -> ContainerCreateBody {
     let memory = i64::try_from(workload.resources.memory.bytes()).unwrap_or(i64::MAX);
     let cpu = i64::try_from(workload.resources.cpu.nano_cores()).unwrap_or(i64::MAX);
     let binding = |publication: &Publication| EnginePortBinding {
@@ -37,7 +42,7 @@ pub(crate) fn create_body(settings: &EngineSettings, workload: &Workload, slot: 
         .map(|(inside, publications)| (inside.to_string(), Some(publications.iter().map(binding).collect())));
     let first_network = workload.networks.first();
     ContainerCreateBody {
-        image: Some(workload.image.to_string()),
+        image: Some(image.to_owned()),
         cmd: workload.command.clone(),
         env: Some(workload.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
         exposed_ports: Some(workload.ports.keys().map(ToString::to_string).collect()),
@@ -83,6 +88,7 @@ pub(crate) fn replica(
         name,
         workload: identity.workload,
         image: identity.image,
+        made_from: MadeFrom { generation: identity.generation, image_id: inspected.image.clone() },
         slot: identity.slot,
         phase,
         status: state.status.map(|status| status.to_string()).unwrap_or_default(),
@@ -262,6 +268,7 @@ pub(crate) fn uses_host_network(inspected: &ContainerInspectResponse) -> bool {
 mod tests {
     use super::*;
 
+    use windlass_core::Generation;
     use windlass_core::workload::{Bounds, DesiredStatus, Resources};
 
     const ADDRESS: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(172, 19, 0, 5)));
@@ -292,10 +299,10 @@ mod tests {
 
     fn inspected(state: &serde_json::Value) -> ContainerInspectResponse {
         serde_json::from_value(serde_json::json!({
-            "Id": "ab12", "Name": "/web-0-x", "Created": "2026-03-01T10:00:00.123456789Z", "State": state,
+            "Id": "ab12", "Name": "/web-0-x", "Image": "sha256:01", "Created": "2026-03-01T10:00:00.123456789Z", "State": state,
             "HostConfig": {"NetworkMode": "front"},
             "Config": {"Labels": {"orchestrator.image": "web:1", "windlass.instance": "i", "windlass.workload": "web",
-                                  "windlass.slot": "2"}},
+                                  "windlass.slot": "2", "windlass.generation": "00ff"}},
             "NetworkSettings": {
                 "Ports": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "32769"}, {"HostIp": "::", "HostPort": "32769"}],
                           "443/tcp": null},
@@ -307,7 +314,8 @@ mod tests {
     #[test]
     fn a_request_carries_the_limits_ports_networks_and_our_labels() {
         let settings = EngineSettings { instance: "i".to_owned(), ..EngineSettings::default() };
-        let body = create_body(&settings, &workload(), Slot(4));
+        let body = create_body(&settings, &workload(), Slot(4), "sha256:01");
+        assert_eq!(body.image.as_deref(), Some("sha256:01"));
         let host = body.host_config.unwrap();
         assert_eq!(
             (host.nano_cpus, host.memory, host.memory_swap),
@@ -321,8 +329,9 @@ mod tests {
         assert_eq!(networks.keys().collect::<Vec<_>>(), ["front"], "an engine of API 1.41 takes one at creation");
         assert_eq!(body.env.unwrap(), ["A=1=2"]);
         let labels = body.labels.unwrap();
-        assert_eq!((labels["team"].as_str(), labels.len()), ("shop", 6));
+        assert_eq!((labels["team"].as_str(), labels.len()), ("shop", 7));
         assert_eq!(labels["windlass.networks"], "front,back");
+        assert_eq!(labels["windlass.generation"], workload().generation().as_str());
         assert_eq!(labels["windlass.slot"], "4");
         assert_eq!(labels["orchestrator.image"], "ghcr.io/org/web:1");
     }
@@ -356,6 +365,9 @@ mod tests {
             (converted.phase, converted.status.as_str(), converted.name.as_str()),
             (Phase::Running, "running", "web-0-x")
         );
+        let made_from =
+            MadeFrom { generation: Some(Generation::stored("00ff")), image_id: Some("sha256:01".to_owned()) };
+        assert_eq!(converted.made_from, made_from);
         assert_eq!(converted.created_at, Timestamp(1_772_359_200_123));
         assert_eq!(converted.started_at, Some(Timestamp(1_772_359_201_500)));
         assert_eq!((converted.finished_at, converted.exit_code), (None, None));

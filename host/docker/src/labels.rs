@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use windlass_core::settings::EngineSettings;
-use windlass_core::{Slot, Workload, WorkloadKey};
+use windlass_core::{Generation, Slot, Workload, WorkloadKey};
 
 /// Image reference of the workload; a label that earlier versions already set.
 pub(crate) const IMAGE: &str = "orchestrator.image";
@@ -11,6 +11,8 @@ pub(crate) const IMAGE: &str = "orchestrator.image";
 pub(crate) const INSTANCE: &str = "windlass.instance";
 /// Key of the workload.
 pub(crate) const WORKLOAD: &str = "windlass.workload";
+/// Generation of the specification that the container was made from.
+pub(crate) const GENERATION: &str = "windlass.generation";
 /// Slot in the workload, a decimal number.
 pub(crate) const SLOT: &str = "windlass.slot";
 /// The networks of a container in several, in the user's order, joined by commas. An inspection lists them unordered.
@@ -27,6 +29,7 @@ pub(crate) struct Identity {
     pub(crate) workload: WorkloadKey,
     pub(crate) image: String,
     pub(crate) slot: Slot,
+    pub(crate) generation: Option<Generation>,
     pub(crate) is_protected: bool,
 }
 
@@ -39,6 +42,7 @@ pub(crate) fn identify(labels: &HashMap<String, String>, instance: &str) -> Opti
         workload: WorkloadKey::stored(labels.get(WORKLOAD)?),
         image: labels.get(IMAGE)?.clone(),
         slot: Slot(labels.get(SLOT)?.parse().ok()?),
+        generation: labels.get(GENERATION).map(Generation::stored),
         is_protected: labels.get(Workload::PROTECTION).is_some_and(|value| value == "true"),
     })
 }
@@ -59,6 +63,7 @@ pub(crate) fn of_replica(settings: &EngineSettings, workload: &Workload, slot: S
     if workload.networks.len() > 1 {
         labels.insert(NETWORKS.to_owned(), workload.networks.join(","));
     }
+    labels.insert(GENERATION.to_owned(), workload.generation().to_string());
     labels
 }
 

@@ -114,15 +114,13 @@ impl Lifecycle {
     }
 
     async fn create_whole(&self, workload: &Workload, slot: Slot) -> Result<Replica, EngineError> {
-        self.engine.info().await?;
-        for network in &workload.networks {
-            self.require_network(network).await?;
-        }
-        let id = match self.create_bare(workload, slot).await {
+        self.require_networks(workload).await?;
+        let image = self.images.to_use(workload).await?;
+        let id = match self.create_bare(workload, slot, &image).await {
             Err(error) if error.lacks_image() => {
                 // Without a permit: a pull can take minutes and does not load what the permits protect.
-                self.images.pull(&workload.image).await?;
-                self.create_bare(workload, slot).await?
+                self.images.pull_missing(&workload.image).await?;
+                self.create_bare(workload, slot, workload.image.as_str()).await?
             }
             outcome => outcome?,
         };
@@ -149,10 +147,33 @@ impl Lifecycle {
         }
     }
 
+    /// Makes sure that a replica can be created: its networks exist, and its image is pulled if it is missing.
+    pub(crate) async fn prepare(&self, workload: &Workload) -> Result<(), EngineError> {
+        self.require_networks(workload).await?;
+        let image = self.images.to_use(workload).await?;
+        if self.images.id_of(&image).await?.is_none() {
+            self.images.pull_missing(&workload.image).await?;
+        }
+        Ok(())
+    }
+
+    /// The images of the engine.
+    pub(crate) fn images(&self) -> &Images {
+        &self.images
+    }
+
+    async fn require_networks(&self, workload: &Workload) -> Result<(), EngineError> {
+        self.engine.info().await?;
+        for network in &workload.networks {
+            self.require_network(network).await?;
+        }
+        Ok(())
+    }
+
     /// Sends the create request and returns the container's identifier.
-    async fn create_bare(&self, workload: &Workload, slot: Slot) -> Result<String, CallError> {
+    async fn create_bare(&self, workload: &Workload, slot: Slot, image: &str) -> Result<String, CallError> {
         let _permit = permit(&self.starts).await?;
-        let body = container::create_body(&self.settings, workload, slot);
+        let body = container::create_body(&self.settings, workload, slot, image);
         let operation = format!("create a container of `{}`", workload.key);
         let name = labels::container_name(self.instance(), &workload.key, slot);
         let options = CreateContainerOptionsBuilder::default().name(&name).build();

@@ -289,6 +289,7 @@ fn snapshot(event: &Event, subject: &Subject, begin: Timestamp, now: Timestamp) 
             name: replica.id.clone(),
             workload: workload.key.clone(),
             image: workload.image.to_string(),
+            made_from: Default::default(),
             slot: Slot(slot),
             phase: replica.phase.into(),
             status: String::new(),

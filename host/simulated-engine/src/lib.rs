@@ -14,13 +14,19 @@ use tokio_stream::wrappers::BroadcastStream;
 use windlass_core::contract::Usage;
 use windlass_core::engine::{Engine, EngineError, EngineEvent};
 use windlass_core::workload::{ContainerPort, Workload};
-use windlass_core::{ContainerId, Phase, PortBinding, Publication, Replica, Slot, Timestamp, WorkloadKey};
+use windlass_core::{
+    ContainerId, ImageRef, MadeFrom, Phase, PortBinding, Publication, Replica, Slot, Timestamp, WorkloadKey,
+};
 
 /// Calls that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
     /// [`Engine::create`].
     Create,
+    /// [`Engine::prepare`].
+    Prepare,
+    /// [`Engine::pull`].
+    Pull,
     /// [`Engine::start`].
     Start,
     /// [`Engine::stop`].
@@ -42,6 +48,8 @@ struct EngineState {
     down: Option<String>,
     faults: HashMap<Call, Vec<EngineError>>,
     crash_after: BTreeMap<WorkloadKey, Duration>,
+    images: BTreeMap<String, String>,
+    cpus: Option<u32>,
     load: BTreeMap<WorkloadKey, Usage>,
     starting_load: BTreeMap<WorkloadKey, (Duration, Usage)>,
     calls: HashMap<Call, u64>,
@@ -55,6 +63,11 @@ impl EngineState {
         workload
             .and_then(|workload| self.replicas.get_mut(workload)?.get_mut(id))
             .ok_or_else(|| EngineError::NotFound(id.to_string()))
+    }
+
+    fn image_id(&self, image: &ImageRef) -> String {
+        let reference = image.canonical();
+        self.images.get(&reference).cloned().unwrap_or(reference)
     }
 
     fn insert(&mut self, replica: Replica) {
@@ -119,6 +132,16 @@ impl SimulatedEngine {
     /// [`SimulatedEngine::set_load`].
     pub fn set_starting_load(&self, key: &WorkloadKey, lasts: Duration, usage: Usage) {
         self.lock().starting_load.insert(key.clone(), (lasts, usage));
+    }
+
+    /// Sets the identifier of the image that a reference leads to. Without it, the identifier is the reference itself.
+    pub fn set_image(&self, image: &ImageRef, id: &str) {
+        self.lock().images.insert(image.canonical(), id.to_owned());
+    }
+
+    /// Sets the number of CPUs. `None`: the engine does not report it.
+    pub fn set_cpus(&self, cpus: Option<u32>) {
+        self.lock().cpus = cpus;
     }
 
     /// Ends a replica's process with this exit code, from outside the host.
@@ -318,11 +341,13 @@ impl Engine for SimulatedEngine {
         let ports: BTreeMap<ContainerPort, Vec<PortBinding>> = (workload.ports.iter())
             .map(|(port, publications)| (*port, publications.iter().map(binding).collect()))
             .collect();
+        let image_id = workload.image_id.clone().unwrap_or_else(|| engine.image_id(&workload.image));
         let replica = Replica {
             id: ContainerId(format!("sim-{number:05}")),
             name,
             workload: workload.key.clone(),
             image: workload.image.to_string(),
+            made_from: MadeFrom { generation: Some(workload.generation()), image_id: Some(image_id) },
             slot,
             phase: Phase::Starting,
             status: "created".to_owned(),
@@ -345,6 +370,18 @@ impl Engine for SimulatedEngine {
         };
         engine.insert(replica.clone());
         Ok(replica)
+    }
+
+    async fn prepare(&self, _: &Workload) -> Result<(), EngineError> {
+        self.enter(Some(Call::Prepare)).map(drop)
+    }
+
+    async fn pull(&self, image: &ImageRef) -> Result<String, EngineError> {
+        Ok(self.enter(Some(Call::Pull))?.image_id(image))
+    }
+
+    async fn cpus(&self) -> Option<u32> {
+        self.lock().cpus
     }
 
     async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError> {

@@ -15,5 +15,6 @@ mod operators;
 mod outage;
 mod policy_api;
 mod repair;
+mod rollouts;
 mod round_trip;
 mod scale_in;

@@ -19,8 +19,8 @@ use windlass_core::policy::{HealthPolicy, Policies, ScalingPolicy};
 use windlass_core::settings::ControlSettings;
 use windlass_core::workload::{Bounds, DesiredStatus, Resources};
 use windlass_core::{
-    DurationMs, FailureKind, HttpProbe, Phase, PolicyFailure, PolicyIdentity, Probe, ProbeTarget, Replica, Slot,
-    Timestamp, Workload, WorkloadKey,
+    DurationMs, FailureKind, HttpProbe, Phase, PolicyFailure, PolicyIdentity, Probe, ProbeTarget, Replica, Rollout,
+    RolloutMode, Slot, Timestamp, Workload, WorkloadKey,
 };
 use windlass_simulated_engine::{Call, SimulatedEngine};
 use windlass_storage::SqliteStore;
@@ -138,6 +138,10 @@ impl Story {
                 let pass = self.controller.scale(&key(name), bounds).await;
                 self.say_pass(pass)?;
             }
+            ["rollback", name] => {
+                let pass = self.controller.roll_back(&key(name)).await;
+                self.say_pass(pass)?;
+            }
             ["reconcile", name] => {
                 let pass = self.controller.reconcile(&key(name)).await;
                 self.say_pass(pass)?;
@@ -216,6 +220,7 @@ impl Story {
             ["engine", "refuses", call, times, why @ ..] => {
                 let call = match *call {
                     "create" => Call::Create,
+                    "prepare" => Call::Prepare,
                     "start" => Call::Start,
                     "stop" => Call::Stop,
                     "remove" => Call::Remove,
@@ -322,7 +327,8 @@ impl Story {
         for replica in &view.replicas {
             let health = view.health.get(&replica.id).copied().unwrap_or_default();
             let why = view.health_reasons.get(&replica.id).map(String::as_str).unwrap_or_default();
-            writeln!(self.text, "  {} {:?} {health:?}: {why}", replica.name, replica.phase)?;
+            let outdated = if view.outdated.contains(&replica.id) { ", outdated" } else { "" };
+            writeln!(self.text, "  {} {:?} {health:?}: {why}{outdated}", replica.name, replica.phase)?;
         }
         for stranger in &view.strangers {
             writeln!(self.text, "  stranger {}", stranger.name)?;
@@ -375,6 +381,7 @@ fn copy_store(from: &Path, to: &Path) -> anyhow::Result<()> {
 }
 
 fn workload(image: &str, words: &[&str]) -> anyhow::Result<Workload> {
+    let (name, image) = image.split_once('=').map_or((None, image), |(name, image)| (Some(name), image));
     let image: windlass_core::ImageRef = image.parse()?;
     let word = |name: &str| words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
     let bounds = Bounds::new(word("min").unwrap_or("1").parse()?, word("max").unwrap_or("5").parse()?)?;
@@ -384,11 +391,23 @@ fn workload(image: &str, words: &[&str]) -> anyhow::Result<Workload> {
         interval: Duration::from_secs(5),
         timeout: Duration::from_secs(1),
     });
-    Ok(Workload {
+    let mode = if words.contains(&"manual") { RolloutMode::Manual } else { RolloutMode::Rolling };
+    let ports = match word("port") {
+        Some(port) => serde_json::from_value(serde_json::json!({"80/tcp": port.parse::<u16>()?}))?,
+        None => Default::default(),
+    };
+    let mut workload = Workload {
         probe,
         depends_on: word("needs").into_iter().map(WorkloadKey::stored).collect(),
+        env: word("env").map(|value| ("VERSION".to_owned(), value.to_owned())).into_iter().collect(),
+        ports,
+        rollout: Rollout { mode, ..Rollout::default() },
         ..Workload::new(image, bounds, Resources { cpu: "0.1".parse()?, memory: "64m".parse()?, status })
-    })
+    };
+    if let Some(name) = name {
+        workload.key = WorkloadKey::named(name)?;
+    }
+    Ok(workload)
 }
 
 fn duration(text: &str) -> anyhow::Result<Duration> {

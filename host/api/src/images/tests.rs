@@ -25,6 +25,7 @@ fn replica(id: &str, phase: Phase, status: &str) -> Replica {
         name: format!("nginx-{id}"),
         workload: WorkloadKey::stored("nginx:alpine"),
         image: "nginx:alpine".into(),
+        made_from: Default::default(),
         slot: Slot(0),
         phase,
         status: status.into(),
@@ -126,6 +127,8 @@ fn view() -> WorkloadView {
         health_reasons: BTreeMap::from([(running.id.clone(), "3 probes answered".into())]),
         held: BTreeSet::from([held.id.clone()]),
         stopped_outside: BTreeSet::new(),
+        outdated: BTreeSet::new(),
+        rollout: None,
         protected: BTreeSet::from([running.id.clone()]),
         replicas: vec![running, held],
         shadows: vec![],
@@ -387,6 +390,13 @@ fn a_workload_is_shown_with_what_runs_and_why() {
         },
         "stop_hook": null,
         "depends_on": [],
+        "rollout": {
+          "max_failures": 3,
+          "min_ready": "10s",
+          "mode": "rolling",
+          "order": null,
+          "ready_within": "10m"
+        },
         "overrides": {
           "force": null,
           "freeze_scale_down": false,
@@ -399,6 +409,7 @@ fn a_workload_is_shown_with_what_runs_and_why() {
         "replicas": 1,
         "running": 1,
         "held": 1,
+        "outdated": 0,
         "stopped_outside": [],
         "containers": [
           {
@@ -424,6 +435,9 @@ fn a_workload_is_shown_with_what_runs_and_why() {
             "finished_at_ms": null,
             "exit_code": null,
             "out_of_memory": false,
+            "generation": null,
+            "image_id": null,
+            "outdated": false,
             "scale_in_protection": true
           },
           {
@@ -442,9 +456,20 @@ fn a_workload_is_shown_with_what_runs_and_why() {
             "finished_at_ms": 3000,
             "exit_code": 0,
             "out_of_memory": false,
+            "generation": null,
+            "image_id": null,
+            "outdated": false,
             "scale_in_protection": false
           }
         ]
+      },
+      "rollout": {
+        "generation": "1783f465292757cf",
+        "previous": null,
+        "state": "done",
+        "failures": 0,
+        "last_failure": null,
+        "paused_since": null
       },
       "alerts": [
         {

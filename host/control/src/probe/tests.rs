@@ -83,6 +83,15 @@ impl Engine for Hanging {
     ) -> Result<Replica, EngineError> {
         self.sim.create(workload, slot).await
     }
+    async fn prepare(&self, workload: &windlass_core::Workload) -> Result<(), EngineError> {
+        self.sim.prepare(workload).await
+    }
+    async fn pull(&self, image: &windlass_core::ImageRef) -> Result<String, EngineError> {
+        self.sim.pull(image).await
+    }
+    async fn cpus(&self) -> Option<u32> {
+        self.sim.cpus().await
+    }
     async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError> {
         self.sim.start(id).await
     }

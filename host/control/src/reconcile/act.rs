@@ -19,10 +19,19 @@ pub(crate) async fn act(
     snapshot: &Snapshot,
     plan: &Plan,
 ) -> Outcome {
-    drain::before_acting(context, handle, plan).await;
-    let actor = Actor { context, workload, snapshot, stopper: Stopper::new(context, handle, workload) };
-    let mut steps: FuturesUnordered<_> = plan.steps.iter().map(|step| actor.carry_out(step)).collect();
+    let previous = if plan.uses_previous { workload.of_previous_generation() } else { None };
+    let workload = previous.as_ref().unwrap_or(workload);
     let mut outcome = Outcome::default();
+    let mut steps: Vec<&Step> = plan.steps.iter().collect();
+    if let Some(error) = unprepared(context, workload, plan).await {
+        // Nothing is stopped for a replica that cannot be made.
+        let renews = steps.extract_if(.., |step| matches!(step, Step::Renew { .. }));
+        outcome.actions.extend(renews.map(|step| failed(creation(step.reason()), &error)));
+        outcome.unprepared = Some(error.to_string());
+    }
+    drain::before_acting(context, handle, &steps).await;
+    let actor = Actor { context, workload, snapshot, stopper: Stopper::new(context, handle, workload) };
+    let mut steps: FuturesUnordered<_> = steps.into_iter().map(|step| actor.carry_out(step)).collect();
     while let Some((actions, failure)) = steps.next().await {
         outcome.actions.extend(actions);
         outcome.failures.extend(failure);
@@ -31,6 +40,15 @@ pub(crate) async fn act(
         log(workload, action);
     }
     outcome
+}
+
+/// Why no replica can be made in place of an outdated one. `None` if it can, or the plan replaces none.
+async fn unprepared(context: &Context, workload: &Workload, plan: &Plan) -> Option<EngineError> {
+    if plan.steps.iter().any(|step| matches!(step, Step::Renew { .. })) {
+        context.engine.prepare(workload).await.err()
+    } else {
+        None
+    }
 }
 
 fn log(workload: &Workload, action: &Action) {
@@ -61,7 +79,7 @@ impl Actor<'_> {
                 let (removed, failure) = self.remove(replica, reason).await;
                 (vec![removed], failure)
             }
-            Step::Replace { replica, slot, reason } => {
+            Step::Replace { replica, slot, reason } | Step::Renew { replica, slot, reason } => {
                 let (removed, failure) = self.remove(replica, reason).await;
                 if removed.error.is_some() {
                     return (vec![removed], failure);
@@ -93,13 +111,7 @@ impl Actor<'_> {
 
     /// Creates and starts a replica. If it does not start, it is removed again, so that nothing half done stays.
     async fn create(&self, slot: Slot, start: bool, reason: &str) -> (Action, Option<Failure>) {
-        let mut action = Action {
-            kind: ActionKind::Create,
-            reason: reason.to_owned(),
-            container: None,
-            name: String::new(),
-            error: None,
-        };
+        let mut action = creation(reason);
         let engine = &self.context.engine;
         let mut replica = match engine.create(self.workload, slot).await {
             Ok(replica) => replica,
@@ -170,6 +182,12 @@ impl Actor<'_> {
         let name = self.snapshot.replica(id).map(|replica| replica.name.clone()).unwrap_or_default();
         Action { kind, reason: reason.to_owned(), container: Some(id.clone()), name, error: None }
     }
+}
+
+/// The action of a create, before its outcome is known.
+fn creation(reason: &str) -> Action {
+    let (reason, name) = (reason.to_owned(), String::new());
+    Action { kind: ActionKind::Create, reason, container: None, name, error: None }
 }
 
 fn failed(mut action: Action, error: &EngineError) -> Action {

@@ -33,6 +33,8 @@ pub(crate) struct Outcome {
     pub(crate) actions: Vec<Action>,
     /// The steps that failed because of the engine.
     pub(crate) failures: Vec<Failure>,
+    /// Why outdated replicas were not replaced: no new one could be made. `None` if it could.
+    pub(crate) unprepared: Option<String>,
 }
 
 /// The replicas after the actions.

@@ -75,12 +75,15 @@ pub(crate) struct Known {
 
 impl WorkloadState {
     pub(crate) fn new(
-        workload: Workload,
+        mut workload: Workload,
         history: History,
         held: Vec<ContainerId>,
         shadows: Vec<ShadowComparison>,
         next_pass: Duration,
     ) -> Self {
+        // The containers of an earlier version have no label: they are of the generation that was wished for then.
+        let generation = workload.generation();
+        workload.unlabelled.get_or_insert(generation);
         Self {
             workload,
             history,
@@ -151,6 +154,7 @@ impl WorkloadState {
     pub(crate) fn retry_everything(&mut self) {
         self.forget_stopped();
         self.history.slots.retain(|_, slot| slot.given_up.is_none());
+        self.history.rollout = None;
         self.history.blocked.clear();
     }
 
@@ -171,6 +175,8 @@ impl WorkloadState {
             health_reasons: self.health_reasons.clone(),
             held: self.held.clone(),
             stopped_outside: self.history.stopped_outside.keys().cloned().collect(),
+            outdated: self.workload.outdated(&self.snapshot.replicas),
+            rollout: self.history.rollout.clone(),
             protected: self.history.protected.clone(),
             observed_at: self.observed_at,
             seen: Some(self.snapshot.at).filter(|at| *at != Timestamp::default()),
