@@ -403,7 +403,7 @@ fn utilization_is_relative_to_the_limits_in_force() {
         };
         let snapshot = Snapshot { at: NOW, replicas: vec![replica], ..Snapshot::default() };
         let log = MetricLog::default();
-        log.note_usage(&workload, &snapshot, |_| Some(usage), NOW);
+        log.note_usage(&workload, &snapshot, &History::default(), |_| Some(usage), NOW);
         let series = log.series(&[request("cpu-utilization", 60), request("memory-utilization", 60)], &workload, NOW);
         let of_workload = series.iter().filter(|series| series.replica.is_none());
         of_workload.map(|series| series.samples[0].value).collect::<Vec<_>>()
