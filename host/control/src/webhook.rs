@@ -63,7 +63,7 @@ mod tests {
         async fn http_probe(&self, _: SocketAddr, _: &HttpProbe, _: Duration) -> Result<DurationMs, NetError> {
             Err(NetError::Failed("unused".to_owned()))
         }
-        async fn tcp_connect(&self, _: SocketAddr, _: Duration) -> Result<DurationMs, NetError> {
+        async fn tcp_connect(&self, _: SocketAddr, _: bool, _: Duration) -> Result<DurationMs, NetError> {
             Err(NetError::Failed("unused".to_owned()))
         }
         async fn query_source(&self, _: &SourceRequest<'_>, _: u64, _: Duration) -> Result<SourceResponse, NetError> {

@@ -3,7 +3,7 @@
 
 use crate::Origin;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -207,6 +207,9 @@ pub struct EngineSettings {
     pub concurrent_actions: u32,
     /// Time between two samples of resource use. Default 5 s.
     pub sample_interval: Duration,
+    /// The address of the engine's host on which ports are published that name none. `None`: the engine's default, which
+    /// is every address.
+    pub publish_address: Option<IpAddr>,
 }
 
 impl Default for EngineSettings {
@@ -218,6 +221,7 @@ impl Default for EngineSettings {
             pull_timeout: Duration::from_secs(600),
             concurrent_actions: 4,
             sample_interval: Duration::from_secs(5),
+            publish_address: None,
         }
     }
 }
@@ -288,9 +292,12 @@ pub struct DiscoverySettings {
     pub file: Option<PathBuf>,
     /// Template of the file. `None` for the format of Prometheus service discovery from files.
     pub template: Option<PathBuf>,
+    /// Program and arguments that check a new file before it replaces the good one; `{}` stands for the path of the new
+    /// file. Default: empty, no check.
+    pub check: Vec<String>,
     /// Program and arguments, run after the file was written. Default: empty, no command.
     pub command: Vec<String>,
-    /// Time the command has before it is killed. Default 10 s.
+    /// Time that the check and the command each have before they are killed. Default 10 s.
     pub command_timeout: Duration,
     /// URL that the ready targets are posted to when they change. `None` for no webhook.
     pub webhook: Option<String>,
@@ -306,6 +313,7 @@ impl Default for DiscoverySettings {
             address: None,
             file: None,
             template: None,
+            check: Vec::new(),
             command: Vec::new(),
             command_timeout: Duration::from_secs(10),
             webhook: None,
@@ -328,10 +336,15 @@ pub struct ApiSettings {
     pub upload_bytes: usize,
     /// Time limit for receiving the headers of a request. Default 10 s.
     pub header_timeout: Duration,
-    /// Requests served at once; more are answered with 503. Default 256.
+    /// Requests served at once, without those whose body is still arriving; more are answered with 503. Default 256.
     pub concurrent_requests: usize,
+    /// Requests of one peer address in progress, with those whose body is still arriving; more are answered with 503.
+    /// Default 128.
+    pub requests_per_peer: usize,
     /// Connections open at once; more wait. Default 1 024.
     pub connections: usize,
+    /// Connections of one peer address open at once; more are closed. Default 512.
+    pub connections_per_peer: usize,
     /// Time that requests in progress have to end at shutdown. Default 30 s.
     pub shutdown_grace: Duration,
 }
@@ -345,7 +358,9 @@ impl Default for ApiSettings {
             upload_bytes: 40 << 20,
             header_timeout: Duration::from_secs(10),
             concurrent_requests: 256,
+            requests_per_peer: 128,
             connections: 1_024,
+            connections_per_peer: 512,
             shutdown_grace: Duration::from_secs(30),
         }
     }

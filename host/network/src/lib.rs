@@ -2,6 +2,7 @@
 
 pub mod remote;
 mod source;
+mod tcp;
 
 use crate::source::Access;
 use async_trait::async_trait;
@@ -93,13 +94,13 @@ impl Net for NetClient {
         probe.judge(response.status().as_u16(), header, &body).map(|()| took).map_err(NetError::Failed)
     }
 
-    async fn tcp_connect(&self, address: SocketAddr, timeout: Duration) -> Result<DurationMs, NetError> {
-        let started = Instant::now();
-        match tokio::time::timeout(timeout, tokio::net::TcpStream::connect(address)).await {
-            Err(_) => Err(NetError::TimedOut(timeout)),
-            Ok(Err(error)) => Err(NetError::Failed(format!("port {}: {error}", address.port()))),
-            Ok(Ok(_)) => Ok(millis(started.elapsed())),
-        }
+    async fn tcp_connect(
+        &self,
+        address: SocketAddr,
+        behind_proxy: bool,
+        timeout: Duration,
+    ) -> Result<DurationMs, NetError> {
+        tcp::connect(address, behind_proxy, timeout).await
     }
 
     async fn query_source(

@@ -113,6 +113,15 @@ pub enum LinkProblem {
         /// The interface.
         name: String,
     },
+    /// It was built for a later WASI.
+    #[error(
+        "it imports `{name}`, but this host offers WASI 0.2; build it for that version, in Rust with the target \
+         `wasm32-wasip2`"
+    )]
+    LaterWasi {
+        /// The interface with its version.
+        name: String,
+    },
     /// It imports an interface that the host does not offer.
     #[error(
         "it imports `{name}`, which the host does not offer: the world `{world}` imports `{PACKAGE}/log@{VERSION}`, \
@@ -159,6 +168,13 @@ impl<'a> Name<'a> {
         let patch = self.version.strip_prefix(minor).and_then(|rest| rest.strip_prefix('.'));
         patch.is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit()))
     }
+}
+
+/// Whether a name is an interface of WASI 0.3 or later.
+fn is_later_wasi(name: &Name<'_>) -> bool {
+    let mut numbers = name.version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    name.path.starts_with("wasi:") && version >= (0, 3)
 }
 
 /// Compares a component with the contract. `is_granted_http` allows it to import outgoing HTTP.
@@ -305,6 +321,12 @@ fn check_imports(
             (None, ComponentItem::ComponentInstance(_)) if HTTP.contains(&parsed.path) && parsed.is_minor("0.2") => {
                 if !is_granted_http {
                     problems.push(LinkProblem::NotGranted { name: excerpt(name) });
+                }
+            }
+            _ if is_later_wasi(&parsed) => {
+                // One sentence for all of them: the remedy is the same.
+                if !problems.iter().any(|problem| matches!(problem, LinkProblem::LaterWasi { .. })) {
+                    problems.push(LinkProblem::LaterWasi { name: excerpt(name) });
                 }
             }
             _ => problems.push(foreign()),

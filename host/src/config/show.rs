@@ -22,6 +22,7 @@ impl Config {
             engine: RawEngine {
                 instance: Some(self.engine.instance.clone()),
                 host: self.engine.host.clone(),
+                publish_address: self.engine.publish_address,
                 ..RawEngine::from_settings(&self.engine)
             },
             control: RawControl {
@@ -38,6 +39,7 @@ impl Config {
                 address: self.discovery.address.clone(),
                 file: self.discovery.file.clone(),
                 template: self.discovery.template.clone(),
+                check: Some(self.discovery.check.clone()).filter(|check| !check.is_empty()),
                 command: Some(self.discovery.command.clone()).filter(|command| !command.is_empty()),
                 webhook: self.discovery.webhook.as_deref().map(masked),
                 ..RawDiscovery::from_settings(&self.discovery)

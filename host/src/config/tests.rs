@@ -53,7 +53,9 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
     body_bytes = "1MiB"
     header_timeout = "10s"
     concurrent_requests = 256
+    requests_per_peer = 128
     connections = 1024
+    connections_per_peer = 512
     shutdown_grace = "30s"
 
     [engine]
@@ -477,13 +479,19 @@ fn a_file_that_was_named_must_be_there() {
 
 #[test]
 fn what_is_wrong_with_those_who_are_told_of_replicas_is_told_with_its_name() {
-    let settings = of("discovery = { address = \"fd00::1\", file = \"/run/list\", command = [\"true\"] }").discovery;
-    assert_eq!((settings.address.as_deref(), settings.command.len()), (Some("fd00::1"), 1));
-    insta::assert_snapshot!(error_of("[discovery]\naddress = \"host:80\"\ntemplate = \"x\"\ncommand = []\nwebhook = \"list\"\nleave_timeout = \"2m\""), @r#"
+    let settings = of(
+        "discovery = { address = \"fd00::1\", file = \"/run/list\", check = [\"test\", \"{}\"], command = [\"true\"] }",
+    )
+    .discovery;
+    let commands = (settings.check.len(), settings.command.len());
+    assert_eq!((settings.address.as_deref(), commands), (Some("fd00::1"), (2, 1)));
+    insta::assert_snapshot!(error_of("[discovery]\naddress = \"host:80\"\ntemplate = \"x\"\ncheck = [\"haproxy\"]\ncommand = []\nwebhook = \"list\"\nleave_timeout = \"2m\""), @r#"
     `discovery.leave_timeout` is 2m; expected 0s to 1m
     `discovery.address` is `host:80`; expected a host name or an IP address without a port
     `discovery.webhook` is `list`; expected an address such as `http://127.0.0.1:9000/`
     `discovery.template` is set without `discovery.file`; name the file that the template renders to
+    `discovery.check` is set without `discovery.file`; name the file that it checks
+    `discovery.check` does not name the new file; write `{}` in its place: `["haproxy", "-c", "-f", "{}"]`
     `discovery.command` is empty; expected a program and its arguments: `["systemctl", …]`
     "#);
 }

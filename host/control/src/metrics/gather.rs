@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use windlass_concurrency::KeyedConcurrencyLimit;
-use windlass_core::contract::{Phase, Sample};
+use windlass_core::contract::Sample;
 use windlass_core::engine::EngineError;
 use windlass_core::net::{NetError, SourceRequest};
 use windlass_core::store::SeriesChanges;
 use windlass_core::time::millis;
-use windlass_core::{ContainerId, Metric, MetricFailure, MetricSource, Timestamp};
+use windlass_core::{ContainerId, Metric, MetricFailure, MetricSource, Phase, Timestamp};
 
 /// Requests in progress at once.
 pub(crate) const MOST_REQUESTS: usize = 32;

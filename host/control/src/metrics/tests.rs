@@ -7,7 +7,7 @@ use crate::metrics::track::KEPT;
 use futures_util::FutureExt;
 use std::time::Duration;
 use windlass_concurrency::KeyedConcurrencyLimit;
-use windlass_core::contract::{HealthStatus, MetricRequest, Sample, Usage};
+use windlass_core::contract::{HealthStatus, Limits, MetricRequest, Sample, Usage};
 use windlass_core::fixtures::{running, workload};
 use windlass_core::metric::SampleChange;
 use windlass_core::net::SourceResponse;
@@ -387,4 +387,30 @@ async fn a_source_that_does_not_answer_leaves_places_to_the_others() {
     slow.clear();
     limit.remove_idle();
     assert_eq!(limit.groups(), 0);
+}
+
+#[test]
+fn utilization_is_relative_to_the_limits_in_force() {
+    let workload = workload("web", 1, 1);
+    let utilization = |limits| {
+        let replica = windlass_core::Replica { limits, ..running(&workload, 1, NOW.0 - 60_000) };
+        let usage = Usage {
+            at: NOW,
+            cpu_cores: 0.1,
+            memory_bytes: 32 << 20,
+            network_receive_rate: 0.0,
+            network_transmit_rate: 0.0,
+        };
+        let snapshot = Snapshot { at: NOW, replicas: vec![replica], ..Snapshot::default() };
+        let log = MetricLog::default();
+        log.note_usage(&workload, &snapshot, &History::default(), |_| Some(usage), NOW);
+        let series = log.series(&[request("cpu-utilization", 60), request("memory-utilization", 60)], &workload, NOW);
+        let of_workload = series.iter().filter(|series| series.replica.is_none());
+        of_workload.map(|series| series.samples[0].value).collect::<Vec<_>>()
+    };
+    // The workload asks for 0.1 cores and 64 MiB.
+    assert_eq!(utilization(workload.limits()), [1.0, 0.5]);
+    let updated = Limits { cpu_cores: Some(0.2), memory_bytes: Some(128 << 20) };
+    assert_eq!(utilization(updated), [0.5, 0.25]);
+    assert_eq!(utilization(Limits::default()), [1.0, 0.5], "a container without limits is measured against the wish");
 }
