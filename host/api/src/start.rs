@@ -9,16 +9,18 @@ use crate::containers::summary::ContainerSummary;
 use crate::detached;
 use crate::error::Problem;
 use crate::json::object::{Object, declare};
+use crate::json::pattern::numbers;
 use crate::json::problems::Problems;
-use crate::json::shape::{command, parsed, parsed_by};
+use crate::json::shape::{Shape, command, parsed, parsed_by};
 use crate::operation::Operation;
 use crate::policies::check;
 use crate::query::{Parameters, Query, boolean};
 use crate::workload::bounds::{
-    DEFAULT_MAX, DEFAULT_MIN, FIXED_PORT_MAX, checked, fixed_ports_conflict, has_fixed, max_replicas, min_replicas,
+    DEFAULT_MAX, DEFAULT_MIN, checked, default_max, fixed_ports_conflict, max_replicas, min_replicas,
 };
-use crate::workload::env::{dependencies, labels, networks, ports, variables};
+use crate::workload::env::{dependencies, labels, networks, variables};
 use crate::workload::policies::{choice, choices, mode, shadows};
+use crate::workload::ports::ports;
 use crate::workload::{guardrails, metric, overrides, probe, resources, rollout, stop_hook};
 use axum::Json;
 use axum::extract::State;
@@ -30,7 +32,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
 use windlass_core::workload::{ContainerPort, Mode, Resources, StopHook};
 use windlass_core::{
-    Guardrails, ImageRef, Metric, Overrides, PolicyChoice, PolicyChoices, Probe, Rollout, Workload, WorkloadKey,
+    Guardrails, ImageRef, Metric, Overrides, PolicyChoice, PolicyChoices, Probe, Publications, Rollout, Workload,
+    WorkloadKey,
 };
 
 declare! {
@@ -39,20 +42,23 @@ declare! {
     /// one is cleared.
     pub(crate) struct StartContainerRequest {
         /// Image reference: `nginx:alpine`, `ghcr.io/org/app:1`.
-        required image: ImageRef = parsed(),
+        required image: ImageRef = image(),
         /// The fewest replicas; at most `max_replicas`.
         optional min_replicas: u32 = min_replicas().keyword("default", json!(DEFAULT_MIN)),
-        /// The most replicas. Default: 5, or 1 if `ports` fixes a port of the host.
+        /// The most replicas. Default: 5, or fewer if `ports` has fewer ports of the host.
         optional max_replicas: u32 = max_replicas(),
         /// Environment of each replica. Default: empty.
         optional env: BTreeMap<String, String> = variables(),
-        /// `80/tcp` → port on the host, 0 for any free port. A fixed port needs `max_replicas` 1. Default: empty.
-        optional ports: BTreeMap<ContainerPort, u16> = ports(),
+        /// `80/tcp` → port of the host: `8080`, 0 for any free one, `"127.0.0.1:8080"`, `"8000-8010"` for a free one of a
+        /// range, or a list of them. Or the list of Compose: `["127.0.0.1:8080:80/tcp"]`, `[{"target": 80}]`. At most as
+        /// many replicas as ports of the host. Default: empty.
+        optional ports: BTreeMap<ContainerPort, Publications> = ports(),
         /// Limits of each replica, and whether it runs.
         required resources: Resources = resources::shape(),
         /// The name by which the workload is addressed instead of its image, so that one image can serve twice: 1 to 63
         /// lower-case letters, digits and hyphens.
-        nullable name: WorkloadKey = parsed_by(WorkloadKey::named),
+        nullable name: WorkloadKey =
+            parsed_by(WorkloadKey::named).pattern("^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$", 63),
         /// Labels of each replica. `windlass.` and `orchestrator.` are reserved, except `windlass.scale-in-protection`:
         /// `true` protects replicas that are created from now on from a policy that lowers the count.
         nullable labels: BTreeMap<String, String> = labels(),
@@ -136,6 +142,19 @@ impl Parameters for StartQuery {
     }
 }
 
+/// An image. The schema leaves out references of more than 237 characters, of which some are too long.
+fn image() -> Shape<ImageRef> {
+    let host = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?";
+    let port = numbers(1..=65_535);
+    let registry = format!(r"(?:localhost(?::{port})?|{host}(?:\.{host})+(?::{port})?|{host}:{port})");
+    let part = |joints: &str| format!("[a-z0-9]+(?:(?:{joints})[a-z0-9]+)*");
+    // The first part of a name would be a registry if it had a dot.
+    let (part, first) = (part(r"\.|_|__|-+"), part("_|__|-+"));
+    let name = format!("(?:{registry}(?:/{part})+|{first}(?:/{part})+|{part})");
+    let pattern = format!("^{name}(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?$");
+    parsed().pattern(&pattern, 237)
+}
+
 /// Keeps one part of an existing workload.
 type Keep = fn(&mut Workload, &Workload);
 
@@ -198,13 +217,12 @@ fn wanted(request: StartContainerRequest, problems: &mut Problems) -> Option<Wan
     let kept = request.kept();
     let overrides = request.read_only().get("overrides").cloned();
     let ports = request.ports.or(BTreeMap::new());
-    let has_fixed = ports.as_ref().is_some_and(has_fixed);
-    let note = match (request.max_replicas.is_absent(), has_fixed) {
+    let default_max = ports.as_ref().map_or(DEFAULT_MAX, default_max);
+    let note = match (request.max_replicas.is_absent(), default_max < DEFAULT_MAX) {
         (false, _) => "",
         (true, true) => ", which is its default with a fixed host port",
         (true, false) => ", which is its default",
     };
-    let default_max = if has_fixed { FIXED_PORT_MAX } else { DEFAULT_MAX };
     let bounds = match (request.min_replicas.or(DEFAULT_MIN), request.max_replicas.or(default_max)) {
         (Some(min), Some(max)) => checked(min, max, note, problems),
         _ => None,

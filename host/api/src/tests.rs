@@ -1,5 +1,8 @@
 //! The whole router, up to the control loop.
 
+mod generated;
+mod generator;
+
 use crate::fixtures::idle_controller;
 use crate::router::endpoints;
 use crate::*;

@@ -62,7 +62,7 @@ mod tests {
         async fn http_probe(&self, _: SocketAddr, _: &HttpProbe, _: Duration) -> Result<DurationMs, NetError> {
             Err(NetError::Failed("unused".to_owned()))
         }
-        async fn tcp_connect(&self, _: SocketAddr, _: Duration) -> Result<DurationMs, NetError> {
+        async fn tcp_connect(&self, _: SocketAddr, _: bool, _: Duration) -> Result<DurationMs, NetError> {
             Err(NetError::Failed("unused".to_owned()))
         }
         async fn get(&self, _: &str, _: &[(&str, &str)], _: u64, _: Duration) -> Result<bytes::Bytes, NetError> {

@@ -27,7 +27,9 @@ pub mod plan;
 pub mod policy;
 mod policy_failure;
 mod policy_identity;
+mod port;
 pub mod probe;
+pub mod publication;
 pub mod quantity;
 pub mod replica;
 pub mod rollout;
@@ -59,6 +61,7 @@ pub use crate::plan::{Alert, AlertKind, Deferral, Failure, HeldBy, Plan, Recomme
 pub use crate::policy_failure::{FailureKind, PolicyFailure};
 pub use crate::policy_identity::{MemoryOwner, PolicyIdentity, PolicyKind};
 pub use crate::probe::{Expected, HttpProbe, Probe, ProbeTarget, StatusRange};
+pub use crate::publication::{HostPorts, Publication, Publications};
 pub use crate::replica::{ContainerId, HealthCheck, Phase, PortBinding, Replica, Slot};
 pub use crate::rollout::{Rollout, RolloutMode, RolloutOrder};
 pub use crate::rollout_history::RolloutHistory;

@@ -29,8 +29,16 @@ pub trait Net: Send + Sync + 'static {
         timeout: Duration,
     ) -> Result<DurationMs, NetError>;
 
-    /// Opens a TCP connection and closes it. Returns the time in milliseconds.
-    async fn tcp_connect(&self, address: SocketAddr, timeout: Duration) -> Result<DurationMs, NetError>;
+    /// Opens a TCP connection and closes it. Returns the time in milliseconds that opening it took.
+    ///
+    /// With `behind_proxy`, a connection that the other side closes at once is a failure: an engine's port proxy accepts
+    /// every connection, and closes it if nothing listens in the container.
+    async fn tcp_connect(
+        &self,
+        address: SocketAddr,
+        behind_proxy: bool,
+        timeout: Duration,
+    ) -> Result<DurationMs, NetError>;
 
     /// Sends `GET url` with this query and returns the body, at most `longest` bytes. A status of 200 to 299 is
     /// success; no redirect is followed.

@@ -1,13 +1,15 @@
 //! The desired state of one workload: the user's request.
 
 use crate::contract::Limits;
+use crate::publication::Publications;
 use crate::quantity::{Cpu, Memory};
 use crate::{Generation, Guardrails, ImageRef, Invalid, Metric, Overrides, Probe, Rollout};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
+
+pub use crate::port::{ContainerPort, Protocol};
 
 /// The key of a workload: its image reference, or the name in its request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -107,74 +109,6 @@ impl Bounds {
     /// `count`, limited to the bounds.
     pub fn clamp(self, count: u32) -> u32 {
         count.clamp(self.min, self.max)
-    }
-}
-
-/// The transport protocol of a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-    /// SCTP.
-    Sctp,
-}
-
-/// A port inside a replica, written `80/tcp`; a bare `80` is TCP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ContainerPort {
-    /// 1 to 65535.
-    pub number: u16,
-    /// Its transport protocol.
-    pub protocol: Protocol,
-}
-
-impl FromStr for ContainerPort {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-        let protocol = match protocol {
-            "tcp" => Some(Protocol::Tcp),
-            "udp" => Some(Protocol::Udp),
-            "sctp" => Some(Protocol::Sctp),
-            _ => None,
-        };
-        let plain = number.bytes().all(|b| b.is_ascii_digit());
-        match (number.parse::<u16>(), protocol) {
-            (Ok(number), Some(protocol)) if number > 0 && plain => Ok(Self { number, protocol }),
-            _ => Err(Invalid::new(format!(
-                "`{}` is not a port; expected `80/tcp`: 1 to 65535, then `/tcp`, `/udp` or `/sctp`",
-                text.escape_debug()
-            ))),
-        }
-    }
-}
-
-impl TryFrom<String> for ContainerPort {
-    type Error = Invalid;
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        text.parse()
-    }
-}
-
-impl From<ContainerPort> for String {
-    fn from(port: ContainerPort) -> Self {
-        port.to_string()
-    }
-}
-
-impl fmt::Display for ContainerPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let protocol = match self.protocol {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-            Protocol::Sctp => "sctp",
-        };
-        write!(f, "{}/{protocol}", self.number)
     }
 }
 
@@ -296,8 +230,8 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
     })
 }
 
-/// Port inside the replica → port on the engine's host, 0 for any free one.
-pub type Ports = BTreeMap<ContainerPort, u16>;
+/// Port inside the replica → where it is published on the engine's host.
+pub type Ports = BTreeMap<ContainerPort, Publications>;
 
 /// The part of a desired state that containers are made from. A change of any other part needs no new container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -335,7 +269,7 @@ pub struct Workload {
     pub bounds: Bounds,
     /// Environment of each replica.
     pub env: BTreeMap<String, String>,
-    /// Port inside the replica → port on the engine's host, 0 for any free one.
+    /// Port inside the replica → where it is published on the engine's host.
     pub ports: Ports,
     /// Resource limits of each replica.
     pub resources: Resources,
@@ -441,15 +375,6 @@ mod tests {
         assert!(Bounds::new(3, 3).is_ok());
         for (min, max) in [(2, 1), (0, 0), (0, Bounds::LIMIT + 1), (1, u32::MAX)] {
             assert!(Bounds::new(min, max).is_err(), "{min} {max}");
-        }
-    }
-
-    #[test]
-    fn ports_are_written_with_their_protocol() {
-        assert_eq!("80".parse::<ContainerPort>().map(|port| port.to_string()), Ok("80/tcp".to_owned()));
-        assert_eq!("53/udp".parse::<ContainerPort>().map(|port| port.to_string()), Ok("53/udp".to_owned()));
-        for wrong in ["", "0/tcp", "65536/tcp", "80/http", "+80/tcp", "80/tcp/", "/tcp"] {
-            assert!(wrong.parse::<ContainerPort>().is_err(), "{wrong:?}");
         }
     }
 

@@ -1,6 +1,5 @@
 //! Converts a workload to the engine's create request, and an inspection to a replica.
 
-use crate::client::EngineInfo;
 use crate::labels;
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary,
@@ -14,7 +13,7 @@ use windlass_core::replica::{HealthCheck, PortBinding, Replica};
 use windlass_core::settings::EngineSettings;
 use windlass_core::time::millis;
 use windlass_core::workload::{ContainerPort, Workload};
-use windlass_core::{ContainerId, MadeFrom, Phase, Slot, Timestamp};
+use windlass_core::{ContainerId, MadeFrom, Phase, Publication, Slot, Timestamp};
 
 /// The engine's own network modes, which are not networks to join.
 const NETWORK_MODES: [&str; 4] = ["host", "none", "bridge", "default"];
@@ -33,10 +32,14 @@ pub(crate) fn create_body(
 ) -> ContainerCreateBody {
     let memory = i64::try_from(workload.resources.memory.bytes()).unwrap_or(i64::MAX);
     let cpu = i64::try_from(workload.resources.cpu.nano_cores()).unwrap_or(i64::MAX);
-    let bindings = workload.ports.iter().map(|(inside, outside)| {
-        let binding = EnginePortBinding { host_ip: None, host_port: Some(outside.to_string()) };
-        (inside.to_string(), Some(vec![binding]))
-    });
+    let binding = |publication: &Publication| EnginePortBinding {
+        host_ip: publication.host_ip.or(settings.publish_address).map(|ip| ip.to_string()),
+        host_port: Some(publication.host_ports.to_string()),
+    };
+    let bindings = workload
+        .ports
+        .iter()
+        .map(|(inside, publications)| (inside.to_string(), Some(publications.iter().map(binding).collect())));
     let first_network = workload.networks.first();
     ContainerCreateBody {
         image: Some(image.to_owned()),
@@ -65,12 +68,11 @@ pub(crate) fn create_body(
 
 /// The replica described by an inspection. `None` if the labels do not mark the container as ours.
 ///
-/// `is_local` means that its process was found on this machine.
+/// `address` is the one at which a running container is reached directly.
 pub(crate) fn replica(
     inspected: &ContainerInspectResponse,
     instance: &str,
-    info: EngineInfo,
-    is_local: bool,
+    address: Option<IpAddr>,
 ) -> Option<Replica> {
     let identity = labels::identify(inspected.config.as_ref()?.labels.as_ref()?, instance)?;
     let unknown = ContainerState::default();
@@ -101,7 +103,7 @@ pub(crate) fn replica(
         restart_policy: inspected.host_config.as_ref().and_then(restart_policy),
         limits: inspected.host_config.as_ref().map(limits).unwrap_or_default(),
         ports: network.filter(|_| running).map(ports).unwrap_or_default(),
-        address: if running { address(inspected, network, info, is_local) } else { None },
+        address: address.filter(|_| running),
         is_protected: identity.is_protected,
         usage: None,
         health_check: state.health.as_ref().filter(|_| running).and_then(health_check),
@@ -155,6 +157,7 @@ pub(crate) fn undescribed_replica(summary: &ContainerSummary, instance: &str, wh
         name: names.into_iter().next().unwrap_or_default().to_owned(),
         workload: identity.workload,
         image: identity.image,
+        made_from: MadeFrom { generation: identity.generation, image_id: summary.image_id.clone() },
         slot: identity.slot,
         phase: Phase::Unknown,
         status: "unknown".to_owned(),
@@ -257,25 +260,6 @@ fn ports(network: &NetworkSettings) -> BTreeMap<ContainerPort, Vec<PortBinding>>
     published.collect()
 }
 
-/// The container's own address: the engine's host, or an address in one of its networks.
-fn address(
-    inspected: &ContainerInspectResponse,
-    network: Option<&NetworkSettings>,
-    info: EngineInfo,
-    is_local: bool,
-) -> Option<IpAddr> {
-    if uses_host_network(inspected) {
-        return info.host(is_local);
-    }
-    if !info.reaches_networks(is_local) {
-        return None;
-    }
-    // Ordered by name, so that every inspection chooses the same one.
-    let networks: BTreeMap<_, _> = network?.networks.as_ref()?.iter().collect();
-    let mut addresses = networks.values().flat_map(|endpoint| [&endpoint.ip_address, &endpoint.global_ipv6_address]);
-    addresses.find_map(|address| address.as_deref()?.parse().ok())
-}
-
 /// Whether the container uses the host's network; its interface counters are then the host's.
 pub(crate) fn uses_host_network(inspected: &ContainerInspectResponse) -> bool {
     inspected.host_config.as_ref().is_some_and(|config| config.network_mode.as_deref() == Some("host"))
@@ -285,18 +269,16 @@ pub(crate) fn uses_host_network(inspected: &ContainerInspectResponse) -> bool {
 mod tests {
     use super::*;
 
-    use std::net::Ipv4Addr;
     use windlass_core::Generation;
     use windlass_core::workload::{Bounds, DesiredStatus, Resources};
 
-    const INFO: EngineInfo =
-        EngineInfo { socket: true, rootless: false, in_container: false, host: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)) };
+    const ADDRESS: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(172, 19, 0, 5)));
 
     fn workload() -> Workload {
         let image: windlass_core::ImageRef = "ghcr.io/org/web:1".parse().unwrap();
         Workload {
             env: BTreeMap::from([("A".to_owned(), "1=2".to_owned())]),
-            ports: BTreeMap::from([("80/tcp".parse().unwrap(), 0), ("53/udp".parse().unwrap(), 5353)]),
+            ports: BTreeMap::from([("80/tcp".parse().unwrap(), 0.into()), ("53/udp".parse().unwrap(), 5353.into())]),
             labels: BTreeMap::from([
                 ("team".to_owned(), "shop".to_owned()),
                 ("windlass.slot".to_owned(), "99".to_owned()),
@@ -350,15 +332,36 @@ mod tests {
         let labels = body.labels.unwrap();
         assert_eq!((labels["team"].as_str(), labels.len()), ("shop", 6));
         assert_eq!(labels["windlass.generation"], workload().generation().as_str());
+        assert_eq!(labels["windlass.networks"], "front,back");
         assert_eq!(labels["windlass.slot"], "4");
         assert_eq!(labels["orchestrator.image"], "ghcr.io/org/web:1");
+    }
+
+    #[test]
+    fn ports_are_published_at_their_own_address_or_the_default_one() {
+        let mut workload = workload();
+        for (port, publication) in windlass_core::publication::short_form("127.0.0.1:8000-8010:81").unwrap() {
+            workload.ports.insert(port, publication.into());
+        }
+        let bound = |publish_address: Option<&str>, inside: &str| {
+            let publish_address = publish_address.map(|ip| ip.parse().unwrap());
+            let settings = EngineSettings { publish_address, ..EngineSettings::default() };
+            let bindings = create_body(&settings, &workload, Slot(0)).host_config.unwrap().port_bindings.unwrap();
+            let binding = &bindings[inside].as_ref().unwrap()[0];
+            (binding.host_ip.clone(), binding.host_port.clone().unwrap())
+        };
+        assert_eq!(bound(None, "80/tcp"), (None, "0".to_owned()));
+        assert_eq!(bound(Some("10.0.0.1"), "80/tcp"), (Some("10.0.0.1".to_owned()), "0".to_owned()));
+        assert_eq!(bound(Some("::1"), "53/udp"), (Some("::1".to_owned()), "5353".to_owned()));
+        let own = (Some("127.0.0.1".to_owned()), "8000-8010".to_owned());
+        assert_eq!((bound(None, "81/tcp"), bound(Some("10.0.0.1"), "81/tcp")), (own.clone(), own));
     }
 
     #[test]
     fn a_running_container_shows_its_ports_and_its_address() {
         let state = serde_json::json!({"Status": "running", "Running": true, "ExitCode": 0,
             "StartedAt": "2026-03-01T10:00:01.5Z", "FinishedAt": "0001-01-01T00:00:00Z"});
-        let converted = replica(&inspected(&state), "i", INFO, true).unwrap();
+        let converted = replica(&inspected(&state), "i", ADDRESS).unwrap();
         assert_eq!(
             (converted.phase, converted.status.as_str(), converted.name.as_str()),
             (Phase::Running, "running", "web-0-x")
@@ -378,7 +381,7 @@ mod tests {
     fn a_stopped_container_shows_how_it_ended_and_no_ports() {
         let state = serde_json::json!({"Status": "exited", "Running": false, "ExitCode": 137, "OOMKilled": true,
             "StartedAt": "2026-03-01T10:00:01Z", "FinishedAt": "2026-03-01T10:00:09Z"});
-        let converted = replica(&inspected(&state), "i", INFO, true).unwrap();
+        let converted = replica(&inspected(&state), "i", ADDRESS).unwrap();
         assert_eq!((converted.phase, converted.exit_code, converted.out_of_memory), (Phase::Exited, Some(137), true));
         assert!(converted.ports.is_empty() && converted.address.is_none() && converted.finished_at.is_some());
     }
@@ -387,7 +390,7 @@ mod tests {
     fn a_container_that_could_not_start_never_started() {
         let state = serde_json::json!({"Status": "created", "ExitCode": 128, "Error": "port is already allocated",
             "StartedAt": "0001-01-01T00:00:00Z", "FinishedAt": "0001-01-01T00:00:00Z"});
-        let converted = replica(&inspected(&state), "i", INFO, true).unwrap();
+        let converted = replica(&inspected(&state), "i", ADDRESS).unwrap();
         assert_eq!((converted.phase, converted.exit_code, converted.started_at), (Phase::Starting, None, None));
         assert_eq!(converted.error, "port is already allocated");
     }
@@ -414,7 +417,7 @@ mod tests {
             let mut container = inspected(&serde_json::json!({"Status": "running"}));
             container.host_config = Some(serde_json::from_value(host).unwrap());
             container.restart_count = Some(4);
-            replica(&container, "i", INFO, true).unwrap()
+            replica(&container, "i", ADDRESS).unwrap()
         };
         let updated = described(serde_json::json!({"NanoCpus": 1_500_000_000_i64, "Memory": 64 << 20,
             "RestartPolicy": {"Name": "unless-stopped", "MaximumRetryCount": 0}}));
@@ -431,7 +434,7 @@ mod tests {
         let named = |name: &str| {
             let mut container = inspected(&serde_json::json!({"Status": "running"}));
             container.name = Some(format!("/{name}"));
-            replica(&container, "i", INFO, true).unwrap().has_slot_name
+            replica(&container, "i", ADDRESS).unwrap().has_slot_name
         };
         let name = labels::container_name("i", &windlass_core::WorkloadKey::stored("web"), Slot(2));
         assert!(named(&name));
@@ -458,7 +461,7 @@ mod tests {
     #[test]
     fn anothers_container_is_no_replica() {
         let state = serde_json::json!({"Status": "running"});
-        assert!(replica(&inspected(&state), "other", INFO, true).is_none());
+        assert!(replica(&inspected(&state), "other", ADDRESS).is_none());
     }
 
     #[test]

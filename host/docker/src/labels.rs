@@ -15,6 +15,8 @@ pub(crate) const WORKLOAD: &str = "windlass.workload";
 pub(crate) const GENERATION: &str = "windlass.generation";
 /// Slot in the workload, a decimal number.
 pub(crate) const SLOT: &str = "windlass.slot";
+/// The networks of a container in several, in the user's order, joined by commas. An inspection lists them unordered.
+pub(crate) const NETWORKS: &str = "windlass.networks";
 
 const RESERVED: [&str; 2] = ["windlass.", "orchestrator."];
 /// Longest part of a container name taken from the workload. The rest fits into 63 bytes, so that the name is also a
@@ -59,6 +61,9 @@ pub(crate) fn of_replica(settings: &EngineSettings, workload: &Workload, slot: S
     labels.insert(WORKLOAD.to_owned(), workload.key.to_string());
     labels.insert(SLOT.to_owned(), slot.to_string());
     labels.insert(GENERATION.to_owned(), workload.generation().to_string());
+    if workload.networks.len() > 1 {
+        labels.insert(NETWORKS.to_owned(), workload.networks.join(","));
+    }
     labels
 }
 

@@ -2,7 +2,9 @@
 
 use crate::call_error::CallError;
 use crate::client::EngineClient;
+use crate::environment::Environment;
 use crate::image::Images;
+use crate::network::Networks;
 use crate::usage::UsageTable;
 use crate::{container, labels};
 use bollard::models::{ContainerInspectResponse, ContainerSummary, NetworkConnectRequest};
@@ -11,7 +13,6 @@ use bollard::query_parameters::{
     RemoveContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
 use futures_util::stream::{self, StreamExt};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -35,6 +36,7 @@ pub(crate) struct Lifecycle {
     engine: EngineClient,
     settings: Arc<EngineSettings>,
     images: Images,
+    networks: Networks,
     usage: UsageTable,
     starts: Arc<Semaphore>,
     stops: Arc<Semaphore>,
@@ -45,11 +47,12 @@ impl Lifecycle {
         engine: EngineClient,
         settings: EngineSettings,
         usage: UsageTable,
-        config_folder: Option<PathBuf>,
+        environment: &Environment,
     ) -> Self {
         let starts = usize::try_from(settings.concurrent_actions).unwrap_or(1).clamp(1, 1_000);
         Self {
-            images: Images::new(engine.clone(), settings.pull_timeout, config_folder),
+            images: Images::new(engine.clone(), settings.pull_timeout, environment.config_folder.clone()),
+            networks: Networks::new(engine.clone(), environment.proc_folder.clone()),
             engine,
             settings: Arc::new(settings),
             usage,
@@ -456,7 +459,9 @@ impl Lifecycle {
         }
         let info = self.engine.info().await?;
         let is_local = self.usage.track(inspected);
-        let replica = container::replica(inspected, self.instance(), info, is_local);
+        let runs = inspected.state.as_ref().is_some_and(container::runs);
+        let address = if runs { self.networks.address(inspected, info, is_local).await } else { None };
+        let replica = container::replica(inspected, self.instance(), address);
         Ok(replica.map(|replica| Replica { usage: self.usage.usage(&replica.id), ..replica }))
     }
 }

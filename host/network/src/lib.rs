@@ -1,6 +1,7 @@
 //! [`Net`] and [`HttpSender`] implemented with reqwest; only this crate names it.
 
 pub mod remote;
+mod tcp;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -78,13 +79,13 @@ impl Net for NetClient {
         probe.judge(response.status().as_u16(), header, &body).map(|()| took).map_err(NetError::Failed)
     }
 
-    async fn tcp_connect(&self, address: SocketAddr, timeout: Duration) -> Result<DurationMs, NetError> {
-        let started = Instant::now();
-        match tokio::time::timeout(timeout, tokio::net::TcpStream::connect(address)).await {
-            Err(_) => Err(NetError::TimedOut(timeout)),
-            Ok(Err(error)) => Err(NetError::Failed(format!("port {}: {error}", address.port()))),
-            Ok(Ok(_)) => Ok(millis(started.elapsed())),
-        }
+    async fn tcp_connect(
+        &self,
+        address: SocketAddr,
+        behind_proxy: bool,
+        timeout: Duration,
+    ) -> Result<DurationMs, NetError> {
+        tcp::connect(address, behind_proxy, timeout).await
     }
 
     async fn get(&self, url: &str, query: &[(&str, &str)], longest: u64, timeout: Duration) -> Result<Bytes, NetError> {

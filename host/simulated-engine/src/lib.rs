@@ -14,7 +14,9 @@ use tokio_stream::wrappers::BroadcastStream;
 use windlass_core::contract::Usage;
 use windlass_core::engine::{Engine, EngineError, EngineEvent};
 use windlass_core::workload::{ContainerPort, Workload};
-use windlass_core::{ContainerId, ImageRef, MadeFrom, Phase, PortBinding, Replica, Slot, Timestamp, WorkloadKey};
+use windlass_core::{
+    ContainerId, ImageRef, MadeFrom, Phase, PortBinding, Publication, Replica, Slot, Timestamp, WorkloadKey,
+};
 
 /// Calls that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -328,14 +330,16 @@ impl Engine for SimulatedEngine {
         let of_workload = engine.created_for.entry(workload.key.clone()).or_default();
         *of_workload += 1;
         let name = format!("{}-{slot}-{of_workload}", workload.image.short_name());
-        let free_port =
-            |wanted: u16| if wanted == 0 { 32_768 + u16::try_from(number % 20_000).unwrap_or(0) } else { wanted };
-        let ports: BTreeMap<ContainerPort, Vec<PortBinding>> = workload
-            .ports
-            .iter()
-            .map(|(port, host)| {
-                (*port, vec![PortBinding { host_ip: "0.0.0.0".to_owned(), host_port: free_port(*host) }])
-            })
+        let nth = |count: u32| u16::try_from(u64::from(slot.0) % u64::from(count)).unwrap_or(0);
+        let binding = |publication: &Publication| PortBinding {
+            host_ip: publication.host_ip.map_or("0.0.0.0".to_owned(), |ip| ip.to_string()),
+            host_port: match publication.host_ports.capacity() {
+                None => 32_768 + u16::try_from(number % 20_000).unwrap_or(0),
+                Some(count) => publication.host_ports.first() + nth(count),
+            },
+        };
+        let ports: BTreeMap<ContainerPort, Vec<PortBinding>> = (workload.ports.iter())
+            .map(|(port, publications)| (*port, publications.iter().map(binding).collect()))
             .collect();
         let image_id = workload.image_id.clone().unwrap_or_else(|| engine.image_id(&workload.image));
         let replica = Replica {

@@ -71,6 +71,7 @@ fn check(
         engine.instance = instance;
     }
     engine.host = overrides.engine_host.clone().or(raw.engine.host);
+    engine.publish_address = raw.engine.publish_address;
     if let Some(interval) = overrides.interval {
         set_interval(interval, &mut control, &mut problems);
     }

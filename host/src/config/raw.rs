@@ -5,7 +5,7 @@ use crate::config::values::{ConfigValue, Count, Share, Size, Span, kib, mib, ms,
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -60,7 +60,9 @@ section! {
         body_bytes: Size [kib(1)..=mib(64)],
         header_timeout: Span [ms(100)..=secs(300)],
         concurrent_requests: Count [Count(1)..=Count(65_536)],
+        requests_per_peer: Count [Count(1)..=Count(65_536)],
         connections: Count [Count(1)..=Count(65_536)],
+        connections_per_peer: Count [Count(1)..=Count(65_536)],
         shutdown_grace: Span [ms(0)..=secs(3_600)],
     }
     more { listen: SocketAddr, token_file: PathBuf, insecure: bool, }
@@ -74,7 +76,7 @@ section! {
         concurrent_actions: Count [Count(1)..=Count(256)],
         sample_interval: Span [secs(1)..=secs(300)],
     }
-    more { instance: String, host: String, }
+    more { instance: String, host: String, publish_address: IpAddr, }
 }
 
 section! {

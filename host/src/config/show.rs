@@ -20,6 +20,7 @@ impl Config {
             engine: RawEngine {
                 instance: Some(self.engine.instance.clone()),
                 host: self.engine.host.clone(),
+                publish_address: self.engine.publish_address,
                 ..RawEngine::from_settings(&self.engine)
             },
             control: RawControl {

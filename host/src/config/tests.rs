@@ -53,7 +53,9 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
     body_bytes = "1MiB"
     header_timeout = "10s"
     concurrent_requests = 256
+    requests_per_peer = 128
     connections = 1024
+    connections_per_peer = 512
     shutdown_grace = "30s"
 
     [engine]

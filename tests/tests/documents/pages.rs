@@ -101,6 +101,7 @@ fn the_example_shows_every_key_with_its_default() -> anyhow::Result<()> {
             if [
                 "token_file",
                 "host",
+                "publish_address",
                 "data_dir",
                 "source",
                 "alert_url",

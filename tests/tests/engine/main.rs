@@ -11,6 +11,7 @@ mod hostile;
 mod lifecycle;
 mod metrics;
 mod oci;
+mod operators;
 mod outage;
 mod policy_api;
 mod repair;

@@ -118,6 +118,7 @@ const ROWS: &[Row] = &[
 fn parts() -> Map<String, Value> {
     let parts = json!({
         "env": {"A": "1"},
+        "ports": {"80/tcp": 0, "81/tcp": "127.0.0.1:0", "82/udp": ["127.0.0.2:0", "127.0.0.3:20000-29999"]},
         "labels": {"team": "blue"},
         "networks": ["bridge"],
         "probe": {
@@ -235,6 +236,7 @@ async fn what_is_returned_is_what_was_said() -> anyhow::Result<()> {
     let desired = windlass.get("/images/web").await.ok()["desired"].clone();
     let shown = |name: &str| -> &Value { &desired[name] };
     assert_eq!(shown("probe"), &parts()["probe"]);
+    assert_eq!(shown("ports"), &parts()["ports"]);
     assert_eq!(shown("stop_hook"), &parts()["stop_hook"]);
     assert_eq!(shown("scaling_policy"), &parts()["scaling_policy"]);
     assert_eq!(shown("rollout"), &parts()["rollout"]);

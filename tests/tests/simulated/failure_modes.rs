@@ -43,7 +43,7 @@ impl Net for Nobody {
     async fn http_probe(&self, _: std::net::SocketAddr, _: &HttpProbe, _: Duration) -> Result<DurationMs, NetError> {
         Err(NetError::Failed("nobody is there".to_owned()))
     }
-    async fn tcp_connect(&self, _: std::net::SocketAddr, _: Duration) -> Result<DurationMs, NetError> {
+    async fn tcp_connect(&self, _: std::net::SocketAddr, _: bool, _: Duration) -> Result<DurationMs, NetError> {
         Err(NetError::Failed("nobody is there".to_owned()))
     }
     async fn get(&self, _: &str, _: &[(&str, &str)], _: u64, _: Duration) -> Result<bytes::Bytes, NetError> {

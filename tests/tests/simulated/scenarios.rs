@@ -76,9 +76,9 @@ struct SimNet {
 #[async_trait::async_trait]
 impl Net for SimNet {
     async fn http_probe(&self, address: SocketAddr, _: &HttpProbe, timeout: Duration) -> Result<DurationMs, NetError> {
-        self.tcp_connect(address, timeout).await
+        self.tcp_connect(address, false, timeout).await
     }
-    async fn tcp_connect(&self, address: SocketAddr, _: Duration) -> Result<DurationMs, NetError> {
+    async fn tcp_connect(&self, address: SocketAddr, _: bool, _: Duration) -> Result<DurationMs, NetError> {
         match self.answers.lock().expect("no holder panics").get(&address.ip()) {
             Some(error) => Err(error.clone()),
             None => Ok(5),

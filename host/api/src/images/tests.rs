@@ -107,7 +107,7 @@ fn view() -> WorkloadView {
         target: 2,
         workload: Workload {
             env: BTreeMap::from([("A".into(), "1".into())]),
-            ports: BTreeMap::from([("80/tcp".parse().expect("a port"), 0)]),
+            ports: BTreeMap::from([("80/tcp".parse().expect("a port"), 0.into())]),
             probe: Some(Probe {
                 target: ProbeTarget::Http(HttpProbe::get(80, "/")),
                 interval: Duration::from_secs(10),

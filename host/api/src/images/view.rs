@@ -6,6 +6,7 @@ use crate::images::pass::PassView;
 use crate::images::rollout::RolloutView;
 use crate::json::time::Time;
 use crate::workload::policies::{choice_json, scaling_json};
+use crate::workload::ports::PublishedView;
 use crate::workload::resources::ResourcesView;
 use crate::workload::{guardrails, metric, overrides, probe, rollout, stop_hook};
 use serde::Serialize;
@@ -53,7 +54,7 @@ pub(crate) struct DesiredView {
     /// Environment of each replica.
     pub(crate) env: BTreeMap<String, String>,
     /// `80/tcp` → port on the host, 0 for any free port.
-    pub(crate) ports: BTreeMap<String, u16>,
+    pub(crate) ports: BTreeMap<String, PublishedView>,
     /// Limits of each replica, and whether it runs.
     pub(crate) resources: ResourcesView,
     /// Labels of each replica.

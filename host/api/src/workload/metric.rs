@@ -1,17 +1,19 @@
 //! `metrics`: the sources of a workload's own metrics.
 
-use crate::json::object::{declare, empty_object, object};
+use crate::json::object::{declare, empty_object, exactly_one, object};
+use crate::json::pattern::numbers;
 use crate::json::problems::Problems;
-use crate::json::shape::{Shape, boolean, list_of, map_of, text};
-use crate::json::time::{duration, duration_json};
+use crate::json::shape::{Shape, boolean, command_of, map_of, text, text_of};
+use crate::json::time::{duration_json, duration_within};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use windlass_core::{BuiltIn, Metric, MetricSource};
 
+const SECOND: Duration = Duration::from_secs(1);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
-/// Most bytes of an address, a query, a pointer or a word of a command.
+/// Most characters of an address, a query, a pointer or a word of a command.
 const LONGEST_TEXT: usize = 4_096;
 
 declare! {
@@ -26,14 +28,16 @@ declare! {
         /// `{}`: samples are sent to `POST /images/{image}/metrics`.
         nullable push: () = empty_object(),
         /// Time between two queries. Text such as `15s`, or a number of seconds; 1 s to 1 h. Default: 15 s.
-        optional interval: Duration = duration(),
+        optional interval: Duration = duration_within(SECOND..=LONGEST_INTERVAL, "1 s to 1 h"),
         /// Time limit of a query; 10 ms up to `interval`. Default: 5 s.
-        optional timeout: Duration = duration(),
+        optional timeout: Duration =
+            duration_within(Duration::from_millis(10)..=LONGEST_INTERVAL, "10 ms up to `interval`"),
         /// Age at which the newest value expires; `interval` up to a day. Default: two intervals, at least 60 s.
-        optional max_age: Duration = duration(),
+        optional max_age: Duration = duration_within(SECOND..=DAY, "`interval` up to a day"),
         /// Whether the metric may be negative. If it may not, a negative value is a failure.
         optional allow_negative: bool = boolean().keyword("default", json!(false)),
     }
+    rules { exactly_one(&["prometheus", "json", "exec", "push"], &[]) }
 }
 
 declare! {
@@ -60,7 +64,7 @@ declare! {
     /// A command.
     pub(crate) struct ExecSource {
         /// Program and arguments.
-        required command: Vec<String> = words(),
+        required command: Vec<String> = command_of(LONGEST_TEXT),
     }
 }
 
@@ -76,12 +80,15 @@ pub(crate) fn definitions() -> Shape<BTreeMap<String, Metric>> {
         }
         Some((name.to_owned(), metric?))
     });
-    definitions.then(|definitions, pointer, problems| {
+    let limited = definitions.then(|definitions, pointer, problems| {
         if definitions.len() > Metric::MOST {
             problems.add(pointer, format!("a workload has at most {} metrics", Metric::MOST));
         }
         Some(definitions)
-    })
+    });
+    let built_in: Vec<&str> = BuiltIn::ALL.iter().map(|metric| metric.name()).collect();
+    let names = json!({"pattern": "^[a-z0-9_-]{1,63}$", "maxLength": 63, "not": {"enum": built_in}});
+    limited.keyword("propertyNames", names).keyword("maxProperties", json!(Metric::MOST))
 }
 
 impl MetricDefinition {
@@ -96,15 +103,11 @@ impl MetricDefinition {
         let interval = interval.or(Metric::INTERVAL)?;
         let timeout = timeout.or(Metric::TIMEOUT.min(interval))?;
         let max_age = max_age.or(Metric::usual_max_age(interval))?;
-        if !(Duration::from_secs(1)..=LONGEST_INTERVAL).contains(&interval) {
-            problems.add(format!("{pointer}/interval"), "expected 1 s to 1 h");
-        } else {
-            if !(Duration::from_millis(10)..=interval).contains(&timeout) {
-                problems.add(format!("{pointer}/timeout"), "expected 10 ms up to `interval`");
-            }
-            if !(interval..=DAY).contains(&max_age) {
-                problems.add(format!("{pointer}/max_age"), "expected `interval` up to a day");
-            }
+        if timeout > interval {
+            problems.add(format!("{pointer}/timeout"), "expected 10 ms up to `interval`");
+        }
+        if max_age < interval {
+            problems.add(format!("{pointer}/max_age"), "expected `interval` up to a day");
         }
         Some(Metric { source: source?, interval, timeout, max_age, allow_negative: allow_negative.or(false)? })
     }
@@ -126,44 +129,33 @@ fn exec() -> Shape<MetricSource> {
     object().then(|ExecSource { command, .. }, _, _| Some(MetricSource::Exec { command: command.given()? }))
 }
 
-fn words() -> Shape<Vec<String>> {
-    let words = list_of(short_text()).then(|command, pointer, problems| {
-        if command.is_empty() {
-            problems.add(pointer, "expected a program and its arguments");
-        }
-        Some(command)
-    });
-    words.keyword("minItems", json!(1))
-}
-
 fn short_text() -> Shape<String> {
-    text().then(|text, pointer, problems| {
-        if text.is_empty() || text.len() > LONGEST_TEXT || text.contains('\0') {
-            problems.add(pointer, format!("expected 1 to {LONGEST_TEXT} bytes of text without NUL"));
-        }
-        Some(text)
-    })
+    text_of(1..=LONGEST_TEXT)
 }
 
 fn address() -> Shape<String> {
-    short_text().then(|text, pointer, problems| {
+    let address = short_text().then(|text, pointer, problems| {
         let uri: Option<axum::http::Uri> = text.parse().ok();
         let fits = uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
         if !fits {
             problems.add(pointer, "expected an address such as `http://127.0.0.1:9090`");
         }
         Some(text)
-    })
+    });
+    let label = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?";
+    let (port, path) = (numbers(1..=65_535), "[/?][A-Za-z0-9/?._~!$&'()*+,;=:@%-]*");
+    address.keyword("pattern", json!(format!(r"^https?://{label}(?:\.{label})*(?::{port})?(?:{path})?$")))
 }
 
 fn json_pointer() -> Shape<String> {
-    text().then(|text, pointer, problems| {
-        if (!text.is_empty() && !text.starts_with('/')) || text.len() > LONGEST_TEXT {
+    let json_pointer = text().then(|text, pointer, problems| {
+        if (!text.is_empty() && !text.starts_with('/')) || text.chars().count() > LONGEST_TEXT {
             let detail = "expected a JSON pointer such as `/queues/0/depth`, or `\"\"` for the whole document";
             problems.add(pointer, detail);
         }
         Some(text)
-    })
+    });
+    json_pointer.pattern(r"^(?:/[^\u0000]*)?$", LONGEST_TEXT)
 }
 
 /// A metric in the form of the request.

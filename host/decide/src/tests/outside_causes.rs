@@ -85,7 +85,7 @@ fn a_replica_that_cannot_be_removed_counts_no_more() {
     let there = replicas(&desired, 2);
     let mut pass = Pass::of(&desired, there.clone());
     let failure = Failure::NotRemoved { replica: there[0].id.clone(), error: "device or resource busy".to_owned() };
-    remember_failures(&mut pass.history, &[failure.clone()], NOW);
+    remember_failures(&mut pass.history, std::slice::from_ref(&failure), NOW);
     pass.snapshot.unremovable = [there[0].id.clone()].into();
     let plan = pass.decide_at(seconds(1));
     assert_eq!((created_slots(&plan), removed(&plan)), (vec![3], vec![]));
