@@ -346,7 +346,8 @@ mod tests {
         let bound = |publish_address: Option<&str>, inside: &str| {
             let publish_address = publish_address.map(|ip| ip.parse().unwrap());
             let settings = EngineSettings { publish_address, ..EngineSettings::default() };
-            let bindings = create_body(&settings, &workload, Slot(0)).host_config.unwrap().port_bindings.unwrap();
+            let bindings =
+                create_body(&settings, &workload, Slot(0), "web").host_config.unwrap().port_bindings.unwrap();
             let binding = &bindings[inside].as_ref().unwrap()[0];
             (binding.host_ip.clone(), binding.host_port.clone().unwrap())
         };
