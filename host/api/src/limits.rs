@@ -105,6 +105,7 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn each_peer_has_its_own_count() {
@@ -138,7 +139,8 @@ mod tests {
             tokio::task::yield_now().await;
             Slot::take(&all).is_some()
         };
-        assert!(slot.free_during(slow).await);
+        let in_time = tokio::time::timeout(Duration::from_secs(20), slot.free_during(slow)).await;
+        assert_eq!(in_time, Ok(true));
         assert!(Slot::take(&all).is_none(), "it is taken again");
         drop(slot);
         assert!(Slot::take(&all).is_some());

@@ -179,7 +179,12 @@ async fn start(
     Query(StartQuery { pull }): Query<StartQuery>,
     body: Body<StartContainerRequest>,
 ) -> Result<Response, Problem> {
-    let Wanted { workload, kept, overrides } = body.check(wanted)?;
+    let Wanted { workload, kept, overrides } = body.check(|request, problems| {
+        let mut wanted = wanted(request, problems)?;
+        let stored = state.controller.view(&wanted.workload.key).map(|view| view.workload.metrics);
+        metric::keep_secrets(&mut wanted.workload.metrics, &stored.unwrap_or_default(), "/metrics", problems);
+        Some(wanted)
+    })?;
     check_overrides(&state, &workload.key, overrides)?;
     check::choices(&state, &workload.policies).await?;
     let image = workload.image.to_string();

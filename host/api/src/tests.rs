@@ -54,7 +54,7 @@ impl PolicyCatalogue for Shelf {
     }
 
     fn source_problems(&self) -> BTreeMap<String, String> {
-        BTreeMap::new()
+        BTreeMap::from([("queue".to_owned(), "cannot fetch `oci://registry.example/queue:1`: no answer".to_owned())])
     }
 
     fn tell_source(&self, _: &str, _: Option<String>) {}
@@ -148,9 +148,40 @@ async fn what_needs_no_control_loop_is_answered() {
           "version": "1.0.0"
         }
       ],
-      "source_problems": {}
+      "source_problems": {
+        "queue": "cannot fetch `oci://registry.example/queue:1`: no answer"
+      }
     }
     "#);
+}
+
+#[tokio::test]
+async fn a_policy_whose_source_fails_is_shown_with_the_reason() {
+    let response = send("GET", "/policies/queue", &[], "").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    insta::assert_json_snapshot!(json(response).await, @r#"
+    {
+      "acting": null,
+      "candidate": null,
+      "config_schema": {},
+      "digest": "",
+      "events": [],
+      "failures": {},
+      "http": null,
+      "imports": [],
+      "kind": null,
+      "name": "queue",
+      "replayable": true,
+      "revisions": [],
+      "size_bytes": 0,
+      "source": null,
+      "source_problem": "cannot fetch `oci://registry.example/queue:1`: no answer",
+      "summary": "",
+      "version": ""
+    }
+    "#);
+    let unknown = problem("GET", "/policies/another", "").await;
+    assert!(unknown.starts_with("404 "), "{unknown}");
 }
 
 #[tokio::test]
@@ -240,6 +271,34 @@ async fn a_body_past_the_limit_is_refused_whether_it_says_so_or_not() {
         assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
         assert_eq!(response.headers()["content-type"], "application/problem+json");
     }
+}
+
+/// Pushes a component from an address, and returns the status of the answer.
+async fn pushed(api: axum::Router, from: &str, body: Body) -> StatusCode {
+    let request = Request::put("/policies/queue").header("content-type", "application/wasm").body(body);
+    let mut request = request.expect("a request");
+    request.extensions_mut().insert(limits::Peer::of(from.parse().expect("an address")));
+    let Ok(response) = api.oneshot(request).await;
+    response.status()
+}
+
+#[tokio::test]
+async fn slow_uploads_of_one_peer_do_not_keep_the_others_from_pushing() {
+    let api = api(&ApiSettings::default());
+    let slow = (0..UPLOADS).map(|_| {
+        let body = Body::from_stream(futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
+        tokio::spawn(pushed(api.clone(), "127.0.0.2", body))
+    });
+    let slow: Vec<_> = slow.collect();
+    let are_counted = async {
+        while pushed(api.clone(), "127.0.0.2", Body::from("x")).await != StatusCode::SERVICE_UNAVAILABLE {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), are_counted).await.expect("in time");
+    // The catalogue of this test rejects every component.
+    assert_eq!(pushed(api.clone(), "127.0.0.1", Body::from("x")).await, StatusCode::UNPROCESSABLE_ENTITY);
+    slow.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 #[tokio::test]

@@ -83,6 +83,7 @@ pub fn scaling_observation(count: u32) -> ScalingObservation {
                 exit_code: None,
                 out_of_memory: false,
                 usage: replica.usage,
+                first_ready_at: None,
             })
             .collect(),
         workload: WorkloadFacts {

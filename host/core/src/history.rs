@@ -1,6 +1,9 @@
 //! The host's memory of a workload from one pass to the next.
 
-use crate::{Bounds, ContainerId, Generation, MemoryOwner, RolloutHistory, Slot, Timestamp, WorkloadKey};
+use crate::contract::HealthStatus;
+use crate::{
+    Bounds, ContainerId, Generation, MemoryOwner, Replica, RolloutHistory, Slot, Snapshot, Timestamp, WorkloadKey,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -114,6 +117,9 @@ pub struct History {
     /// The last known state of the workloads this one depends on.
     #[serde(default)]
     pub dependencies: BTreeMap<WorkloadKey, Dependency>,
+    /// The replicas whose current process has been ready.
+    #[serde(default)]
+    pub ready: BTreeMap<ContainerId, FirstReady>,
     /// The suspicion that probes do not reach the replicas. `None` if there is none.
     #[serde(default)]
     pub probe_path: Option<Suspicion>,
@@ -166,6 +172,26 @@ impl History {
         self.target.unwrap_or_else(|| bounds.initial())
     }
 
+    /// When the current process of a replica was first ready. `None` if it never was.
+    pub fn first_ready_at(&self, replica: &Replica) -> Option<Timestamp> {
+        let ready = self.ready.get(&replica.id)?;
+        (replica.started_at == Some(ready.started)).then_some(ready.at)
+    }
+
+    /// Records the replicas that are ready now, and forgets processes that have ended.
+    pub fn note_ready(&mut self, snapshot: &Snapshot) {
+        let known = std::mem::take(&mut self.ready);
+        for replica in snapshot.replicas.iter().filter(|replica| replica.is_alive()) {
+            let Some(started) = replica.started_at else { continue };
+            let before = known.get(&replica.id).filter(|ready| ready.started == started).copied();
+            let is_ready = matches!(snapshot.health_of(&replica.id), HealthStatus::Healthy | HealthStatus::Degraded);
+            let now = is_ready.then_some(FirstReady { started, at: snapshot.at });
+            if let Some(ready) = before.or(now) {
+                self.ready.insert(replica.id.clone(), ready);
+            }
+        }
+    }
+
     /// The same history without times later than `now`.
     ///
     /// After the machine's clock is set back, future times become `now`. Delays, windows and cooldowns therefore never
@@ -184,17 +210,29 @@ impl History {
         let troubles = self.troubles.values_mut().map(|trouble| &mut trouble.since);
         let waiting = blocked.chain(unremovable).chain(troubles);
         let blind = self.blind.iter_mut().map(|blind| &mut blind.last);
+        let ready = self.ready.values_mut().map(|ready| &mut ready.at);
         let back = self.dependencies.values_mut().filter_map(|dependency| match dependency {
             Dependency::Up { back, .. } => back.as_mut(),
             Dependency::Down => None,
         });
         let rollout = self.rollout.iter_mut().flat_map(RolloutHistory::times);
         let changes = changes.chain(rollout);
-        for at in maybe.chain(back).chain(proposals).chain(changes).chain(stopped).chain(blind).chain(waiting) {
+        for at in
+            maybe.chain(back).chain(proposals).chain(changes).chain(stopped).chain(blind).chain(waiting).chain(ready)
+        {
             *at = (*at).min(now);
         }
         self
     }
+}
+
+/// A process that has been ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstReady {
+    /// The start of the process, by the engine's clock.
+    pub started: Timestamp,
+    /// When the host first observed that it was ready.
+    pub at: Timestamp,
 }
 
 /// A replica that was stopped through the engine.
@@ -254,6 +292,32 @@ pub struct Change {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures::{exited, running, workload};
+
+    #[test]
+    fn a_process_is_ready_from_the_first_time_until_it_ends() {
+        let web = workload("web", 1, 3);
+        let replica = running(&web, 1, 1_000);
+        let restarted = Replica { started_at: Some(Timestamp(9_000)), ..replica.clone() };
+        let mut history = History::default();
+        let mut ready_at = |replica: &Replica, at: u64, health| {
+            let health = [(replica.id.clone(), health)].into();
+            history.note_ready(&Snapshot {
+                at: Timestamp(at),
+                replicas: vec![replica.clone()],
+                health,
+                ..Snapshot::default()
+            });
+            history.first_ready_at(replica).map(|at| at.0)
+        };
+        assert_eq!(ready_at(&replica, 2_000, HealthStatus::Starting), None);
+        assert_eq!(ready_at(&replica, 3_000, HealthStatus::Unhealthy), None, "it never was ready");
+        assert_eq!(ready_at(&replica, 4_000, HealthStatus::Healthy), Some(4_000));
+        assert_eq!(ready_at(&replica, 5_000, HealthStatus::Unhealthy), Some(4_000), "it was ready");
+        assert_eq!(ready_at(&restarted, 9_500, HealthStatus::Starting), None, "a new process");
+        assert_eq!(ready_at(&restarted, 9_900, HealthStatus::Degraded), Some(9_900));
+        assert_eq!(ready_at(&exited(restarted.clone(), 1), 10_000, HealthStatus::Unknown), None);
+    }
 
     #[test]
     fn what_was_stored_before_slots_were_given_up_is_read() {

@@ -34,9 +34,11 @@ pub mod quantity;
 pub mod replica;
 pub mod rollout;
 mod rollout_history;
+mod secret;
 pub mod settings;
 pub mod shadow;
 pub mod snapshot;
+pub mod source;
 mod specification;
 pub mod store;
 pub mod text;
@@ -48,8 +50,8 @@ pub use crate::error_chain::{error_chain, root_cause};
 pub use crate::generation::{Generation, MadeFrom};
 pub use crate::guardrails::{Amount, Fallback, Guardrail, Guardrails, Rate, Select};
 pub use crate::history::{
-    Blindness, Blocked, Change, Dependency, History, Proposal, SlotHistory, StoppedOutside, Suspicion, Trouble,
-    TroubleKind, Unremovable,
+    Blindness, Blocked, Change, Dependency, FirstReady, History, Proposal, SlotHistory, StoppedOutside, Suspicion,
+    Trouble, TroubleKind, Unremovable,
 };
 pub use crate::image::ImageRef;
 pub use crate::invalid::Invalid;
@@ -65,8 +67,10 @@ pub use crate::publication::{HostPorts, Publication, Publications};
 pub use crate::replica::{ContainerId, HealthCheck, Phase, PortBinding, Replica, Slot};
 pub use crate::rollout::{Rollout, RolloutMode, RolloutOrder};
 pub use crate::rollout_history::RolloutHistory;
+pub use crate::secret::Secret;
 pub use crate::shadow::{Difference, ShadowComparison};
 pub use crate::snapshot::{DependencySeen, Snapshot};
+pub use crate::source::{BasicAuth, Credentials, SourceAccess, SourceUrl};
 pub use crate::time::{DurationMs, Timestamp};
 pub use crate::verdict::{PolicyOutcome, Verdict};
 pub use crate::workload::{Bounds, PolicyChoice, PolicyChoices, Specification, Workload, WorkloadKey};

@@ -94,6 +94,7 @@ fn plan(
 ) -> Plan {
     let current = history.target_or_initial(desired.bounds);
     let mut history = remember_answers(history, snapshot, verdict, now);
+    history.note_ready(snapshot);
     if desired.resources.status == DesiredStatus::Stopped {
         return stopped(desired, snapshot, current, history);
     }

@@ -167,6 +167,7 @@ pub(crate) fn undescribed_replica(summary: &ContainerSummary, instance: &str, wh
         exit_code: None,
         out_of_memory: false,
         error: why,
+        made_from: MadeFrom { generation: identity.generation, image_id: summary.image_id.clone() },
         engine_restarts: 0,
         restart_policy: None,
         limits: Limits::default(),
@@ -330,9 +331,9 @@ mod tests {
         assert_eq!(networks.keys().collect::<Vec<_>>(), ["front"], "an engine of API 1.41 takes one at creation");
         assert_eq!(body.env.unwrap(), ["A=1=2"]);
         let labels = body.labels.unwrap();
-        assert_eq!((labels["team"].as_str(), labels.len()), ("shop", 6));
-        assert_eq!(labels["windlass.generation"], workload().generation().as_str());
+        assert_eq!((labels["team"].as_str(), labels.len()), ("shop", 7));
         assert_eq!(labels["windlass.networks"], "front,back");
+        assert_eq!(labels["windlass.generation"], workload().generation().as_str());
         assert_eq!(labels["windlass.slot"], "4");
         assert_eq!(labels["orchestrator.image"], "ghcr.io/org/web:1");
     }
@@ -347,7 +348,7 @@ mod tests {
             let publish_address = publish_address.map(|ip| ip.parse().unwrap());
             let settings = EngineSettings { publish_address, ..EngineSettings::default() };
             let bindings =
-                create_body(&settings, &workload, Slot(0), "web").host_config.unwrap().port_bindings.unwrap();
+                create_body(&settings, &workload, Slot(0), "web:1").host_config.unwrap().port_bindings.unwrap();
             let binding = &bindings[inside].as_ref().unwrap()[0];
             (binding.host_ip.clone(), binding.host_port.clone().unwrap())
         };

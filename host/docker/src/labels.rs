@@ -60,10 +60,10 @@ pub(crate) fn of_replica(settings: &EngineSettings, workload: &Workload, slot: S
     labels.insert(INSTANCE.to_owned(), settings.instance.clone());
     labels.insert(WORKLOAD.to_owned(), workload.key.to_string());
     labels.insert(SLOT.to_owned(), slot.to_string());
-    labels.insert(GENERATION.to_owned(), workload.generation().to_string());
     if workload.networks.len() > 1 {
         labels.insert(NETWORKS.to_owned(), workload.networks.join(","));
     }
+    labels.insert(GENERATION.to_owned(), workload.generation().to_string());
     labels
 }
 

@@ -205,7 +205,7 @@ impl Scenario {
                 }
             }
             let uses = |id: &_| snapshot.replica(id).and_then(|replica| replica.usage);
-            subject.metrics.note_usage(&subject.workload, &snapshot, uses, now);
+            subject.metrics.note_usage(&subject.workload, &snapshot, subject.history(), uses, now);
             subject.metrics.keep_only(&subject.workload, &snapshot);
             *scripted.script.lock() = event.unavailable.clone().map(Err).or(event.proposal.map(Ok));
             let series = subject.series(now).await?;

@@ -330,8 +330,9 @@ mod tests {
     use serde_json::json;
     use windlass_core::fixtures::workload;
     use windlass_core::{
-        Blindness, Blocked, Change, Dependency, Generation, MemoryOwner, PolicyIdentity, PolicyKind, Proposal, Rollout,
-        RolloutHistory, RolloutMode, Slot, SlotHistory, StoppedOutside, Suspicion, Trouble, TroubleKind, Unremovable,
+        Blindness, Blocked, Change, Dependency, FirstReady, Generation, MemoryOwner, PolicyIdentity, PolicyKind,
+        Proposal, Rollout, RolloutHistory, RolloutMode, Slot, SlotHistory, StoppedOutside, Suspicion, Trouble,
+        TroubleKind, Unremovable,
     };
 
     fn open(directory: &Path) -> SqliteStore {
@@ -375,6 +376,7 @@ mod tests {
                 Dependency::Up { back: Some(Timestamp(3)), fell: Some(Timestamp(2)) },
             )]
             .into(),
+            ready: [(ContainerId("abc".into()), FirstReady { started: Timestamp(2), at: Timestamp(3) })].into(),
             probe_path: Some(Suspicion { since: Timestamp(9), healed: Some(Slot(2)), in_vain: 1, healed_at: None }),
             rollout: Some(RolloutHistory {
                 failed: [(ContainerId("abc".into()), Some(Timestamp(8)))].into(),

@@ -20,12 +20,12 @@ const BEYOND_A_SCHEMA: &[(&str, &str)] = &[
     // Two texts for the same port, and the default of a policy's configuration.
     ("/ports", "given more than once"),
     ("_polic", "is given twice"),
-    // What there is.
+    // Objects that exist.
     ("/depends_on", ""),
     ("_polic", "there is no policy"),
     ("/samples/", "unknown metric that is pushed"),
     ("/value", "negative"),
-    // The clock.
+    // A comparison with the clock.
     ("/at", "ahead of this clock"),
     ("/at", "28 days ago"),
     ("/force/until", "up to 30 days from now"),

@@ -9,7 +9,8 @@ use windlass_core::metric::{BuiltIn, SampleChange, accept};
 use windlass_core::policy::ScalingPolicy;
 use windlass_core::time::millis;
 use windlass_core::{
-    ContainerId, DurationMs, MetricFailure, MetricSource, Phase, PolicyFailure, Replica, Snapshot, Timestamp, Workload,
+    ContainerId, DurationMs, History, MetricFailure, MetricSource, Phase, PolicyFailure, Replica, Snapshot, Timestamp,
+    Workload,
 };
 
 /// Time for which values of single replicas are kept.
@@ -151,6 +152,7 @@ impl MetricLog {
         &self,
         workload: &Workload,
         snapshot: &Snapshot,
+        history: &History,
         usage: impl Fn(&ContainerId) -> Option<Usage>,
         now: Timestamp,
     ) {
@@ -176,11 +178,16 @@ impl MetricLog {
         if !is_due {
             return;
         }
+        // If all fail under their load, that load is still the workload's.
+        let failing: Vec<_> = (snapshot.replicas.iter())
+            .filter(|replica| replica.phase == Phase::Running && history.first_ready_at(replica).is_some())
+            .collect();
+        let measured = if ready.is_empty() { &failing } else { &ready };
         for metric in BuiltIn::ALL {
-            let usages = ready.iter().filter_map(|replica| Some((replica, usage(&replica.id)?)));
+            let usages = measured.iter().filter_map(|replica| Some((replica, usage(&replica.id)?)));
             let fresh = usages.filter(|(_, usage)| now.since(usage.at) <= BUILT_IN_MAX_AGE);
             let values: Vec<f64> = fresh.filter_map(|(replica, usage)| value_of(replica, &usage, metric)).collect();
-            let silent = ready.len() - values.len();
+            let silent = measured.len() - values.len();
             let answer = match metric {
                 BuiltIn::ReadyReplicas => Ok(count(ready.len())),
                 _ if values.is_empty() => {
@@ -188,8 +195,15 @@ impl MetricLog {
                 }
                 _ => accept(values.iter().sum::<f64>() / count(values.len()), false),
             };
+            let cannot_lack = answer.is_err() || metric == BuiltIn::ReadyReplicas;
             self.note(metric.name(), answer.map(|value| Sample { at: now, value }));
-            if metric != BuiltIn::ReadyReplicas && silent > 0 && !values.is_empty() {
+            if cannot_lack {
+                continue;
+            }
+            if ready.is_empty() {
+                let why = "no replica is ready; the value is that of the replicas that were".to_owned();
+                self.note(metric.name(), Err(MetricFailure::InPart(why)));
+            } else if silent > 0 {
                 let why = "they have not reported their usage lately".to_owned();
                 self.note(metric.name(), Err(MetricFailure::Partial { without: silent, of: ready.len(), why }));
             }

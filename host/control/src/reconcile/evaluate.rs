@@ -185,6 +185,7 @@ fn replica_facts(replica: &Replica, snapshot: &Snapshot, history: &History) -> R
         exit_code: replica.exit_code,
         out_of_memory: replica.out_of_memory,
         usage: replica.usage,
+        first_ready_at: history.first_ready_at(replica),
     }
 }
 
