@@ -962,6 +962,18 @@ pub fn all() -> Vec<Hostile> {
             .expect("it is WAT"),
             NotLoaded("it imports `windlass:policy/log@0.2.0`, but this host implements windlass:policy@0.1.0"),
         ),
+        file(
+            "imports-other-type",
+            wat::parse_str(
+                r#"(component
+                    (import "windlass:policy/readiness@0.1.0" (instance
+                        (export "first-ready-at" (func (param "replica-id" string) (result bool)))))
+                    (instance $i)
+                    (export "windlass:policy/health@0.1.0" (instance $i)))"#,
+            )
+            .expect("it is WAT"),
+            NotLoaded("the function `first-ready-at` of `windlass:policy/readiness@0.1.0` has another type"),
+        ),
         component(
             "other-types",
             changed(scaling(), &|stub| stub.wit = stub.wit.replace("restarts: u32,", "restarts: u64,")),

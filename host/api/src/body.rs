@@ -3,12 +3,14 @@
 use crate::error::Problem;
 use crate::json::object::{Object, reference};
 use crate::json::problems::Problems;
+use crate::limits::{Counted, Peer, Slot};
 use crate::operation::{Description, Part};
 use crate::{ApiState, UPLOADS};
-use axum::body::Bytes;
+use axum::body::{Body as RawBody, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
+use bytes::BytesMut;
 use http_body_util::{BodyExt, LengthLimitError};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -76,7 +78,15 @@ pub(crate) struct WasmBody {
     /// The body.
     pub(crate) component: Bytes,
     /// The permit of this upload, to be held until the component is dropped.
-    pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) permit: UploadPermit,
+}
+
+/// Allows one upload, until it is dropped.
+pub(crate) struct UploadPermit {
+    _of_peer: Counted,
+    /// One for each byte.
+    _bytes: Option<OwnedSemaphorePermit>,
+    _complete: OwnedSemaphorePermit,
 }
 
 impl FromRequest<ApiState> for WasmBody {
@@ -89,11 +99,34 @@ impl FromRequest<ApiState> for WasmBody {
                 "the body must be a component; send the header `content-type: application/wasm`",
             ));
         }
-        let Ok(permit) = Arc::clone(&state.uploads).try_acquire_owned() else {
-            let detail = format!("{UPLOADS} components are being pushed already; try again");
-            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
-        };
-        Ok(Self { component: whole(request).await?, permit })
+        let uploads = Arc::clone(&state.uploads);
+        let too_many = |detail: String| Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+        let of_peer = uploads
+            .of_peer
+            .begin(Peer::among(request.extensions()))
+            .ok_or_else(|| too_many(format!("{UPLOADS} components are being pushed already; try again")))?;
+        let bytes = Arc::clone(&uploads.bytes);
+        let mut held: Option<OwnedSemaphorePermit> = None;
+        let component = arrived(request, async |mut body: RawBody| {
+            let mut component = BytesMut::new();
+            while let Some(frame) = body.frame().await {
+                let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+                let count = u32::try_from(data.len()).unwrap_or(u32::MAX);
+                let permit = Arc::clone(&bytes).try_acquire_many_owned(count).map_err(|_| {
+                    too_many("too many bytes of components are being pushed already; try again".to_owned())
+                })?;
+                match &mut held {
+                    Some(held) => held.merge(permit),
+                    None => held = Some(permit),
+                }
+                component.extend_from_slice(&data);
+            }
+            Ok(component.freeze())
+        })
+        .await?;
+        let complete = Arc::clone(&uploads.complete).acquire_owned().await;
+        let complete = complete.expect("the semaphore is never closed");
+        Ok(Self { component, permit: UploadPermit { _of_peer: of_peer, _bytes: held, _complete: complete } })
     }
 }
 
@@ -105,16 +138,31 @@ impl Part for WasmBody {
     }
 }
 
-async fn whole(request: Request) -> Result<Bytes, Problem> {
-    match tokio::time::timeout(BODY_TIMEOUT, request.into_body().collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if is_too_long(&error) => Err(too_long()),
-        Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "the connection broke before the end of the body")),
-        Err(_) => {
-            let detail = format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs());
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail))
-        }
+/// The whole body of a request.
+pub(crate) async fn whole(request: Request) -> Result<Bytes, Problem> {
+    arrived(request, async |body: RawBody| Ok(body.collect().await.map_err(broken)?.to_bytes())).await
+}
+
+/// Reads the body of a request within [`BODY_TIMEOUT`]. The request is not counted among those that are served meanwhile.
+async fn arrived<T>(request: Request, read: impl AsyncFnOnce(RawBody) -> Result<T, Problem>) -> Result<T, Problem> {
+    let slot = request.extensions().get::<Slot>().cloned();
+    let arrival = tokio::time::timeout(BODY_TIMEOUT, read(request.into_body()));
+    let arrived = match slot {
+        Some(slot) => slot.free_during(arrival).await,
+        None => arrival.await,
+    };
+    arrived.unwrap_or_else(|_| {
+        let detail = format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs());
+        Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail))
+    })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it converts errors")]
+fn broken(error: axum::Error) -> Problem {
+    if is_too_long(&error) {
+        return too_long();
     }
+    Problem::new(StatusCode::BAD_REQUEST, "the connection broke before the end of the body")
 }
 
 /// 413 for a body above the limit.

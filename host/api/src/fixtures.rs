@@ -1,14 +1,16 @@
 //! A control loop for the tests of handlers.
 
 use async_trait::async_trait;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use windlass_control::clock::Clock;
 use windlass_control::{Controller, Parts};
 use windlass_core::contract::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
+use windlass_core::net::{Net, NetError, SourceRequest, SourceResponse};
 use windlass_core::policy::{HealthPolicy, Policies, ScalingPolicy};
 use windlass_core::settings::ControlSettings;
-use windlass_core::{FailureKind, PolicyFailure, PolicyIdentity};
+use windlass_core::{DurationMs, FailureKind, HttpProbe, PolicyFailure, PolicyIdentity};
 use windlass_network::NetClient;
 use windlass_simulated_engine::SimulatedEngine;
 use windlass_storage::SqliteStore;
@@ -40,8 +42,40 @@ impl HealthPolicy for Silent {
     }
 }
 
+/// A network without anybody.
+struct Nobody;
+
+#[async_trait]
+impl Net for Nobody {
+    async fn http_probe(&self, _: SocketAddr, _: &HttpProbe, _: Duration) -> Result<DurationMs, NetError> {
+        Err(nobody())
+    }
+    async fn tcp_connect(&self, _: SocketAddr, _: bool, _: Duration) -> Result<DurationMs, NetError> {
+        Err(nobody())
+    }
+    async fn query_source(&self, _: &SourceRequest<'_>, _: u64, _: Duration) -> Result<SourceResponse, NetError> {
+        Err(nobody())
+    }
+    async fn post_json(&self, _: &str, _: &serde_json::Value, _: Duration) -> Result<(), NetError> {
+        Err(nobody())
+    }
+}
+
+fn nobody() -> NetError {
+    NetError::Failed("nobody is there".to_owned())
+}
+
 /// A control loop without workloads, on a simulated engine, with policies that never answer.
 pub(crate) fn idle_controller() -> Controller {
+    controller(NetClient::new().expect("TLS is set up"))
+}
+
+/// As [`idle_controller`], without a network.
+pub(crate) fn isolated_controller() -> Controller {
+    controller(Arc::new(Nobody))
+}
+
+fn controller(net: Arc<dyn Net>) -> Controller {
     let silent = || {
         Arc::new(Silent(PolicyIdentity {
             name: "silent".into(),
@@ -55,7 +89,7 @@ pub(crate) fn idle_controller() -> Controller {
         engine: Arc::new(SimulatedEngine::new(|| Clock::System.now(), Duration::ZERO)),
         store: Arc::new(SqliteStore::open(directory.path(), 10).expect("a store")),
         policies: Arc::new(Policies::plain(silent(), silent())),
-        net: NetClient::new().expect("TLS is set up"),
+        net,
         host_name: "here".to_owned(),
         settings: ControlSettings::default(),
         clock: Clock::System,

@@ -3,7 +3,8 @@
 //! [`router()`] has every endpoint on one screen. Each resource has a folder and each endpoint a file with its request, its
 //! answer and its handler; an `Operation` derives the description of the API from them. Requests are declared with
 //! `json`, and parts of a workload that several endpoints share are in `workload`. Every error is a [`Problem`].
-//! `paths` accepts image references with slashes, `auth` checks the token, `server` limits the resources of one caller.
+//! `paths` accepts image references with slashes, `auth` checks the token, `server` and `limits` limit the
+//! resources of one caller, and `page_headers` those of browsers.
 
 mod auth;
 mod body;
@@ -17,9 +18,11 @@ mod error;
 mod fixtures;
 mod images;
 mod json;
+mod limits;
 mod openapi;
 mod openmetrics;
 mod operation;
+mod page_headers;
 mod path;
 mod paths;
 mod policies;
@@ -36,6 +39,7 @@ pub use crate::error::Problem;
 pub use crate::router::router;
 pub use crate::server::serve;
 
+use crate::limits::PerPeer;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use windlass_control::Controller;
@@ -54,12 +58,32 @@ pub struct ApiState {
     pub discovery: Discovery,
     /// The settings of the API.
     pub settings: Arc<ApiSettings>,
-    /// Permits of uploads: each component is held in memory until it is compiled.
-    uploads: Arc<Semaphore>,
+    /// The uploads in progress. Each component is held in memory until it is compiled.
+    uploads: Arc<Uploads>,
 }
 
-/// Most components that are pushed at once.
+/// Most components that one peer pushes at once, and most that are compiled at once.
 const UPLOADS: usize = 4;
+
+/// Limits on uploads. A slow one takes little of any of them, so that it does not keep others from pushing.
+struct Uploads {
+    of_peer: Arc<PerPeer>,
+    /// Bytes that have arrived.
+    bytes: Arc<Semaphore>,
+    /// Components that are checked and compiled.
+    complete: Arc<Semaphore>,
+}
+
+impl Uploads {
+    fn new(settings: &ApiSettings) -> Self {
+        let bytes = settings.upload_bytes.saturating_mul(UPLOADS).min(Semaphore::MAX_PERMITS);
+        Self {
+            of_peer: PerPeer::new(UPLOADS),
+            bytes: Arc::new(Semaphore::new(bytes)),
+            complete: Arc::new(Semaphore::new(UPLOADS)),
+        }
+    }
+}
 
 impl ApiState {
     /// A state without any uploads yet.
@@ -69,6 +93,7 @@ impl ApiState {
         discovery: Discovery,
         settings: Arc<ApiSettings>,
     ) -> Self {
-        Self { controller, policies, discovery, settings, uploads: Arc::new(Semaphore::new(UPLOADS)) }
+        let uploads = Arc::new(Uploads::new(&settings));
+        Self { controller, policies, discovery, settings, uploads }
     }
 }

@@ -6,7 +6,7 @@ use axum::RequestPartsExt;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use serde_json::json;
+use serde_json::{Value, json};
 use windlass_core::WorkloadKey;
 
 /// Stands in descriptions for the names of the resources below `/images/{image}/`.
@@ -28,7 +28,10 @@ pub(crate) struct DecisionNumber(pub(crate) i64);
 trait PathParameter: Sized {
     const NAME: &'static str;
     const MEANING: &'static str;
-    const TYPE: &'static str = "string";
+    /// The schema of its text.
+    fn schema() -> Value {
+        json!({"type": "string", "minLength": 1})
+    }
     fn parse(text: String) -> Result<Self, Problem>;
 }
 
@@ -53,6 +56,9 @@ impl PathParameter for ContainerName {
 impl PathParameter for PolicyName {
     const NAME: &'static str = "name";
     const MEANING: &'static str = "Name of a policy: 1 to 63 lower-case letters, digits and hyphens.";
+    fn schema() -> Value {
+        json!({"type": "string", "pattern": "^[a-z0-9-]{1,63}$", "maxLength": 63})
+    }
     fn parse(text: String) -> Result<Self, Problem> {
         Ok(Self(text))
     }
@@ -61,7 +67,9 @@ impl PathParameter for PolicyName {
 impl PathParameter for DecisionNumber {
     const NAME: &'static str = "id";
     const MEANING: &'static str = "Number of a decision, from 1.";
-    const TYPE: &'static str = "integer";
+    fn schema() -> Value {
+        json!({"type": "integer", "format": "int64", "minimum": 1, "maximum": i64::MAX})
+    }
     fn parse(text: String) -> Result<Self, Problem> {
         let wrong = || Problem::invalid_at("/path/id", "expected the number of a decision, from 1");
         text.parse().ok().filter(|number| *number >= 1).map(Self).ok_or_else(wrong)
@@ -82,7 +90,7 @@ macro_rules! extract {
             fn describe(description: &mut Description) {
                 description.path_parameters.push(json!({
                     "name": Self::NAME, "in": "path", "required": true, "description": Self::MEANING,
-                    "schema": {"type": Self::TYPE},
+                    "schema": Self::schema(),
                 }));
             }
         }

@@ -80,11 +80,6 @@ pub(crate) fn time(name: &str, text: &str) -> Result<Timestamp, Problem> {
     parse_time(text).map_err(|detail| wrong(name, detail))
 }
 
-/// The schema of a time.
-pub(crate) fn time_schema() -> Value {
-    json!({"type": ["string", "integer"], "examples": ["2026-01-01T12:00:00Z"]})
-}
-
 /// 422 about one parameter.
 pub(crate) fn wrong(name: &str, detail: impl Into<String>) -> Problem {
     Problem::invalid_at(&join("/query", name), detail)

@@ -1,4 +1,5 @@
-//! Serves the API over HTTP/1.1 and limits callers: connections, concurrent requests, header time, body size.
+//! Serves the API over HTTP/1.1 and limits callers: connections and requests, in total and of one peer; header time; body
+//! size.
 
 #[cfg(test)]
 mod tests;
@@ -6,6 +7,8 @@ mod tests;
 use crate::body::too_long;
 use crate::drain_body;
 use crate::error::Problem;
+use crate::limits::{Peer, PerPeer, Slot};
+use crate::page_headers;
 use crate::router::body_limit;
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -14,6 +17,7 @@ use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http_body_util::Limited;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -25,6 +29,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tower::util::MapRequest;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 use windlass_core::settings::ApiSettings;
@@ -43,26 +48,36 @@ pub async fn serve(
     settings: &ApiSettings,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let service = TowerToHyperService::new(bounded(router, settings));
+    let router = bounded(router, settings);
     let mut http = http1::Builder::new();
     // Counts from the moment a connection waits for a request, so idle connections end, too.
     http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout);
     let connections = Arc::new(Semaphore::new(settings.connections));
+    let of_peer = PerPeer::new(settings.connections_per_peer);
     let graceful = GracefulShutdown::new();
     let mut tasks = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
-        let (stream, permit) = tokio::select! {
+        let (stream, peer, permit) = tokio::select! {
             accepted = accept(&listener, &connections) => accepted,
             () = &mut shutdown => break,
         };
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service.clone()));
+        let Some(counted) = of_peer.begin(peer) else {
+            tracing::debug!(?peer, "closed a connection, because its peer has too many");
+            continue;
+        };
+        let service = MapRequest::new(router.clone(), move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            request
+        });
+        let service = TowerToHyperService::new(service);
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         tasks.spawn(async move {
             if let Err(error) = connection.await {
                 // A caller that hangs up or is too slow is not an error of the server.
                 tracing::debug!(%error, "connection ended");
             }
-            drop(permit);
+            drop((permit, counted));
         });
         while tasks.try_join_next().is_some() {}
     }
@@ -75,16 +90,16 @@ pub async fn serve(
 }
 
 /// The next connection, as soon as the limit allows one.
-async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> (TcpStream, Peer, OwnedSemaphorePermit) {
     let permit = connections.clone().acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 // Answers are small and sent at once; waiting for a full packet would only delay them.
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "cannot set TCP_NODELAY");
                 }
-                return (stream, permit);
+                return (stream, Peer::of(address.ip()), permit);
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -96,13 +111,17 @@ async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> (TcpStr
 
 /// `router` with the limits on its requests.
 pub(crate) fn bounded(router: Router, settings: &ApiSettings) -> Router {
-    let requests = Arc::new(Semaphore::new(settings.concurrent_requests));
+    let requests = Requests {
+        served: Arc::new(Semaphore::new(settings.concurrent_requests)),
+        of_peer: PerPeer::new(settings.requests_per_peer),
+    };
     router
         .layer(from_fn_with_state(Arc::new(settings.clone()), limit_body))
         .layer(from_fn_with_state(requests, limit_requests))
         .layer(from_fn(drain_body::drain))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(TraceLayer::new_for_http().on_failure(()))
+        .layer(from_fn(page_headers::protect))
 }
 
 async fn limit_body(State(settings): State<Arc<ApiSettings>>, request: Request, next: Next) -> Response {
@@ -114,18 +133,30 @@ async fn limit_body(State(settings): State<Arc<ApiSettings>>, request: Request, 
     next.run(request.map(|body| Body::new(Limited::new(body, limit)))).await
 }
 
-async fn limit_requests(State(requests): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+/// The requests in progress.
+#[derive(Clone)]
+struct Requests {
+    /// Without those whose body is still arriving.
+    served: Arc<Semaphore>,
+    of_peer: Arc<PerPeer>,
+}
+
+async fn limit_requests(State(requests): State<Requests>, mut request: Request, next: Next) -> Response {
     // A liveness check must not fail because the process is busy.
     if request.uri().path() == "/health" {
         return next.run(request).await;
     }
-    match requests.try_acquire() {
-        Ok(_permit) => next.run(request).await,
-        Err(_) => {
-            let detail = "too many requests are being served at once; try again";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response()
-        }
-    }
+    let refused = |detail| Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
+    let Some(_counted) = requests.of_peer.begin(Peer::among(request.extensions())) else {
+        return refused("too many requests of this address are in progress; try again");
+    };
+    let Some(slot) = Slot::take(&requests.served) else {
+        return refused("too many requests are being served at once; try again");
+    };
+    request.extensions_mut().insert(slot.clone());
+    let response = next.run(request).await;
+    drop(slot);
+    response
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]

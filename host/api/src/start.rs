@@ -9,17 +9,19 @@ use crate::containers::summary::ContainerSummary;
 use crate::detached;
 use crate::error::Problem;
 use crate::json::object::{Object, declare};
+use crate::json::pattern::numbers;
 use crate::json::problems::Problems;
-use crate::json::shape::{command, parsed, parsed_by};
+use crate::json::shape::{Shape, command, parsed, parsed_by};
 use crate::operation::Operation;
 use crate::policies::check;
-use crate::query::NoQuery;
+use crate::query::{Parameters, Query, boolean};
 use crate::workload::bounds::{
-    DEFAULT_MAX, DEFAULT_MIN, FIXED_PORT_MAX, checked, fixed_ports_conflict, has_fixed, max_replicas, min_replicas,
+    DEFAULT_MAX, DEFAULT_MIN, checked, default_max, fixed_ports_conflict, max_replicas, min_replicas,
 };
-use crate::workload::env::{dependencies, labels, networks, ports, variables};
+use crate::workload::env::{dependencies, labels, networks, variables};
 use crate::workload::policies::{choice, choices, mode, shadows};
-use crate::workload::{guardrails, metric, overrides, probe, resources, stop_hook};
+use crate::workload::ports::ports;
+use crate::workload::{guardrails, metric, overrides, probe, resources, rollout, stop_hook};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -30,7 +32,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
 use windlass_core::workload::{ContainerPort, Mode, Resources, StopHook};
 use windlass_core::{
-    Guardrails, ImageRef, Metric, Overrides, PolicyChoice, PolicyChoices, Probe, Workload, WorkloadKey,
+    Guardrails, ImageRef, Metric, Overrides, PolicyChoice, PolicyChoices, Probe, Publications, Rollout, Workload,
+    WorkloadKey,
 };
 
 declare! {
@@ -39,20 +42,23 @@ declare! {
     /// one is cleared.
     pub(crate) struct StartContainerRequest {
         /// Image reference: `nginx:alpine`, `ghcr.io/org/app:1`.
-        required image: ImageRef = parsed(),
+        required image: ImageRef = image(),
         /// The fewest replicas; at most `max_replicas`.
         optional min_replicas: u32 = min_replicas().keyword("default", json!(DEFAULT_MIN)),
-        /// The most replicas. Default: 5, or 1 if `ports` fixes a port of the host.
+        /// The most replicas. Default: 5, or fewer if `ports` has fewer ports of the host.
         optional max_replicas: u32 = max_replicas(),
         /// Environment of each replica. Default: empty.
         optional env: BTreeMap<String, String> = variables(),
-        /// `80/tcp` → port on the host, 0 for any free port. A fixed port needs `max_replicas` 1. Default: empty.
-        optional ports: BTreeMap<ContainerPort, u16> = ports(),
+        /// `80/tcp` → port of the host: `8080`, 0 for any free one, `"127.0.0.1:8080"`, `"8000-8010"` for a free one of a
+        /// range, or a list of them. Or the list of Compose: `["127.0.0.1:8080:80/tcp"]`, `[{"target": 80}]`. At most as
+        /// many replicas as ports of the host. Default: empty.
+        optional ports: BTreeMap<ContainerPort, Publications> = ports(),
         /// Limits of each replica, and whether it runs.
         required resources: Resources = resources::shape(),
         /// The name by which the workload is addressed instead of its image, so that one image can serve twice: 1 to 63
         /// lower-case letters, digits and hyphens.
-        nullable name: WorkloadKey = parsed_by(WorkloadKey::named),
+        nullable name: WorkloadKey =
+            parsed_by(WorkloadKey::named).pattern("^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$", 63),
         /// Labels of each replica. `windlass.` and `orchestrator.` are reserved, except `windlass.scale-in-protection`:
         /// `true` protects replicas that are created from now on from a policy that lowers the count.
         nullable labels: BTreeMap<String, String> = labels(),
@@ -79,6 +85,9 @@ declare! {
         /// Workloads, by image or name, that must be up for this one; at most 16, which must exist. While one is down, this
         /// workload is neither repaired nor scaled. When it is back, replicas that ran without it are restarted.
         nullable depends_on: BTreeSet<WorkloadKey> = dependencies(),
+        /// How a changed image, `env`, `command`, `ports`, `resources`, `networks` or `labels` reaches the replicas. Empty or
+        /// null: the defaults.
+        nullable rollout: Rollout = rollout::shape(),
     }
     read_only {
         "target": "The current target count, as `GET` returns it; ignored.",
@@ -114,6 +123,38 @@ pub(crate) struct WaitingAnswer {
     pub(crate) detail: String,
 }
 
+/// Query of `POST /start/container`.
+#[derive(Default)]
+pub(crate) struct StartQuery {
+    pull: bool,
+}
+
+impl Parameters for StartQuery {
+    fn described() -> Vec<(&'static str, &'static str, Value)> {
+        let meaning = "Pull the image first. If it is another one than the replicas were made from, they are outdated. If it \
+            cannot be pulled, nothing is stored.";
+        vec![("pull", meaning, json!({"type": "boolean", "default": false}))]
+    }
+
+    fn set(&mut self, name: &str, value: String) -> Result<(), Problem> {
+        self.pull = boolean(name, &value)?;
+        Ok(())
+    }
+}
+
+/// An image. The schema leaves out references of more than 237 characters, of which some are too long.
+fn image() -> Shape<ImageRef> {
+    let host = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?";
+    let port = numbers(1..=65_535);
+    let registry = format!(r"(?:localhost(?::{port})?|{host}(?:\.{host})+(?::{port})?|{host}:{port})");
+    let part = |joints: &str| format!("[a-z0-9]+(?:(?:{joints})[a-z0-9]+)*");
+    // The first part of a name would be a registry if it had a dot.
+    let (part, first) = (part(r"\.|_|__|-+"), part("_|__|-+"));
+    let name = format!("(?:{registry}(?:/{part})+|{first}(?:/{part})+|{part})");
+    let pattern = format!("^{name}(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?$");
+    parsed().pattern(&pattern, 237)
+}
+
 /// Keeps one part of an existing workload.
 type Keep = fn(&mut Workload, &Workload);
 
@@ -135,16 +176,25 @@ pub(crate) fn operation() -> Operation {
 
 async fn start(
     State(state): State<ApiState>,
-    _: NoQuery,
+    Query(StartQuery { pull }): Query<StartQuery>,
     body: Body<StartContainerRequest>,
 ) -> Result<Response, Problem> {
-    let Wanted { workload, kept, overrides } = body.check(wanted)?;
+    let Wanted { workload, kept, overrides } = body.check(|request, problems| {
+        let mut wanted = wanted(request, problems)?;
+        let stored = state.controller.view(&wanted.workload.key).map(|view| view.workload.metrics);
+        metric::keep_secrets(&mut wanted.workload.metrics, &stored.unwrap_or_default(), "/metrics", problems);
+        Some(wanted)
+    })?;
     check_overrides(&state, &workload.key, overrides)?;
     check::choices(&state, &workload.policies).await?;
     let image = workload.image.to_string();
     let controller = state.controller;
     let keep = move |wanted: &mut Workload, current: &Workload| kept.iter().for_each(|keep| keep(wanted, current));
-    let started = Box::pin(detached::run(async move { controller.start_keeping(workload, &keep).await })).await?;
+    let start = async move {
+        let pulled = if pull { Some(controller.pull(&workload.image).await?) } else { None };
+        controller.start_keeping(workload, &keep, pulled).await
+    };
+    let started = Box::pin(detached::run(start)).await?;
     Ok(match &started.replica {
         Some(replica) => Json(StartAnswer {
             ok: true,
@@ -172,13 +222,12 @@ fn wanted(request: StartContainerRequest, problems: &mut Problems) -> Option<Wan
     let kept = request.kept();
     let overrides = request.read_only().get("overrides").cloned();
     let ports = request.ports.or(BTreeMap::new());
-    let has_fixed = ports.as_ref().is_some_and(has_fixed);
-    let note = match (request.max_replicas.is_absent(), has_fixed) {
+    let default_max = ports.as_ref().map_or(DEFAULT_MAX, default_max);
+    let note = match (request.max_replicas.is_absent(), default_max < DEFAULT_MAX) {
         (false, _) => "",
         (true, true) => ", which is its default with a fixed host port",
         (true, false) => ", which is its default",
     };
-    let default_max = if has_fixed { FIXED_PORT_MAX } else { DEFAULT_MAX };
     let bounds = match (request.min_replicas.or(DEFAULT_MIN), request.max_replicas.or(default_max)) {
         (Some(min), Some(max)) => checked(min, max, note, problems),
         _ => None,
@@ -207,6 +256,7 @@ fn wanted(request: StartContainerRequest, problems: &mut Problems) -> Option<Wan
         guardrails: request.guardrails.given(),
         stop_hook: request.stop_hook.given(),
         depends_on: request.depends_on.given().unwrap_or_default(),
+        rollout: request.rollout.given().unwrap_or_default(),
         ..Workload::new(image, bounds, request.resources.given()?)
     };
     // The defaults are stored as such, so that a later change of them applies.
@@ -217,7 +267,7 @@ fn wanted(request: StartContainerRequest, problems: &mut Problems) -> Option<Wan
 impl StartContainerRequest {
     /// Keeps each part that is absent. `env`, `ports` and the bounds have defaults instead.
     fn kept(&self) -> Vec<Keep> {
-        let parts: [(bool, Keep); 12] = [
+        let parts: [(bool, Keep); 13] = [
             (self.labels.is_absent(), |wanted, current| wanted.labels.clone_from(&current.labels)),
             (self.networks.is_absent(), |wanted, current| wanted.networks.clone_from(&current.networks)),
             (self.probe.is_absent(), |wanted, current| wanted.probe.clone_from(&current.probe)),
@@ -236,6 +286,7 @@ impl StartContainerRequest {
             (self.guardrails.is_absent(), |wanted, current| wanted.guardrails.clone_from(&current.guardrails)),
             (self.stop_hook.is_absent(), |wanted, current| wanted.stop_hook.clone_from(&current.stop_hook)),
             (self.depends_on.is_absent(), |wanted, current| wanted.depends_on.clone_from(&current.depends_on)),
+            (self.rollout.is_absent(), |wanted, current| wanted.rollout = current.rollout),
         ];
         parts.into_iter().filter(|(is_absent, _)| *is_absent).map(|(_, keep)| keep).collect()
     }

@@ -1,5 +1,8 @@
 //! The whole router, up to the control loop.
 
+mod generated;
+mod generator;
+
 use crate::fixtures::idle_controller;
 use crate::router::endpoints;
 use crate::*;
@@ -270,6 +273,34 @@ async fn a_body_past_the_limit_is_refused_whether_it_says_so_or_not() {
     }
 }
 
+/// Pushes a component from an address, and returns the status of the answer.
+async fn pushed(api: axum::Router, from: &str, body: Body) -> StatusCode {
+    let request = Request::put("/policies/queue").header("content-type", "application/wasm").body(body);
+    let mut request = request.expect("a request");
+    request.extensions_mut().insert(limits::Peer::of(from.parse().expect("an address")));
+    let Ok(response) = api.oneshot(request).await;
+    response.status()
+}
+
+#[tokio::test]
+async fn slow_uploads_of_one_peer_do_not_keep_the_others_from_pushing() {
+    let api = api(&ApiSettings::default());
+    let slow = (0..UPLOADS).map(|_| {
+        let body = Body::from_stream(futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
+        tokio::spawn(pushed(api.clone(), "127.0.0.2", body))
+    });
+    let slow: Vec<_> = slow.collect();
+    let are_counted = async {
+        while pushed(api.clone(), "127.0.0.2", Body::from("x")).await != StatusCode::SERVICE_UNAVAILABLE {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), are_counted).await.expect("in time");
+    // The catalogue of this test rejects every component.
+    assert_eq!(pushed(api.clone(), "127.0.0.1", Body::from("x")).await, StatusCode::UNPROCESSABLE_ENTITY);
+    slow.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
 #[tokio::test]
 async fn strangers_are_told_how_to_come_in_and_nothing_else() {
     let settings = ApiSettings { token: Some("0123456789abcdef".into()), ..ApiSettings::default() };
@@ -336,6 +367,7 @@ async fn the_description_and_the_router_agree() {
     patch /images/{image}/overrides
     put /images/{image}/policy
     post /images/{image}/reconcile
+    post /images/{image}/rollback
     post /images/{image}/scale
     get /images/{image}/shadows
     get /metrics

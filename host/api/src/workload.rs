@@ -6,6 +6,8 @@ pub(crate) mod guardrails;
 pub(crate) mod metric;
 pub(crate) mod overrides;
 pub(crate) mod policies;
+pub(crate) mod ports;
 pub(crate) mod probe;
 pub(crate) mod resources;
+pub(crate) mod rollout;
 pub(crate) mod stop_hook;

@@ -3,7 +3,7 @@
 
 use crate::Origin;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -207,6 +207,9 @@ pub struct EngineSettings {
     pub concurrent_actions: u32,
     /// Time between two samples of resource use. Default 5 s.
     pub sample_interval: Duration,
+    /// The address of the engine's host on which ports are published that name none. `None`: the engine's default, which
+    /// is every address.
+    pub publish_address: Option<IpAddr>,
 }
 
 impl Default for EngineSettings {
@@ -218,6 +221,7 @@ impl Default for EngineSettings {
             pull_timeout: Duration::from_secs(600),
             concurrent_actions: 4,
             sample_interval: Duration::from_secs(5),
+            publish_address: None,
         }
     }
 }
@@ -332,10 +336,15 @@ pub struct ApiSettings {
     pub upload_bytes: usize,
     /// Time limit for receiving the headers of a request. Default 10 s.
     pub header_timeout: Duration,
-    /// Requests served at once; more are answered with 503. Default 256.
+    /// Requests served at once, without those whose body is still arriving; more are answered with 503. Default 256.
     pub concurrent_requests: usize,
+    /// Requests of one peer address in progress, with those whose body is still arriving; more are answered with 503.
+    /// Default 128.
+    pub requests_per_peer: usize,
     /// Connections open at once; more wait. Default 1 024.
     pub connections: usize,
+    /// Connections of one peer address open at once; more are closed. Default 512.
+    pub connections_per_peer: usize,
     /// Time that requests in progress have to end at shutdown. Default 30 s.
     pub shutdown_grace: Duration,
 }
@@ -349,7 +358,9 @@ impl Default for ApiSettings {
             upload_bytes: 40 << 20,
             header_timeout: Duration::from_secs(10),
             concurrent_requests: 256,
+            requests_per_peer: 128,
             connections: 1_024,
+            connections_per_peer: 512,
             shutdown_grace: Duration::from_secs(30),
         }
     }

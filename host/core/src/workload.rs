@@ -1,12 +1,15 @@
 //! The desired state of one workload: the user's request.
 
+use crate::contract::Limits;
+use crate::publication::Publications;
 use crate::quantity::{Cpu, Memory};
-use crate::{Guardrails, ImageRef, Invalid, Metric, Overrides, Probe};
+use crate::{Generation, Guardrails, ImageRef, Invalid, Metric, Overrides, Probe, Rollout};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
+
+pub use crate::port::{ContainerPort, Protocol};
 
 /// The key of a workload: its image reference, or the name in its request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -38,6 +41,11 @@ impl WorkloadKey {
     /// A key read from storage or from a request path, unchecked.
     pub fn stored(text: impl Into<String>) -> Self {
         Self(text.into())
+    }
+
+    /// The key as an image reference. `None` if it is none.
+    pub fn as_image(&self) -> Option<ImageRef> {
+        self.0.parse().ok()
     }
 
     /// The key as text.
@@ -101,74 +109,6 @@ impl Bounds {
     /// `count`, limited to the bounds.
     pub fn clamp(self, count: u32) -> u32 {
         count.clamp(self.min, self.max)
-    }
-}
-
-/// The transport protocol of a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-    /// SCTP.
-    Sctp,
-}
-
-/// A port inside a replica, written `80/tcp`; a bare `80` is TCP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ContainerPort {
-    /// 1 to 65535.
-    pub number: u16,
-    /// Its transport protocol.
-    pub protocol: Protocol,
-}
-
-impl FromStr for ContainerPort {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-        let protocol = match protocol {
-            "tcp" => Some(Protocol::Tcp),
-            "udp" => Some(Protocol::Udp),
-            "sctp" => Some(Protocol::Sctp),
-            _ => None,
-        };
-        let plain = number.bytes().all(|b| b.is_ascii_digit());
-        match (number.parse::<u16>(), protocol) {
-            (Ok(number), Some(protocol)) if number > 0 && plain => Ok(Self { number, protocol }),
-            _ => Err(Invalid::new(format!(
-                "`{}` is not a port; expected `80/tcp`: 1 to 65535, then `/tcp`, `/udp` or `/sctp`",
-                text.escape_debug()
-            ))),
-        }
-    }
-}
-
-impl TryFrom<String> for ContainerPort {
-    type Error = Invalid;
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        text.parse()
-    }
-}
-
-impl From<ContainerPort> for String {
-    fn from(port: ContainerPort) -> Self {
-        port.to_string()
-    }
-}
-
-impl fmt::Display for ContainerPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let protocol = match self.protocol {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-            Protocol::Sctp => "sctp",
-        };
-        write!(f, "{}/{protocol}", self.number)
     }
 }
 
@@ -290,6 +230,34 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
     })
 }
 
+/// Port inside the replica → where it is published on the engine's host.
+pub type Ports = BTreeMap<ContainerPort, Publications>;
+
+/// The part of a desired state that containers are made from. A change of any other part needs no new container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Specification {
+    /// The image.
+    pub image: ImageRef,
+    /// The engine's identifier of the image to use while the engine has it. `None`: the image that the reference leads to.
+    pub image_id: Option<String>,
+    /// How many new images under the same reference were requested before.
+    pub pulls: u32,
+    /// Environment.
+    pub env: BTreeMap<String, String>,
+    /// Replaces the image's command.
+    pub command: Option<Vec<String>>,
+    /// Ports, as in [`Workload::ports`].
+    pub ports: Ports,
+    /// CPU limit.
+    pub cpu: Cpu,
+    /// Memory limit.
+    pub memory: Memory,
+    /// Networks.
+    pub networks: Vec<String>,
+    /// The user's labels.
+    pub labels: BTreeMap<String, String>,
+}
+
 /// The desired state of one workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workload {
@@ -301,8 +269,8 @@ pub struct Workload {
     pub bounds: Bounds,
     /// Environment of each replica.
     pub env: BTreeMap<String, String>,
-    /// Port inside the replica → port on the engine's host, 0 for any free one.
-    pub ports: BTreeMap<ContainerPort, u16>,
+    /// Port inside the replica → where it is published on the engine's host.
+    pub ports: Ports,
     /// Resource limits of each replica.
     pub resources: Resources,
     /// The user's labels, added to each replica and included in the policies' input.
@@ -333,6 +301,22 @@ pub struct Workload {
     /// directly or indirectly.
     #[serde(default)]
     pub depends_on: BTreeSet<WorkloadKey>,
+    /// How a changed specification reaches the replicas.
+    #[serde(default)]
+    pub rollout: Rollout,
+    /// The engine's identifier of the image to use while the engine has it. `None`: the image that `image` leads to.
+    #[serde(default)]
+    pub image_id: Option<String>,
+    /// How many new images under the same reference were requested.
+    #[serde(default)]
+    pub pulls: u32,
+    /// The specification of the generation before. `None` if there is none.
+    #[serde(default)]
+    pub previous: Option<Box<Specification>>,
+    /// The generation of replicas whose container has no label about it, because an earlier version created it. `None`:
+    /// they are up to date.
+    #[serde(default)]
+    pub unlabelled: Option<Generation>,
 }
 
 impl Workload {
@@ -341,6 +325,16 @@ impl Workload {
     pub const PROTECTION: &str = "windlass.scale-in-protection";
     /// The most workloads that one may depend on.
     pub const MOST_DEPENDENCIES: usize = 16;
+
+    /// Whether it is addressed by a name instead of its image.
+    pub fn is_named(&self) -> bool {
+        self.key.as_str() != self.image.as_str()
+    }
+
+    /// The resource limits with which its replicas are created.
+    pub fn limits(&self) -> Limits {
+        Limits { cpu_cores: Some(self.resources.cpu.cores()), memory_bytes: Some(self.resources.memory.bytes()) }
+    }
 
     /// A workload named after its image, with only the required fields.
     #[must_use]
@@ -362,6 +356,11 @@ impl Workload {
             overrides: Overrides::default(),
             stop_hook: None,
             depends_on: BTreeSet::new(),
+            rollout: Rollout::default(),
+            image_id: None,
+            pulls: 0,
+            previous: None,
+            unlabelled: None,
         }
     }
 }
@@ -376,15 +375,6 @@ mod tests {
         assert!(Bounds::new(3, 3).is_ok());
         for (min, max) in [(2, 1), (0, 0), (0, Bounds::LIMIT + 1), (1, u32::MAX)] {
             assert!(Bounds::new(min, max).is_err(), "{min} {max}");
-        }
-    }
-
-    #[test]
-    fn ports_are_written_with_their_protocol() {
-        assert_eq!("80".parse::<ContainerPort>().map(|port| port.to_string()), Ok("80/tcp".to_owned()));
-        assert_eq!("53/udp".parse::<ContainerPort>().map(|port| port.to_string()), Ok("53/udp".to_owned()));
-        for wrong in ["", "0/tcp", "65536/tcp", "80/http", "+80/tcp", "80/tcp/", "/tcp"] {
-            assert!(wrong.parse::<ContainerPort>().is_err(), "{wrong:?}");
         }
     }
 

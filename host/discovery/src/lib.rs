@@ -13,11 +13,11 @@ use crate::identifier::unique;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use windlass_control::{Controller, WorkloadView};
 use windlass_core::contract::HealthStatus;
 use windlass_core::workload::{ContainerPort, Protocol};
-use windlass_core::{ContainerId, Phase, Replica};
+use windlass_core::{ContainerId, Phase, PortBinding, Replica};
 
 /// A TCP port of a running replica.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -138,13 +138,23 @@ impl Discovery {
     /// The host and port at which a replica's port is reachable. `None` if it is not.
     fn location(&self, replica: &Replica, port: ContainerPort) -> Option<(String, u16)> {
         match &self.address {
-            Some(address) => Some((address.clone(), replica.ports.get(&port)?.first()?.host_port)),
+            Some(address) => {
+                let published = replica.ports.get(&port)?.iter().find(|binding| is_published_at(binding, address))?;
+                Some((address.clone(), published.host_port))
+            }
             None => {
                 let reachable = self.controller.endpoint(replica, port.number)?;
                 Some((reachable.ip().to_string(), reachable.port()))
             }
         }
     }
+}
+
+/// Whether clients that use this address of the host reach a published port. Only one that is published on the loopback
+/// alone is certainly out of reach: the address may be a name, or one in front of the host's own.
+fn is_published_at(binding: &PortBinding, address: &str) -> bool {
+    let is_loopback = |text: &str| text.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    !is_loopback(&binding.host_ip) || is_loopback(address) || address == "localhost"
 }
 
 /// The format of Prometheus service discovery over HTTP and from files: a list of groups, here with one target each.
@@ -180,6 +190,18 @@ fn label_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_that_is_published_on_the_loopback_is_no_target_elsewhere() {
+        let published = |host_ip: &str, address: &str| {
+            is_published_at(&PortBinding { host_ip: host_ip.to_owned(), host_port: 8080 }, address)
+        };
+        for host_ip in ["0.0.0.0", "::", "", "10.0.0.5"] {
+            assert!(published(host_ip, "lb.example") && published(host_ip, "127.0.0.1"), "{host_ip:?}");
+        }
+        assert!(published("127.0.0.1", "localhost") && published("127.0.0.1", "127.0.0.1"));
+        assert!(!published("127.0.0.1", "lb.example") && !published("::1", "10.0.0.5"));
+    }
 
     #[test]
     fn a_target_is_told_in_the_form_of_prometheus() {

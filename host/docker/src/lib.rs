@@ -10,12 +10,14 @@ pub mod cgroup;
 mod client;
 mod container;
 pub mod credentials;
+mod endpoint;
 mod environment;
 mod events;
 mod exec;
 mod image;
 mod labels;
 mod lifecycle;
+mod network;
 mod request;
 mod usage;
 
@@ -33,7 +35,7 @@ use windlass_core::contract::Usage;
 use windlass_core::engine::{Engine, EngineError, EngineEvent};
 use windlass_core::settings::EngineSettings;
 use windlass_core::workload::{ContainerPort, Protocol, Workload};
-use windlass_core::{ContainerId, PortBinding, Replica, Slot, WorkloadKey};
+use windlass_core::{ContainerId, ImageRef, PortBinding, Replica, Slot, WorkloadKey};
 
 /// A Docker engine with API 1.41 (Docker 20.10) or newer.
 pub struct DockerEngine {
@@ -70,7 +72,7 @@ impl DockerEngine {
         };
         let usage = crate::usage::UsageTable::new(roots, settings.sample_interval);
         let sampler = crate::usage::Sampler::start(&usage, &engine, settings);
-        let lifecycle = Lifecycle::new(engine, settings.clone(), usage.clone(), environment.config_folder.clone());
+        let lifecycle = Lifecycle::new(engine, settings.clone(), usage.clone(), environment);
         Ok(Arc::new(Self { lifecycle, usage, _sampler: sampler }))
     }
 }
@@ -90,6 +92,20 @@ impl Engine for DockerEngine {
 
     async fn create(&self, workload: &Workload, slot: Slot) -> Result<Replica, EngineError> {
         self.lifecycle.create(workload, slot).await
+    }
+
+    async fn prepare(&self, workload: &Workload) -> Result<(), EngineError> {
+        self.lifecycle.prepare(workload).await
+    }
+
+    async fn pull(&self, image: &ImageRef) -> Result<String, EngineError> {
+        self.lifecycle.engine().info().await?;
+        self.lifecycle.images().refresh(image).await
+    }
+
+    async fn cpus(&self) -> Option<u32> {
+        let info = self.lifecycle.engine().call("read the number of CPUs", |docker| async move { docker.info().await });
+        u32::try_from(info.await.ok()?.ncpu?).ok()
     }
 
     async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError> {
@@ -125,19 +141,20 @@ impl Engine for DockerEngine {
         if let Some(address) = replica.address {
             return Some(SocketAddr::new(address, port));
         }
-        let host = self.lifecycle.engine().known_info()?.host(self.usage.any_is_local())?;
+        let host = self.lifecycle.engine().known_info()?.host(self.usage.any_is_local());
         let published = replica.ports.get(&ContainerPort { number: port, protocol: Protocol::Tcp })?;
         published.iter().find_map(|binding| reachable_address(binding, host))
     }
 }
 
-/// The address at which a published port is reachable. `host` is the address of the engine's machine.
-fn reachable_address(binding: &PortBinding, host: IpAddr) -> Option<SocketAddr> {
-    let bound = if binding.host_ip.is_empty() { host } else { binding.host_ip.parse().ok()? };
+/// The address at which a published port is reachable. `host` is the address of the engine's machine. `None` if it is
+/// unknown: then only a port that is published on an address of its own is reachable.
+fn reachable_address(binding: &PortBinding, host: Option<IpAddr>) -> Option<SocketAddr> {
+    let bound = if binding.host_ip.is_empty() { host? } else { binding.host_ip.parse().ok()? };
     let reachable = if bound.is_unspecified() {
         // IPv4 and IPv6 are bound, and listed, separately.
-        Some(host).filter(|host| host.is_ipv4() == bound.is_ipv4())
-    } else if bound.is_loopback() && !host.is_loopback() {
+        host.filter(|host| host.is_ipv4() == bound.is_ipv4())
+    } else if bound.is_loopback() && !host.is_some_and(|host| host.is_loopback()) {
         None
     } else {
         Some(bound)
@@ -153,7 +170,7 @@ mod tests {
     fn a_published_port_is_reached_where_it_is_bound() {
         let reached = |host_ip: &str, host: &str| {
             let binding = PortBinding { host_ip: host_ip.to_owned(), host_port: 8080 };
-            reachable_address(&binding, host.parse().unwrap()).map(|address| address.to_string())
+            reachable_address(&binding, host.parse().ok()).map(|address| address.to_string())
         };
         assert_eq!(reached("0.0.0.0", "127.0.0.1").as_deref(), Some("127.0.0.1:8080"));
         assert_eq!(reached("::", "127.0.0.1"), None);
@@ -161,5 +178,7 @@ mod tests {
         assert_eq!(reached("127.0.0.1", "10.0.0.9"), None, "only on the other machine");
         assert_eq!(reached("192.168.1.5", "127.0.0.1").as_deref(), Some("192.168.1.5:8080"));
         assert_eq!(reached("", "::1").as_deref(), Some("[::1]:8080"));
+        assert_eq!(reached("0.0.0.0", "unknown"), None, "from a container");
+        assert_eq!(reached("192.168.1.5", "unknown").as_deref(), Some("192.168.1.5:8080"));
     }
 }

@@ -3,6 +3,7 @@
 use crate::config::raw::RawDiscovery;
 use std::net::IpAddr;
 use std::path::Path;
+use windlass_core::SourceUrl;
 use windlass_core::settings::DiscoverySettings;
 
 impl RawDiscovery {
@@ -25,7 +26,7 @@ impl RawDiscovery {
             let fits =
                 uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
             if !fits {
-                let shown = webhook.escape_debug();
+                let shown = SourceUrl::new(webhook).masked().escape_debug().to_string();
                 problems.push(format!(
                     "`discovery.webhook` is `{shown}`; expected an address such as `http://127.0.0.1:9000/`"
                 ));

@@ -1,11 +1,12 @@
 //! The first stage: the sections and fields of `windlass.toml`, with the range of each field.
 
+use crate::config::sources::RawSource;
 use crate::config::types::LogFormat;
 use crate::config::values::{ConfigValue, Count, Share, Size, Span, kib, mib, ms, secs};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -60,7 +61,9 @@ section! {
         body_bytes: Size [kib(1)..=mib(64)],
         header_timeout: Span [ms(100)..=secs(300)],
         concurrent_requests: Count [Count(1)..=Count(65_536)],
+        requests_per_peer: Count [Count(1)..=Count(65_536)],
         connections: Count [Count(1)..=Count(65_536)],
+        connections_per_peer: Count [Count(1)..=Count(65_536)],
         shutdown_grace: Span [ms(0)..=secs(3_600)],
     }
     more { listen: SocketAddr, token_file: PathBuf, insecure: bool, }
@@ -74,7 +77,7 @@ section! {
         concurrent_actions: Count [Count(1)..=Count(256)],
         sample_interval: Span [secs(1)..=secs(300)],
     }
-    more { instance: String, host: String, }
+    more { instance: String, host: String, publish_address: IpAddr, }
 }
 
 section! {
@@ -210,6 +213,9 @@ pub(super) struct RawConfig {
     pub policies: BTreeMap<String, RawNamedPolicy>,
     /// Subscribers to the list of replicas.
     pub discovery: RawDiscovery,
+    /// Access to the sources of metrics, by any name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metric_sources: BTreeMap<String, RawSource>,
     /// Location of the data.
     pub store: RawStore,
     /// The log.

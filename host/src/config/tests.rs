@@ -53,7 +53,9 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
     body_bytes = "1MiB"
     header_timeout = "10s"
     concurrent_requests = 256
+    requests_per_peer = 128
     connections = 1024
+    connections_per_peer = 512
     shutdown_grace = "30s"
 
     [engine]
@@ -194,6 +196,69 @@ fn one_policy_has_a_source_and_limits_of_its_own_over_those_of_all() {
     let source = config.expect("a configuration").policy.named["q"].source.clone();
     assert_eq!(source, Some(PolicyOrigin::Oci("127.0.0.1:5000/q:1".to_owned())));
     assert!(refused("[policies.queue]\nstack_bytes = '1MiB'\n").contains("unknown key `policies.queue.stack_bytes`"));
+}
+
+#[test]
+fn access_to_metric_sources_is_checked_and_shown_without_secrets() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let (token, ca) = (file("token", "t0ken\n"), file("ca.pem", "-----BEGIN CERTIFICATE-----\n"));
+    let config = of(&format!(
+        "control.alert_url = 'https://ops:s3cret@alerts.example/?token=s3cret'
+        discovery.webhook = 'http://hook.example/?api_key=s3cret&team=a'
+        [metric_sources.main]
+        hosts = ['https://prometheus.example:9090']
+        bearer_token_file = '{token}'
+        ca_file = '{ca}'
+        headers = {{ X-Scope-OrgID = 's3cret' }}"
+    ));
+    let access = &config.metric_sources["main"];
+    assert_eq!(access.headers["x-scope-orgid"].reveal(), "s3cret");
+    let shown = config.to_toml();
+    assert!(
+        !shown.contains("s3cret") && !shown.contains("t0ken") && !format!("{access:?}").contains("s3cret"),
+        "{shown}"
+    );
+    for part in [
+        "alert_url = \"https://ops:***@alerts.example/?token=***\"",
+        "webhook = \"http://hook.example/?api_key=***&team=a\"",
+        "[metric_sources.main]\nhosts = [\"https://prometheus.example:9090\"]",
+        "x-scope-orgid = \"***\"",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let refused = |keys: &str| error_of(&format!("[metric_sources.main]\n{keys}"));
+    let host = "hosts = ['https://a']\n";
+    for (keys, expected) in [
+        (String::new(), "`metric_sources.main.hosts` is empty; list the hosts"),
+        ("hosts = ['a']".to_owned(), "`metric_sources.main.hosts[0]` is `a`; "),
+        (format!("{host}password_file = '{token}'"), "`metric_sources.main.password_file` is set without"),
+        (
+            format!("{host}username = 'a'\nbearer_token_file = '{token}'"),
+            "`metric_sources.main` has a `bearer_token_file` and a `username`",
+        ),
+        (
+            format!("{host}bearer_token_file = '/nowhere'"),
+            "`metric_sources.main.bearer_token_file`: cannot read `/nowhere`: ",
+        ),
+        (format!("{host}ca_file = '{token}'"), "`metric_sources.main.ca_file`: `"),
+        (format!("{host}headers = {{ 'a b' = 's3cret' }}"), "`metric_sources.main.headers` has `a b`, which is not"),
+        (format!("{host}headers = {{ a = \"s3cret\\n\" }}"), "`metric_sources.main.headers.a` has characters"),
+        (format!("{host}[metric_sources.other]\n{host}"), "`metric_sources.other.hosts` has https://a:443, as"),
+        (format!("{host}token = 'a'"), ""),
+    ] {
+        let error = refused(&keys);
+        let is_expected = if expected.is_empty() {
+            error.contains("unknown key `metric_sources.main.token`")
+        } else {
+            error.starts_with(expected)
+        };
+        assert!(is_expected && !error.contains("s3cret"), "{keys}: {error}");
+    }
 }
 
 #[test]

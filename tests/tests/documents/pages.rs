@@ -40,7 +40,7 @@ fn check_configuration(text: &str) -> anyhow::Result<Output> {
 /// The anchors of a document's sections.
 fn anchors(name: &str) -> BTreeSet<String> {
     let document = read(name);
-    let sections = document.lines().filter_map(|line| line.strip_prefix("## "));
+    let sections = document.lines().filter_map(|line| line.strip_prefix("## ").or_else(|| line.strip_prefix("### ")));
     let anchor =
         |section: &str| section.to_lowercase().replace(' ', "-").replace(|c| !matches!(c, 'a'..='z' | '-'), "");
     sections.map(anchor).collect()
@@ -101,6 +101,7 @@ fn the_example_shows_every_key_with_its_default() -> anyhow::Result<()> {
             if [
                 "token_file",
                 "host",
+                "publish_address",
                 "data_dir",
                 "source",
                 "alert_url",
@@ -110,6 +111,10 @@ fn the_example_shows_every_key_with_its_default() -> anyhow::Result<()> {
                 "check",
                 "command",
                 "webhook",
+                "username",
+                "password_file",
+                "bearer_token_file",
+                "ca_file",
             ]
             .iter()
             .any(|name| key.starts_with(&format!("{name} = "))) =>

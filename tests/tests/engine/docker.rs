@@ -3,6 +3,7 @@
 mod absent;
 mod fake;
 mod fixture;
+mod reach;
 mod sampling;
 
 use fixture::{FIRST, Fixture, Foreign, WAIT, docker, eventually};
@@ -39,7 +40,7 @@ async fn a_replica_is_created_started_stopped_restarted_and_removed() {
     let fixture = Fixture::new("life").await;
     let runtime = &fixture.runtime;
     let mut workload = fixture.workload(&["httpd", "-f", "-p", "80", "-h", "/www"]);
-    workload.ports = BTreeMap::from([(port("80/tcp"), 0)]);
+    workload.ports = BTreeMap::from([(port("80/tcp"), 0.into())]);
     workload.env = BTreeMap::from([("GREETING".to_owned(), "good = day".to_owned())]);
     workload.labels = BTreeMap::from([("team".to_owned(), "shop".to_owned())]);
 
@@ -192,11 +193,11 @@ async fn what_the_engine_refuses_is_told_in_its_words() {
     let runtime = &fixture.runtime;
 
     let mut first = fixture.workload(&WAIT);
-    first.ports = BTreeMap::from([(port("80/tcp"), 0)]);
+    first.ports = BTreeMap::from([(port("80/tcp"), 0.into())]);
     let created = runtime.create(&first, FIRST).await.unwrap();
     let taken = runtime.start(&created.id).await.unwrap().ports[&port("80/tcp")][0].host_port;
     let mut second = first.clone();
-    second.ports = BTreeMap::from([(port("80/tcp"), taken)]);
+    second.ports = BTreeMap::from([(port("80/tcp"), taken.into())]);
     let clash = runtime.create(&second, Slot(1)).await.unwrap();
     let refused = refusal(runtime.start(&clash.id).await);
     assert!(refused.contains("already allocated"), "{refused}");

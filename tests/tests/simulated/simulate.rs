@@ -319,6 +319,28 @@ fn what_each_replica_uses_and_when_it_begins() -> anyhow::Result<()> {
     0.0: 2 to 3 (3 3 3 3) `network-receive-rate` is 3000
     "#);
 
+    // Three replicas at 195 % of the target, two of which fail their probe: they were ready, so their load counts. In the
+    // second scenario they never were.
+    let at = |at: u32, health: &str| {
+        let replica = |id: &str, health: &str| {
+            format!(r#"{{"id": "{id}", "health": "{health}", "cpu_cores": 0.585, "memory_bytes": 1}}"#)
+        };
+        let replicas = [replica("a", "healthy"), replica("b", health), replica("c", health)].join(", ");
+        format!(r#"{{"at": {at}, "proposal": null, "replicas": [{replicas}]}}"#)
+    };
+    let begin = r#"{"workload": {"max_replicas": 9, "resources": {"cpu": "0.5", "memory": "100m"}}, "replicas": 3}"#;
+    let quiet = r#"{"at": 0, "proposal": 3}"#;
+    let target = ["--policy", "target-tracking", "--config", &config("cpu-utilization")];
+    let first = at(0, "healthy").replace("null", "3");
+    let were_ready = played(&[begin, &first, &at(15, "unhealthy")].join("\n"), &target)?;
+    assert!(were_ready.lines().last().is_some_and(|line| line.starts_with("15.0: 3 to 6 ")), "{were_ready}");
+    let never_were = played(&[begin, quiet, &at(15, "unhealthy")].join("\n"), &target)?;
+    assert!(never_were.lines().last().is_some_and(|line| line.starts_with("15.0: 3 to 3 ")), "{never_were}");
+    // All of them fail: the built-in metric is that of the replicas that were ready.
+    let none_left = at(15, "unhealthy").replace(r#""healthy""#, r#""unhealthy""#);
+    let all_fail = played(&[begin, &first, &none_left].join("\n"), &target)?;
+    assert!(all_fail.lines().last().is_some_and(|line| line.starts_with("15.0: 3 to 6 ")), "{all_fail}");
+
     let office = r#"{"schedules": [{"name": "office", "cron": "0 8 * * *", "duration-ms": 3600000, "min": 5}]}"#;
     let at_work = r#"{"workload": {"max_replicas": 9}, "begin": "2026-03-02T07:59:50Z"}
 {"at": 0}

@@ -5,7 +5,7 @@ use crate::body::Body;
 use crate::containers::summary::ContainerSummary;
 use crate::detached;
 use crate::error::Problem;
-use crate::json::object::{Object, declare};
+use crate::json::object::{Object, at_least_one, declare};
 use crate::json::problems::{Problems, join};
 use crate::json::shape::{Shape, boolean, one_of};
 use crate::operation::Operation;
@@ -50,11 +50,13 @@ declare! {
         "mem_percent": "As `GET` returns it; ignored.",
         "fs_free_bytes": "As `GET` returns it; ignored.",
     }
+    rules { at_least_one(&["status", "scale_in_protection"]) }
 }
 
 /// The status as it is: whether it is right depends on the container.
 fn status() -> Shape<Value> {
-    Shape::new(json!({"type": "string", "examples": ["running", "stopped"]}), |value, _, _| Some(value.clone()))
+    let words: Vec<&str> = STATUS.iter().map(|(word, _)| *word).collect();
+    Shape::new(json!({"type": "string", "enum": words}), |value, _, _| Some(value.clone()))
 }
 
 /// Answer of `PATCH /containers/{name_or_id}`.

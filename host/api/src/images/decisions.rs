@@ -3,9 +3,10 @@
 use crate::ApiState;
 use crate::error::Problem;
 use crate::images::lookup::known;
+use crate::json::time::time_schema;
 use crate::operation::Operation;
 use crate::path::ImageKey;
-use crate::query::{Parameters, Query, time, time_schema, wrong};
+use crate::query::{Parameters, Query, time, wrong};
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;

@@ -4,6 +4,7 @@ use crate::ApiState;
 use crate::operation::Operation;
 use crate::query::NoQuery;
 use crate::workload::overrides;
+use crate::workload::ports::{self, PublishedView};
 use crate::workload::resources::ResourcesView;
 use axum::Json;
 use axum::extract::State;
@@ -48,8 +49,8 @@ pub(crate) struct ImageSummary {
     pub(crate) bounds: DesiredBounds,
     /// Environment of each replica.
     pub(crate) env: BTreeMap<String, String>,
-    /// `80/tcp` → port on the host, 0 for any free port.
-    pub(crate) ports: BTreeMap<String, u16>,
+    /// `80/tcp` → where it is published on the host.
+    pub(crate) ports: BTreeMap<String, PublishedView>,
     /// Limits of each replica, and whether it runs.
     pub(crate) resources: ResourcesView,
     /// The operator's instructions that take precedence over the policy: `paused`, `freeze_scale_up`,
@@ -66,7 +67,7 @@ impl From<&Workload> for ImageSummary {
             name: given_name(workload),
             bounds: workload.into(),
             env: workload.env.clone(),
-            ports: workload.ports.iter().map(|(port, host_port)| (port.to_string(), *host_port)).collect(),
+            ports: ports::view(&workload.ports),
             resources: (&workload.resources).into(),
             overrides: workload.overrides.is_anything().then(|| overrides::json_of(&workload.overrides)),
         }

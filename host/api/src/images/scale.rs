@@ -14,8 +14,8 @@ use crate::workload::bounds::{checked, fixed_ports_conflict, max_replicas, min_r
 use axum::Json;
 use axum::extract::State;
 use std::collections::BTreeMap;
-use windlass_core::Bounds;
 use windlass_core::workload::ContainerPort;
+use windlass_core::{Bounds, Publications};
 
 declare! {
     /// Body of `POST /images/{image}/scale`.
@@ -48,7 +48,11 @@ async fn scale(
 }
 
 /// The bounds for a workload with these ports.
-fn bounds(request: ScaleRequest, ports: &BTreeMap<ContainerPort, u16>, problems: &mut Problems) -> Option<Bounds> {
+fn bounds(
+    request: ScaleRequest,
+    ports: &BTreeMap<ContainerPort, Publications>,
+    problems: &mut Problems,
+) -> Option<Bounds> {
     let bounds = checked(request.min_replicas.given()?, request.max_replicas.given()?, "", problems)?;
     if let Some(reason) = fixed_ports_conflict(ports, bounds) {
         problems.add("/max_replicas", reason);
@@ -63,10 +67,10 @@ mod tests {
 
     #[test]
     fn a_scale_request_has_both_bounds_and_suits_the_ports() {
-        let bounds = |body: &Value, ports: &BTreeMap<ContainerPort, u16>| {
+        let bounds = |body: &Value, ports: &BTreeMap<ContainerPort, Publications>| {
             Body::<ScaleRequest>::of(body).check(|request, problems| super::bounds(request, ports, problems))
         };
-        let fixed = BTreeMap::from([("80/tcp".parse().expect("a port"), 8080)]);
+        let fixed = BTreeMap::from([("80/tcp".parse().expect("a port"), 8080.into())]);
         let free = BTreeMap::new();
         let both = json!({"min_replicas": 1, "max_replicas": 2});
         assert_eq!(bounds(&both, &free).map(|bounds| (bounds.min(), bounds.max())), Ok((1, 2)));

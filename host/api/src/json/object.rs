@@ -51,8 +51,26 @@ pub(crate) fn name(field: &'static str) -> &'static str {
 /// A field for the schema: its name, the function that reads it, its documentation and its schema.
 pub(crate) type Property = (&'static str, &'static str, &'static str, Value);
 
-/// The schema of an object.
-pub(crate) fn describe(about: &str, fields: Vec<Property>, read_only: &[(&str, &str)]) -> Value {
+/// The rule that exactly one of these fields is there and not null; the fields in `without` are then absent.
+pub(crate) fn exactly_one(fields: &[&str], without: &[(&str, &[&str])]) -> Value {
+    let alternatives = fields.iter().map(|field| {
+        let forbidden = without.iter().filter(|(of, _)| of == field).flat_map(|(_, names)| names.iter());
+        let others = fields.iter().filter(|other| other != &field).chain(forbidden);
+        let mut properties: Map<String, Value> =
+            others.map(|other| ((*other).to_owned(), json!({"type": "null"}))).collect();
+        properties.insert((*field).to_owned(), json!({"not": {"type": "null"}}));
+        json!({"required": [field], "properties": properties})
+    });
+    json!({"oneOf": alternatives.collect::<Vec<_>>()})
+}
+
+/// The rule that at least one of these fields is there.
+pub(crate) fn at_least_one(fields: &[&str]) -> Value {
+    json!({"anyOf": fields.iter().map(|field| json!({"required": [field]})).collect::<Vec<_>>()})
+}
+
+/// The schema of an object. `rules` are further keywords of it.
+pub(crate) fn describe(about: &str, fields: Vec<Property>, read_only: &[(&str, &str)], rules: Option<Value>) -> Value {
     let required: Vec<&str> = fields.iter().filter(|(_, kind, ..)| *kind == "required").map(|field| field.0).collect();
     let mut properties = Map::new();
     for (name, kind, documentation, schema) in fields {
@@ -63,13 +81,17 @@ pub(crate) fn describe(about: &str, fields: Vec<Property>, read_only: &[(&str, &
     for (name, documentation) in read_only {
         properties.insert((*name).to_owned(), json!({"readOnly": true, "description": documentation}));
     }
-    json!({
+    let mut schema = json!({
         "type": "object",
         "description": paragraph(about),
         "required": required,
         "properties": properties,
         "additionalProperties": false,
-    })
+    });
+    if let (Value::Object(schema), Some(Value::Object(rules))) = (&mut schema, rules) {
+        schema.extend(rules);
+    }
+    schema
 }
 
 /// The lines of a doc comment as one.
@@ -79,7 +101,8 @@ fn paragraph(documentation: &str) -> String {
 
 /// Declares an object: `KIND NAME: TYPE = SHAPE` for each field, where KIND is `required`, `optional` or `nullable`.
 ///
-/// Fields under `read_only` are accepted, so that the answer of a `GET` can be sent back, and not read.
+/// Fields under `read_only` are accepted, so that the answer of a `GET` can be sent back, and not read. `rules` are further
+/// keywords of the schema, which `then` checks where the shape is made.
 macro_rules! declare {
     (
         $(#[doc = $about:literal])+
@@ -87,6 +110,7 @@ macro_rules! declare {
             $( $(#[doc = $documentation:literal])+ $kind:ident $field:ident: $type:ty = $shape:expr, )+
         }
         $( read_only { $( $constant:literal: $meaning:literal, )+ } )?
+        $( rules { $rules:expr } )?
     ) => {
         $(#[doc = $about])+
         #[derive(Debug)]
@@ -124,7 +148,8 @@ macro_rules! declare {
                     { let shape: $crate::json::shape::Shape<$type> = $shape; shape.schema(schemas) },
                 ) ),+];
                 let read_only: &[(&str, &str)] = &[$( $( ($constant, $meaning) ),+ )?];
-                $crate::json::object::describe(concat!($( $about, "\n" ),+), fields, read_only)
+                let rules: Option<serde_json::Value> = None$( .or(Some($rules)) )?;
+                $crate::json::object::describe(concat!($( $about, "\n" ),+), fields, read_only, rules)
             }
 
             fn read_only(&self) -> &serde_json::Map<String, serde_json::Value> {

@@ -1,5 +1,6 @@
 //! The values of fields: each shape both reads a value and describes it for OpenAPI.
 
+use crate::json::pattern::WITHOUT_NUL;
 use crate::json::problems::{Problems, join, kind, quote};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -52,6 +53,11 @@ impl<T: 'static> Shape<T> {
         Shape { read: Box::new(read), schema }
     }
 
+    /// The same text with a regular expression in its schema, and the most characters that it may have.
+    pub(crate) fn pattern(self, pattern: &str, most: usize) -> Self {
+        self.keyword("pattern", json!(pattern)).keyword("maxLength", json!(most))
+    }
+
     /// The same shape with one more keyword in its schema.
     pub(crate) fn keyword(self, name: &'static str, keyword: Value) -> Self {
         let Self { read, schema } = self;
@@ -81,13 +87,28 @@ impl<T: 'static> Shape<Vec<T>> {
 pub(crate) fn whole<T: TryFrom<u64> + Display + 'static>(range: RangeInclusive<u64>) -> Shape<T> {
     let (low, high) = (*range.start(), *range.end());
     Shape::new(json!({"type": "integer", "minimum": low, "maximum": high}), move |value, pointer, problems| {
-        let number = value.as_u64().filter(|number| range.contains(number)).and_then(|number| T::try_from(number).ok());
+        let number =
+            whole_number(value).filter(|number| range.contains(number)).and_then(|number| T::try_from(number).ok());
         if number.is_none() {
             problems.add(pointer, format!("expected a whole number from {low} to {high}, found {}", quote(value)));
         }
         number
     })
 }
+
+/// A whole number from 0 in JSON, where `1.0` is one, too.
+pub(crate) fn whole_number(value: &Value) -> Option<u64> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole, and within the range of f64's integers"
+    )]
+    let of_float = |number: f64| (number.fract() == 0.0 && (0.0..=EXACT).contains(&number)).then_some(number as u64);
+    value.as_u64().or_else(|| value.as_f64().and_then(of_float))
+}
+
+/// 2^53: every whole number up to it is exact in JSON.
+const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// A port inside a replica.
 pub(crate) fn port() -> Shape<u16> {
@@ -116,6 +137,18 @@ pub(crate) fn text() -> Shape<String> {
     })
 }
 
+/// Text of a length, in characters, without NUL.
+pub(crate) fn text_of(length: RangeInclusive<usize>) -> Shape<String> {
+    let (least, most) = (*length.start(), *length.end());
+    let limited = text().then(move |text, pointer, problems| {
+        if !length.contains(&text.chars().count()) || text.contains('\0') {
+            problems.add(pointer, format!("expected {least} to {most} characters of text without NUL"));
+        }
+        Some(text)
+    });
+    limited.pattern(WITHOUT_NUL, most).keyword("minLength", json!(least))
+}
+
 /// Text that `parse` converts.
 pub(crate) fn parsed_by<T: 'static>(parse: impl Fn(&str) -> Result<T, Invalid> + 'static) -> Shape<T> {
     text().then(move |text, pointer, problems| parse(&text).map_err(|invalid| problems.add(pointer, invalid.0)).ok())
@@ -128,16 +161,29 @@ pub(crate) fn parsed<T: FromStr<Err = Invalid> + 'static>() -> Shape<T> {
 
 /// A program and its arguments.
 pub(crate) fn command() -> Shape<Vec<String>> {
-    let command = list_of(text()).then(|command, pointer, problems| {
+    command_of(LONGEST_WORD)
+}
+
+/// The most characters of a word of a command: the kernel takes at most 128 KiB for one.
+const LONGEST_WORD: usize = 32_767;
+
+/// A program and its arguments, each of at most this many characters.
+pub(crate) fn command_of(longest: usize) -> Shape<Vec<String>> {
+    let word = text().pattern(WITHOUT_NUL, longest);
+    let command = list_of(word).then(move |command, pointer, problems| {
         if command.first().is_none_or(String::is_empty) {
             problems.add(pointer, "expected a program and its arguments");
         }
         if command.iter().any(|word| word.contains('\0')) {
             problems.add(pointer, "a command has no NUL");
         }
+        if command.iter().any(|word| word.chars().count() > longest) {
+            problems.add(pointer, format!("a word has at most {longest} characters"));
+        }
         Some(command)
     });
-    command.keyword("minItems", json!(1))
+    let program = json!([{"type": "string", "pattern": WITHOUT_NUL, "minLength": 1, "maxLength": longest}]);
+    command.keyword("minItems", json!(1)).keyword("prefixItems", program)
 }
 
 /// `true` or `false`.

@@ -1,7 +1,8 @@
 //! Durations and times in JSON: written as text, and read as text or as a number.
 
+use crate::json::pattern::{durations, times};
 use crate::json::problems::Problems;
-use crate::json::shape::Shape;
+use crate::json::shape::{Shape, whole_number};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -13,26 +14,24 @@ use utoipa::{PartialSchema, ToSchema};
 use windlass_core::Timestamp;
 use windlass_core::text::{duration as parse_duration, show_duration};
 
-/// A duration: text such as `15s`, or a number of seconds.
-pub(crate) fn duration() -> Shape<Duration> {
-    let schema = json!({"type": ["string", "number"], "examples": ["500ms", "15s", "5m"]});
-    Shape::new(schema, |value, pointer, problems: &mut Problems| {
+/// A duration within a range, which `words` gives for a message: `1 s to 1 h`. It is text such as `15s`, or a number of
+/// seconds. The end of the range is a whole number of a unit.
+pub(crate) fn duration_within(range: RangeInclusive<Duration>, words: &'static str) -> Shape<Duration> {
+    let schema = json!({
+        "type": ["string", "number"], "pattern": durations(&range),
+        "minimum": range.start().as_secs_f64(), "maximum": range.end().as_secs_f64(),
+    });
+    Shape::new(schema, move |value, pointer, problems: &mut Problems| {
         let read = match value {
             Value::Number(number) => number.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
             Value::String(text) => parse_duration(text).ok(),
             _ => None,
         };
-        if read.is_none() {
-            problems
-                .add(pointer, "expected a length of time: a number of seconds, or text such as `500ms`, `5s` or `1m`");
-        }
-        read
-    })
-}
-
-/// A duration within a range, which `words` gives for a message: `1 s to 1 h`.
-pub(crate) fn duration_within(range: RangeInclusive<Duration>, words: &'static str) -> Shape<Duration> {
-    duration().then(move |duration, pointer, problems| {
+        let Some(duration) = read else {
+            let detail = "expected a length of time: a number of seconds, or text such as `500ms`, `5s` or `1m`";
+            problems.add(pointer, detail);
+            return None;
+        };
         if range.contains(&duration) {
             return Some(duration);
         }
@@ -48,10 +47,9 @@ pub(crate) fn duration_json(duration: Duration) -> Value {
 
 /// A time: RFC 3339 text, or milliseconds since the Unix epoch.
 pub(crate) fn time() -> Shape<Timestamp> {
-    let schema = json!({"type": ["string", "integer"], "examples": ["2026-01-01T12:00:00Z"]});
-    Shape::new(schema, |value, pointer, problems: &mut Problems| {
+    Shape::new(time_schema(), |value, pointer, problems: &mut Problems| {
         let read = match value {
-            Value::Number(number) => number.as_u64().map(Timestamp),
+            Value::Number(_) => whole_number(value).map(Timestamp),
             Value::String(text) => Timestamp::from_rfc3339(text),
             _ => None,
         };
@@ -61,6 +59,17 @@ pub(crate) fn time() -> Shape<Timestamp> {
         read
     })
 }
+
+/// The schema of a time.
+pub(crate) fn time_schema() -> Value {
+    json!({
+        "type": ["string", "integer"], "format": "date-time", "pattern": times(), "minimum": 0,
+        "maximum": LATEST_MS, "examples": ["2026-01-01T12:00:00Z"],
+    })
+}
+
+/// The end of the year 9999, the last that RFC 3339 can express, in milliseconds since the Unix epoch.
+const LATEST_MS: u64 = 253_402_300_799_999;
 
 /// The words for a time in a message.
 const TIME: &str = "a time such as `2026-01-01T12:00:00Z`, or milliseconds since the Unix epoch";
@@ -125,7 +134,8 @@ mod tests {
 
     #[test]
     fn a_duration_is_read_as_it_is_written_and_as_seconds() {
-        let read = |value: &Value| duration().read(value, "", &mut Problems::default());
+        let shape = duration_within(Duration::ZERO..=Duration::from_secs(3_600), "0 s to 1 h");
+        let read = |value: &Value| shape.read(value, "", &mut Problems::default());
         for seconds in [0.0, 0.5, 15.0, 90.0, 3_600.0] {
             let length = Duration::from_secs_f64(seconds);
             assert_eq!(read(&duration_json(length)), Some(length));

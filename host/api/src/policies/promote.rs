@@ -20,7 +20,7 @@ pub(crate) struct Promotion {
 impl Parameters for Promotion {
     fn described() -> Vec<(&'static str, &'static str, Value)> {
         let meaning = "Number of the revision. Default: the candidate.";
-        vec![("revision", meaning, json!({"type": "integer", "minimum": 1}))]
+        vec![("revision", meaning, json!({"type": "integer", "minimum": 1, "maximum": u32::MAX}))]
     }
 
     fn set(&mut self, name: &str, value: String) -> Result<(), Problem> {

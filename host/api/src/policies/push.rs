@@ -65,7 +65,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Author {
 impl Part for Author {
     fn describe(description: &mut Description) {
         description.parameters.push(json!({
-            "name": "From", "in": "header", "description": "The author of the push.", "schema": {"type": "string"},
+            "name": "From", "in": "header", "description": "The author of the push.", "schema": {"type": "string", "pattern": "^(?:[!-~](?:[ -~]*[!-~])?)?$"},
         }));
     }
 }

@@ -1,9 +1,11 @@
 //! The limits, with a trivial router over real connections.
 
+use crate::body::whole;
 use crate::server::*;
-use axum::routing::get;
+use axum::routing::{get, post};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -36,8 +38,16 @@ async fn served(settings: ApiSettings) -> Served {
             "slow"
         }
     };
+    let read = {
+        let reached = reached.clone();
+        move |request: Request| async move {
+            reached.add_permits(1);
+            whole(request).await.map(|body| format!("{} bytes", body.len()))
+        }
+    };
     let router = Router::new()
         .route("/", get(|| async { "hello" }))
+        .route("/read", post(read))
         .route("/health", get(|| async { "well" }))
         .route("/panic", get(|| async { panic!("secret") as () }))
         .route("/slow", get(slow));
@@ -146,6 +156,82 @@ async fn who_asks_before_it_sends_is_not_told_to() {
     stream.write_all(head.as_bytes()).await.expect("sent");
     let refused = answer(&mut stream).await;
     assert!(refused.starts_with("HTTP/1.1 413"), "{refused}");
+}
+
+/// Sends the head of a request and one of its two bytes, from an address of the loopback.
+async fn slow_body(served: &Served, from: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(format!("{from}:0").parse().expect("an address")).expect("bound");
+    let mut stream = timeout(BOUND, socket.connect(served.address)).await.expect("in time").expect("a connection");
+    let head = "POST /read HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 2\r\n\r\nx";
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    stream
+}
+
+#[tokio::test]
+async fn slow_bodies_of_one_peer_do_not_make_the_others_wait() {
+    // A quarter of the defaults, so that the test needs no more files than a process may open.
+    let settings = ApiSettings { concurrent_requests: 64, requests_per_peer: 32, ..ApiSettings::default() };
+    let served = served(settings.clone()).await;
+    let mut slow = Vec::new();
+    for _ in 0..80 {
+        slow.push(slow_body(&served, "127.0.0.2").await);
+    }
+    for _ in 0..settings.requests_per_peer {
+        served.is_reached().await;
+    }
+    assert!(get_once(&served, "/").await.ends_with("hello"));
+    let mut body = slow_body(&served, "127.0.0.1").await;
+    body.write_all(b"y").await.expect("sent");
+    assert!(answer(&mut body).await.ends_with("2 bytes"));
+    // The first of the peer's bodies are read to their end; the last are refused as soon as they are there.
+    let last = slow.len() - 1;
+    for (index, ending) in [
+        (0, "2 bytes"),
+        (last, "try again\",\"status\":503,\"title\":\"Service Unavailable\",\"type\":\"about:blank\"}"),
+    ] {
+        slow[index].write_all(b"y").await.expect("sent");
+        let text = answer(&mut slow[index]).await;
+        assert!(text.ends_with(ending), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_whose_body_is_arriving_is_not_counted_as_served() {
+    let served = served(ApiSettings { concurrent_requests: 1, ..ApiSettings::default() }).await;
+    let mut slow = slow_body(&served, "127.0.0.1").await;
+    served.is_reached().await;
+    assert!(get_once(&served, "/").await.ends_with("hello"));
+    slow.write_all(b"y").await.expect("sent");
+    assert!(answer(&mut slow).await.ends_with("2 bytes"));
+}
+
+#[tokio::test]
+async fn connections_of_one_peer_past_its_limit_are_closed() {
+    let served = served(ApiSettings { connections_per_peer: 1, ..ApiSettings::default() }).await;
+    let mut first = slow_body(&served, "127.0.0.2").await;
+    served.is_reached().await;
+    let mut second = slow_body(&served, "127.0.0.2").await;
+    assert_eq!(answer(&mut second).await, "");
+    assert!(get_once(&served, "/").await.ends_with("hello"));
+    first.write_all(b"y").await.expect("sent");
+    assert!(answer(&mut first).await.ends_with("2 bytes"));
+}
+
+#[tokio::test]
+async fn every_answer_has_the_headers_that_protect_browsers() {
+    let served = served(ApiSettings::default()).await;
+    for path in ["/", "/health", "/panic", "/nowhere", "/docs/"] {
+        let answer = get_once(&served, path).await;
+        let header =
+            |name: &str| answer.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned();
+        let policy = header("content-security-policy: ");
+        assert!(policy.starts_with("default-src 'none';") && policy.contains("frame-ancestors 'none'"), "{answer}");
+        assert_eq!(policy.contains("script-src 'self'"), path == "/docs/", "{answer}");
+        assert!(!policy.contains("script-src 'self' 'unsafe-inline'"), "{answer}");
+        assert_eq!(header("x-frame-options: "), "DENY");
+        assert_eq!(header("x-content-type-options: "), "nosniff");
+    }
 }
 
 #[tokio::test]

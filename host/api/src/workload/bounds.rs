@@ -3,14 +3,14 @@
 use crate::json::problems::Problems;
 use crate::json::shape::{Shape, whole};
 use std::collections::BTreeMap;
+use windlass_core::publication::{capacity, tightest};
 use windlass_core::workload::{Bounds, ContainerPort};
+use windlass_core::{Publication, Publications};
 
 /// The default of `min_replicas`.
 pub(crate) const DEFAULT_MIN: u32 = 1;
-/// The default of `max_replicas`.
+/// The default of `max_replicas` if no port of the host is fixed.
 pub(crate) const DEFAULT_MAX: u32 = 5;
-/// The default and the limit of `max_replicas` if a port of the host is fixed: only one replica can have it.
-pub(crate) const FIXED_PORT_MAX: u32 = 1;
 
 /// The fewest replicas.
 pub(crate) fn min_replicas() -> Shape<u32> {
@@ -27,18 +27,22 @@ pub(crate) fn checked(min: u32, max: u32, note: &str, problems: &mut Problems) -
     Bounds::new(min, max).map_err(|invalid| problems.add("/min_replicas", format!("{invalid}{note}"))).ok()
 }
 
-/// Whether a port of the host is fixed.
-pub(crate) fn has_fixed(ports: &BTreeMap<ContainerPort, u16>) -> bool {
-    ports.values().any(|host_port| *host_port != 0)
+/// The default of `max_replicas` with these ports: as many as there are ports of the host, up to the usual one.
+pub(crate) fn default_max(ports: &BTreeMap<ContainerPort, Publications>) -> u32 {
+    capacity(ports).map_or(DEFAULT_MAX, |capacity| capacity.min(DEFAULT_MAX))
 }
 
 /// Why the bounds do not allow these ports; `None` if they do.
-pub(crate) fn fixed_ports_conflict(ports: &BTreeMap<ContainerPort, u16>, bounds: Bounds) -> Option<String> {
-    let (port, host_port) = ports.iter().find(|(_, host_port)| **host_port != 0)?;
-    (bounds.max() > FIXED_PORT_MAX).then(|| {
+pub(crate) fn fixed_ports_conflict(ports: &BTreeMap<ContainerPort, Publications>, bounds: Bounds) -> Option<String> {
+    let (port, Publication { host_ports, .. }, capacity) = tightest(ports)?;
+    let (noun, who) = match capacity {
+        1 => ("host port", "one replica alone can have".to_owned()),
+        capacity => ("host ports", format!("at most {capacity} replicas can have")),
+    };
+    (bounds.max() > capacity).then(|| {
         format!(
-            "`{port}` is fixed to host port {host_port}, which one replica alone can have, but `max_replicas` is {}; \
-             set the host port to 0 (any free one) or `max_replicas` to 1",
+            "`{port}` is fixed to {noun} {host_ports}, which {who}, but `max_replicas` is {}; \
+             set the host port to 0 (any free one) or `max_replicas` to {capacity}",
             bounds.max()
         )
     })

@@ -1,7 +1,7 @@
 //! `guardrails`: how fast the count of a workload may follow the proposals.
 
 use crate::json::fields::Field;
-use crate::json::object::{declare, object};
+use crate::json::object::{declare, exactly_one, object};
 use crate::json::shape::{Shape, list_of, one_of, whole};
 use crate::json::time::{duration_json, duration_within};
 use serde_json::{Value, json};
@@ -54,6 +54,7 @@ declare! {
         /// The time, as text such as `15s` or a number of seconds; 1 s to 1 h.
         required per: Duration = duration_within(Duration::from_secs(1)..=LONGEST, "1 s to 1 h"),
     }
+    rules { exactly_one(&["count", "percent"], &[]) }
 }
 
 declare! {

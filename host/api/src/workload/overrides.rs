@@ -1,7 +1,7 @@
 //! `overrides`: an operator's instructions that take precedence over the policy.
 
 use crate::json::fields::Field;
-use crate::json::object::{declare, object};
+use crate::json::object::{declare, exactly_one, object};
 use crate::json::problems::Problems;
 use crate::json::shape::{boolean, whole};
 use crate::json::time::{Time, duration_within, time};
@@ -39,6 +39,7 @@ declare! {
     read_only {
         "until_ms": "`until` in milliseconds since the Unix epoch, as `GET` returns it; ignored.",
     }
+    rules { exactly_one(&["for", "until"], &[]) }
 }
 
 /// The change that a request makes.

@@ -14,7 +14,7 @@ declare! {
     /// A policy and its configuration.
     pub(crate) struct ChoiceRequest {
         /// The name under which the policy is registered.
-        required name: String = text(),
+        required name: String = text().pattern("^[a-z0-9-]{1,63}$", 63),
         /// Its configuration, in the form of its schema. Default: `{}`.
         optional config: String = config(),
     }
@@ -41,7 +41,7 @@ pub(crate) fn choice() -> Shape<PolicyChoice> {
 pub(crate) fn choices() -> Shape<Vec<PolicyChoice>> {
     let schema = |schemas: &mut _| {
         let one = reference::<ChoiceRequest>(schemas);
-        json!({"oneOf": [one, {"type": "array", "items": one, "maxItems": PolicyChoices::MOST_SCALING}]})
+        json!({"oneOf": [one, {"type": "array", "items": one, "maxItems": PolicyChoices::MOST_SCALING, "uniqueItems": true}]})
     };
     Shape::with_schema(schema, |value, pointer, problems| {
         if value.is_array() {
@@ -60,7 +60,7 @@ pub(crate) fn shadows() -> Shape<Vec<PolicyChoice>> {
 fn different(most: usize) -> Shape<Vec<PolicyChoice>> {
     let few =
         list_of(choice()).at_most(most, move |count| format!("{count} policies are given; expected at most {most}"));
-    few.then(|choices, pointer, problems| {
+    let different = few.then(|choices, pointer, problems| {
         for (index, choice) in choices.iter().enumerate() {
             if choices[..index].contains(choice) {
                 let detail = "the same policy with the same configuration is given twice";
@@ -68,7 +68,8 @@ fn different(most: usize) -> Shape<Vec<PolicyChoice>> {
             }
         }
         Some(choices)
-    })
+    });
+    different.keyword("uniqueItems", json!(true))
 }
 
 /// Whether plans are executed.

@@ -1,24 +1,34 @@
 //! `probe`: how Windlass checks whether a replica answers.
 
 use crate::json::fields::Field;
-use crate::json::object::{declare, empty_object, object};
+use crate::json::object::{declare, empty_object, exactly_one, object};
+use crate::json::pattern::{any_case, whole};
 use crate::json::problems::Problems;
-use crate::json::shape::{Shape, command, list_of, map_of, parsed_by, port, text};
-use crate::json::time::{duration, duration_json};
+use crate::json::shape::{Shape, command_of, list_of, map_of, parsed_by, port, text, text_of, whole_number};
+use crate::json::time::{duration_json, duration_within};
 use axum::http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use windlass_core::{Expected, HttpProbe, Invalid, Probe, ProbeTarget, StatusRange};
 
+/// Longest time between two probes.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(3_600);
 /// Longest path of a probe, in bytes.
 const MAX_PATH: usize = 1_024;
-/// Most bytes of an expected text, of a header and of a word of a command.
+/// Most characters of an expected text, of a header and of a word of a command.
 const MAX_TEXT: usize = 4_096;
 /// Most headers and codes.
 const MOST: usize = 32;
 /// Headers about the transport of a message: only the client sets them.
 const OWN_HEADERS: [&str; 6] = ["connection", "content-length", "te", "trailer", "transfer-encoding", "upgrade"];
+
+/// The name of a header.
+const HEADER_NAME: &str = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$";
+/// The value of a header: visible ASCII, with blanks between words.
+const HEADER_VALUE: &str = "^(?:[!-~](?:[ -~]*[!-~])?)?$";
+/// A path with a query: visible ASCII without `#`.
+const PATH: &str = "^/[!\"$-~]*$";
 
 declare! {
     /// How Windlass checks whether a replica answers: one of `http`, `tcp`, `exec`, `docker` and `none`.
@@ -34,9 +44,16 @@ declare! {
         /// `{}`: no probe, even if the image has a HEALTHCHECK.
         nullable none: () = empty_object(),
         /// Time between two probes. Text such as `10s`, or a number of seconds; 1 s to 1 h. Default: 10 s.
-        optional interval: Duration = duration(),
+        optional interval: Duration = duration_within(Duration::from_secs(1)..=LONGEST_INTERVAL, "1 s to 1 h"),
         /// Time limit of a probe. Text such as `500ms`, or a number of seconds; 10 ms up to `interval`. Default: 2 s.
-        optional timeout: Duration = duration(),
+        optional timeout: Duration =
+            duration_within(Duration::from_millis(10)..=LONGEST_INTERVAL, "10 ms up to `interval`"),
+    }
+    rules {
+        exactly_one(
+            &["http", "tcp", "exec", "docker", "none"],
+            &[("docker", &["interval", "timeout"]), ("none", &["interval", "timeout"])],
+        )
     }
 }
 
@@ -52,7 +69,7 @@ declare! {
     /// A command in the replica.
     pub(crate) struct ExecProbeRequest {
         /// Program and arguments.
-        required command: Vec<String> = command(),
+        required command: Vec<String> = command_of(MAX_TEXT),
     }
 }
 
@@ -62,9 +79,9 @@ declare! {
         /// Port inside the replica.
         required port: u16 = port(),
         /// Begins with `/`.
-        optional path: String = parsed_by(path).keyword("default", json!("/")),
+        optional path: String = path_shape().keyword("default", json!("/")),
         /// Headers of the request, at most 32.
-        optional headers: BTreeMap<String, String> = request_headers(),
+        optional headers: BTreeMap<String, String> = request_headers(&[]),
         /// The response that it must get. Default: a status of 200 to 399.
         optional expect: Expected = expected(),
     }
@@ -124,9 +141,7 @@ fn times(
 ) -> Option<(Duration, Duration)> {
     let interval = interval.or(Probe::INTERVAL)?;
     let timeout = timeout.or(Probe::TIMEOUT.min(interval))?;
-    if !(Duration::from_secs(1)..=Duration::from_secs(3_600)).contains(&interval) {
-        problems.add(format!("{pointer}/interval"), "expected 1 s to 1 h");
-    } else if !(Duration::from_millis(10)..=interval).contains(&timeout) {
+    if timeout > interval {
         problems.add(format!("{pointer}/timeout"), "expected 10 ms up to `interval`");
     }
     Some((interval, timeout))
@@ -137,13 +152,7 @@ fn tcp() -> Shape<u16> {
 }
 
 fn exec() -> Shape<Vec<String>> {
-    object().then(|request: ExecProbeRequest, pointer, problems| {
-        let command = request.command.given()?;
-        if command.iter().any(|word| word.len() > MAX_TEXT) {
-            problems.add(format!("{pointer}/command"), format!("a word has at most {MAX_TEXT} bytes"));
-        }
-        Some(command)
-    })
+    object().then(|request: ExecProbeRequest, _, _| request.command.given())
 }
 
 fn http() -> Shape<HttpProbe> {
@@ -163,25 +172,30 @@ fn expected() -> Shape<Expected> {
     })
 }
 
-fn request_headers() -> Shape<BTreeMap<String, String>> {
-    let headers = map_of(header_value(), |name, value, pointer, problems| {
+/// Headers of a request, by lower-case name.
+pub(crate) fn request_headers(own: &'static [&'static str]) -> Shape<BTreeMap<String, String>> {
+    let is_own = |name: &str| OWN_HEADERS.contains(&name) || own.contains(&name);
+    let headers = map_of(header_value(), move |name, value, pointer, problems| {
         let name = header_name(name, pointer, problems);
-        if name.as_deref().is_some_and(|name| OWN_HEADERS.contains(&name)) {
+        if name.as_deref().is_some_and(is_own) {
             problems.add(pointer, "this header describes the transport of the message; windlass sets it itself");
         }
         Some((name?, value?))
     });
-    few(headers, BTreeMap::len)
+    let own: Vec<String> = OWN_HEADERS.iter().chain(own).map(|name| any_case(name)).collect();
+    let names = json!({"pattern": HEADER_NAME, "maxLength": MAX_TEXT, "not": {"pattern": whole(&own)}});
+    few(headers, BTreeMap::len, "maxProperties").keyword("propertyNames", names)
 }
 
 fn response_headers() -> Shape<BTreeMap<String, Option<String>>> {
-    let schema = json!({"type": ["string", "null"]});
+    let schema = json!({"type": ["string", "null"], "pattern": HEADER_VALUE, "maxLength": MAX_TEXT});
     let value = Shape::new(schema, |value: &Value, pointer, problems: &mut Problems| match value {
         Value::Null => Some(None),
         value => header_value().read(value, pointer, problems).map(Some),
     });
     let headers = map_of(value, |name, value, pointer, problems| Some((header_name(name, pointer, problems)?, value?)));
-    few(headers, BTreeMap::len)
+    few(headers, BTreeMap::len, "maxProperties")
+        .keyword("propertyNames", json!({"pattern": HEADER_NAME, "maxLength": MAX_TEXT}))
 }
 
 fn statuses() -> Shape<Vec<StatusRange>> {
@@ -191,35 +205,36 @@ fn statuses() -> Shape<Vec<StatusRange>> {
         }
         Some(ranges)
     });
-    few(some, Vec::len)
+    few(some, Vec::len, "maxItems").keyword("minItems", json!(1))
 }
 
 fn body() -> Shape<String> {
-    text().then(|text, pointer, problems| {
-        if text.is_empty() || text.len() > MAX_TEXT {
-            problems.add(pointer, format!("expected 1 to {MAX_TEXT} bytes of text"));
-        }
-        Some(text)
-    })
+    text_of(1..=MAX_TEXT)
 }
 
-/// Records a problem if there are more than [`MOST`].
-fn few<T: 'static>(all: Shape<T>, count: impl Fn(&T) -> usize + 'static) -> Shape<T> {
-    all.then(move |all, pointer, problems| {
+/// Records a problem if there are more than [`MOST`]; `keyword` says so in the schema.
+fn few<T: 'static>(all: Shape<T>, count: impl Fn(&T) -> usize + 'static, keyword: &'static str) -> Shape<T> {
+    let limited = all.then(move |all, pointer, problems| {
         if count(&all) > MOST {
             problems.add(pointer, format!("expected at most {MOST}"));
         }
         Some(all)
-    })
+    });
+    limited.keyword(keyword, json!(MOST))
 }
 
 /// A code, `204`, or a range, `"200-299"`.
 fn status_range() -> Shape<StatusRange> {
-    let schema = json!({"type": ["integer", "string"], "examples": [204, "200-299"]});
+    let schema = json!({
+        "type": ["integer", "string"], "minimum": 100, "maximum": 599, "pattern": status_ranges(),
+        "examples": [204, "200-299"],
+    });
     Shape::new(schema, |value, pointer, problems: &mut Problems| {
         let code = |text: &str| text.parse::<u16>().ok().filter(|code| (100..600).contains(code) && text.len() == 3);
         let range = match value {
-            Value::Number(number) => code(&number.to_string()).map(|code| (code, code)),
+            Value::Number(_) => {
+                whole_number(value).and_then(|number| code(&number.to_string())).map(|code| (code, code))
+            }
             Value::String(text) => text.split_once('-').and_then(|(first, last)| Some((code(first)?, code(last)?))),
             _ => None,
         };
@@ -229,6 +244,15 @@ fn status_range() -> Shape<StatusRange> {
         }
         range.map(|(first, last)| StatusRange { first, last })
     })
+}
+
+/// The ranges of statuses that a regular expression can tell from one whose end comes first: from any code to one of a
+/// later hundred, and within a hundred from its beginning or to its end.
+fn status_ranges() -> String {
+    let later = (1..5).map(|hundred| format!("{hundred}[0-9]{{2}}-[{}-5][0-9]{{2}}", hundred + 1));
+    let within = (1..=5)
+        .flat_map(|hundred| [format!("{hundred}00-{hundred}[0-9]{{2}}"), format!("{hundred}[0-9]{{2}}-{hundred}99")]);
+    whole(&later.chain(within).collect::<Vec<_>>())
 }
 
 fn header_name(name: &str, pointer: &str, problems: &mut Problems) -> Option<String> {
@@ -241,7 +265,7 @@ fn header_name(name: &str, pointer: &str, problems: &mut Problems) -> Option<Str
 }
 
 fn header_value() -> Shape<String> {
-    text().then(|text, pointer, problems| {
+    let value = text().then(|text, pointer, problems| {
         let is_plain = text.len() <= MAX_TEXT && HeaderValue::from_str(&text).is_ok() && text.trim() == text;
         if !is_plain {
             problems.add(
@@ -250,11 +274,17 @@ fn header_value() -> Shape<String> {
             );
         }
         Some(text)
-    })
+    });
+    value.pattern(HEADER_VALUE, MAX_TEXT)
+}
+
+/// The path of a request to a replica.
+pub(crate) fn path_shape() -> Shape<String> {
+    parsed_by(path).pattern(PATH, MAX_PATH)
 }
 
 /// Parses the path of a request to a replica.
-pub(crate) fn path(text: &str) -> Result<String, Invalid> {
+fn path(text: &str) -> Result<String, Invalid> {
     let valid = text.starts_with('/') && text.len() <= MAX_PATH && text.bytes().all(|b| b.is_ascii_graphic());
     if valid && !text.contains('#') {
         Ok(text.to_owned())
@@ -387,7 +417,7 @@ mod tests {
           /probe/http/expect/status/6: expected a code of 100 to 599 such as `204`, or a range such as `"200-299"`
         {"http":{"expect":{"body":"","code":200,"headers":{"etag":5}},"port":80}}
           /probe/http/expect/code: unknown field; did you mean `body`?
-          /probe/http/expect/body: expected 1 to 4096 bytes of text
+          /probe/http/expect/body: expected 1 to 4096 characters of text without NUL
           /probe/http/expect/headers/etag: expected text, found `5`
         "#);
     }

@@ -1,6 +1,7 @@
 //! `resources`: the limits of each replica, and whether it runs.
 
 use crate::json::object::{declare, object};
+use crate::json::pattern::{numbers, whole};
 use crate::json::shape::{Shape, one_of, parsed};
 use serde::Serialize;
 use serde_json::json;
@@ -15,13 +16,47 @@ pub(crate) const STATUS: &[(&str, DesiredStatus)] =
 declare! {
     /// The limits of each replica, and whether it runs.
     pub(crate) struct ResourcesRequest {
-        /// Cores (`0.5`) or thousandths of a core (`500m`).
-        required cpu: Cpu = parsed(),
-        /// Bytes with `k`, `m` or `g`, powers of 1024: `512m`, `1g`.
-        required memory: Memory = parsed(),
+        /// Cores (`0.5`) or thousandths of a core (`500m`), from 0.01 to the number of the engine's CPUs.
+        required cpu: Cpu = parsed().pattern(&cpu_pattern(), LONGEST),
+        /// Bytes with `k`, `m` or `g`, powers of 1024: `512m`, `1g`; at least `6m`.
+        required memory: Memory = memory().pattern(&memory_pattern(), LONGEST),
         /// `running` or `stopped`. `stopped` keeps one replica, created and not started.
         optional status: DesiredStatus = one_of(STATUS).keyword("default", json!("running")),
     }
+}
+
+/// Most characters of an amount in the schema.
+const LONGEST: usize = 24;
+
+/// Thousandths of a core, or cores, from a hundredth of a core on.
+fn cpu_pattern() -> String {
+    let cores = format!(r"{}(?:\.[0-9]{{1,9}})?", numbers(1..=1_023));
+    whole(&[format!("{}m", numbers(10..=1_024_000)), r"0\.(?:0[1-9]|[1-9])[0-9]{0,7}".to_owned(), cores])
+}
+
+/// Bytes, or powers of 1024 of them, from 6 MiB on, the least that an engine takes.
+fn memory_pattern() -> String {
+    let unit = |letter: &str, least: u64, most: u64| {
+        format!(r"{}(?:\.[0-9]{{1,9}})?{letter}(?:[iI]?[bB])?", numbers(least..=most))
+    };
+    whole(&[
+        format!("{}[bB]?", numbers(6 << 20..=1 << 50)),
+        unit("[kK]", 6 << 10, 1 << 40),
+        unit("[mM]", 6, 1 << 30),
+        unit("[gG]", 1, 1 << 20),
+        unit("[tT]", 1, 1 << 10),
+        r"0\.(?:0[1-9]|[1-9])[0-9]{0,7}[gG](?:[iI]?[bB])?".to_owned(),
+    ])
+}
+
+/// An amount of memory that an engine accepts as a limit.
+fn memory() -> Shape<Memory> {
+    parsed().then(|memory: Memory, pointer, problems| {
+        if memory.bytes() < Memory::LEAST {
+            problems.add(pointer, format!("`{memory}` is less than a container needs; expected at least `6m`"));
+        }
+        Some(memory)
+    })
 }
 
 /// Reads resources.

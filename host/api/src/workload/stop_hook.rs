@@ -1,9 +1,9 @@
 //! `stop_hook`: a call to a replica before it is stopped.
 
-use crate::json::object::{declare, object};
-use crate::json::shape::{Shape, command, parsed_by, port};
+use crate::json::object::{declare, exactly_one, object};
+use crate::json::shape::{Shape, command, port};
 use crate::json::time::{duration_json, duration_within};
-use crate::workload::probe::path;
+use crate::workload::probe::path_shape;
 use serde_json::{Value, json};
 use std::time::Duration;
 use windlass_core::workload::{HookCall, StopHook};
@@ -20,6 +20,7 @@ declare! {
         optional timeout: Duration =
             duration_within(Duration::from_millis(10)..=Duration::from_secs(60), "10 ms to 1 min"),
     }
+    rules { exactly_one(&["http", "exec"], &[]) }
 }
 
 declare! {
@@ -28,7 +29,7 @@ declare! {
         /// Port inside the replica.
         required port: u16 = port(),
         /// Begins with `/`.
-        optional path: String = parsed_by(path).keyword("default", json!("/")),
+        optional path: String = path_shape().keyword("default", json!("/")),
     }
 }
 

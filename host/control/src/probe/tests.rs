@@ -11,22 +11,26 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use windlass_core::engine::{Engine, EngineError, EngineEvent};
 use windlass_core::fixtures::{running, workload};
-use windlass_core::net::{Net, NetError};
+use windlass_core::net::{Net, NetError, SourceRequest, SourceResponse};
 use windlass_core::{ContainerId, DurationMs, HealthCheck, HttpProbe};
 use windlass_simulated_engine::SimulatedEngine;
 
-/// A network that is never used.
-struct NoNet;
+/// A network that only opens TCP connections, and records for each whether it goes through a port proxy.
+#[derive(Default)]
+struct Connections {
+    behind_proxy: Mutex<Vec<(SocketAddr, bool)>>,
+}
 
 #[async_trait]
-impl Net for NoNet {
+impl Net for Connections {
     async fn http_probe(&self, _: SocketAddr, _: &HttpProbe, _: Duration) -> Result<DurationMs, NetError> {
         unreachable!()
     }
-    async fn tcp_connect(&self, _: SocketAddr, _: Duration) -> Result<DurationMs, NetError> {
-        unreachable!()
+    async fn tcp_connect(&self, address: SocketAddr, behind_proxy: bool, _: Duration) -> Result<DurationMs, NetError> {
+        self.behind_proxy.lock().push((address, behind_proxy));
+        Ok(1)
     }
-    async fn get(&self, _: &str, _: &[(&str, &str)], _: u64, _: Duration) -> Result<bytes::Bytes, NetError> {
+    async fn query_source(&self, _: &SourceRequest<'_>, _: u64, _: Duration) -> Result<SourceResponse, NetError> {
         unreachable!()
     }
     async fn post_json(&self, _: &str, _: &serde_json::Value, _: Duration) -> Result<(), NetError> {
@@ -38,7 +42,7 @@ impl Net for NoNet {
 async fn check(engine: &Arc<dyn Engine>, commands: &Commands, replica: &Replica) -> Option<ProbeOutcome> {
     let target = ProbeTarget::Exec { command: vec!["check".to_owned()] };
     let probe = Probe { timeout: Duration::from_secs(2), ..Probe::usual(target) };
-    probe_one(ReplicaCaller { engine, net: &NoNet, commands }, &probe, replica).await
+    probe_one(ReplicaCaller { engine, net: &Connections::default(), commands }, &probe, replica).await
 }
 
 /// An engine whose commands end when the test permits it, and which counts the commands that started.
@@ -47,13 +51,15 @@ struct Hanging {
     permits: Semaphore,
     begun: Mutex<usize>,
     answer: Mutex<Result<String, EngineError>>,
+    /// The address of every port, if ports are published.
+    published: Mutex<Option<SocketAddr>>,
 }
 
 impl Hanging {
     fn new() -> Arc<Self> {
         let sim = SimulatedEngine::new(|| Timestamp(0), Duration::ZERO);
-        let (permits, begun) = (Semaphore::new(0), Mutex::default());
-        Arc::new(Self { sim, permits, begun, answer: Mutex::new(Ok(String::new())) })
+        let (permits, begun, published) = (Semaphore::new(0), Mutex::default(), Mutex::default());
+        Arc::new(Self { sim, permits, begun, answer: Mutex::new(Ok(String::new())), published })
     }
 }
 
@@ -77,6 +83,15 @@ impl Engine for Hanging {
     ) -> Result<Replica, EngineError> {
         self.sim.create(workload, slot).await
     }
+    async fn prepare(&self, workload: &windlass_core::Workload) -> Result<(), EngineError> {
+        self.sim.prepare(workload).await
+    }
+    async fn pull(&self, image: &windlass_core::ImageRef) -> Result<String, EngineError> {
+        self.sim.pull(image).await
+    }
+    async fn cpus(&self) -> Option<u32> {
+        self.sim.cpus().await
+    }
     async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError> {
         self.sim.start(id).await
     }
@@ -96,7 +111,7 @@ impl Engine for Hanging {
         self.sim.usage(id)
     }
     fn endpoint(&self, replica: &Replica, port: u16) -> Option<SocketAddr> {
-        self.sim.endpoint(replica, port)
+        self.published.lock().or_else(|| self.sim.endpoint(replica, port))
     }
 }
 
@@ -135,9 +150,31 @@ async fn a_command_fails_by_its_status_and_not_by_an_engine_that_is_away() {
     };
     let status = "the command ended with status 3: no";
     let failed = Some(ProbeOutcome::Failure(status.to_owned()));
-    assert_eq!(outcome(EngineError::Refused(status.to_owned())).await, failed);
+    assert_eq!(outcome(EngineError::CommandFailed(status.to_owned())).await, failed);
+    // A proxy in front of the engine forbids commands.
+    assert_eq!(outcome(EngineError::Refused("`POST /containers/ID/exec` was refused".to_owned())).await, None);
     assert_eq!(outcome(EngineError::Unavailable("no socket".to_owned())).await, None);
     assert_eq!(outcome(EngineError::NotFound("id".to_owned())).await, None);
+}
+
+/// An engine's port proxy accepts connections for which nothing listens in the container.
+#[tokio::test]
+async fn only_a_connection_to_a_published_port_goes_through_a_proxy() {
+    let engine = Hanging::new();
+    let as_engine: Arc<dyn Engine> = Arc::<Hanging>::clone(&engine);
+    let (net, commands) = (Connections::default(), Commands::default());
+    let address = "10.0.0.7:80".parse().expect("an address");
+    let published = "127.0.0.1:32768".parse().expect("an address");
+    let probe = Probe::usual(ProbeTarget::Tcp { port: 80 });
+    for (own, at) in
+        [(Some([10, 0, 0, 7].into()), None), (None, Some(published)), (Some([10, 0, 0, 7].into()), Some(published))]
+    {
+        *engine.published.lock() = at;
+        let replica = Replica { address: own, ..one() };
+        let caller = ReplicaCaller { engine: &as_engine, net: &net, commands: &commands };
+        assert_eq!(probe_one(caller, &probe, &replica).await, Some(ProbeOutcome::Success(1)));
+    }
+    assert_eq!(*net.behind_proxy.lock(), [(address, false), (published, true), (published, true)]);
 }
 
 #[test]

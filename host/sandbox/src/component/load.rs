@@ -101,6 +101,7 @@ impl PolicyComponent {
             identity,
             description,
             draws_random: imports.iter().any(|import| import.starts_with("wasi:random/")),
+            reads_readiness: contract_check::reads_readiness(&imports),
             imports,
             exports,
             size_bytes,

@@ -114,10 +114,21 @@ impl Foreign {
     }
 
     pub(crate) fn network(name: &str) -> Self {
+        Self::network_with(name, &[]).unwrap()
+    }
+
+    /// A network whose containers the host does not reach: a macvlan, or if the kernel has none, a bridge without an
+    /// address of the host.
+    pub(crate) fn unreachable_network(name: &str) -> Self {
+        let macvlan = Self::network_with(name, &["--driver", "macvlan", "--opt", "parent=docker0"]);
+        let bridge = || Self::network_with(name, &["--opt", "com.docker.network.bridge.inhibit_ipv4=true"]);
+        macvlan.or_else(|_| bridge()).unwrap()
+    }
+
+    fn network_with(name: &str, options: &[&str]) -> Result<Self, String> {
         let foreign = Self { kind: "network", name: format!("dockertest-{name}-{}", std::process::id()) };
-        let output = docker(&["network", "create", &foreign.name]);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        foreign
+        let output = docker(&[&["network", "create"], options, &[&foreign.name]].concat());
+        if output.status.success() { Ok(foreign) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
     }
 }
 
