@@ -19,6 +19,9 @@ const POLICIES: [&str; 7] =
 /// The scaling policies among them, whose manifests can be read from their sources.
 const SCALING: [&str; 6] = ["min-max", "pass-through", "predictive", "schedule", "step", "target-tracking"];
 
+/// The interface that some rules import, as the component names it.
+const READINESS: &str = "windlass:policy/readiness@0.1.0";
+
 const TARGET: &str = "wasm32-unknown-unknown";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -83,10 +86,14 @@ fn manifest(folder: &Path, policy: &str, component: &[u8]) -> Result<String, Box
         let _ = write!(text, "{byte:02x}");
         text
     });
+    // Types come with the exports that mention them. The linker drops the readiness of replicas where the rule has no use for it.
+    let asks = component.windows(READINESS.len()).any(|bytes| bytes == READINESS.as_bytes());
+    let imports = if asks { "READINESS_AND_TYPES" } else { "TYPES" };
     let schema = folder.join("schema.json").display().to_string();
     Ok(format!(
         "    Manifest {{ name: {policy:?}, version: env!(\"CARGO_PKG_VERSION\"), summary: {summary:?}, \
-         config_schema: include_str!({schema:?}), digest: {digest:?}, imports: IMPORTS }},"
+         config_schema: include_str!({schema:?}), digest: {digest:?}, \
+         imports: {imports} }},"
     ))
 }
 

@@ -35,7 +35,9 @@ const FETCH_INTERVAL: Duration = Duration::from_secs(30);
 /// # Errors
 /// If Windlass cannot start, or the API server fails.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let Config { api: api_settings, engine, control, policy, discovery: discovery_settings, store, .. } = config;
+    let Config {
+        api: api_settings, engine, control, policy, discovery: discovery_settings, metric_sources, store, ..
+    } = config;
     let data_dir = &store.data_dir;
     let store = SqliteStore::open(data_dir, control.decisions_kept)?;
     let listener = TcpListener::bind(api_settings.listen)
@@ -48,7 +50,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let upload_bytes = usize::try_from(component_bytes).unwrap_or(usize::MAX);
     let api_settings = ApiSettings { upload_bytes, ..api_settings };
     // Before any other TLS user, because it installs the TLS provider of the process.
-    let net = NetClient::new()?;
+    let net = NetClient::with_access(metric_sources.into_values().collect()).context("`metric_sources`")?;
     let registry = PolicyRegistry::open(policy.clone(), compiler, defaults.clone(), Some(data_dir)).await?;
     registry.engine().send_with(Arc::<NetClient>::clone(&net));
     let registry = Arc::new(registry.with_oci(Oci::new(Arc::new(DockerLogins), component_bytes)));

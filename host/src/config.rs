@@ -9,6 +9,7 @@ mod load;
 mod parse;
 mod raw;
 mod show;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod types;

@@ -680,6 +680,10 @@ fn doubling_schema() -> String {
     format!(r##"{{"$defs": {{"0": {{}}, {all}}}, "$ref": "#/$defs/40"}}"##)
 }
 
+/// The answer to a component that uses the asynchronous part of the component model.
+const ASYNC: &str = "it is built for component-model async (WASI 0.3), which this host does not offer; build it for WASI 0.2 \
+                     with synchronous functions, in Rust with the target `wasm32-wasip2`";
+
 /// Every hostile component that the host's default limits must contain.
 pub fn all() -> Vec<Hostile> {
     use Expect::{Configure, Harmless, Health, NotLoaded, Protect, Scaling};
@@ -870,6 +874,45 @@ pub fn all() -> Vec<Hostile> {
         file("text", b"(component)\n".to_vec(), NotLoaded("the file is text")),
         file("core-module", b"\0asm\x01\0\0\0".to_vec(), NotLoaded("a core WebAssembly module, not a component")),
         file("not-wasm", vec![0x7f, 0, 3, 4, 0xff, 0, 0, 0, 0], NotLoaded("it does not begin with the bytes")),
+        file(
+            "gzip",
+            b"\x1f\x8b\x08\0\0\0\0\0\0\x03".to_vec(),
+            NotLoaded("the file is compressed with gzip; decompress it with `gunzip` and push the component inside"),
+        ),
+        file(
+            "zstd",
+            b"\x28\xb5\x2f\xfd\0".to_vec(),
+            NotLoaded("the file is compressed with zstd; decompress it with `unzstd` and push the component inside"),
+        ),
+        file(
+            "async-import",
+            wat::parse_str(
+                r#"(component (import "wasi:http/handler@0.3.0" (instance (export "handle" (func async)))))"#,
+            )
+            .expect("it is WAT"),
+            NotLoaded(ASYNC),
+        ),
+        file("stream", wat::parse_str("(component (type (stream u8)))").expect("it is WAT"), NotLoaded(ASYNC)),
+        file(
+            "async-builtin",
+            wat::parse_str("(component (core func (canon backpressure.inc)))").expect("it is WAT"),
+            NotLoaded(ASYNC),
+        ),
+        file(
+            "wasi-0.3",
+            wat::parse_str(
+                r#"(component
+                    (import "wasi:random/random@0.3.0-rc-2025-09-16" (instance))
+                    (import "wasi:cli/environment@0.3.0" (instance))
+                    (instance $i)
+                    (export "windlass:policy/health@0.1.0" (instance $i)))"#,
+            )
+            .expect("it is WAT"),
+            NotLoaded(
+                "it imports `wasi:random/random@0.3.0-rc-2025-09-16`, but this host offers WASI 0.2; build it for that \
+                 version, in Rust with the target `wasm32-wasip2`",
+            ),
+        ),
         file("truncated", whole[..whole.len() / 2].to_vec(), NotLoaded("it is not a valid component")),
         file("only-a-header", whole[..8].to_vec(), NotLoaded("it exports neither")),
         file("doubling-types", doubling_types(40), NotLoaded("effective type size exceeds the limit")),
@@ -918,6 +961,18 @@ pub fn all() -> Vec<Hostile> {
             )
             .expect("it is WAT"),
             NotLoaded("it imports `windlass:policy/log@0.2.0`, but this host implements windlass:policy@0.1.0"),
+        ),
+        file(
+            "imports-other-type",
+            wat::parse_str(
+                r#"(component
+                    (import "windlass:policy/readiness@0.1.0" (instance
+                        (export "first-ready-at" (func (param "replica-id" string) (result bool)))))
+                    (instance $i)
+                    (export "windlass:policy/health@0.1.0" (instance $i)))"#,
+            )
+            .expect("it is WAT"),
+            NotLoaded("the function `first-ready-at` of `windlass:policy/readiness@0.1.0` has another type"),
         ),
         component(
             "other-types",

@@ -4,6 +4,7 @@
 //!
 //! | module | purpose |
 //! |---|---|
+//! | [`engine_proxy`] | a proxy in front of the container engine that refuses requests, or leaves them without an answer |
 //! | [`private_engine`] | a container engine that a test may stop |
 //! | [`registry`] | an OCI registry |
 //! | [`callback`] | a server that records the requests it receives |
@@ -16,6 +17,7 @@
 
 pub mod alone;
 pub mod callback;
+pub mod engine_proxy;
 pub mod hostile;
 pub mod memory;
 pub mod mutation;

@@ -119,8 +119,8 @@ impl From<ControlError> for Problem {
             ControlError::NoSuchWorkload(_) | ControlError::NoSuchContainer(_) => StatusCode::NOT_FOUND,
             ControlError::Conflict(_) => StatusCode::CONFLICT,
             ControlError::Dependency(why) => return Self::invalid_at("/depends_on", why),
-            ControlError::Refused(_) => StatusCode::BAD_REQUEST,
-            ControlError::StartFailed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            ControlError::Limits(why) => return Self::invalid_at("/resources/cpu", why),
+            ControlError::Refused(_) | ControlError::StartFailed(_) => StatusCode::BAD_REQUEST,
             ControlError::EngineUnavailable(_) | ControlError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             ControlError::Store(reason) => {
                 tracing::error!(reason, "the store failed a request");
@@ -160,7 +160,8 @@ mod tests {
             (ControlError::Conflict("stop it first".into()), 409, "stop it first"),
             (ControlError::Dependency("no `db`".into()), 422, "/depends_on: no `db`"),
             (ControlError::Refused("no such network".into()), 400, "no such network"),
-            (ControlError::StartFailed("port is taken".into()), 500, "port is taken"),
+            (ControlError::StartFailed("port is taken".into()), 400, "port is taken"),
+            (ControlError::Limits("too many".into()), 422, "/resources/cpu: too many"),
             (ControlError::EngineUnavailable("no socket".into()), 503, "no socket"),
             (ControlError::ShuttingDown, 503, "windlass is shutting down"),
         ];

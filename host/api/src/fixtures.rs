@@ -7,7 +7,7 @@ use std::time::Duration;
 use windlass_control::clock::Clock;
 use windlass_control::{Controller, Parts};
 use windlass_core::contract::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
-use windlass_core::net::{Net, NetError};
+use windlass_core::net::{Net, NetError, SourceRequest, SourceResponse};
 use windlass_core::policy::{HealthPolicy, Policies, ScalingPolicy};
 use windlass_core::settings::ControlSettings;
 use windlass_core::{DurationMs, FailureKind, HttpProbe, PolicyFailure, PolicyIdentity};
@@ -53,7 +53,7 @@ impl Net for Nobody {
     async fn tcp_connect(&self, _: SocketAddr, _: bool, _: Duration) -> Result<DurationMs, NetError> {
         Err(nobody())
     }
-    async fn get(&self, _: &str, _: &[(&str, &str)], _: u64, _: Duration) -> Result<bytes::Bytes, NetError> {
+    async fn query_source(&self, _: &SourceRequest<'_>, _: u64, _: Duration) -> Result<SourceResponse, NetError> {
         Err(nobody())
     }
     async fn post_json(&self, _: &str, _: &serde_json::Value, _: Duration) -> Result<(), NetError> {

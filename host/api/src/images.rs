@@ -13,6 +13,8 @@ pub(crate) mod overrides;
 pub(crate) mod pass;
 pub(crate) mod policy;
 pub(crate) mod reconcile;
+pub(crate) mod roll_back;
+pub(crate) mod rollout;
 pub(crate) mod scale;
 pub(crate) mod shadows;
 pub(crate) mod show;

@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 use std::fmt::Error;
 use windlass_control::WorkloadView;
 use windlass_control::counters::{CallTimes, PolicyCounters};
-use windlass_core::{FailureKind, Overrides, Phase, Timestamp};
+use windlass_core::{FailureKind, Overrides, Timestamp};
 
 const MEDIA_TYPE: &str = "application/openmetrics-text";
 const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -84,19 +84,21 @@ impl Figures {
     /// The current and the desired numbers of replicas.
     fn encode_counts(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         type Count = fn(&WorkloadView) -> Option<i64>;
-        let counts: [(&str, &str, Count); 6] = [
+        let counts: [(&str, &str, Count); 8] = [
             ("min_replicas", "The fewest replicas", |view| Some(view.workload.bounds.min().into())),
             ("max_replicas", "The most replicas", |view| Some(view.workload.bounds.max().into())),
             ("proposed_replicas", "The last proposal of the scaling policy; absent if it gave no answer", |view| {
                 view.counters.proposed.map(Into::into)
             }),
             ("target_replicas", "The target count", |view| Some(view.target.into())),
-            ("current_replicas", "Replicas that are neither held nor being stopped", |view| {
-                let counted =
-                    view.replicas.iter().filter(|replica| !matches!(replica.phase, Phase::Held | Phase::Stopping));
-                Some(whole(counted.count()))
-            }),
+            ("current_replicas", "Replicas that are neither held nor being stopped", |view| Some(view.counted.into())),
             ("ready_replicas", "Replicas that are ready for requests", |view| Some(whole(view.ready()))),
+            ("outdated_replicas", "Replicas that do not match the desired state", |view| {
+                Some(whole(view.outdated.len()))
+            }),
+            ("rollout_paused", "Whether a rollout is paused after too many failures", |view| {
+                Some(view.rollout.as_ref().is_some_and(|rollout| rollout.paused.is_some()).into())
+            }),
         ];
         for (name, help, count) in counts {
             self.gauges(encoder, name, help, |view| count(view).map(|count| count as f64))?;
@@ -106,9 +108,9 @@ impl Figures {
 
     /// The activity of the control loop.
     fn encode_life(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-        let help = "Time since the last pass ended, even if it could not observe the engine";
+        let help = "Time since the end of the last pass that observed the engine";
         self.gauges(encoder, "last_pass_age_seconds", help, |view| {
-            Some(self.now.since(view.last_pass.as_ref()?.finished_at).as_secs_f64())
+            Some(self.now.since(view.observed_at?).as_secs_f64())
         })?;
         let help = "Metrics without a value in the last pass";
         self.gauges(encoder, "failed_metrics", help, |view| Some(view.counters.failed_metrics as f64))?;

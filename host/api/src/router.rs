@@ -54,6 +54,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         on(Method::DELETE, "/images/{image}", images::delete::operation()),
         on(Method::POST, "/images/{image}/scale", images::scale::operation()),
         on(Method::POST, "/images/{image}/reconcile", images::reconcile::operation()),
+        on(Method::POST, "/images/{image}/rollback", images::roll_back::operation()),
         on(Method::PUT, "/images/{image}/policy", images::policy::operation()),
         on(Method::GET, "/images/{image}/containers", images::containers::operation()),
         on(Method::GET, "/images/{image}/health", images::health::operation()),

@@ -14,14 +14,14 @@ use crate::json::problems::Problems;
 use crate::json::shape::{Shape, command, parsed, parsed_by};
 use crate::operation::Operation;
 use crate::policies::check;
-use crate::query::NoQuery;
+use crate::query::{Parameters, Query, boolean};
 use crate::workload::bounds::{
     DEFAULT_MAX, DEFAULT_MIN, checked, default_max, fixed_ports_conflict, max_replicas, min_replicas,
 };
 use crate::workload::env::{dependencies, labels, networks, variables};
 use crate::workload::policies::{choice, choices, mode, shadows};
 use crate::workload::ports::ports;
-use crate::workload::{guardrails, metric, overrides, probe, resources, stop_hook};
+use crate::workload::{guardrails, metric, overrides, probe, resources, rollout, stop_hook};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -32,7 +32,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
 use windlass_core::workload::{ContainerPort, Mode, Resources, StopHook};
 use windlass_core::{
-    Guardrails, ImageRef, Metric, Overrides, PolicyChoice, PolicyChoices, Probe, Publications, Workload, WorkloadKey,
+    Guardrails, ImageRef, Metric, Overrides, PolicyChoice, PolicyChoices, Probe, Publications, Rollout, Workload,
+    WorkloadKey,
 };
 
 declare! {
@@ -84,6 +85,9 @@ declare! {
         /// Workloads, by image or name, that must be up for this one; at most 16, which must exist. While one is down, this
         /// workload is neither repaired nor scaled. When it is back, replicas that ran without it are restarted.
         nullable depends_on: BTreeSet<WorkloadKey> = dependencies(),
+        /// How a changed image, `env`, `command`, `ports`, `resources`, `networks` or `labels` reaches the replicas. Empty or
+        /// null: the defaults.
+        nullable rollout: Rollout = rollout::shape(),
     }
     read_only {
         "target": "The current target count, as `GET` returns it; ignored.",
@@ -132,6 +136,25 @@ fn image() -> Shape<ImageRef> {
     parsed().pattern(&pattern, 255)
 }
 
+/// Query of `POST /start/container`.
+#[derive(Default)]
+pub(crate) struct StartQuery {
+    pull: bool,
+}
+
+impl Parameters for StartQuery {
+    fn described() -> Vec<(&'static str, &'static str, Value)> {
+        let meaning = "Pull the image first. If it is another one than the replicas were made from, they are outdated. If it \
+            cannot be pulled, nothing is stored.";
+        vec![("pull", meaning, json!({"type": "boolean", "default": false}))]
+    }
+
+    fn set(&mut self, name: &str, value: String) -> Result<(), Problem> {
+        self.pull = boolean(name, &value)?;
+        Ok(())
+    }
+}
+
 /// Keeps one part of an existing workload.
 type Keep = fn(&mut Workload, &Workload);
 
@@ -153,16 +176,25 @@ pub(crate) fn operation() -> Operation {
 
 async fn start(
     State(state): State<ApiState>,
-    _: NoQuery,
+    Query(StartQuery { pull }): Query<StartQuery>,
     body: Body<StartContainerRequest>,
 ) -> Result<Response, Problem> {
-    let Wanted { workload, kept, overrides } = body.check(wanted)?;
+    let Wanted { workload, kept, overrides } = body.check(|request, problems| {
+        let mut wanted = wanted(request, problems)?;
+        let stored = state.controller.view(&wanted.workload.key).map(|view| view.workload.metrics);
+        metric::keep_secrets(&mut wanted.workload.metrics, &stored.unwrap_or_default(), "/metrics", problems);
+        Some(wanted)
+    })?;
     check_overrides(&state, &workload.key, overrides)?;
     check::choices(&state, &workload.policies).await?;
     let image = workload.image.to_string();
     let controller = state.controller;
     let keep = move |wanted: &mut Workload, current: &Workload| kept.iter().for_each(|keep| keep(wanted, current));
-    let started = Box::pin(detached::run(async move { controller.start_keeping(workload, &keep).await })).await?;
+    let start = async move {
+        let pulled = if pull { Some(controller.pull(&workload.image).await?) } else { None };
+        controller.start_keeping(workload, &keep, pulled).await
+    };
+    let started = Box::pin(detached::run(start)).await?;
     Ok(match &started.replica {
         Some(replica) => Json(StartAnswer {
             ok: true,
@@ -224,6 +256,7 @@ fn wanted(request: StartContainerRequest, problems: &mut Problems) -> Option<Wan
         guardrails: request.guardrails.given(),
         stop_hook: request.stop_hook.given(),
         depends_on: request.depends_on.given().unwrap_or_default(),
+        rollout: request.rollout.given().unwrap_or_default(),
         ..Workload::new(image, bounds, request.resources.given()?)
     };
     // The defaults are stored as such, so that a later change of them applies.
@@ -234,7 +267,7 @@ fn wanted(request: StartContainerRequest, problems: &mut Problems) -> Option<Wan
 impl StartContainerRequest {
     /// Keeps each part that is absent. `env`, `ports` and the bounds have defaults instead.
     fn kept(&self) -> Vec<Keep> {
-        let parts: [(bool, Keep); 12] = [
+        let parts: [(bool, Keep); 13] = [
             (self.labels.is_absent(), |wanted, current| wanted.labels.clone_from(&current.labels)),
             (self.networks.is_absent(), |wanted, current| wanted.networks.clone_from(&current.networks)),
             (self.probe.is_absent(), |wanted, current| wanted.probe.clone_from(&current.probe)),
@@ -253,6 +286,7 @@ impl StartContainerRequest {
             (self.guardrails.is_absent(), |wanted, current| wanted.guardrails.clone_from(&current.guardrails)),
             (self.stop_hook.is_absent(), |wanted, current| wanted.stop_hook.clone_from(&current.stop_hook)),
             (self.depends_on.is_absent(), |wanted, current| wanted.depends_on.clone_from(&current.depends_on)),
+            (self.rollout.is_absent(), |wanted, current| wanted.rollout = current.rollout),
         ];
         parts.into_iter().filter(|(is_absent, _)| *is_absent).map(|(_, keep)| keep).collect()
     }

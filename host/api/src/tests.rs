@@ -54,7 +54,7 @@ impl PolicyCatalogue for Shelf {
     }
 
     fn source_problems(&self) -> BTreeMap<String, String> {
-        BTreeMap::new()
+        BTreeMap::from([("queue".to_owned(), "cannot fetch `oci://registry.example/queue:1`: no answer".to_owned())])
     }
 
     fn tell_source(&self, _: &str, _: Option<String>) {}
@@ -148,9 +148,40 @@ async fn what_needs_no_control_loop_is_answered() {
           "version": "1.0.0"
         }
       ],
-      "source_problems": {}
+      "source_problems": {
+        "queue": "cannot fetch `oci://registry.example/queue:1`: no answer"
+      }
     }
     "#);
+}
+
+#[tokio::test]
+async fn a_policy_whose_source_fails_is_shown_with_the_reason() {
+    let response = send("GET", "/policies/queue", &[], "").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    insta::assert_json_snapshot!(json(response).await, @r#"
+    {
+      "acting": null,
+      "candidate": null,
+      "config_schema": {},
+      "digest": "",
+      "events": [],
+      "failures": {},
+      "http": null,
+      "imports": [],
+      "kind": null,
+      "name": "queue",
+      "replayable": true,
+      "revisions": [],
+      "size_bytes": 0,
+      "source": null,
+      "source_problem": "cannot fetch `oci://registry.example/queue:1`: no answer",
+      "summary": "",
+      "version": ""
+    }
+    "#);
+    let unknown = problem("GET", "/policies/another", "").await;
+    assert!(unknown.starts_with("404 "), "{unknown}");
 }
 
 #[tokio::test]
@@ -340,6 +371,7 @@ async fn the_description_and_the_router_agree() {
     patch /images/{image}/overrides
     put /images/{image}/policy
     post /images/{image}/reconcile
+    post /images/{image}/rollback
     post /images/{image}/scale
     get /images/{image}/shadows
     get /metrics

@@ -9,4 +9,5 @@ pub(crate) mod policies;
 pub(crate) mod ports;
 pub(crate) mod probe;
 pub(crate) mod resources;
+pub(crate) mod rollout;
 pub(crate) mod stop_hook;

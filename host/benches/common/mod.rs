@@ -31,6 +31,7 @@ pub fn replicas(workload: &Workload, count: u32) -> Vec<Replica> {
             name: format!("{}-{slot}", workload.image.short_name()),
             workload: workload.key.clone(),
             image: workload.image.to_string(),
+            made_from: Default::default(),
             slot: Slot(slot),
             phase: Phase::Running,
             status: "running".to_owned(),
@@ -40,6 +41,10 @@ pub fn replicas(workload: &Workload, count: u32) -> Vec<Replica> {
             exit_code: None,
             out_of_memory: false,
             error: String::new(),
+            engine_restarts: 0,
+            restart_policy: None,
+            limits: workload.limits(),
+            has_slot_name: true,
             ports: [].into(),
             address: None,
             is_protected: false,
@@ -70,7 +75,7 @@ pub fn scaling_observation(count: u32) -> ScalingObservation {
             .iter()
             .map(|replica| ReplicaFacts {
                 id: replica.id.to_string(),
-                phase: replica.phase,
+                phase: replica.phase.into(),
                 health: windlass_core::contract::HealthStatus::Healthy,
                 created_at: replica.created_at,
                 started_at: replica.started_at,
@@ -78,6 +83,7 @@ pub fn scaling_observation(count: u32) -> ScalingObservation {
                 exit_code: None,
                 out_of_memory: false,
                 usage: replica.usage,
+                first_ready_at: None,
             })
             .collect(),
         workload: WorkloadFacts {

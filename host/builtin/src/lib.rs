@@ -26,8 +26,11 @@ pub struct Manifest {
 /// The manifests of the scaling policies, which `build.rs` reads from `plugins/`. A test compares them with the components.
 pub const MANIFESTS: &[Manifest] = include!(concat!(env!("OUT_DIR"), "/manifests.rs"));
 
-/// The imports of every built-in policy: the types that its exports mention.
-const IMPORTS: &[&str] = &["windlass:policy/types@0.1.0"];
+/// The imports of a built-in policy: the types that its exports mention.
+const TYPES: &[&str] = &["windlass:policy/types@0.1.0"];
+
+/// The imports of a built-in policy that also asks since when replicas have been ready.
+const READINESS_AND_TYPES: &[&str] = &["windlass:policy/types@0.1.0", "windlass:policy/readiness@0.1.0"];
 
 /// Every built-in policy: its name and its component.
 pub const BUILT_IN: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/built_in.rs"));

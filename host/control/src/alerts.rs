@@ -5,7 +5,7 @@ use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use windlass_core::net::Net;
-use windlass_core::{Alert, AlertKind, History, Plan, Snapshot, Workload};
+use windlass_core::{Alert, AlertKind, Blocked, History, Plan, Snapshot, TroubleKind, Workload};
 
 /// Time limit of one post.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,6 +33,10 @@ impl Alerts {
         let is_over = |slot| plan.history.slots.get(slot).is_none_or(|entry| entry.given_up.is_none());
         for (slot, _) in before.slots.iter().filter(|(slot, entry)| entry.given_up.is_some() && is_over(slot)) {
             tracing::info!(workload = %workload.key, %slot, "the slot is repaired again");
+        }
+        let is_filled = |slot| plan.history.blocked.get(slot).is_none_or(|blocked| !blocked.is_alert());
+        for (slot, _) in before.blocked.iter().filter(|(slot, blocked)| blocked.is_alert() && is_filled(slot)) {
+            tracing::info!(workload = %workload.key, %slot, "the slot can be filled again");
         }
         if before.probe_path.is_some() && plan.history.probe_path.is_none() {
             tracing::info!(workload = %workload.key, "most replicas answer their probe again");
@@ -68,5 +72,19 @@ fn is_known(alert: &Alert, history: &History) -> bool {
         (AlertKind::GivenUp, Some(slot)) => history.slots.get(slot).is_some_and(|entry| entry.given_up.is_some()),
         (AlertKind::GivenUp, None) => false,
         (AlertKind::ProbePath, _) => history.probe_path.is_some(),
+        (AlertKind::RolloutPaused, _) => history.rollout.as_ref().is_some_and(|rollout| rollout.paused.is_some()),
+        (AlertKind::Outdated, _) => history.outdated.is_some(),
+        (AlertKind::Blocked, Some(slot)) => history.blocked.get(slot).is_some_and(Blocked::is_alert),
+        (AlertKind::Blocked, None) => false,
+        (AlertKind::Unremovable, _) => {
+            alert.replica.as_ref().is_some_and(|replica| history.unremovable.contains_key(replica))
+        }
+        (AlertKind::Unknown, _) => has_trouble(alert, history, TroubleKind::Unknown),
+        (AlertKind::CrashLoop, _) => has_trouble(alert, history, TroubleKind::CrashLoop),
     }
+}
+
+fn has_trouble(alert: &Alert, history: &History, kind: TroubleKind) -> bool {
+    let trouble = alert.replica.as_ref().and_then(|replica| history.troubles.get(replica));
+    trouble.is_some_and(|trouble| trouble.kind == kind)
 }

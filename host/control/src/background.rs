@@ -96,21 +96,28 @@ async fn follow_events(context: Arc<Context>) {
                 }
             }
             // The end of the process is an event too, and wakes the workload.
-            Some(EngineEvent::AskedToEnd { workload, replica, at }) => {
+            Some(EngineEvent::Signalled { workload, replica, at }) => {
                 if let Some(handle) = context.workloads.get(&workload) {
-                    handle.state().stop_requested.insert(replica, at);
+                    handle.state().stops.entry(replica).or_default().signalled = Some(at);
+                }
+            }
+            Some(EngineEvent::Stopped { workload, replica, at }) => {
+                if let Some(handle) = context.workloads.get(&workload) {
+                    handle.state().stops.entry(replica).or_default().stopped = Some(at);
+                    handle.wake();
                 }
             }
             Some(EngineEvent::Connected) => {
-                tracing::info!("following the engine's events");
+                context.engine_health.note_events_known();
                 observe_everything(&context).await;
             }
             Some(EngineEvent::Lost(why)) => {
                 tracing::warn!(why, "the engine's events were lost");
                 context.engine_health.note_lost();
+                context.engine_health.note_events_known();
                 // The engine itself may have requested the stops, because it shuts down.
                 for handle in context.workloads.all() {
-                    handle.state().stop_requested.clear();
+                    handle.state().stops.clear();
                 }
                 // If only the stream broke, the engine still answers.
                 ping(&context).await;

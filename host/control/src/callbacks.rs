@@ -35,7 +35,7 @@ impl Callbacks {
             "container_id": replica.id,
             "name": replica.name,
             "ports": replica.docker_ports(),
-            "status": if replica.is_alive() { "running" } else { "stopped" },
+            "status": if replica.is_running() { "running" } else { "stopped" },
             "event": event,
         });
         let container = replica.id.clone();

@@ -97,8 +97,9 @@ impl Controller {
         let context = &self.context;
         let handle = self.handle(key)?;
         let _lock = self.lock(&handle).await?;
+        let key = &handle.key;
         dependencies::check_no_dependents(&context.workloads, key)?;
-        let replicas = context.engine.list(Some(key)).await.map_err(|error| self.refusal(error))?;
+        let replicas = self.list(&handle).await?;
         let workload = handle.state().workload.clone();
         drain::before_stop(context, &handle, replicas.iter().map(|replica| &replica.id)).await;
         let stopper = Stopper::new(context, &handle, &workload);

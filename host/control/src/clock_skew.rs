@@ -1,44 +1,89 @@
-//! Corrects replica times in the future: the host's clock was set back, or the engine's machine has another clock.
+//! Corrects replica times of an engine whose clock differs from the host's, and times from before the host's clock was set
+//! back.
 
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use windlass_core::{ContainerId, Replica, Timestamp};
 
-/// Remembers when a replica's time was first observed in the future, and replaces it by that moment from then on. So later
-/// events stay later, and one process keeps one start time.
+/// A smaller difference between two clocks has no effect that anybody notices.
+const WORTH_A_WARNING: Duration = Duration::from_secs(2);
+
+/// A time that the engine reported about a replica.
+type Reported = (ContainerId, Timestamp);
+
+/// Remembers the times that the engine reported about replicas, and replaces impossible ones by the moment of their first
+/// observation. So later events stay later, and one process keeps one start time.
+///
+/// Two kinds of times are impossible: times in the future, and times that are new in this observation and lie before the
+/// one before it.
 #[derive(Debug, Default)]
 pub(crate) struct ClockSkew {
-    /// The time of the first observation, by replica and engine time.
-    first_seen: Mutex<HashMap<(ContainerId, Timestamp), Timestamp>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Each time with its replacement, if it needs one.
+    times: HashMap<Reported, Option<Timestamp>>,
+    /// The last complete observation. `None` before the first one: nothing is known about earlier events then.
+    observed: Option<Timestamp>,
 }
 
 impl ClockSkew {
-    /// Corrects the times that the engine just reported about a replica.
-    pub(crate) fn correct(&self, replica: &mut Replica, now: Timestamp) {
-        let mut first_seen = self.first_seen.lock();
+    /// Corrects the times that the engine just reported about a replica. Returns the largest difference between the clocks
+    /// that they show.
+    pub(crate) fn correct(&self, replica: &mut Replica, now: Timestamp) -> Duration {
+        let mut known = self.known.lock();
+        let observed = known.observed;
         let Replica { id, created_at, started_at, finished_at, .. } = replica;
+        let mut difference = Duration::ZERO;
         for time in [Some(created_at), started_at.as_mut(), finished_at.as_mut()].into_iter().flatten() {
-            if *time <= now && first_seen.is_empty() {
-                continue;
+            let reported = *time;
+            let replacement = known.times.entry((id.clone(), reported)).or_insert_with(|| {
+                let is_too_early = observed.is_some_and(|observed| reported < observed);
+                difference = difference.max(match observed {
+                    _ if reported > now => reported.since(now),
+                    Some(observed) if is_too_early => observed.since(reported),
+                    _ => Duration::ZERO,
+                });
+                (reported > now || is_too_early).then_some(now)
+            });
+            // The clock may have been set back since an observation that found nothing wrong.
+            if reported > now && replacement.is_none() {
+                *replacement = Some(now);
             }
-            let key = (id.clone(), *time);
-            if *time > now {
-                first_seen.entry(key.clone()).or_insert(now);
-            }
-            if let Some(first) = first_seen.get(&key) {
-                *time = *first;
-            }
+            *time = replacement.unwrap_or(reported);
         }
+        difference
     }
 
-    /// Forgets every other replica.
-    pub(crate) fn keep_only<'a>(&self, ids: impl Iterator<Item = &'a ContainerId>) {
-        let mut first_seen = self.first_seen.lock();
-        if first_seen.is_empty() {
-            return;
-        }
+    /// Notes a complete observation of these replicas, and forgets every other one.
+    pub(crate) fn observed<'a>(&self, ids: impl Iterator<Item = &'a ContainerId>, at: Timestamp) {
+        let mut known = self.known.lock();
         let ids: HashSet<&ContainerId> = ids.collect();
-        first_seen.retain(|(id, _), _| ids.contains(id));
+        known.times.retain(|(id, _), _| ids.contains(id));
+        known.observed = Some(at);
+    }
+}
+
+/// Warns once about an engine with another clock.
+#[derive(Debug, Default)]
+pub(crate) struct SkewWarning {
+    was_given: AtomicBool,
+}
+
+impl SkewWarning {
+    /// Warns if the difference is noticeable and no warning was given yet.
+    pub(crate) fn note(&self, difference: Duration) {
+        if difference >= WORTH_A_WARNING && !self.was_given.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                difference_seconds = difference.as_secs(),
+                "the engine's clock differs from this machine's by at least this time, or this machine's clock was set \
+                 back; set both by a time server. Windlass uses the time at which it first saw a change"
+            );
+        }
     }
 }
 
@@ -47,22 +92,50 @@ mod tests {
     use super::*;
     use windlass_core::fixtures::{running, workload};
 
+    /// The start time that is used for a reported one, and the difference that it shows.
+    fn corrected(skew: &ClockSkew, started: u64, at: Timestamp) -> (Timestamp, Duration) {
+        let mut replica = running(&workload("web", 1, 1), 0, 500_000);
+        replica.started_at = Some(Timestamp(started));
+        let difference = skew.correct(&mut replica, at);
+        skew.observed([&replica.id].into_iter(), at);
+        (replica.started_at.unwrap_or_default(), difference)
+    }
+
     #[test]
     fn what_lies_ahead_is_shown_as_of_its_first_look_and_stays_so() {
         let (skew, now) = (ClockSkew::default(), Timestamp(1_000_000));
-        let corrected = |started, at| {
-            let mut replica = running(&workload("web", 1, 1), 0, 500_000);
-            replica.started_at = Some(Timestamp(started));
-            skew.correct(&mut replica, at);
-            replica.started_at
-        };
-        assert_eq!(corrected(900_000, now), Some(Timestamp(900_000)), "a past time stays");
-        assert_eq!(corrected(4_600_000, now), Some(now));
-        assert_eq!(corrected(4_600_000, now.plus(std::time::Duration::from_secs(9))), Some(now));
-        assert_eq!(corrected(4_600_000, Timestamp(5_000_000)), Some(now), "also after the clock has caught up");
-        let later = now.plus(std::time::Duration::from_secs(60));
-        assert_eq!(corrected(4_700_000, later), Some(later), "a new process has a new start");
-        skew.keep_only([].iter());
-        assert_eq!(corrected(4_600_000, Timestamp(5_000_000)), Some(Timestamp(4_600_000)));
+        let start = |started, at| corrected(&skew, started, at).0;
+        assert_eq!(start(900_000, now), Timestamp(900_000), "a past time stays");
+        assert_eq!(start(4_600_000, now), now);
+        assert_eq!(start(4_600_000, now.plus(Duration::from_secs(9))), now);
+        assert_eq!(start(4_600_000, Timestamp(5_000_000)), now, "also after the clock has caught up");
+        let later = now.plus(Duration::from_secs(60));
+        assert_eq!(start(8_700_000, later), later, "a new process has a new start");
+        skew.observed([].iter(), later);
+        assert_eq!(start(4_600_000, Timestamp(4_600_000)), Timestamp(4_600_000), "it is forgotten with its replica");
+    }
+
+    #[test]
+    fn a_start_that_is_new_lies_after_the_observation_before_it() {
+        let (skew, now) = (ClockSkew::default(), Timestamp(10_000_000));
+        assert_eq!(corrected(&skew, 1_000_000, now).0, Timestamp(1_000_000), "it ran before the host started");
+        let next = now.plus(Duration::from_secs(15));
+        // The engine's clock is an hour behind.
+        let behind = Timestamp(next.0 - 3_600_000);
+        let hour = Duration::from_secs(3_600 - 15);
+        assert_eq!(corrected(&skew, behind.0, next), (next, hour));
+        let later = next.plus(Duration::from_secs(15));
+        assert_eq!(corrected(&skew, behind.0, later), (next, Duration::ZERO), "one process keeps one start");
+        let between = Timestamp(later.0 + 5_000);
+        assert_eq!(corrected(&skew, between.0, later.plus(Duration::from_secs(15))).0, between, "clocks agree again");
+    }
+
+    #[test]
+    fn one_warning_is_enough() {
+        let warning = SkewWarning::default();
+        warning.note(Duration::from_secs(1));
+        assert!(!warning.was_given.load(Ordering::Relaxed));
+        warning.note(Duration::from_secs(3));
+        assert!(warning.was_given.load(Ordering::Relaxed));
     }
 }

@@ -4,6 +4,7 @@
 use crate::controller::Controller;
 use crate::drain;
 use crate::error::ControlError;
+use crate::reconcile::observe::is_ours;
 use crate::stop::Stopper;
 use crate::workload::handle::WorkloadHandle;
 use std::sync::Arc;
@@ -127,8 +128,11 @@ impl Controller {
         futures_util::future::try_join_all(holds).await.map(drop)
     }
 
-    async fn list(&self, handle: &WorkloadHandle) -> Result<Vec<Replica>, ControlError> {
-        self.context.engine.list(Some(&handle.key)).await.map_err(|error| self.refusal(error))
+    /// Lists the replicas of a workload, without containers that only have their labels.
+    pub(crate) async fn list(&self, handle: &WorkloadHandle) -> Result<Vec<Replica>, ControlError> {
+        let known = handle.state().known();
+        let listed = self.context.engine.list(Some(&handle.key)).await.map_err(|error| self.refusal(error))?;
+        Ok(listed.into_iter().filter(|replica| is_ours(replica, &known)).collect())
     }
 
     /// Stops and holds a replica. The caller holds the pass lock.
@@ -235,7 +239,7 @@ impl Controller {
     }
 
     /// Finds a container among the observed ones, then by one request to the engine: it may be newer than the last
-    /// observation.
+    /// observation. A container that only has a replica's labels is not found.
     async fn find(&self, name_or_id: &str) -> Result<Found, ControlError> {
         let matches = |replica: &Replica| {
             let id = replica.id.as_str();
@@ -257,6 +261,14 @@ impl Controller {
         match listed.into_iter().find(|replica| matches(replica)) {
             Some(replica) => {
                 let handle = self.context.workloads.get(&WorkloadKey::stored(replica.workload.as_str()));
+                let is_stranger = handle.as_ref().is_some_and(|handle| !is_ours(&replica, &handle.state().known()));
+                if is_stranger {
+                    return Err(ControlError::Conflict(format!(
+                        "container `{}` has the labels of a replica of `{}`, but Windlass did not create it; it is left \
+                         alone",
+                        replica.name, replica.workload
+                    )));
+                }
                 Ok(Found { replica, handle })
             }
             None => Err(ControlError::NoSuchContainer(name_or_id.to_owned())),

@@ -3,6 +3,7 @@
 use crate::alerts::Alerts;
 use crate::callbacks::Callbacks;
 use crate::clock::Clock;
+use crate::clock_skew::SkewWarning;
 use crate::counters::PolicyCounters;
 use crate::drain::notifier::Notifier;
 use crate::engine_health::EngineHealth;
@@ -22,6 +23,8 @@ use windlass_core::settings::ControlSettings;
 pub(crate) struct Context {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) engine_health: EngineHealth,
+    /// Warns about an engine with another clock.
+    pub(crate) skew_warning: SkewWarning,
     pub(crate) store: StoreAccess,
     pub(crate) policies: Arc<dyn PolicySource>,
     pub(crate) policy_counters: Mutex<PolicyCounters>,

@@ -59,6 +59,7 @@ impl Controller {
             callbacks: Callbacks::new(Arc::clone(&net), host_name.clone()),
             alerts: Alerts::new(Arc::clone(&net), settings.alert_url.clone(), host_name),
             engine,
+            skew_warning: Default::default(),
             engine_health: EngineHealth::new(clock),
             store: StoreAccess::new(store),
             policies,
@@ -100,7 +101,7 @@ impl Controller {
     }
 
     pub(crate) fn handle(&self, key: &WorkloadKey) -> Result<Arc<WorkloadHandle>, ControlError> {
-        self.context.workloads.get(key).ok_or_else(|| ControlError::NoSuchWorkload(key.to_string()))
+        self.context.workloads.find(key).ok_or_else(|| ControlError::NoSuchWorkload(key.to_string()))
     }
 
     /// Waits until no pass and no other request changes the workload, and keeps both away while the guard lives.

@@ -14,7 +14,7 @@ pub(crate) fn states(
         // A deleted workload is down.
         let Some(handle) = workloads.get(key) else { return DependencySeen::Down };
         let state = handle.state();
-        match state.last_pass {
+        match state.observed_at {
             None => DependencySeen::Unknown,
             Some(_) if state.snapshot.is_up() => DependencySeen::Up { fell: state.fell },
             Some(_) => DependencySeen::Down,

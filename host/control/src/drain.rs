@@ -7,12 +7,15 @@ pub use crate::drain::notifier::Subscriber;
 use crate::context::Context;
 use crate::workload::handle::WorkloadHandle;
 use windlass_core::contract::HealthStatus;
-use windlass_core::{ContainerId, Phase, Plan, Step};
+use windlass_core::{ContainerId, Phase, Step};
 
-/// Announces the replicas that a plan stops; returns when the subscriber has drained them.
-pub(crate) async fn before_acting(context: &Context, handle: &WorkloadHandle, plan: &Plan) {
-    let stopped = plan.steps.iter().filter_map(|step| match step {
-        Step::Remove { replica, .. } | Step::Replace { replica, .. } | Step::Restart { replica, .. } => Some(replica),
+/// Announces the replicas that these steps stop; returns when the subscriber has drained them.
+pub(crate) async fn before_acting(context: &Context, handle: &WorkloadHandle, steps: &[&Step]) {
+    let stopped = steps.iter().filter_map(|step| match step {
+        Step::Remove { replica, .. }
+        | Step::Replace { replica, .. }
+        | Step::Renew { replica, .. }
+        | Step::Restart { replica, .. } => Some(replica),
         Step::Create { .. } | Step::Start { .. } => None,
     });
     before_stop(context, handle, stopped).await;

@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use crate::error::ControlError;
 use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use windlass_core::Timestamp;
 use windlass_core::engine::EngineError;
 
@@ -13,12 +14,14 @@ pub(crate) struct EngineHealth {
     /// Why the engine cannot be used. `None` if it can.
     trouble: Mutex<Option<String>>,
     lost_at: Mutex<Timestamp>,
+    /// Whether the engine's record of earlier stops was read, or cannot be read for now.
+    are_events_known: AtomicBool,
 }
 
 impl EngineHealth {
     pub(crate) fn new(clock: Clock) -> Self {
         let trouble = Mutex::new(Some("the engine has not answered yet".to_owned()));
-        Self { clock, trouble, lost_at: Mutex::new(clock.now()) }
+        Self { clock, trouble, lost_at: Mutex::new(clock.now()), are_events_known: AtomicBool::new(false) }
     }
 
     /// Records whether the engine answered. Other errors say nothing about that. Returns true if the engine is back.
@@ -33,6 +36,16 @@ impl EngineHealth {
             Some(_) => {}
         }
         false
+    }
+
+    /// Records that the earlier stops are known, or that the engine does not report them.
+    pub(crate) fn note_events_known(&self) {
+        self.are_events_known.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the stops from before the start of the host are known, as far as the engine reports them.
+    pub(crate) fn are_events_known(&self) -> bool {
+        self.are_events_known.load(Ordering::Relaxed)
     }
 
     /// Records that the engine, or its stream of events, is lost for now.
@@ -55,7 +68,9 @@ impl EngineHealth {
         self.note(Some(&error));
         match error {
             EngineError::NotFound(id) => ControlError::NoSuchContainer(id),
-            EngineError::Refused(why) => ControlError::Refused(why),
+            EngineError::Refused(why) | EngineError::NameTaken(why) | EngineError::CommandFailed(why) => {
+                ControlError::Refused(why)
+            }
             unavailable => ControlError::EngineUnavailable(unavailable.to_string()),
         }
     }

@@ -15,10 +15,14 @@ pub enum ControlError {
     /// 422: a dependency does not exist, or depends on the workload.
     #[error("{0}")]
     Dependency(String),
+    /// 422: the engine cannot grant `resources.cpu`; nothing was stored.
+    #[error("{0}")]
+    Limits(String),
     /// 400: the engine refused; the text is the engine's.
     #[error("{0}")]
     Refused(String),
-    /// 500: the start created no container; the text says why.
+    /// 400: the engine refused to create or to start a container; the text is the engine's, and says that the desired state
+    /// is kept.
     #[error("{0}")]
     StartFailed(String),
     /// 503: the engine does not answer; the text says why.

@@ -26,6 +26,7 @@ mod queries;
 pub mod reconcile;
 mod replica_call;
 pub mod report;
+mod rollout;
 mod shadows;
 mod start;
 mod stop;

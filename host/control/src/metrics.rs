@@ -3,6 +3,7 @@
 mod answer;
 pub(crate) mod gather;
 mod log;
+mod source_clock;
 #[cfg(test)]
 mod tests;
 mod track;

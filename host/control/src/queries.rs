@@ -21,7 +21,7 @@ impl Controller {
 
     /// The current state of one workload.
     pub fn view(&self, key: &WorkloadKey) -> Option<WorkloadView> {
-        let handle = self.context.workloads.get(key)?;
+        let handle = self.context.workloads.find(key)?;
         let view = handle.state().view();
         Some(self.current(view))
     }
@@ -43,8 +43,7 @@ impl Controller {
         until: Option<Timestamp>,
         limit: u32,
     ) -> Result<Vec<DecisionRecord>, ControlError> {
-        self.handle(key)?;
-        let key = key.clone();
+        let key = self.handle(key)?.key.clone();
         self.context.store.call(move |store| store.decisions(&key, until, limit)).await
     }
 
@@ -55,9 +54,8 @@ impl Controller {
         let is_late = |handle: &Arc<WorkloadHandle>| {
             // A pass in progress may take long, for example to pull an image. That is not late.
             let idle = handle.pass_lock.try_lock().is_ok();
-            // A workload that never had a pass may be late too.
-            let last = handle.state().last_pass.as_ref().map_or(handle.since, |pass| pass.finished_at);
-            idle && now.since(last) > patience
+            // A pass that could not observe the engine does not count; a workload that never had one may be late too.
+            idle && now.since(handle.state().observed_at.unwrap_or(handle.since)) > patience
         };
         let late = self
             .context
@@ -102,7 +100,7 @@ impl Controller {
     fn current(&self, mut view: WorkloadView) -> WorkloadView {
         view.workload.overrides = view.workload.overrides.in_force(self.context.clock.now());
         for replica in &mut view.replicas {
-            replica.usage = self.context.engine.usage(&replica.id).or(replica.usage).filter(|_| replica.is_alive());
+            replica.usage = self.context.engine.usage(&replica.id).or(replica.usage).filter(|_| replica.is_running());
         }
         view
     }

@@ -3,7 +3,7 @@
 mod act;
 pub mod evaluate;
 mod holds;
-mod observe;
+pub(crate) mod observe;
 mod publish;
 mod record;
 pub(crate) mod result;
@@ -17,6 +17,7 @@ use crate::reconcile::publish::{publish, publish_blind, publish_first_observatio
 use crate::reconcile::record::{record, save_history};
 use crate::reconcile::result::PassResult;
 use crate::report::PassReport;
+use crate::rollout;
 use crate::workload::handle::WorkloadHandle;
 use std::sync::Arc;
 use windlass_core::Snapshot;
@@ -57,7 +58,8 @@ async fn steer(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, snapshot: S
         save_history(context, handle, &plan.history, None).await;
     }
     let outcome = act(context, handle, &desired, &observed, &plan).await;
-    remember_failures(&mut plan.history, &outcome.failed_slots, context.clock.now());
+    remember_failures(&mut plan.history, &outcome.failures, context.clock.now());
+    rollout::remember_failures(&mut plan, &outcome, context.clock.now());
     hold_created_stopped(context, handle, &plan, &outcome).await;
     let aftermath = observe_again(context, handle, &observed, &plan).await;
 

@@ -4,6 +4,7 @@ use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 use windlass_core::engine::{Engine, EngineError};
@@ -50,6 +51,8 @@ type Running = (ContainerId, String);
 #[derive(Debug, Default)]
 pub(crate) struct Commands {
     running: Arc<Mutex<HashSet<Running>>>,
+    /// The engine refused the last command, and the log says so.
+    are_refused: AtomicBool,
 }
 
 /// Marks a command as running until it is dropped.
@@ -104,9 +107,21 @@ impl ReplicaCaller<'_> {
         });
         match tokio::time::timeout(timeout, run).await {
             Err(_) => Err(CallError::CommandTimedOut(timeout)),
-            Ok(Ok(Ok(output))) => Ok(output),
-            Ok(Ok(Err(EngineError::Refused(why)))) => Err(CallError::Failed(why)),
-            Ok(Ok(Err(error))) => Err(CallError::Engine(error)),
+            Ok(Ok(Ok(output))) => {
+                self.commands.are_refused.store(false, Ordering::Relaxed);
+                Ok(output)
+            }
+            Ok(Ok(Err(EngineError::CommandFailed(why)))) => {
+                self.commands.are_refused.store(false, Ordering::Relaxed);
+                Err(CallError::Failed(why))
+            }
+            Ok(Ok(Err(error))) => {
+                if matches!(error, EngineError::Refused(_)) && !self.commands.are_refused.swap(true, Ordering::Relaxed)
+                {
+                    tracing::warn!(%error, purpose, "the engine refuses to run commands in replicas; their results are unknown");
+                }
+                Err(CallError::Engine(error))
+            }
             Ok(Err(error)) => Err(CallError::Engine(EngineError::Unavailable(error.to_string()))),
         }
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use windlass_core::contract::HealthStatus;
 use windlass_core::{
     Alert, ContainerId, Deferral, Phase, PolicyFailure, PolicyIdentity, PolicyOutcome, Recommendation, Replica,
-    ShadowComparison, Timestamp, Workload,
+    RolloutHistory, ShadowComparison, Timestamp, Workload,
 };
 
 /// Whether one policy answered in a pass.
@@ -99,6 +99,12 @@ pub struct WorkloadView {
     pub target: u32,
     /// Its replicas as last observed, oldest first, with their newest usage. Held ones have `Phase::Held`.
     pub replicas: Vec<Replica>,
+    /// The number of replicas that count towards the target.
+    pub counted: u32,
+    /// Replicas that the engine failed to remove. They are no capacity.
+    pub unremovable: BTreeSet<ContainerId>,
+    /// Containers with the labels of a replica that Windlass did not create. They are never touched.
+    pub strangers: Vec<Replica>,
     /// The health of each replica, as the health policy last assessed it.
     pub health: BTreeMap<ContainerId, HealthStatus>,
     /// The reasons of these assessments.
@@ -107,10 +113,16 @@ pub struct WorkloadView {
     pub held: BTreeSet<ContainerId>,
     /// Replicas that somebody stopped through the engine. They stay stopped.
     pub stopped_outside: BTreeSet<ContainerId>,
+    /// Replicas that do not match the desired state.
+    pub outdated: BTreeSet<ContainerId>,
+    /// The rollout in progress. `None` if there is none.
+    pub rollout: Option<RolloutHistory>,
     /// Replicas that an operator protects from scale-in by a policy.
     pub protected: BTreeSet<ContainerId>,
     /// The time of the last observation. `None` before the first one since Windlass started.
     pub seen: Option<Timestamp>,
+    /// The end of the last pass that observed the engine. `None` before the first one since Windlass started.
+    pub observed_at: Option<Timestamp>,
     /// The last pass. `None` before the first one.
     pub last_pass: Option<PassReport>,
     /// The comparisons with its shadow policies.
@@ -130,7 +142,7 @@ impl WorkloadView {
     /// unhealthy.
     pub fn is_ready(&self, replica: &Replica) -> bool {
         let health = self.health.get(&replica.id).copied().unwrap_or_default();
-        let is_between = self.leaving.contains(&replica.id) || self.begun.contains(&replica.id);
+        let is_between = [&self.leaving, &self.begun, &self.unremovable].iter().any(|set| set.contains(&replica.id));
         replica.phase == Phase::Running && !is_between && health.is_ready()
     }
 

@@ -1,16 +1,20 @@
 //! Starts a workload, for the first time or again.
 
-use crate::action::ActionKind;
+use crate::action::{Action, ActionKind};
 use crate::controller::Controller;
 use crate::dependencies;
 use crate::error::ControlError;
 use crate::report::PassReport;
+use crate::rollout::{Before, carry_over};
 use crate::workload::handle::{PassRequest, WorkloadHandle};
 use crate::workload::state::WorkloadState;
 use std::sync::Arc;
 use windlass_core::store::StoredWorkload;
 use windlass_core::workload::DesiredStatus;
-use windlass_core::{Phase, ProbeTarget, Replica, Workload};
+use windlass_core::{Phase, ProbeTarget, Replica, Workload, WorkloadKey};
+
+/// Billionths of a CPU.
+const NANO_PER_CPU: u64 = 1_000_000_000;
 
 /// Copies the parts of an existing workload (second argument) that a repeated start keeps into the new one.
 pub type Keep = dyn Fn(&mut Workload, &Workload) + Send + Sync;
@@ -31,14 +35,22 @@ impl Controller {
     /// Stores the desired state and returns after the pass that acted on it. For an existing workload, everything is
     /// replaced except its overrides and its target, which the pass moves into the new bounds.
     ///
-    /// Existing containers are kept: if none runs and the workload shall run, the oldest one is started.
+    /// Existing containers are kept, and replaced in later passes if they are outdated. If none runs and the workload shall
+    /// run, the oldest one is started.
     pub async fn start(&self, workload: Workload) -> Result<Started, ControlError> {
-        self.start_keeping(workload, &|_, _| {}).await
+        self.start_keeping(workload, &|_, _| {}, None).await
     }
 
-    /// Starts like [`Self::start`]. For an existing workload, `keep` copies the parts that stay as they are.
-    pub async fn start_keeping(&self, workload: Workload, keep: &Keep) -> Result<Started, ControlError> {
-        let (handle, request) = self.request_start(workload, keep).await?;
+    /// Starts like [`Self::start`]. For an existing workload, `keep` copies the parts that stay as they are. `pulled` is the
+    /// identifier of its image, if that was just pulled: replicas of another image are outdated then.
+    pub async fn start_keeping(
+        &self,
+        workload: Workload,
+        keep: &Keep,
+        pulled: Option<String>,
+    ) -> Result<Started, ControlError> {
+        self.check_limits(&workload).await?;
+        let (handle, request) = self.request_start(workload, keep, pulled.as_deref()).await?;
         let pass = self.report(&handle, request).await?;
         let created = pass.actions.iter().find(|action| action.kind == ActionKind::Create && action.error.is_none());
         let replica = {
@@ -50,42 +62,66 @@ impl Controller {
             };
             replica.cloned()
         };
+        let makes_replica = |action: &&Action| matches!(action.kind, ActionKind::Create | ActionKind::Start);
+        let refused = pass.actions.iter().filter(makes_replica).find_map(|action| action.error.as_ref());
+        if let Some(error) = refused.filter(|_| created.is_none()) {
+            let text = format!("{error}; {}", kept(replica.as_ref(), &handle.key));
+            // An engine that went away refused nothing.
+            let is_lost = self.context.engine.ping().await.is_err();
+            return Err(if is_lost { ControlError::EngineUnavailable(text) } else { ControlError::StartFailed(text) });
+        }
         if replica.is_some() {
             return Ok(Started { created: created.is_some(), replica, pass });
         }
         if let Some(error) = &pass.error {
-            return Err(ControlError::EngineUnavailable(error.clone()));
-        }
-        if let Some(error) = pass.actions.iter().find_map(|action| action.error.clone()) {
-            return Err(ControlError::StartFailed(error));
+            let kept = kept(None, &handle.key);
+            return Err(ControlError::EngineUnavailable(format!("{error}; {kept}")));
         }
         // No action failed: nothing was to be done yet.
         Ok(Started { created: false, replica: None, pass })
     }
 
+    /// Refuses limits that the engine cannot grant.
+    async fn check_limits(&self, workload: &Workload) -> Result<(), ControlError> {
+        let cpu = &workload.resources.cpu;
+        // Every engine has one CPU.
+        if cpu.nano_cores() <= NANO_PER_CPU {
+            return Ok(());
+        }
+        match self.context.engine.cpus().await {
+            Some(cpus) if cpu.nano_cores() > u64::from(cpus) * NANO_PER_CPU => Err(ControlError::Limits(format!(
+                "the engine has {cpus} CPUs, and each replica would need {cpu}; expected at most {cpus}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Stores the desired state and requests a pass.
     async fn request_start(
         &self,
-        workload: Workload,
+        mut workload: Workload,
         keep: &Keep,
+        pulled: Option<&str>,
     ) -> Result<(Arc<WorkloadHandle>, PassRequest), ControlError> {
         let workloads = &self.context.workloads;
+        workload.depends_on = workload.depends_on.iter().map(|key| workloads.known_key(key)).collect();
         dependencies::check(workloads, &workload)?;
         loop {
             if self.context.tasks.is_shutting_down() {
                 return Err(ControlError::ShuttingDown);
             }
-            if let Some(handle) = workloads.get(&workload.key) {
-                match self.start_again(&handle, workload.clone(), keep).await {
+            if let Some(handle) = workloads.find(&workload.key) {
+                match self.start_again(&handle, workload.clone(), keep, pulled).await {
                     // It was deleted while this start waited for it, so the next attempt starts a new workload.
                     Err(ControlError::NoSuchWorkload(_)) => continue,
                     request => return Ok((handle, request?)),
                 }
             }
             let _joining = workloads.joining.lock().await;
-            if workloads.get(&workload.key).is_some() {
+            if workloads.find(&workload.key).is_some() {
                 continue;
             }
+            workload.unlabelled = Some(workload.generation());
             let (stored, target) = (workload.clone(), workload.bounds.initial());
             self.context.store.call(move |store| store.save_workload(&stored, target)).await?;
             let handle = self.manage(StoredWorkload::new(workload));
@@ -99,18 +135,23 @@ impl Controller {
         handle: &Arc<WorkloadHandle>,
         mut workload: Workload,
         keep: &Keep,
+        pulled: Option<&str>,
     ) -> Result<PassRequest, ControlError> {
         let _lock = self.lock(handle).await?;
         let target = {
             let state = handle.state();
-            if state.workload.image != workload.image {
+            let current = &state.workload;
+            if !current.image.is_same(&workload.image) && !(current.is_named() && workload.is_named()) {
                 return Err(ControlError::Conflict(format!(
                     "workload `{}` runs image `{}`; give this one another `name`, or delete that one first",
-                    workload.key, state.workload.image
+                    current.key, current.image
                 )));
             }
-            keep(&mut workload, &state.workload);
-            workload.overrides = state.workload.overrides;
+            workload.key = current.key.clone();
+            keep(&mut workload, current);
+            workload.overrides = current.overrides;
+            let before = Before { workload: current, history: &state.history, replicas: &state.snapshot.replicas };
+            carry_over(&mut workload, &before, pulled);
             change_probe(handle, &state, &workload)?;
             state.target()
         };
@@ -130,12 +171,28 @@ impl Controller {
     }
 }
 
+/// Says that the desired state of a start that failed is kept, and how to change that.
+fn kept(running: Option<&Replica>, key: &WorkloadKey) -> String {
+    match running {
+        Some(_) => format!(
+            "the new desired state is kept and the existing replicas stay; start the workload again with a corrected one, \
+             or return with `POST /images/{key}/rollback`"
+        ),
+        None => format!(
+            "the desired state is kept, and Windlass tries again; start the workload again with a corrected one, or forget \
+             it with `DELETE /images/{key}`"
+        ),
+    }
+}
+
 /// Checks a new probe and forgets the results of the old one. If the probe is the image's own HEALTHCHECK, all running
 /// containers must have one. The caller holds the pass lock.
 fn change_probe(handle: &WorkloadHandle, state: &WorkloadState, wanted: &Workload) -> Result<(), ControlError> {
     let uses_image = wanted.probe.as_ref().is_some_and(|probe| probe.target == ProbeTarget::Docker);
     let lacks_check = |replica: &Replica| replica.phase == Phase::Running && replica.health_check.is_none();
-    if uses_image && state.snapshot.replicas.iter().any(lacks_check) {
+    // Replicas that are replaced anyway need none.
+    let keeps_replicas = wanted.generation() == state.workload.generation();
+    if uses_image && keeps_replicas && state.snapshot.replicas.iter().any(lacks_check) {
         return Err(ControlError::Conflict(format!(
             "the running containers of `{}` have no HEALTHCHECK, which the probe `docker` needs; choose another `probe`",
             wanted.key

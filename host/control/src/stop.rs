@@ -39,7 +39,7 @@ impl<'a> Stopper<'a> {
 
     /// Calls the hook of a running replica. Returns why it failed, or `None` if it succeeded or does not exist.
     pub(crate) async fn call_hook(self, replica: &Replica, reason: &str) -> Option<String> {
-        let hook = self.workload.stop_hook.as_ref().filter(|_| replica.is_alive())?;
+        let hook = self.workload.stop_hook.as_ref().filter(|_| replica.is_running())?;
         let error = self.call(hook, replica, reason).await.err()?.to_string();
         tracing::warn!(workload = %self.workload.key, container = %replica.id, error, "the stop hook failed");
         Some(error)

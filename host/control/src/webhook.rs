@@ -49,6 +49,7 @@ mod tests {
     use parking_lot::Mutex;
     use serde_json::json;
     use std::net::SocketAddr;
+    use windlass_core::net::{SourceRequest, SourceResponse};
     use windlass_core::{DurationMs, HttpProbe};
 
     /// A network on which the first posts fail.
@@ -65,7 +66,7 @@ mod tests {
         async fn tcp_connect(&self, _: SocketAddr, _: bool, _: Duration) -> Result<DurationMs, NetError> {
             Err(NetError::Failed("unused".to_owned()))
         }
-        async fn get(&self, _: &str, _: &[(&str, &str)], _: u64, _: Duration) -> Result<bytes::Bytes, NetError> {
+        async fn query_source(&self, _: &SourceRequest<'_>, _: u64, _: Duration) -> Result<SourceResponse, NetError> {
             Err(NetError::Failed("unused".to_owned()))
         }
         async fn post_json(&self, _: &str, body: &Value, _: Duration) -> Result<(), NetError> {

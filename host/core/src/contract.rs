@@ -96,6 +96,9 @@ pub struct ReplicaFacts {
     pub out_of_memory: bool,
     /// Resource use. `None` if there is no sample yet, or the engine did not respond.
     pub usage: Option<Usage>,
+    /// When its current process was first ready (`readiness.first-ready-at`). `None` if it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_ready_at: Option<Timestamp>,
 }
 
 /// One measured value (`types.sample`).

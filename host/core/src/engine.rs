@@ -4,7 +4,7 @@
 
 use crate::contract::Usage;
 use crate::workload::Workload;
-use crate::{ContainerId, Replica, Slot, Timestamp, WorkloadKey};
+use crate::{ContainerId, ImageRef, Replica, Slot, Timestamp, WorkloadKey};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use std::net::SocketAddr;
@@ -24,9 +24,18 @@ pub enum EngineError {
         /// The time limit.
         limit: Duration,
     },
+    /// The engine's answer to one call is not what its API describes. Other calls may succeed.
+    #[error("the engine's answer cannot be read: {0}")]
+    Unreadable(String),
+    /// The name of a slot belongs to a container that is not the slot's replica.
+    #[error("{0}")]
+    NameTaken(String),
     /// No container of this instance has this identifier.
     #[error("container `{0}` not found")]
     NotFound(String),
+    /// A command in a replica ended with another status than 0.
+    #[error("{0}")]
+    CommandFailed(String),
     /// The engine rejected the request: an invalid command, a taken port, limits it does not allow, an image it cannot
     /// pull.
     #[error("{0}")]
@@ -38,9 +47,9 @@ pub enum EngineError {
 pub enum EngineEvent {
     /// A replica of this workload changed; observe the workload.
     Changed(WorkloadKey),
-    /// A replica's process was requested to stop, as by `docker stop`, possibly by the host itself. The end of the
-    /// process is another event, [`EngineEvent::Changed`].
-    AskedToEnd {
+    /// A signal was sent to a replica's process through the engine, possibly by the host itself. A stop begins so, and
+    /// so does a request for a thread dump. The end of the process is another event, [`EngineEvent::Changed`].
+    Signalled {
         /// The workload.
         workload: WorkloadKey,
         /// The replica.
@@ -48,7 +57,18 @@ pub enum EngineEvent {
         /// Time by the engine's clock.
         at: Timestamp,
     },
-    /// The event stream was connected or reconnected; observe everything.
+    /// A replica was stopped through the engine, as by `docker stop`. The host itself never stops a replica in this way,
+    /// so somebody else meant it. The engine sends the event after the end of the process.
+    Stopped {
+        /// The workload.
+        workload: WorkloadKey,
+        /// The replica.
+        replica: ContainerId,
+        /// Time by the engine's clock.
+        at: Timestamp,
+    },
+    /// The event stream was connected or reconnected; observe everything. Events that the engine still remembers from
+    /// before precede it.
     Connected,
     /// The event stream was lost for this reason; it reconnects by itself, with backoff.
     Lost(String),
@@ -63,12 +83,23 @@ pub trait Engine: Send + Sync + 'static {
     /// Checks that the engine responds.
     async fn ping(&self) -> Result<(), EngineError>;
 
-    /// Lists the replicas of one workload, or of all, oldest first. Replicas that disappear meanwhile are left out.
+    /// Lists the replicas of one workload, or of all, oldest first. Replicas that disappear meanwhile are left out. A
+    /// replica that the engine lists and does not describe has [`Phase::Unknown`](crate::Phase).
     async fn list(&self, workload: Option<&WorkloadKey>) -> Result<Vec<Replica>, EngineError>;
 
     /// Creates a replica without starting it, and pulls the image if it is missing. A failed create leaves nothing
     /// behind.
     async fn create(&self, workload: &Workload, slot: Slot) -> Result<Replica, EngineError>;
+
+    /// Makes sure that a replica can be created: its networks exist, and its image is pulled if it is missing.
+    async fn prepare(&self, workload: &Workload) -> Result<(), EngineError>;
+
+    /// Pulls an image and returns the engine's identifier of it. If the registry does not provide an image that was built
+    /// on the engine, the identifier is that of the engine's image.
+    async fn pull(&self, image: &ImageRef) -> Result<String, EngineError>;
+
+    /// The number of CPUs that a container can use. `None` if the engine does not report it.
+    async fn cpus(&self) -> Option<u32>;
 
     /// Starts a replica's process. A running replica stays as it is.
     async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError>;
@@ -85,12 +116,13 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Runs a command in a replica and returns its standard output, at most 64 KiB.
     ///
-    /// An exit status other than 0 is [`EngineError::Refused`], with the command's standard error. The call waits as
+    /// An exit status other than 0 is [`EngineError::CommandFailed`], with the command's standard error. The call waits as
     /// long as the command runs, so the caller sets the limit. If the caller stops waiting, the command keeps running:
     /// the engine cannot end it.
     async fn exec(&self, id: &ContainerId, command: &[String]) -> Result<String, EngineError>;
 
-    /// Events from now on. The stream never ends: it reconnects by itself.
+    /// The signals and stops that the engine remembers, then [`EngineEvent::Connected`], then events from now on. The
+    /// stream never ends: it reconnects by itself.
     fn events(&self) -> BoxStream<'static, EngineEvent>;
 
     /// A replica's latest resource use, sampled in the background; never waits for the engine.

@@ -1,6 +1,9 @@
 //! The host's memory of a workload from one pass to the next.
 
-use crate::{Bounds, ContainerId, MemoryOwner, Slot, Timestamp, WorkloadKey};
+use crate::contract::HealthStatus;
+use crate::{
+    Bounds, ContainerId, Generation, MemoryOwner, Replica, RolloutHistory, Slot, Snapshot, Timestamp, WorkloadKey,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +22,44 @@ pub struct SlotHistory {
     /// Since when the replica of a given-up slot has been healthy. `None` if it is not, or the slot is not given up.
     #[serde(default)]
     pub well_since: Option<Timestamp>,
+}
+
+/// A slot that cannot be filled for a reason outside of its replica: the engine, a registry, a network, a disk.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Blocked {
+    /// The first failure in a row.
+    pub since: Timestamp,
+    /// Number of failures in a row.
+    pub tries: u32,
+    /// Time of the last one.
+    pub last: Timestamp,
+    /// The engine's words about it.
+    pub error: String,
+    /// A container that is not the slot's replica has its name. Another slot is filled meanwhile.
+    pub is_name_taken: bool,
+}
+
+impl Blocked {
+    /// From this number of failures in a row, a person should know. One failure is often over at once.
+    const FEWEST_FOR_ALERT: u32 = 3;
+
+    /// Whether a person should know about it.
+    pub fn is_alert(&self) -> bool {
+        self.is_name_taken || self.tries >= Self::FEWEST_FOR_ALERT
+    }
+}
+
+/// A replica that the engine failed to remove.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Unremovable {
+    /// The first failure in a row.
+    pub since: Timestamp,
+    /// Number of failures in a row.
+    pub tries: u32,
+    /// Time of the last one.
+    pub last: Timestamp,
+    /// The engine's words about it.
+    pub error: String,
 }
 
 /// The suspicion that the path between the host and the replicas is broken, rather than the replicas: most probes fail
@@ -76,15 +117,79 @@ pub struct History {
     /// The last known state of the workloads this one depends on.
     #[serde(default)]
     pub dependencies: BTreeMap<WorkloadKey, Dependency>,
+    /// The replicas whose current process has been ready.
+    #[serde(default)]
+    pub ready: BTreeMap<ContainerId, FirstReady>,
     /// The suspicion that probes do not reach the replicas. `None` if there is none.
     #[serde(default)]
     pub probe_path: Option<Suspicion>,
+    /// The rollout in progress. `None` if every replica is up to date.
+    #[serde(default)]
+    pub rollout: Option<RolloutHistory>,
+    /// The newest generation of which a replica was ready for long enough.
+    #[serde(default)]
+    pub proven: Option<Generation>,
+    /// Since when there have been outdated replicas that nothing replaces. `None` if there are none.
+    #[serde(default)]
+    pub outdated: Option<Timestamp>,
+    /// The slots that cannot be filled for a reason outside of their replicas.
+    #[serde(default)]
+    pub blocked: BTreeMap<Slot, Blocked>,
+    /// The replicas that the engine failed to remove.
+    #[serde(default)]
+    pub unremovable: BTreeMap<ContainerId, Unremovable>,
+    /// The replicas whose state concerns a person, with the start of that state.
+    #[serde(default)]
+    pub troubles: BTreeMap<ContainerId, Trouble>,
+    /// The containers that were seen as replicas under the names of their slots. `None` if an earlier version wrote the
+    /// history: then every container with the workload's labels is a replica.
+    #[serde(default)]
+    pub containers: Option<BTreeSet<ContainerId>>,
+}
+
+/// A state of a replica that concerns a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// Its kind.
+    pub kind: TroubleKind,
+    /// Its start.
+    pub since: Timestamp,
+}
+
+/// The kinds of [`Trouble`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TroubleKind {
+    /// The engine does not describe it.
+    Unknown,
+    /// The engine restarts it again and again by a restart policy that Windlass did not set.
+    CrashLoop,
 }
 
 impl History {
     /// The replica count that the host aims for; [`Bounds::initial`] before the first pass.
     pub fn target_or_initial(&self, bounds: Bounds) -> u32 {
         self.target.unwrap_or_else(|| bounds.initial())
+    }
+
+    /// When the current process of a replica was first ready. `None` if it never was.
+    pub fn first_ready_at(&self, replica: &Replica) -> Option<Timestamp> {
+        let ready = self.ready.get(&replica.id)?;
+        (replica.started_at == Some(ready.started)).then_some(ready.at)
+    }
+
+    /// Records the replicas that are ready now, and forgets processes that have ended.
+    pub fn note_ready(&mut self, snapshot: &Snapshot) {
+        let known = std::mem::take(&mut self.ready);
+        for replica in snapshot.replicas.iter().filter(|replica| replica.is_alive()) {
+            let Some(started) = replica.started_at else { continue };
+            let before = known.get(&replica.id).filter(|ready| ready.started == started).copied();
+            let is_ready = matches!(snapshot.health_of(&replica.id), HealthStatus::Healthy | HealthStatus::Degraded);
+            let now = is_ready.then_some(FirstReady { started, at: snapshot.at });
+            if let Some(ready) = before.or(now) {
+                self.ready.insert(replica.id.clone(), ready);
+            }
+        }
     }
 
     /// The same history without times later than `now`.
@@ -96,20 +201,38 @@ impl History {
         let slots = self.slots.values_mut();
         let of_slots = slots.flat_map(|slot| [&mut slot.last_restart, &mut slot.given_up, &mut slot.well_since]);
         let of_path = self.probe_path.iter_mut().map(|path| &mut path.healed_at);
-        let maybe = of_slots.chain(of_path).chain([&mut self.since]).flatten();
+        let maybe = of_slots.chain(of_path).chain([&mut self.since, &mut self.outdated]).flatten();
         let proposals = self.proposals.iter_mut().map(|proposal| &mut proposal.at);
         let changes = self.changes.iter_mut().map(|change| &mut change.at);
         let stopped = self.stopped_outside.values_mut().map(|stopped| &mut stopped.seen);
+        let blocked = self.blocked.values_mut().flat_map(|blocked| [&mut blocked.since, &mut blocked.last]);
+        let unremovable = self.unremovable.values_mut().flat_map(|it| [&mut it.since, &mut it.last]);
+        let troubles = self.troubles.values_mut().map(|trouble| &mut trouble.since);
+        let waiting = blocked.chain(unremovable).chain(troubles);
         let blind = self.blind.iter_mut().map(|blind| &mut blind.last);
+        let ready = self.ready.values_mut().map(|ready| &mut ready.at);
         let back = self.dependencies.values_mut().filter_map(|dependency| match dependency {
             Dependency::Up { back, .. } => back.as_mut(),
             Dependency::Down => None,
         });
-        for at in maybe.chain(back).chain(proposals).chain(changes).chain(stopped).chain(blind) {
+        let rollout = self.rollout.iter_mut().flat_map(RolloutHistory::times);
+        let changes = changes.chain(rollout);
+        for at in
+            maybe.chain(back).chain(proposals).chain(changes).chain(stopped).chain(blind).chain(waiting).chain(ready)
+        {
             *at = (*at).min(now);
         }
         self
     }
+}
+
+/// A process that has been ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstReady {
+    /// The start of the process, by the engine's clock.
+    pub started: Timestamp,
+    /// When the host first observed that it was ready.
+    pub at: Timestamp,
 }
 
 /// A replica that was stopped through the engine.
@@ -169,6 +292,32 @@ pub struct Change {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures::{exited, running, workload};
+
+    #[test]
+    fn a_process_is_ready_from_the_first_time_until_it_ends() {
+        let web = workload("web", 1, 3);
+        let replica = running(&web, 1, 1_000);
+        let restarted = Replica { started_at: Some(Timestamp(9_000)), ..replica.clone() };
+        let mut history = History::default();
+        let mut ready_at = |replica: &Replica, at: u64, health| {
+            let health = [(replica.id.clone(), health)].into();
+            history.note_ready(&Snapshot {
+                at: Timestamp(at),
+                replicas: vec![replica.clone()],
+                health,
+                ..Snapshot::default()
+            });
+            history.first_ready_at(replica).map(|at| at.0)
+        };
+        assert_eq!(ready_at(&replica, 2_000, HealthStatus::Starting), None);
+        assert_eq!(ready_at(&replica, 3_000, HealthStatus::Unhealthy), None, "it never was ready");
+        assert_eq!(ready_at(&replica, 4_000, HealthStatus::Healthy), Some(4_000));
+        assert_eq!(ready_at(&replica, 5_000, HealthStatus::Unhealthy), Some(4_000), "it was ready");
+        assert_eq!(ready_at(&restarted, 9_500, HealthStatus::Starting), None, "a new process");
+        assert_eq!(ready_at(&restarted, 9_900, HealthStatus::Degraded), Some(9_900));
+        assert_eq!(ready_at(&exited(restarted.clone(), 1), 10_000, HealthStatus::Unknown), None);
+    }
 
     #[test]
     fn what_was_stored_before_slots_were_given_up_is_read() {

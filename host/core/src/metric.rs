@@ -2,7 +2,7 @@
 
 use crate::contract::Sample;
 use crate::time::millis;
-use crate::{DurationMs, Timestamp};
+use crate::{Credentials, DurationMs, SourceUrl, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -65,17 +65,23 @@ pub fn accept(value: f64, allow_negative: bool) -> Result<f64, MetricFailure> {
 pub enum MetricSource {
     /// An instant query to Prometheus, which must return one number.
     Prometheus {
-        /// The address of Prometheus, `http://host:port`.
-        url: String,
+        /// The address of Prometheus, `http://host:port`. Its path is a prefix, and its query is part of each request.
+        url: SourceUrl,
         /// The query in PromQL.
         query: String,
+        /// The credentials of the request.
+        #[serde(default, skip_serializing_if = "Credentials::is_none")]
+        credentials: Credentials,
     },
     /// A number in a JSON document.
     Json {
         /// The document's URL.
-        url: String,
+        url: SourceUrl,
         /// JSON pointer to the number (RFC 6901).
         pointer: String,
+        /// The credentials of the request.
+        #[serde(default, skip_serializing_if = "Credentials::is_none")]
+        credentials: Credentials,
     },
     /// A command in each running replica that prints one number. The metric is the mean of the replicas that print one.
     /// If some do not, it is also a failure, `partial`.
@@ -88,6 +94,22 @@ pub enum MetricSource {
 }
 
 impl MetricSource {
+    /// The address and the credentials of a source that is queried over HTTP.
+    pub fn http(&self) -> Option<(&SourceUrl, &Credentials)> {
+        match self {
+            Self::Prometheus { url, credentials, .. } | Self::Json { url, credentials, .. } => Some((url, credentials)),
+            Self::Exec { .. } | Self::Push => None,
+        }
+    }
+
+    /// As [`MetricSource::http`], to change them.
+    pub fn http_mut(&mut self) -> Option<(&mut SourceUrl, &mut Credentials)> {
+        match self {
+            Self::Prometheus { url, credentials, .. } | Self::Json { url, credentials, .. } => Some((url, credentials)),
+            Self::Exec { .. } | Self::Push => None,
+        }
+    }
+
     /// Its name in a workload's definition.
     pub fn name(&self) -> &'static str {
         match self {
@@ -187,6 +209,9 @@ pub enum MetricFailure {
         /// The reason for the first of them.
         why: String,
     },
+    /// The source answered in part; its value is available.
+    #[error("partial: {0}")]
+    InPart(String),
     /// The newest value is too old.
     #[error("stale: the newest value is {age} ms old, at most {max_age} ms count")]
     Stale {
@@ -207,13 +232,24 @@ pub enum MetricFailure {
 }
 
 impl MetricFailure {
-    /// The name of [`MetricFailure::Partial`], the only failure with a value.
+    /// The name of [`MetricFailure::Partial`] and [`MetricFailure::InPart`], the only failures with a value.
     pub const PARTIAL: &str = "partial";
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_source_that_was_stored_before_there_were_credentials_is_read() {
+        let stored = r#"{"prometheus":{"url":"http://127.0.0.1:9090","query":"up"}}"#;
+        let source: MetricSource = serde_json::from_str(stored).expect("an older source");
+        assert_eq!(serde_json::to_string(&source).expect("JSON"), stored);
+        let with = r#"{"json":{"url":"http://a","pointer":"","credentials":{"headers":{"x-key":"s3cret"}}}}"#;
+        let source: MetricSource = serde_json::from_str(with).expect("a source");
+        assert_eq!(serde_json::to_string(&source).expect("JSON"), with, "the secret is stored");
+        assert!(!format!("{source:?}").contains("s3cret"), "{source:?}");
+    }
 
     #[test]
     fn what_is_no_value_has_a_name() {

@@ -1,7 +1,7 @@
 //! The traits of the network: probes of replicas, notifications, metric queries, and requests that policies were
 //! granted.
 
-use crate::{DurationMs, HttpProbe};
+use crate::{Credentials, DurationMs, HttpProbe, SourceUrl, Timestamp};
 use async_trait::async_trait;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,6 +15,33 @@ pub enum NetError {
     /// The connection was refused, or the response was not acceptable.
     #[error("{0}")]
     Failed(String),
+}
+
+/// A `GET` request to the source of a metric.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceRequest<'a> {
+    /// The address.
+    pub url: &'a SourceUrl,
+    /// The endpoint: the path of the address is a prefix of it, unless the address ends with it already. Empty for a
+    /// document.
+    pub endpoint: &'a str,
+    /// Parameters in addition to those of the address.
+    pub query: &'a [(&'a str, &'a str)],
+    /// The credentials in the definition of the metric.
+    pub credentials: &'a Credentials,
+}
+
+/// The response of the source of a metric.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceResponse {
+    /// The status.
+    pub status: http::StatusCode,
+    /// The target of a redirect. `None` if there is none.
+    pub location: Option<String>,
+    /// The time of the response by the server's clock. `None` if the server does not send it.
+    pub date: Option<Timestamp>,
+    /// The body, not compressed.
+    pub body: bytes::Bytes,
 }
 
 /// The network for the control loop. Every call ends within its `timeout`.
@@ -40,15 +67,14 @@ pub trait Net: Send + Sync + 'static {
         timeout: Duration,
     ) -> Result<DurationMs, NetError>;
 
-    /// Sends `GET url` with this query and returns the body, at most `longest` bytes. A status of 200 to 299 is
-    /// success; no redirect is followed.
-    async fn get(
+    /// Sends a request to the source of a metric. Any status is a response, with at most `longest` bytes of body; no
+    /// redirect is followed.
+    async fn query_source(
         &self,
-        url: &str,
-        query: &[(&str, &str)],
+        request: &SourceRequest<'_>,
         longest: u64,
         timeout: Duration,
-    ) -> Result<bytes::Bytes, NetError>;
+    ) -> Result<SourceResponse, NetError>;
 
     /// Sends `POST url` with a JSON body. A status of 200 to 299 is success.
     async fn post_json(&self, url: &str, body: &serde_json::Value, timeout: Duration) -> Result<(), NetError>;

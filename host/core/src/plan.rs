@@ -47,6 +47,16 @@ pub enum Step {
         /// One sentence.
         reason: String,
     },
+    /// Replace an outdated replica by one of the current generation in its slot. The old one stays if the new one cannot
+    /// be made.
+    Renew {
+        /// The replica.
+        replica: ContainerId,
+        /// The slot.
+        slot: Slot,
+        /// One sentence.
+        reason: String,
+    },
 }
 
 /// The stages of a proposal on its way to the target count.
@@ -86,6 +96,8 @@ pub enum HeldBy {
     Metrics,
     /// Replicas are still being created or started.
     StillToCome,
+    /// A rollout is in progress.
+    Rollout,
     /// The proposals of the stabilization window do not agree.
     Window,
     /// The last change was too recent.
@@ -108,9 +120,31 @@ impl Step {
             | Self::Start { reason, .. }
             | Self::Remove { reason, .. }
             | Self::Restart { reason, .. }
-            | Self::Replace { reason, .. } => reason,
+            | Self::Replace { reason, .. }
+            | Self::Renew { reason, .. } => reason,
         }
     }
+}
+
+/// A step that failed because of the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// No replica could be created or started in a slot.
+    NotFilled {
+        /// The slot.
+        slot: Slot,
+        /// The engine's words.
+        error: String,
+        /// Another container has the name of the slot.
+        is_name_taken: bool,
+    },
+    /// A replica could not be removed.
+    NotRemoved {
+        /// The replica.
+        replica: ContainerId,
+        /// The engine's words.
+        error: String,
+    },
 }
 
 /// A deferred action.
@@ -132,6 +166,18 @@ pub enum AlertKind {
     GivenUp,
     /// Most replicas fail their probe at once.
     ProbePath,
+    /// A slot cannot be filled for a reason outside of its replica. It is tried again for ever.
+    Blocked,
+    /// The engine fails to remove a replica. It is tried again for ever.
+    Unremovable,
+    /// The engine lists a replica and does not describe it.
+    Unknown,
+    /// The engine restarts a replica again and again, by a restart policy that Windlass did not set.
+    CrashLoop,
+    /// A rollout paused after too many failures in a row.
+    RolloutPaused,
+    /// Outdated replicas run, and nothing replaces them.
+    Outdated,
 }
 
 /// A condition that a person should look into while it lasts.
@@ -181,4 +227,6 @@ pub struct Plan {
     pub stages: Option<Stages>,
     /// Why the target differs from the proposal. `None` if it does not.
     pub held_by: Option<HeldBy>,
+    /// Whether the steps create replicas of the generation before, because the current one fails.
+    pub uses_previous: bool,
 }

@@ -14,7 +14,11 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// Billionths of a core; at least 1 000 000 (a thousandth).
+    /// The smallest amount that an engine accepts, in billionths of a core.
+    pub const LEAST: u64 = 10_000_000;
+    const MOST: u64 = 1024 * 1_000_000_000;
+
+    /// Billionths of a core.
     pub fn nano_cores(&self) -> u64 {
         self.nano_cores
     }
@@ -30,10 +34,16 @@ impl FromStr for Cpu {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
+        Self::at_least(Self::LEAST, text)
+    }
+}
+
+impl Cpu {
+    fn at_least(least: u64, text: &str) -> Result<Self, Invalid> {
         let invalid = || {
             Err(Invalid::new(format!(
                 "`{}` is not an amount of cpu; expected cores such as `0.5`, or thousandths such as `500m`, \
-                 from 0.001 to 1024 cores",
+                 from 0.01 to 1024 cores",
                 text.escape_debug()
             )))
         };
@@ -44,7 +54,7 @@ impl FromStr for Cpu {
         let Some(nano_cores) = decimal(digits, nano_per_unit) else {
             return invalid();
         };
-        if !(1_000_000..=1024 * 1_000_000_000).contains(&nano_cores) {
+        if !(least..=Self::MOST).contains(&nano_cores) {
             return invalid();
         }
         Ok(Self { text: text.to_owned(), nano_cores })
@@ -60,6 +70,9 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// The smallest limit of a container that an engine accepts, in bytes.
+    pub const LEAST: u64 = 6 << 20;
+
     /// Bytes; at least 1.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -107,14 +120,23 @@ fn decimal(text: &str, unit: u64) -> Option<u64> {
     whole.checked_mul(unit)?.checked_add(fraction)
 }
 
+impl TryFrom<String> for Cpu {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        // Earlier versions stored smaller amounts.
+        Self::at_least(1, &text)
+    }
+}
+
+impl TryFrom<String> for Memory {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        text.parse()
+    }
+}
+
 macro_rules! text_form {
     ($type:ty) => {
-        impl TryFrom<String> for $type {
-            type Error = Invalid;
-            fn try_from(text: String) -> Result<Self, Invalid> {
-                text.parse()
-            }
-        }
         impl From<$type> for String {
             fn from(amount: $type) -> Self {
                 amount.text
@@ -140,7 +162,10 @@ mod tests {
         assert_eq!(nano("0.5"), Some(500_000_000));
         assert_eq!(nano("500m"), Some(500_000_000));
         assert_eq!(nano("2"), Some(2_000_000_000));
-        assert_eq!(nano("0.001"), Some(1_000_000));
+        assert_eq!((nano("0.01"), nano("10m")), (Some(10_000_000), Some(10_000_000)));
+        assert_eq!((nano("0.009"), nano("9m")), (None, None));
+        let stored: Cpu = serde_json::from_str("\"0.001\"").expect("an earlier version stored it");
+        assert_eq!(stored.nano_cores(), 1_000_000);
         for wrong in ["", "0", "-1", "1e3", "0.0001", "half", "1 ", "m", ".5", "5.", "nan", "99999999999"] {
             assert_eq!(nano(wrong), None, "{wrong:?}");
         }

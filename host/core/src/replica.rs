@@ -1,15 +1,66 @@
 //! A replica: one container of a workload, as the engine last reported it.
 
-use crate::contract::{ProbeOutcome, ProbeResult, Usage};
+use crate::contract::{self, Limits, ProbeOutcome, ProbeResult, Usage};
 use crate::workload::ContainerPort;
-use crate::{Timestamp, WorkloadKey};
+use crate::{MadeFrom, Timestamp, WorkloadKey};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
-pub use crate::contract::Phase;
+/// The phase of a replica's life.
+///
+/// It says more than the phase that policies receive ([`contract::Phase`]), which cannot grow. Only [`Phase::Running`]
+/// can serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// It is created, and its process does not run yet.
+    Starting,
+    /// Its process runs.
+    Running,
+    /// Somebody paused it through the engine: its process exists and does nothing.
+    Paused,
+    /// Its process has ended, and the engine restarts it by a restart policy that Windlass did not set.
+    Restarting,
+    /// It was requested to stop, or it is being removed. Its process may still run.
+    Stopping,
+    /// Its process has ended.
+    Exited,
+    /// The engine failed to remove it. It can only be removed.
+    Dead,
+    /// An operator stopped it; it is neither counted nor restarted. Only the host knows this phase.
+    Held,
+    /// The engine lists it but does not describe it: the inspection hangs, fails or cannot be read.
+    Unknown,
+}
+
+impl From<contract::Phase> for Phase {
+    fn from(phase: contract::Phase) -> Self {
+        match phase {
+            contract::Phase::Starting => Self::Starting,
+            contract::Phase::Running => Self::Running,
+            contract::Phase::Stopping => Self::Stopping,
+            contract::Phase::Exited => Self::Exited,
+            contract::Phase::Held => Self::Held,
+        }
+    }
+}
+
+impl From<Phase> for contract::Phase {
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Starting => Self::Starting,
+            // Without a sample of its use, a policy treats it as a replica without measurements.
+            Phase::Running | Phase::Unknown => Self::Running,
+            Phase::Restarting | Phase::Exited => Self::Exited,
+            Phase::Stopping | Phase::Dead => Self::Stopping,
+            // An operator stopped or paused it, and nothing restarts it.
+            Phase::Paused | Phase::Held => Self::Held,
+        }
+    }
+}
 
 /// The engine's identifier of a replica; it never changes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -86,9 +137,11 @@ pub struct Replica {
     pub workload: WorkloadKey,
     /// The image it was created from, according to its label.
     pub image: String,
+    /// The generation and the image that it was made from.
+    pub made_from: MadeFrom,
     /// Its slot in the workload.
     pub slot: Slot,
-    /// The phase of its life. The engine never reports [`Phase::Held`], which only the host knows.
+    /// The phase of its life.
     pub phase: Phase,
     /// The engine's own state name: `running`, `exited`, `created`…
     pub status: String,
@@ -102,8 +155,16 @@ pub struct Replica {
     pub exit_code: Option<i32>,
     /// The kernel killed the last process for lack of memory.
     pub out_of_memory: bool,
-    /// The engine's message about a failed start; empty if there is none.
+    /// The engine's message about a failed start, or the reason of [`Phase::Unknown`]; empty if there is none.
     pub error: String,
+    /// The number of times the engine restarted it by a restart policy. 0 unless somebody set such a policy.
+    pub engine_restarts: u32,
+    /// The engine's restart policy, such as `always`. `None` if it has none, as Windlass creates it.
+    pub restart_policy: Option<String>,
+    /// The resource limits that the engine applies now. `None` inside means unlimited.
+    pub limits: Limits,
+    /// Whether its name is the one that Windlass gives to its slot.
+    pub has_slot_name: bool,
     /// Its published ports; empty unless it runs.
     pub ports: BTreeMap<ContainerPort, Vec<PortBinding>>,
     /// The address at which the host reaches it directly. `None` if it has none or does not run.
@@ -128,9 +189,23 @@ impl Replica {
         self.ports.iter().map(|(port, bound)| (port.to_string(), json!(bindings(bound)))).collect()
     }
 
+    /// The limits that the engine applies to it. For a container without a limit, the one of its workload.
+    #[must_use]
+    pub fn limits_or(&self, of_workload: Limits) -> Limits {
+        Limits {
+            cpu_cores: self.limits.cpu_cores.or(of_workload.cpu_cores),
+            memory_bytes: self.limits.memory_bytes.or(of_workload.memory_bytes),
+        }
+    }
+
     /// Whether its process runs, including while it is being stopped.
-    pub fn is_alive(&self) -> bool {
+    pub fn is_running(&self) -> bool {
         matches!(self.phase, Phase::Running | Phase::Stopping)
+    }
+
+    /// Whether its process exists: it runs or is paused.
+    pub fn is_alive(&self) -> bool {
+        self.is_running() || self.phase == Phase::Paused
     }
 }
 

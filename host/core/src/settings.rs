@@ -292,9 +292,12 @@ pub struct DiscoverySettings {
     pub file: Option<PathBuf>,
     /// Template of the file. `None` for the format of Prometheus service discovery from files.
     pub template: Option<PathBuf>,
+    /// Program and arguments that check a new file before it replaces the good one; `{}` stands for the path of the new
+    /// file. Default: empty, no check.
+    pub check: Vec<String>,
     /// Program and arguments, run after the file was written. Default: empty, no command.
     pub command: Vec<String>,
-    /// Time the command has before it is killed. Default 10 s.
+    /// Time that the check and the command each have before they are killed. Default 10 s.
     pub command_timeout: Duration,
     /// URL that the ready targets are posted to when they change. `None` for no webhook.
     pub webhook: Option<String>,
@@ -310,6 +313,7 @@ impl Default for DiscoverySettings {
             address: None,
             file: None,
             template: None,
+            check: Vec::new(),
             command: Vec::new(),
             command_timeout: Duration::from_secs(10),
             webhook: None,

@@ -17,8 +17,16 @@ pub struct Snapshot {
     pub probes: BTreeMap<ContainerId, Vec<ProbeResult>>,
     /// Replicas stopped by an operator.
     pub held: BTreeSet<ContainerId>,
-    /// Replicas that ended soon after a stop request through the engine, not through the host.
+    /// Replicas that were stopped through the engine, not through the host.
     pub stopped_outside: BTreeSet<ContainerId>,
+    /// Replicas whose process has just ended, perhaps by a stop that the engine has not recorded yet, and the time until
+    /// which the record may come.
+    pub stop_unclear: BTreeMap<ContainerId, Timestamp>,
+    /// Containers with the labels of a replica that the host did not create, as after `docker commit`. They are listed
+    /// and never touched.
+    pub strangers: Vec<Replica>,
+    /// Replicas that the engine failed to remove. Removal is tried again; they are no capacity.
+    pub unremovable: BTreeSet<ContainerId>,
     /// When the host last established contact with an engine, or lost it.
     pub engine_lost: Timestamp,
     /// The workloads that this one depends on.
@@ -50,9 +58,12 @@ impl Snapshot {
         }
     }
 
-    /// The replicas that count towards the target: neither held nor stopping.
+    /// The replicas that count towards the target: neither held nor stopping, and not waiting for their removal.
     pub fn counted(&self) -> impl Iterator<Item = &Replica> {
-        self.replicas.iter().filter(|replica| !matches!(replica.phase, Phase::Held | Phase::Stopping))
+        self.replicas.iter().filter(|replica| {
+            !matches!(replica.phase, Phase::Held | Phase::Stopping | Phase::Dead)
+                && !self.unremovable.contains(&replica.id)
+        })
     }
 
     /// Whether a counted replica runs and the health policy reports it as healthy or degraded. A replica without a
@@ -63,7 +74,7 @@ impl Snapshot {
 
     fn serving(&self) -> impl Iterator<Item = &Replica> {
         let is_well = |id| matches!(self.health_of(id), HealthStatus::Healthy | HealthStatus::Degraded);
-        self.counted().filter(move |replica| replica.is_alive() && is_well(&replica.id))
+        self.counted().filter(move |replica| replica.phase == Phase::Running && is_well(&replica.id))
     }
 
     /// Whether it served before, and none of the serving processes still does: it is down, or was between the two

@@ -4,6 +4,7 @@ use crate::contract::Sample;
 use crate::metric::SampleChange;
 use crate::{ContainerId, History, ShadowComparison, Timestamp, Workload, WorkloadKey};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Why a store operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +64,9 @@ pub struct StoredWorkload {
 impl StoredWorkload {
     /// A new workload.
     pub fn new(workload: Workload) -> Self {
-        Self { workload, history: History::default(), held: Vec::new(), shadows: Vec::new(), samples: Vec::new() }
+        // Only containers that this workload creates are its replicas, however others are labelled.
+        let history = History { containers: Some(BTreeSet::new()), ..History::default() };
+        Self { workload, history, held: Vec::new(), shadows: Vec::new(), samples: Vec::new() }
     }
 }
 

@@ -1,8 +1,9 @@
 //! The desired state of one workload: the user's request.
 
+use crate::contract::Limits;
 use crate::publication::Publications;
 use crate::quantity::{Cpu, Memory};
-use crate::{Guardrails, ImageRef, Invalid, Metric, Overrides, Probe};
+use crate::{Generation, Guardrails, ImageRef, Invalid, Metric, Overrides, Probe, Rollout};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -40,6 +41,11 @@ impl WorkloadKey {
     /// A key read from storage or from a request path, unchecked.
     pub fn stored(text: impl Into<String>) -> Self {
         Self(text.into())
+    }
+
+    /// The key as an image reference. `None` if it is none.
+    pub fn as_image(&self) -> Option<ImageRef> {
+        self.0.parse().ok()
     }
 
     /// The key as text.
@@ -224,6 +230,34 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
     })
 }
 
+/// Port inside the replica → where it is published on the engine's host.
+pub type Ports = BTreeMap<ContainerPort, Publications>;
+
+/// The part of a desired state that containers are made from. A change of any other part needs no new container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Specification {
+    /// The image.
+    pub image: ImageRef,
+    /// The engine's identifier of the image to use while the engine has it. `None`: the image that the reference leads to.
+    pub image_id: Option<String>,
+    /// How many new images under the same reference were requested before.
+    pub pulls: u32,
+    /// Environment.
+    pub env: BTreeMap<String, String>,
+    /// Replaces the image's command.
+    pub command: Option<Vec<String>>,
+    /// Ports, as in [`Workload::ports`].
+    pub ports: Ports,
+    /// CPU limit.
+    pub cpu: Cpu,
+    /// Memory limit.
+    pub memory: Memory,
+    /// Networks.
+    pub networks: Vec<String>,
+    /// The user's labels.
+    pub labels: BTreeMap<String, String>,
+}
+
 /// The desired state of one workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workload {
@@ -236,7 +270,7 @@ pub struct Workload {
     /// Environment of each replica.
     pub env: BTreeMap<String, String>,
     /// Port inside the replica → where it is published on the engine's host.
-    pub ports: BTreeMap<ContainerPort, Publications>,
+    pub ports: Ports,
     /// Resource limits of each replica.
     pub resources: Resources,
     /// The user's labels, added to each replica and included in the policies' input.
@@ -267,6 +301,22 @@ pub struct Workload {
     /// directly or indirectly.
     #[serde(default)]
     pub depends_on: BTreeSet<WorkloadKey>,
+    /// How a changed specification reaches the replicas.
+    #[serde(default)]
+    pub rollout: Rollout,
+    /// The engine's identifier of the image to use while the engine has it. `None`: the image that `image` leads to.
+    #[serde(default)]
+    pub image_id: Option<String>,
+    /// How many new images under the same reference were requested.
+    #[serde(default)]
+    pub pulls: u32,
+    /// The specification of the generation before. `None` if there is none.
+    #[serde(default)]
+    pub previous: Option<Box<Specification>>,
+    /// The generation of replicas whose container has no label about it, because an earlier version created it. `None`:
+    /// they are up to date.
+    #[serde(default)]
+    pub unlabelled: Option<Generation>,
 }
 
 impl Workload {
@@ -275,6 +325,16 @@ impl Workload {
     pub const PROTECTION: &str = "windlass.scale-in-protection";
     /// The most workloads that one may depend on.
     pub const MOST_DEPENDENCIES: usize = 16;
+
+    /// Whether it is addressed by a name instead of its image.
+    pub fn is_named(&self) -> bool {
+        self.key.as_str() != self.image.as_str()
+    }
+
+    /// The resource limits with which its replicas are created.
+    pub fn limits(&self) -> Limits {
+        Limits { cpu_cores: Some(self.resources.cpu.cores()), memory_bytes: Some(self.resources.memory.bytes()) }
+    }
 
     /// A workload named after its image, with only the required fields.
     #[must_use]
@@ -296,6 +356,11 @@ impl Workload {
             overrides: Overrides::default(),
             stop_hook: None,
             depends_on: BTreeSet::new(),
+            rollout: Rollout::default(),
+            image_id: None,
+            pulls: 0,
+            previous: None,
+            unlabelled: None,
         }
     }
 }

@@ -77,7 +77,7 @@ fn restarted(
     let reason = format!("dependency `{key}` was down and is up again");
     let is_stale =
         |replica: &Replica| replica.phase == Phase::Running && replica.started_at.is_some_and(|started| started < back);
-    let is_ready = |replica: &Replica| replica.is_alive() && snapshot.health_of(&replica.id).is_ready();
+    let is_ready = |replica: &Replica| replica.is_running() && snapshot.health_of(&replica.id).is_ready();
     let not_ready = counted.iter().filter(|replica| !(is_stale(replica) || is_ready(replica))).count();
     let stale = counted.iter().filter(|it| is_stale(it)).take(cap.saturating_sub(not_ready));
     stale

@@ -6,32 +6,41 @@
 //! 2. hold, if a policy is unavailable, its metrics have no value, or replicas are still missing or starting;
 //! 3. windows, cooldowns and rates (`stabilization`);
 //! 4. the choice of replicas to remove (`scale_in`);
-//! 5. repair with backoff, a cap and an end, and creation of missing replicas (`repair`).
+//! 5. repair with backoff, a cap and an end, and creation of missing replicas (`repair`);
+//! 6. the replacement of outdated replicas (`rollout`).
 //!
 //! A scaling policy can move the count only within the bounds. Only a health policy that answered can cause a repair.
 
 mod dependencies;
+mod outdated;
 mod planner;
+mod removal;
 mod repair;
 mod replica_count;
+mod rollout;
 mod scale_in;
 mod stabilization;
 mod stopped_outside;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod wording;
+
+pub use crate::rollout::remember_failed_rollout;
 
 use crate::dependencies::note_dependencies;
 use crate::planner::Planner;
 use crate::replica_count::{CountInputs, ReplicaCount, replica_count};
+use crate::rollout::{Rollout, RolloutInputs, note_rollout};
 use crate::scale_in::Protection;
 use crate::stabilization::note_change;
-use crate::stopped_outside::note_stopped_outside;
+use crate::stopped_outside::{note_stopped_outside, stopped_or_paused};
 use std::time::Duration;
 use windlass_core::settings::ControlSettings;
 use windlass_core::workload::{DesiredStatus, Mode};
 use windlass_core::{
-    HeldBy, History, Plan, Recommendation, Replica, Slot, Snapshot, Step, Timestamp, Verdict, Workload,
+    Blocked, Failure, HeldBy, History, Plan, Recommendation, Replica, Slot, Snapshot, Step, Timestamp, Unremovable,
+    Verdict, Workload,
 };
 
 /// The shortest time after which a policy may request its next evaluation.
@@ -67,6 +76,8 @@ fn only_recommended(plan: Plan, before: &History, current: u32) -> Plan {
             slots: before.slots.clone(),
             changes: before.changes.clone(),
             probe_path: before.probe_path,
+            rollout: before.rollout.clone(),
+            unremovable: before.unremovable.clone(),
             ..plan.history
         },
         ..plan
@@ -82,7 +93,8 @@ fn plan(
     now: Timestamp,
 ) -> Plan {
     let current = history.target_or_initial(desired.bounds);
-    let mut history = remember_answers(history, verdict, now);
+    let mut history = remember_answers(history, snapshot, verdict, now);
+    history.note_ready(snapshot);
     if desired.resources.status == DesiredStatus::Stopped {
         return stopped(desired, snapshot, current, history);
     }
@@ -91,12 +103,26 @@ fn plan(
     let interval = settings.interval;
     let waits_for = note_dependencies(snapshot, &mut history, now);
     let waits_for = waits_for.as_deref();
-    let inputs = CountInputs { desired, current, snapshot, verdict, guardrails: &guardrails, interval, waits_for, now };
+    let protected = &history.protected | &verdict.protected;
+    let rollout_inputs =
+        RolloutInputs { desired, current, snapshot, verdict, protected: &protected, waits_for, settings, now };
+    let rollout = note_rollout(&rollout_inputs, &mut history);
+    let is_rolling_out = rollout.as_ref().is_some_and(Rollout::is_active);
+    let inputs = CountInputs {
+        desired,
+        current,
+        snapshot,
+        verdict,
+        guardrails: &guardrails,
+        interval,
+        waits_for,
+        is_rolling_out,
+        now,
+    };
     let ReplicaCount { target, mut reason, stages, held_by } = replica_count(&inputs, &mut history);
-    match history.stopped_outside.len() {
-        0 => {}
-        1 => reason.push_str("; 1 replica was stopped outside Windlass and stays stopped"),
-        more => reason.push_str(&format!("; {more} replicas were stopped outside Windlass and stay stopped")),
+    reason.push_str(&stopped_or_paused(snapshot, &history));
+    if let Some(outdated) = rollout.as_ref().and_then(Rollout::in_words) {
+        reason.push_str(&outdated);
     }
     note_change(current, target, &guardrails, &mut history, now);
     let mut planner = Planner::new(settings, now);
@@ -105,14 +131,21 @@ fn plan(
     history.protected.retain(|id| snapshot.replica(id).is_some());
     // Protection holds against a policy, not against the bounds or an operator.
     let down_to = if desired.overrides.forced(now).is_some() { target } else { desired.bounds.max() };
-    let protection = Protection { protected: &history.protected | &verdict.protected, down_to };
-    let kept = planner.scale_in(&mut counted, target, &protection, snapshot, &mut history);
+    let protection = Protection { protected: protected.clone(), down_to };
+    let mut most = target;
+    if let Some(rollout) = &rollout {
+        planner.retire_outdated(&mut counted, target, rollout, snapshot, &mut history);
+        most = target.saturating_add(u32::try_from(rollout.surplus()).unwrap_or(u32::MAX));
+    }
+    let kept = planner.scale_in(&mut counted, most, &protection, snapshot, &mut history);
     match kept {
         0 => {}
         1 => reason.push_str("; 1 more replica stays because it is protected from scale-in"),
         more => reason.push_str(&format!("; {more} more replicas stay because they are protected from scale-in")),
     }
     planner.forgive(&counted, snapshot, &mut history);
+    planner.note_troubles(snapshot, &mut history);
+    planner.remove_again(snapshot, &mut history);
     if let Some(why) = waits_for {
         if desired.overrides.forced(now).is_some() {
             reason.push_str(&format!("; {why}"));
@@ -124,6 +157,10 @@ fn plan(
         planner.restart_dependents(&counted, snapshot, &mut history);
         planner.create_missing(&counted, target, snapshot, &mut history);
     }
+    if let Some(rollout) = &rollout {
+        planner.roll_out(&counted, target, rollout, &rollout_inputs, &mut history);
+    }
+    planner.alert_outdated(rollout.as_ref(), &rollout_inputs, &mut history);
 
     if let Ok(decision) = &verdict.scaling.answer
         && let Some(after) = decision.evaluate_after
@@ -133,13 +170,27 @@ fn plan(
     if let Some(force) = desired.overrides.forced(now) {
         planner.next_pass_after(force.until.since(now));
     }
-    let Planner { steps, deferred, alerts, next_pass, .. } = planner;
-    Plan { target, reason, stages, held_by, steps, deferred, alerts, recommended: None, history, next_pass }
+    let Planner { steps, deferred, alerts, next_pass, uses_previous, .. } = planner;
+    Plan {
+        target,
+        reason,
+        stages,
+        held_by,
+        steps,
+        deferred,
+        alerts,
+        recommended: None,
+        history,
+        next_pass,
+        uses_previous,
+    }
 }
 
-/// The history with the memory that each policy receives next time: the one it returned, or its last one if it failed.
-fn remember_answers(history: &History, verdict: &Verdict, now: Timestamp) -> History {
+/// The history with the containers of the snapshot, and the memory that each policy receives next time: the one it
+/// returned, or its last one if it failed.
+fn remember_answers(history: &History, snapshot: &Snapshot, verdict: &Verdict, now: Timestamp) -> History {
     let mut history = history.clone().none_later_than(now);
+    history.containers = Some(snapshot.replicas.iter().map(|replica| replica.id.clone()).collect());
     if let Ok(decision) = &verdict.scaling.answer {
         history.scaling_memory.clone_from(&decision.memory);
         history.scaling_memory_of = Some(verdict.scaling.policy.memory_owner());
@@ -151,13 +202,24 @@ fn remember_answers(history: &History, verdict: &Verdict, now: Timestamp) -> His
     history
 }
 
-/// Records slots that could not be filled. The next attempt waits for the backoff, as after a crash.
-pub fn remember_failures(history: &mut History, failed: &[Slot], now: Timestamp) {
-    for slot in failed {
-        let entry = history.slots.entry(*slot).or_default();
-        if entry.last_restart.is_none() {
-            entry.restarts += 1;
-            entry.last_restart = Some(now);
+/// Records the steps that failed. The next attempts wait for the backoff, and never end: the cause lies outside of the
+/// replicas.
+pub fn remember_failures(history: &mut History, failures: &[Failure], now: Timestamp) {
+    for failure in failures {
+        match failure {
+            Failure::NotFilled { slot, error, is_name_taken } => {
+                let before = history.blocked.remove(slot).unwrap_or(Blocked { since: now, ..Blocked::default() });
+                let tries = before.tries.saturating_add(1);
+                let (error, is_name_taken) = (error.clone(), *is_name_taken);
+                history.blocked.insert(*slot, Blocked { tries, last: now, error, is_name_taken, ..before });
+            }
+            Failure::NotRemoved { replica, error } => {
+                let before = history.unremovable.remove(replica);
+                let before = before.unwrap_or(Unremovable { since: now, ..Unremovable::default() });
+                let tries = before.tries.saturating_add(1);
+                let entry = Unremovable { tries, last: now, error: error.clone(), ..before };
+                history.unremovable.insert(replica.clone(), entry);
+            }
         }
     }
 }
@@ -180,5 +242,6 @@ fn stopped(desired: &Workload, snapshot: &Snapshot, current: u32, history: Histo
         recommended: None,
         history,
         next_pass: None,
+        uses_previous: false,
     }
 }

@@ -13,11 +13,21 @@ pub(crate) struct Planner<'a> {
     pub(crate) steps: Vec<Step>,
     pub(crate) deferred: Vec<Deferral>,
     pub(crate) alerts: Vec<Alert>,
+    /// Whether the created replicas are of the generation before.
+    pub(crate) uses_previous: bool,
 }
 
 impl<'a> Planner<'a> {
     pub(crate) fn new(settings: &'a ControlSettings, now: Timestamp) -> Self {
-        Self { settings, now, next_pass: None, steps: Vec::new(), deferred: Vec::new(), alerts: Vec::new() }
+        Self {
+            settings,
+            now,
+            next_pass: None,
+            steps: Vec::new(),
+            deferred: Vec::new(),
+            alerts: Vec::new(),
+            uses_previous: false,
+        }
     }
 
     /// Requests the next pass after this time at the latest.

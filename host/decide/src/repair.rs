@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use windlass_core::contract::{Assessment, HealthStatus, Remedy};
 use windlass_core::{
-    Alert, AlertKind, ContainerId, History, Phase, Replica, Slot, SlotHistory, Snapshot, Step, Suspicion, Timestamp,
-    Verdict,
+    Alert, AlertKind, Blocked, ContainerId, History, Phase, Replica, Slot, SlotHistory, Snapshot, Step, Suspicion,
+    Timestamp, Verdict,
 };
 
 /// The next pass comes after this time if the cap deferred a repair.
@@ -55,7 +55,15 @@ impl Planner<'_> {
         };
         let mut ill: Ill<'_> = Vec::new();
         for &replica in counted {
-            if history.stopped_outside.contains_key(&replica.id) {
+            // The engine restarts one of them by itself, and says nothing about the other.
+            let is_left_alone = matches!(replica.phase, Phase::Restarting | Phase::Unknown);
+            if is_left_alone || history.stopped_outside.contains_key(&replica.id) {
+                continue;
+            }
+            if let Some(until) = snapshot.stop_unclear.get(&replica.id) {
+                let reason =
+                    "it ended after a signal through the engine, which may yet turn out to be a stop".to_owned();
+                self.defer(replica.slot, until.since(self.now), reason);
                 continue;
             }
             let slot = history.slots.entry(replica.slot).or_default();
@@ -90,8 +98,12 @@ impl Planner<'_> {
         let mut repaired = 0;
         for (replica, assessment) in ill {
             let slot = history.slots.entry(replica.slot).or_default();
-            if let Some(wait) = self.backoff(*slot) {
-                let reason = in_backoff(&assessment.reason, *slot);
+            let blocked = history.blocked.get(&replica.slot);
+            let backoff = match blocked {
+                Some(blocked) => self.retry_of(blocked).map(|wait| (wait, in_retry(&assessment.reason, blocked))),
+                None => self.backoff(*slot).map(|wait| (wait, in_backoff(&assessment.reason, *slot))),
+            };
+            if let Some((wait, reason)) = backoff {
                 self.defer(replica.slot, wait, reason);
                 continue;
             }
@@ -125,8 +137,8 @@ impl Planner<'_> {
                     in_vain: path.in_vain.saturating_add(1),
                 };
                 reason = format!("{reason}; {why}");
-            } else {
-                // A repair that tests the path does not count towards giving up.
+            } else if blocked.is_none() {
+                // A repair that tests the path does not count towards giving up, nor one that the engine refused before.
                 slot.restarts = slot.restarts.saturating_add(1);
             }
             slot.last_restart = Some(self.now);
@@ -238,12 +250,30 @@ impl Planner<'_> {
     ) {
         let missing = usize::try_from(target).unwrap_or(usize::MAX).saturating_sub(counted.len());
         let taken: BTreeSet<Slot> = snapshot.replicas.iter().map(|replica| replica.slot).collect();
-        let wanted: Vec<Slot> = (1..).map(Slot).filter(|slot| !taken.contains(slot)).take(missing).collect();
+        // Another container has the name of such a slot. The slot is tried again when the longest wait is over.
+        let max = self.settings.backoff_max;
+        let left_out = |blocked: &Blocked| blocked.is_name_taken && self.left(Some(blocked.last), max).is_some();
+        let is_left_out = |slot: &Slot| history.blocked.get(slot).is_some_and(left_out);
+        let wanted: Vec<Slot> =
+            (1..).map(Slot).filter(|slot| !taken.contains(slot) && !is_left_out(slot)).take(missing).collect();
         // The history of slots that are not needed any more is dropped.
         history.slots.retain(|slot, _| taken.contains(slot) || wanted.contains(slot));
+        let runs = |slot: &Slot| counted.iter().any(|replica| replica.slot == *slot && replica.is_alive());
+        history.blocked.retain(|slot, blocked| {
+            !runs(slot) && (taken.contains(slot) || wanted.contains(slot) || left_out(blocked))
+        });
+        self.alert_about_blocked(history);
         let existing = counted.len();
         let existing = || format!("{existing} of {target} replicas exist");
         for slot in wanted {
+            if let Some(blocked) = history.blocked.get(&slot) {
+                // Nothing ran in it since, so this is no restart.
+                match self.retry_of(blocked) {
+                    Some(wait) => self.defer(slot, wait, in_retry(&existing(), blocked)),
+                    None => self.create(slot, existing()),
+                }
+                continue;
+            }
             let Some(entry) = history.slots.get_mut(&slot) else {
                 history.slots.insert(slot, SlotHistory::default());
                 self.create(slot, existing());
@@ -267,6 +297,27 @@ impl Planner<'_> {
         }
     }
 
+    /// Reports the slots that cannot be filled.
+    fn alert_about_blocked(&mut self, history: &History) {
+        for (&slot, blocked) in history.blocked.iter().filter(|(_, blocked)| blocked.is_alert()) {
+            let Blocked { since, tries, error, is_name_taken, .. } = blocked;
+            let reason = if *is_name_taken {
+                format!("{error}; another slot is filled meanwhile")
+            } else {
+                format!(
+                    "slot {slot} could not be filled {tries} times in a row: {error}; it is tried again until it works"
+                )
+            };
+            let (kind, since) = (AlertKind::Blocked, *since);
+            self.alerts.push(Alert { kind, since, slot: Some(slot), replica: None, reason });
+        }
+    }
+
+    /// The remaining time until a blocked slot is tried again. `None` if it is due.
+    fn retry_of(&self, blocked: &Blocked) -> Option<Duration> {
+        self.left(Some(blocked.last), self.wait_after(blocked.tries))
+    }
+
     fn create(&mut self, slot: Slot, reason: String) {
         self.steps.push(Step::Create { slot, start: true, reason });
     }
@@ -278,24 +329,28 @@ impl Planner<'_> {
     }
 
     /// The wait after n tries in a row: `base` × 2^(n−1), at most `max`; 0 for n = 0.
-    fn wait_after(&self, tries: u32) -> Duration {
+    pub(crate) fn wait_after(&self, tries: u32) -> Duration {
         let Some(exponent) = tries.checked_sub(1) else { return Duration::ZERO };
         let factor = 1u32.checked_shl(exponent).filter(|factor| *factor > 0).unwrap_or(u32::MAX);
         self.settings.backoff_base.saturating_mul(factor).min(self.settings.backoff_max)
     }
 
     /// The rest of a wait that began at `last`. `None` if it is over or never began.
-    fn left(&self, last: Option<Timestamp>, wait: Duration) -> Option<Duration> {
+    pub(crate) fn left(&self, last: Option<Timestamp>, wait: Duration) -> Option<Duration> {
         wait.checked_sub(self.now.since(last?)).filter(|left| !left.is_zero())
     }
 }
 
-fn serves(replica: &Replica, snapshot: &Snapshot) -> bool {
+pub(crate) fn serves(replica: &Replica, snapshot: &Snapshot) -> bool {
     matches!(snapshot.health_of(&replica.id), HealthStatus::Healthy | HealthStatus::Degraded)
 }
 
 fn in_backoff(trouble: &str, slot: SlotHistory) -> String {
     format!("{trouble}; backoff after {}", restarts_in_a_row(slot.restarts))
+}
+
+fn in_retry(trouble: &str, blocked: &Blocked) -> String {
+    format!("{trouble}; the engine refused it: {}; it is tried again until it works", blocked.error)
 }
 
 fn lost(slot: Slot) -> String {

@@ -22,6 +22,8 @@ pub(crate) struct CountInputs<'a> {
     pub(crate) interval: Duration,
     /// The dependency that is down, in words. `None` if all dependencies are up.
     pub(crate) waits_for: Option<&'a str>,
+    /// Whether outdated replicas are being replaced.
+    pub(crate) is_rolling_out: bool,
     pub(crate) now: Timestamp,
 }
 
@@ -129,6 +131,9 @@ pub(crate) fn replica_count(inputs: &CountInputs<'_>, history: &mut History) -> 
     }
     let Stabilized { stages, held_back } = stabilize(raw, current, bounds, guardrails, history, inputs.interval, now);
     if stages.bounded < current {
+        if inputs.is_rolling_out {
+            return proposed.held(current, HeldBy::Rollout, "scale-in waits until the rollout ends");
+        }
         if let Some(rule) = missing_or_starting(inputs, current, &counted, history) {
             return proposed.held(current, HeldBy::StillToCome, &rule);
         }

@@ -1,5 +1,7 @@
 //! The guardrails: each test covers one rule.
 
+mod rollouts;
+
 use crate::*;
 use windlass_core::contract::{Assessment, HealthReport, HealthStatus, Remedy, ScalingDecision};
 use windlass_core::fixtures::{exited, running, workload};
@@ -11,6 +13,9 @@ use windlass_core::{
 };
 
 use std::collections::{BTreeMap, BTreeSet};
+
+mod engine_states;
+mod outside_causes;
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
 
@@ -891,17 +896,6 @@ fn a_clock_that_is_set_back_makes_no_wait_longer() {
 }
 
 #[test]
-fn a_create_that_failed_is_tried_again_with_backoff() {
-    let mut history = History::default();
-    history.slots.insert(Slot(1), SlotHistory::default());
-    remember_failures(&mut history, &[Slot(1)], NOW);
-    assert_eq!(history.slots[&Slot(1)].restarts, 1);
-    // A failure that the plan has counted already is not counted twice.
-    remember_failures(&mut history, &[Slot(1)], NOW);
-    assert_eq!(history.slots[&Slot(1)].restarts, 1);
-}
-
-#[test]
 fn what_was_created_and_never_started_is_started() {
     let desired = workload("web", 1, 1);
     let mut left = running(&desired, 1, 1_000);
@@ -988,7 +982,8 @@ mod properties {
                     Step::Start { replica, .. }
                     | Step::Remove { replica, .. }
                     | Step::Restart { replica, .. }
-                    | Step::Replace { replica, .. } => prop_assert!(objects.insert(replica.clone())),
+                    | Step::Replace { replica, .. }
+                    | Step::Renew { replica, .. } => prop_assert!(objects.insert(replica.clone())),
                 }
             }
         }

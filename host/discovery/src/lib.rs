@@ -3,9 +3,13 @@
 //! The data comes from the loop's latest observation, so nothing here waits for the engine. [`publish`] sends changes
 //! to a file, a command and a webhook; `template` formats the file.
 
+mod command;
+mod file;
+mod identifier;
 pub mod publish;
 mod template;
 
+use crate::identifier::unique;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -49,6 +53,8 @@ pub struct Target {
 pub struct Workload {
     /// The workload's key.
     pub name: String,
+    /// The key without characters that a load balancer forbids; unique in the list.
+    pub identifier: String,
     /// The workload's image.
     pub image: String,
     /// The user's labels.
@@ -80,7 +86,9 @@ impl Discovery {
     /// as ready.
     fn ready(&self, presumed: bool) -> Vec<Workload> {
         let views = self.controller.views();
-        let workloads = views.iter().map(|view| {
+        let keys: Vec<String> = views.iter().map(|view| view.workload.key.to_string()).collect();
+        let identifiers = unique(keys.iter().map(String::as_str));
+        let workloads = views.iter().zip(&keys).zip(identifiers).map(|((view, key), identifier)| {
             let mut targets = self.targets_of(view);
             let is_in_transition = |target: &Target| {
                 let id = ContainerId(target.container_id.clone());
@@ -92,7 +100,8 @@ impl Discovery {
             // By slot, so that a list only changes where replicas come and go.
             targets.sort_by_key(|target| (target.slot, target.port));
             Workload {
-                name: view.workload.key.to_string(),
+                name: key.clone(),
+                identifier,
                 image: view.workload.image.to_string(),
                 labels: view.workload.labels.clone(),
                 targets,

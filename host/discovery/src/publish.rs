@@ -3,10 +3,10 @@
 //! Only the newest state counts: changes during an update are combined. A failed update is retried with backoff until
 //! it succeeds or a newer state replaces it.
 
+use crate::command::run;
+use crate::file::{TargetsFile, Updated};
 use crate::template::Template;
 use crate::{Discovery, Workload, prometheus};
-use std::io::{Read, Seek};
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -24,10 +24,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const SETTLING: Duration = Duration::from_secs(10);
 /// Time in which the list waits for a workload missing from the engine's answers while other workloads are there.
 const LONGEST_SETTLING: Duration = Duration::from_secs(60);
-/// Permission bits of the file: a load balancer runs as another user.
-const FILE_MODE: u32 = 0o644;
-/// Bytes of a failed command's standard error that are logged.
-const STDERR_BYTES: u64 = 1_024;
 
 /// The treatment of running replicas that were not probed yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +38,7 @@ pub struct Publisher {
     subscriber: Subscriber,
     net: Arc<dyn Net>,
     settings: DiscoverySettings,
-    template: Template,
-    /// The file's content. `None` if it is unknown.
-    written: Option<String>,
+    file: Option<TargetsFile>,
     /// The targets for which the command last ran. `None` if it has not run for the file's current content.
     ran_for: Option<Vec<Workload>>,
     /// The targets last sent to the webhook.
@@ -68,8 +62,8 @@ impl Publisher {
                 .map_err(|why| format!("`discovery.template`, `{}`: {why}", path.display()))?,
         };
         let subscriber = discovery.controller.follow(settings.leave_timeout);
-        let written = settings.file.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
-        Ok(Some(Self { discovery, subscriber, net, settings, template, written, ran_for: None, sent: None }))
+        let file = settings.file.clone().map(|path| TargetsFile::new(path, template));
+        Ok(Some(Self { discovery, subscriber, net, settings, file, ran_for: None, sent: None }))
     }
 
     /// Runs until it is dropped.
@@ -136,37 +130,17 @@ impl Publisher {
     }
 
     async fn write(&mut self, ready: &[Workload]) -> bool {
-        let Some(path) = self.settings.file.clone() else {
+        let Some(file) = &mut self.file else {
             // Without a file, the command announces changes of the targets.
             self.ran_for.take_if(|before| before != ready);
             return true;
         };
-        let text = match self.template.render(ready) {
-            Ok(text) => text,
-            Err(why) => {
-                tracing::error!(why, "cannot write the list of targets; correct `discovery.template`");
-                return false;
-            }
-        };
-        if self.written.as_ref() == Some(&text) {
-            return true;
+        match file.update(ready, &self.settings).await {
+            Updated::Written => self.ran_for = None,
+            Updated::Unchanged => {}
+            Updated::Failed => return false,
         }
-        let (file, content) = (path.clone(), text.clone());
-        let replaced =
-            tokio::task::spawn_blocking(move || windlass_files::replace(&file, content.as_bytes(), FILE_MODE)).await;
-        match replaced.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
-            Ok(()) => {
-                let targets: usize = ready.iter().map(|workload| workload.targets.len()).sum();
-                tracing::info!(file = %path.display(), targets, "wrote the list of targets");
-                self.written = Some(text);
-                self.ran_for = None;
-                true
-            }
-            Err(error) => {
-                tracing::warn!(file = %path.display(), %error, "cannot write `discovery.file`; it is retried");
-                false
-            }
-        }
+        true
     }
 
     /// Runs the command once after each new file, and once after the start, because it may not have run for an earlier
@@ -202,55 +176,5 @@ impl Publisher {
                 false
             }
         }
-    }
-}
-
-/// Runs a program to its end, without a shell and without our secrets.
-async fn run(command: &[String], limit: Duration) -> Result<(), String> {
-    let Some((program, arguments)) = command.split_first() else { return Ok(()) };
-    // A file instead of a pipe, because processes it leaves in the background may hold it open.
-    let mut stderr_file = tempfile::tempfile().map_err(|error| error.to_string())?;
-    let stderr = stderr_file.try_clone().map_err(|error| error.to_string())?;
-    let child = tokio::process::Command::new(program)
-        .args(arguments)
-        .env_remove("WINDLASS_TOKEN")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(stderr)
-        .kill_on_drop(true)
-        .spawn();
-    let mut child = child.map_err(|error| format!("it cannot be run: {error}"))?;
-    match tokio::time::timeout(limit, child.wait()).await {
-        Err(_) => Err(format!("it took more than {} ms and was killed", limit.as_millis())),
-        Ok(Err(error)) => Err(error.to_string()),
-        Ok(Ok(status)) if status.success() => Ok(()),
-        Ok(Ok(status)) => {
-            let mut output = Vec::new();
-            let read = stderr_file.rewind().and_then(|()| stderr_file.take(STDERR_BYTES).read_to_end(&mut output));
-            let output = read.map(|_| String::from_utf8_lossy(&output).trim().to_owned()).unwrap_or_default();
-            Err(format!("it ended with {status}: {output}"))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn words(words: &[&str]) -> Vec<String> {
-        words.iter().map(|word| (*word).to_owned()).collect()
-    }
-
-    #[tokio::test]
-    async fn a_command_has_no_shell_a_bounded_time_and_says_why_it_failed() {
-        let long = Duration::from_secs(20);
-        assert_eq!(run(&words(&["test", "$HOME", "=", "$HOME"]), long).await, Ok(()));
-        let failed = run(&words(&["sh", "-c", "echo no such backend >&2; exit 3"]), long).await;
-        assert_eq!(failed, Err("it ended with exit status: 3: no such backend".to_owned()));
-        let slow = run(&words(&["sleep", "60"]), Duration::from_millis(100)).await;
-        assert_eq!(slow, Err("it took more than 100 ms and was killed".to_owned()));
-        // A background process that still holds its standard error does not prolong the command.
-        assert_eq!(run(&words(&["sh", "-c", "sleep 30 & exit 0"]), long).await, Ok(()));
-        assert!(run(&words(&["/nowhere/program"]), long).await.is_err_and(|why| why.starts_with("it cannot be run")));
     }
 }

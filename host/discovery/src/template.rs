@@ -1,5 +1,6 @@
 //! The format of the targets file: a template of the user's, or Prometheus service discovery.
 
+use crate::identifier::identifier;
 use crate::{Workload, prometheus};
 use minijinja::{Environment, UndefinedBehavior, context};
 use windlass_core::error_chain;
@@ -25,6 +26,7 @@ impl Template {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_keep_trailing_newline(true);
+        environment.add_filter("identifier", |text: String| identifier(&text));
         environment.set_trim_blocks(true);
         environment.set_lstrip_blocks(true);
         environment.add_template_owned(NAME, text).map_err(|error| error_chain(&error))?;
@@ -69,6 +71,7 @@ mod tests {
         };
         Workload {
             name: name.to_owned(),
+            identifier: identifier(name),
             image: "web:1".to_owned(),
             labels: BTreeMap::new(),
             targets: (1..=slots).flat_map(|slot| [target(slot, 80), target(slot, 9_090)]).collect(),
@@ -92,6 +95,29 @@ mod tests {
             nginx.contains("\nupstream empty {\n") && nginx.contains("\n    server 127.0.0.1:1 down;\n}"),
             "{nginx}"
         );
+    }
+
+    #[test]
+    fn the_names_in_the_examples_have_no_character_that_a_balancer_forbids() {
+        let digest = format!("ghcr.io/org/shop@sha256:{}", "0f".repeat(32));
+        let workloads = [workload(&digest, 1), workload("ghcr.io/org/web:1", 1)];
+        let balancers = [
+            (include_str!("../../../examples/balancer/haproxy.cfg.jinja"), &["backend ", "use_backend "][..]),
+            (include_str!("../../../examples/balancer/nginx.conf.jinja"), &["upstream "]),
+        ];
+        for (text, keywords) in balancers {
+            let list = Template::of(text.to_owned()).and_then(|template| template.render(&workloads)).expect("a list");
+            for keyword in keywords {
+                let lines = list.lines().filter_map(|line| line.trim().strip_prefix(keyword));
+                let names: Vec<&str> = lines.filter_map(|line| line.split(' ').next()).collect();
+                let is_plain =
+                    |name: &&str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+                assert!(names.len() == 2 && names.iter().all(is_plain), "{names:?}");
+            }
+            assert!(!list.contains('@'), "{list}");
+        }
+        let label = Template::of("{{ 'a@b'|identifier }}".to_owned()).and_then(|template| template.render(&[]));
+        assert_eq!(label, Ok("a_b".to_owned()));
     }
 
     #[test]

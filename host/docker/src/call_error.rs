@@ -24,6 +24,10 @@ pub(crate) enum CallError {
         /// The engine's message.
         message: String,
     },
+    /// The engine's answer is not what its API describes.
+    Unreadable(String),
+    /// The name of the container to create belongs to another container.
+    NameTaken(String),
     /// The request could not be built.
     InvalidRequest(String),
 }
@@ -61,9 +65,10 @@ impl From<Error> for CallError {
             | Error::NoNativeCertsError { .. }
             | Error::LoadNativeCertsErrors { .. }
             | Error::NoHomePathError
-            | Error::APIVersionParseError {}
-            | Error::JsonDataError { .. }
-            | Error::JsonSerdeError { .. }) => Self::Unavailable(error_chain(&error)),
+            | Error::APIVersionParseError {}) => Self::Unavailable(error_chain(&error)),
+            error @ (Error::JsonDataError { .. } | Error::JsonSerdeError { .. } | Error::StrParseError { .. }) => {
+                Self::Unreadable(error_chain(&error))
+            }
             error => Self::InvalidRequest(error_chain(&error)),
         }
     }
@@ -79,6 +84,8 @@ impl From<CallError> for EngineError {
                 Self::Refused(format!("the engine responded with status {status} and no message; see the engine's log"))
             }
             CallError::Response { message, .. } => Self::Refused(message),
+            CallError::Unreadable(reason) => Self::Unreadable(reason),
+            CallError::NameTaken(reason) => Self::NameTaken(reason),
             CallError::InvalidRequest(reason) => Self::Refused(reason),
         }
     }

@@ -2,9 +2,11 @@
 
 use crate::address::Address;
 use crate::call_error::CallError;
+use crate::endpoint::endpoint;
 use crate::request::prepare;
 use bollard::errors::Error;
 use bollard::{ClientVersion, Docker};
+use parking_lot::Mutex;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -16,6 +18,9 @@ use windlass_core::error_chain;
 
 /// The oldest supported API version, that of Docker 20.10.
 const OLDEST_API: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
+
+/// The method and the path of a client's last request.
+type LastRequest = Arc<Mutex<Option<(String, String)>>>;
 
 /// Properties of the engine that do not change while it runs; read on first contact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,14 +102,36 @@ impl EngineClient {
         Fut: Future<Output = Result<T, Error>>,
     {
         let timed_out = || CallError::TimedOut { operation: operation.to_owned(), limit };
-        match tokio::time::timeout(limit, async { send(self.client().await?).await }).await {
+        let last = LastRequest::default();
+        match tokio::time::timeout(limit, async { send(self.recording(&last).await?).await }).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(Error::RequestTimeoutError)) | Err(_) => Err(timed_out()),
             Ok(Err(error)) => Err(match CallError::from(error) {
                 CallError::Unavailable(reason) => CallError::Unavailable(format!("{}: {reason}", self.address())),
+                // An engine hardly ever answers so. A proxy does that allows only some endpoints.
+                CallError::Response { status: status @ (401 | 403 | 405), message } => {
+                    let (method, path) = last.lock().take().unwrap_or_default();
+                    let (endpoint, usage) = endpoint(&method, &path);
+                    let usage = if usage.is_empty() { "" } else { &format!(" ({usage})") };
+                    let message = message.lines().next().unwrap_or_default();
+                    let message = format!(
+                        "`{endpoint}` was refused with status {status}: {message}; allow it in the proxy in front of \
+                         the engine{usage}"
+                    );
+                    CallError::Response { status, message }
+                }
                 error => error,
             }),
         }
+    }
+
+    /// A client that records the method and the path of its last request, without the API version.
+    async fn recording(&self, last: &LastRequest) -> Result<Docker, Error> {
+        let (last, api) = (Arc::clone(last), Arc::clone(&self.inner.api));
+        Ok(self.client().await?.with_request_modifier(move |request| {
+            *last.lock() = Some((request.method().to_string(), request.uri().path().to_owned()));
+            prepare(request, api.load(Ordering::Relaxed))
+        }))
     }
 
     /// The engine's properties. `None` if it has not answered yet.
@@ -126,9 +153,16 @@ impl EngineClient {
                 self.address()
             )));
         }
-        let info = self.call("read the engine's properties", |docker| async move { docker.info().await }).await?;
-        let rootless =
-            info.security_options.unwrap_or_default().iter().any(|option| option.starts_with("name=rootless"));
+        let options = match self.call("read the engine's properties", |docker| async move { docker.info().await }).await
+        {
+            Ok(info) => info.security_options.unwrap_or_default(),
+            Err(CallError::Response { message, .. }) => {
+                tracing::warn!(reason = message, "the engine's properties are unknown");
+                Vec::new()
+            }
+            Err(error) => return Err(error),
+        };
+        let rootless = options.iter().any(|option| option.starts_with("name=rootless"));
         let host = match self.address() {
             Address::Socket(_) => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             Address::Plain(authority) | Address::Tls(authority, _) => {

@@ -2,18 +2,18 @@
 
 use crate::labels;
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, EndpointSettings, Health,
-    HealthStatusEnum, HostConfig, NetworkSettings, NetworkingConfig, PortBinding as EnginePortBinding, RestartPolicy,
-    RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary,
+    EndpointSettings, Health, HealthStatusEnum, HostConfig, NetworkSettings, NetworkingConfig,
+    PortBinding as EnginePortBinding, RestartPolicy, RestartPolicyNameEnum,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use windlass_core::contract::{ProbeOutcome, ProbeResult};
+use windlass_core::contract::{Limits, ProbeOutcome, ProbeResult};
 use windlass_core::replica::{HealthCheck, PortBinding, Replica};
 use windlass_core::settings::EngineSettings;
 use windlass_core::time::millis;
 use windlass_core::workload::{ContainerPort, Workload};
-use windlass_core::{ContainerId, Phase, Publication, Slot, Timestamp};
+use windlass_core::{ContainerId, MadeFrom, Phase, Publication, Slot, Timestamp};
 
 /// The engine's own network modes, which are not networks to join.
 const NETWORK_MODES: [&str; 4] = ["host", "none", "bridge", "default"];
@@ -23,8 +23,13 @@ pub(crate) fn is_network_mode(network: &str) -> bool {
     NETWORK_MODES.contains(&network)
 }
 
-/// The request that creates a replica of `workload`.
-pub(crate) fn create_body(settings: &EngineSettings, workload: &Workload, slot: Slot) -> ContainerCreateBody {
+/// The request that creates a replica of `workload` from an image of the engine.
+pub(crate) fn create_body(
+    settings: &EngineSettings,
+    workload: &Workload,
+    slot: Slot,
+    image: &str,
+) -> ContainerCreateBody {
     let memory = i64::try_from(workload.resources.memory.bytes()).unwrap_or(i64::MAX);
     let cpu = i64::try_from(workload.resources.cpu.nano_cores()).unwrap_or(i64::MAX);
     let binding = |publication: &Publication| EnginePortBinding {
@@ -37,7 +42,7 @@ pub(crate) fn create_body(settings: &EngineSettings, workload: &Workload, slot: 
         .map(|(inside, publications)| (inside.to_string(), Some(publications.iter().map(binding).collect())));
     let first_network = workload.networks.first();
     ContainerCreateBody {
-        image: Some(workload.image.to_string()),
+        image: Some(image.to_owned()),
         cmd: workload.command.clone(),
         env: Some(workload.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
         exposed_ports: Some(workload.ports.keys().map(ToString::to_string).collect()),
@@ -76,11 +81,14 @@ pub(crate) fn replica(
     let running = runs(state);
     let finished_at = state.finished_at.as_deref().and_then(timestamp);
     let network = inspected.network_settings.as_ref();
+    let name = inspected.name.as_deref().unwrap_or_default().trim_start_matches('/').to_owned();
     Some(Replica {
         id: ContainerId(inspected.id.clone()?),
-        name: inspected.name.as_deref().unwrap_or_default().trim_start_matches('/').to_owned(),
+        has_slot_name: name == labels::container_name(instance, &identity.workload, identity.slot),
+        name,
         workload: identity.workload,
         image: identity.image,
+        made_from: MadeFrom { generation: identity.generation, image_id: inspected.image.clone() },
         slot: identity.slot,
         phase,
         status: state.status.map(|status| status.to_string()).unwrap_or_default(),
@@ -91,6 +99,9 @@ pub(crate) fn replica(
         exit_code: if running || finished_at.is_none() { None } else { state.exit_code.map(exit_code) },
         out_of_memory: !running && state.oom_killed.unwrap_or_default(),
         error: state.error.clone().unwrap_or_default(),
+        engine_restarts: inspected.restart_count.and_then(|count| u32::try_from(count).ok()).unwrap_or_default(),
+        restart_policy: inspected.host_config.as_ref().and_then(restart_policy),
+        limits: inspected.host_config.as_ref().map(limits).unwrap_or_default(),
         ports: network.filter(|_| running).map(ports).unwrap_or_default(),
         address: address.filter(|_| running),
         is_protected: identity.is_protected,
@@ -133,20 +144,86 @@ fn excerpt(output: Option<&str>) -> String {
     output.unwrap_or_default().trim().escape_debug().take(200).collect()
 }
 
-/// Whether the process runs; it also runs while it is paused or being stopped.
+/// The replica behind an entry of the engine's list that the engine does not describe, for this reason. `None` if the
+/// labels do not mark the container as ours.
+pub(crate) fn undescribed_replica(summary: &ContainerSummary, instance: &str, why: String) -> Option<Replica> {
+    let identity = labels::identify(summary.labels.as_ref()?, instance)?;
+    let names = summary.names.iter().flatten().map(|name| name.trim_start_matches('/'));
+    let slot_name = labels::container_name(instance, &identity.workload, identity.slot);
+    let created = summary.created.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or_default();
+    Some(Replica {
+        id: ContainerId(summary.id.clone()?),
+        has_slot_name: names.clone().any(|name| name == slot_name),
+        name: names.into_iter().next().unwrap_or_default().to_owned(),
+        workload: identity.workload,
+        image: identity.image,
+        slot: identity.slot,
+        phase: Phase::Unknown,
+        status: "unknown".to_owned(),
+        created_at: Timestamp(created * 1_000),
+        started_at: None,
+        finished_at: None,
+        exit_code: None,
+        out_of_memory: false,
+        error: why,
+        made_from: MadeFrom { generation: identity.generation, image_id: summary.image_id.clone() },
+        engine_restarts: 0,
+        restart_policy: None,
+        limits: Limits::default(),
+        ports: BTreeMap::new(),
+        address: None,
+        is_protected: identity.is_protected,
+        usage: None,
+        health_check: None,
+    })
+}
+
+/// The signal that asks the container's process to end.
+pub(crate) fn stop_signal(inspected: &ContainerInspectResponse) -> &str {
+    let signal = inspected.config.as_ref().and_then(|config| config.stop_signal.as_deref());
+    signal.filter(|signal| !signal.is_empty()).unwrap_or("SIGTERM")
+}
+
+/// The restart policy of the engine. `None` if the engine does not restart the container.
+fn restart_policy(config: &HostConfig) -> Option<String> {
+    match config.restart_policy.as_ref()?.name? {
+        RestartPolicyNameEnum::NO | RestartPolicyNameEnum::EMPTY => None,
+        name => Some(name.to_string()),
+    }
+}
+
+/// The limits in force, which `docker update` may have changed. The engine reports 0 for "no limit".
+#[expect(clippy::cast_precision_loss, reason = "a number of cores needs no more than 53 bits")]
+fn limits(config: &HostConfig) -> Limits {
+    let positive = |value: Option<i64>| value.filter(|value| *value > 0);
+    let of_cores = positive(config.nano_cpus).map(|nano| nano as f64 / 1e9);
+    // `docker run --cpu-quota`: the quota in each period, 100 ms unless set.
+    let of_quota =
+        positive(config.cpu_quota).map(|quota| quota as f64 / positive(config.cpu_period).unwrap_or(100_000) as f64);
+    Limits {
+        cpu_cores: of_cores.or(of_quota),
+        memory_bytes: positive(config.memory).and_then(|bytes| u64::try_from(bytes).ok()),
+    }
+}
+
+/// Whether the process exists, including while it is paused or being stopped.
 pub(crate) fn runs(state: &ContainerState) -> bool {
-    matches!(phase(state), Phase::Running)
-        || (matches!(phase(state), Phase::Stopping) && state.running.unwrap_or_default())
+    match phase(state) {
+        Phase::Running | Phase::Paused => true,
+        Phase::Stopping => state.running.unwrap_or_default(),
+        _ => false,
+    }
 }
 
 fn phase(state: &ContainerState) -> Phase {
     match state.status {
         Some(ContainerStateStatusEnum::CREATED) => Phase::Starting,
-        Some(
-            ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::PAUSED | ContainerStateStatusEnum::RESTARTING,
-        ) => Phase::Running,
+        Some(ContainerStateStatusEnum::RUNNING) => Phase::Running,
+        Some(ContainerStateStatusEnum::PAUSED) => Phase::Paused,
+        Some(ContainerStateStatusEnum::RESTARTING) => Phase::Restarting,
         Some(ContainerStateStatusEnum::REMOVING | ContainerStateStatusEnum::STOPPING) => Phase::Stopping,
-        Some(ContainerStateStatusEnum::EXITED | ContainerStateStatusEnum::DEAD) => Phase::Exited,
+        Some(ContainerStateStatusEnum::EXITED) => Phase::Exited,
+        Some(ContainerStateStatusEnum::DEAD) => Phase::Dead,
         Some(ContainerStateStatusEnum::EMPTY) | None => {
             if state.running.unwrap_or_default() {
                 Phase::Running
@@ -192,6 +269,7 @@ pub(crate) fn uses_host_network(inspected: &ContainerInspectResponse) -> bool {
 mod tests {
     use super::*;
 
+    use windlass_core::Generation;
     use windlass_core::workload::{Bounds, DesiredStatus, Resources};
 
     const ADDRESS: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(172, 19, 0, 5)));
@@ -222,10 +300,10 @@ mod tests {
 
     fn inspected(state: &serde_json::Value) -> ContainerInspectResponse {
         serde_json::from_value(serde_json::json!({
-            "Id": "ab12", "Name": "/web-0-x", "Created": "2026-03-01T10:00:00.123456789Z", "State": state,
+            "Id": "ab12", "Name": "/web-0-x", "Image": "sha256:01", "Created": "2026-03-01T10:00:00.123456789Z", "State": state,
             "HostConfig": {"NetworkMode": "front"},
             "Config": {"Labels": {"orchestrator.image": "web:1", "windlass.instance": "i", "windlass.workload": "web",
-                                  "windlass.slot": "2"}},
+                                  "windlass.slot": "2", "windlass.generation": "00ff"}},
             "NetworkSettings": {
                 "Ports": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "32769"}, {"HostIp": "::", "HostPort": "32769"}],
                           "443/tcp": null},
@@ -237,7 +315,8 @@ mod tests {
     #[test]
     fn a_request_carries_the_limits_ports_networks_and_our_labels() {
         let settings = EngineSettings { instance: "i".to_owned(), ..EngineSettings::default() };
-        let body = create_body(&settings, &workload(), Slot(4));
+        let body = create_body(&settings, &workload(), Slot(4), "sha256:01");
+        assert_eq!(body.image.as_deref(), Some("sha256:01"));
         let host = body.host_config.unwrap();
         assert_eq!(
             (host.nano_cpus, host.memory, host.memory_swap),
@@ -251,8 +330,9 @@ mod tests {
         assert_eq!(networks.keys().collect::<Vec<_>>(), ["front"], "an engine of API 1.41 takes one at creation");
         assert_eq!(body.env.unwrap(), ["A=1=2"]);
         let labels = body.labels.unwrap();
-        assert_eq!((labels["team"].as_str(), labels.len()), ("shop", 6));
+        assert_eq!((labels["team"].as_str(), labels.len()), ("shop", 7));
         assert_eq!(labels["windlass.networks"], "front,back");
+        assert_eq!(labels["windlass.generation"], workload().generation().as_str());
         assert_eq!(labels["windlass.slot"], "4");
         assert_eq!(labels["orchestrator.image"], "ghcr.io/org/web:1");
     }
@@ -266,7 +346,8 @@ mod tests {
         let bound = |publish_address: Option<&str>, inside: &str| {
             let publish_address = publish_address.map(|ip| ip.parse().unwrap());
             let settings = EngineSettings { publish_address, ..EngineSettings::default() };
-            let bindings = create_body(&settings, &workload, Slot(0)).host_config.unwrap().port_bindings.unwrap();
+            let bindings =
+                create_body(&settings, &workload, Slot(0), "web:1").host_config.unwrap().port_bindings.unwrap();
             let binding = &bindings[inside].as_ref().unwrap()[0];
             (binding.host_ip.clone(), binding.host_port.clone().unwrap())
         };
@@ -286,6 +367,9 @@ mod tests {
             (converted.phase, converted.status.as_str(), converted.name.as_str()),
             (Phase::Running, "running", "web-0-x")
         );
+        let made_from =
+            MadeFrom { generation: Some(Generation::stored("00ff")), image_id: Some("sha256:01".to_owned()) };
+        assert_eq!(converted.made_from, made_from);
         assert_eq!(converted.created_at, Timestamp(1_772_359_200_123));
         assert_eq!(converted.started_at, Some(Timestamp(1_772_359_201_500)));
         assert_eq!((converted.finished_at, converted.exit_code), (None, None));
@@ -317,15 +401,62 @@ mod tests {
         for (status, expected) in [
             ("created", Phase::Starting),
             ("running", Phase::Running),
-            ("paused", Phase::Running),
-            ("restarting", Phase::Running),
+            ("paused", Phase::Paused),
+            ("restarting", Phase::Restarting),
             ("removing", Phase::Stopping),
             ("exited", Phase::Exited),
-            ("dead", Phase::Exited),
+            ("dead", Phase::Dead),
         ] {
             let state: ContainerState = serde_json::from_value(serde_json::json!({"Status": status})).unwrap();
             assert_eq!(phase(&state), expected, "{status}");
         }
+    }
+
+    #[test]
+    fn limits_and_restarts_are_those_of_the_engine() {
+        let described = |host: serde_json::Value| {
+            let mut container = inspected(&serde_json::json!({"Status": "running"}));
+            container.host_config = Some(serde_json::from_value(host).unwrap());
+            container.restart_count = Some(4);
+            replica(&container, "i", ADDRESS).unwrap()
+        };
+        let updated = described(serde_json::json!({"NanoCpus": 1_500_000_000_i64, "Memory": 64 << 20,
+            "RestartPolicy": {"Name": "unless-stopped", "MaximumRetryCount": 0}}));
+        assert_eq!(updated.limits, Limits { cpu_cores: Some(1.5), memory_bytes: Some(64 << 20) });
+        assert_eq!((updated.engine_restarts, updated.restart_policy.as_deref()), (4, Some("unless-stopped")));
+        let of_quota = described(serde_json::json!({"CpuQuota": 50_000, "RestartPolicy": {"Name": "no"}}));
+        assert_eq!(of_quota.limits, Limits { cpu_cores: Some(0.5), memory_bytes: None });
+        assert_eq!(of_quota.restart_policy, None);
+        assert_eq!(described(serde_json::json!({"NanoCpus": 0, "Memory": 0})).limits, Limits::default());
+    }
+
+    #[test]
+    fn only_the_name_of_its_slot_marks_a_container_as_created_here() {
+        let named = |name: &str| {
+            let mut container = inspected(&serde_json::json!({"Status": "running"}));
+            container.name = Some(format!("/{name}"));
+            replica(&container, "i", ADDRESS).unwrap().has_slot_name
+        };
+        let name = labels::container_name("i", &windlass_core::WorkloadKey::stored("web"), Slot(2));
+        assert!(named(&name));
+        assert!(!named("web-0-x") && !named(&name.replace("-2", "-3")));
+    }
+
+    #[test]
+    fn a_container_that_is_listed_and_not_described_is_unknown() {
+        let slot_name = labels::container_name("i", &windlass_core::WorkloadKey::stored("web"), Slot(2));
+        let summary = |instance: &str| -> ContainerSummary {
+            serde_json::from_value(serde_json::json!({
+                "Id": "ab12", "Names": [format!("/{slot_name}")], "Created": 1_772_359_200, "State": "running",
+                "Labels": {"orchestrator.image": "web:1", "windlass.instance": instance, "windlass.workload": "web",
+                           "windlass.slot": "2"}}))
+            .unwrap()
+        };
+        let unknown = undescribed_replica(&summary("i"), "i", "it hangs".to_owned()).unwrap();
+        assert_eq!((unknown.phase, unknown.slot, unknown.error.as_str()), (Phase::Unknown, Slot(2), "it hangs"));
+        assert_eq!((unknown.created_at, unknown.has_slot_name), (Timestamp(1_772_359_200_000), true));
+        assert!(!unknown.is_running() && !unknown.is_alive());
+        assert_eq!(undescribed_replica(&summary("other"), "i", String::new()), None);
     }
 
     #[test]

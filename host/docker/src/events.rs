@@ -7,6 +7,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bollard::models::EventMessage;
 use bollard::query_parameters::EventsOptionsBuilder;
 use futures_util::stream::{self, BoxStream, StreamExt};
+use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
 #[cfg(test)]
@@ -15,10 +16,24 @@ use windlass_core::engine::{EngineError, EngineEvent};
 use windlass_core::{ContainerId, Timestamp};
 
 /// Events that may change the result of a pass. `exec_…` is left out: each health check sends three.
-const EVENT_KINDS: [&str; 6] = ["die", "oom", "health_status", "destroy", "start", "kill"];
-/// Signals that do not request an orderly stop: SIGHUP, SIGKILL, SIGUSR1, SIGUSR2. Any other may be the image's own
-/// stop signal.
-const NON_STOP_SIGNALS: [&str; 4] = ["1", "9", "10", "12"];
+const EVENT_KINDS: [&str; 12] = [
+    "die",
+    "oom",
+    "health_status",
+    "destroy",
+    "start",
+    "kill",
+    "stop",
+    "pause",
+    "unpause",
+    "restart",
+    "rename",
+    "update",
+];
+/// Events by which a person ends a process. The engine remembers its latest 256 events of all kinds.
+const STOP_KINDS: [&str; 2] = ["kill", "stop"];
+/// The time that the engine has to list the events that it remembers.
+const PAST_WITHIN: Duration = Duration::from_secs(2);
 /// Delay before the first reconnection attempt. It doubles after each attempt that fails or does not last. Random
 /// jitter adds up to the same again, so that several hosts do not reconnect to their engine together.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -29,10 +44,18 @@ const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// After this long without an event, the engine is pinged: the stream of a dead machine stays silent forever.
 const LONGEST_SILENCE: Duration = Duration::from_secs(30);
 
-/// The events of `instance`'s containers from now on. Each call opens its own connection.
+/// The stops of `instance`'s containers that the engine remembers, then their events from now on. Each call opens its own
+/// connection.
 pub(crate) fn subscribe(engine: EngineClient, instance: String) -> BoxStream<'static, EngineEvent> {
-    let subscription =
-        Subscription { engine, instance, connection: None, wait: Duration::ZERO, waits: waits(), is_lost: false };
+    let subscription = Subscription {
+        engine,
+        instance,
+        connection: None,
+        past: VecDeque::new(),
+        wait: Duration::ZERO,
+        waits: waits(),
+        is_lost: false,
+    };
     stream::unfold(subscription, |mut subscription| async move {
         let event = subscription.next().await;
         Some((event, subscription))
@@ -44,6 +67,8 @@ struct Subscription {
     engine: EngineClient,
     instance: String,
     connection: Option<Connection>,
+    /// Events from before the connection that are not sent yet, then [`EngineEvent::Connected`].
+    past: VecDeque<EngineEvent>,
     /// Delay before the next attempt to connect.
     wait: Duration,
     /// The delays after that.
@@ -60,14 +85,18 @@ struct Connection {
 impl Subscription {
     async fn next(&mut self) -> EngineEvent {
         loop {
+            if let Some(event) = self.past.pop_front() {
+                return event;
+            }
             match &mut self.connection {
                 None => {
                     tokio::time::sleep(self.wait).await;
                     match Self::connect(&self.engine, &self.instance).await {
-                        Ok(connection) => {
+                        Ok((past, connection)) => {
+                            self.past = past.into();
+                            self.past.push_back(EngineEvent::Connected);
                             self.connection = Some(connection);
                             self.is_lost = false;
-                            return EngineEvent::Connected;
                         }
                         Err(error) => {
                             self.wait = self.longer_wait();
@@ -111,21 +140,36 @@ impl Subscription {
         self.waits.next().unwrap_or(LONGEST_WAIT)
     }
 
-    /// Subscribes from a time by the engine's clock, before [`EngineEvent::Connected`] is sent. So events during the
-    /// connection are included, and the pass after `Connected` observes everything earlier.
-    async fn connect(engine: &EngineClient, instance: &str) -> Result<Connection, CallError> {
+    /// Reads the stops that the engine remembers, and subscribes from the same moment by the engine's clock. So no stop
+    /// is missed, and the pass after `Connected` observes everything else.
+    async fn connect(engine: &EngineClient, instance: &str) -> Result<(Vec<EngineEvent>, Connection), CallError> {
         engine.info().await?;
-        let info = engine.call("read the engine's clock", |docker| async move { docker.info().await }).await?;
-        let mut filters = labels::filter(instance, None);
-        filters.insert("type".to_owned(), vec!["container".to_owned()]);
-        filters.insert("event".to_owned(), EVENT_KINDS.map(str::to_owned).to_vec());
-        let mut options = EventsOptionsBuilder::default().filters(&filters);
-        if let Some(since) = info.system_time.as_deref().and_then(seconds_and_nanoseconds) {
-            options = options.since(&since);
-        }
+        let now = match engine.call("read the engine's clock", |docker| async move { docker.info().await }).await {
+            Ok(info) => info.system_time.as_deref().and_then(seconds_and_nanoseconds),
+            // A proxy may refuse `/info`. Then this machine's clock has to do.
+            Err(CallError::Response { .. } | CallError::Unreadable(_)) => None,
+            Err(error) => return Err(error),
+        };
+        let now = now.or_else(|| seconds_and_nanoseconds(&jiff::Timestamp::now().to_string())).unwrap_or_default();
         let docker = engine.client().await?;
-        Ok(Connection { messages: docker.events(Some(options.build())).boxed(), since: Instant::now() })
+        let options = events_of(instance, &STOP_KINDS);
+        // Not 0, which means "no time" to the engine.
+        let past = docker.events(Some(options.since("1").until(&now).build()));
+        let events = past.filter_map(async |message| engine_event(&message.ok()?, instance));
+        // The stream ends by itself, unless the clocks differ.
+        let past = events.take_until(tokio::time::sleep(PAST_WITHIN)).collect().await;
+        let options = events_of(instance, &EVENT_KINDS);
+        let messages = docker.events(Some(options.since(&now).build())).boxed();
+        Ok((past, Connection { messages, since: Instant::now() }))
     }
+}
+
+/// The request for events of these kinds about the containers of `instance`.
+fn events_of(instance: &str, kinds: &[&str]) -> EventsOptionsBuilder {
+    let mut filters = labels::filter(instance, None);
+    filters.insert("type".to_owned(), vec!["container".to_owned()]);
+    filters.insert("event".to_owned(), kinds.iter().map(|&kind| kind.to_owned()).collect());
+    EventsOptionsBuilder::default().filters(&filters)
 }
 
 fn waits() -> ExponentialBackoff {
@@ -148,13 +192,13 @@ fn engine_event(message: &EventMessage, instance: &str) -> Option<EngineEvent> {
     let actor = message.actor.as_ref()?;
     let attributes = actor.attributes.as_ref()?;
     let workload = labels::identify(attributes, instance)?.workload;
-    if message.action.as_deref() != Some("kill") {
-        return Some(EngineEvent::Changed(workload));
+    let replica = || actor.id.clone().map(ContainerId);
+    let at = || Some(Timestamp(u64::try_from(message.time_nano?).ok()? / 1_000_000));
+    match message.action.as_deref() {
+        Some("kill") => Some(EngineEvent::Signalled { workload, replica: replica()?, at: at()? }),
+        Some("stop") => Some(EngineEvent::Stopped { workload, replica: replica()?, at: at()? }),
+        _ => Some(EngineEvent::Changed(workload)),
     }
-    let signal = attributes.get("signal")?;
-    let at = Timestamp(u64::try_from(message.time_nano?).ok()? / 1_000_000);
-    let replica = ContainerId(actor.id.clone()?);
-    (!NON_STOP_SIGNALS.contains(&signal.as_str())).then_some(EngineEvent::AskedToEnd { workload, replica, at })
 }
 
 #[cfg(test)]
@@ -181,24 +225,20 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_asks_to_end_but_for_those_that_kill_or_mean_something_else() {
-        let signalled = |signal: &str| {
+    fn a_stop_is_the_engines_own_record_and_no_signal_is_one() {
+        let received = |action: &str, signal: &str| {
             let attributes = serde_json::json!({"orchestrator.image": "web:1", "windlass.instance": "i",
                 "windlass.slot": "0", "windlass.workload": "web", "signal": signal});
-            engine_event(&message("kill", &attributes), "i")
+            engine_event(&message(action, &attributes), "i")
         };
-        let stop_requested = EngineEvent::AskedToEnd {
-            workload: WorkloadKey::stored("web"),
-            replica: ContainerId("ab".to_owned()),
-            at: Timestamp(1_700_000_000_123),
-        };
-        // SIGINT, SIGQUIT, SIGTERM, and the stop signal of Apache's image.
-        for signal in ["2", "3", "15", "28"] {
-            assert_eq!(signalled(signal), Some(stop_requested.clone()), "{signal}");
+        let (workload, replica) = (WorkloadKey::stored("web"), ContainerId("ab".to_owned()));
+        let at = Timestamp(1_700_000_000_123);
+        let signalled = EngineEvent::Signalled { workload: workload.clone(), replica: replica.clone(), at };
+        // SIGHUP, SIGQUIT, SIGKILL, SIGUSR1, SIGTERM, and the stop signal of Apache's image.
+        for signal in ["1", "3", "9", "10", "15", "28"] {
+            assert_eq!(received("kill", signal), Some(signalled.clone()), "{signal}");
         }
-        for signal in ["1", "9", "10", "12"] {
-            assert_eq!(signalled(signal), None, "{signal}");
-        }
+        assert_eq!(received("stop", ""), Some(EngineEvent::Stopped { workload, replica, at }));
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(crate) async fn run(engine: &EngineClient, id: &ContainerId, command: &[Stri
     // If the command cannot be started, the engine's message is on standard output.
     let stderr = if stderr.is_empty() { stdout } else { stderr };
     let excerpt: String = String::from_utf8_lossy(&stderr).trim().escape_debug().take(200).collect();
-    Err(EngineError::Refused(format!("the command ended with {status}: {excerpt}")))
+    Err(EngineError::CommandFailed(format!("the command ended with {status}: {excerpt}")))
 }
 
 fn append_bounded(kept: &mut Vec<u8>, part: &[u8]) {

@@ -3,6 +3,7 @@
 use crate::call_error::CallError;
 use crate::client::EngineClient;
 use crate::credentials;
+use bollard::models::ImageInspect;
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::future::{BoxFuture, FutureExt, Shared};
 use futures_util::stream::StreamExt;
@@ -11,9 +12,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use windlass_core::ImageRef;
 use windlass_core::engine::EngineError;
 use windlass_core::error_chain;
+use windlass_core::{ImageRef, Workload};
 
 type Pull = Shared<BoxFuture<'static, Result<(), EngineError>>>;
 
@@ -50,6 +51,61 @@ impl Images {
         outcome
     }
 
+    /// Pulls an image that the engine does not have.
+    pub(crate) async fn pull_missing(&self, image: &ImageRef) -> Result<(), EngineError> {
+        self.pull(image).await.map_err(|error| match error {
+            EngineError::Refused(why) => EngineError::Refused(why.replacen(" cannot", " is missing and cannot", 1)),
+            other => other,
+        })
+    }
+
+    /// The engine's identifier of an image. `None` if the engine does not have it.
+    pub(crate) async fn id_of(&self, image: &str) -> Result<Option<String>, EngineError> {
+        let inspected = self.inspect(image).await?;
+        Ok(inspected.and_then(|inspected| inspected.id))
+    }
+
+    /// The image from which to create a replica: the one with the identifier that the workload names while the engine has
+    /// it, otherwise the one that its reference leads to. The reference is preferred where both are the same, because
+    /// people can read it.
+    pub(crate) async fn to_use(&self, workload: &Workload) -> Result<String, EngineError> {
+        let reference = workload.image.as_str();
+        match &workload.image_id {
+            Some(id) if self.id_of(reference).await?.as_ref() != Some(id) && self.id_of(id).await?.is_some() => {
+                Ok(id.clone())
+            }
+            _ => Ok(reference.to_owned()),
+        }
+    }
+
+    /// Pulls an image and returns the engine's identifier of it. An image that was built on the engine, and that no registry
+    /// provides, is used as it is.
+    pub(crate) async fn refresh(&self, image: &ImageRef) -> Result<String, EngineError> {
+        let pulled = self.pull(image).await;
+        let Some(ImageInspect { id: Some(id), repo_digests, .. }) = self.inspect(image.as_str()).await? else {
+            return Err(pulled.err().unwrap_or_else(|| {
+                EngineError::Refused(format!("image `{image}` was pulled and is gone again; start the workload again"))
+            }));
+        };
+        match pulled {
+            Err(error @ EngineError::Refused(_)) if !is_from_registry(image, &repo_digests.unwrap_or_default()) => {
+                tracing::info!(%image, %error, "the image was built on the engine and is not pulled");
+                Ok(id)
+            }
+            pulled => pulled.map(|()| id),
+        }
+    }
+
+    async fn inspect(&self, image: &str) -> Result<Option<ImageInspect>, EngineError> {
+        let inspected =
+            self.engine.call("inspect image", |docker| async move { docker.inspect_image(image).await }).await;
+        match inspected {
+            Ok(inspected) => Ok(Some(inspected)),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn pull_once(self, image: ImageRef) -> Result<(), EngineError> {
         let credentials = match credentials::find(self.config_folder.as_deref(), image.as_str()).await {
             Ok(credentials) => credentials,
@@ -77,11 +133,17 @@ impl Images {
             .await;
         outcome.map_err(|error| match error {
             CallError::Response { message, .. } => {
-                EngineError::Refused(format!("image `{image}` is missing and cannot be pulled: {message}"))
+                EngineError::Refused(format!("image `{image}` cannot be pulled: {message}"))
             }
             other => other.into(),
         })
     }
+}
+
+/// Whether an image with these digests was pulled from the registry of a reference, or pushed to it.
+fn is_from_registry(image: &ImageRef, digests: &[String]) -> bool {
+    let repository = image.repository();
+    digests.iter().any(|digest| ImageRef::stored(digest.as_str()).repository() == repository)
 }
 
 /// The tag or digest of a reference, if any.
@@ -96,6 +158,15 @@ fn tag_of(image: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_is_from_the_registry_of_its_own_reference_only() {
+        let digest = |name: &str| format!("{name}@sha256:{}", "0a".repeat(32));
+        let image: ImageRef = "docker.io/library/web:1".parse().unwrap();
+        assert!(is_from_registry(&image, &[digest("mirror.example/web"), digest("web")]));
+        assert!(!is_from_registry(&image, &[digest("mirror.example/web"), digest("org/web")]));
+        assert!(!is_from_registry(&image, &[]));
+    }
 
     #[test]
     fn a_registrys_port_is_no_tag() {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use windlass_core::settings::EngineSettings;
-use windlass_core::{Slot, Workload, WorkloadKey};
+use windlass_core::{Generation, Slot, Workload, WorkloadKey};
 
 /// Image reference of the workload; a label that earlier versions already set.
 pub(crate) const IMAGE: &str = "orchestrator.image";
@@ -11,6 +11,8 @@ pub(crate) const IMAGE: &str = "orchestrator.image";
 pub(crate) const INSTANCE: &str = "windlass.instance";
 /// Key of the workload.
 pub(crate) const WORKLOAD: &str = "windlass.workload";
+/// Generation of the specification that the container was made from.
+pub(crate) const GENERATION: &str = "windlass.generation";
 /// Slot in the workload, a decimal number.
 pub(crate) const SLOT: &str = "windlass.slot";
 /// The networks of a container in several, in the user's order, joined by commas. An inspection lists them unordered.
@@ -27,6 +29,7 @@ pub(crate) struct Identity {
     pub(crate) workload: WorkloadKey,
     pub(crate) image: String,
     pub(crate) slot: Slot,
+    pub(crate) generation: Option<Generation>,
     pub(crate) is_protected: bool,
 }
 
@@ -39,6 +42,7 @@ pub(crate) fn identify(labels: &HashMap<String, String>, instance: &str) -> Opti
         workload: WorkloadKey::stored(labels.get(WORKLOAD)?),
         image: labels.get(IMAGE)?.clone(),
         slot: Slot(labels.get(SLOT)?.parse().ok()?),
+        generation: labels.get(GENERATION).map(Generation::stored),
         is_protected: labels.get(Workload::PROTECTION).is_some_and(|value| value == "true"),
     })
 }
@@ -59,6 +63,7 @@ pub(crate) fn of_replica(settings: &EngineSettings, workload: &Workload, slot: S
     if workload.networks.len() > 1 {
         labels.insert(NETWORKS.to_owned(), workload.networks.join(","));
     }
+    labels.insert(GENERATION.to_owned(), workload.generation().to_string());
     labels
 }
 
@@ -74,11 +79,11 @@ pub(crate) fn filter(instance: &str, workload: Option<&WorkloadKey>) -> HashMap<
 ///
 /// A slot always has the same name, so the engine itself rejects a second container in it. A host that was killed and
 /// the one started after it cannot both fill the slot.
-pub(crate) fn container_name(settings: &EngineSettings, workload: &Workload, slot: Slot) -> String {
+pub(crate) fn container_name(instance: &str, workload: &WorkloadKey, slot: Slot) -> String {
     // Another release of the standard library may hash differently. Only the names of new containers would differ.
     let mut hasher = DefaultHasher::new();
-    (&settings.instance, workload.key.as_str()).hash(&mut hasher);
-    format!("{}-{:06x}-{slot}", stem(workload.key.as_str()), hasher.finish() & 0xff_ffff)
+    (instance, workload.as_str()).hash(&mut hasher);
+    format!("{}-{:06x}-{slot}", stem(workload.as_str()), hasher.finish() & 0xff_ffff)
 }
 
 /// The last part of a workload's key, reduced to characters allowed in a container's name.
@@ -143,15 +148,14 @@ mod tests {
     #[test]
     fn a_slot_has_one_name_and_no_other_slot_has_it() {
         let (web, mirror) = (workload("nginx", 1, 2), workload("mirror.example/nginx", 1, 2));
-        let here = EngineSettings::default();
-        let there = EngineSettings { instance: "there".to_owned(), ..EngineSettings::default() };
-        let name = container_name(&here, &web, Slot(1));
-        assert_eq!(name, container_name(&here, &web, Slot(1)));
+        let (web, mirror) = (&web.key, &mirror.key);
+        let name = container_name("here", web, Slot(1));
+        assert_eq!(name, container_name("here", web, Slot(1)));
         assert!(name.starts_with("nginx-") && name.ends_with("-1") && is_plain(&name), "{name}");
         let others = [
-            container_name(&here, &web, Slot(2)),
-            container_name(&here, &mirror, Slot(1)),
-            container_name(&there, &web, Slot(1)),
+            container_name("here", web, Slot(2)),
+            container_name("here", mirror, Slot(1)),
+            container_name("there", web, Slot(1)),
         ];
         assert!(!others.contains(&name), "{others:?}");
     }

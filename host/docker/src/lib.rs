@@ -10,6 +10,7 @@ pub mod cgroup;
 mod client;
 mod container;
 pub mod credentials;
+mod endpoint;
 mod environment;
 mod events;
 mod exec;
@@ -34,7 +35,7 @@ use windlass_core::contract::Usage;
 use windlass_core::engine::{Engine, EngineError, EngineEvent};
 use windlass_core::settings::EngineSettings;
 use windlass_core::workload::{ContainerPort, Protocol, Workload};
-use windlass_core::{ContainerId, PortBinding, Replica, Slot, WorkloadKey};
+use windlass_core::{ContainerId, ImageRef, PortBinding, Replica, Slot, WorkloadKey};
 
 /// A Docker engine with API 1.41 (Docker 20.10) or newer.
 pub struct DockerEngine {
@@ -91,6 +92,20 @@ impl Engine for DockerEngine {
 
     async fn create(&self, workload: &Workload, slot: Slot) -> Result<Replica, EngineError> {
         self.lifecycle.create(workload, slot).await
+    }
+
+    async fn prepare(&self, workload: &Workload) -> Result<(), EngineError> {
+        self.lifecycle.prepare(workload).await
+    }
+
+    async fn pull(&self, image: &ImageRef) -> Result<String, EngineError> {
+        self.lifecycle.engine().info().await?;
+        self.lifecycle.images().refresh(image).await
+    }
+
+    async fn cpus(&self) -> Option<u32> {
+        let info = self.lifecycle.engine().call("read the number of CPUs", |docker| async move { docker.info().await });
+        u32::try_from(info.await.ok()?.ncpu?).ok()
     }
 
     async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError> {

@@ -7,12 +7,12 @@ use crate::image::Images;
 use crate::network::Networks;
 use crate::usage::UsageTable;
 use crate::{container, labels};
-use bollard::models::{ContainerInspectResponse, NetworkConnectRequest};
+use bollard::models::{ContainerInspectResponse, ContainerSummary, NetworkConnectRequest};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
+    RemoveContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, StreamExt};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -23,6 +23,8 @@ use windlass_core::{ContainerId, Phase, ProbeTarget, Replica, Slot, Workload, Wo
 
 /// Inspections in flight at once for one listing.
 const CONCURRENT_INSPECTIONS: usize = 16;
+/// The engine has this long to describe one container for a listing. One that hangs must not keep the others waiting.
+const INSPECTED_WITHIN: Duration = Duration::from_secs(5);
 /// Stops allowed in flight per allowed start: a stop mostly waits for a process.
 const STOPS_PER_START: usize = 4;
 /// Delay between two inspections while waiting for the engine.
@@ -75,15 +77,28 @@ impl Lifecycle {
             .engine
             .call("list containers", |docker| async move { docker.list_containers(Some(options)).await })
             .await?;
-        let inspections = stream::iter(summaries.into_iter().filter_map(|summary| summary.id)).map(|id| async move {
-            match self.inspect_replica(&id).await {
+        let limit = self.engine.call_timeout().min(INSPECTED_WITHIN);
+        let inspections = stream::iter(summaries).map(|summary| async move {
+            let id = summary.id.clone().unwrap_or_default();
+            let inspected = tokio::time::timeout(limit, self.inspect_replica(&id)).await;
+            let operation = "inspect container".to_owned();
+            match inspected.unwrap_or(Err(EngineError::TimedOut { operation, limit })) {
                 Ok(replica) => Ok(Some(replica)),
                 Err(EngineError::NotFound(_)) => Ok(None),
-                Err(error) => Err(error),
+                Err(error) => Err((summary, error)),
             }
         });
-        let found: Vec<Option<Replica>> = inspections.buffer_unordered(CONCURRENT_INSPECTIONS).try_collect().await?;
-        let mut replicas: Vec<Replica> = found.into_iter().flatten().collect();
+        let found: Vec<Result<Option<Replica>, (ContainerSummary, EngineError)>> =
+            inspections.buffer_unordered(CONCURRENT_INSPECTIONS).collect().await;
+        if found.iter().any(Result::is_err) {
+            // One bad answer is not a lost engine, unless the engine does not answer at all.
+            self.engine.call("ping", |docker| async move { docker.ping().await }).await?;
+        }
+        let replicas = found.into_iter().filter_map(|one| match one {
+            Ok(replica) => replica,
+            Err((summary, error)) => container::undescribed_replica(&summary, self.instance(), error.to_string()),
+        });
+        let mut replicas: Vec<Replica> = replicas.collect();
         replicas.sort_by(|a, b| a.created_at.cmp(&b.created_at).then_with(|| a.id.cmp(&b.id)));
         Ok(replicas)
     }
@@ -99,15 +114,13 @@ impl Lifecycle {
     }
 
     async fn create_whole(&self, workload: &Workload, slot: Slot) -> Result<Replica, EngineError> {
-        self.engine.info().await?;
-        for network in &workload.networks {
-            self.require_network(network).await?;
-        }
-        let id = match self.create_bare(workload, slot).await {
+        self.require_networks(workload).await?;
+        let image = self.images.to_use(workload).await?;
+        let id = match self.create_bare(workload, slot, &image).await {
             Err(error) if error.lacks_image() => {
                 // Without a permit: a pull can take minutes and does not load what the permits protect.
-                self.images.pull(&workload.image).await?;
-                self.create_bare(workload, slot).await?
+                self.images.pull_missing(&workload.image).await?;
+                self.create_bare(workload, slot, workload.image.as_str()).await?
             }
             outcome => outcome?,
         };
@@ -134,12 +147,35 @@ impl Lifecycle {
         }
     }
 
+    /// Makes sure that a replica can be created: its networks exist, and its image is pulled if it is missing.
+    pub(crate) async fn prepare(&self, workload: &Workload) -> Result<(), EngineError> {
+        self.require_networks(workload).await?;
+        let image = self.images.to_use(workload).await?;
+        if self.images.id_of(&image).await?.is_none() {
+            self.images.pull_missing(&workload.image).await?;
+        }
+        Ok(())
+    }
+
+    /// The images of the engine.
+    pub(crate) fn images(&self) -> &Images {
+        &self.images
+    }
+
+    async fn require_networks(&self, workload: &Workload) -> Result<(), EngineError> {
+        self.engine.info().await?;
+        for network in &workload.networks {
+            self.require_network(network).await?;
+        }
+        Ok(())
+    }
+
     /// Sends the create request and returns the container's identifier.
-    async fn create_bare(&self, workload: &Workload, slot: Slot) -> Result<String, CallError> {
+    async fn create_bare(&self, workload: &Workload, slot: Slot, image: &str) -> Result<String, CallError> {
         let _permit = permit(&self.starts).await?;
-        let body = container::create_body(&self.settings, workload, slot);
+        let body = container::create_body(&self.settings, workload, slot, image);
         let operation = format!("create a container of `{}`", workload.key);
-        let name = labels::container_name(&self.settings, workload, slot);
+        let name = labels::container_name(self.instance(), &workload.key, slot);
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
         let outcome = self
             .engine
@@ -147,6 +183,7 @@ impl Lifecycle {
             .await;
         match outcome {
             Ok(created) => Ok(created.id),
+            Err(CallError::Response { status: 409, .. }) => Err(self.name_taken(&name, slot).await),
             Err(error) => {
                 if !matches!(error, CallError::Response { .. }) {
                     // The container may exist; if it does, it has this name.
@@ -155,6 +192,25 @@ impl Lifecycle {
                 Err(error)
             }
         }
+    }
+
+    /// The error for a name that another container has.
+    async fn name_taken(&self, name: &str, slot: Slot) -> CallError {
+        let inspected = self
+            .engine
+            .call("inspect container", |docker| async move { docker.inspect_container(name, None).await })
+            .await;
+        let by = match inspected {
+            Ok(ContainerInspectResponse { id: Some(id), config, .. }) => {
+                let image = config.and_then(|config| config.image).unwrap_or_default();
+                format!("container {} of image `{image}`", &id[..id.len().min(12)])
+            }
+            Ok(_) | Err(_) => "another container".to_owned(),
+        };
+        CallError::NameTaken(format!(
+            "the name `{name}` of slot {slot} belongs to {by}, which is not a replica of this workload; rename or remove \
+             that container"
+        ))
     }
 
     /// Checks that a network exists. An engine accepts a missing network at creation and then fails at the start.
@@ -210,14 +266,20 @@ impl Lifecycle {
     pub(crate) async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError> {
         let before = self.inspect_replica(id.as_str()).await?;
         match before.phase {
-            Phase::Running => return Ok(before),
-            Phase::Stopping => {
+            Phase::Running | Phase::Restarting => return Ok(before),
+            Phase::Paused => {
+                return Err(EngineError::Refused(format!(
+                    "container `{0}` is paused; continue it with `docker unpause {0}`",
+                    before.name
+                )));
+            }
+            Phase::Stopping | Phase::Dead => {
                 return Err(EngineError::Refused(format!(
                     "container `{}` is being removed and cannot be started",
                     before.name
                 )));
             }
-            Phase::Starting | Phase::Exited | Phase::Held => {}
+            Phase::Starting | Phase::Exited | Phase::Held | Phase::Unknown => {}
         }
         let _permit = permit(&self.starts).await?;
         let id = before.id.as_str();
@@ -230,43 +292,74 @@ impl Lifecycle {
         self.settle(id, outcome, |after| after.phase == Phase::Running).await
     }
 
+    /// Stops a replica by its stop signal, and kills it after `grace`.
+    ///
+    /// The engine's own stop does the same. It would also record a stop, which must mean that somebody else wanted it: a
+    /// Windlass that is killed between a stop and a start would otherwise find a stop that nobody meant.
     pub(crate) async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<Replica, EngineError> {
-        let before = self.inspect_replica(id.as_str()).await?;
-        if !before.is_alive() {
+        let not_found = || EngineError::NotFound(id.to_string());
+        let inspected = self.inspect(id.as_str()).await?.ok_or_else(not_found)?;
+        let before = self.replica(&inspected).await?.ok_or_else(not_found)?;
+        if !before.is_alive() && before.phase != Phase::Restarting {
             return Ok(before);
         }
         let _permit = permit(&self.stops).await?;
-        let id = before.id.as_str();
-        let seconds = grace.as_secs().saturating_add(u64::from(grace.subsec_nanos() > 0));
-        let options = StopContainerOptionsBuilder::default().t(i32::try_from(seconds).unwrap_or(i32::MAX)).build();
-        let limit = grace.saturating_add(self.engine.call_timeout());
-        let stopped = self
-            .engine
-            .call_within(limit, &format!("stop container `{}`", before.name), |docker| async move {
-                docker.stop_container(id, Some(options)).await
-            })
-            .await;
-        let after = self.inspect_replica(id).await?;
-        if !after.is_alive() {
-            return Ok(after);
+        let signalled = self.signal(&before, container::stop_signal(&inspected)).await;
+        if let Err(error) = &signalled {
+            tracing::warn!(container = %before.id, ?error, "the stop signal could not be sent; killing the container");
+        } else if self.ends_within(&before, grace).await? {
+            return self.inspect_replica(before.id.as_str()).await;
         }
-        tracing::warn!(container = %before.id, error = ?stopped.err(), "container still runs after a stop; killing it");
-        let killed = self
-            .engine
-            .call(&format!("kill container `{}`", before.name), |docker| async move {
-                docker.kill_container(id, Some(KillContainerOptionsBuilder::default().signal("KILL").build())).await
-            })
-            .await;
+        let killed = self.signal(&before, "SIGKILL").await;
         // The engine responds before the process has ended.
-        let deadline = Instant::now() + self.engine.call_timeout();
-        while self.inspect_replica(id).await?.is_alive() && killed.is_ok() && Instant::now() < deadline {
-            tokio::time::sleep(POLL_INTERVAL).await;
-        }
+        let has_ended = killed.is_ok() && self.ends_within(&before, self.engine.call_timeout()).await?;
         let timed_out = || CallError::TimedOut {
             operation: format!("kill container `{}`", before.name),
             limit: self.engine.call_timeout(),
         };
-        self.settle(id, killed.and(Err(timed_out())), |after| !after.is_alive()).await
+        let outcome = if has_ended { Ok(()) } else { killed.and(Err(timed_out())) };
+        self.settle(before.id.as_str(), outcome, |after| !after.is_alive()).await
+    }
+
+    async fn signal(&self, replica: &Replica, signal: &str) -> Result<(), CallError> {
+        let id = replica.id.as_str();
+        let options = KillContainerOptionsBuilder::default().signal(signal).build();
+        let sent = self
+            .engine
+            .call(&format!("send {signal} to container `{}`", replica.name), |docker| async move {
+                docker.kill_container(id, Some(options)).await
+            })
+            .await;
+        match sent {
+            // It has just ended by itself, or somebody removed it.
+            Err(CallError::Response { status: 404 | 409, .. }) => Ok(()),
+            sent => sent,
+        }
+    }
+
+    /// Waits until a replica's process has ended. Returns false if it still runs after `limit`.
+    async fn ends_within(&self, replica: &Replica, limit: Duration) -> Result<bool, EngineError> {
+        let id = replica.id.as_str();
+        let deadline = Instant::now() + limit;
+        let options = WaitContainerOptionsBuilder::default().condition("not-running").build();
+        // The inspection below decides, whatever this call returns.
+        let _ = self
+            .engine
+            .call_within(limit, "wait for the end of a process", |docker| async move {
+                docker.wait_container(id, Some(options)).next().await.transpose()
+            })
+            .await;
+        loop {
+            match self.inspect_replica(id).await {
+                Ok(after) if after.is_alive() => {}
+                Ok(_) | Err(EngineError::NotFound(_)) => return Ok(true),
+                Err(error) => return Err(error),
+            }
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
     }
 
     pub(crate) async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), EngineError> {

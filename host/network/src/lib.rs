@@ -1,26 +1,29 @@
 //! [`Net`] and [`HttpSender`] implemented with reqwest; only this crate names it.
 
 pub mod remote;
+mod source;
 mod tcp;
 
+use crate::source::Access;
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use windlass_core::net::{HttpSender, Net, NetError, SendError};
-use windlass_core::root_cause;
+use windlass_core::net::{HttpSender, Net, NetError, SendError, SourceRequest, SourceResponse};
 use windlass_core::time::millis;
-use windlass_core::{DurationMs, HttpProbe};
+use windlass_core::{DurationMs, HttpProbe, SourceAccess, root_cause};
 
 /// The HTTP and TCP client for everything that Windlass sends.
 #[derive(Debug, Clone)]
 pub struct NetClient {
     probes: reqwest::Client,
     callbacks: reqwest::Client,
-    /// For requests that policies were granted.
+    /// For requests that policies were granted, and for the sources of metrics.
     granted: reqwest::Client,
+    /// Access to the sources of metrics at some hosts.
+    accesses: Vec<Access>,
 }
 
 impl NetClient {
@@ -30,19 +33,31 @@ impl NetClient {
     /// # Errors
     /// If the TLS library cannot be set up.
     pub fn new() -> Result<Arc<Self>, NetError> {
+        Self::with_access(Vec::new())
+    }
+
+    /// As [`NetClient::new`], with access to the sources of metrics at some hosts.
+    ///
+    /// # Errors
+    /// As [`NetClient::new`], and if a file with certificates cannot be used.
+    pub fn with_access(accesses: Vec<SourceAccess>) -> Result<Arc<Self>, NetError> {
         set_up_tls();
-        let agent = concat!("windlass/", env!("CARGO_PKG_VERSION"));
-        let build = |builder: reqwest::ClientBuilder| {
-            builder.user_agent(agent).no_proxy().build().map_err(|error| NetError::Failed(root_cause(&error)))
-        };
+        let direct = || reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        let accesses = accesses.into_iter().map(|settings| {
+            Access::new(settings, |builder| build(builder.redirect(reqwest::redirect::Policy::none())))
+        });
         Ok(Arc::new(Self {
-            probes: build(
-                reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).pool_max_idle_per_host(0),
-            )?,
+            accesses: accesses.collect::<Result<_, _>>()?,
+            probes: build(direct().pool_max_idle_per_host(0))?,
             callbacks: build(reqwest::Client::builder())?,
-            granted: build(reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()))?,
+            granted: build(direct())?,
         }))
     }
+}
+
+fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, NetError> {
+    let agent = concat!("windlass/", env!("CARGO_PKG_VERSION"));
+    builder.user_agent(agent).no_proxy().build().map_err(|error| NetError::Failed(root_cause(&error)))
 }
 
 #[async_trait]
@@ -88,21 +103,14 @@ impl Net for NetClient {
         tcp::connect(address, behind_proxy, timeout).await
     }
 
-    async fn get(&self, url: &str, query: &[(&str, &str)], longest: u64, timeout: Duration) -> Result<Bytes, NetError> {
-        let mut url = reqwest::Url::parse(url).map_err(|error| NetError::Failed(error.to_string()))?;
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        let request = http::Request::get(url.as_str()).body(Bytes::new());
-        let request = request.map_err(|error| NetError::Failed(error.to_string()))?;
-        match tokio::time::timeout(timeout, self.send(request, longest)).await {
-            Err(_) => Err(NetError::TimedOut(timeout)),
-            Ok(Err(error)) => Err(NetError::Failed(error.to_string())),
-            Ok(Ok(response)) if response.status().is_success() => Ok(response.into_body()),
-            Ok(Ok(response)) => {
-                Err(NetError::Failed(format!("the server responded with status {}", response.status())))
-            }
-        }
+    async fn query_source(
+        &self,
+        request: &SourceRequest<'_>,
+        longest: u64,
+        timeout: Duration,
+    ) -> Result<SourceResponse, NetError> {
+        let response = source::query(&self.granted, &self.accesses, request, longest);
+        tokio::time::timeout(timeout, response).await.unwrap_or(Err(NetError::TimedOut(timeout)))
     }
 
     async fn post_json(&self, url: &str, body: &serde_json::Value, timeout: Duration) -> Result<(), NetError> {

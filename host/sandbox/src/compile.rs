@@ -32,6 +32,12 @@ pub enum CompileError {
     /// wasmtime rejects the component.
     #[error("it is not a valid component: {0}")]
     Invalid(String),
+    /// It uses the asynchronous part of the component model.
+    #[error(
+        "it is built for component-model async (WASI 0.3), which this host does not offer; build it for WASI 0.2 with \
+         synchronous functions, in Rust with the target `wasm32-wasip2`"
+    )]
+    Async,
     /// Compiling exceeded its time limit.
     #[error("compiling it took longer than {} s", .0.as_secs())]
     Time(Duration),
@@ -46,6 +52,14 @@ pub enum CompileError {
     /// The child could not be run.
     #[error("cannot run the compiler process: {0}")]
     Child(String),
+}
+
+impl CompileError {
+    /// The error for a component that wasmtime rejects. It names the feature of WebAssembly that the host lacks.
+    fn rejected(why: &str) -> Self {
+        let is_missing = |part: &str| why.contains("component model") && why.contains(part) && why.contains(" feature");
+        if is_missing("async") || is_missing("error-context") { Self::Async } else { Self::Invalid(excerpt(why)) }
+    }
 }
 
 /// Compiles components.
@@ -112,7 +126,7 @@ impl Compiler {
                 let compiled = tokio::task::spawn_blocking(move || wasmtime.precompile_component(&component)).await;
                 compiled
                     .map_err(|error| CompileError::Child(error.to_string()))?
-                    .map_err(|error| CompileError::Invalid(excerpt(&format!("{error:#}"))))?
+                    .map_err(|error| CompileError::rejected(&format!("{error:#}")))?
             }
         };
         if let Some(cache) = &self.cache {
@@ -224,15 +238,16 @@ async fn compile_in_child(
 
 fn child_failure(status: ExitStatus, complaint: &[u8], limits: &PolicyLimits) -> CompileError {
     use std::os::unix::process::ExitStatusExt;
-    let complaint = excerpt(String::from_utf8_lossy(complaint).trim());
+    let complaint = String::from_utf8_lossy(complaint);
+    let complaint = complaint.trim();
     match (status.code(), status.signal()) {
-        (Some(1), _) => CompileError::Invalid(complaint),
+        (Some(1), _) => CompileError::rejected(complaint),
         // The kernel sends these when the processor time is used up.
         (_, Some(signal)) if signal == libc_signal::XCPU || signal == libc_signal::KILL => {
             CompileError::Time(limits.compile_time)
         }
         (_, Some(_)) => CompileError::Memory { status: status.to_string(), memory_bytes: limits.compile_memory_bytes },
-        _ => CompileError::Child(format!("{status}: {complaint}")),
+        _ => CompileError::Child(format!("{status}: {}", excerpt(complaint))),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::convert::{excerpt, plain, wit_health, wit_log, wit_manifest, wit_scaling, wit_types};
 use wasmtime::Engine;
-use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
+use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, Lift, Lower};
 use windlass_core::PolicyKind;
 
@@ -50,6 +50,11 @@ const HTTP: [&str; 2] = ["wasi:http/outgoing-handler", "wasi:http/types"];
 /// Whether a component with these imports can send HTTP requests.
 pub(crate) fn sends_http(imports: &[String]) -> bool {
     imports.iter().any(|import| Name::parse(import).path == HTTP[0])
+}
+
+/// Whether a component with these imports asks since when replicas have been ready.
+pub(crate) fn reads_readiness(imports: &[String]) -> bool {
+    imports.iter().any(|import| Name::parse(import).interface() == Some("readiness"))
 }
 
 /// One reason why a component cannot be linked.
@@ -108,10 +113,19 @@ pub enum LinkProblem {
         /// The interface.
         name: String,
     },
+    /// It was built for a later WASI.
+    #[error(
+        "it imports `{name}`, but this host offers WASI 0.2; build it for that version, in Rust with the target \
+         `wasm32-wasip2`"
+    )]
+    LaterWasi {
+        /// The interface with its version.
+        name: String,
+    },
     /// It imports an interface that the host does not offer.
     #[error(
-        "it imports `{name}`, which the host does not offer: the world `{world}` imports `{PACKAGE}/log@{VERSION}` and \
-         nothing else (the host also accepts the WASI 0.2 imports that language runtimes add, without access to the \
+        "it imports `{name}`, which the host does not offer: the world `{world}` imports `{PACKAGE}/log@{VERSION}`, \
+         a policy may also import `{PACKAGE}/readiness@{VERSION}`, and nothing else (the host also accepts the WASI 0.2 imports that language runtimes add, without access to the \
          machine)"
     )]
     Import {
@@ -154,6 +168,13 @@ impl<'a> Name<'a> {
         let patch = self.version.strip_prefix(minor).and_then(|rest| rest.strip_prefix('.'));
         patch.is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit()))
     }
+}
+
+/// Whether a name is an interface of WASI 0.3 or later.
+fn is_later_wasi(name: &Name<'_>) -> bool {
+    let mut numbers = name.version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    name.path.starts_with("wasi:") && version >= (0, 3)
 }
 
 /// Compares a component with the contract. `is_granted_http` allows it to import outgoing HTTP.
@@ -278,13 +299,18 @@ fn check_imports(
         let parsed = Name::parse(name);
         let foreign = || LinkProblem::Import { name: excerpt(name), world };
         match (parsed.interface(), import.ty) {
-            (Some("log" | "types" | "manifest" | "scaling" | "protection" | "health"), _)
+            (Some("log" | "readiness" | "types" | "manifest" | "scaling" | "protection" | "health"), _)
                 if !parsed.is_minor("0.1") =>
             {
                 problems.push(LinkProblem::Version { verb: "imports", name: excerpt(name) });
             }
             (Some("log"), ComponentItem::ComponentInstance(instance)) => {
-                check_log(engine, component, name, &instance, problems);
+                let import = ImportedInterface { engine, component, name, instance: &instance };
+                import.check::<(wit_log::Level, &str), ()>("write", problems);
+            }
+            (Some("readiness"), ComponentItem::ComponentInstance(instance)) => {
+                let import = ImportedInterface { engine, component, name, instance: &instance };
+                import.check::<(&str,), (Option<u64>,)>("first-ready-at", problems);
             }
             // Types alone need nothing from the host. They come with every function that mentions them.
             (Some("types"), ComponentItem::ComponentInstance(instance)) => {
@@ -297,36 +323,48 @@ fn check_imports(
                     problems.push(LinkProblem::NotGranted { name: excerpt(name) });
                 }
             }
+            _ if is_later_wasi(&parsed) => {
+                // One sentence for all of them: the remedy is the same.
+                if !problems.iter().any(|problem| matches!(problem, LinkProblem::LaterWasi { .. })) {
+                    problems.push(LinkProblem::LaterWasi { name: excerpt(name) });
+                }
+            }
             _ => problems.push(foreign()),
         }
     }
 }
 
-fn check_log(
-    engine: &Engine,
-    component: &Component,
-    name: &str,
-    instance: &ComponentInstance,
-    problems: &mut Vec<LinkProblem>,
-) {
-    for (function, item) in instance.exports(engine) {
-        match item.ty {
-            ComponentItem::ComponentFunc(found) if function == "write" => {
-                if let Err(why) = log_write_fits(component, &found) {
-                    problems.push(wrong_type(name, function, &why));
-                }
-            }
-            item if is_function(&item) => {
-                let why = "the host's interface has no such function".to_owned();
-                problems.push(LinkProblem::FunctionType { interface: excerpt(name), function: excerpt(function), why });
-            }
-            _ => {}
-        }
-    }
+/// An import of an interface that the host implements, which has one function.
+struct ImportedInterface<'a> {
+    engine: &'a Engine,
+    component: &'a Component,
+    name: &'a str,
+    instance: &'a ComponentInstance,
 }
 
-fn log_write_fits(component: &Component, found: &ComponentFunc) -> wasmtime::Result<()> {
-    found.typecheck::<(wit_log::Level, &str), ()>(&component.component_type().instance_type())
+impl ImportedInterface<'_> {
+    fn check<Arguments, Answer>(&self, function: &str, problems: &mut Vec<LinkProblem>)
+    where
+        Arguments: ComponentNamedList + Lower,
+        Answer: ComponentNamedList + Lift,
+    {
+        for (found, item) in self.instance.exports(self.engine) {
+            match item.ty {
+                ComponentItem::ComponentFunc(imported) if found == function => {
+                    let component_type = self.component.component_type();
+                    if let Err(why) = imported.typecheck::<Arguments, Answer>(&component_type.instance_type()) {
+                        problems.push(wrong_type(self.name, found, &why));
+                    }
+                }
+                item if is_function(&item) => {
+                    let why = "the host's interface has no such function".to_owned();
+                    let (interface, function) = (excerpt(self.name), excerpt(found));
+                    problems.push(LinkProblem::FunctionType { interface, function, why });
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 fn is_function(item: &ComponentItem) -> bool {

@@ -3,7 +3,7 @@
 //! The generated records borrow from the observation, so nothing is copied. Answers are checked: an answer that violates the
 //! contract becomes a failure of kind `output`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use windlass_core::contract::{HealthObservation, HealthReport, ReplicaFacts, ScalingDecision, ScalingObservation};
 use windlass_core::settings::PolicyLimits;
 use windlass_core::{FailureKind, PolicyFailure, contract};
@@ -12,7 +12,7 @@ use windlass_core::{FailureKind, PolicyFailure, contract};
 pub(crate) mod scaling_world {
     wasmtime::component::bindgen!({
         path: "../../wit",
-        world: "scaling-policy",
+        world: "readiness-scaling-policy",
         exports: { default: async },
         ownership: Borrowing { duplicate_if_necessary: true },
     });
@@ -34,11 +34,16 @@ pub(crate) mod health_world {
 
 pub(crate) use health_world::exports::windlass::policy::health as wit_health;
 pub(crate) use scaling_world::exports::windlass::policy::{manifest as wit_manifest, scaling as wit_scaling};
-pub(crate) use scaling_world::windlass::policy::{log as wit_log, types as wit_types};
+pub(crate) use scaling_world::windlass::policy::{log as wit_log, readiness as wit_readiness, types as wit_types};
 
 /// Borrows the replicas of an observation.
 pub(crate) fn replicas(replicas: &[ReplicaFacts]) -> Vec<wit_types::Replica<'_>> {
     replicas.iter().map(replica).collect()
+}
+
+/// The replicas that have been ready, each with the first time, in milliseconds since the Unix epoch.
+pub(crate) fn first_ready<'a>(replicas: impl Iterator<Item = &'a ReplicaFacts>) -> HashMap<String, u64> {
+    replicas.filter_map(|replica| Some((replica.id.clone(), replica.first_ready_at?.0))).collect()
 }
 
 /// Copies the samples of an observation; the caller keeps them for [`metrics`].

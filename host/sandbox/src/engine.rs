@@ -80,6 +80,7 @@ impl PolicyEngine {
         };
         let mut linker = Linker::new(&engine);
         wit::log::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut CallState| state).map_err(setup)?;
+        wit::readiness::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut CallState| state).map_err(setup)?;
         add_to_linker(&mut linker).map_err(setup)?;
         let ticker = engine.weak();
         std::thread::Builder::new()

@@ -8,6 +8,7 @@ pub mod cache;
 pub mod call_store;
 pub mod compile;
 pub mod component;
+mod compression;
 mod contract_check;
 mod convert;
 mod description;

@@ -1,5 +1,6 @@
 //! Converts a core module, as compilers of Rust, C and Go produce it, to a component, so that authors need no other tool.
 
+use crate::compression::{self, Compression};
 use crate::wit_text;
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
@@ -59,6 +60,9 @@ struct Inspected {
 
 fn inspect(module: &[u8]) -> Result<Inspected, WrapError> {
     let wrong = |why: String| WrapError::NotAModule(why);
+    if let Some(Compression { format, program }) = compression::of(module) {
+        return Err(wrong(format!("it is compressed with {format}; decompress it with `{program}`")));
+    }
     let mut inspected = Inspected { names_its_world: false, world: None };
     for payload in Parser::new(0).parse_all(module) {
         match payload.map_err(|error| wrong(error.to_string()))? {
@@ -96,5 +100,8 @@ mod tests {
         assert!(nothing.starts_with("it exports no interface of `windlass:policy`"), "{nothing}");
         let component = refused(windlass_builtin::MIN_MAX);
         assert_eq!(component, "it is not a core WebAssembly module: it is a component already");
+        let compressed = refused(b"\x1f\x8b\x08");
+        let why = "it is not a core WebAssembly module: it is compressed with gzip; decompress it with `gunzip`";
+        assert_eq!(compressed, why);
     }
 }

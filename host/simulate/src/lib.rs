@@ -3,6 +3,8 @@
 //! and the clock are simulated.
 
 pub mod chart;
+mod decimation;
+pub mod encoding;
 mod outcome;
 pub mod run;
 pub mod scenario;

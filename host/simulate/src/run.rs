@@ -56,7 +56,7 @@ pub async fn run(
         measure(&subject, trace, &service, now);
         let snapshot = service.snapshot(&subject.workload, now);
         let uses = |id: &_| snapshot.replica(id).and_then(|replica| replica.usage);
-        subject.metrics.note_usage(&subject.workload, &snapshot, uses, now);
+        subject.metrics.note_usage(&subject.workload, &snapshot, subject.history(), uses, now);
         for metric in UNMODELLED {
             subject.metrics.without(
                 metric.name(),

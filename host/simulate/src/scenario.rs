@@ -205,7 +205,7 @@ impl Scenario {
                 }
             }
             let uses = |id: &_| snapshot.replica(id).and_then(|replica| replica.usage);
-            subject.metrics.note_usage(&subject.workload, &snapshot, uses, now);
+            subject.metrics.note_usage(&subject.workload, &snapshot, subject.history(), uses, now);
             subject.metrics.keep_only(&subject.workload, &snapshot);
             *scripted.script.lock() = event.unavailable.clone().map(Err).or(event.proposal.map(Ok));
             let series = subject.series(now).await?;
@@ -289,8 +289,9 @@ fn snapshot(event: &Event, subject: &Subject, begin: Timestamp, now: Timestamp) 
             name: replica.id.clone(),
             workload: workload.key.clone(),
             image: workload.image.to_string(),
+            made_from: Default::default(),
             slot: Slot(slot),
-            phase: replica.phase,
+            phase: replica.phase.into(),
             status: String::new(),
             created_at: started,
             started_at: Some(started),
@@ -298,6 +299,10 @@ fn snapshot(event: &Event, subject: &Subject, begin: Timestamp, now: Timestamp) 
             exit_code: (replica.phase == Phase::Exited).then_some(1),
             out_of_memory: false,
             error: String::new(),
+            engine_restarts: 0,
+            restart_policy: None,
+            limits: workload.limits(),
+            has_slot_name: true,
             ports: BTreeMap::new(),
             address: None,
             is_protected: false,

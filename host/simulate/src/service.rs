@@ -56,6 +56,7 @@ impl Service {
             name: format!("{}-{slot}", workload.key),
             workload: workload.key.clone(),
             image: workload.image.to_string(),
+            made_from: Default::default(),
             slot,
             phase: Phase::Running,
             status: String::new(),
@@ -65,6 +66,10 @@ impl Service {
             exit_code: None,
             out_of_memory: false,
             error: String::new(),
+            engine_restarts: 0,
+            restart_policy: None,
+            limits: workload.limits(),
+            has_slot_name: true,
             ports: BTreeMap::new(),
             address: None,
             is_protected: false,
@@ -115,7 +120,7 @@ impl Service {
             match step {
                 Step::Create { slot, .. } => self.create(workload, *slot, now),
                 Step::Remove { replica, .. } => self.replicas.retain(|known| known.id != *replica),
-                Step::Replace { replica, slot, .. } => {
+                Step::Replace { replica, slot, .. } | Step::Renew { replica, slot, .. } => {
                     self.replicas.retain(|known| known.id != *replica);
                     self.create(workload, *slot, now);
                 }

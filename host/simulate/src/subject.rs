@@ -59,6 +59,11 @@ impl Subject {
         self.history.target_or_initial(self.workload.bounds)
     }
 
+    /// The memory of the passes so far.
+    pub(crate) fn history(&self) -> &History {
+        &self.history
+    }
+
     /// Time between two passes, unless a decision requests another.
     pub fn interval(&self) -> std::time::Duration {
         self.settings.interval

@@ -1,8 +1,13 @@
 //! The trace of a load over time, from CSV, from Prometheus, or from a workload's own history.
 
-use crate::BEGINNING;
+mod columns;
+mod json;
+mod numbers;
+mod table;
+mod times;
+
 use crate::service::QUEUE;
-use serde_json::Value;
+use crate::trace::columns::{Columns, Values};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use windlass_core::Timestamp;
@@ -15,6 +20,8 @@ pub struct Trace {
     columns: BTreeMap<String, Values>,
     /// Name of the load column.
     load: String,
+    /// Assumptions about the form of the file.
+    notes: Vec<String>,
 }
 
 /// The most values a trace may have.
@@ -27,8 +34,8 @@ impl Trace {
     /// Parses a trace in any of the three forms. `load` names the load column; the default is the column `load`, else
     /// the first.
     ///
-    /// - CSV with a header: the first column is the time (RFC 3339, Unix seconds, or seconds since the start), the
-    ///   others are values. An empty cell is a missing value.
+    /// - CSV: the first column is the time, the others are values. An empty cell is a missing value. Cells are separated
+    ///   by commas, semicolons or tabs; times and numbers have any usual form.
     /// - The response of Prometheus to a range query: each series is a column named by its `__name__`, or `load` if it
     ///   has none. A gap has no value.
     /// - The response of `GET /images/{image}/metrics`: each metric is a column, except built-in metrics, which the
@@ -37,65 +44,25 @@ impl Trace {
     /// # Errors
     /// One sentence with the line or the column.
     pub fn parse(text: &str, load: Option<&str>) -> Result<Self, String> {
-        let is_json = text.trim_start().starts_with('{');
-        let columns = if is_json { json(text)? } else { csv(text)? };
-        let total: usize = columns.iter().map(|(_, values)| values.len()).sum();
-        if total > MAX_VALUES {
-            return Err(format!("the trace has {total} values; shorten it to at most {MAX_VALUES}"));
-        }
-        let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
-        for (index, name) in names.iter().enumerate() {
-            if is_modelled(name) {
-                return Err(format!("a column is called `{name}`, which the model measures itself; rename it"));
-            }
-            if names[..index].contains(name) {
-                return Err(format!("two columns are called `{name}`; expected one, as from a query with `sum(…)`"));
-            }
-        }
-        let known = |name: &str| names.contains(&name);
-        let load = match load {
-            Some(name) if known(name) => name,
-            Some(name) => {
-                return Err(format!("the trace has no column `{name}`; it has {}", names.join(", ")));
-            }
-            None if known("load") => "load",
-            // The order of series in a JSON document has no meaning.
-            None if is_json && names.len() > 1 => {
-                return Err(format!("`--load` must name the load column, one of: {}", names.join(", ")));
-            }
-            None => names.first().copied().ok_or("the trace has no values")?,
-        }
-        .to_owned();
-        let mut trace = Self { columns: columns.into_iter().collect(), load };
-        let values = &trace.columns[&trace.load];
-        if values.is_empty() {
-            return Err("the trace has no values".to_owned());
-        }
-        if let Some((at, value)) =
-            values.iter().find(|(_, value)| value.map_or(!is_json, |value| !value.is_finite() || value < 0.0))
-        {
-            let value = value.map_or("missing".to_owned(), |value| value.to_string());
-            return Err(format!(
-                "the load at {at} ms is {value}; a load must have a value of at least 0 at every time"
-            ));
-        }
-        for (name, values) in &trace.columns {
-            if let Some(pair) = values.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
-                return Err(format!("`{name}` does not increase in time at {} ms", pair[1].0));
-            }
-        }
-        let (begin, end) = trace.span();
-        if end.since(begin) > MAX_SPAN {
-            let days = end.since(begin).as_secs() / (24 * 60 * 60);
-            let most = MAX_SPAN.as_secs() / (24 * 60 * 60);
-            return Err(format!("the load spans {days} days; shorten it to at most {most}"));
-        }
+        let is_json = text.trim_start().starts_with(['{', '[']);
+        let columns = if is_json { json::read(text)? } else { table::read(text)? };
+        check_names(&columns)?;
+        let load = load_column(&columns, load, is_json)?;
+        let values = columns.all.iter().find(|(name, _)| *name == load).map_or(&[][..], |(_, values)| values);
+        check_load(&columns, values, is_json)?;
+        let Columns { all, notes, .. } = columns;
+        let mut trace = Self { columns: all.into_iter().collect(), load, notes };
         if is_json {
             for values in trace.columns.values_mut() {
                 end_before_gaps(values);
             }
         }
         Ok(trace)
+    }
+
+    /// Assumptions about the form of the file, one sentence each: such as times without a zone, which are read as UTC.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Adds a copy of a column under another metric name.
@@ -138,6 +105,64 @@ impl Trace {
     }
 }
 
+/// Checks the number of values and the names of the columns.
+fn check_names(columns: &Columns) -> Result<(), String> {
+    let total: usize = columns.all.iter().map(|(_, values)| values.len()).sum();
+    if total > MAX_VALUES {
+        return Err(format!("the trace has {total} values; shorten it to at most {MAX_VALUES}"));
+    }
+    let names: Vec<&str> = columns.all.iter().map(|(name, _)| name.as_str()).collect();
+    for (index, name) in names.iter().enumerate() {
+        if is_modelled(name) {
+            return Err(format!("a column is called `{name}`, which the model measures itself; rename it"));
+        }
+        if names[..index].contains(name) {
+            return Err(format!("two columns are called `{name}`; expected one, as from a query with `sum(…)`"));
+        }
+    }
+    Ok(())
+}
+
+/// The name of the load column.
+fn load_column(columns: &Columns, named: Option<&str>, is_json: bool) -> Result<String, String> {
+    let names: Vec<&str> = columns.all.iter().map(|(name, _)| name.as_str()).collect();
+    let is_known = |name: &str| names.contains(&name);
+    let load = match named {
+        Some(name) if is_known(name) => name,
+        Some(name) => {
+            return Err(format!("the trace has no column `{name}`; it has {}", names.join(", ")));
+        }
+        None if is_known("load") => "load",
+        // The order of series in a JSON document has no meaning.
+        None if is_json && names.len() > 1 => {
+            return Err(format!("`--load` must name the load column, one of: {}", names.join(", ")));
+        }
+        None => names.first().copied().ok_or("the trace has no values")?,
+    };
+    Ok(load.to_owned())
+}
+
+/// Checks that the load has a value at every time, and does not span too much.
+fn check_load(columns: &Columns, values: &[(Timestamp, Option<f64>)], is_json: bool) -> Result<(), String> {
+    let (Some((begin, _)), Some((end, _))) = (values.first(), values.last()) else {
+        return Err("the trace has no values".to_owned());
+    };
+    for (row, (at, value)) in values.iter().enumerate() {
+        if value.map_or(!is_json, |value| value < 0.0) {
+            let value = value.map_or("missing".to_owned(), |value| value.to_string());
+            let place = columns.place(row, *at);
+            return Err(format!("the load {place} is {value}; a load must have a value of at least 0 at every time"));
+        }
+    }
+    let span = end.since(*begin);
+    if span > MAX_SPAN {
+        let days = span.as_secs() / (24 * 60 * 60);
+        let most = MAX_SPAN.as_secs() / (24 * 60 * 60);
+        return Err(format!("the load spans {days} days; shorten it to at most {most}"));
+    }
+    Ok(())
+}
+
 /// Whether the service model itself measures a metric of this name.
 fn is_modelled(name: &str) -> bool {
     name == QUEUE || BuiltIn::of(name).is_some()
@@ -177,101 +202,11 @@ fn value(values: &[(Timestamp, Option<f64>)], at: Timestamp) -> Option<Option<f6
     Some(values.get(after.checked_sub(1)?)?.1)
 }
 
-type Values = Vec<(Timestamp, Option<f64>)>;
-type Column = (String, Values);
-type Columns = Vec<Column>;
-
-fn csv(text: &str) -> Result<Columns, String> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(text.as_bytes());
-    let head = reader.headers().map_err(|error| error.to_string())?.clone();
-    let mut columns: Columns = head.iter().skip(1).map(|name| (name.to_owned(), Vec::new())).collect();
-    if columns.is_empty() {
-        return Err("the header names no column of values; expected `time,NAME,…`".to_owned());
-    }
-    for record in reader.records() {
-        let record = record.map_err(|error| error.to_string())?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let at = time(&record[0]).ok_or_else(|| {
-            format!("line {line}: `{}` is not a time; expected RFC 3339, Unix seconds or seconds from 0", &record[0])
-        })?;
-        for ((name, values), cell) in columns.iter_mut().zip(record.iter().skip(1)) {
-            let value = match cell {
-                "" => None,
-                number => Some(number.parse::<f64>().map_err(|_| {
-                    format!(
-                        "line {line}: `{number}` in column `{name}` is not a number; leave the cell empty if the value is \
-                         missing"
-                    )
-                })?),
-            };
-            values.push((at, value));
-        }
-    }
-    Ok(columns)
-}
-
-fn time(text: &str) -> Option<Timestamp> {
-    if let Ok(seconds) = text.parse::<f64>() {
-        return since(seconds);
-    }
-    Timestamp::from_rfc3339(text)
-}
-
-/// Parses Unix seconds; values below 1e9 count from the start.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "finite and not below 0")]
-fn since(seconds: f64) -> Option<Timestamp> {
-    let is_unix = seconds >= 1e9;
-    let milliseconds = (seconds * 1_000.0).round();
-    let known = (0.0..1e15).contains(&milliseconds).then_some(milliseconds as u64)?;
-    Some(if is_unix { Timestamp(known) } else { Timestamp(BEGINNING.0 + known) })
-}
-
-fn json(text: &str) -> Result<Columns, String> {
-    let value: Value = serde_json::from_str(text).map_err(|error| format!("the trace is not JSON: {error}"))?;
-    if let Some(series) = value.pointer("/data/result").and_then(Value::as_array) {
-        return series.iter().map(range).collect();
-    }
-    if let Some(metrics) = value.get("metrics").and_then(Value::as_array) {
-        let is_there = |metric: &&Value| metric["samples"].as_array().is_some_and(|all| !all.is_empty());
-        // Built-in metrics and the queue were measured with other replicas under another load.
-        let is_replayable = |metric: &&Value| metric["source"] != "built-in" && metric["name"] != QUEUE;
-        let with_values = metrics.iter().filter(is_there).filter(is_replayable);
-        return with_values.enumerate().map(|(index, metric)| recorded(index, metric)).collect();
-    }
-    Err("expected `data.result` of a Prometheus range query, or `metrics` as Windlass returns them".to_owned())
-}
-
-/// Parses one series of a range query: `{"metric": {…}, "values": [[seconds, "number"], …]}`.
-fn range(series: &Value) -> Result<Column, String> {
-    // The result of an expression, such as a sum of rates, has no name.
-    let name = series.pointer("/metric/__name__").and_then(Value::as_str).unwrap_or("load").to_owned();
-    let values = series["values"].as_array().ok_or_else(|| format!("`{name}` has no `values`"))?;
-    let value = |pair: &Value| {
-        let at = pair[0].as_f64().and_then(since)?;
-        let value: f64 = pair[1].as_str()?.parse().ok()?;
-        Some((at, Some(value).filter(|value| value.is_finite())))
-    };
-    let read: Option<Vec<_>> = values.iter().map(value).collect();
-    Ok((name.clone(), read.ok_or_else(|| format!("`{name}` has a value that is not `[seconds, \"number\"]`"))?))
-}
-
-/// Parses one metric from Windlass: `{"name": …, "samples": [{"at": ms, "value": number}, …]}`.
-fn recorded(index: usize, metric: &Value) -> Result<Column, String> {
-    let name = metric["name"].as_str().ok_or_else(|| format!("metric {index} has no `name`"))?;
-    let samples = metric["samples"].as_array().into_iter().flatten();
-    let value = |sample: &Value| Some((sample_time(&sample["at"])?, Some(sample["value"].as_f64()?)));
-    let read: Option<Vec<_>> = samples.map(value).collect();
-    Ok((name.to_owned(), read.ok_or_else(|| format!("`{name}` has a sample without `at` or `value`"))?))
-}
-
-/// The time of a sample: RFC 3339, or milliseconds since the Unix epoch.
-fn sample_time(at: &Value) -> Option<Timestamp> {
-    at.as_str().map_or_else(|| at.as_u64().map(Timestamp), Timestamp::from_rfc3339)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::BEGINNING;
+    use serde_json::Value;
 
     #[test]
     fn the_three_forms_are_read() {
@@ -334,22 +269,18 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_its_place() {
         for (text, why) in [
-            ("time\n0\n", "the header names no column of values; expected `time,NAME,…`"),
-            ("time,load\nnoon,3\n", "line 2: `noon` is not a time; expected RFC 3339, Unix seconds or seconds from 0"),
             (
-                "time,load\n0,many\n",
-                "line 2: `many` in column `load` is not a number; leave the cell empty if the value is missing",
+                "time,load\n0,1\n5,\n",
+                "the load in line 3 is missing; a load must have a value of at least 0 at every time",
             ),
+            ("time,load\n0,-1\n", "the load in line 2 is -1; a load must have a value of at least 0 at every time"),
             (
-                "time,load\n0,\n",
-                "the load at 1767225600000 ms is missing; a load must have a value of at least 0 at every time",
+                r#"[{"metric": {}, "values": [[1767225600, "-1"]]}]"#,
+                "the load at 2026-01-01T00:00:00Z is -1; a load must have a value of at least 0 at every time",
             ),
-            (
-                "time,load\n0,-1\n",
-                "the load at 1767225600000 ms is -1; a load must have a value of at least 0 at every time",
-            ),
-            ("time,load\n5,1\n5,2\n", "`load` does not increase in time at 1767225605000 ms"),
+            ("time,load\n5,1\n5,2\n", "line 3: the time `5` is the same as in line 2; expected one row for each time"),
             ("time,load\n", "the trace has no values"),
+            ("", "the trace has no values"),
             ("time,load,load\n0,1,2\n", "two columns are called `load`; expected one, as from a query with `sum(…)`"),
             (
                 "time,load,cpu-utilization\n0,1,2\n",
@@ -363,11 +294,25 @@ mod tests {
                 r#"{"metrics": [{"name": "a", "samples": [{"at": 1, "value": 1}]}, {"name": "b", "samples": [{"at": 1, "value": 1}]}]}"#,
                 "`--load` must name the load column, one of: a, b",
             ),
-            ("{}", "expected `data.result` of a Prometheus range query, or `metrics` as Windlass returns them"),
         ] {
             assert_eq!(Trace::parse(text, None).expect_err("refused"), why, "{text}");
         }
         let why = Trace::parse("time,a\n0,1\n", Some("b")).expect_err("refused");
         assert_eq!(why, "the trace has no column `b`; it has a");
+    }
+
+    #[test]
+    fn assumptions_about_the_file_are_reported() {
+        let trace = Trace::parse("2026-01-01 00:00;1,5\n2026-01-01 00:01;2,5\n", None).expect("a trace");
+        assert_eq!((trace.span().0, trace.load(BEGINNING)), (BEGINNING, 1.5));
+        assert_eq!(
+            trace.notes(),
+            [
+                "the file has no header; its columns after the time are called `load`",
+                "numbers such as `1,5` have a decimal comma",
+                "times such as `2026-01-01 00:00` have no time zone; they are read as UTC",
+            ]
+        );
+        assert!(Trace::parse("time,load\n0,1\n", None).expect("a trace").notes().is_empty());
     }
 }

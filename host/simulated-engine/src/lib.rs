@@ -11,16 +11,22 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
-use windlass_core::contract::{Phase, Usage};
+use windlass_core::contract::Usage;
 use windlass_core::engine::{Engine, EngineError, EngineEvent};
 use windlass_core::workload::{ContainerPort, Workload};
-use windlass_core::{ContainerId, PortBinding, Publication, Replica, Slot, Timestamp, WorkloadKey};
+use windlass_core::{
+    ContainerId, ImageRef, MadeFrom, Phase, PortBinding, Publication, Replica, Slot, Timestamp, WorkloadKey,
+};
 
 /// Calls that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
     /// [`Engine::create`].
     Create,
+    /// [`Engine::prepare`].
+    Prepare,
+    /// [`Engine::pull`].
+    Pull,
     /// [`Engine::start`].
     Start,
     /// [`Engine::stop`].
@@ -42,9 +48,13 @@ struct EngineState {
     down: Option<String>,
     faults: HashMap<Call, Vec<EngineError>>,
     crash_after: BTreeMap<WorkloadKey, Duration>,
+    images: BTreeMap<String, String>,
+    cpus: Option<u32>,
     load: BTreeMap<WorkloadKey, Usage>,
     starting_load: BTreeMap<WorkloadKey, (Duration, Usage)>,
     calls: HashMap<Call, u64>,
+    /// The stops that the engine remembers until it ends.
+    stops: Vec<EngineEvent>,
 }
 
 impl EngineState {
@@ -53,6 +63,11 @@ impl EngineState {
         workload
             .and_then(|workload| self.replicas.get_mut(workload)?.get_mut(id))
             .ok_or_else(|| EngineError::NotFound(id.to_string()))
+    }
+
+    fn image_id(&self, image: &ImageRef) -> String {
+        let reference = image.canonical();
+        self.images.get(&reference).cloned().unwrap_or(reference)
     }
 
     fn insert(&mut self, replica: Replica) {
@@ -84,7 +99,11 @@ impl SimulatedEngine {
 
     /// Makes the engine unavailable with this reason, or available again with `None`.
     pub fn set_down(&self, why: Option<&str>) {
-        self.lock().down = why.map(str::to_owned);
+        {
+            let mut engine = self.lock();
+            engine.down = why.map(str::to_owned);
+            engine.stops.clear();
+        }
         self.send(why.map_or(EngineEvent::Connected, |why| EngineEvent::Lost(why.to_owned())));
     }
 
@@ -115,6 +134,16 @@ impl SimulatedEngine {
         self.lock().starting_load.insert(key.clone(), (lasts, usage));
     }
 
+    /// Sets the identifier of the image that a reference leads to. Without it, the identifier is the reference itself.
+    pub fn set_image(&self, image: &ImageRef, id: &str) {
+        self.lock().images.insert(image.canonical(), id.to_owned());
+    }
+
+    /// Sets the number of CPUs. `None`: the engine does not report it.
+    pub fn set_cpus(&self, cpus: Option<u32>) {
+        self.lock().cpus = cpus;
+    }
+
     /// Ends a replica's process with this exit code, from outside the host.
     pub fn kill(&self, id: &ContainerId, code: i32) {
         let now = (self.now)();
@@ -127,13 +156,63 @@ impl SimulatedEngine {
         }
     }
 
-    /// Stops a replica through the engine, as a user would.
+    /// Stops a replica through the engine, as `docker stop` does: a signal, the end of the process, and the record of the
+    /// stop.
     pub fn stop_outside(&self, id: &ContainerId) {
+        self.signal_outside(id);
+        self.kill(id, 0);
         let at = (self.now)();
         let workload = self.lock().workload_of.get(id).cloned();
         if let Some(workload) = workload {
-            self.send(EngineEvent::AskedToEnd { workload, replica: id.clone(), at });
-            self.kill(id, 0);
+            let stop = EngineEvent::Stopped { workload, replica: id.clone(), at };
+            self.lock().stops.push(stop.clone());
+            self.send(stop);
+        }
+    }
+
+    /// Sends a signal to a replica through the engine, as `docker kill -s QUIT` does. Its process runs on.
+    pub fn signal_outside(&self, id: &ContainerId) {
+        let at = (self.now)();
+        let workload = self.lock().workload_of.get(id).cloned();
+        if let Some(workload) = workload {
+            self.send(EngineEvent::Signalled { workload, replica: id.clone(), at });
+        }
+    }
+
+    /// Puts a replica into a phase that the engine reaches without the host: paused, restarting, dead. A paused replica
+    /// whose phase becomes running continues its process.
+    pub fn set_phase(&self, id: &ContainerId, phase: Phase) {
+        self.change(id, |replica| {
+            replica.phase = phase;
+            format!("{phase:?}").to_lowercase().clone_into(&mut replica.status);
+        });
+    }
+
+    /// Adds a running container with the labels of a replica, as `docker commit` and `docker run` do.
+    pub fn copy_labels(&self, id: &ContainerId) {
+        let mut engine = self.lock();
+        let Ok(original) = engine.find(id).cloned() else { return };
+        engine.created += 1;
+        let number = engine.created;
+        let copy = Replica {
+            id: ContainerId(format!("copy-{number:05}")),
+            name: format!("copy-of-{}", original.name),
+            has_slot_name: false,
+            created_at: (self.now)(),
+            started_at: Some((self.now)()),
+            ..original
+        };
+        engine.insert(copy);
+    }
+
+    /// Changes the engine's description of a replica.
+    pub fn change(&self, id: &ContainerId, change: impl FnOnce(&mut Replica)) {
+        let changed = self.lock().find(id).map(|replica| {
+            change(replica);
+            replica.workload.clone()
+        });
+        if let Ok(workload) = changed {
+            self.send(EngineEvent::Changed(workload));
         }
     }
 
@@ -262,11 +341,13 @@ impl Engine for SimulatedEngine {
         let ports: BTreeMap<ContainerPort, Vec<PortBinding>> = (workload.ports.iter())
             .map(|(port, publications)| (*port, publications.iter().map(binding).collect()))
             .collect();
+        let image_id = workload.image_id.clone().unwrap_or_else(|| engine.image_id(&workload.image));
         let replica = Replica {
             id: ContainerId(format!("sim-{number:05}")),
             name,
             workload: workload.key.clone(),
             image: workload.image.to_string(),
+            made_from: MadeFrom { generation: Some(workload.generation()), image_id: Some(image_id) },
             slot,
             phase: Phase::Starting,
             status: "created".to_owned(),
@@ -276,6 +357,10 @@ impl Engine for SimulatedEngine {
             exit_code: None,
             out_of_memory: false,
             error: String::new(),
+            engine_restarts: 0,
+            restart_policy: None,
+            limits: workload.limits(),
+            has_slot_name: true,
             ports,
             // One address per replica, so that a test can break the probes of one replica.
             address: Some(Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(number).unwrap_or(0)).into()),
@@ -285,6 +370,18 @@ impl Engine for SimulatedEngine {
         };
         engine.insert(replica.clone());
         Ok(replica)
+    }
+
+    async fn prepare(&self, _: &Workload) -> Result<(), EngineError> {
+        self.enter(Some(Call::Prepare)).map(drop)
+    }
+
+    async fn pull(&self, image: &ImageRef) -> Result<String, EngineError> {
+        Ok(self.enter(Some(Call::Pull))?.image_id(image))
+    }
+
+    async fn cpus(&self) -> Option<u32> {
+        self.lock().cpus
     }
 
     async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError> {
@@ -341,7 +438,8 @@ impl Engine for SimulatedEngine {
     }
 
     fn events(&self) -> BoxStream<'static, EngineEvent> {
-        let connected = futures_util::stream::iter([EngineEvent::Connected]);
+        let past = self.lock().stops.clone();
+        let connected = futures_util::stream::iter(past.into_iter().chain([EngineEvent::Connected]));
         // A subscriber that fell behind missed events, so it has to observe everything.
         let later = BroadcastStream::new(self.events.subscribe()).map(|event| event.unwrap_or(EngineEvent::Connected));
         connected.chain(later).boxed()

@@ -10,7 +10,7 @@ use windlass_core::error_chain;
 /// Commands about the configuration.
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
-    /// Read the configuration as `serve` does, check it, and print it as TOML without the token
+    /// Read the configuration as `serve` does, check it, and print it as TOML without secrets
     Check(Box<ServeArguments>),
 }
 

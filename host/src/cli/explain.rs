@@ -162,6 +162,13 @@ fn remedies(view: &Value, decision: &Value) -> Vec<String> {
             alert["slot"]
         ));
     }
+    for alert in list(&decision["alerts"]).iter().filter(|alert| alert["kind"] == "rollout-paused") {
+        let since = time(&alert["since"]);
+        all.push(format!(
+            "The rollout is paused since {since}; start the workload again with a corrected state, or return with `POST \
+             /images/{{image}}/rollback`."
+        ));
+    }
     all.extend(remedy_of_hold(&view["desired"], decision));
     if !decision["recommended"].is_null() {
         all.push(format!(
@@ -191,6 +198,7 @@ fn remedy_of_hold(desired: &Value, decision: &Value) -> Option<String> {
         "dependency" => "A workload that this one depends on is down; the target can change once it runs.".to_owned(),
         "unavailable" => "The scaling policy must return an answer.".to_owned(),
         "still-to-come" => format!("{held} waits until every wanted replica serves."),
+        "rollout" => format!("{held} waits until the rollout ends."),
         "window" => format!(
             "{held} waits because the window of {} still contains a proposal of {}.",
             span(&guardrail["window"]),

@@ -75,5 +75,6 @@ fn replica(number: u32, now: Timestamp) -> ReplicaFacts {
             network_receive_rate: 51_200.0,
             network_transmit_rate: 409_600.0,
         }),
+        first_ready_at: Some(ago(now, 3_590_000)),
     }
 }

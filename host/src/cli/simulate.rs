@@ -12,6 +12,7 @@ use windlass_api::start;
 use windlass_core::Workload;
 use windlass_core::metric::{BuiltIn, Metric, MetricSource};
 use windlass_core::text::duration;
+use windlass_simulate::encoding::decode;
 use windlass_simulate::run::{QUEUE, Ran};
 use windlass_simulate::scenario::Scenario;
 use windlass_simulate::trace::Trace;
@@ -34,7 +35,7 @@ pub(super) struct SimulateArguments {
     /// Configuration as JSON text: the first one is for the first policy, and so on [default: {}]
     #[arg(long = "config", value_name = "JSON")]
     configs: Vec<String>,
-    /// The load over time: CSV, a Prometheus range query's response, or the response of `GET /images/{image}/metrics`
+    /// The load over time: CSV, the result of a Prometheus range query, or the response of `GET /images/{image}/metrics`
     #[arg(long, value_name = "FILE", required_unless_present = "scenario", conflicts_with = "scenario")]
     trace: Option<PathBuf>,
     /// Observations or proposals with times, one JSON object per line; prints the decision for each
@@ -64,10 +65,10 @@ pub(super) struct SimulateArguments {
     /// Time between two passes
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
     interval: Duration,
-    /// Write a chart as SVG
+    /// Write a chart as SVG, light or dark as its reader's screen
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Write a chart as PNG
+    /// Write a chart as PNG, light
     #[arg(long, value_name = "FILE")]
     png: Option<PathBuf>,
     /// Print the figures and every pass as JSON
@@ -120,6 +121,10 @@ async fn scenario(arguments: &SimulateArguments, file: &Path) -> anyhow::Result<
 async fn compare(arguments: &SimulateArguments, file: &Path) -> anyhow::Result<String> {
     let wrong = |why: String| anyhow!("`{}`: {why}", file.display());
     let mut trace = Trace::parse(&text(file)?, arguments.load.as_deref()).map_err(wrong)?;
+    for note in trace.notes() {
+        // A failed write only loses the note.
+        let _ignored = writeln!(std::io::stderr(), "note: `{}`: {note}", file.display());
+    }
     for (metric, column) in &arguments.metrics {
         trace.show_as(metric, column).map_err(wrong)?;
     }
@@ -211,7 +216,8 @@ fn table(runs: &[(String, Ran)]) -> String {
 }
 
 fn text(file: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(file).with_context(|| format!("cannot read `{}`", file.display()))
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read `{}`", file.display()))?;
+    decode(bytes).map_err(|why| anyhow!("cannot read `{}`: {why}", file.display()))
 }
 
 fn from_file(file: Option<&Path>) -> anyhow::Result<Map<String, Value>> {

@@ -3,6 +3,7 @@
 use crate::config::raw::RawDiscovery;
 use std::net::IpAddr;
 use std::path::Path;
+use windlass_core::SourceUrl;
 use windlass_core::settings::DiscoverySettings;
 
 impl RawDiscovery {
@@ -25,7 +26,7 @@ impl RawDiscovery {
             let fits =
                 uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
             if !fits {
-                let shown = webhook.escape_debug();
+                let shown = SourceUrl::new(webhook).masked().escape_debug().to_string();
                 problems.push(format!(
                     "`discovery.webhook` is `{shown}`; expected an address such as `http://127.0.0.1:9000/`"
                 ));
@@ -37,6 +38,19 @@ impl RawDiscovery {
                     .to_owned(),
             );
         }
+        if let Some(check) = &self.check {
+            if self.file.is_none() {
+                problems
+                    .push("`discovery.check` is set without `discovery.file`; name the file that it checks".to_owned());
+            }
+            if check.first().is_none_or(String::is_empty) || !check.iter().any(|word| word.contains("{}")) {
+                problems.push(
+                    "`discovery.check` does not name the new file; write `{}` in its place: `[\"haproxy\", \"-c\", \"-f\", \
+                     \"{}\"]`"
+                        .to_owned(),
+                );
+            }
+        }
         if self.command.as_ref().is_some_and(|words| words.first().is_none_or(String::is_empty)) {
             problems.push(
                 "`discovery.command` is empty; expected a program and its arguments: `[\"systemctl\", …]`".to_owned(),
@@ -45,6 +59,7 @@ impl RawDiscovery {
         settings.address = self.address;
         settings.file = self.file.map(|path| folder.join(path));
         settings.template = self.template.map(|path| folder.join(path));
+        settings.check = self.check.unwrap_or_default();
         settings.command = self.command.unwrap_or_default();
         settings.webhook = self.webhook;
         settings

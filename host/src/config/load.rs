@@ -2,6 +2,7 @@
 
 use crate::config::parse::{Malformed, parse};
 use crate::config::raw::{RawConfig, Settings, set_interval};
+use crate::config::sources::sources;
 use crate::config::types::{Config, ConfigError, LogSettings, Overrides, Surroundings};
 use std::path::{Path, PathBuf};
 use windlass_core::settings::{PolicyOrigin, PolicySettings, StoreSettings};
@@ -88,6 +89,7 @@ fn check(
         }
     }
     let discovery = raw.discovery.check(folder, &mut problems);
+    let metric_sources = sources(raw.metric_sources, folder, &mut problems);
     (control.scaling_policy, control.health_policy) = (raw.control.scaling_policy, raw.control.health_policy);
     let log = LogSettings {
         filter: overrides.log.clone().or(raw.log.filter).unwrap_or_else(|| "info".to_owned()),
@@ -115,7 +117,7 @@ fn check(
         return Err(ConfigError::Invalid(problems));
     }
     let store = StoreSettings { data_dir };
-    Ok(Config { file, api, insecure, token_file, engine, control, policy, discovery, store, log })
+    Ok(Config { file, api, insecure, token_file, engine, control, policy, discovery, metric_sources, store, log })
 }
 
 /// The token and the file it came from. The environment overrides `api.token_file`. A `--token-file` together with a

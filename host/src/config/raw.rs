@@ -1,5 +1,6 @@
 //! The first stage: the sections and fields of `windlass.toml`, with the range of each field.
 
+use crate::config::sources::RawSource;
 use crate::config::types::LogFormat;
 use crate::config::values::{ConfigValue, Count, Share, Size, Span, kib, mib, ms, secs};
 use serde::{Deserialize, Serialize};
@@ -172,6 +173,7 @@ section! {
         address: String,
         file: PathBuf,
         template: PathBuf,
+        check: Vec<String>,
         command: Vec<String>,
         webhook: String,
     }
@@ -211,6 +213,9 @@ pub(super) struct RawConfig {
     pub policies: BTreeMap<String, RawNamedPolicy>,
     /// Subscribers to the list of replicas.
     pub discovery: RawDiscovery,
+    /// Access to the sources of metrics, by any name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metric_sources: BTreeMap<String, RawSource>,
     /// Location of the data.
     pub store: RawStore,
     /// The log.

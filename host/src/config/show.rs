@@ -1,13 +1,15 @@
-//! Writes a configuration as a complete `windlass.toml`, without the token.
+//! Writes a configuration as a complete `windlass.toml`, without secrets.
 
 use crate::config::raw::{
     RawApi, RawConfig, RawControl, RawDiscovery, RawEngine, RawHttp, RawLog, RawNamedPolicy, RawPolicy, RawStore,
 };
+use crate::config::sources::RawSource;
 use crate::config::types::Config;
+use windlass_core::SourceUrl;
 use windlass_core::settings::NamedPolicy;
 
 impl Config {
-    /// The effective configuration as TOML. It never contains the token.
+    /// The effective configuration as TOML. It never contains the token, and has a mask in place of other secrets.
     pub fn to_toml(&self) -> String {
         let table = |config: &str| serde_json::from_str(config).ok();
         let raw = RawConfig {
@@ -28,7 +30,7 @@ impl Config {
                 health_policy: self.control.health_policy.clone(),
                 scaling_config: table(&self.control.scaling_config),
                 health_config: table(&self.control.health_config),
-                alert_url: self.control.alert_url.clone(),
+                alert_url: self.control.alert_url.as_deref().map(masked),
                 ..RawControl::from_settings(&self.control)
             },
             policy: RawPolicy { folder: self.policy.folder.clone(), ..RawPolicy::from_settings(&self.policy.limits) },
@@ -37,15 +39,24 @@ impl Config {
                 address: self.discovery.address.clone(),
                 file: self.discovery.file.clone(),
                 template: self.discovery.template.clone(),
+                check: Some(self.discovery.check.clone()).filter(|check| !check.is_empty()),
                 command: Some(self.discovery.command.clone()).filter(|command| !command.is_empty()),
-                webhook: self.discovery.webhook.clone(),
+                webhook: self.discovery.webhook.as_deref().map(masked),
                 ..RawDiscovery::from_settings(&self.discovery)
             },
+            metric_sources: (self.metric_sources.iter())
+                .map(|(name, access)| (name.clone(), RawSource::masked(access)))
+                .collect(),
             store: RawStore { data_dir: Some(self.store.data_dir.clone()) },
             log: RawLog { filter: Some(self.log.filter.clone()), format: Some(self.log.format) },
         };
         toml::to_string(&raw).unwrap_or_else(|error| format!("# cannot be written as TOML: {error}\n"))
     }
+}
+
+/// An address without its secrets.
+fn masked(url: &str) -> String {
+    SourceUrl::new(url).masked()
 }
 
 fn raw_policy(named: &NamedPolicy) -> RawNamedPolicy {

@@ -199,6 +199,69 @@ fn one_policy_has_a_source_and_limits_of_its_own_over_those_of_all() {
 }
 
 #[test]
+fn access_to_metric_sources_is_checked_and_shown_without_secrets() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let (token, ca) = (file("token", "t0ken\n"), file("ca.pem", "-----BEGIN CERTIFICATE-----\n"));
+    let config = of(&format!(
+        "control.alert_url = 'https://ops:s3cret@alerts.example/?token=s3cret'
+        discovery.webhook = 'http://hook.example/?api_key=s3cret&team=a'
+        [metric_sources.main]
+        hosts = ['https://prometheus.example:9090']
+        bearer_token_file = '{token}'
+        ca_file = '{ca}'
+        headers = {{ X-Scope-OrgID = 's3cret' }}"
+    ));
+    let access = &config.metric_sources["main"];
+    assert_eq!(access.headers["x-scope-orgid"].reveal(), "s3cret");
+    let shown = config.to_toml();
+    assert!(
+        !shown.contains("s3cret") && !shown.contains("t0ken") && !format!("{access:?}").contains("s3cret"),
+        "{shown}"
+    );
+    for part in [
+        "alert_url = \"https://ops:***@alerts.example/?token=***\"",
+        "webhook = \"http://hook.example/?api_key=***&team=a\"",
+        "[metric_sources.main]\nhosts = [\"https://prometheus.example:9090\"]",
+        "x-scope-orgid = \"***\"",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let refused = |keys: &str| error_of(&format!("[metric_sources.main]\n{keys}"));
+    let host = "hosts = ['https://a']\n";
+    for (keys, expected) in [
+        (String::new(), "`metric_sources.main.hosts` is empty; list the hosts"),
+        ("hosts = ['a']".to_owned(), "`metric_sources.main.hosts[0]` is `a`; "),
+        (format!("{host}password_file = '{token}'"), "`metric_sources.main.password_file` is set without"),
+        (
+            format!("{host}username = 'a'\nbearer_token_file = '{token}'"),
+            "`metric_sources.main` has a `bearer_token_file` and a `username`",
+        ),
+        (
+            format!("{host}bearer_token_file = '/nowhere'"),
+            "`metric_sources.main.bearer_token_file`: cannot read `/nowhere`: ",
+        ),
+        (format!("{host}ca_file = '{token}'"), "`metric_sources.main.ca_file`: `"),
+        (format!("{host}headers = {{ 'a b' = 's3cret' }}"), "`metric_sources.main.headers` has `a b`, which is not"),
+        (format!("{host}headers = {{ a = \"s3cret\\n\" }}"), "`metric_sources.main.headers.a` has characters"),
+        (format!("{host}[metric_sources.other]\n{host}"), "`metric_sources.other.hosts` has https://a:443, as"),
+        (format!("{host}token = 'a'"), ""),
+    ] {
+        let error = refused(&keys);
+        let is_expected = if expected.is_empty() {
+            error.contains("unknown key `metric_sources.main.token`")
+        } else {
+            error.starts_with(expected)
+        };
+        assert!(is_expected && !error.contains("s3cret"), "{keys}: {error}");
+    }
+}
+
+#[test]
 fn flags_and_environment_are_over_the_file() {
     let overrides = Overrides {
         listen: "127.0.0.1:1".parse().ok(),
@@ -416,13 +479,19 @@ fn a_file_that_was_named_must_be_there() {
 
 #[test]
 fn what_is_wrong_with_those_who_are_told_of_replicas_is_told_with_its_name() {
-    let settings = of("discovery = { address = \"fd00::1\", file = \"/run/list\", command = [\"true\"] }").discovery;
-    assert_eq!((settings.address.as_deref(), settings.command.len()), (Some("fd00::1"), 1));
-    insta::assert_snapshot!(error_of("[discovery]\naddress = \"host:80\"\ntemplate = \"x\"\ncommand = []\nwebhook = \"list\"\nleave_timeout = \"2m\""), @r#"
+    let settings = of(
+        "discovery = { address = \"fd00::1\", file = \"/run/list\", check = [\"test\", \"{}\"], command = [\"true\"] }",
+    )
+    .discovery;
+    let commands = (settings.check.len(), settings.command.len());
+    assert_eq!((settings.address.as_deref(), commands), (Some("fd00::1"), (2, 1)));
+    insta::assert_snapshot!(error_of("[discovery]\naddress = \"host:80\"\ntemplate = \"x\"\ncheck = [\"haproxy\"]\ncommand = []\nwebhook = \"list\"\nleave_timeout = \"2m\""), @r#"
     `discovery.leave_timeout` is 2m; expected 0s to 1m
     `discovery.address` is `host:80`; expected a host name or an IP address without a port
     `discovery.webhook` is `list`; expected an address such as `http://127.0.0.1:9000/`
     `discovery.template` is set without `discovery.file`; name the file that the template renders to
+    `discovery.check` is set without `discovery.file`; name the file that it checks
+    `discovery.check` does not name the new file; write `{}` in its place: `["haproxy", "-c", "-f", "{}"]`
     `discovery.command` is empty; expected a program and its arguments: `["systemctl", …]`
     "#);
 }

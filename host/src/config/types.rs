@@ -1,9 +1,11 @@
 //! The types of the checked configuration, its overrides and its errors.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use windlass_core::SourceAccess;
 use windlass_core::settings::{
     ApiSettings, ControlSettings, DiscoverySettings, EngineSettings, PolicySettings, StoreSettings,
 };
@@ -49,6 +51,8 @@ pub struct Config {
     pub policy: PolicySettings,
     /// Subscribers to the list of replicas.
     pub discovery: DiscoverySettings,
+    /// Access to the sources of metrics, by the name of its section.
+    pub metric_sources: BTreeMap<String, SourceAccess>,
     /// Location of the data.
     pub store: StoreSettings,
     /// Settings of the log.

@@ -330,8 +330,9 @@ mod tests {
     use serde_json::json;
     use windlass_core::fixtures::workload;
     use windlass_core::{
-        Blindness, Change, Dependency, MemoryOwner, PolicyIdentity, PolicyKind, Proposal, Slot, SlotHistory,
-        StoppedOutside, Suspicion,
+        Blindness, Blocked, Change, Dependency, FirstReady, Generation, MemoryOwner, PolicyIdentity, PolicyKind,
+        Proposal, Rollout, RolloutHistory, RolloutMode, Slot, SlotHistory, StoppedOutside, Suspicion, Trouble,
+        TroubleKind, Unremovable,
     };
 
     fn open(directory: &Path) -> SqliteStore {
@@ -341,7 +342,12 @@ mod tests {
     #[test]
     fn everything_stored_is_there_after_reopening() {
         let directory = tempfile::tempdir().unwrap();
-        let web = workload("ghcr.io/org/web:1", 2, 5);
+        let mut web = workload("ghcr.io/org/web:1", 2, 5);
+        web.previous = Some(Box::new(web.specification()));
+        web.image_id = Some("sha256:02".into());
+        web.pulls = 1;
+        web.unlabelled = Some(Generation::stored("00ee"));
+        web.rollout = Rollout { mode: RolloutMode::Manual, max_failures: 9, ..Rollout::default() };
         let held = vec![ContainerId("abc".into())];
         let slot = SlotHistory {
             restarts: 2,
@@ -370,7 +376,22 @@ mod tests {
                 Dependency::Up { back: Some(Timestamp(3)), fell: Some(Timestamp(2)) },
             )]
             .into(),
+            ready: [(ContainerId("abc".into()), FirstReady { started: Timestamp(2), at: Timestamp(3) })].into(),
             probe_path: Some(Suspicion { since: Timestamp(9), healed: Some(Slot(2)), in_vain: 1, healed_at: None }),
+            rollout: Some(RolloutHistory {
+                failed: [(ContainerId("abc".into()), Some(Timestamp(8)))].into(),
+                ready_since: [(ContainerId("def".into()), Timestamp(9))].into(),
+                paused: Some(Timestamp(7)),
+                ..RolloutHistory::of(web.generation())
+            }),
+            proven: Some(Generation::stored("00ff")),
+            outdated: Some(Timestamp(6)),
+            blocked: [(Slot(2), Blocked { tries: 3, error: "no space left on device".into(), ..Blocked::default() })]
+                .into(),
+            unremovable: [(ContainerId("gone".into()), Unremovable { tries: 1, ..Unremovable::default() })].into(),
+            troubles: [(ContainerId("odd".into()), Trouble { kind: TroubleKind::CrashLoop, since: Timestamp(7) })]
+                .into(),
+            containers: Some([ContainerId("one".into())].into()),
         };
         let shadow = ShadowComparison::new(PolicyKind::Scaling, PolicyIdentity::default(), "{}".into(), Timestamp(9));
         let shadows = vec![ShadowComparison { memory: vec![3], ..shadow }];

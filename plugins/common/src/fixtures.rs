@@ -4,6 +4,26 @@ use crate::ScalingPolicy;
 use crate::bindings::exports::windlass::policy::scaling::Observation;
 use crate::bindings::windlass::policy::types::{HealthStatus, Limits, Phase, Replica, Sample, Series, Workload};
 use serde_json::{Map, Value};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+thread_local! {
+    static WERE_READY: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// Runs `test` with a host that knows these replicas as ready before.
+pub fn with_ready_before<T>(replicas: &[&str], test: impl FnOnce() -> T) -> T {
+    let known = replicas.iter().map(|replica| (*replica).to_owned()).collect();
+    WERE_READY.with(|ready| ready.replace(known));
+    let result = test();
+    WERE_READY.with(RefCell::take);
+    result
+}
+
+/// When a replica was first ready, as the host would answer.
+pub(crate) fn first_ready_at(replica: &str) -> Option<u64> {
+    WERE_READY.with_borrow(|ready| ready.contains(replica).then_some(NOW - 1_800_000))
+}
 
 /// The time of each observation, in milliseconds since 1970: 2026-01-01 00:00 UTC, a Thursday.
 pub const NOW: u64 = 1_767_225_600_000;

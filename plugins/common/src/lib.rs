@@ -1,13 +1,14 @@
 //! Shared code of the built-in scaling policies.
 //!
 //! - [`ScalingPolicy`] is the trait of a policy's rule, and [`component!`] builds a component from it.
-//! - [`metrics`] reads metrics from an observation.
+//! - [`metrics`] reads metrics from an observation, and [`readiness`] asks since when its replicas have been ready.
 //! - [`tracking`], [`step`] and [`pass_through`] are rules that the schedule policy can wrap.
 //! - [`fixtures`] is for tests.
 
 pub mod fixtures;
 pub mod metrics;
 pub mod pass_through;
+pub mod readiness;
 pub mod step;
 pub mod tracking;
 
@@ -20,7 +21,7 @@ use serde::de::DeserializeOwned;
 #[expect(missing_docs, reason = "generated from wit/, documented there")]
 pub mod bindings {
     wit_bindgen::generate!({
-        world: "scaling-policy",
+        world: "readiness-scaling-policy",
         path: "../../wit",
         pub_export_macro: true,
         default_bindings_module: "windlass_policy_common::bindings",

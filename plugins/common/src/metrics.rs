@@ -2,19 +2,36 @@
 
 use crate::bindings::exports::windlass::policy::manifest::MetricRequest;
 use crate::bindings::exports::windlass::policy::scaling::Observation;
-use crate::bindings::windlass::policy::types::{HealthStatus, Phase, Replica, Sample, Series};
+use crate::bindings::windlass::policy::types::{Sample, Series};
 
 /// Requests a metric with its values of the last `window_ms` milliseconds. The newest value is always included.
 pub fn request(name: &str, window_ms: u64) -> MetricRequest {
     MetricRequest { name: name.to_owned(), window: window_ms }
 }
 
+/// The metric that always has a value: the number of ready replicas.
+pub const READY_REPLICAS: &str = "ready-replicas";
+
 /// Requests a metric that always has a value.
 ///
 /// If no requested metric has a value, the host blocks scale-out. A policy that does not decide by metrics alone therefore
 /// requests this one, too.
 pub fn always_available() -> MetricRequest {
-    request("ready-replicas", 0)
+    request(READY_REPLICAS, 0)
+}
+
+/// Checks that a metric measures the load. `field` is its path in the configuration.
+///
+/// # Errors
+/// A sentence if the metric is the number of replicas itself: a count that is calculated from it rises or falls without end.
+pub fn check_is_load(field: &str, name: &str) -> Result<(), String> {
+    if name == READY_REPLICAS {
+        return Err(format!(
+            "`{field}` is `{name}`, which follows the count that the policy sets, so the count would rise or fall without \
+             end; expected a metric of the load"
+        ));
+    }
+    Ok(())
 }
 
 /// Returns a metric's series for the whole workload.
@@ -70,11 +87,6 @@ pub fn of_replicas<'a>(observation: &'a Observation, name: &str) -> Vec<(&'a str
         Some((series.replica.as_deref()?, value))
     };
     measured.filter_map(newest).collect()
-}
-
-/// Whether a replica serves: its process is running, and its health is not `Starting` or `Unhealthy`.
-pub fn is_ready(replica: &Replica) -> bool {
-    replica.phase == Phase::Running && !matches!(replica.health, HealthStatus::Starting | HealthStatus::Unhealthy)
 }
 
 /// Rounds a calculated count up to a whole number, between 0 and `u32::MAX`. A value within a rounding error of a whole

@@ -3,7 +3,7 @@
 use crate::bindings::exports::windlass::policy::manifest::MetricRequest;
 use crate::bindings::exports::windlass::policy::scaling::{Decision, Observation};
 use crate::bindings::windlass::policy::types::PolicyError;
-use crate::metrics::{newest, no_scale_in_if_partial, request, rounded_up};
+use crate::metrics::{check_is_load, newest, no_scale_in_if_partial, request, rounded_up};
 use serde::Deserialize;
 
 /// The settings of the policy.
@@ -30,6 +30,7 @@ impl Config {
     /// # Errors
     /// A sentence that names the invalid field.
     pub fn check(&self) -> Result<(), String> {
+        check_is_load("metric", &self.metric)?;
         if !(self.divide_by > 0.0 && self.divide_by.is_finite()) {
             return Err(format!("`divide-by` is {}; expected a number above 0", self.divide_by));
         }

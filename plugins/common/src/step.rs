@@ -11,7 +11,8 @@ pub use config::{Adjustment, Band, Config};
 use crate::bindings::exports::windlass::policy::manifest::MetricRequest;
 use crate::bindings::exports::windlass::policy::scaling::{Decision, Observation};
 use crate::bindings::windlass::policy::types::{Phase, PolicyError, Replica};
-use crate::metrics::{is_ready, newest, no_scale_in_if_partial, of_replicas, request, rounded_up};
+use crate::metrics::{newest, no_scale_in_if_partial, of_replicas, request, rounded_up};
+use crate::readiness::{fails_under_load, is_ready};
 use crate::tracking::short;
 use serde::{Deserialize, Serialize};
 
@@ -60,7 +61,7 @@ pub fn decide(config: &Config, observation: &Observation) -> Result<Decision, Po
             _ => {
                 let mean = short(mean);
                 let reason =
-                    format!("`{metric}` is {value}, but only {mean} if replicas that are not ready count as 0");
+                    format!("`{metric}` is {value}, but only {mean} if replicas that never were ready count as 0");
                 return Ok(decision(current, reason, held));
             }
         },
@@ -87,12 +88,13 @@ pub fn decide(config: &Config, observation: &Observation) -> Result<Decision, Po
 
 /// Returns a per-replica metric's mean over all existing and expected replicas. `None` if no replica reports the metric.
 ///
-/// Replicas that are not ready count as 0. Otherwise a crashing deployment would scale up to the maximum.
+/// Replicas that never were ready count as 0. Otherwise a crashing deployment would scale up to the maximum. A replica that
+/// was ready and fails counts with its value.
 fn mean_over_all(metric: &str, observation: &Observation) -> Option<f64> {
     let measured = of_replicas(observation, metric);
     let existing = || observation.replicas.iter().filter(|one| matches!(one.phase, Phase::Starting | Phase::Running));
     let value = |replica: &Replica| measured.iter().find(|(id, _)| *id == replica.id).map(|(_, value)| value);
-    let sum: f64 = existing().filter(|replica| is_ready(replica)).filter_map(value).sum();
+    let sum: f64 = existing().filter(|replica| is_ready(replica) || fails_under_load(replica)).filter_map(value).sum();
     let all = u32::try_from(existing().count()).unwrap_or(u32::MAX).max(observation.current_replicas);
     (!measured.is_empty() && all > 0).then(|| sum / f64::from(all))
 }

@@ -2,7 +2,8 @@
 //! brings each metric to its target.
 //!
 //! The formula is `⌈N × value ÷ target⌉`, as in the Kubernetes Horizontal Pod Autoscaler. Unlike the autoscaler, this rule
-//! never scales against the sign of `value ÷ target − 1`, and keeps replicas that are not ready in N on scale-in.
+//! never scales against the sign of `value ÷ target − 1`, and keeps replicas that are not ready in N on scale-in. Like the
+//! autoscaler, it counts the load of replicas that were ready and fail.
 
 mod config;
 
@@ -11,7 +12,8 @@ pub use config::{Config, Kind, Tracked};
 use crate::bindings::exports::windlass::policy::manifest::MetricRequest;
 use crate::bindings::exports::windlass::policy::scaling::{Decision, Observation};
 use crate::bindings::windlass::policy::types::{Phase, PolicyError, Replica};
-use crate::metrics::{is_ready, newest, of_replicas, request, rounded_up};
+use crate::metrics::{newest, no_scale_in_if_partial, of_replicas, request, rounded_up};
+use crate::readiness::{fails_under_load, is_ready};
 
 /// The metrics that the rule requires.
 pub fn metrics(config: &Config) -> Vec<MetricRequest> {
@@ -55,7 +57,7 @@ fn proposal(tracked: &Tracked, config: &Config, observation: &Observation) -> Re
     let (ratio, count) = match kind {
         Kind::Total => {
             let total = positive(name, newest(observation, name)?)?;
-            let count = rounded_up(total / target);
+            let count = no_scale_in_if_partial(rounded_up(total / target), observation, name);
             if current == 0 {
                 // Without replicas there is no ratio, so the tolerance does not apply.
                 let (total, target) = (short(total), short(*target));
@@ -101,7 +103,7 @@ fn is_within(ratio: f64, config: &Config) -> bool {
 /// value could reverse the decision or bring the metric within the tolerance.
 ///
 /// - **Scale-out**: replicas that are not ready or have no value count as 0, because replicas that are starting already add
-///   capacity.
+///   capacity. A replica that was ready and fails counts with its value, because other replicas must take its load.
 /// - **Scale-in**: ready replicas without a value count as exactly at the target, or at 100 % for a utilization if that is
 ///   more. Replicas that are not ready stay in the count as capacity.
 fn per_replica(tracked: &Tracked, config: &Config, observation: &Observation) -> Result<(f64, Option<u32>), String> {
@@ -111,27 +113,29 @@ fn per_replica(tracked: &Tracked, config: &Config, observation: &Observation) ->
         .collect();
     let is_warm = |replica: &Replica| {
         let age = replica.started_at.map(|started| observation.now.saturating_sub(started));
-        is_ready(replica) && age.is_some_and(|age| age >= config.warm_up_ms)
+        age.is_some_and(|age| age >= config.warm_up_ms)
     };
-    let warm: Vec<&Replica> = existing.iter().copied().filter(|replica| is_warm(replica)).collect();
+    let warm = || existing.iter().copied().filter(|replica| is_warm(replica));
+    let serving: Vec<&Replica> = warm().filter(|replica| is_ready(replica)).collect();
+    let failing: Vec<&Replica> = warm().filter(|replica| fails_under_load(replica)).collect();
     let measured = of_replicas(observation, name);
-    let values: Vec<f64> = if measured.is_empty() {
-        // The metric has only a mean over all replicas.
-        let mean = positive(name, newest(observation, name)?)?;
-        vec![mean; warm.len()]
-    } else {
-        let value = |replica: &&Replica| {
-            let found = measured.iter().find(|(id, _)| *id == replica.id);
-            found.map(|(_, value)| positive(name, *value))
-        };
-        warm.iter().filter_map(value).collect::<Result<_, _>>()?
+    let mean_of_all = if measured.is_empty() { Some(positive(name, newest(observation, name)?)?) } else { None };
+    let value = |replica: &&Replica| {
+        let of_replica = measured.iter().find(|(id, _)| *id == replica.id);
+        // Without values of replicas, the metric has only a mean over all of them.
+        mean_of_all.map(Ok).or_else(|| of_replica.map(|(_, value)| positive(name, *value)))
     };
-    if values.is_empty() {
+    let values: Vec<f64> = serving.iter().filter_map(value).collect::<Result<_, _>>()?;
+    let of_failing: Vec<f64> = failing.iter().filter_map(value).collect::<Result<_, _>>()?;
+    let (sum, sum_of_failing) = (values.iter().sum::<f64>(), of_failing.iter().sum::<f64>());
+    let mean = |sum: f64, count: usize| if count == 0 { 0.0 } else { sum / counted(count) / target };
+    let mean_of_serving = mean(sum, values.len());
+    // Values of replicas that fail only ever add load: one that hangs uses nothing, and its load went elsewhere.
+    let mean = mean_of_serving.max(mean(sum + sum_of_failing, values.len() + of_failing.len()));
+    if values.is_empty() && (of_failing.is_empty() || mean <= 1.0) {
         return Err(format!("no ready replica has a value of `{name}`"));
     }
-    let sum: f64 = values.iter().sum();
-    let mean = sum / counted(values.len()) / target;
-    let missing = counted(warm.len().saturating_sub(values.len()));
+    let missing = counted(serving.len().saturating_sub(values.len()));
     // A utilization can reach at most 100 %; other metrics have no known maximum.
     let full = if name.ends_with("-utilization") { target.max(1.0) / target } else { 1.0 };
     // Expected replicas that do not exist yet also count as not ready.
@@ -140,13 +144,16 @@ fn per_replica(tracked: &Tracked, config: &Config, observation: &Observation) ->
         return Ok((mean, None));
     }
     let ratio = if mean > 1.0 {
-        sum / target / all
+        (sum + sum_of_failing) / target / all
     } else {
         (sum / target + missing * full) / (counted(values.len()) + missing)
     };
     let crosses = (ratio > 1.0) != (mean > 1.0);
     let stays = crosses || is_within(ratio, config);
-    Ok((mean, (!stays).then(|| rounded_up(ratio * all))))
+    let count = rounded_up(ratio * all);
+    // Where replicas have values, those without one are counted above.
+    let count = if mean_of_all.is_some() { no_scale_in_if_partial(count, observation, name) } else { count };
+    Ok((mean, (!stays).then_some(count)))
 }
 
 fn positive(name: &str, value: f64) -> Result<f64, String> {

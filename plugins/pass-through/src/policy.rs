@@ -83,6 +83,7 @@ mod tests {
         for (config, error) in [
             ("{}", "missing field `metric`"),
             (r#"{"metric": "a", "divide-by": 0}"#, "`divide-by` is 0; expected a number above 0"),
+            (r#"{"metric": "ready-replicas", "add": 1}"#, "`metric` is `ready-replicas`, which follows the count"),
             (r#"{"metric": "a", "add": 2000}"#, "`add` is 2000; expected a whole number from -1000 to 1000"),
             (r#"{"metric": "a", "add": "x"}"#, "`add`: invalid type"),
             (r#"{"metric": "a", "factor": 2}"#, "`factor`: unknown field `factor`"),

@@ -2,6 +2,7 @@
 
 use crate::forecast::{DAY, WEEK};
 use serde::Deserialize;
+use windlass_policy_common::metrics::check_is_load;
 use windlass_policy_common::tracking;
 
 /// The maximum history, for which the host keeps values.
@@ -62,6 +63,7 @@ impl Config {
         if !(self.target > 0.0 && self.target.is_finite()) {
             return Err(format!("`target` is {}; expected a number above 0", self.target));
         }
+        check_is_load("metric", &self.metric)?;
         match self.seasons.as_slice() {
             [_] => {}
             [one, other] if one != other => {}

@@ -1,18 +1,14 @@
 //! The schedules that are active at a time, and their ends: cron expressions in a time zone, and holidays.
-//!
-//! A start in an hour that a clock change skips happens at the first minute after it. A start in an hour that a clock change
-//! repeats happens once, unless the hour is `*`. `croner` implements this; it follows the Open Cron Pattern Specification
-//! and Vixie cron.
 
 use crate::config::{Config, Entry, OnHolidays};
-use croner::Cron;
-use croner::parser::{CronParser, Seconds, Year};
+use crate::occurrences::{Expression, Occurrence};
 use jiff_0_2::civil::Date;
 use jiff_0_2::tz::TimeZone;
-use jiff_0_2::{Timestamp, Zoned};
+use jiff_0_2::{SignedDuration, Timestamp};
 
-/// The number of past starts to search for an active one. Only holidays can make an earlier start relevant.
-const MAX_LOOK_BACK: usize = 400;
+/// The number of past dates to search for a start. Only holidays can make an earlier date than the latest relevant; a
+/// configuration has at most 400.
+const MAX_LOOK_BACK: usize = 401;
 
 /// All schedules, in a time zone.
 #[derive(Debug)]
@@ -49,13 +45,24 @@ impl Holiday {
             Self::Yearly(month, day) => (month, day) == (date.month(), date.day()),
         }
     }
+
+    /// The latest one before a date.
+    fn before(self, date: Date) -> Option<Date> {
+        match self {
+            Self::Once(day) => Some(day).filter(|day| *day < date),
+            // A leap day may be eight years ago.
+            Self::Yearly(month, day) => (0..=8)
+                .filter_map(|ago| Date::new(date.year().checked_sub(ago)?, month, day).ok())
+                .find(|day| *day < date),
+        }
+    }
 }
 
 /// One parsed schedule.
 #[derive(Debug)]
 pub struct Window {
     name: String,
-    begin: Cron,
+    begin: Expression,
     end: End,
     min: Option<u32>,
     max: Option<u32>,
@@ -64,22 +71,8 @@ pub struct Window {
 
 #[derive(Debug)]
 enum End {
-    After(jiff_0_2::SignedDuration),
-    At(Box<Cron>),
-}
-
-fn cron(text: &str, field: &str) -> Result<Cron, String> {
-    let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-    let cron = parser.parse(text).map_err(|error| {
-        format!(
-            "{field} is `{text}`: {error}; expected minute, hour, day of month, month and day of week, such as `0 8 * * 1-5`"
-        )
-    })?;
-    // Every call would search for a date that never occurs.
-    let some_day = Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC);
-    cron.find_next_occurrence(&some_day, true)
-        .map_err(|_| format!("{field} is `{text}`, a date that never occurs; use an existing date"))?;
-    Ok(cron)
+    After(SignedDuration),
+    At(Expression),
 }
 
 impl Window {
@@ -90,17 +83,17 @@ impl Window {
     pub fn parse(entry: &Entry, at: &str) -> Result<Self, String> {
         let end = match (entry.duration_ms, &entry.until) {
             (Some(duration @ 60_000..=31_536_000_000), None) => {
-                End::After(jiff_0_2::SignedDuration::from_millis(i64::try_from(duration).unwrap_or(i64::MAX)))
+                End::After(SignedDuration::from_millis(i64::try_from(duration).unwrap_or(i64::MAX)))
             }
             (Some(duration), None) => {
                 return Err(format!("{at}.duration-ms` is {duration}; expected 60000 to 31536000000"));
             }
-            (None, Some(until)) => End::At(Box::new(cron(until, &format!("{at}.until`"))?)),
+            (None, Some(until)) => End::At(Expression::parse(until, &format!("{at}.until`"))?),
             _ => return Err(format!("{at}`: expected exactly one of `duration-ms` and `until`")),
         };
         Ok(Self {
             name: entry.name.clone(),
-            begin: cron(&entry.cron, &format!("{at}.cron`"))?,
+            begin: Expression::parse(&entry.cron, &format!("{at}.cron`"))?,
             end,
             min: entry.min,
             max: entry.max,
@@ -172,47 +165,49 @@ impl Calendar {
     /// Returns the bounds at a time, in milliseconds since 1970.
     pub fn at(&self, now: u64) -> Active {
         let moment = i64::try_from(now).ok().and_then(|now| Timestamp::from_millisecond(now).ok());
-        let Some(now) = moment.map(|moment| moment.to_zoned(self.zone.clone())) else { return Active::default() };
+        let Some(now) = moment else { return Active::default() };
         let mut active = Active::default();
-        let mut edges: Vec<Zoned> = Vec::new();
+        let mut edges: Vec<Timestamp> = Vec::new();
         for window in &self.windows {
-            if let Some(end) = self.end(window, &now) {
+            if let Some(end) = self.end(window, now) {
                 active.min = active.min.max(window.min);
                 active.max = active.max.max(window.max);
-                active.names.push(format!("`{}` (until {})", window.name, end.strftime("%Y-%m-%d %H:%M %Z")));
+                let local = end.to_zoned(self.zone.clone());
+                active.names.push(format!("`{}` (until {})", window.name, local.strftime("%Y-%m-%d %H:%M %Z")));
                 edges.push(end);
             }
-            edges.extend(window.begin.find_next_occurrence(&now, false).ok());
+            edges.extend(window.begin.after(&self.zone, Occurrence::end_of(now)).map(|begin| begin.at));
         }
-        let next = edges.into_iter().filter(|edge| *edge > now).min();
-        let after = next.map(|next| next.timestamp().as_millisecond() - now.timestamp().as_millisecond());
+        let after = edges.into_iter().min().map(|next| next.as_millisecond() - now.as_millisecond());
         active.changes_after = after.and_then(|after| u64::try_from(after).ok());
         active
     }
 
     /// Returns the end of an active schedule. `None` if the schedule is not active.
-    fn end(&self, window: &Window, now: &Zoned) -> Option<Zoned> {
-        let mut from = now.clone();
-        for attempt in 0..MAX_LOOK_BACK {
-            let begin = window.begin.find_previous_occurrence(&from, attempt == 0).ok()?;
+    fn end(&self, window: &Window, now: Timestamp) -> Option<Timestamp> {
+        let (mut before, mut up_to) = (Occurrence::end_of(now), None);
+        for _ in 0..MAX_LOOK_BACK {
+            let begin = window.begin.before(&self.zone, before, up_to)?;
             let end = match &window.end {
-                End::After(duration) => begin.checked_add(*duration).ok()?,
-                End::At(cron) => cron.find_next_occurrence(&begin, false).ok()?,
+                End::After(duration) => begin.at.checked_add(*duration).ok()?,
+                End::At(end) => end.after(&self.zone, begin)?.at,
             };
-            if end <= *now {
+            // Earlier starts end no later. A window whose start and end a clock change puts on the same minute is empty.
+            if end <= now {
                 return None;
             }
-            let is_holiday = self.holidays.iter().any(|holiday| holiday.is(begin.date()));
-            let begins = match window.on_holidays {
-                OnHolidays::Also => true,
-                OnHolidays::Never => !is_holiday,
-                OnHolidays::Only => is_holiday,
+            let date = begin.named.date();
+            let is_holiday = self.holidays.iter().any(|holiday| holiday.is(date));
+            let earlier = match (window.on_holidays, is_holiday) {
+                (OnHolidays::Also, _) | (OnHolidays::Never, false) | (OnHolidays::Only, true) => return Some(end),
+                (OnHolidays::Never, true) => date.yesterday().ok()?,
+                (OnHolidays::Only, false) => self.holidays.iter().filter_map(|holiday| holiday.before(date)).max()?,
             };
-            if begins {
-                return Some(end);
-            }
-            from = begin;
+            (before, up_to) = (begin, Some(earlier));
         }
         None
     }
 }
+
+#[cfg(test)]
+mod oracle;

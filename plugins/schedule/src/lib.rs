@@ -2,6 +2,7 @@
 
 pub mod calendar;
 pub mod config;
+pub mod occurrences;
 pub mod policy;
 
 windlass_policy_common::component!(crate::policy::Schedule);

@@ -32,8 +32,10 @@ impl ScalingPolicy for Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use windlass_policy_common::bindings::windlass::policy::types::{Phase, Replica, Series};
-    use windlass_policy_common::fixtures::{NOW, check_page, failed, observation, replica, series, series_of};
+    use windlass_policy_common::bindings::windlass::policy::types::{HealthStatus, Phase, Replica, Series};
+    use windlass_policy_common::fixtures::{
+        NOW, check_page, failed, observation, replica, series, series_of, with_ready_before,
+    };
     use windlass_policy_common::parse;
 
     const BANDS: &str = r#"{"metric": "load", "bands": [
@@ -71,7 +73,9 @@ mod tests {
     #[test]
     fn percent_is_rounded_up_on_the_way_up_and_toward_zero_on_the_way_down() {
         let percent = |percent: i32, least: u32| {
-            format!(r#"{{"metric": "load", "bands": [{{"percent": {percent}}}], "minimum-magnitude": {least}}}"#)
+            format!(
+                r#"{{"metric": "load", "bands": [{{"from": 0, "percent": {percent}}}], "minimum-magnitude": {least}}}"#
+            )
         };
         for (percent_of, least, current, expected) in
             [(25, 2, 4, 6), (25, 1, 4, 5), (1, 1, 3, 4), (-25, 1, 6, 5), (-10, 1, 3, 2), (-100, 1, 3, 0), (0, 5, 3, 3)]
@@ -147,6 +151,20 @@ mod tests {
     }
 
     #[test]
+    fn replicas_that_were_ready_and_fail_count_as_load() {
+        let config = parse::<Step>(BANDS).expect("a configuration");
+        let mut input = observation(3);
+        input.metrics.push(series("load", &[85.0]));
+        input.metrics.extend(["r1", "r2", "r3"].map(|id| series_of("load", id, &[85.0])));
+        for replica in &mut input.replicas[1..] {
+            replica.health = HealthStatus::Unhealthy;
+        }
+        let decided =
+            |ready: &[&str]| with_ready_before(ready, || Step::decide(&config, &input).expect("an answer").replicas);
+        assert_eq!((decided(&["r2", "r3"]), decided(&[])), (5, 3));
+    }
+
+    #[test]
     fn what_some_replicas_have_no_value_of_takes_nothing_away() {
         let config = parse::<Step>(BANDS).expect("a configuration");
         let decided = |value: f64, failure: &str| {
@@ -191,6 +209,47 @@ mod tests {
         ] {
             let text = bands(config);
             assert!(text.starts_with(error), "{config}: {text}");
+        }
+    }
+
+    #[test]
+    fn bands_that_change_the_count_at_every_value_are_refused() {
+        let error = |metric: &str, bands: &str| {
+            parse::<Step>(&format!(r#"{{"metric": "{metric}", "bands": {bands}}}"#)).err().unwrap_or_default()
+        };
+        let alone = "`bands[0]` has neither `from` nor `below`, so it ";
+        for (bands, expected) in [
+            (
+                r#"[{"change": 1}]"#,
+                format!("{alone}adds replicas at every value, without end; set a bound, or use `exactly`"),
+            ),
+            (r#"[{"percent": 50}]"#, format!("{alone}adds replicas at every value")),
+            (r#"[{"change": -1}]"#, format!("{alone}removes replicas at every value")),
+            (
+                r#"[{"below": 50, "change": 1}, {"from": 50, "percent": 50}]"#,
+                "`bands`: every value adds replicas, without end; leave a range of values without a change".to_owned(),
+            ),
+            (
+                r#"[{"below": 50, "percent": -50}, {"from": 50, "change": -1}]"#,
+                "`bands`: every value removes replicas, without end".to_owned(),
+            ),
+        ] {
+            assert!(error("load", bands).starts_with(&expected), "{bands}: {}", error("load", bands));
+        }
+        // The number of replicas is no load: it follows the count.
+        let own = "`metric` is `ready-replicas`, which follows the count that the policy sets";
+        for bands in [r#"[{"from": 3, "change": 1}]"#, r#"[{"below": 3, "percent": -10}]"#] {
+            assert!(error("ready-replicas", bands).starts_with(own), "{bands}: {}", error("ready-replicas", bands));
+        }
+        for (metric, bands) in [
+            ("load", r#"[{"exactly": 4}]"#),
+            ("load", r#"[{"change": 0}]"#),
+            ("load", r#"[{"below": 50, "change": -1}, {"from": 50, "change": 1}]"#),
+            ("load", r#"[{"below": 50, "exactly": 2}, {"from": 50, "change": 1}]"#),
+            ("load", r#"[{"from": 50, "change": 1}]"#),
+            ("ready-replicas", r#"[{"below": 3, "change": 1}]"#),
+        ] {
+            assert_eq!(error(metric, bands), "", "{metric} {bands}");
         }
     }
 

@@ -4,10 +4,10 @@ use crate::images::{self, Fixture};
 use crate::wait::until;
 use anyhow::Context;
 use bollard::Docker;
-use bollard::models::{ContainerCreateBody, ContainerSummary, HostConfig};
+use bollard::models::{ContainerConfig, ContainerCreateBody, ContainerSummary, HostConfig};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder,
+    CommitContainerOptionsBuilder, CreateContainerOptions, CreateContainerOptionsBuilder, CreateImageOptionsBuilder,
+    EventsOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
 };
 use futures_util::{StreamExt, TryStreamExt};
 use std::collections::HashMap;
@@ -77,7 +77,23 @@ impl Engine {
         }
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
         self.import(reference, images::root_file_system()?, &command, fixture.instructions()).await?;
+        if let Some(signal) = fixture.stop_signal() {
+            self.set_stop_signal(reference, signal).await?;
+        }
         Ok(reference)
+    }
+
+    /// Gives an image a stop signal, which an import cannot do.
+    async fn set_stop_signal(&self, reference: &str, signal: &str) -> anyhow::Result<()> {
+        let body = ContainerCreateBody { image: Some(reference.to_owned()), ..ContainerCreateBody::default() };
+        let container = self.docker.create_container(None::<CreateContainerOptions>, body).await?.id;
+        let (repository, tag) = reference.split_once(':').context("an image's reference has a tag")?;
+        let options = CommitContainerOptionsBuilder::new().container(&container).repo(repository).tag(tag).build();
+        let config = ContainerConfig { stop_signal: Some(signal.to_owned()), ..ContainerConfig::default() };
+        let committed = self.docker.commit_container(options, config).await;
+        self.remove(&container).await;
+        committed?;
+        Ok(())
     }
 
     /// Builds an image from an archive of its file system, a command and other Dockerfile instructions.
@@ -140,6 +156,22 @@ impl Engine {
     /// If the engine rejects the request.
     pub async fn stop(&self, id: &str) -> anyhow::Result<()> {
         Ok(self.docker.stop_container(id, None::<bollard::query_parameters::StopContainerOptions>).await?)
+    }
+
+    /// Pauses a container like `docker pause`.
+    ///
+    /// # Errors
+    /// If the engine rejects the request.
+    pub async fn pause(&self, id: &str) -> anyhow::Result<()> {
+        Ok(self.docker.pause_container(id).await?)
+    }
+
+    /// Continues a container like `docker unpause`.
+    ///
+    /// # Errors
+    /// If the engine rejects the request.
+    pub async fn unpause(&self, id: &str) -> anyhow::Result<()> {
+        Ok(self.docker.unpause_container(id).await?)
     }
 
     /// Starts a container like `docker start`.

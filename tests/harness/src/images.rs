@@ -16,6 +16,8 @@ pub enum Fixture {
     Stubborn,
     /// Runs without serving a port.
     Deaf,
+    /// Like `Deaf`, with the stop signal SIGUSR1: no other signal ends it.
+    StopsByUsr1,
     /// Like `Deaf`, with a HEALTHCHECK that succeeds unless the file `/tmp/ill` exists.
     Checked,
 }
@@ -29,6 +31,7 @@ impl Fixture {
             Self::SlowStart => "windlass-tests/slow-start:1",
             Self::Stubborn => "windlass-tests/stubborn:1",
             Self::Deaf => "windlass-tests/deaf:1",
+            Self::StopsByUsr1 => "windlass-tests/stops-by-usr1:1",
             Self::Checked => "windlass-tests/checked:1",
         }
     }
@@ -43,9 +46,15 @@ impl Fixture {
                 "trap 'exit 0' TERM; sleep ${DELAY:-3} & wait; hostname > /www/index.html; httpd -f -p 80 -h /www & wait"
             }
             Self::Stubborn => "trap : TERM; while :; do sleep 1; done",
+            Self::StopsByUsr1 => "trap 'exit 0' USR1; sleep 1000000 & wait",
             Self::Deaf | Self::Checked => "trap 'exit 0' TERM; sleep 1000000 & wait",
         };
         vec!["/bin/sh".to_owned(), "-c".to_owned(), script.to_owned()]
+    }
+
+    /// The signal that asks its process to end. `None` for the engine's default, SIGTERM.
+    pub fn stop_signal(self) -> Option<&'static str> {
+        (self == Self::StopsByUsr1).then_some("SIGUSR1")
     }
 
     /// Other Dockerfile instructions of the image.

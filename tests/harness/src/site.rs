@@ -178,7 +178,9 @@ impl Site {
             ("engine.instance", json!(self.instance).to_string()),
             ("engine.host", json!(self.engine.host()).to_string()),
         ];
-        let settings = own.into_iter().chain(self.settings.iter().cloned());
+        let is_set = |key: &str| self.settings.iter().any(|(known, _)| *known == key);
+        let own = own.into_iter().filter(|(key, _)| !is_set(key));
+        let settings = own.chain(self.settings.iter().cloned());
         settings.map(|(key, value)| format!("{key} = {value}\n")).collect()
     }
 }

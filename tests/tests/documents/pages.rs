@@ -108,8 +108,13 @@ fn the_example_shows_every_key_with_its_default() -> anyhow::Result<()> {
                 "address",
                 "file",
                 "template",
+                "check",
                 "command",
                 "webhook",
+                "username",
+                "password_file",
+                "bearer_token_file",
+                "ca_file",
             ]
             .iter()
             .any(|name| key.starts_with(&format!("{name} = "))) =>

@@ -181,7 +181,8 @@ async fn starts_that_cannot_be_are_refused_with_everything_that_is_wrong() -> an
     "#);
     // Errors that only the engine detects are reported in its own words, which differ between engines.
     let absent = start(start_body("windlass-tests/absent:1", 1, 1)).await;
-    assert_eq!((absent.status, absent.content_type.as_str()), (500, "application/problem+json"), "{absent}");
+    assert_eq!((absent.status, absent.content_type.as_str()), (400, "application/problem+json"), "{absent}");
+    assert!(absent.text("/detail").contains("the desired state is kept, and Windlass tries again"), "{absent}");
     assert!(site.engine().containers(site.instance()).await?.is_empty());
     Ok(())
 }

@@ -195,6 +195,65 @@ async fn a_prometheus_is_asked_and_whatever_it_answers_wrong_is_never_a_zero() -
     prometheus.answers("200 OK", WAITING);
     value(&windlass, image, "queue").await;
     assert_eq!(target_after_pass(&windlass, image).await, (1, "as told".to_owned()));
+
+    // A partial answer has a value, but the built-in policies do not scale in by it.
+    let total = json!({"metrics": [{"name": "queue", "target": 40, "kind": "total"}]});
+    let choice = json!({"scaling_policy": {"name": "target-tracking", "config": total}});
+    windlass.put(&format!("/images/{image}/policy"), choice).await.ok();
+    assert_eq!(target_after_pass(&windlass, image).await.0, 3);
+    prometheus.answers(
+        "200 OK",
+        r#"{"status": "success", "warnings": ["store b is down"], "data": {"resultType": "vector", "result": [
+            {"metric": {}, "value": [NOW, "20"]}]}}"#,
+    );
+    fails(&windlass, image, "queue", "partial: the source answered in part: store b is down").await;
+    let (target, reason) = target_after_pass(&windlass, image).await;
+    assert_eq!(target, 3, "{reason}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_secrets_of_a_source_are_sent_and_never_shown() -> anyhow::Result<()> {
+    let site = Site::new("source-secrets").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    let document = Switchable::default();
+    document.answers("200 OK", "{\"depth\": \"7\"}");
+    let url = format!("{}status?token=s3cret&part=a", document.serve().await?);
+    let user = json!({"username": "ops", "password": "s3cret"});
+    let source = json!({"url": url, "pointer": "/depth", "headers": {"X-Key": "s3cret"}, "basic_auth": user});
+    let mut body = start_body(image, 1, 5);
+    body["metrics"] = json!({"depth": {"json": source, "interval": 1}});
+    windlass.post("/start/container", body.clone()).await.ok();
+    assert_eq!(value(&windlass, image, "depth").await, 7.0);
+
+    let shown = windlass.get(&format!("/images/{image}")).await.ok();
+    assert!(!shown.to_string().contains("s3cret"), "{shown}");
+    let metrics = shown["desired"]["metrics"].clone();
+    assert_eq!(metrics["depth"]["json"]["headers"], json!({"x-key": "***"}));
+    // The shown metrics can be sent back, in both ways; the secrets stay.
+    let again = windlass.put(&format!("/images/{image}/metrics"), json!({"metrics": metrics})).await.ok();
+    assert_eq!(again["desired"]["metrics"], metrics);
+    body["metrics"] = metrics;
+    windlass.post("/start/container", body).await.ok();
+    let asked = || document.heads.lock().expect("no panic").len();
+    let before = asked();
+    eventually("another request", LIMIT, async || if asked() > before { Ok(()) } else { Err(before.to_string()) })
+        .await;
+    let head = document.heads.lock().expect("no panic").last().cloned().context("a request")?;
+    let is_there = |part: &str| head.to_ascii_lowercase().contains(part);
+    assert!(head.starts_with("GET /status?token=s3cret&part=a "), "{head}");
+    assert!(is_there("x-key: s3cret") && is_there("authorization: basic b3bzonmzy3jlda=="), "{head}");
+    document.answers("403 Forbidden", "the key has expired\nask the team");
+    fails(
+        &windlass,
+        image,
+        "depth",
+        "unreachable: the server responded with status 403 Forbidden: `the key has expired`",
+    )
+    .await;
+    let log = windlass.log();
+    assert!(!log.contains("s3cret"), "{log}");
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use std::time::Duration;
 use windlass_tests::hostile;
-use windlass_tests::registry::{PASSWORD, Registry, USER};
+use windlass_tests::registry::{PASSWORD, Registry, USER, authority};
 use windlass_tests::site::{Site, Windlass};
 use windlass_tests::wait::eventually;
 
@@ -122,6 +122,8 @@ async fn a_registry_that_asks_who_is_told_by_the_docker_configuration() -> anyho
         if problem.starts_with("cannot fetch `oci://") { Ok(()) } else { Err(listed.to_string()) }
     })
     .await;
+    let shown = policy(&windlass).await;
+    assert!(shown["source_problem"].as_str().is_some_and(|why| why.contains("Not authorized")), "{shown}");
     let logins = json!({"auths": {registry.address(): {"username": USER, "password": PASSWORD}}});
     std::fs::write(configuration.path().join("config.json"), logins.to_string())?;
     // The pull is repeated by itself; a user need not wait for it.
@@ -132,5 +134,60 @@ async fn a_registry_that_asks_who_is_told_by_the_docker_configuration() -> anyho
     .await;
     assert_eq!(policy(&windlass).await["acting"], 1);
     assert!(!windlass.log().contains(PASSWORD));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_registry_with_tls_and_its_own_authority_is_trusted_when_the_authority_is() -> anyhow::Result<()> {
+    let registry = Registry::start_with_tls().await?;
+    registry.put("team/queue", "1", &hostile::proposes(1).build()).await?;
+    let origin = format!("oci://{}/team/queue:1", registry.address());
+    let site = Site::new("oci-tls").await?.set("policies.queue.source", &format!("{origin:?}"));
+    let windlass = site.start().await?;
+    let shown = fetched(&windlass, |shown| shown["source_problem"].is_string()).await;
+    let why = shown["source_problem"].as_str().unwrap_or_default();
+    for part in [&format!("cannot fetch `{origin}`: error sending request"), "UnknownIssuer", "SSL_CERT_FILE"] {
+        assert!(why.contains(part), "{why}");
+    }
+    drop(windlass);
+    let site = site.environment("SSL_CERT_FILE", authority().to_str().expect("a plain name"));
+    let windlass = site.start().await?;
+    let shown = fetched(&windlass, |shown| shown["acting"] == 1).await;
+    assert_eq!(shown["source_problem"], Value::Null, "{shown}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_index_that_leads_to_one_component_is_followed() -> anyhow::Result<()> {
+    let registry = Registry::start(false).await?;
+    let component = hostile::proposes(1).build();
+    let policy = registry.put("team/queue", "policy", &component).await?;
+    let text = registry.blob("team/queue", b"text").await?;
+    let attestation = [json!({"mediaType": "application/vnd.in-toto+json", "size": 4, "digest": text})];
+    let attestation = registry.put_manifest("team/queue", "attestation", &attestation).await?;
+    let (policy, attestation) =
+        (registry.entry("team/queue", &policy).await?, registry.entry("team/queue", &attestation).await?);
+    let index = registry.put_index("team/queue", "1", &[attestation.clone(), policy.clone()]).await?;
+    let origin = format!("oci://{}/team/queue:1", registry.address());
+    let site = Site::new("oci-index").await?.set("policies.queue.source", &format!("{origin:?}"));
+    let windlass = site.start().await?;
+    let shown = fetched(&windlass, |shown| shown["acting"] == 1).await;
+    // The index is pinned, and so is all that it leads to.
+    assert_eq!(shown["revisions"][0]["loaded_by"], format!("{origin} at {index}"));
+
+    let other = registry.put("team/queue", "other", &hostile::proposes(2).build()).await?;
+    let other = registry.entry("team/queue", &other).await?;
+    let several = format!(
+        "its index leads to 2 components; name the digest of one: `{}`",
+        policy["digest"].as_str().expect("text")
+    );
+    for (manifests, why) in [
+        (vec![policy, other], several.as_str()),
+        (vec![attestation], "none of the 1 manifests of its index has a layer of type application/wasm"),
+    ] {
+        registry.put_index("team/queue", "1", &manifests).await?;
+        let refused = windlass.post("/policies/queue/refresh", Value::Null).await.to_string();
+        assert!(refused.starts_with("502") && refused.contains(why), "{refused}");
+    }
     Ok(())
 }

@@ -145,6 +145,7 @@ fn parts() -> Map<String, Value> {
         },
         "stop_hook": {"exec": {"command": ["true"]}, "timeout": "1s 500ms"},
         "depends_on": ["db"],
+        "rollout": {"mode": "rolling", "order": "stop-first", "min_ready": "1s", "ready_within": "5m", "max_failures": 9},
     });
     parts.as_object().cloned().unwrap_or_default()
 }
@@ -238,6 +239,7 @@ async fn what_is_returned_is_what_was_said() -> anyhow::Result<()> {
     assert_eq!(shown("ports"), &parts()["ports"]);
     assert_eq!(shown("stop_hook"), &parts()["stop_hook"]);
     assert_eq!(shown("scaling_policy"), &parts()["scaling_policy"]);
+    assert_eq!(shown("rollout"), &parts()["rollout"]);
     assert_eq!(shown("metrics")["queue"]["max_age"], "1h");
     assert_eq!(shown("guardrails")["grace"], "7m");
     let until = shown("overrides")["force"]["until"].as_str().unwrap_or_default().to_owned();
@@ -268,6 +270,7 @@ async fn an_empty_part_of_a_repeated_start_is_cleared_and_an_absent_one_stays() 
     });
     body.as_object_mut().expect("it is one").extend(cleared.as_object().cloned().unwrap_or_default());
     body["guardrails"] = json!({});
+    body["rollout"] = json!({});
     windlass.post("/start/container", body).await.ok();
     let after = desired().await;
     for (name, value) in cleared.as_object().into_iter().flatten() {
@@ -275,6 +278,7 @@ async fn an_empty_part_of_a_repeated_start_is_cleared_and_an_absent_one_stays() 
     }
     assert_eq!(after["guardrails"]["grace"], "5m");
     assert_eq!(after["guardrails"]["fallback"], Value::Null);
+    assert_eq!((&after["rollout"]["order"], &after["rollout"]["max_failures"]), (&Value::Null, &json!(3)));
     Ok(())
 }
 

@@ -41,6 +41,7 @@ fn replica(id: &str) -> ReplicaFacts {
         exit_code: None,
         out_of_memory: false,
         usage: None,
+        first_ready_at: None,
     }
 }
 

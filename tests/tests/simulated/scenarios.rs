@@ -7,20 +7,20 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use windlass_control::clock::Clock;
 use windlass_control::{ControlError, Controller, Parts, PassReport};
 use windlass_core::contract::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
 use windlass_core::engine::EngineError;
-use windlass_core::net::{Net, NetError};
+use windlass_core::net::{Net, NetError, SourceRequest, SourceResponse};
 use windlass_core::policy::{HealthPolicy, Policies, ScalingPolicy};
 use windlass_core::settings::ControlSettings;
 use windlass_core::workload::{Bounds, DesiredStatus, Resources};
 use windlass_core::{
-    DurationMs, FailureKind, HttpProbe, PolicyFailure, PolicyIdentity, Probe, ProbeTarget, Replica, Slot, Timestamp,
-    Workload, WorkloadKey,
+    DurationMs, FailureKind, HttpProbe, Phase, PolicyFailure, PolicyIdentity, Probe, ProbeTarget, Replica, Rollout,
+    RolloutMode, Slot, Timestamp, Workload, WorkloadKey,
 };
 use windlass_simulated_engine::{Call, SimulatedEngine};
 use windlass_storage::SqliteStore;
@@ -84,7 +84,7 @@ impl Net for SimNet {
             None => Ok(5),
         }
     }
-    async fn get(&self, _: &str, _: &[(&str, &str)], _: u64, _: Duration) -> Result<bytes::Bytes, NetError> {
+    async fn query_source(&self, _: &SourceRequest<'_>, _: u64, _: Duration) -> Result<SourceResponse, NetError> {
         Err(NetError::Failed("nobody is there".to_owned()))
     }
     async fn post_json(&self, _: &str, _: &serde_json::Value, _: Duration) -> Result<(), NetError> {
@@ -95,8 +95,8 @@ impl Net for SimNet {
 struct Story {
     clock: Clock,
     engine: SimulatedEngine,
-    /// Milliseconds by which the engine's clock is ahead of the host's.
-    ahead: Arc<AtomicU64>,
+    /// Milliseconds by which the engine's clock is ahead of the host's; negative if it is behind.
+    ahead: Arc<AtomicI64>,
     net: Arc<SimNet>,
     scaling_broken: Arc<AtomicBool>,
     health_broken: Arc<AtomicBool>,
@@ -109,9 +109,9 @@ struct Story {
 impl Story {
     fn begin() -> anyhow::Result<Self> {
         let clock = Clock::simulated(BASE);
-        let ahead: Arc<AtomicU64> = Arc::default();
+        let ahead: Arc<AtomicI64> = Arc::default();
         let by = Arc::clone(&ahead);
-        let stamps = move || clock.now().plus(Duration::from_millis(by.load(Ordering::SeqCst)));
+        let stamps = move || Timestamp(clock.now().0.saturating_add_signed(by.load(Ordering::SeqCst)));
         let engine = SimulatedEngine::new(stamps, Duration::from_millis(500));
         let net = Arc::new(SimNet::default());
         let (scaling_broken, health_broken) = (Arc::default(), Arc::default());
@@ -138,6 +138,10 @@ impl Story {
                 let pass = self.controller.scale(&key(name), bounds).await;
                 self.say_pass(pass)?;
             }
+            ["rollback", name] => {
+                let pass = self.controller.roll_back(&key(name)).await;
+                self.say_pass(pass)?;
+            }
             ["reconcile", name] => {
                 let pass = self.controller.reconcile(&key(name)).await;
                 self.say_pass(pass)?;
@@ -161,6 +165,32 @@ impl Story {
             ["kill", replica] => self.engine.kill(&self.replica(replica)?.id, 137),
             ["exit", replica, code] => self.engine.kill(&self.replica(replica)?.id, code.parse()?),
             ["docker-stop", replica] => self.engine.stop_outside(&self.replica(replica)?.id),
+            ["docker-kill", replica] => self.engine.signal_outside(&self.replica(replica)?.id),
+            ["docker-pause", replica] => self.engine.set_phase(&self.replica(replica)?.id, Phase::Paused),
+            ["docker-unpause", replica] => self.engine.set_phase(&self.replica(replica)?.id, Phase::Running),
+            ["docker-update-restart", replica, policy] => {
+                let policy = Some((*policy).to_owned());
+                self.engine.change(&self.replica(replica)?.id, |replica| replica.restart_policy = policy);
+            }
+            ["engine-restarts", replica] => {
+                self.engine.change(&self.replica(replica)?.id, |replica| {
+                    replica.engine_restarts += 1;
+                    replica.phase = Phase::Restarting;
+                    "restarting".clone_into(&mut replica.status);
+                });
+            }
+            ["dead", replica] => self.engine.set_phase(&self.replica(replica)?.id, Phase::Dead),
+            ["undescribed", replica] => self.engine.change(&self.replica(replica)?.id, |replica| {
+                replica.phase = Phase::Unknown;
+                "the engine did not answer within 5 s: inspect container".clone_into(&mut replica.error);
+            }),
+            ["stranger", replica] => self.engine.copy_labels(&self.replica(replica)?.id),
+            ["docker-rename", replica] => {
+                self.engine.change(&self.replica(replica)?.id, |replica| {
+                    replica.name = format!("renamed-{}", replica.name);
+                    replica.has_slot_name = false;
+                });
+            }
             ["docker-start", replica] => self.engine.start_outside(&self.replica(replica)?.id),
             ["resume", name] => {
                 let pass = self.controller.override_policy(&key(name), true, |it| *it = Default::default()).await;
@@ -182,17 +212,25 @@ impl Story {
             ["engine", "down"] => self.engine.set_down(Some("connection refused")),
             ["engine", "up"] => self.engine.set_down(None),
             ["engine", "ahead", by] => {
-                self.ahead.store(u64::try_from(duration(by)?.as_millis())?, Ordering::SeqCst);
+                self.ahead.store(i64::try_from(duration(by)?.as_millis())?, Ordering::SeqCst);
+            }
+            ["engine", "behind", by] => {
+                self.ahead.store(-i64::try_from(duration(by)?.as_millis())?, Ordering::SeqCst);
             }
             ["engine", "refuses", call, times, why @ ..] => {
                 let call = match *call {
                     "create" => Call::Create,
+                    "prepare" => Call::Prepare,
                     "start" => Call::Start,
                     "stop" => Call::Stop,
                     "remove" => Call::Remove,
                     other => bail!("`{other}` is not a call"),
                 };
-                let error = EngineError::Refused(why.join(" "));
+                let why = why.join(" ");
+                let error = match why.strip_prefix("name-taken ") {
+                    Some(why) => EngineError::NameTaken(why.to_owned()),
+                    None => EngineError::Refused(why),
+                };
                 self.engine.fail(call, std::iter::repeat_n(error, times.parse()?));
             }
             ["policy", kind, state] => {
@@ -289,7 +327,11 @@ impl Story {
         for replica in &view.replicas {
             let health = view.health.get(&replica.id).copied().unwrap_or_default();
             let why = view.health_reasons.get(&replica.id).map(String::as_str).unwrap_or_default();
-            writeln!(self.text, "  {} {:?} {health:?}: {why}", replica.name, replica.phase)?;
+            let outdated = if view.outdated.contains(&replica.id) { ", outdated" } else { "" };
+            writeln!(self.text, "  {} {:?} {health:?}: {why}{outdated}", replica.name, replica.phase)?;
+        }
+        for stranger in &view.strangers {
+            writeln!(self.text, "  stranger {}", stranger.name)?;
         }
         for alert in &view.alerts {
             let since = alert.since.since(BASE).as_secs_f64();
@@ -339,6 +381,7 @@ fn copy_store(from: &Path, to: &Path) -> anyhow::Result<()> {
 }
 
 fn workload(image: &str, words: &[&str]) -> anyhow::Result<Workload> {
+    let (name, image) = image.split_once('=').map_or((None, image), |(name, image)| (Some(name), image));
     let image: windlass_core::ImageRef = image.parse()?;
     let word = |name: &str| words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
     let bounds = Bounds::new(word("min").unwrap_or("1").parse()?, word("max").unwrap_or("5").parse()?)?;
@@ -348,11 +391,23 @@ fn workload(image: &str, words: &[&str]) -> anyhow::Result<Workload> {
         interval: Duration::from_secs(5),
         timeout: Duration::from_secs(1),
     });
-    Ok(Workload {
+    let mode = if words.contains(&"manual") { RolloutMode::Manual } else { RolloutMode::Rolling };
+    let ports = match word("port") {
+        Some(port) => serde_json::from_value(serde_json::json!({"80/tcp": port.parse::<u16>()?}))?,
+        None => Default::default(),
+    };
+    let mut workload = Workload {
         probe,
         depends_on: word("needs").into_iter().map(WorkloadKey::stored).collect(),
+        env: word("env").map(|value| ("VERSION".to_owned(), value.to_owned())).into_iter().collect(),
+        ports,
+        rollout: Rollout { mode, ..Rollout::default() },
         ..Workload::new(image, bounds, Resources { cpu: "0.1".parse()?, memory: "64m".parse()?, status })
-    })
+    };
+    if let Some(name) = name {
+        workload.key = WorkloadKey::named(name)?;
+    }
+    Ok(workload)
 }
 
 fn duration(text: &str) -> anyhow::Result<Duration> {

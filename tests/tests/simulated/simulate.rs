@@ -319,6 +319,28 @@ fn what_each_replica_uses_and_when_it_begins() -> anyhow::Result<()> {
     0.0: 2 to 3 (3 3 3 3) `network-receive-rate` is 3000
     "#);
 
+    // Three replicas at 195 % of the target, two of which fail their probe: they were ready, so their load counts. In the
+    // second scenario they never were.
+    let at = |at: u32, health: &str| {
+        let replica = |id: &str, health: &str| {
+            format!(r#"{{"id": "{id}", "health": "{health}", "cpu_cores": 0.585, "memory_bytes": 1}}"#)
+        };
+        let replicas = [replica("a", "healthy"), replica("b", health), replica("c", health)].join(", ");
+        format!(r#"{{"at": {at}, "proposal": null, "replicas": [{replicas}]}}"#)
+    };
+    let begin = r#"{"workload": {"max_replicas": 9, "resources": {"cpu": "0.5", "memory": "100m"}}, "replicas": 3}"#;
+    let quiet = r#"{"at": 0, "proposal": 3}"#;
+    let target = ["--policy", "target-tracking", "--config", &config("cpu-utilization")];
+    let first = at(0, "healthy").replace("null", "3");
+    let were_ready = played(&[begin, &first, &at(15, "unhealthy")].join("\n"), &target)?;
+    assert!(were_ready.lines().last().is_some_and(|line| line.starts_with("15.0: 3 to 6 ")), "{were_ready}");
+    let never_were = played(&[begin, quiet, &at(15, "unhealthy")].join("\n"), &target)?;
+    assert!(never_were.lines().last().is_some_and(|line| line.starts_with("15.0: 3 to 3 ")), "{never_were}");
+    // All of them fail: the built-in metric is that of the replicas that were ready.
+    let none_left = at(15, "unhealthy").replace(r#""healthy""#, r#""unhealthy""#);
+    let all_fail = played(&[begin, &first, &none_left].join("\n"), &target)?;
+    assert!(all_fail.lines().last().is_some_and(|line| line.starts_with("15.0: 3 to 6 ")), "{all_fail}");
+
     let office = r#"{"schedules": [{"name": "office", "cron": "0 8 * * *", "duration-ms": 3600000, "min": 5}]}"#;
     let at_work = r#"{"workload": {"max_replicas": 9}, "begin": "2026-03-02T07:59:50Z"}
 {"at": 0}
@@ -428,6 +450,38 @@ fn charts_and_figures_for_programs() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The same load in the forms in which spreadsheets, dashboards and `promtool` write it.
+#[test]
+fn files_as_people_have_them_give_the_same_result_and_each_assumption_is_told() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = |bytes: &[u8]| -> anyhow::Result<(String, String)> {
+        let file = folder.path().join("trace");
+        std::fs::write(&file, bytes)?;
+        let output = simulate(&["--policy", "min-max", "--trace", file.to_str().context("a plain path")?])?;
+        anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let notes = String::from_utf8(output.stderr)?.replace(&file.display().to_string(), "trace");
+        Ok((String::from_utf8(output.stdout)?, notes))
+    };
+    let (expected, notes) = run(b"time,load\n2026-01-01T00:00:00Z,1250.5\n2026-01-01T01:00:00Z,50\n")?;
+    assert_eq!(notes, "");
+    let spreadsheet = "sep=;\r\nZeit;Last;\r\n01.01.2026 00:00;1.250,5;\r\n01.01.2026 01:00;50;\r\n;;\r\n";
+    let utf16: Vec<u8> = format!("\u{feff}{spreadsheet}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let spreadsheet_notes = "note: `trace`: numbers such as `1.250,5` have a decimal comma\n\
+        note: `trace`: times such as `01.01.2026 00:00` have no time zone; they are read as UTC\n";
+    let headless = "note: `trace`: the file has no header; its columns after the time are called `load`\n";
+    for (bytes, notes) in [
+        (format!("\u{feff}{spreadsheet}").into_bytes(), spreadsheet_notes),
+        (utf16, spreadsheet_notes),
+        (b"1767225600000\t1250.5\n1767229200000\t50\n".to_vec(), headless),
+        (b"time,load\n1767225600000000000,\"1,250.5\"\n1767229200000000000,50\n".to_vec(), ""),
+        (br#"[{"metric": {"job": "web"}, "values": [[1767225600, "1250.5"], [1767229200, "50"]]}]"#.to_vec(), ""),
+    ] {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        assert_eq!(run(&bytes)?, (expected.clone(), notes.to_owned()), "{text}");
+    }
+    Ok(())
+}
+
 /// README.md shows this chart. To draw it again, run its command with `--svg examples/charts/flash-crowd.svg`.
 #[test]
 fn the_chart_in_the_readme_is_what_simulate_draws() -> anyhow::Result<()> {
@@ -457,6 +511,9 @@ fn what_is_wrong_is_told() -> anyhow::Result<()> {
     let ages = folder.path().join("ages.csv");
     std::fs::write(&ages, "time,load\n1996-01-01T00:00:00Z,1\n2025-12-31T00:00:00Z,1\n")?;
     let ages = ages.display().to_string();
+    let unsorted = folder.path().join("unsorted.csv");
+    std::fs::write(&unsorted, "time,load\n60,1\n0,1\n")?;
+    let unsorted = unsorted.display().to_string();
     for (arguments, why) in [
         (
             vec!["--policy", "min-mox", "--trace", &file],
@@ -470,6 +527,7 @@ fn what_is_wrong_is_told() -> anyhow::Result<()> {
         (vec!["--trace", "no-such-file"], "cannot read `no-such-file`"),
         (vec!["--trace", &file, "--load", "visitors"], "the trace has no column `visitors`; it has load, requests"),
         (vec!["--trace", &ages], "the load spans 10957 days; shorten it to at most 366"),
+        (vec!["--trace", &unsorted], "line 3: the time `0` is before `60` in line 2; sort the rows by time"),
         (vec!["--scenario", &half], "line 2: `cpu_cores` and `memory_bytes` of replica `a` are one sample"),
         (vec!["--scenario", &bad], "line 3: `at` is 5; expected seconds that increase from line to line"),
     ] {

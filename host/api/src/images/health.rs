@@ -39,7 +39,8 @@ pub(crate) struct ContainerHealth {
 }
 
 impl ContainerHealth {
-    /// The health of one replica. `memory_limit` and `fs_free_bytes` are in bytes, `None` if unknown.
+    /// The health of one replica. `memory_limit` is that of its workload, for a replica without one of its own;
+    /// `fs_free_bytes` is in bytes. Both are `None` if unknown.
     pub(crate) fn of(
         replica: &Replica,
         health: Option<HealthStatus>,
@@ -52,9 +53,11 @@ impl ContainerHealth {
         let percent = |used: u64, limit: u64| used as f64 * 100.0 / limit as f64;
         Self {
             summary: replica.into(),
-            server_alive: replica.is_alive() && health != Some(HealthStatus::Unhealthy),
+            server_alive: replica.is_running() && health != Some(HealthStatus::Unhealthy),
             cpu_percent: usage.map(|usage| usage.cpu_cores * 100.0),
-            mem_percent: usage.zip(memory_limit).map(|(usage, limit)| percent(usage.memory_bytes, limit)),
+            mem_percent: usage
+                .zip(replica.limits.memory_bytes.or(memory_limit))
+                .map(|(usage, limit)| percent(usage.memory_bytes, limit)),
             fs_free_bytes,
         }
     }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use windlass_control::report::PolicyReport;
 use windlass_control::{Action, ActionKind, PassReport, WorkloadView};
-use windlass_core::contract::{HealthStatus, Usage};
+use windlass_core::contract::{HealthStatus, Limits, Usage};
 use windlass_core::workload::{Bounds, DesiredStatus, Resources, WorkloadKey};
 use windlass_core::{
     Alert, AlertKind, ContainerId, Deferral, FailureKind, HttpProbe, Phase, PolicyFailure, PolicyIdentity, PortBinding,
@@ -25,6 +25,7 @@ fn replica(id: &str, phase: Phase, status: &str) -> Replica {
         name: format!("nginx-{id}"),
         workload: WorkloadKey::stored("nginx:alpine"),
         image: "nginx:alpine".into(),
+        made_from: Default::default(),
         slot: Slot(0),
         phase,
         status: status.into(),
@@ -34,6 +35,10 @@ fn replica(id: &str, phase: Phase, status: &str) -> Replica {
         exit_code: (!running).then_some(0),
         out_of_memory: false,
         error: String::new(),
+        engine_restarts: 0,
+        restart_policy: None,
+        limits: Limits { cpu_cores: Some(0.5), memory_bytes: Some(512 << 20) },
+        has_slot_name: true,
         ports: if running {
             BTreeMap::from([("80/tcp".parse().expect("a port"), vec![binding])])
         } else {
@@ -93,6 +98,10 @@ fn view() -> WorkloadView {
     let [running, held] = [replica("aa", Phase::Running, "running"), replica("bb", Phase::Held, "exited")];
     WorkloadView {
         leaving: Default::default(),
+        counted: 2,
+        unremovable: Default::default(),
+        strangers: Vec::new(),
+        observed_at: None,
         begun: Default::default(),
         counters: Default::default(),
         target: 2,
@@ -118,6 +127,8 @@ fn view() -> WorkloadView {
         health_reasons: BTreeMap::from([(running.id.clone(), "3 probes answered".into())]),
         held: BTreeSet::from([held.id.clone()]),
         stopped_outside: BTreeSet::new(),
+        outdated: BTreeSet::new(),
+        rollout: None,
         protected: BTreeSet::from([running.id.clone()]),
         replicas: vec![running, held],
         shadows: vec![],
@@ -379,6 +390,13 @@ fn a_workload_is_shown_with_what_runs_and_why() {
         },
         "stop_hook": null,
         "depends_on": [],
+        "rollout": {
+          "max_failures": 3,
+          "min_ready": "10s",
+          "mode": "rolling",
+          "order": null,
+          "ready_within": "10m"
+        },
         "overrides": {
           "force": null,
           "freeze_scale_down": false,
@@ -391,6 +409,7 @@ fn a_workload_is_shown_with_what_runs_and_why() {
         "replicas": 1,
         "running": 1,
         "held": 1,
+        "outdated": 0,
         "stopped_outside": [],
         "containers": [
           {
@@ -416,6 +435,9 @@ fn a_workload_is_shown_with_what_runs_and_why() {
             "finished_at_ms": null,
             "exit_code": null,
             "out_of_memory": false,
+            "generation": null,
+            "image_id": null,
+            "outdated": false,
             "scale_in_protection": true
           },
           {
@@ -434,9 +456,20 @@ fn a_workload_is_shown_with_what_runs_and_why() {
             "finished_at_ms": 3000,
             "exit_code": 0,
             "out_of_memory": false,
+            "generation": null,
+            "image_id": null,
+            "outdated": false,
             "scale_in_protection": false
           }
         ]
+      },
+      "rollout": {
+        "generation": "1783f465292757cf",
+        "previous": null,
+        "state": "done",
+        "failures": 0,
+        "last_failure": null,
+        "paused_since": null
       },
       "alerts": [
         {
@@ -569,5 +602,11 @@ fn health_is_told_from_the_last_look_and_sample() {
     let held = of(1, None);
     assert_eq!((held.server_alive, held.cpu_percent, held.mem_percent), (false, None, None));
     let unknown = ContainerHealth::of(&view.replicas[0], None, None, None);
-    assert_eq!((unknown.mem_percent, unknown.fs_free_bytes), (None, None));
+    assert_eq!((unknown.mem_percent, unknown.fs_free_bytes), (Some(25.0), None), "its own limit is known");
+    // `docker update` has halved or removed its limit.
+    let updated = |memory_bytes| {
+        let limits = Limits { memory_bytes, ..Limits::default() };
+        ContainerHealth::of(&Replica { limits, ..view.replicas[0].clone() }, None, Some(512 << 20), None).mem_percent
+    };
+    assert_eq!((updated(Some(256 << 20)), updated(None)), (Some(50.0), Some(25.0)));
 }

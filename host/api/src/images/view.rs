@@ -3,11 +3,12 @@
 use crate::containers::summary::ContainerSummary;
 use crate::images::list::{DesiredBounds, ImageSummary};
 use crate::images::pass::PassView;
+use crate::images::rollout::RolloutView;
 use crate::json::time::Time;
 use crate::workload::policies::{choice_json, scaling_json};
 use crate::workload::ports::PublishedView;
 use crate::workload::resources::ResourcesView;
-use crate::workload::{guardrails, metric, overrides, probe, stop_hook};
+use crate::workload::{guardrails, metric, overrides, probe, rollout, stop_hook};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -29,6 +30,8 @@ pub(crate) struct ImageView {
     pub(crate) desired: DesiredView,
     /// The replicas, as last observed.
     pub(crate) observed: ObservedView,
+    /// The generation, and how far the replicas are.
+    pub(crate) rollout: RolloutView,
     /// Conditions that need an operator; usually none.
     pub(crate) alerts: Vec<AlertView>,
     /// The last pass; null before the first.
@@ -78,6 +81,9 @@ pub(crate) struct DesiredView {
     pub(crate) stop_hook: Option<Value>,
     /// Workloads that must be up for this one.
     pub(crate) depends_on: Vec<String>,
+    /// How a changed specification reaches the replicas, in the form of `RolloutRequest`.
+    #[schema(value_type = Object)]
+    pub(crate) rollout: Value,
     /// The operator's instructions that take precedence over the policy, in the form of `OverridesRequest`. Read-only
     /// here; change them with `PATCH /images/{image}/overrides`.
     #[schema(value_type = Object)]
@@ -109,6 +115,7 @@ impl DesiredView {
             guardrails: guardrails::json_of(&workload.guardrails.clone().unwrap_or_default()),
             stop_hook: workload.stop_hook.as_ref().map(stop_hook::json_of),
             depends_on: workload.depends_on.iter().map(ToString::to_string).collect(),
+            rollout: rollout::json_of(&workload.rollout),
             overrides: overrides::json_of(&workload.overrides),
             mode: workload.policies.mode.unwrap_or_default(),
         }
@@ -124,11 +131,17 @@ pub(crate) struct ObservedView {
     pub(crate) running: usize,
     /// Number of containers stopped by an operator.
     pub(crate) held: usize,
+    /// Number of containers that do not match the desired state, because they were made before it changed.
+    pub(crate) outdated: usize,
     /// Names of containers that were stopped through the engine. They stay stopped until they are started or removed, or
     /// scaling is resumed.
     pub(crate) stopped_outside: Vec<String>,
     /// Every container, oldest first.
     pub(crate) containers: Vec<ReplicaView>,
+    /// Containers with the labels of a replica that Windlass did not create, for example after `docker commit` and
+    /// `docker run`. They are neither counted nor touched.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) strangers: Vec<ContainerSummary>,
 }
 
 /// A container in `GET /images/{image}`.
@@ -137,7 +150,9 @@ pub(crate) struct ReplicaView {
     /// The container.
     #[serde(flatten)]
     pub(crate) summary: ContainerSummary,
-    /// `starting`, `running`, `stopping`, `exited`, or `held` (stopped by an operator).
+    /// `starting`, `running`, `stopping`, `exited`, `held` (stopped by an operator), `paused` (through the engine),
+    /// `restarting` (by a restart policy of the engine), `dead` (the engine failed to remove it), or `unknown` (the engine
+    /// does not describe it).
     #[schema(value_type = String)]
     pub(crate) phase: Phase,
     /// The last assessment of the health policy: `unknown`, `starting`, `healthy`, `degraded` or `unhealthy`.
@@ -161,6 +176,12 @@ pub(crate) struct ReplicaView {
     pub(crate) exit_code: Option<i32>,
     /// Whether the kernel killed its last process because it used too much memory.
     pub(crate) out_of_memory: bool,
+    /// The generation that it was made from; null if an earlier version of Windlass created it.
+    pub(crate) generation: Option<String>,
+    /// The engine's identifier of its image.
+    pub(crate) image_id: Option<String>,
+    /// Whether it does not match the desired state, because it was made before that changed.
+    pub(crate) outdated: bool,
     /// Whether its label or an operator protects it from a policy that lowers the count.
     pub(crate) scale_in_protection: bool,
 }
@@ -169,7 +190,11 @@ pub(crate) struct ReplicaView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct AlertView {
     /// `given-up`: a slot was repaired too often in a row and is no longer repaired. `probe-path`: most replicas fail
-    /// their probe at once, so the network path to them is probably broken.
+    /// their probe at once, so the network path to them is probably broken. `blocked`: a slot cannot be filled for a
+    /// reason outside of its replica. `unremovable`: the engine fails to remove a replica. `unknown`: the engine does not
+    /// describe a replica. `crash-loop`: the engine restarts a replica again and again by a restart policy that Windlass
+    /// did not set. `rollout-paused`: too many new replicas failed in a row. `outdated`: replicas do not match the desired
+    /// state, and nothing replaces them.
     #[schema(value_type = String)]
     pub(crate) kind: AlertKind,
     /// When it began.
@@ -205,6 +230,7 @@ impl From<&WorkloadView> for ImageView {
             name: desired.name.clone(),
             desired,
             observed: ObservedView::from(view),
+            rollout: RolloutView::from(view),
             alerts: view.alerts.iter().map(AlertView::from).collect(),
             last_pass: view.last_pass.as_ref().map(|pass| PassView::of(pass, &view.replicas)),
         }
@@ -217,13 +243,15 @@ impl From<&WorkloadView> for ObservedView {
         let held = view.replicas.iter().filter(|replica| is_held(replica)).count();
         Self {
             replicas: view.replicas.len() - held,
-            running: view.replicas.iter().filter(|replica| !is_held(replica) && replica.is_alive()).count(),
+            running: view.replicas.iter().filter(|replica| !is_held(replica) && replica.is_running()).count(),
             held,
+            outdated: view.outdated.len(),
             stopped_outside: (view.replicas.iter())
                 .filter(|replica| view.stopped_outside.contains(&replica.id))
                 .map(|replica| replica.name.clone())
                 .collect(),
             containers: view.replicas.iter().map(|replica| ReplicaView::of(replica, view)).collect(),
+            strangers: view.strangers.iter().map(ContainerSummary::from).collect(),
         }
     }
 }
@@ -243,6 +271,9 @@ impl ReplicaView {
             finished_at_ms: replica.finished_at.map(|at| at.0),
             exit_code: replica.exit_code,
             out_of_memory: replica.out_of_memory,
+            generation: replica.made_from.generation.as_ref().map(ToString::to_string),
+            image_id: replica.made_from.image_id.clone(),
+            outdated: view.outdated.contains(&replica.id),
             scale_in_protection: replica.is_protected || view.protected.contains(&replica.id),
         }
     }

@@ -26,8 +26,8 @@ pub(crate) struct PolicyList {
 pub(crate) struct PolicyView {
     /// The name under which it is registered.
     name: String,
-    /// `scaling` or `health`.
-    kind: String,
+    /// `scaling` or `health`; null if its source never delivered a component.
+    kind: Option<String>,
     /// The version in its own description.
     version: String,
     /// One line about it.
@@ -43,8 +43,8 @@ pub(crate) struct PolicyView {
     /// Whether it gives the same answer to the same input, so that a decision can be replayed. False if it may send
     /// requests to the network.
     replayable: bool,
-    /// The source of the active revision: `built-in`, `file`, `registry` or `upload`.
-    source: String,
+    /// The source of the active revision: `built-in`, `file`, `registry` or `upload`; null if it never had one.
+    source: Option<String>,
     /// Number of the active revision, 0 for a built-in policy; null if each failed, and the built-in policy of this kind
     /// replaces them.
     acting: Option<u32>,
@@ -58,7 +58,7 @@ impl From<&PolicyInfo> for PolicyView {
     fn from(info: &PolicyInfo) -> Self {
         Self {
             name: info.name.clone(),
-            kind: info.kind.to_string(),
+            kind: Some(info.kind.to_string()),
             version: info.version.clone(),
             summary: info.summary.clone(),
             digest: info.digest.clone(),
@@ -66,10 +66,31 @@ impl From<&PolicyInfo> for PolicyView {
             config_schema: info.config_schema.clone(),
             imports: info.imports.clone(),
             replayable: info.replayable,
-            source: info.source.map_or_else(|| "built-in".to_owned(), |source| source.to_string()),
+            source: Some(info.source.map_or_else(|| "built-in".to_owned(), |source| source.to_string())),
             acting: info.acting,
             candidate: info.candidate,
             failures: info.failures.clone(),
+        }
+    }
+}
+
+impl PolicyView {
+    /// A policy whose source never delivered a component.
+    pub(crate) fn without_component(name: String) -> Self {
+        Self {
+            name,
+            kind: None,
+            version: String::new(),
+            summary: String::new(),
+            digest: String::new(),
+            size_bytes: 0,
+            config_schema: serde_json::json!({}),
+            imports: Vec::new(),
+            replayable: true,
+            source: None,
+            acting: None,
+            candidate: None,
+            failures: BTreeMap::new(),
         }
     }
 }

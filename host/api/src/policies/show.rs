@@ -28,7 +28,8 @@ pub(crate) struct PolicyDetail {
     revisions: Vec<RevisionView>,
     /// Changes of the active revision and of the candidate, newest first; the last 100.
     events: Vec<EventView>,
-    /// Why the newest state of its source in `windlass.toml` could not be loaded; null if it was, or there is none.
+    /// Why the newest state of its source in `windlass.toml` could not be loaded; null if it was, or there is none. If the
+    /// source never delivered a component, the other fields are empty.
     source_problem: Option<String>,
 }
 
@@ -140,6 +141,14 @@ impl From<PolicyInfo> for PolicyDetail {
     }
 }
 
+impl PolicyDetail {
+    /// A policy whose source never delivered a component.
+    fn without_component(name: String, problem: String) -> Self {
+        let policy = PolicyView::without_component(name);
+        Self { policy, http: None, revisions: Vec::new(), events: Vec::new(), source_problem: Some(problem) }
+    }
+}
+
 /// Makes a change even if the caller hangs up. Returns the policy after it.
 pub(crate) async fn changed(
     change: impl Future<Output = Result<PolicyInfo, CatalogueError>> + Send + 'static,
@@ -157,6 +166,11 @@ async fn show(
     PolicyName(name): PolicyName,
     _: NoQuery,
 ) -> Result<Json<PolicyDetail>, Problem> {
-    let found = state.policies.find(&name).ok_or(CatalogueError::Unknown(name))?;
-    Ok(Json(PolicyDetail::from(found)))
+    if let Some(found) = state.policies.find(&name) {
+        return Ok(Json(PolicyDetail::from(found)));
+    }
+    match state.policies.source_problems().remove(&name) {
+        Some(problem) => Ok(Json(PolicyDetail::without_component(name, problem))),
+        None => Err(CatalogueError::Unknown(name).into()),
+    }
 }

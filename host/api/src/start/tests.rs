@@ -81,8 +81,8 @@ fn everything_wrong_is_told_at_once_with_its_place() {
     });
     let problem = workload(&body).expect_err("refused");
     insta::assert_snapshot!(problem.detail().replace("; /", "\n/"), @r#"
-    /replica: unknown field; expected `image`, `min_replicas`, `max_replicas`, `env`, `ports`, `resources`, `name`, `labels`, `networks`, `probe`, `command`, `scaling_policy`, `health_policy`, `shadow_policies`, `mode`, `metrics`, `guardrails`, `stop_hook`, `depends_on`
-    /image: `Nginx` is not an image reference: each part of the name is lower-case letters and digits, joined by `.`, `_` or `-`; expected `[registry/]name[:tag][@sha256:digest]`
+    /replica: unknown field; expected `image`, `min_replicas`, `max_replicas`, `env`, `ports`, `resources`, `name`, `labels`, `networks`, `probe`, `command`, `scaling_policy`, `health_policy`, `shadow_policies`, `mode`, `metrics`, `guardrails`, `stop_hook`, `depends_on`, `rollout`
+    /image: `Nginx` is not an image reference: each part of the name is lower-case letters and digits, joined by `.`, `_`, `__` or hyphens; expected `[registry/]name[:tag][@sha256:digest]`
     /min_replicas: expected a whole number from 0 to 1000, found `"1"`
     /max_replicas: expected a whole number from 1 to 1000, found `0`
     /env/A: expected text, found `1`
@@ -90,7 +90,7 @@ fn everything_wrong_is_told_at_once_with_its_place() {
     /ports/80~1http: `80/http` is not a port; expected `80/tcp`: 1 to 65535, then `/tcp`, `/udp` or `/sctp`
     /ports/81~1tcp: expected a whole number from 0 to 65535, found `70000`
     /resources/mem: unknown field; did you mean `memory`?
-    /resources/cpu: `half` is not an amount of cpu; expected cores such as `0.5`, or thousandths such as `500m`, from 0.001 to 1024 cores
+    /resources/cpu: `half` is not an amount of cpu; expected cores such as `0.5`, or thousandths such as `500m`, from 0.01 to 1024 cores
     /resources/memory: this field is required
     /resources/status: expected `running` or `stopped`, found `"paused"`
     /labels/windlass.x: labels that begin with `windlass.` are reserved for windlass
@@ -194,6 +194,7 @@ fn complete() -> Workload {
         "guardrails": {"grace": 0},
         "stop_hook": {"exec": {"command": ["drain"]}},
         "depends_on": ["db"],
+        "rollout": {"mode": "manual", "order": "stop-first", "min_ready": "30s", "ready_within": "2m", "max_failures": 5},
     }));
     workload(&body).expect("a workload")
 }
@@ -211,6 +212,7 @@ fn an_absent_part_stays_and_an_empty_or_null_one_is_cleared() {
     let cleared = json!({
         "labels": {}, "networks": [], "probe": null, "command": null, "scaling_policy": null, "health_policy": null,
         "shadow_policies": [], "mode": null, "metrics": {}, "guardrails": {}, "stop_hook": null, "depends_on": [],
+        "rollout": {},
     });
     let plain = workload(&minimal()).expect("a workload");
     assert_eq!(again(&with(&cleared)), plain);

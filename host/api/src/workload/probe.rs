@@ -81,7 +81,7 @@ declare! {
         /// Begins with `/`.
         optional path: String = path_shape().keyword("default", json!("/")),
         /// Headers of the request, at most 32.
-        optional headers: BTreeMap<String, String> = request_headers(),
+        optional headers: BTreeMap<String, String> = request_headers(&[]),
         /// The response that it must get. Default: a status of 200 to 399.
         optional expect: Expected = expected(),
     }
@@ -172,15 +172,17 @@ fn expected() -> Shape<Expected> {
     })
 }
 
-fn request_headers() -> Shape<BTreeMap<String, String>> {
-    let headers = map_of(header_value(), |name, value, pointer, problems| {
+/// Headers of a request, by lower-case name.
+pub(crate) fn request_headers(own: &'static [&'static str]) -> Shape<BTreeMap<String, String>> {
+    let is_own = |name: &str| OWN_HEADERS.contains(&name) || own.contains(&name);
+    let headers = map_of(header_value(), move |name, value, pointer, problems| {
         let name = header_name(name, pointer, problems);
-        if name.as_deref().is_some_and(|name| OWN_HEADERS.contains(&name)) {
+        if name.as_deref().is_some_and(is_own) {
             problems.add(pointer, "this header describes the transport of the message; windlass sets it itself");
         }
         Some((name?, value?))
     });
-    let own: Vec<String> = OWN_HEADERS.iter().map(|name| any_case(name)).collect();
+    let own: Vec<String> = OWN_HEADERS.iter().chain(own).map(|name| any_case(name)).collect();
     let names = json!({"pattern": HEADER_NAME, "maxLength": MAX_TEXT, "not": {"pattern": whole(&own)}});
     few(headers, BTreeMap::len, "maxProperties").keyword("propertyNames", names)
 }

@@ -16,10 +16,10 @@ pub(crate) const STATUS: &[(&str, DesiredStatus)] =
 declare! {
     /// The limits of each replica, and whether it runs.
     pub(crate) struct ResourcesRequest {
-        /// Cores (`0.5`) or thousandths of a core (`500m`).
+        /// Cores (`0.5`) or thousandths of a core (`500m`), from 0.01 to the number of the engine's CPUs.
         required cpu: Cpu = parsed().pattern(&cpu_pattern(), LONGEST),
-        /// Bytes with `k`, `m` or `g`, powers of 1024: `512m`, `1g`.
-        required memory: Memory = parsed().pattern(&memory_pattern(), LONGEST),
+        /// Bytes with `k`, `m` or `g`, powers of 1024: `512m`, `1g`; at least `6m`.
+        required memory: Memory = memory().pattern(&memory_pattern(), LONGEST),
         /// `running` or `stopped`. `stopped` keeps one replica, created and not started.
         optional status: DesiredStatus = one_of(STATUS).keyword("default", json!("running")),
     }
@@ -47,6 +47,16 @@ fn memory_pattern() -> String {
         unit("[tT]", 1, 1 << 10),
         r"0\.(?:0[1-9]|[1-9])[0-9]{0,7}[gG](?:[iI]?[bB])?".to_owned(),
     ])
+}
+
+/// An amount of memory that an engine accepts as a limit.
+fn memory() -> Shape<Memory> {
+    parsed().then(|memory: Memory, pointer, problems| {
+        if memory.bytes() < Memory::LEAST {
+            problems.add(pointer, format!("`{memory}` is less than a container needs; expected at least `6m`"));
+        }
+        Some(memory)
+    })
 }
 
 /// Reads resources.

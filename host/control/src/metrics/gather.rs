@@ -1,8 +1,9 @@
 //! Gathers the metrics of all workloads when they are due. Workloads with the same request share it.
 
 use crate::context::Context;
-use crate::metrics::answer;
+use crate::metrics::answer::{self, QueryResult};
 use crate::metrics::log::{Unsaved, count};
+use crate::metrics::source_clock::{Exchange, SourceClocks};
 use crate::metrics::track::LONGEST_KEPT;
 use crate::replica_call::CallError;
 use crate::workload::handle::WorkloadHandle;
@@ -10,18 +11,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use windlass_concurrency::KeyedConcurrencyLimit;
-use windlass_core::contract::{Phase, Sample};
+use windlass_core::contract::Sample;
 use windlass_core::engine::EngineError;
-use windlass_core::net::NetError;
+use windlass_core::net::{NetError, SourceRequest};
 use windlass_core::store::SeriesChanges;
 use windlass_core::time::millis;
-use windlass_core::{ContainerId, Metric, MetricFailure, MetricSource, Timestamp};
+use windlass_core::{ContainerId, Metric, MetricFailure, MetricSource, Phase, Timestamp};
 
 /// Requests in progress at once.
 pub(crate) const MOST_REQUESTS: usize = 32;
 
 /// Requests in progress at once to one source.
 pub(crate) const MOST_REQUESTS_PER_SOURCE: usize = 8;
+
+/// The endpoint of an instant query.
+const QUERY_ENDPOINT: &str = "/api/v1/query";
 
 /// Time between two checks of what is due: the shortest interval of a metric.
 const TICK: Duration = Duration::from_secs(1);
@@ -43,6 +47,7 @@ pub(crate) async fn gather(context: Arc<Context>) {
     let mut shutdown = context.tasks.shutdown();
     let mut before = context.clock.now();
     let limit = Arc::new(KeyedConcurrencyLimit::new(MOST_REQUESTS, MOST_REQUESTS_PER_SOURCE));
+    let clocks = Arc::new(SourceClocks::default());
     loop {
         tokio::select! {
             () = shutdown.begins() => return save(&context, &context.workloads.all()).await,
@@ -52,17 +57,19 @@ pub(crate) async fn gather(context: Arc<Context>) {
         for handle in context.workloads.all() {
             let state = handle.state();
             handle.metrics.keep_only(&state.workload, &state.snapshot);
-            handle.metrics.note_usage(&state.workload, &state.snapshot, |id| context.engine.usage(id), now);
+            let usage = |id: &_| context.engine.usage(id);
+            handle.metrics.note_usage(&state.workload, &state.snapshot, &state.history, usage, now);
         }
         let due = due(&context, before, now);
         before = now;
         // In the background: a slow source delays no other, and its next request comes at its next interval.
         for (request, receivers) in due {
             let (task, limit, mut shutdown) = (Arc::clone(&context), Arc::clone(&limit), context.tasks.shutdown());
+            let clocks = Arc::clone(&clocks);
             context.tasks.spawn(async move {
                 tokio::select! {
                     () = shutdown.begins() => {}
-                    () = send(&task, &limit, request, receivers) => {}
+                    () = send(&task, (&limit, &clocks), request, receivers) => {}
                 }
             });
         }
@@ -95,20 +102,33 @@ fn due(context: &Context, before: Timestamp, now: Timestamp) -> BTreeMap<Request
 }
 
 /// Sends a request and passes its answer to the receivers.
-async fn send(context: &Context, limit: &KeyedConcurrencyLimit, request: Request, receivers: Receivers) {
+async fn send(
+    context: &Context,
+    (limit, clocks): (&KeyedConcurrencyLimit, &SourceClocks),
+    request: Request,
+    receivers: Receivers,
+) {
     let Request { source, timeout, .. } = request;
     let answer = match &source {
-        MetricSource::Prometheus { url, query } => {
-            let _permit = limit.acquire(url).await;
-            let url = format!("{}/api/v1/query", url.trim_end_matches('/'));
-            let body = context.net.get(&url, &[("query", query)], answer::LONGEST, timeout).await;
-            body.map_err(no_answer).and_then(|body| answer::prometheus(&body))
+        MetricSource::Prometheus { url, query, credentials } => {
+            let _permit = limit.acquire(url.reveal()).await;
+            let request = SourceRequest { url, endpoint: QUERY_ENDPOINT, query: &[("query", query)], credentials };
+            let sent = context.clock.now();
+            let response = context.net.query_source(&request, answer::LONGEST, timeout).await.map_err(no_answer);
+            let received = context.clock.now();
+            response.and_then(|response| {
+                let QueryResult { sample, missing } = answer::prometheus(answer::body(&response)?)?;
+                let exchange = Exchange { sent, received, date: response.date };
+                let at = clocks.corrected(&url.origin(), sample.at, exchange);
+                Ok((Sample { at, ..sample }, missing))
+            })
         }
-        MetricSource::Json { url, pointer } => {
-            let _permit = limit.acquire(url).await;
-            let body = context.net.get(url, &[], answer::LONGEST, timeout).await;
-            let value = body.map_err(no_answer).and_then(|body| answer::pointed(&body, pointer));
-            value.map(|value| Sample { at: context.clock.now(), value })
+        MetricSource::Json { url, pointer, credentials } => {
+            let _permit = limit.acquire(url.reveal()).await;
+            let request = SourceRequest { url, endpoint: "", query: &[], credentials };
+            let response = context.net.query_source(&request, answer::LONGEST, timeout).await.map_err(no_answer);
+            let value = response.and_then(|response| answer::pointed(answer::body(&response)?, pointer));
+            value.map(|value| (Sample { at: context.clock.now(), value }, None))
         }
         MetricSource::Exec { command } => {
             for (handle, name) in &receivers {
@@ -119,7 +139,10 @@ async fn send(context: &Context, limit: &KeyedConcurrencyLimit, request: Request
         MetricSource::Push => return,
     };
     for (handle, name) in receivers {
-        note(&handle, &name, &source, answer.clone());
+        note(&handle, &name, &source, answer.clone().map(|(sample, _)| sample));
+        if let Ok((_, Some(missing))) = &answer {
+            note(&handle, &name, &source, Err(MetricFailure::InPart(missing.clone())));
+        }
     }
 }
 

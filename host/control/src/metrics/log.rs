@@ -4,12 +4,13 @@ use crate::metrics::track::{KEPT, LONGEST_KEPT, Track};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use windlass_core::contract::{MetricRequest, Phase, Sample, Series, Usage};
+use windlass_core::contract::{Limits, MetricRequest, Sample, Series, Usage};
 use windlass_core::metric::{BuiltIn, SampleChange, accept};
 use windlass_core::policy::ScalingPolicy;
 use windlass_core::time::millis;
 use windlass_core::{
-    ContainerId, DurationMs, MetricFailure, MetricSource, PolicyFailure, Snapshot, Timestamp, Workload,
+    ContainerId, DurationMs, History, MetricFailure, MetricSource, Phase, PolicyFailure, Replica, Snapshot, Timestamp,
+    Workload,
 };
 
 /// Time for which values of single replicas are kept.
@@ -151,14 +152,16 @@ impl MetricLog {
         &self,
         workload: &Workload,
         snapshot: &Snapshot,
+        history: &History,
         usage: impl Fn(&ContainerId) -> Option<Usage>,
         now: Timestamp,
     ) {
-        let value_of = |usage: &Usage, metric| utilization(workload, usage, metric);
+        let value_of =
+            |replica: &Replica, usage: &Usage, metric| utilization(replica.limits_or(workload.limits()), usage, metric);
         for replica in snapshot.replicas.iter().filter(|replica| replica.phase == Phase::Running) {
             let Some(usage) = usage(&replica.id) else { continue };
             for metric in BuiltIn::ALL {
-                let Some(value) = value_of(&usage, metric) else { continue };
+                let Some(value) = value_of(replica, &usage, metric) else { continue };
                 let sample = accept(value, false).map(|value| Sample { at: usage.at, value });
                 self.note_replica(metric.name(), &replica.id, sample);
             }
@@ -175,11 +178,16 @@ impl MetricLog {
         if !is_due {
             return;
         }
+        // If all fail under their load, that load is still the workload's.
+        let failing: Vec<_> = (snapshot.replicas.iter())
+            .filter(|replica| replica.phase == Phase::Running && history.first_ready_at(replica).is_some())
+            .collect();
+        let measured = if ready.is_empty() { &failing } else { &ready };
         for metric in BuiltIn::ALL {
-            let usages = ready.iter().filter_map(|replica| usage(&replica.id));
-            let fresh = usages.filter(|usage| now.since(usage.at) <= BUILT_IN_MAX_AGE);
-            let values: Vec<f64> = fresh.filter_map(|usage| value_of(&usage, metric)).collect();
-            let silent = ready.len() - values.len();
+            let usages = measured.iter().filter_map(|replica| Some((replica, usage(&replica.id)?)));
+            let fresh = usages.filter(|(_, usage)| now.since(usage.at) <= BUILT_IN_MAX_AGE);
+            let values: Vec<f64> = fresh.filter_map(|(replica, usage)| value_of(replica, &usage, metric)).collect();
+            let silent = measured.len() - values.len();
             let answer = match metric {
                 BuiltIn::ReadyReplicas => Ok(count(ready.len())),
                 _ if values.is_empty() => {
@@ -187,8 +195,15 @@ impl MetricLog {
                 }
                 _ => accept(values.iter().sum::<f64>() / count(values.len()), false),
             };
+            let cannot_lack = answer.is_err() || metric == BuiltIn::ReadyReplicas;
             self.note(metric.name(), answer.map(|value| Sample { at: now, value }));
-            if metric != BuiltIn::ReadyReplicas && silent > 0 && !values.is_empty() {
+            if cannot_lack {
+                continue;
+            }
+            if ready.is_empty() {
+                let why = "no replica is ready; the value is that of the replicas that were".to_owned();
+                self.note(metric.name(), Err(MetricFailure::InPart(why)));
+            } else if silent > 0 {
                 let why = "they have not reported their usage lately".to_owned();
                 self.note(metric.name(), Err(MetricFailure::Partial { without: silent, of: ready.len(), why }));
             }
@@ -320,15 +335,12 @@ fn max_age(workload: &Workload, name: &str) -> Option<Duration> {
     workload.metrics.get(name).map(|metric| metric.max_age).or_else(of_built_in)
 }
 
-fn utilization(workload: &Workload, usage: &Usage, metric: BuiltIn) -> Option<f64> {
+fn utilization(limits: Limits, usage: &Usage, metric: BuiltIn) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "bytes of memory lie far below 2^53")]
     let share = |bytes: u64, of: u64| (of > 0).then(|| bytes as f64 / of as f64);
     match metric {
-        BuiltIn::CpuUtilization => {
-            let cores = workload.resources.cpu.cores();
-            (cores > 0.0).then(|| usage.cpu_cores / cores)
-        }
-        BuiltIn::MemoryUtilization => share(usage.memory_bytes, workload.resources.memory.bytes()),
+        BuiltIn::CpuUtilization => limits.cpu_cores.filter(|cores| *cores > 0.0).map(|cores| usage.cpu_cores / cores),
+        BuiltIn::MemoryUtilization => share(usage.memory_bytes, limits.memory_bytes?),
         BuiltIn::NetworkReceiveRate => Some(usage.network_receive_rate),
         BuiltIn::NetworkTransmitRate => Some(usage.network_transmit_rate),
         BuiltIn::ReadyReplicas => None,

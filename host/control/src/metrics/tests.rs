@@ -1,16 +1,20 @@
 //! The series that policies receive, and the values that they never receive.
 
-use crate::metrics::answer::{pointed, printed, prometheus};
+use crate::metrics::answer::{body, pointed, printed, prometheus};
 use crate::metrics::gather::{MOST_REQUESTS, MOST_REQUESTS_PER_SOURCE};
 use crate::metrics::log::{MetricLog, Unsaved};
 use crate::metrics::track::KEPT;
 use futures_util::FutureExt;
 use std::time::Duration;
 use windlass_concurrency::KeyedConcurrencyLimit;
-use windlass_core::contract::{HealthStatus, MetricRequest, Sample, Usage};
+use windlass_core::contract::{HealthStatus, Limits, MetricRequest, Sample, Usage};
 use windlass_core::fixtures::{running, workload};
 use windlass_core::metric::SampleChange;
-use windlass_core::{ContainerId, Metric, MetricFailure, MetricSource, Snapshot, Timestamp, Workload};
+use windlass_core::net::SourceResponse;
+use windlass_core::{
+    ContainerId, Credentials, FirstReady, History, Metric, MetricFailure, MetricSource, Snapshot, SourceUrl, Timestamp,
+    Workload,
+};
 
 const NOW: Timestamp = Timestamp(1_767_225_600_000);
 
@@ -103,7 +107,7 @@ fn use_is_told_by_replica_and_as_the_mean_over_those_that_are_ready() {
             network_transmit_rate: f64::NAN,
         })
     };
-    log.note_usage(&workload, &snapshot, usage, NOW);
+    log.note_usage(&workload, &snapshot, &History::default(), usage, NOW);
     let shown = log.series(&[request("cpu-utilization", 60)], &workload, NOW);
     let values: Vec<(bool, f64)> = shown.iter().map(|one| (one.replica.is_some(), one.samples[0].value)).collect();
     assert_eq!(values.len(), 4);
@@ -116,25 +120,36 @@ fn use_is_told_by_replica_and_as_the_mean_over_those_that_are_ready() {
     assert_eq!(one("cpu-utilization").failure, None, "a replica that is not ready does not count");
     // One of the two ready replicas reports nothing: the value of the other counts, with the failure next to it.
     let later = NOW.plus(Duration::from_secs(15));
-    log.note_usage(&workload, &snapshot, |id| usage(id).filter(|_| *id == replicas[0].id), later);
+    log.note_usage(&workload, &snapshot, &History::default(), |id| usage(id).filter(|_| *id == replicas[0].id), later);
     let in_part = log.series(&[request("cpu-utilization", 60)], &workload, later).remove(0);
     assert!(in_part.samples.last().is_some_and(|sample| (sample.value - 0.2).abs() < 1e-9), "{in_part:?}");
     let why = "partial: 1 of 2 replicas have no value: they have not reported their usage lately";
     assert_eq!(in_part.failure.as_deref(), Some(why));
     // The clock is set back: the metric is measured at once, and later values do not count.
     let back = ago(3_600);
-    log.note_usage(&workload, &snapshot, |id| usage(id).map(|usage| Usage { at: back, ..usage }), back);
+    log.note_usage(
+        &workload,
+        &snapshot,
+        &History::default(),
+        |id| usage(id).map(|usage| Usage { at: back, ..usage }),
+        back,
+    );
     let then = log.series(&[request("cpu-utilization", 60)], &workload, back).remove(0);
     assert!(then.failure.is_none() && then.samples.len() == 1 && then.samples[0].at == back, "{then:?}");
     // If no replica reports, the metric has no value; that is not zero.
-    log.note_usage(&workload, &snapshot, |_| None, NOW.plus(Duration::from_secs(30)));
+    log.note_usage(&workload, &snapshot, &History::default(), |_| None, NOW.plus(Duration::from_secs(30)));
     let cpu = log.series(&[request("cpu-utilization", 60)], &workload, NOW.plus(Duration::from_secs(30))).remove(0);
     assert_eq!(cpu.failure.as_deref(), Some("missing: no ready replica has reported its usage lately"));
 }
 
 #[test]
 fn answers_are_numbers_or_failures_with_a_name() {
-    let told = |body: &str| prometheus(body.as_bytes()).map(|sample| (sample.at.0, sample.value));
+    let told = |body: &str| {
+        prometheus(body.as_bytes()).map(|result| {
+            assert_eq!(result.missing, None);
+            (result.sample.at.0, result.sample.value)
+        })
+    };
     let vector =
         |elements: &str| format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{elements}]}}}}"#);
     let one = r#"{"metric":{},"value":[1767225600.5,"12.5"]}"#;
@@ -147,7 +162,7 @@ fn answers_are_numbers_or_failures_with_a_name() {
         vector(&one.replace("12.5", "many")),
         r#"{"status":"error","error":"parse error at char 3"}"#.to_owned(),
         r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#.to_owned(),
-        "<html>".to_owned(),
+        "0 or 1".to_owned(),
     ]
     .iter()
     .map(|body| told(body).unwrap_err().to_string())
@@ -158,25 +173,133 @@ fn answers_are_numbers_or_failures_with_a_name() {
     not-a-number: the value is `many`
     unreadable: Prometheus rejected the query: parse error at char 3
     unreadable: the query gives a matrix, not one number
-    unreadable: the answer is not JSON: expected value at line 1 column 1
+    unreadable: the answer is not JSON: trailing characters at line 1 column 3
     "#);
     // They are parsed here; the log rejects them.
     assert!(told(&vector(&one.replace("12.5", "NaN"))).is_ok_and(|(_, value)| value.is_nan()));
     assert!(told(&vector(&one.replace("12.5", "+Inf"))).is_ok_and(|(_, value)| value.is_infinite()));
 
-    let document = br#"{"queues": [{"depth": 7}], "none": null, "text": "7"}"#;
+    // Some servers write numbers as numbers, or times as text.
+    assert_eq!(told(&vector(&one.replace("\"12.5\"", "12.5"))), Ok((1_767_225_600_500, 12.5)));
+    assert_eq!(told(&vector(&one.replace("1767225600.5", "\"1767225600.5\""))), Ok((1_767_225_600_500, 12.5)));
+
+    let document = br#"{"queues": [{"depth": 7}], "none": null, "text": "seven", "blank": " "}"#;
     assert_eq!(pointed(document, "/queues/0/depth"), Ok(7.0));
     assert_eq!(pointed(b"7.5", ""), Ok(7.5));
-    let failures: Vec<String> =
-        ["/queues/1/depth", "/none", "/text"].map(|at| pointed(document, at).unwrap_err().to_string()).to_vec();
+    let failures: Vec<String> = ["/queues/1/depth", "/none", "/text", "/blank", "/queues"]
+        .map(|at| pointed(document, at).unwrap_err().to_string())
+        .to_vec();
     insta::assert_snapshot!(failures.join("\n"), @r#"
     missing: nothing is at `/queues/1/depth`
     empty: `/none` is null
-    not-a-number: the value is \"7\"
+    not-a-number: the value is \"seven\"
+    empty: `/blank` is an empty text
+    not-a-number: the value is [{\"depth\":7}]
     "#);
     assert_eq!(printed(" 42\n"), Ok(42.0));
     assert_eq!(printed("\n").unwrap_err().to_string(), "empty: the command printed nothing");
     assert_eq!(printed("42 jobs").unwrap_err().to_string(), "not-a-number: the value is `42 jobs`");
+}
+
+#[test]
+fn numbers_are_read_as_people_write_them() {
+    let text = br#"{"number": "7.5", "spaced": " 7 ", "exponent": "7e1"}"#;
+    let read = |pointer| pointed(text, pointer).ok();
+    assert_eq!((read("/number"), read("/spaced"), read("/exponent")), (Some(7.5), Some(7.0), Some(70.0)));
+    assert_eq!(pointed("\u{feff}{\"depth\": 7}".as_bytes(), "/depth"), Ok(7.0));
+    assert_eq!(pointed("\u{feff}7".as_bytes(), ""), Ok(7.0));
+    let scalar = "\u{feff}{\"status\":\"success\",\"data\":{\"resultType\":\"scalar\",\"result\":[1767225600,\"3\"]}}";
+    assert_eq!(prometheus(scalar.as_bytes()).map(|result| result.sample.value), Ok(3.0));
+    assert_eq!(printed("\u{feff}42\r\n"), Ok(42.0));
+}
+
+#[test]
+fn a_partial_answer_has_its_value_and_says_so() {
+    let missing = |more: &str, result: &str| {
+        let answer = format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{result}]}}{more}}}"#);
+        prometheus(answer.as_bytes()).map(|result| (result.sample.value, result.missing.unwrap_or_default()))
+    };
+    let one = r#"{"metric":{},"value":[1767225600,"12.5"]}"#;
+    assert_eq!(missing("", one), Ok((12.5, String::new())));
+    assert_eq!(missing(r#","warnings":[]"#, one), Ok((12.5, String::new())));
+    let warned = missing(r#","warnings":["store a is down","store b is down"]"#, one);
+    assert_eq!(warned, Ok((12.5, "the source answered in part: store a is down (and 1 more)".to_owned())));
+    let marked = missing(r#","isPartial":true"#, one);
+    assert_eq!(marked, Ok((12.5, "the source answered in part: it says that it is partial".to_owned())));
+    let nothing = missing(r#","warnings":["store a is down"]"#, "").map_err(|failure| failure.to_string());
+    let why = "empty: the query found nothing (the source answered in part: store a is down)";
+    assert_eq!(nothing, Err(why.to_owned()));
+    assert_eq!(MetricFailure::InPart("a".to_owned()).to_string(), format!("{}: a", MetricFailure::PARTIAL));
+}
+
+#[test]
+fn an_answer_that_is_no_document_is_named() {
+    let response = |status: u16, location: Option<&str>, text: &str| {
+        let response = SourceResponse {
+            status: status.try_into().expect("a status"),
+            location: location.map(str::to_owned),
+            date: None,
+            body: text.to_owned().into(),
+        };
+        body(&response).and_then(|body| pointed(body, "")).map_err(|failure| failure.to_string())
+    };
+    let page = "\n<!DOCTYPE html>\n<html><head><TITLE lang=\"en\"> Sign in </title></head><body>no</body></html>";
+    let failures: Vec<String> = [
+        response(401, None, "\n  no token given  \nsecond line"),
+        response(503, None, ""),
+        response(502, None, page),
+        response(400, None, r#"{"status":"error","errorType":"bad_data","error":"parse error at char 3"}"#),
+        response(302, Some("https://login.example/?next=a&token=s3cret"), page),
+        response(304, None, ""),
+        response(200, None, page),
+        response(200, None, "<html></html>"),
+        response(200, None, "<?xml version=\"1.0\"?><a/>"),
+    ]
+    .map(|answer| answer.expect_err("no number"))
+    .to_vec();
+    insta::assert_snapshot!(failures.join("\n"), @r#"
+    unreachable: the server responded with status 401 Unauthorized: `no token given`
+    unreachable: the server responded with status 503 Service Unavailable
+    unreachable: the server responded with status 502 Bad Gateway: a page of HTML (`Sign in`)
+    unreachable: the server responded with status 400 Bad Request: `parse error at char 3`
+    unreachable: the server responded with status 302 Found, a redirect to `https://login.example/?next=a&token=***`, which is not followed; give that address if it is right
+    unreachable: the server responded with status 304 Not Modified
+    unreadable: the answer is a page of HTML (`Sign in`), not JSON; check the address: it may be that of a login or a proxy
+    unreadable: the answer is a page of HTML, not JSON; check the address: it may be that of a login or a proxy
+    unreadable: the answer is not JSON: expected value at line 1 column 1
+    "#);
+}
+
+#[test]
+fn if_no_replica_is_ready_the_load_is_that_of_those_that_were() {
+    let (log, workload) = (MetricLog::default(), measured(&[]));
+    let replicas: Vec<_> = (1..=3).map(|slot| running(&workload, slot, 1)).collect();
+    let health = replicas.iter().map(|replica| (replica.id.clone(), HealthStatus::Unhealthy)).collect();
+    let snapshot = Snapshot { at: NOW, replicas: replicas.clone(), health, ..Snapshot::default() };
+    let cores = workload.resources.cpu.cores();
+    let usage = |_: &ContainerId| {
+        Some(Usage {
+            at: ago(1),
+            cpu_cores: cores * 0.9,
+            memory_bytes: 0,
+            network_receive_rate: 0.0,
+            network_transmit_rate: 0.0,
+        })
+    };
+    let mut history = History::default();
+    log.note_usage(&workload, &snapshot, &history, usage, NOW);
+    let cpu = |at| log.series(&[request("cpu-utilization", 60)], &workload, at).remove(0);
+    assert_eq!(cpu(NOW).failure.as_deref(), Some("missing: no ready replica has reported its usage lately"));
+    for replica in &replicas[..2] {
+        let started = replica.started_at.expect("it runs");
+        history.ready.insert(replica.id.clone(), FirstReady { started, at: ago(60) });
+    }
+    let later = NOW.plus(Duration::from_secs(15));
+    log.note_usage(&workload, &snapshot, &history, usage, later);
+    let shown = cpu(later);
+    let why = "partial: no replica is ready; the value is that of the replicas that were";
+    assert_eq!(shown.failure.as_deref(), Some(why));
+    assert!(shown.samples.last().is_some_and(|sample| (sample.value - 0.9).abs() < 1e-9), "{shown:?}");
 }
 
 #[test]
@@ -203,7 +326,11 @@ fn a_metric_from_another_source_begins_anew() {
     log.keep_only(&after, &Snapshot::default());
     assert_eq!(log.series(&[request("queue", 60)], &after, NOW)[0].failure, None, "the same, less often");
     let metric = after.metrics.get_mut("queue").expect("it is there");
-    metric.source = MetricSource::Json { url: "http://127.0.0.1:1/".to_owned(), pointer: String::new() };
+    metric.source = MetricSource::Json {
+        url: SourceUrl::new("http://127.0.0.1:1/"),
+        pointer: String::new(),
+        credentials: Credentials::default(),
+    };
     log.keep_only(&after, &Snapshot::default());
     let shown = log.series(&[request("queue", 60), request("other", 60)], &after, NOW);
     assert_eq!(shown[0].failure.as_deref(), Some("missing: no value has come yet"));
@@ -260,4 +387,30 @@ async fn a_source_that_does_not_answer_leaves_places_to_the_others() {
     slow.clear();
     limit.remove_idle();
     assert_eq!(limit.groups(), 0);
+}
+
+#[test]
+fn utilization_is_relative_to_the_limits_in_force() {
+    let workload = workload("web", 1, 1);
+    let utilization = |limits| {
+        let replica = windlass_core::Replica { limits, ..running(&workload, 1, NOW.0 - 60_000) };
+        let usage = Usage {
+            at: NOW,
+            cpu_cores: 0.1,
+            memory_bytes: 32 << 20,
+            network_receive_rate: 0.0,
+            network_transmit_rate: 0.0,
+        };
+        let snapshot = Snapshot { at: NOW, replicas: vec![replica], ..Snapshot::default() };
+        let log = MetricLog::default();
+        log.note_usage(&workload, &snapshot, &History::default(), |_| Some(usage), NOW);
+        let series = log.series(&[request("cpu-utilization", 60), request("memory-utilization", 60)], &workload, NOW);
+        let of_workload = series.iter().filter(|series| series.replica.is_none());
+        of_workload.map(|series| series.samples[0].value).collect::<Vec<_>>()
+    };
+    // The workload asks for 0.1 cores and 64 MiB.
+    assert_eq!(utilization(workload.limits()), [1.0, 0.5]);
+    let updated = Limits { cpu_cores: Some(0.2), memory_bytes: Some(128 << 20) };
+    assert_eq!(utilization(updated), [0.5, 0.25]);
+    assert_eq!(utilization(Limits::default()), [1.0, 0.5], "a container without limits is measured against the wish");
 }

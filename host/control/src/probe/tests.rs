@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use windlass_core::engine::{Engine, EngineError, EngineEvent};
 use windlass_core::fixtures::{running, workload};
-use windlass_core::net::{Net, NetError};
+use windlass_core::net::{Net, NetError, SourceRequest, SourceResponse};
 use windlass_core::{ContainerId, DurationMs, HealthCheck, HttpProbe};
 use windlass_simulated_engine::SimulatedEngine;
 
@@ -30,7 +30,7 @@ impl Net for Connections {
         self.behind_proxy.lock().push((address, behind_proxy));
         Ok(1)
     }
-    async fn get(&self, _: &str, _: &[(&str, &str)], _: u64, _: Duration) -> Result<bytes::Bytes, NetError> {
+    async fn query_source(&self, _: &SourceRequest<'_>, _: u64, _: Duration) -> Result<SourceResponse, NetError> {
         unreachable!()
     }
     async fn post_json(&self, _: &str, _: &serde_json::Value, _: Duration) -> Result<(), NetError> {
@@ -82,6 +82,15 @@ impl Engine for Hanging {
         slot: windlass_core::Slot,
     ) -> Result<Replica, EngineError> {
         self.sim.create(workload, slot).await
+    }
+    async fn prepare(&self, workload: &windlass_core::Workload) -> Result<(), EngineError> {
+        self.sim.prepare(workload).await
+    }
+    async fn pull(&self, image: &windlass_core::ImageRef) -> Result<String, EngineError> {
+        self.sim.pull(image).await
+    }
+    async fn cpus(&self) -> Option<u32> {
+        self.sim.cpus().await
     }
     async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError> {
         self.sim.start(id).await
@@ -141,7 +150,9 @@ async fn a_command_fails_by_its_status_and_not_by_an_engine_that_is_away() {
     };
     let status = "the command ended with status 3: no";
     let failed = Some(ProbeOutcome::Failure(status.to_owned()));
-    assert_eq!(outcome(EngineError::Refused(status.to_owned())).await, failed);
+    assert_eq!(outcome(EngineError::CommandFailed(status.to_owned())).await, failed);
+    // A proxy in front of the engine forbids commands.
+    assert_eq!(outcome(EngineError::Refused("`POST /containers/ID/exec` was refused".to_owned())).await, None);
     assert_eq!(outcome(EngineError::Unavailable("no socket".to_owned())).await, None);
     assert_eq!(outcome(EngineError::NotFound("id".to_owned())).await, None);
 }

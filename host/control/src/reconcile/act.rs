@@ -9,7 +9,7 @@ use crate::workload::handle::WorkloadHandle;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use windlass_core::engine::EngineError;
-use windlass_core::{ContainerId, Plan, Replica, Slot, Snapshot, Step, Workload};
+use windlass_core::{ContainerId, Failure, Plan, Replica, Slot, Snapshot, Step, Workload};
 
 /// Carries out every step in parallel, after the replicas that stop are drained. The engine limits the parallelism.
 pub(crate) async fn act(
@@ -19,18 +19,36 @@ pub(crate) async fn act(
     snapshot: &Snapshot,
     plan: &Plan,
 ) -> Outcome {
-    drain::before_acting(context, handle, plan).await;
-    let actor = Actor { context, workload, snapshot, stopper: Stopper::new(context, handle, workload) };
-    let mut steps: FuturesUnordered<_> = plan.steps.iter().map(|step| actor.carry_out(step)).collect();
+    let previous = if plan.uses_previous { workload.of_previous_generation() } else { None };
+    let workload = previous.as_ref().unwrap_or(workload);
     let mut outcome = Outcome::default();
-    while let Some((actions, failed_slot)) = steps.next().await {
+    let mut steps: Vec<&Step> = plan.steps.iter().collect();
+    if let Some(error) = unprepared(context, workload, plan).await {
+        // Nothing is stopped for a replica that cannot be made.
+        let renews = steps.extract_if(.., |step| matches!(step, Step::Renew { .. }));
+        outcome.actions.extend(renews.map(|step| failed(creation(step.reason()), &error)));
+        outcome.unprepared = Some(error.to_string());
+    }
+    drain::before_acting(context, handle, &steps).await;
+    let actor = Actor { context, workload, snapshot, stopper: Stopper::new(context, handle, workload) };
+    let mut steps: FuturesUnordered<_> = steps.into_iter().map(|step| actor.carry_out(step)).collect();
+    while let Some((actions, failure)) = steps.next().await {
         outcome.actions.extend(actions);
-        outcome.failed_slots.extend(failed_slot);
+        outcome.failures.extend(failure);
     }
     for action in &outcome.actions {
         log(workload, action);
     }
     outcome
+}
+
+/// Why no replica can be made in place of an outdated one. `None` if it can, or the plan replaces none.
+async fn unprepared(context: &Context, workload: &Workload, plan: &Plan) -> Option<EngineError> {
+    if plan.steps.iter().any(|step| matches!(step, Step::Renew { .. })) {
+        context.engine.prepare(workload).await.err()
+    } else {
+        None
+    }
 }
 
 fn log(workload: &Workload, action: &Action) {
@@ -50,23 +68,24 @@ struct Actor<'a> {
 }
 
 impl Actor<'_> {
-    /// Returns the actions of a step, and its slot if the slot could not be filled.
-    async fn carry_out(&self, step: &Step) -> (Vec<Action>, Option<Slot>) {
+    /// Returns the actions of a step, and its failure if the engine is the cause.
+    async fn carry_out(&self, step: &Step) -> (Vec<Action>, Option<Failure>) {
         match step {
             Step::Create { slot, start, reason } => {
-                let action = self.create(*slot, *start, reason).await;
-                let failed = action.error.is_some().then_some(*slot);
-                (vec![action], failed)
+                let (created, failure) = self.create(*slot, *start, reason).await;
+                (vec![created], failure)
             }
-            Step::Remove { replica, reason } => (vec![self.remove(replica, reason).await], None),
-            Step::Replace { replica, slot, reason } => {
-                let removed = self.remove(replica, reason).await;
+            Step::Remove { replica, reason } => {
+                let (removed, failure) = self.remove(replica, reason).await;
+                (vec![removed], failure)
+            }
+            Step::Replace { replica, slot, reason } | Step::Renew { replica, slot, reason } => {
+                let (removed, failure) = self.remove(replica, reason).await;
                 if removed.error.is_some() {
-                    return (vec![removed], None);
+                    return (vec![removed], failure);
                 }
-                let created = self.create(*slot, true, reason).await;
-                let failed = created.error.is_some().then_some(*slot);
-                (vec![removed, created], failed)
+                let (created, failure) = self.create(*slot, true, reason).await;
+                (vec![removed, created], failure)
             }
             Step::Restart { replica, reason } => {
                 let hook_failure = match self.snapshot.replica(replica) {
@@ -75,35 +94,28 @@ impl Actor<'_> {
                 };
                 let restarted = self.context.engine.restart(replica, self.context.settings.stop_grace).await;
                 let reason = with_hook(reason, hook_failure.as_deref());
-                (vec![self.started(ActionKind::Restart, replica, &reason, restarted)], None)
+                let (action, failure) = self.started(ActionKind::Restart, replica, &reason, restarted);
+                (vec![action], failure)
             }
             Step::Start { replica, reason } => {
                 let started = self.context.engine.start(replica).await;
-                let slot = self.snapshot.replica(replica).map(|replica| replica.slot);
-                let action = self.started(ActionKind::Start, replica, reason, started);
+                let (action, failure) = self.started(ActionKind::Start, replica, reason, started);
                 if action.error.is_some() {
                     // A replica that cannot start is useless. A later pass fills its slot again, with backoff.
                     let _ = self.context.engine.remove(replica, true).await;
-                    return (vec![action], slot);
                 }
-                (vec![action], None)
+                (vec![action], failure)
             }
         }
     }
 
     /// Creates and starts a replica. If it does not start, it is removed again, so that nothing half done stays.
-    async fn create(&self, slot: Slot, start: bool, reason: &str) -> Action {
-        let mut action = Action {
-            kind: ActionKind::Create,
-            reason: reason.to_owned(),
-            container: None,
-            name: String::new(),
-            error: None,
-        };
+    async fn create(&self, slot: Slot, start: bool, reason: &str) -> (Action, Option<Failure>) {
+        let mut action = creation(reason);
         let engine = &self.context.engine;
         let mut replica = match engine.create(self.workload, slot).await {
             Ok(replica) => replica,
-            Err(error) => return failed(action, &error),
+            Err(error) => return (failed(action, &error), Some(not_filled(slot, &error))),
         };
         if start {
             replica = match engine.start(&replica.id).await {
@@ -112,31 +124,37 @@ impl Actor<'_> {
                     if let Err(left) = engine.remove(&replica.id, true).await {
                         tracing::warn!(container = %replica.id, error = %left, "a replica that did not start could not be removed");
                     }
-                    return failed(action, &error);
+                    return (failed(action, &error), Some(not_filled(slot, &error)));
                 }
             };
         }
         self.context.callbacks.notify(self.workload, &replica, "create");
         action.container = Some(replica.id);
         action.name = replica.name;
-        action
+        (action, None)
     }
 
-    async fn remove(&self, id: &ContainerId, reason: &str) -> Action {
+    async fn remove(&self, id: &ContainerId, reason: &str) -> (Action, Option<Failure>) {
         let mut action = self.action(ActionKind::Remove, id, reason);
+        let not_removed = |action, error: EngineError| {
+            // An engine that does not answer says nothing about the replica.
+            let is_lost = matches!(error, EngineError::Unavailable(_));
+            let failure = Failure::NotRemoved { replica: id.clone(), error: error.to_string() };
+            (failed(action, &error), Some(failure).filter(|_| !is_lost))
+        };
         if let Some(observed) = self.snapshot.replica(id).filter(|observed| observed.is_alive()) {
             match self.stopper.stop(observed, reason).await {
                 Ok(Stopped { replica, hook_failure }) => {
                     self.context.callbacks.notify(self.workload, &replica, "stop");
                     action.reason = with_hook(reason, hook_failure.as_deref());
                 }
-                Err(EngineError::NotFound(_)) => return action,
-                Err(error) => return failed(action, &error),
+                Err(EngineError::NotFound(_)) => return (action, None),
+                Err(error) => return not_removed(action, error),
             }
         }
         match self.context.engine.remove(id, true).await {
-            Ok(()) | Err(EngineError::NotFound(_)) => action,
-            Err(error) => failed(action, &error),
+            Ok(()) | Err(EngineError::NotFound(_)) => (action, None),
+            Err(error) => not_removed(action, error),
         }
     }
 
@@ -146,14 +164,17 @@ impl Actor<'_> {
         id: &ContainerId,
         reason: &str,
         result: Result<Replica, EngineError>,
-    ) -> Action {
+    ) -> (Action, Option<Failure>) {
         let action = self.action(kind, id, reason);
         match result {
             Ok(replica) => {
                 self.context.callbacks.notify(self.workload, &replica, "start");
-                action
+                (action, None)
             }
-            Err(error) => failed(action, &error),
+            Err(error) => {
+                let slot = self.snapshot.replica(id).map(|replica| replica.slot);
+                (failed(action, &error), slot.map(|slot| not_filled(slot, &error)))
+            }
         }
     }
 
@@ -163,7 +184,17 @@ impl Actor<'_> {
     }
 }
 
+/// The action of a create, before its outcome is known.
+fn creation(reason: &str) -> Action {
+    let (reason, name) = (reason.to_owned(), String::new());
+    Action { kind: ActionKind::Create, reason, container: None, name, error: None }
+}
+
 fn failed(mut action: Action, error: &EngineError) -> Action {
     action.error = Some(error.to_string());
     action
+}
+
+fn not_filled(slot: Slot, error: &EngineError) -> Failure {
+    Failure::NotFilled { slot, error: error.to_string(), is_name_taken: matches!(error, EngineError::NameTaken(_)) }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 use windlass_core::contract::{
-    HealthObservation, Limits, ProbedReplica, ReplicaFacts, ScalingObservation, Series, WorkloadFacts,
+    HealthObservation, ProbedReplica, ReplicaFacts, ScalingObservation, Series, WorkloadFacts,
 };
 use windlass_core::metric::{BuiltIn, MetricFailure};
 use windlass_core::policy::Policies;
@@ -169,10 +169,7 @@ fn workload_facts(desired: &Workload) -> WorkloadFacts {
         image: desired.image.to_string(),
         min_replicas: desired.bounds.min(),
         max_replicas: desired.bounds.max(),
-        limits: Limits {
-            cpu_cores: Some(desired.resources.cpu.cores()),
-            memory_bytes: Some(desired.resources.memory.bytes()),
-        },
+        limits: desired.limits(),
         labels: desired.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
     }
 }
@@ -180,14 +177,15 @@ fn workload_facts(desired: &Workload) -> WorkloadFacts {
 fn replica_facts(replica: &Replica, snapshot: &Snapshot, history: &History) -> ReplicaFacts {
     ReplicaFacts {
         id: replica.id.as_str().to_owned(),
-        phase: replica.phase,
+        phase: replica.phase.into(),
         health: snapshot.health_of(&replica.id),
         created_at: replica.created_at,
         started_at: replica.started_at,
-        restarts: history.slots.get(&replica.slot).map_or(0, |slot| slot.process_restarts),
+        restarts: history.slots.get(&replica.slot).map_or(0, |slot| slot.process_restarts) + replica.engine_restarts,
         exit_code: replica.exit_code,
         out_of_memory: replica.out_of_memory,
         usage: replica.usage,
+        first_ready_at: history.first_ready_at(replica),
     }
 }
 

@@ -8,11 +8,10 @@ use crate::workload::state::Known;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use windlass_core::engine::EngineError;
-use windlass_core::{Phase, Plan, Replica, Snapshot, Step, Timestamp};
+use windlass_core::{ContainerId, Phase, Plan, Replica, Snapshot, Step, Timestamp};
 
-/// A process that ends within this time after a stop request ended because of it: the engine's own grace period is 10 s,
-/// and people may choose a longer one. A process that ignored the request and ends later has crashed.
-const ENDS_WITHIN: Duration = Duration::from_secs(300);
+/// The engine records a stop within this time after the end of the process.
+const STOP_RECORDED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Observes one workload. Records about replicas that are gone are no part of the snapshot.
 ///
@@ -26,11 +25,13 @@ pub(crate) async fn observe(
     known: &Known,
     now: Timestamp,
 ) -> Result<Snapshot, EngineError> {
-    let mut replicas = context.engine.list(Some(&handle.key)).await?;
+    let listed = context.engine.list(Some(&handle.key)).await?;
+    let (mut replicas, strangers): (Vec<Replica>, _) = listed.into_iter().partition(|replica| is_ours(replica, known));
     let mut snapshot = Snapshot {
         at: now,
         engine_lost: context.engine_health.lost_at(),
         dependencies: dependencies::states(&context.workloads, &known.depends_on),
+        strangers,
         ..Snapshot::default()
     };
     for replica in &mut replicas {
@@ -38,16 +39,32 @@ pub(crate) async fn observe(
             replica.phase = Phase::Held;
             snapshot.held.insert(replica.id.clone());
         }
-        if known.stop_requested.get(&replica.id).is_some_and(|requested| ended_as_requested(replica, *requested)) {
-            snapshot.stopped_outside.insert(replica.id.clone());
+        if known.unremovable.contains(&replica.id) {
+            snapshot.unremovable.insert(replica.id.clone());
         }
-        handle.clock_skew.correct(replica, now);
+        let stop = known.stops.get(&replica.id).copied().unwrap_or_default();
+        let since_start = |at: &Timestamp| replica.started_at.is_some_and(|started| started <= *at);
+        let is_stopped = replica.phase == Phase::Exited && stop.stopped.as_ref().is_some_and(since_start);
+        // The engine records a stop after the end of the process. Before its events are known, any end may be a stop.
+        let may_be_stopped = replica.phase == Phase::Exited
+            && (stop.signalled.as_ref().is_some_and(since_start) || !context.engine_health.are_events_known());
+        context.skew_warning.note(handle.clock_skew.correct(replica, now));
+        if is_stopped {
+            snapshot.stopped_outside.insert(replica.id.clone());
+        } else if may_be_stopped {
+            let ended = if context.engine_health.are_events_known() { replica.finished_at } else { Some(now) };
+            let until = ended.unwrap_or(now).plus(STOP_RECORDED_WITHIN);
+            if until > now {
+                snapshot.stop_unclear.insert(replica.id.clone(), until);
+            }
+        }
         handle.probes.take_over(known.probe.as_ref(), replica, now);
         replica.usage = context.engine.usage(&replica.id);
         if let Some(status) = known.health.get(&replica.id) {
             snapshot.health.insert(replica.id.clone(), *status);
         }
     }
+    handle.clock_skew.observed(replicas.iter().map(|replica| &replica.id), now);
     handle.probes.none_later_than(now);
     snapshot.probes = handle.probes.of(replicas.iter().map(|replica| &replica.id));
     snapshot.replicas = replicas;
@@ -90,8 +107,9 @@ pub(crate) async fn observe_again(
     Aftermath { snapshot, begun, fell }
 }
 
-/// Whether a replica ended because of a stop request.
-fn ended_as_requested(replica: &Replica, requested: Timestamp) -> bool {
-    let (Some(started), Some(finished)) = (replica.started_at, replica.finished_at) else { return false };
-    replica.phase == Phase::Exited && started <= requested && finished.since(requested) <= ENDS_WITHIN
+/// Whether a container with the workload's labels is its replica. Labels are copied by `docker commit`; the name of a slot
+/// and the identifier of a container cannot be. A container that was a replica once stays one under any name.
+pub(crate) fn is_ours(replica: &Replica, known: &Known) -> bool {
+    let is_known = |containers: &BTreeSet<ContainerId>| containers.contains(&replica.id);
+    replica.has_slot_name || known.containers.as_ref().is_none_or(is_known)
 }

@@ -48,7 +48,6 @@ pub(crate) fn publish(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, resu
     let Aftermath { snapshot, begun, fell } = aftermath;
     let snapshot = snapshot.unwrap_or(observed);
     handle.probes.keep_only(snapshot.replicas.iter().map(|replica| &replica.id));
-    handle.clock_skew.keep_only(snapshot.replicas.iter().map(|replica| &replica.id));
     let mut state = handle.state();
     let is_changed = state.last_pass.is_none() || fell || state.snapshot.is_up() != snapshot.is_up();
     if fell {
@@ -64,9 +63,10 @@ pub(crate) fn publish(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, resu
         }
     }
     state.health_reasons.retain(|id, _| snapshot.replica(id).is_some());
-    state.stop_requested.retain(|id, _| snapshot.replica(id).is_some());
+    state.stops.retain(|id, _| snapshot.replica(id).is_some());
     state.next_pass = plan.next_pass.map_or(handle.period, |soon| soon.min(handle.period));
     state.leaving.clear();
+    state.observed_at = Some(context.clock.now());
     state.snapshot = snapshot;
     drop(state);
     handle.probe_now.notify_one();

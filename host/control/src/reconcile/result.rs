@@ -5,8 +5,8 @@ use crate::reconcile::evaluate::Evaluation;
 use std::collections::BTreeSet;
 use windlass_core::policy::Policies;
 use windlass_core::{
-    AlertKind, ContainerId, History, Overrides, Plan, PolicyFailure, PolicyIdentity, Recommendation, Slot, Snapshot,
-    Workload,
+    AlertKind, ContainerId, Failure, History, Overrides, Plan, PolicyFailure, PolicyIdentity, Recommendation, Slot,
+    Snapshot, Workload,
 };
 
 /// Everything that one pass observed, decided and did.
@@ -31,8 +31,10 @@ pub(crate) struct PassResult {
 pub(crate) struct Outcome {
     /// The actions, in the order in which they ended.
     pub(crate) actions: Vec<Action>,
-    /// Slots that could not be filled.
-    pub(crate) failed_slots: Vec<Slot>,
+    /// The steps that failed because of the engine.
+    pub(crate) failures: Vec<Failure>,
+    /// Why outdated replicas were not replaced: no new one could be made. `None` if it could.
+    pub(crate) unprepared: Option<String>,
 }
 
 /// The replicas after the actions.

@@ -21,8 +21,26 @@ impl Workloads {
         self.handles.read().values().cloned().collect()
     }
 
+    /// The workload with exactly this key.
     pub(crate) fn get(&self, key: &WorkloadKey) -> Option<Arc<WorkloadHandle>> {
         self.handles.read().get(key).cloned()
+    }
+
+    /// The workload that a person addresses by this key. Other spellings of its image lead to it too, unless it has a name.
+    pub(crate) fn find(&self, key: &WorkloadKey) -> Option<Arc<WorkloadHandle>> {
+        self.get(key).or_else(|| {
+            let full = key.as_image()?.canonical();
+            let is_same = |handle: &&Arc<WorkloadHandle>| {
+                let state = handle.state();
+                !state.workload.is_named() && state.workload.image.canonical() == full
+            };
+            self.handles.read().values().find(is_same).cloned()
+        })
+    }
+
+    /// The key of a workload as it is stored; the same key if there is no such workload.
+    pub(crate) fn known_key(&self, key: &WorkloadKey) -> WorkloadKey {
+        self.find(key).map_or_else(|| key.clone(), |handle| handle.key.clone())
     }
 
     pub(crate) fn insert(&self, handle: Arc<WorkloadHandle>) {

@@ -19,10 +19,12 @@ pub(crate) struct WorkloadState {
     pub(crate) history: History,
     /// Replicas that an operator stopped.
     pub(crate) held: BTreeSet<ContainerId>,
-    /// Replicas whose stop somebody requested through the engine, with the time of the request.
-    pub(crate) stop_requested: BTreeMap<ContainerId, Timestamp>,
+    /// The latest signals and stops through the engine.
+    pub(crate) stops: BTreeMap<ContainerId, EngineStop>,
     /// The last observation. Held replicas have their phase already.
     pub(crate) snapshot: Snapshot,
+    /// The end of the last pass that observed the engine.
+    pub(crate) observed_at: Option<Timestamp>,
     /// When the workload was last observed to go down.
     pub(crate) fell: Option<Timestamp>,
     /// The reasons of the health policy's last assessments.
@@ -43,6 +45,15 @@ pub(crate) struct WorkloadState {
     pub(crate) next_pass: Duration,
 }
 
+/// The latest events by which a process is ended through the engine. The times are those of the engine's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct EngineStop {
+    /// The latest signal to the process.
+    pub(crate) signalled: Option<Timestamp>,
+    /// The latest stop by somebody else.
+    pub(crate) stopped: Option<Timestamp>,
+}
+
 /// The host's records about the replicas of a workload, as an observation needs them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Known {
@@ -50,8 +61,12 @@ pub(crate) struct Known {
     pub(crate) held: BTreeSet<ContainerId>,
     /// The last assessments of the health policy.
     pub(crate) health: BTreeMap<ContainerId, HealthStatus>,
-    /// Replicas whose stop somebody requested through the engine, with the time of the request by the engine's clock.
-    pub(crate) stop_requested: BTreeMap<ContainerId, Timestamp>,
+    /// The latest signals and stops through the engine.
+    pub(crate) stops: BTreeMap<ContainerId, EngineStop>,
+    /// The containers that are replicas even under another name. `None` if every labelled container is one.
+    pub(crate) containers: Option<BTreeSet<ContainerId>>,
+    /// The replicas that the engine failed to remove.
+    pub(crate) unremovable: BTreeSet<ContainerId>,
     /// The probe of the replicas. `None` means the image's own HEALTHCHECK, if it has one.
     pub(crate) probe: Option<Probe>,
     /// The workloads that this one depends on.
@@ -60,18 +75,22 @@ pub(crate) struct Known {
 
 impl WorkloadState {
     pub(crate) fn new(
-        workload: Workload,
+        mut workload: Workload,
         history: History,
         held: Vec<ContainerId>,
         shadows: Vec<ShadowComparison>,
         next_pass: Duration,
     ) -> Self {
+        // The containers of an earlier version have no label: they are of the generation that was wished for then.
+        let generation = workload.generation();
+        workload.unlabelled.get_or_insert(generation);
         Self {
             workload,
             history,
             held: held.into_iter().collect(),
-            stop_requested: BTreeMap::new(),
+            stops: BTreeMap::new(),
             snapshot: Snapshot::default(),
+            observed_at: None,
             fell: None,
             health_reasons: BTreeMap::new(),
             last_pass: None,
@@ -103,7 +122,9 @@ impl WorkloadState {
         Known {
             held: self.held.clone(),
             health: self.snapshot.health.clone(),
-            stop_requested: self.stop_requested.clone(),
+            stops: self.stops.clone(),
+            containers: self.history.containers.clone(),
+            unremovable: self.history.unremovable.keys().cloned().collect(),
             probe: self.workload.probe.clone(),
             depends_on: self.workload.depends_on.clone(),
         }
@@ -125,7 +146,7 @@ impl WorkloadState {
 
     /// Forgets the stops through the engine: the next pass repairs those replicas.
     pub(crate) fn forget_stopped(&mut self) {
-        self.stop_requested.clear();
+        self.stops.clear();
         self.history.stopped_outside.clear();
     }
 
@@ -133,6 +154,8 @@ impl WorkloadState {
     pub(crate) fn retry_everything(&mut self) {
         self.forget_stopped();
         self.history.slots.retain(|_, slot| slot.given_up.is_none());
+        self.history.rollout = None;
+        self.history.blocked.clear();
     }
 
     /// The number of observed replicas that count towards the target.
@@ -145,11 +168,17 @@ impl WorkloadState {
             workload: self.workload.clone(),
             target: self.target(),
             replicas: self.snapshot.replicas.clone(),
+            counted: self.counted(),
+            unremovable: self.history.unremovable.keys().cloned().collect(),
+            strangers: self.snapshot.strangers.clone(),
             health: self.snapshot.health.clone(),
             health_reasons: self.health_reasons.clone(),
             held: self.held.clone(),
             stopped_outside: self.history.stopped_outside.keys().cloned().collect(),
+            outdated: self.workload.outdated(&self.snapshot.replicas),
+            rollout: self.history.rollout.clone(),
             protected: self.history.protected.clone(),
+            observed_at: self.observed_at,
             seen: Some(self.snapshot.at).filter(|at| *at != Timestamp::default()),
             last_pass: self.last_pass.as_deref().cloned(),
             shadows: self.shadows.clone(),

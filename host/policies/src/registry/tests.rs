@@ -35,6 +35,7 @@ fn replica(id: &str, phase: Phase) -> ReplicaFacts {
         exit_code: if phase == Phase::Exited { Some(137) } else { None },
         out_of_memory: phase == Phase::Exited,
         usage: None,
+        first_ready_at: None,
     }
 }
 
@@ -44,7 +45,7 @@ async fn registry() -> PolicyRegistry {
 }
 
 #[tokio::test]
-async fn the_built_in_policies_import_nothing_but_the_log() {
+async fn the_built_in_policies_import_nothing_but_the_log_and_the_readiness_of_replicas() {
     let registry = registry().await;
     let listed = registry.list();
     let names: Vec<&str> = listed.iter().map(|policy| policy.name.as_str()).collect();
@@ -53,8 +54,9 @@ async fn the_built_in_policies_import_nothing_but_the_log() {
         for import in &policy.imports {
             // `types` holds no function: it is there for the names of the types in the exports.
             assert!(
-                ["windlass:policy/log@0.1.0", "windlass:policy/types@0.1.0"].contains(&import.as_str()),
-                "{import}"
+                ["log", "readiness", "types"].map(|name| format!("windlass:policy/{name}@0.1.0")).contains(import),
+                "{}: {import}",
+                policy.name
             );
         }
         assert_eq!(policy.source, None);
@@ -199,6 +201,38 @@ async fn calls_one_after_another_and_at_once_leave_nothing_behind() {
     for answer in futures_util::future::join_all(calls).await {
         assert_eq!(answer.map(|decision| decision.replicas), Ok(3));
     }
+}
+
+#[tokio::test]
+async fn a_component_learns_which_replicas_were_ready() {
+    let registry = registry().await;
+    let config = r#"{"metrics": [{"name": "cpu-utilization", "target": 0.5}]}"#;
+    let chosen =
+        registry.of(&PolicyChoices { scaling: vec![choice("target-tracking", config)], ..PolicyChoices::default() });
+    let load = |id: Option<&str>| Series {
+        name: "cpu-utilization".to_owned(),
+        replica: id.map(str::to_owned),
+        samples: vec![Sample { at: NOW, value: 0.975 }],
+        failure: None,
+    };
+    let decided = async |first_ready_at| {
+        let replicas = ["a", "b", "c"].map(|id| ReplicaFacts {
+            health: if id == "a" { HealthStatus::Healthy } else { HealthStatus::Unhealthy },
+            first_ready_at,
+            ..replica(id, Phase::Running)
+        });
+        let observation = ScalingObservation {
+            now: NOW,
+            workload: WorkloadFacts { max_replicas: 9, ..workload() },
+            current_replicas: 3,
+            replicas: replicas.to_vec(),
+            metrics: [None, Some("a"), Some("b"), Some("c")].map(load).to_vec(),
+            memory: Vec::new(),
+        };
+        chosen.scaling.decide(&chosen.scaling_config, &observation).await.map(|decision| decision.replicas)
+    };
+    assert_eq!(decided(Some(Timestamp(NOW.0 - 50_000))).await, Ok(6));
+    assert_eq!(decided(None).await, Ok(3));
 }
 
 /// They allocate from an arena that never grows: as many replicas as a workload may have must fit in it.

@@ -103,7 +103,7 @@ impl RevisionStore {
 
     /// Stores a component.
     pub(crate) fn put(&self, digest: &str, component: &[u8]) -> io::Result<()> {
-        windlass_files::replace(&self.path(digest), component, 0o600)
+        windlass_files::replace(&self.path(digest), component, 0o600).map(drop)
     }
 
     /// Stores the index and removes the components that it does not name.

@@ -5,8 +5,9 @@ use crate::call_store::http::{Http, WasiHttpCtxView, WasiHttpView};
 use crate::call_store::log::{CallLog, LogLevel};
 use crate::call_store::usage::{CallUsage, Usage};
 use crate::call_store::wasi::{self, Output, Randomness};
-use crate::convert::{plain, wit_log, wit_types};
+use crate::convert::{plain, wit_log, wit_readiness, wit_types};
 use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::ResourceTable;
@@ -27,6 +28,8 @@ pub(crate) struct CallState {
     /// Time of WASI's clocks.
     now: Timestamp,
     pub(crate) randomness: Randomness,
+    /// The answers of the import `readiness`: the time at which a replica was first ready, by identifier.
+    pub(crate) first_ready: HashMap<String, u64>,
     table: ResourceTable,
     /// Created at its first use: a component that imports only the contract does not pay for it.
     wasi: Option<Box<WasiCtx>>,
@@ -49,6 +52,7 @@ impl CallState {
             log: CallLog::default(),
             now,
             randomness,
+            first_ready: HashMap::new(),
             table: ResourceTable::new(),
             wasi: None,
             http: None,
@@ -110,6 +114,12 @@ impl wit_log::Host for CallState {
             wit_log::Level::Error => LogLevel::Error,
         };
         self.log.add(&self.limits, level, &message);
+    }
+}
+
+impl wit_readiness::Host for CallState {
+    fn first_ready_at(&mut self, replica_id: String) -> Option<u64> {
+        self.first_ready.get(&replica_id).copied()
     }
 }
 

@@ -2,9 +2,12 @@
 
 use crate::call_store::{CallLog, CallState, CallUsage, Randomness, failure, time_exceeded};
 use crate::component::loaded::PolicyComponent;
+use crate::convert;
+use std::collections::HashMap;
 use tokio::time::Instant;
 use wasmtime::Store;
 use wasmtime::component::Instance;
+use windlass_core::contract::ReplicaFacts;
 use windlass_core::{FailureKind, PolicyFailure, PolicyKind, Timestamp};
 
 /// The answer of a call, with the log and the usage of the policy.
@@ -89,6 +92,11 @@ impl PolicyComponent {
         self.failures.add(FailureKind::Link);
         let reason = format!("it is a {} policy and was called as a {called_as} policy", self.kind());
         Called::not_made(PolicyFailure::new(FailureKind::Link, reason))
+    }
+
+    /// The answers of the import `readiness` for a call about these replicas; empty if the policy does not import it.
+    pub(crate) fn first_ready<'a>(&self, replicas: impl Iterator<Item = &'a ReplicaFacts>) -> HashMap<String, u64> {
+        if self.reads_readiness { convert::first_ready(replicas) } else { HashMap::new() }
     }
 
     /// Random numbers for a call, seeded with its arguments.

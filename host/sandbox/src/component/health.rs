@@ -25,8 +25,10 @@ impl PolicyComponent {
             replicas: &replicas,
             memory: &observation.memory,
         };
+        let first_ready = self.first_ready(observation.replicas.iter().map(|probed| &probed.replica));
         let called = self
             .call(Purpose::Decision, observation.now, randomness, async |store, instance| {
+                store.data_mut().first_ready = first_ready;
                 let evaluate = instance
                     .get_typed_func::<EvaluateArguments<'_>, EvaluateAnswer>(&mut *store, &self.links.decide)?;
                 evaluate.call_async(store, (config, input)).await

@@ -8,7 +8,7 @@ use crate::component::problem::{LoadError, LoadProblem};
 use crate::contract_check::Links;
 use crate::digest::digest;
 use crate::engine::PolicyEngine;
-use crate::{contract_check, convert, description};
+use crate::{compression, contract_check, convert, description};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use wasmtime::Engine;
@@ -101,6 +101,7 @@ impl PolicyComponent {
             identity,
             description,
             draws_random: imports.iter().any(|import| import.starts_with("wasi:random/")),
+            reads_readiness: contract_check::reads_readiness(&imports),
             imports,
             exports,
             size_bytes,
@@ -145,6 +146,9 @@ fn check_file(bytes: &[u8], limits: &PolicyLimits) -> Result<(), LoadProblem> {
     }
     if Engine::detect_precompiled(bytes).is_some() {
         return Err(LoadProblem::Precompiled);
+    }
+    if let Some(compression) = compression::of(bytes) {
+        return Err(LoadProblem::Compressed(compression.format, compression.program));
     }
     if !bytes.starts_with(b"\0asm") {
         let beginning = &bytes[..bytes.len().min(1_024)];

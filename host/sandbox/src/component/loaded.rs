@@ -46,6 +46,8 @@ pub struct PolicyComponent {
     pub(crate) size_bytes: usize,
     /// Whether it imports random numbers. Their seed costs a hash of the observation.
     pub(crate) draws_random: bool,
+    /// Whether it imports `readiness`.
+    pub(crate) reads_readiness: bool,
     pub(crate) failures: FailureCounts,
     /// The group of its calls in the concurrency limit, which the revisions of a policy share.
     pub(crate) calls: Group,

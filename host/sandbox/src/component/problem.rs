@@ -59,6 +59,9 @@ pub enum LoadProblem {
         "the file is machine code that a WebAssembly engine compiled; push the component that it was compiled from"
     )]
     Precompiled,
+    /// It is compressed, in this format, which this program decompresses.
+    #[error("the file is compressed with {0}; decompress it with `{1}` and push the component inside")]
+    Compressed(&'static str, &'static str),
     /// It is neither.
     #[error("the file is not WebAssembly: it does not begin with the bytes `\\0asm`")]
     NotWasm,
@@ -82,7 +85,7 @@ pub enum LoadProblem {
 impl LoadProblem {
     fn may_pass(&self) -> bool {
         match self {
-            Self::Compile(error) => !matches!(error, CompileError::Invalid(_)),
+            Self::Compile(error) => !matches!(error, CompileError::Invalid(_) | CompileError::Async),
             Self::Manifest(failure) => matches!(failure.kind, FailureKind::Time | FailureKind::Busy),
             _ => false,
         }

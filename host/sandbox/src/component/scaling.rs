@@ -56,7 +56,9 @@ impl PolicyComponent {
             metrics: &metrics,
             memory: &observation.memory,
         };
+        let first_ready = self.first_ready(observation.replicas.iter());
         self.call(Purpose::Decision, observation.now, randomness, async |store, instance| {
+            store.data_mut().first_ready = first_ready;
             let function = instance.get_typed_func::<DecideArguments<'_>, Answer>(&mut *store, function)?;
             function.call_async(store, (config, input)).await
         })

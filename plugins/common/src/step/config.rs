@@ -1,5 +1,6 @@
 //! The settings of the step policy.
 
+use crate::metrics::check_is_load;
 use serde::Deserialize;
 
 /// The settings of the policy.
@@ -43,6 +44,18 @@ pub enum Adjustment {
     Percent(f64),
     /// Sets the count.
     Exactly(u32),
+}
+
+impl Adjustment {
+    /// 1 if it adds replicas to any count, -1 if it removes some, 0 if the count stays or is set.
+    fn direction(self) -> i8 {
+        let of = |change: f64| i8::from(change > 0.0) - i8::from(change < 0.0);
+        match self {
+            Self::Change(change) => of(f64::from(change)),
+            Self::Percent(percent) => of(percent),
+            Self::Exactly(_) => 0,
+        }
+    }
 }
 
 impl Band {
@@ -110,11 +123,41 @@ impl Config {
                 ));
             }
         }
+        self.check_has_an_end()?;
         if self.minimum_magnitude == 0 {
             return Err("`minimum-magnitude` is 0; expected 1 to 1000".to_owned());
         }
         if self.hold_ms > 3_600_000 {
             return Err(format!("`hold-ms` is {}; expected 0 to 3600000", self.hold_ms));
+        }
+        Ok(())
+    }
+
+    /// Checks that the count can stop changing, whatever the metric does.
+    fn check_has_an_end(&self) -> Result<(), String> {
+        let directions: Vec<i8> =
+            self.bands.iter().map(|band| band.adjustment().map_or(0, Adjustment::direction)).collect();
+        let (Some(first), Some(last)) = (self.bands.first(), self.bands.last()) else { return Ok(()) };
+        let is_open = first.from.is_none() && last.below.is_none();
+        for (direction, verb) in [(1, "adds"), (-1, "removes")] {
+            if !(is_open && directions.iter().all(|each| *each == direction)) {
+                continue;
+            }
+            if self.bands.len() == 1 {
+                return Err(format!(
+                    "`bands[0]` has neither `from` nor `below`, so it {verb} replicas at every value, without end; set a \
+                     bound, or use `exactly`"
+                ));
+            }
+            return Err(format!(
+                "`bands`: every value {verb} replicas, without end; leave a range of values without a change, such as a \
+                 band with `\"change\": 0`"
+            ));
+        }
+        // This metric follows the count, so the count must leave the band that changes it.
+        let (rises, falls) = (directions.last() == Some(&1), directions.first() == Some(&-1));
+        if (last.below.is_none() && rises) || (first.from.is_none() && falls) {
+            return check_is_load("metric", &self.metric);
         }
         Ok(())
     }

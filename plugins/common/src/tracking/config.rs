@@ -1,5 +1,6 @@
 //! The settings of the target-tracking policy.
 
+use crate::metrics::check_is_load;
 use serde::Deserialize;
 
 /// The settings of the policy.
@@ -84,6 +85,7 @@ impl Config {
             if !(*target > 0.0 && target.is_finite()) {
                 return Err(format!("`metrics[{index}].target` is {target}; expected a number above 0"));
             }
+            check_is_load(&format!("metrics[{index}].name"), name)?;
             if self.metrics[..index].iter().any(|other| other.name == *name) {
                 return Err(format!(
                     "`metrics[{index}].name` is `{name}`, which an earlier entry already tracks; remove one"

@@ -221,6 +221,7 @@ fn it_asks_for_its_history_once() {
 fn a_refusal_names_the_field() {
     let with = |more: &str| format!(r#"{{"metric": "requests", "target": 80, {more}}}"#);
     for (text, expected) in [
+        (DAILY.replace("requests", "ready-replicas"), "`metric` is `ready-replicas`, which follows the count"),
         (DAILY.replace("80", "0"), "`target` is 0; expected a number above 0"),
         (with(r#""seasons": []"#), "`seasons`: expected `daily`, `weekly` or both, each at most once"),
         (with(r#""seasons": ["daily", "daily"]"#), "`seasons`: expected `daily`, `weekly` or both, each at most once"),

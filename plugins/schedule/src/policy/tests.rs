@@ -114,6 +114,53 @@ fn clocks_that_are_put_forward_and_back_lose_nothing() {
 }
 
 #[test]
+fn a_window_whose_begin_and_end_a_clock_change_puts_on_the_same_minute_is_empty() {
+    let of = |zone: &str, cron: &str, until: &str| {
+        format!(
+            r#"{{"timezone": "{zone}", "schedules": [{{"name": "a", "cron": "{cron}", "until": "{until}", "min": 5}}]}}"#
+        )
+    };
+    for (zone, cron, until, time) in [
+        // On 2026-03-29 the clock in Berlin goes from 2:00 to 3:00, which is 1:00 UTC.
+        ("Europe/Berlin", "0 2 * * 0", "0 3 * * 0", "2026-03-29T01:00:00Z"),
+        ("Europe/Berlin", "15 2 * * *", "45 2 * * *", "2026-03-29T01:00:00Z"),
+        ("Europe/Berlin", "0 2,14 * * *", "0 3,15 * * *", "2026-03-29T01:00:00Z"),
+        // On 2026-10-04 the clock on Lord Howe goes from 2:00 to 2:30.
+        ("Australia/Lord_Howe", "0 2 * * 0", "15 2 * * 0", "2026-10-03T15:30:00Z"),
+        // On 2026-03-29 the clock in Beirut goes from 0:00 to 1:00.
+        ("Asia/Beirut", "0 0 * * *", "0 1 * * *", "2026-03-28T22:00:00Z"),
+    ] {
+        let config = of(zone, cron, until);
+        for later in [0, 1, 60, 600] {
+            let config = parse::<Schedule>(&config).expect("a configuration");
+            let now = at(time) + later * 60_000;
+            let decision = Schedule::decide(&config, &Observation { now, ..observation(1) }).expect("an answer");
+            assert_eq!(decision.replicas, 1, "{zone} {cron} until {until}, {later} min later: {}", decision.reason);
+        }
+    }
+    // A window that lasts a day, because its begin is its end, does so on that day, too.
+    let always = of("Europe/Berlin", "30 2 * * *", "30 2 * * *");
+    for time in ["2026-03-29T00:59:00Z", "2026-03-29T01:00:00Z", "2026-03-29T12:00:00Z", "2026-10-25T01:00:00Z"] {
+        assert_eq!(decided(&always, time, 1).replicas, 5, "{time}");
+    }
+    // A start in a list of hours is not lost, nor is one before midnight that the clock moves to another weekday.
+    let twice = of("Europe/Berlin", "0 2,14 * * *", "0 4,16 * * *");
+    assert_eq!(decided(&twice, "2026-03-29T01:30:00Z", 1).replicas, 5);
+    let saturday = of("America/Nuuk", "30 23 * * 6", "0 6 * * 0");
+    assert_eq!(decided(&saturday, "2026-03-29T03:00:00Z", 1).replicas, 5);
+}
+
+#[test]
+fn a_window_from_the_day_before_a_long_holiday_lasts() {
+    let config = r#"{
+        "holidays": ["2026-01-06", "2026-01-07"],
+        "schedules": [{"name": "a", "cron": "* * * * *", "duration-ms": 172800000, "min": 5, "on-holidays": "never"}]
+    }"#;
+    assert_eq!(decided(config, "2026-01-07T23:58:00Z", 1).replicas, 5);
+    assert_eq!(decided(config, "2026-01-07T23:59:00Z", 1).replicas, 1);
+}
+
+#[test]
 fn a_metric_decides_within_the_bounds() {
     let config = r#"{
         "schedules": [{"name": "day", "cron": "0 8 * * *", "duration-ms": 36000000, "min": 3, "max": 6}],

@@ -3,7 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 use windlass_policy_common::bindings::windlass::policy::types::{HealthStatus, Phase, Series};
-use windlass_policy_common::fixtures::{NOW, check_page, failed, observation, series, series_of};
+use windlass_policy_common::fixtures::{NOW, check_page, failed, observation, series, series_of, with_ready_before};
 use windlass_policy_common::parse;
 
 fn config(text: &str) -> Config {
@@ -130,6 +130,59 @@ fn what_is_not_ready_is_no_load_on_the_way_up_and_stays_on_the_way_down() {
 }
 
 #[test]
+fn replicas_that_were_ready_and_fail_count_as_load_on_the_way_up() {
+    let failing = |values: &[Option<f64>], not_ready: &[usize], ready_before: &[&str]| {
+        let mut input = with_cpu(values);
+        for index in not_ready {
+            input.replicas[*index].health = HealthStatus::Unhealthy;
+        }
+        with_ready_before(ready_before, || decided(&config(CPU), &input).ok())
+    };
+    let hot = [Some(0.975); 3];
+    // Three replicas at 195 %, two of which fail their probe: the Horizontal Pod Autoscaler wants 6.
+    assert_eq!(failing(&hot, &[1, 2], &["r2", "r3"]), Some(6));
+    assert_eq!(failing(&hot, &[0, 1, 2], &["r1", "r2", "r3"]), Some(6), "none is left");
+    assert_eq!(failing(&hot, &[1, 2], &["r2"]), Some(4), "one of them never was ready");
+    assert_eq!(failing(&hot, &[1, 2], &[]), Some(3), "neither was");
+    assert_eq!(failing(&hot, &[0, 1, 2], &[]), None);
+    // A replica that hangs uses nothing; its load went to the others.
+    assert_eq!(failing(&[Some(0.975), Some(0.0), Some(0.0)], &[1, 2], &["r2", "r3"]), Some(3));
+    assert_eq!(failing(&[Some(1.8), Some(0.0), Some(0.0)], &[1, 2], &["r2", "r3"]), Some(4));
+    // On the way down they are no load, as before, but a high load of theirs stops the scale-in.
+    assert_eq!(failing(&[Some(0.1), Some(0.1), Some(0.4)], &[2], &["r3"]), Some(1));
+    assert_eq!(failing(&[Some(0.1), Some(0.1), Some(1.3)], &[2], &["r3"]), Some(3));
+    assert_eq!(failing(&[Some(0.1), Some(0.1), Some(2.8)], &[2], &["r3"]), Some(6));
+    // A metric that has only a mean over all replicas.
+    let mut input = Observation { metrics: vec![series("queue", &[9.75])], ..observation(3) };
+    input.replicas[1].health = HealthStatus::Unhealthy;
+    input.replicas[2].health = HealthStatus::Unhealthy;
+    let queue = config(r#"{"metrics": [{"name": "queue", "target": 5}]}"#);
+    assert_eq!(with_ready_before(&["r2", "r3"], || decided(&queue, &input).ok()), Some(6));
+    // A replica that was restarted has no load yet.
+    let mut input = with_cpu(&hot);
+    for replica in &mut input.replicas[1..] {
+        (replica.health, replica.started_at) = (HealthStatus::Unhealthy, Some(NOW - 5_000));
+    }
+    assert_eq!(with_ready_before(&["r2", "r3"], || decided(&config(CPU), &input).ok()), Some(3));
+}
+
+#[test]
+fn a_partial_answer_never_scales_in() {
+    let partial = |name: &str, value: f64| Series {
+        failure: Some("partial: the source answered in part: a store is unavailable".to_owned()),
+        ..series(name, &[value])
+    };
+    for kind in ["total", "per-replica"] {
+        let config = config(&format!(r#"{{"metrics": [{{"name": "requests", "target": 10, "kind": "{kind}"}}]}}"#));
+        let decided = |series| decided(&config, &Observation { metrics: vec![series], ..observation(6) }).ok();
+        assert_eq!(decided(partial("requests", 1.0)), Some(6), "{kind}");
+        assert_eq!(decided(series("requests", &[1.0])), Some(1), "{kind}");
+        let high = if kind == "total" { 80.0 } else { 13.0 };
+        assert_eq!(decided(partial("requests", high)), Some(8), "{kind}");
+    }
+}
+
+#[test]
 fn a_replica_that_warms_up_says_nothing() {
     let mut input = with_cpu(&[Some(0.5), Some(4.0)]);
     input.replicas[1].started_at = Some(NOW - 29_999);
@@ -199,6 +252,10 @@ fn scale_in_can_be_left_to_others() {
 fn a_refusal_names_the_field() {
     for (text, expected) in [
         (r#"{"metrics": []}"#, "`metrics` has 0 entries; expected 1 to 8"),
+        (
+            r#"{"metrics": [{"name": "ready-replicas", "target": 2}]}"#,
+            "`metrics[0].name` is `ready-replicas`, which follows the count that the policy sets",
+        ),
         (r#"{"metrics": [{"name": "a", "target": 0}]}"#, "`metrics[0].target` is 0; expected a number above 0"),
         (r#"{"metrics": [{"name": "a"}]}"#, "`metrics[0]`: missing field `target`"),
         (

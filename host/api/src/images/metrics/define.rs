@@ -9,7 +9,7 @@ use crate::json::object::declare;
 use crate::operation::Operation;
 use crate::path::ImageKey;
 use crate::query::NoQuery;
-use crate::workload::metric::definitions;
+use crate::workload::metric::{definitions, keep_secrets};
 use axum::Json;
 use axum::extract::State;
 use std::collections::BTreeMap;
@@ -34,6 +34,11 @@ async fn define(
     _: NoQuery,
     body: Body<MetricsRequest>,
 ) -> Result<Json<ImageView>, Problem> {
-    let metrics = body.check(|request, _| request.metrics.given())?;
+    let stored = state.controller.view(&key).map(|view| view.workload.metrics).unwrap_or_default();
+    let metrics = body.check(|request, problems| {
+        let mut metrics = request.metrics.given()?;
+        keep_secrets(&mut metrics, &stored, "/metrics", problems);
+        Some(metrics)
+    })?;
     changed(&state, key, async move |controller, key| controller.define_metrics(&key, metrics).await).await
 }
