@@ -157,6 +157,7 @@ pub(crate) fn undescribed_replica(summary: &ContainerSummary, instance: &str, wh
         name: names.into_iter().next().unwrap_or_default().to_owned(),
         workload: identity.workload,
         image: identity.image,
+        made_from: MadeFrom { generation: identity.generation, image_id: summary.image_id.clone() },
         slot: identity.slot,
         phase: Phase::Unknown,
         status: "unknown".to_owned(),

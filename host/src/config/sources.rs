@@ -65,7 +65,7 @@ impl RawSource {
             // The messages must not repeat the value.
             match name.parse::<http::HeaderName>() {
                 Err(_) => {
-                    problems.push(format!("`{section}.headers` has `{shown}`, which is not the name of a header"))
+                    problems.push(format!("`{section}.headers` has `{shown}`, which is not the name of a header"));
                 }
                 Ok(_) if http::HeaderValue::from_str(value.reveal()).is_err() => problems.push(format!(
                     "`{section}.headers.{shown}` has characters that a header cannot have; expected visible ASCII"
@@ -102,7 +102,7 @@ impl RawSource {
                 Ok(text) if key == "ca_file" && !text.contains("-----BEGIN CERTIFICATE-----") => {
                     problems.push(format!(
                         "`{section}.{key}`: `{shown}` holds no certificate; expected PEM, `-----BEGIN CERTIFICATE-----`"
-                    ))
+                    ));
                 }
                 Ok(text) if text.trim().is_empty() => {
                     problems.push(format!("`{section}.{key}`: `{shown}` is empty; expected the secret"));

@@ -72,7 +72,7 @@ pub struct Window {
 #[derive(Debug)]
 enum End {
     After(SignedDuration),
-    At(Expression),
+    At(Box<Expression>),
 }
 
 impl Window {
@@ -88,7 +88,7 @@ impl Window {
             (Some(duration), None) => {
                 return Err(format!("{at}.duration-ms` is {duration}; expected 60000 to 31536000000"));
             }
-            (None, Some(until)) => End::At(Expression::parse(until, &format!("{at}.until`"))?),
+            (None, Some(until)) => End::At(Box::new(Expression::parse(until, &format!("{at}.until`"))?)),
             _ => return Err(format!("{at}`: expected exactly one of `duration-ms` and `until`")),
         };
         Ok(Self {

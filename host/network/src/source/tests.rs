@@ -143,6 +143,10 @@ async fn a_request_is_authenticated_by_its_metric_then_by_its_address_then_by_th
         password_file: file("password", "pw\n"),
         ..SourceAccess::default()
     };
+    let by_header = SourceAccess {
+        headers: secrets(&[("authorization", "Configured x")]),
+        ..SourceAccess { hosts: hosts.clone(), ..SourceAccess::default() }
+    };
     let elsewhere = SourceAccess { hosts: vec!["http://127.0.0.1:1".parse().expect("an origin")], ..token.clone() };
     let plain = format!("http://127.0.0.1:{port}/");
     let with_user = format!("http://a:b%20c@127.0.0.1:{port}/");
@@ -158,6 +162,9 @@ async fn a_request_is_authenticated_by_its_metric_then_by_its_address_then_by_th
         (&plain, own(&[], None), vec![user.clone()], Some("Basic b3BzOnB3")),
         (&with_user, own(&[], None), vec![token.clone()], Some("Basic YTpiIGM=")),
         (&with_user, own(&[], Some(&basic)), vec![token.clone()], Some("Basic bWU6bWluZQ==")),
+        (&plain, own(&[], None), vec![by_header.clone()], Some("Configured x")),
+        (&plain, own(&[], Some(&basic)), vec![by_header.clone()], Some("Basic bWU6bWluZQ==")),
+        (&with_user, own(&[], None), vec![by_header.clone()], Some("Basic YTpiIGM=")),
         (&plain, own(&[("authorization", "Custom x")], None), vec![user.clone()], Some("Custom x")),
         (&with_user, own(&[("authorization", "Custom x")], None), vec![], Some("Custom x")),
     ] {

@@ -65,7 +65,7 @@ fn watch(zone: &TimeZone, around: Timestamp) -> Vec<Tick> {
         let is_repeat = shown <= latest;
         let mut skipped = Vec::new();
         while latest + MINUTE < shown {
-            latest = latest + MINUTE;
+            latest += MINUTE;
             skipped.push(latest);
         }
         latest = latest.max(shown);
@@ -279,7 +279,7 @@ fn every_minute_around_the_clock_changes_of_a_year_is_that_of_the_oracle() {
         for moment in moments {
             let ticks = watch(&zone, moment);
             let date = zone.to_datetime(moment).date();
-            let of_change = vec![date, date.yesterday().expect("a date")];
+            let of_change = [date, date.yesterday().expect("a date")];
             let rules = usual_rules().into_iter().chain((0..8).map(|_| random.rule()));
             for (number, rule) in rules.enumerate() {
                 let holidays = if number % 2 == 0 { &of_change[..1] } else { &of_change[..] };
