@@ -19,7 +19,10 @@ const ENDPOINTS: [(&str, &str); 19] = [
     ("GET /exec/ID/json", "without it, probes, metrics and stop hooks by command do not work"),
     ("GET /images/NAME/json", "without it, the image that a tag stands for is unknown"),
     ("POST /images/create", "without it, missing images are not pulled"),
-    ("GET /networks/ID", "without it, workloads with `networks` are not created, and addresses are not chosen by driver"),
+    (
+        "GET /networks/ID",
+        "without it, workloads with `networks` are not created, and addresses are not chosen by driver",
+    ),
     ("POST /networks/ID/connect", "without it, a replica joins only its first network"),
 ];
 
