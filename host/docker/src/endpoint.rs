@@ -21,7 +21,7 @@ const ENDPOINTS: [(&str, &str); 19] = [
     ("POST /images/create", "without it, missing images are not pulled"),
     (
         "GET /networks/ID",
-        "without it, workloads with `networks` are not created, and addresses are not chosen by driver",
+        "without it, workloads with `networks` are not created, and the drivers of networks are unknown",
     ),
     ("POST /networks/ID/connect", "without it, a replica joins only its first network"),
 ];

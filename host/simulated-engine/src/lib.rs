@@ -21,6 +21,8 @@ use windlass_core::{
 /// Calls that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
+    /// [`Engine::list`].
+    List,
     /// [`Engine::create`].
     Create,
     /// [`Engine::prepare`].
@@ -314,7 +316,7 @@ impl Engine for SimulatedEngine {
     }
 
     async fn list(&self, workload: Option<&WorkloadKey>) -> Result<Vec<Replica>, EngineError> {
-        let engine = self.enter(None)?;
+        let engine = self.enter(Some(Call::List))?;
         Ok(sorted(match workload {
             Some(key) => {
                 engine.replicas.get(key).map(|replicas| replicas.values().cloned().collect()).unwrap_or_default()

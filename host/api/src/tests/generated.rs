@@ -185,6 +185,7 @@ async fn a_request_that_fits_the_description_is_never_refused_for_its_form() {
     DELETE /containers/{name_or_id}
     DELETE /images/{image}
     DELETE /policies/{name}
+    POST /images/{image}/rollback
     POST /policies/{name}/promote
     POST /policies/{name}/refresh
     POST /policies/{name}/rollback

@@ -361,8 +361,7 @@ mod tests {
         for (found, expected) in [
             (
                 with("headers", json!({"accept-encoding": "br"})),
-                "/metrics/load/prometheus/headers/accept-encoding: this header describes the transport of the message; windlass \
-                 sets it itself",
+                "/metrics/load/prometheus/headers/accept-encoding: this header describes the transport of the message; windlass sets it itself",
             ),
             (
                 with("basic_auth", json!({"username": "a:b", "password": "s3cret"})),

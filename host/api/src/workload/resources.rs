@@ -19,7 +19,7 @@ declare! {
         /// Cores (`0.5`) or thousandths of a core (`500m`), from 0.01 to the number of the engine's CPUs.
         required cpu: Cpu = parsed().pattern(&cpu_pattern(), LONGEST),
         /// Bytes with `k`, `m` or `g`, powers of 1024: `512m`, `1g`; at least `6m`.
-        required memory: Memory = memory(),
+        required memory: Memory = memory().pattern(&memory_pattern(), LONGEST),
         /// `running` or `stopped`. `stopped` keeps one replica, created and not started.
         optional status: DesiredStatus = one_of(STATUS).keyword("default", json!("running")),
     }
@@ -51,7 +51,7 @@ fn memory_pattern() -> String {
 
 /// An amount of memory that an engine accepts as a limit.
 fn memory() -> Shape<Memory> {
-    parsed().pattern(&memory_pattern(), LONGEST).then(|memory: Memory, pointer, problems| {
+    parsed().then(|memory: Memory, pointer, problems| {
         if memory.bytes() < Memory::LEAST {
             problems.add(pointer, format!("`{memory}` is less than a container needs; expected at least `6m`"));
         }
