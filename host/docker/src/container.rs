@@ -167,7 +167,6 @@ pub(crate) fn undescribed_replica(summary: &ContainerSummary, instance: &str, wh
         exit_code: None,
         out_of_memory: false,
         error: why,
-        made_from: MadeFrom { generation: identity.generation, image_id: summary.image_id.clone() },
         engine_restarts: 0,
         restart_policy: None,
         limits: Limits::default(),
