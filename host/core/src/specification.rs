@@ -26,7 +26,7 @@ impl Specification {
         add("ports", json!(self.ports), self.ports.is_empty());
         add("pulls", json!(self.pulls), self.pulls == 0);
         let hash = Sha256::digest(Value::Object(parts).to_string());
-        let digits = hash.iter().take(8).fold(0_u64, |digits, byte| digits << 8 | u64::from(*byte));
+        let digits = hash.iter().take(8).fold(0_u64, |digits, byte| (digits << 8) | u64::from(*byte));
         Generation::stored(format!("{digits:016x}"))
     }
 }

@@ -71,7 +71,7 @@ impl Rollout {
         }
         let mut text = format!("; {}", share(self.outdated, self.counted));
         if let Some(why) = &self.standstill {
-            text.push_str(&format!(" and {} not replaced: {why}", if self.outdated == 1 { "is" } else { "are" }));
+            text.push_str(&format!(" and {} not replaced: {why}", is_or_are(self.outdated)));
         }
         Some(text)
     }
