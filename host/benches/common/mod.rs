@@ -44,6 +44,7 @@ pub fn replicas(workload: &Workload, count: u32) -> Vec<Replica> {
             engine_restarts: 0,
             restart_policy: None,
             limits: workload.limits(),
+            stops_by_kill: false,
             has_slot_name: true,
             ports: [].into(),
             address: None,

@@ -96,9 +96,12 @@ async fn follow_events(context: Arc<Context>) {
                 }
             }
             // The end of the process is an event too, and wakes the workload.
-            Some(EngineEvent::Signalled { workload, replica, at }) => {
+            Some(EngineEvent::Signalled { workload, replica, at, kills }) => {
                 if let Some(handle) = context.workloads.get(&workload) {
-                    handle.state().stops.entry(replica).or_default().signalled = Some(at);
+                    let mut state = handle.state();
+                    let stop = state.stops.entry(replica).or_default();
+                    let latest = if kills { &mut stop.killed } else { &mut stop.signalled };
+                    *latest = Some(at);
                 }
             }
             Some(EngineEvent::Stopped { workload, replica, at }) => {

@@ -141,7 +141,7 @@ impl Controller {
         let target = {
             let state = handle.state();
             let current = &state.workload;
-            if !current.image.is_same(&workload.image) && !(current.is_named() && workload.is_named()) {
+            if !(current.image.is_same(&workload.image) || current.is_named() && workload.is_named()) {
                 return Err(ControlError::Conflict(format!(
                     "workload `{}` runs image `{}`; give this one another `name`, or delete that one first",
                     current.key, current.image

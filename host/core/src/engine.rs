@@ -56,6 +56,8 @@ pub enum EngineEvent {
         replica: ContainerId,
         /// Time by the engine's clock.
         at: Timestamp,
+        /// The signal is SIGKILL. A stop begins so only if it is the container's stop signal.
+        kills: bool,
     },
     /// A replica was stopped through the engine, as by `docker stop`. The host itself never stops a replica in this way,
     /// so somebody else meant it. The engine sends the event after the end of the process.

@@ -39,6 +39,7 @@ pub fn running(workload: &Workload, slot: u32, since: u64) -> Replica {
         engine_restarts: 0,
         restart_policy: None,
         limits: workload.limits(),
+        stops_by_kill: false,
         has_slot_name: true,
         ports: [].into(),
         address: None,

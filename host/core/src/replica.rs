@@ -163,6 +163,8 @@ pub struct Replica {
     pub restart_policy: Option<String>,
     /// The resource limits that the engine applies now. `None` inside means unlimited.
     pub limits: Limits,
+    /// Its stop signal is SIGKILL, so that a stop begins like a kill.
+    pub stops_by_kill: bool,
     /// Whether its name is the one that Windlass gives to its slot.
     pub has_slot_name: bool,
     /// Its published ports; empty unless it runs.

@@ -32,6 +32,8 @@ const EVENT_KINDS: [&str; 12] = [
 ];
 /// Events by which a person ends a process. The engine remembers its latest 256 events of all kinds.
 const STOP_KINDS: [&str; 2] = ["kill", "stop"];
+/// SIGKILL, as events name it.
+const SIGKILL: &str = "9";
 /// The time that the engine has to list the events that it remembers.
 const PAST_WITHIN: Duration = Duration::from_secs(2);
 /// Delay before the first reconnection attempt. It doubles after each attempt that fails or does not last. Random
@@ -195,7 +197,10 @@ fn engine_event(message: &EventMessage, instance: &str) -> Option<EngineEvent> {
     let replica = || actor.id.clone().map(ContainerId);
     let at = || Some(Timestamp(u64::try_from(message.time_nano?).ok()? / 1_000_000));
     match message.action.as_deref() {
-        Some("kill") => Some(EngineEvent::Signalled { workload, replica: replica()?, at: at()? }),
+        Some("kill") => {
+            let kills = attributes.get("signal").is_some_and(|signal| signal == SIGKILL);
+            Some(EngineEvent::Signalled { workload, replica: replica()?, at: at()?, kills })
+        }
         Some("stop") => Some(EngineEvent::Stopped { workload, replica: replica()?, at: at()? }),
         _ => Some(EngineEvent::Changed(workload)),
     }
@@ -233,12 +238,14 @@ mod tests {
         };
         let (workload, replica) = (WorkloadKey::stored("web"), ContainerId("ab".to_owned()));
         let at = Timestamp(1_700_000_000_123);
-        let signalled = EngineEvent::Signalled { workload: workload.clone(), replica: replica.clone(), at };
+        let signalled =
+            |kills| EngineEvent::Signalled { workload: workload.clone(), replica: replica.clone(), at, kills };
         // SIGHUP, SIGQUIT, SIGKILL, SIGUSR1, SIGTERM, and the stop signal of Apache's image.
         for signal in ["1", "3", "9", "10", "15", "28"] {
-            assert_eq!(received("kill", signal), Some(signalled.clone()), "{signal}");
+            assert_eq!(received("kill", signal), Some(signalled(signal == "9")), "{signal}");
         }
-        assert_eq!(received("stop", ""), Some(EngineEvent::Stopped { workload, replica, at }));
+        let stopped = EngineEvent::Stopped { workload: workload.clone(), replica: replica.clone(), at };
+        assert_eq!(received("stop", ""), Some(stopped));
     }
 
     #[test]

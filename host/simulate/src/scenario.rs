@@ -302,6 +302,7 @@ fn snapshot(event: &Event, subject: &Subject, begin: Timestamp, now: Timestamp) 
             engine_restarts: 0,
             restart_policy: None,
             limits: workload.limits(),
+            stops_by_kill: false,
             has_slot_name: true,
             ports: BTreeMap::new(),
             address: None,

@@ -69,6 +69,7 @@ impl Service {
             engine_restarts: 0,
             restart_policy: None,
             limits: workload.limits(),
+            stops_by_kill: false,
             has_slot_name: true,
             ports: BTreeMap::new(),
             address: None,

@@ -80,12 +80,22 @@ impl SimulatedEngine {
         }
     }
 
-    /// Sends a signal to a replica through the engine, as `docker kill -s QUIT` does. Its process runs on.
+    /// Sends SIGKILL to a replica through the engine, as `docker kill` does.
+    pub fn kill_outside(&self, id: &ContainerId) {
+        self.send_signal(id, true);
+        self.kill(id, 137);
+    }
+
+    /// Sends another signal to a replica through the engine, as `docker kill -s QUIT` does. Its process runs on.
     pub fn signal_outside(&self, id: &ContainerId) {
+        self.send_signal(id, false);
+    }
+
+    fn send_signal(&self, id: &ContainerId, kills: bool) {
         let at = (self.now)();
         let workload = self.lock().workload_of.get(id).cloned();
         if let Some(workload) = workload {
-            self.send(EngineEvent::Signalled { workload, replica: id.clone(), at });
+            self.send(EngineEvent::Signalled { workload, replica: id.clone(), at, kills });
         }
     }
 

@@ -215,6 +215,7 @@ impl Engine for SimulatedEngine {
             engine_restarts: 0,
             restart_policy: None,
             limits: workload.limits(),
+            stops_by_kill: false,
             has_slot_name: true,
             ports,
             // One address per replica, so that a test can break the probes of one replica.

@@ -165,6 +165,7 @@ impl Story {
             ["kill", replica] => self.engine.kill(&self.replica(replica)?.id, 137),
             ["exit", replica, code] => self.engine.kill(&self.replica(replica)?.id, code.parse()?),
             ["docker-stop", replica] => self.engine.stop_outside(&self.replica(replica)?.id),
+            ["docker-kill", replica, "KILL"] => self.engine.kill_outside(&self.replica(replica)?.id),
             ["docker-kill", replica] => self.engine.signal_outside(&self.replica(replica)?.id),
             ["docker-pause", replica] => self.engine.set_phase(&self.replica(replica)?.id, Phase::Paused),
             ["docker-unpause", replica] => self.engine.set_phase(&self.replica(replica)?.id, Phase::Running),

@@ -38,6 +38,7 @@ fn replica(id: &str, phase: Phase, status: &str) -> Replica {
         engine_restarts: 0,
         restart_policy: None,
         limits: Limits { cpu_cores: Some(0.5), memory_bytes: Some(512 << 20) },
+        stops_by_kill: false,
         has_slot_name: true,
         ports: if running {
             BTreeMap::from([("80/tcp".parse().expect("a port"), vec![binding])])

@@ -46,8 +46,10 @@ pub(crate) async fn observe(
         let since_start = |at: &Timestamp| replica.started_at.is_some_and(|started| started <= *at);
         let is_stopped = replica.phase == Phase::Exited && stop.stopped.as_ref().is_some_and(since_start);
         // The engine records a stop after the end of the process. Before its events are known, any end may be a stop.
+        let killed = stop.killed.filter(|_| replica.stops_by_kill);
         let may_be_stopped = replica.phase == Phase::Exited
-            && (stop.signalled.as_ref().is_some_and(since_start) || !context.engine_health.are_events_known());
+            && ([stop.signalled, killed].iter().flatten().any(since_start)
+                || !context.engine_health.are_events_known());
         context.skew_warning.note(handle.clock_skew.correct(replica, now));
         if is_stopped {
             snapshot.stopped_outside.insert(replica.id.clone());

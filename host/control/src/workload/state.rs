@@ -48,8 +48,10 @@ pub(crate) struct WorkloadState {
 /// The latest events by which a process is ended through the engine. The times are those of the engine's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct EngineStop {
-    /// The latest signal to the process.
+    /// The latest signal to the process that is no SIGKILL.
     pub(crate) signalled: Option<Timestamp>,
+    /// The latest SIGKILL.
+    pub(crate) killed: Option<Timestamp>,
     /// The latest stop by somebody else.
     pub(crate) stopped: Option<Timestamp>,
 }

@@ -240,7 +240,9 @@ mod tests {
     use crate::BEGINNING;
 
     /// The columns' names, the seconds since the start with the values of each row, and the notes.
-    fn content(text: &str) -> (Vec<String>, Vec<(u64, Vec<Option<f64>>)>, Vec<String>) {
+    type Content = (Vec<String>, Vec<(u64, Vec<Option<f64>>)>, Vec<String>);
+
+    fn content(text: &str) -> Content {
         let columns = read(text).unwrap_or_else(|why| panic!("{text:?}: {why}"));
         let names = columns.all.iter().map(|(name, _)| name.clone()).collect();
         let rows = (0..columns.lines.len()).map(|row| {
