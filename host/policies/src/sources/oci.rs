@@ -146,7 +146,7 @@ fn is_loopback(registry: &str) -> bool {
 }
 
 enum Manifest {
-    Image(OciImageManifest),
+    Image(Box<OciImageManifest>),
     /// A list of manifests.
     Index(OciImageIndex),
 }
@@ -169,7 +169,7 @@ async fn manifest(client: &Client, reference: &Reference, auth: &RegistryAuth) -
     let manifest = if value.get("manifests").is_some() {
         Manifest::Index(serde_json::from_value(value).map_err(unreadable)?)
     } else {
-        Manifest::Image(serde_json::from_value(value).map_err(unreadable)?)
+        Manifest::Image(Box::new(serde_json::from_value(value).map_err(unreadable)?))
     };
     Ok((digest, manifest))
 }
