@@ -141,7 +141,8 @@ impl Controller {
         let target = {
             let state = handle.state();
             let current = &state.workload;
-            if !(current.image.is_same(&workload.image) || current.is_named() && workload.is_named()) {
+            let may_change_image = current.is_named() && workload.is_named();
+            if !may_change_image && !current.image.is_same(&workload.image) {
                 return Err(ControlError::Conflict(format!(
                     "workload `{}` runs image `{}`; give this one another `name`, or delete that one first",
                     current.key, current.image
