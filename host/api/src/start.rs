@@ -123,19 +123,6 @@ pub(crate) struct WaitingAnswer {
     pub(crate) detail: String,
 }
 
-/// An image. The schema leaves out references of more than 255 characters, of which some are too long.
-fn image() -> Shape<ImageRef> {
-    let host = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?";
-    let port = numbers(1..=65_535);
-    let registry = format!(r"(?:localhost(?::{port})?|{host}(?:\.{host})+(?::{port})?|{host}:{port})");
-    let part = |joints: &str| format!("[a-z0-9]+(?:(?:{joints})[a-z0-9]+)*");
-    // The first part of a name would be a registry if it had a dot.
-    let (part, first) = (part(r"\.|_|__|-+"), part("_|__|-+"));
-    let name = format!("(?:{registry}(?:/{part})+|{first}(?:/{part})+|{part})");
-    let pattern = format!("^{name}(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?$");
-    parsed().pattern(&pattern, 255)
-}
-
 /// Query of `POST /start/container`.
 #[derive(Default)]
 pub(crate) struct StartQuery {
@@ -153,6 +140,19 @@ impl Parameters for StartQuery {
         self.pull = boolean(name, &value)?;
         Ok(())
     }
+}
+
+/// An image. The schema leaves out references of more than 237 characters, of which some are too long.
+fn image() -> Shape<ImageRef> {
+    let host = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?";
+    let port = numbers(1..=65_535);
+    let registry = format!(r"(?:localhost(?::{port})?|{host}(?:\.{host})+(?::{port})?|{host}:{port})");
+    let part = |joints: &str| format!("[a-z0-9]+(?:(?:{joints})[a-z0-9]+)*");
+    // The first part of a name would be a registry if it had a dot.
+    let (part, first) = (part(r"\.|_|__|-+"), part("_|__|-+"));
+    let name = format!("(?:{registry}(?:/{part})+|{first}(?:/{part})+|{part})");
+    let pattern = format!("^{name}(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?$");
+    parsed().pattern(&pattern, 237)
 }
 
 /// Keeps one part of an existing workload.

@@ -285,17 +285,21 @@ async fn pushed(api: axum::Router, from: &str, body: Body) -> StatusCode {
 #[tokio::test]
 async fn slow_uploads_of_one_peer_do_not_keep_the_others_from_pushing() {
     let api = api(&ApiSettings::default());
+    let read = Arc::new(Semaphore::new(0));
     let slow = (0..UPLOADS).map(|_| {
-        let body = Body::from_stream(futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
-        tokio::spawn(pushed(api.clone(), "127.0.0.2", body))
+        let read = read.clone();
+        let body = futures_util::stream::poll_fn(move |_| {
+            read.add_permits(1);
+            std::task::Poll::<Option<std::io::Result<bytes::Bytes>>>::Pending
+        });
+        tokio::spawn(pushed(api.clone(), "127.0.0.2", Body::from_stream(body)))
     });
     let slow: Vec<_> = slow.collect();
-    let are_counted = async {
-        while pushed(api.clone(), "127.0.0.2", Body::from("x")).await != StatusCode::SERVICE_UNAVAILABLE {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(20), are_counted).await.expect("in time");
+    // Each is read once, since nothing wakes it.
+    let all_are_read = read.acquire_many(u32::try_from(UPLOADS).expect("a few"));
+    let in_time = tokio::time::timeout(std::time::Duration::from_secs(20), all_are_read).await;
+    assert!(in_time.is_ok());
+    assert_eq!(pushed(api.clone(), "127.0.0.2", Body::from("x")).await, StatusCode::SERVICE_UNAVAILABLE);
     // The catalogue of this test rejects every component.
     assert_eq!(pushed(api.clone(), "127.0.0.1", Body::from("x")).await, StatusCode::UNPROCESSABLE_ENTITY);
     slow.iter().for_each(tokio::task::JoinHandle::abort);

@@ -75,3 +75,25 @@ impl EngineHealth {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_cannot_be_read_is_no_lost_engine() {
+        let health = EngineHealth::new(Clock::simulated(Timestamp(1_000)));
+        assert!(health.note(None), "the engine is there for the first time");
+        let lost_at = health.lost_at();
+        for error in [
+            EngineError::Unreadable("invalid type: sequence".to_owned()),
+            EngineError::Refused("403 Forbidden".to_owned()),
+            EngineError::NotFound("ab12".to_owned()),
+        ] {
+            assert!(!health.note(Some(&error)));
+            assert_eq!((health.trouble(), health.lost_at()), (None, lost_at), "{error}");
+        }
+        health.note(Some(&EngineError::Unavailable("no such socket".to_owned())));
+        assert!(health.trouble().is_some());
+    }
+}

@@ -7,6 +7,7 @@ pub(crate) mod observe;
 mod publish;
 mod record;
 pub(crate) mod result;
+mod rollout_failures;
 
 use crate::context::Context;
 use crate::reconcile::act::act;
@@ -16,8 +17,8 @@ use crate::reconcile::observe::{observe, observe_again};
 use crate::reconcile::publish::{publish, publish_blind, publish_first_observation};
 use crate::reconcile::record::{record, save_history};
 use crate::reconcile::result::PassResult;
+use crate::reconcile::rollout_failures::remember_failed_rollout;
 use crate::report::PassReport;
-use crate::rollout;
 use crate::workload::handle::WorkloadHandle;
 use std::sync::Arc;
 use windlass_core::Snapshot;
@@ -59,7 +60,7 @@ async fn steer(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, snapshot: S
     }
     let outcome = act(context, handle, &desired, &observed, &plan).await;
     remember_failures(&mut plan.history, &outcome.failures, context.clock.now());
-    rollout::remember_failures(&mut plan, &outcome, context.clock.now());
+    remember_failed_rollout(&mut plan, &outcome, context.clock.now());
     hold_created_stopped(context, handle, &plan, &outcome).await;
     let aftermath = observe_again(context, handle, &observed, &plan).await;
 

@@ -2,39 +2,10 @@
 
 use crate::controller::Controller;
 use crate::error::ControlError;
-use crate::reconcile::result::Outcome;
 use crate::report::PassReport;
-use std::collections::BTreeSet;
-use windlass_core::{
-    Failure, Generation, History, ImageRef, Plan, Replica, Slot, Step, Timestamp, Workload, WorkloadKey,
-};
+use windlass_core::{Generation, History, ImageRef, Replica, Workload, WorkloadKey};
 
-/// Records in the plan's history which new replicas could not be created.
-pub(crate) fn remember_failures(plan: &mut Plan, outcome: &Outcome, now: Timestamp) {
-    if plan.uses_previous {
-        return;
-    }
-    let emptied: BTreeSet<Slot> = plan
-        .steps
-        .iter()
-        .filter_map(|step| match step {
-            Step::Replace { slot, .. } | Step::Renew { slot, .. } => Some(*slot),
-            _ => None,
-        })
-        .collect();
-    let mut errors: Vec<String> = outcome.unprepared.iter().cloned().collect();
-    let mut stops_nothing = true;
-    for failure in &outcome.failures {
-        // Another slot is filled where a name is taken: the new generation is not the cause.
-        if let Failure::NotFilled { slot, error, is_name_taken: false } = failure {
-            errors.push(error.clone());
-            stops_nothing &= !emptied.contains(slot);
-        }
-    }
-    windlass_decide::remember_failed_rollout(&mut plan.history, &errors, stops_nothing, now);
-}
-
-/// What a repeated start knows about the workload that it changes.
+/// The current state of the workload that a repeated start changes.
 pub(crate) struct Before<'a> {
     pub(crate) workload: &'a Workload,
     pub(crate) history: &'a History,

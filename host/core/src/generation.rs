@@ -27,7 +27,7 @@ impl fmt::Display for Generation {
     }
 }
 
-/// What a container was made from, as far as the engine and its label report it.
+/// The origin of a container, as far as the engine and its label report it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MadeFrom {
     /// The generation in its label. `None` if an earlier version of Windlass created it.

@@ -1,6 +1,6 @@
 //! The part of a workload that containers are made from, and the replicas that no longer match it.
 
-use crate::{ContainerId, Generation, HostPorts, Phase, Publications, Replica, RolloutOrder, Specification, Workload};
+use crate::{Bounds, ContainerId, Generation, Phase, Replica, RolloutOrder, Specification, Workload, publication};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
@@ -26,23 +26,23 @@ impl Specification {
         add("ports", json!(self.ports), self.ports.is_empty());
         add("pulls", json!(self.pulls), self.pulls == 0);
         let hash = Sha256::digest(Value::Object(parts).to_string());
-        let digits = hash.iter().take(8).fold(0_u64, |digits, byte| digits << 8 | u64::from(*byte));
+        let digits = hash.iter().take(8).fold(0_u64, |digits, byte| (digits << 8) | u64::from(*byte));
         Generation::stored(format!("{digits:016x}"))
     }
 }
 
 impl Workload {
-    /// Whether no replica can run beside its maximum, because all would need the same ports of the engine's host.
-    pub fn has_fixed_port(&self) -> bool {
+    /// The most replicas that can run at once: [`Bounds::LIMIT`], or fewer if they need ports of the engine's host.
+    pub fn capacity(&self) -> u32 {
         let on_host = self.networks.first().is_some_and(|network| network == "host");
-        let is_full = |ports: HostPorts| ports.capacity().is_some_and(|capacity| capacity <= self.bounds.max());
-        on_host || self.ports.values().flat_map(Publications::iter).any(|publication| is_full(publication.host_ports))
+        let ports = if on_host { Some(1) } else { publication::capacity(&self.ports) };
+        ports.unwrap_or(Bounds::LIMIT).min(Bounds::LIMIT)
     }
 
-    /// The order in which its replicas are replaced.
-    pub fn rollout_order(&self) -> RolloutOrder {
+    /// The order in which its replicas are replaced while it has `count` of them.
+    pub fn rollout_order(&self, count: u32) -> RolloutOrder {
         match self.rollout.order {
-            _ if self.has_fixed_port() => RolloutOrder::StopFirst,
+            _ if self.capacity() <= count => RolloutOrder::StopFirst,
             Some(order) => order,
             None => RolloutOrder::StartFirst,
         }
@@ -120,7 +120,7 @@ fn newest_image<'a>(workload: &Workload, current: &Generation, replicas: &'a [Re
 mod tests {
     use super::*;
     use crate::fixtures::{running, workload};
-    use crate::{Bounds, Guardrails, MadeFrom};
+    use crate::{Guardrails, MadeFrom};
 
     #[test]
     fn each_part_of_a_container_changes_the_generation_and_nothing_else_does() {

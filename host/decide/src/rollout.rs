@@ -13,8 +13,8 @@ use windlass_core::contract::Remedy;
 use windlass_core::settings::ControlSettings;
 use windlass_core::text::show_duration;
 use windlass_core::{
-    Bounds, ContainerId, Generation, History, Phase, Replica, RolloutHistory, RolloutMode, RolloutOrder, Slot,
-    SlotHistory, Snapshot, Step, Timestamp, Verdict, Workload,
+    ContainerId, Generation, History, Phase, Replica, RolloutHistory, RolloutMode, RolloutOrder, Slot, SlotHistory,
+    Snapshot, Step, Timestamp, Verdict, Workload,
 };
 
 /// The input of a rollout.
@@ -71,7 +71,7 @@ impl Rollout {
         }
         let mut text = format!("; {}", share(self.outdated, self.counted));
         if let Some(why) = &self.standstill {
-            text.push_str(&format!(" and {} not replaced: {why}", if self.outdated == 1 { "is" } else { "are" }));
+            text.push_str(&format!(" and {} not replaced: {why}", is_or_are(self.outdated)));
         }
         Some(text)
     }
@@ -123,7 +123,7 @@ pub(crate) fn note_rollout(inputs: &RolloutInputs<'_>, history: &mut History) ->
     let coming =
         new.iter().filter(is_here).filter(|replica| !memory.available.contains(&replica.id) && !has_failed(replica));
     let rollout = Rollout {
-        order: desired.rollout_order(),
+        order: desired.rollout_order(current),
         replaceable: replaceable.map(|replica| replica.id.clone()).collect(),
         coming: coming.map(|replica| replica.id.clone()).collect(),
         late,
@@ -325,13 +325,13 @@ impl Planner<'_> {
         let missing = goal.saturating_sub(counted.len());
         let free = cap.saturating_sub(rollout.coming.len() + repaired + missing);
         let victims = victims(&free_of_steps, rollout, snapshot, usize::MAX);
-        let most = usize::try_from(Bounds::LIMIT).unwrap_or(usize::MAX);
         match rollout.order {
-            RolloutOrder::StartFirst if counted.len() + free <= most => {
-                let count = free.min(victims.len().saturating_sub(rollout.coming.len()));
+            RolloutOrder::StartFirst => {
+                let room = usize::try_from(desired.capacity()).unwrap_or(usize::MAX).saturating_sub(counted.len());
+                let count = free.min(room).min(victims.len().saturating_sub(rollout.coming.len()));
                 self.create_new(count, snapshot, history);
             }
-            _ => {
+            RolloutOrder::StopFirst => {
                 for (id, slot) in victims.into_iter().take(free) {
                     self.renew(&id, slot, "rollout: it is outdated".to_owned(), history);
                 }

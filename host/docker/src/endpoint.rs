@@ -1,7 +1,7 @@
 //! The endpoints of the engine that Windlass needs, for a proxy in front of the engine that allows only some.
 
 /// The endpoints, each with its use. `ID` and `NAME` stand for one part of a path. The table in `MANUAL.md` lists the same.
-const ENDPOINTS: [(&str, &str); 20] = [
+const ENDPOINTS: [(&str, &str); 19] = [
     ("GET /_ping", "Windlass checks with it whether the engine answers"),
     ("GET /version", "Windlass chooses the API version with it"),
     ("GET /info", "without it, Windlass treats the engine as not rootless and relies on this machine's clock"),
@@ -19,8 +19,10 @@ const ENDPOINTS: [(&str, &str); 20] = [
     ("GET /exec/ID/json", "without it, probes, metrics and stop hooks by command do not work"),
     ("GET /images/NAME/json", "without it, the image that a tag stands for is unknown"),
     ("POST /images/create", "without it, missing images are not pulled"),
-    ("GET /networks", "without it, the drivers of networks are unknown"),
-    ("GET /networks/ID", "without it, workloads with `networks` are not created"),
+    (
+        "GET /networks/ID",
+        "without it, workloads with `networks` are not created, and the drivers of networks are unknown",
+    ),
     ("POST /networks/ID/connect", "without it, a replica joins only its first network"),
 ];
 

@@ -1,4 +1,8 @@
-//! Creates, starts, stops and removes replicas. An inspection afterwards decides the outcome of each.
+//! Lists, starts and removes replicas; creation and stops are files of their own. An inspection afterwards decides the
+//! outcome of each change.
+
+mod create;
+mod stop;
 
 use crate::call_error::CallError;
 use crate::client::EngineClient;
@@ -7,11 +11,8 @@ use crate::image::Images;
 use crate::network::Networks;
 use crate::usage::UsageTable;
 use crate::{container, labels};
-use bollard::models::{ContainerInspectResponse, ContainerSummary, NetworkConnectRequest};
-use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder, WaitContainerOptionsBuilder,
-};
+use bollard::models::{ContainerInspectResponse, ContainerSummary};
+use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
 use futures_util::stream::{self, StreamExt};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use windlass_core::engine::EngineError;
 use windlass_core::settings::EngineSettings;
-use windlass_core::{ContainerId, Phase, ProbeTarget, Replica, Slot, Workload, WorkloadKey};
+use windlass_core::{ContainerId, Phase, Replica, WorkloadKey};
 
 /// Inspections in flight at once for one listing.
 const CONCURRENT_INSPECTIONS: usize = 16;
@@ -103,166 +104,6 @@ impl Lifecycle {
         Ok(replicas)
     }
 
-    /// Creates a replica in its own task, so that a caller that gives up does not leave a half-created container.
-    pub(crate) async fn create(&self, workload: &Workload, slot: Slot) -> Result<Replica, EngineError> {
-        let (this, workload) = (self.clone(), workload.clone());
-        match tokio::spawn(async move { this.create_whole(&workload, slot).await }).await {
-            Ok(outcome) => outcome,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => Err(EngineError::Unavailable("windlass is shutting down".to_owned())),
-        }
-    }
-
-    async fn create_whole(&self, workload: &Workload, slot: Slot) -> Result<Replica, EngineError> {
-        self.require_networks(workload).await?;
-        let image = self.images.to_use(workload).await?;
-        let id = match self.create_bare(workload, slot, &image).await {
-            Err(error) if error.lacks_image() => {
-                // Without a permit: a pull can take minutes and does not load what the permits protect.
-                self.images.pull_missing(&workload.image).await?;
-                self.create_bare(workload, slot, workload.image.as_str()).await?
-            }
-            outcome => outcome?,
-        };
-        let finished = async {
-            for network in workload.networks.iter().skip(1) {
-                self.join(&id, network).await?;
-            }
-            if workload.probe.as_ref().is_some_and(|probe| probe.target == ProbeTarget::Docker)
-                && !self.inspect(&id).await?.as_ref().is_some_and(container::has_health_check)
-            {
-                return Err(EngineError::Refused(format!(
-                    "image `{}` has no HEALTHCHECK, which the probe `docker` needs; add one or choose another `probe`",
-                    workload.image
-                )));
-            }
-            self.inspect_replica(&id).await
-        };
-        match finished.await {
-            Ok(replica) => Ok(replica),
-            Err(error) => {
-                self.discard(&id).await;
-                Err(error)
-            }
-        }
-    }
-
-    /// Makes sure that a replica can be created: its networks exist, and its image is pulled if it is missing.
-    pub(crate) async fn prepare(&self, workload: &Workload) -> Result<(), EngineError> {
-        self.require_networks(workload).await?;
-        let image = self.images.to_use(workload).await?;
-        if self.images.id_of(&image).await?.is_none() {
-            self.images.pull_missing(&workload.image).await?;
-        }
-        Ok(())
-    }
-
-    /// The images of the engine.
-    pub(crate) fn images(&self) -> &Images {
-        &self.images
-    }
-
-    async fn require_networks(&self, workload: &Workload) -> Result<(), EngineError> {
-        self.engine.info().await?;
-        for network in &workload.networks {
-            self.require_network(network).await?;
-        }
-        Ok(())
-    }
-
-    /// Sends the create request and returns the container's identifier.
-    async fn create_bare(&self, workload: &Workload, slot: Slot, image: &str) -> Result<String, CallError> {
-        let _permit = permit(&self.starts).await?;
-        let body = container::create_body(&self.settings, workload, slot, image);
-        let operation = format!("create a container of `{}`", workload.key);
-        let name = labels::container_name(self.instance(), &workload.key, slot);
-        let options = CreateContainerOptionsBuilder::default().name(&name).build();
-        let outcome = self
-            .engine
-            .call(&operation, |docker| async move { docker.create_container(Some(options), body).await })
-            .await;
-        match outcome {
-            Ok(created) => Ok(created.id),
-            Err(CallError::Response { status: 409, .. }) => Err(self.name_taken(&name, slot).await),
-            Err(error) => {
-                if !matches!(error, CallError::Response { .. }) {
-                    // The container may exist; if it does, it has this name.
-                    self.discard(&name).await;
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// The error for a name that another container has.
-    async fn name_taken(&self, name: &str, slot: Slot) -> CallError {
-        let inspected = self
-            .engine
-            .call("inspect container", |docker| async move { docker.inspect_container(name, None).await })
-            .await;
-        let by = match inspected {
-            Ok(ContainerInspectResponse { id: Some(id), config, .. }) => {
-                let image = config.and_then(|config| config.image).unwrap_or_default();
-                format!("container {} of image `{image}`", &id[..id.len().min(12)])
-            }
-            Ok(_) | Err(_) => "another container".to_owned(),
-        };
-        CallError::NameTaken(format!(
-            "the name `{name}` of slot {slot} belongs to {by}, which is not a replica of this workload; rename or remove \
-             that container"
-        ))
-    }
-
-    /// Checks that a network exists. An engine accepts a missing network at creation and then fails at the start.
-    async fn require_network(&self, network: &str) -> Result<(), EngineError> {
-        let missing = || {
-            EngineError::Refused(format!(
-                "network `{}` not found; create it or correct `networks`",
-                network.escape_debug()
-            ))
-        };
-        if container::is_network_mode(network) {
-            return Ok(());
-        }
-        if !labels::is_plain(network) {
-            return Err(missing());
-        }
-        let inspected = self
-            .engine
-            .call("inspect network", |docker| async move { docker.inspect_network(network, None).await })
-            .await;
-        match inspected {
-            Ok(_) => Ok(()),
-            Err(error) if error.is_missing() => Err(missing()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn join(&self, id: &str, network: &str) -> Result<(), EngineError> {
-        let request = NetworkConnectRequest { container: id.to_owned(), endpoint_config: None };
-        let joined = self
-            .engine
-            .call(&format!("connect to network `{network}`"), |docker| async move {
-                docker.connect_network(network, request).await
-            })
-            .await;
-        joined.map_err(EngineError::from)
-    }
-
-    /// Removes the remains of a failed create, as far as the engine allows.
-    async fn discard(&self, name_or_id: &str) {
-        match self.remove(&ContainerId(name_or_id.to_owned()), true).await {
-            Ok(()) | Err(EngineError::NotFound(_)) => {}
-            Err(error) => {
-                tracing::warn!(
-                    container = name_or_id,
-                    %error,
-                    "cannot remove the container of a failed create; remove it by hand"
-                );
-            }
-        }
-    }
-
     pub(crate) async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError> {
         let before = self.inspect_replica(id.as_str()).await?;
         match before.phase {
@@ -290,76 +131,6 @@ impl Lifecycle {
             })
             .await;
         self.settle(id, outcome, |after| after.phase == Phase::Running).await
-    }
-
-    /// Stops a replica by its stop signal, and kills it after `grace`.
-    ///
-    /// The engine's own stop does the same. It would also record a stop, which must mean that somebody else wanted it: a
-    /// Windlass that is killed between a stop and a start would otherwise find a stop that nobody meant.
-    pub(crate) async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<Replica, EngineError> {
-        let not_found = || EngineError::NotFound(id.to_string());
-        let inspected = self.inspect(id.as_str()).await?.ok_or_else(not_found)?;
-        let before = self.replica(&inspected).await?.ok_or_else(not_found)?;
-        if !before.is_alive() && before.phase != Phase::Restarting {
-            return Ok(before);
-        }
-        let _permit = permit(&self.stops).await?;
-        let signalled = self.signal(&before, container::stop_signal(&inspected)).await;
-        if let Err(error) = &signalled {
-            tracing::warn!(container = %before.id, ?error, "the stop signal could not be sent; killing the container");
-        } else if self.ends_within(&before, grace).await? {
-            return self.inspect_replica(before.id.as_str()).await;
-        }
-        let killed = self.signal(&before, "SIGKILL").await;
-        // The engine responds before the process has ended.
-        let has_ended = killed.is_ok() && self.ends_within(&before, self.engine.call_timeout()).await?;
-        let timed_out = || CallError::TimedOut {
-            operation: format!("kill container `{}`", before.name),
-            limit: self.engine.call_timeout(),
-        };
-        let outcome = if has_ended { Ok(()) } else { killed.and(Err(timed_out())) };
-        self.settle(before.id.as_str(), outcome, |after| !after.is_alive()).await
-    }
-
-    async fn signal(&self, replica: &Replica, signal: &str) -> Result<(), CallError> {
-        let id = replica.id.as_str();
-        let options = KillContainerOptionsBuilder::default().signal(signal).build();
-        let sent = self
-            .engine
-            .call(&format!("send {signal} to container `{}`", replica.name), |docker| async move {
-                docker.kill_container(id, Some(options)).await
-            })
-            .await;
-        match sent {
-            // It has just ended by itself, or somebody removed it.
-            Err(CallError::Response { status: 404 | 409, .. }) => Ok(()),
-            sent => sent,
-        }
-    }
-
-    /// Waits until a replica's process has ended. Returns false if it still runs after `limit`.
-    async fn ends_within(&self, replica: &Replica, limit: Duration) -> Result<bool, EngineError> {
-        let id = replica.id.as_str();
-        let deadline = Instant::now() + limit;
-        let options = WaitContainerOptionsBuilder::default().condition("not-running").build();
-        // The inspection below decides, whatever this call returns.
-        let _ = self
-            .engine
-            .call_within(limit, "wait for the end of a process", |docker| async move {
-                docker.wait_container(id, Some(options)).next().await.transpose()
-            })
-            .await;
-        loop {
-            match self.inspect_replica(id).await {
-                Ok(after) if after.is_alive() => {}
-                Ok(_) | Err(EngineError::NotFound(_)) => return Ok(true),
-                Err(error) => return Err(error),
-            }
-            if Instant::now() >= deadline {
-                return Ok(false);
-            }
-            tokio::time::sleep(POLL_INTERVAL).await;
-        }
     }
 
     pub(crate) async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), EngineError> {

@@ -44,6 +44,9 @@ impl Trace {
     /// # Errors
     /// One sentence with the line or the column.
     pub fn parse(text: &str, load: Option<&str>) -> Result<Self, String> {
+        if text.lines().next().is_some_and(|line| line.trim_end().ends_with("=>")) {
+            return Err("it is the text output of `promtool`; run it with `-o json`".to_owned());
+        }
         let is_json = text.trim_start().starts_with(['{', '[']);
         let columns = if is_json { json::read(text)? } else { table::read(text)? };
         check_names(&columns)?;
@@ -279,6 +282,7 @@ mod tests {
                 "the load at 2026-01-01T00:00:00Z is -1; a load must have a value of at least 0 at every time",
             ),
             ("time,load\n5,1\n5,2\n", "line 3: the time `5` is the same as in line 2; expected one row for each time"),
+            ("{} =>\n3.5 @[1767225600]\n", "it is the text output of `promtool`; run it with `-o json`"),
             ("time,load\n", "the trace has no values"),
             ("", "the trace has no values"),
             ("time,load,load\n0,1,2\n", "two columns are called `load`; expected one, as from a query with `sum(…)`"),

@@ -1,4 +1,4 @@
-//! What people do to containers through the engine, and engines that answer only in part.
+//! Changes that people make to containers through the engine, and engines that answer only in part.
 
 use anyhow::Context as _;
 use serde_json::{Value, json};

@@ -219,6 +219,7 @@ impl Story {
             }
             ["engine", "refuses", call, times, why @ ..] => {
                 let call = match *call {
+                    "list" => Call::List,
                     "create" => Call::Create,
                     "prepare" => Call::Prepare,
                     "start" => Call::Start,
@@ -258,7 +259,13 @@ impl Story {
             }
             ["ready"] => {
                 let readiness = self.controller.readiness();
-                writeln!(self.text, "  ready: {}, engine: {:?}", readiness.is_ready(), readiness.engine)?;
+                let late = readiness.late.join(", ");
+                writeln!(
+                    self.text,
+                    "  ready: {}, engine: {:?}, late: [{late}]",
+                    readiness.is_ready(),
+                    readiness.engine
+                )?;
             }
             ["wait", length] => tokio::time::sleep(duration(length)?).await,
             ["show", name] => self.show(&key(name))?,

@@ -17,10 +17,13 @@ const BEYOND_A_SCHEMA: &[(&str, &str)] = &[
     ("/max_age", "expected `interval` up to a day"),
     ("/ports", "is fixed to host port"),
     ("/max_replicas", "is fixed to host port"),
+    ("/basic_auth", "the header `authorization` is given too"),
     // Two texts for the same port, and the default of a policy's configuration.
     ("/ports", "given more than once"),
     ("_polic", "is given twice"),
     // Objects that exist.
+    ("/metrics", "stands for a stored secret"),
+    ("/resources/cpu", "CPUs"),
     ("/depends_on", ""),
     ("_polic", "there is no policy"),
     ("/samples/", "unknown metric that is pushed"),
@@ -182,6 +185,7 @@ async fn a_request_that_fits_the_description_is_never_refused_for_its_form() {
     DELETE /containers/{name_or_id}
     DELETE /images/{image}
     DELETE /policies/{name}
+    POST /images/{image}/rollback
     POST /policies/{name}/promote
     POST /policies/{name}/refresh
     POST /policies/{name}/rollback

@@ -361,7 +361,7 @@ mod tests {
         for (found, expected) in [
             (
                 with("headers", json!({"accept-encoding": "br"})),
-                "/metrics/load/prometheus/headers/accept-encoding: windlass sets this header itself",
+                "/metrics/load/prometheus/headers/accept-encoding: this header describes the transport of the message; windlass sets it itself",
             ),
             (
                 with("basic_auth", json!({"username": "a:b", "password": "s3cret"})),
@@ -370,7 +370,7 @@ mod tests {
             ),
             (
                 with("basic_auth", json!({"username": "a", "password": "s3cret\n"})),
-                "/metrics/load/prometheus/basic_auth/password: expected at most 4096 bytes of text without control characters",
+                "/metrics/load/prometheus/basic_auth/password: expected at most 4096 characters of text without control characters",
             ),
             (
                 refused(json!({

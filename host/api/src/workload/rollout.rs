@@ -21,7 +21,7 @@ declare! {
         /// created for another reason.
         optional mode: RolloutMode = one_of(MODES).keyword("default", json!("rolling")),
         /// `start-first`: the new replica is ready before the old one goes, so one more runs for that time. `stop-first`: the
-        /// old one goes first. Null: `start-first`, unless a port of the host is fixed.
+        /// old one goes first. Null: `start-first`, unless the fixed ports of the host allow no more replicas.
         nullable order: RolloutOrder = one_of(ORDERS),
         /// Time for which a new replica must be ready before the next one is replaced; 0 s to 1 h. Default: 10 s.
         optional min_ready: Duration = duration_within(Duration::ZERO..=Duration::from_secs(3_600), "0 s to 1 h"),
