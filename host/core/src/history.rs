@@ -2,7 +2,8 @@
 
 use crate::contract::HealthStatus;
 use crate::{
-    Bounds, ContainerId, Generation, MemoryOwner, Replica, RolloutHistory, Slot, Snapshot, Timestamp, WorkloadKey,
+    Bounds, ContainerId, Generation, MemoryOwner, Phase, Replica, RolloutHistory, Slot, Snapshot, Timestamp,
+    WorkloadKey,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -181,8 +182,11 @@ impl History {
     /// Records the replicas that are ready now, and forgets processes that have ended.
     pub fn note_ready(&mut self, snapshot: &Snapshot) {
         let known = std::mem::take(&mut self.ready);
-        for replica in snapshot.replicas.iter().filter(|replica| replica.is_alive()) {
-            let Some(started) = replica.started_at else { continue };
+        for replica in &snapshot.replicas {
+            if replica.phase == Phase::Unknown {
+                self.ready.extend(known.get_key_value(&replica.id).map(|(id, ready)| (id.clone(), *ready)));
+            }
+            let Some(started) = replica.started_at.filter(|_| replica.is_alive()) else { continue };
             let before = known.get(&replica.id).filter(|ready| ready.started == started).copied();
             let is_ready = matches!(snapshot.health_of(&replica.id), HealthStatus::Healthy | HealthStatus::Degraded);
             let now = is_ready.then_some(FirstReady { started, at: snapshot.at });
@@ -313,6 +317,8 @@ mod tests {
         assert_eq!(ready_at(&replica, 2_000, HealthStatus::Starting), None);
         assert_eq!(ready_at(&replica, 3_000, HealthStatus::Unhealthy), None, "it never was ready");
         assert_eq!(ready_at(&replica, 4_000, HealthStatus::Healthy), Some(4_000));
+        let unknown = Replica { phase: Phase::Unknown, started_at: None, ..replica.clone() };
+        assert_eq!(ready_at(&unknown, 4_500, HealthStatus::Unknown), None);
         assert_eq!(ready_at(&replica, 5_000, HealthStatus::Unhealthy), Some(4_000), "it was ready");
         assert_eq!(ready_at(&restarted, 9_500, HealthStatus::Starting), None, "a new process");
         assert_eq!(ready_at(&restarted, 9_900, HealthStatus::Degraded), Some(9_900));

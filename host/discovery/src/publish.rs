@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use windlass_control::drain::Subscriber;
-use windlass_core::Phase;
 use windlass_core::contract::HealthStatus;
 use windlass_core::net::Net;
 use windlass_core::settings::DiscoverySettings;
+use windlass_core::{Phase, SourceUrl};
 
 /// Delay before the first retry; it doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -172,6 +172,8 @@ impl Publisher {
                 true
             }
             Err(error) => {
+                // The address may contain a secret.
+                let url = SourceUrl::new(url).masked();
                 tracing::warn!(url, %error, "cannot send the targets to `discovery.webhook`; it is retried");
                 false
             }

@@ -144,8 +144,9 @@ async fn a_request_is_authenticated_by_its_metric_then_by_its_address_then_by_th
         ..SourceAccess::default()
     };
     let by_header = SourceAccess {
+        hosts: hosts.clone(),
         headers: secrets(&[("authorization", "Configured x")]),
-        ..SourceAccess { hosts: hosts.clone(), ..SourceAccess::default() }
+        ..SourceAccess::default()
     };
     let elsewhere = SourceAccess { hosts: vec!["http://127.0.0.1:1".parse().expect("an origin")], ..token.clone() };
     let plain = format!("http://127.0.0.1:{port}/");
