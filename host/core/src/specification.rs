@@ -122,10 +122,12 @@ mod tests {
     use crate::fixtures::{running, workload};
     use crate::{Guardrails, MadeFrom};
 
+    type Change = fn(&mut Workload);
+
     #[test]
     fn each_part_of_a_container_changes_the_generation_and_nothing_else_does() {
         let web = workload("web:1", 1, 3);
-        let parts: [(&str, fn(&mut Workload)); 9] = [
+        let parts: [(&str, Change); 9] = [
             ("image", |web| web.image = "web:2".parse().expect("an image")),
             ("pulls", |web| web.pulls = 1),
             ("env", |web| drop(web.env.insert("A".to_owned(), String::new()))),
@@ -142,7 +144,7 @@ mod tests {
             change(&mut changed);
             assert!(seen.insert(changed.generation()), "{part}");
         }
-        let same: [(&str, fn(&mut Workload)); 5] = [
+        let same: [(&str, Change); 5] = [
             ("bounds", |web| web.bounds = Bounds::new(2, 9).expect("bounds")),
             ("guardrails", |web| web.guardrails = Some(Guardrails::none())),
             ("spelling of cpu", |web| web.resources.cpu = "100m".parse().expect("cpu")),
