@@ -102,12 +102,12 @@ async fn a_process_that_ends_when_asked_is_not_killed() {
 }
 
 #[tokio::test]
-async fn a_paused_replica_counts_as_running_and_can_be_stopped() {
+async fn a_paused_replica_does_not_run_and_can_be_stopped() {
     let fixture = Fixture::new("paused").await;
     let running = started(&fixture, &WAIT).await;
     docker(&["pause", running.id.as_str()]);
     let listed = fixture.runtime.list(None).await.unwrap();
-    assert_eq!((listed[0].phase, listed[0].status.as_str()), (Phase::Running, "paused"));
+    assert_eq!((listed[0].phase, listed[0].status.as_str()), (Phase::Paused, "paused"));
     assert_eq!(fixture.runtime.stop(&running.id, NO_GRACE).await.unwrap().phase, Phase::Exited);
 }
 
@@ -289,14 +289,37 @@ async fn events_tell_which_workload_changed() {
     let running = started(&fixture, &WAIT).await;
     let changed = EngineEvent::Changed(running.workload.clone());
     let patience = Duration::from_secs(30);
-    let mut expect = async |what: &str| {
+    let mut next = async |what: &str| {
         let event = tokio::time::timeout(patience, events.next()).await;
-        assert_eq!(event.unwrap_or_else(|_| panic!("no event: {what}")), Some(changed.clone()), "{what}");
+        event.unwrap_or_else(|_| panic!("no event: {what}")).unwrap()
     };
-    expect("start").await;
+    assert_eq!(next("start").await, changed);
     docker(&["kill", running.id.as_str()]);
-    expect("die").await;
+    assert!(matches!(next("kill").await, EngineEvent::Signalled { replica, kills: true, .. } if replica == running.id));
+    assert_eq!(next("die").await, changed);
+    fixture.runtime.start(&running.id).await.unwrap();
+    assert_eq!(next("start").await, changed);
+    docker(&["stop", "-t", "0", running.id.as_str()]);
+    assert!(matches!(next("signal").await, EngineEvent::Signalled { kills: false, .. }));
+    loop {
+        match next("stop").await {
+            EngineEvent::Stopped { replica, .. } if replica == running.id => break,
+            // The engine kills the process, which ignores the signal.
+            EngineEvent::Signalled { kills: true, .. } | EngineEvent::Changed(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    // A later subscription receives the stop that the engine remembers.
+    let mut late = fixture.runtime.events();
+    let mut past = Vec::new();
+    loop {
+        match tokio::time::timeout(patience, late.next()).await.unwrap().unwrap() {
+            EngineEvent::Connected => break,
+            event => past.push(event),
+        }
+    }
+    assert!(past.iter().any(|event| matches!(event, EngineEvent::Stopped { replica, .. } if *replica == running.id)));
     fixture.runtime.remove(&running.id, false).await.unwrap();
-    expect("destroy").await;
+    assert_eq!(next("destroy").await, changed);
     assert_eq!(tokio::time::timeout(patience, second.next()).await.unwrap(), Some(changed));
 }
