@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use windlass_tests::engine_proxy::{EngineProxy, Treatment};
 use windlass_tests::images::Fixture;
+use windlass_tests::private_engine::PrivateEngine;
 use windlass_tests::site::{Site, Windlass, start_body};
 use windlass_tests::wait::{eventually, throughout};
 use windlass_tests::workloads::target_after_pass;
@@ -29,7 +30,9 @@ fn alerts(view: &Value) -> Vec<&str> {
 
 #[tokio::test]
 async fn a_stop_is_kept_whatever_its_signal_and_while_windlass_is_down() -> anyhow::Result<()> {
-    let site = Site::new("stop-signal").await?;
+    // The engine remembers its latest 256 events. Other tests send as many to the machine's engine within seconds.
+    let engine = PrivateEngine::start().await?;
+    let site = Site::on(engine.engine().await?, "stop-signal")?;
     let image = site.engine().prepare(Fixture::StopsByUsr1).await?;
     let mut windlass = site.start().await?;
     windlass.post("/start/container", start_body(image, 2, 2)).await.ok();
