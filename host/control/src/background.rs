@@ -111,8 +111,11 @@ async fn follow_events(context: Arc<Context>) {
                 }
             }
             Some(EngineEvent::Connected) => {
+                tracing::info!("following the engine's events");
                 context.engine_health.note_events_known();
-                observe_everything(&context).await;
+                // Beside this loop: the events that follow must not wait for it.
+                let everything = Arc::clone(&context);
+                context.tasks.spawn(async move { observe_everything(&everything).await });
             }
             Some(EngineEvent::Lost(why)) => {
                 tracing::warn!(why, "the engine's events were lost");

@@ -6,7 +6,7 @@ use crate::labels;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bollard::models::EventMessage;
 use bollard::query_parameters::EventsOptionsBuilder;
-use futures_util::stream::{self, BoxStream, StreamExt};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -34,6 +34,8 @@ const EVENT_KINDS: [&str; 12] = [
 const STOP_KINDS: [&str; 2] = ["kill", "stop"];
 /// SIGKILL, as events name it.
 const SIGKILL: &str = "9";
+/// Events that are read before anybody asks for them.
+const EVENTS_AHEAD: usize = 256;
 /// The time that the engine has to list the events that it remembers.
 const PAST_WITHIN: Duration = Duration::from_secs(2);
 /// Delay before the first reconnection attempt. It doubles after each attempt that fails or does not last. Random
@@ -154,16 +156,36 @@ impl Subscription {
         };
         let now = now.or_else(|| seconds_and_nanoseconds(&jiff::Timestamp::now().to_string())).unwrap_or_default();
         let docker = engine.client().await?;
+        let options = events_of(instance, &EVENT_KINDS);
+        let messages = running(docker.events(Some(options.since(&now).build())));
         let options = events_of(instance, &STOP_KINDS);
         // Not 0, which means "no time" to the engine.
         let past = docker.events(Some(options.since("1").until(&now).build()));
         let events = past.filter_map(async |message| engine_event(&message.ok()?, instance));
         // The stream ends by itself, unless the clocks differ.
         let past = events.take_until(tokio::time::sleep(PAST_WITHIN)).collect().await;
-        let options = events_of(instance, &EVENT_KINDS);
-        let messages = docker.events(Some(options.since(&now).build())).boxed();
         Ok((past, Connection { messages, since: Instant::now() }))
     }
+}
+
+/// The same stream, read by a task of its own: a stream sends its request when it is first read. The task ends with the
+/// stream's reader.
+fn running<T: Send + 'static>(stream: impl Stream<Item = T> + Send + 'static) -> BoxStream<'static, T> {
+    let (sender, receiver) = tokio::sync::mpsc::channel(EVENTS_AHEAD);
+    tokio::spawn(async move {
+        let mut stream = std::pin::pin!(stream);
+        loop {
+            let item = tokio::select! {
+                () = sender.closed() => return,
+                item = stream.next() => item,
+            };
+            let Some(item) = item else { return };
+            if sender.send(item).await.is_err() {
+                return;
+            }
+        }
+    });
+    stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) }).boxed()
 }
 
 /// The request for events of these kinds about the containers of `instance`.

@@ -196,6 +196,12 @@ async fn what_somebody_stops_through_the_engine_is_left_so_until_it_is_resumed()
     let image = site.engine().prepare(Fixture::Web).await?;
     let windlass = site.start().await?;
     windlass.post("/start/container", start_body(image, 2, 5)).await.ok();
+    // Later stops arrive as events. Earlier ones may come from a busy engine that has forgotten them.
+    let follows = async || match windlass.log() {
+        log if log.contains("following the engine's events") => Ok(()),
+        log => Err(log),
+    };
+    eventually("Windlass follows the engine's events", Duration::from_secs(30), follows).await;
     let both = site.engine().running(site.instance()).await?;
     for id in &both {
         site.engine().stop(id).await?;

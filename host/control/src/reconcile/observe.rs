@@ -26,6 +26,8 @@ pub(crate) async fn observe(
     now: Timestamp,
 ) -> Result<Snapshot, EngineError> {
     let listed = context.engine.list(Some(&handle.key)).await?;
+    // Read after the listing: a process that it shows as ended may have been stopped meanwhile.
+    let stops = handle.state().stops.clone();
     let (mut replicas, strangers): (Vec<Replica>, _) = listed.into_iter().partition(|replica| is_ours(replica, known));
     let mut snapshot = Snapshot {
         at: now,
@@ -42,7 +44,7 @@ pub(crate) async fn observe(
         if known.unremovable.contains(&replica.id) {
             snapshot.unremovable.insert(replica.id.clone());
         }
-        let stop = known.stops.get(&replica.id).copied().unwrap_or_default();
+        let stop = stops.get(&replica.id).copied().unwrap_or_default();
         let since_start = |at: &Timestamp| replica.started_at.is_some_and(|started| started <= *at);
         let is_stopped = replica.phase == Phase::Exited && stop.stopped.as_ref().is_some_and(since_start);
         // The engine records a stop after the end of the process. Before its events are known, any end may be a stop.

@@ -63,8 +63,6 @@ pub(crate) struct Known {
     pub(crate) held: BTreeSet<ContainerId>,
     /// The last assessments of the health policy.
     pub(crate) health: BTreeMap<ContainerId, HealthStatus>,
-    /// The latest signals and stops through the engine.
-    pub(crate) stops: BTreeMap<ContainerId, EngineStop>,
     /// The containers that are replicas even under another name. `None` if every labelled container is one.
     pub(crate) containers: Option<BTreeSet<ContainerId>>,
     /// The replicas that the engine failed to remove.
@@ -124,7 +122,6 @@ impl WorkloadState {
         Known {
             held: self.held.clone(),
             health: self.snapshot.health.clone(),
-            stops: self.stops.clone(),
             containers: self.history.containers.clone(),
             unremovable: self.history.unremovable.keys().cloned().collect(),
             probe: self.workload.probe.clone(),
