@@ -100,7 +100,7 @@ impl Site {
         self.folder.path()
     }
 
-    /// Starts Windlass and waits until it listens.
+    /// Starts Windlass and waits until it listens and its policies are loaded.
     ///
     /// # Errors
     /// If Windlass ends before it listens; the text has its log.
@@ -113,6 +113,20 @@ impl Site {
     /// # Errors
     /// If Windlass ends before it listens; the text has its log.
     pub async fn start_with(&self, arguments: &[&str]) -> anyhow::Result<Windlass> {
+        let windlass = self.begin_with(arguments).await?;
+        let loaded = until("the policies to be loaded", PROCESS_LIMIT, async || {
+            let is_loaded = windlass.log.find("every policy is loaded").is_some();
+            if is_loaded { Ok(()) } else { Err("no log line `every policy is loaded`".to_owned()) }
+        });
+        loaded.await.with_context(|| windlass.log.text())?;
+        Ok(windlass)
+    }
+
+    /// [`Site::start_with`], without the wait for the policies.
+    ///
+    /// # Errors
+    /// If Windlass ends before it listens; the text has its log.
+    pub async fn begin_with(&self, arguments: &[&str]) -> anyhow::Result<Windlass> {
         let mut windlass = self.spawn(arguments)?;
         let announced = until("windlass to listen", PROCESS_LIMIT, async || match windlass.process.try_wait() {
             Ok(None) => windlass.log.address().map(Ok).ok_or("no log line `listening`".to_owned()),
@@ -356,11 +370,16 @@ impl Log {
 
     /// The field `address` of the log line `listening`.
     fn address(&self) -> Option<String> {
+        self.find("listening")?["address"].as_str().map(str::to_owned)
+    }
+
+    /// The fields of the first log line with this message.
+    fn find(&self, message: &str) -> Option<Value> {
         self.text().lines().find_map(|line| {
             let line: Value = serde_json::from_str(line).ok()?;
             // `flatten_event` moves the fields to the top level.
             let fields = line.get("fields").unwrap_or(&line);
-            (fields["message"] == "listening").then(|| fields["address"].as_str().map(str::to_owned))?
+            (fields["message"] == message).then(|| fields.clone())
         })
     }
 }

@@ -199,7 +199,9 @@ async fn a_broken_revision_changes_nothing_and_is_set_back() -> anyhow::Result<(
     assert_eq!(asked(1).await[0]["stands_in_for"], "broken");
     let (_, told, _) = ran(&windlass, &["explain", image]).await?;
     assert!(
-        told.contains("No revision of the policy `broken` is active, so the built-in policy `min-max` replaces it."),
+        told.contains(
+            "The policy `broken` fails or has no active revision, so the built-in policy `min-max` takes its place."
+        ),
         "{told}"
     );
     Ok(())
