@@ -7,6 +7,7 @@ use windlass_core::policy::{HealthPolicy, Policies, PolicySource, Push, ScalingP
 use windlass_core::settings::PolicyLimits;
 use windlass_core::{PolicyChoice, PolicyChoices, PolicyIdentity, Timestamp, WorkloadKey};
 use windlass_policies::registry::{Defaults, PolicyRegistry};
+use windlass_sandbox::cache::Cache;
 use windlass_sandbox::compile::Compiler;
 
 /// The time of every call.
@@ -16,11 +17,22 @@ static REGISTRY: LazyLock<Arc<PolicyRegistry>> = LazyLock::new(|| {
     // The caller may already run inside a runtime, hence another runtime in another thread.
     let load = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let opened = PolicyRegistry::open(unhurried(), Compiler::in_process(), Defaults::default(), None);
+        let opened = PolicyRegistry::open(unhurried(), compiler(), Defaults::default(), None);
         Arc::new(runtime.block_on(opened).expect("they load"))
     };
     std::thread::spawn(load).join().expect("loading does not panic")
 });
+
+/// A compiler in this process whose cache the test programs of a user share: without it, each registry compiles the default
+/// policies again.
+pub fn compiler() -> Compiler {
+    static CACHE: LazyLock<Cache> = LazyLock::new(|| {
+        let folder = std::env::temp_dir().join(format!("windlass-tests-cache-{}", rustix::process::geteuid().as_raw()));
+        std::fs::create_dir_all(&folder).expect("a folder for the cache");
+        Cache::open(&folder).expect("a cache of this user")
+    });
+    Compiler::in_process().with_cache(CACHE.clone())
+}
 
 /// The default limits with much more time: a busy machine must not look like a slow policy.
 pub fn unhurried() -> PolicyLimits {

@@ -1,5 +1,6 @@
 //! Runs the program: each test has its own site with a process, and sends requests to it.
 
+use crate::compiled::SharedCode;
 use crate::engine::Engine;
 use crate::response::{Response, client};
 use crate::wait::until;
@@ -100,6 +101,10 @@ impl Site {
         self.folder.path()
     }
 
+    fn data_dir(&self) -> PathBuf {
+        self.folder().join("data")
+    }
+
     /// Starts Windlass and waits until it listens and its policies are loaded.
     ///
     /// # Errors
@@ -119,6 +124,9 @@ impl Site {
             if is_loaded { Ok(()) } else { Err("no log line `every policy is loaded`".to_owned()) }
         });
         loaded.await.with_context(|| windlass.log.text())?;
+        if let Some(shared) = SharedCode::open()? {
+            shared.take(&self.data_dir())?;
+        }
         Ok(windlass)
     }
 
@@ -127,6 +135,9 @@ impl Site {
     /// # Errors
     /// If Windlass ends before it listens; the text has its log.
     pub async fn begin_with(&self, arguments: &[&str]) -> anyhow::Result<Windlass> {
+        if let Some(shared) = SharedCode::open()? {
+            shared.give(&self.data_dir())?;
+        }
         let mut windlass = self.spawn(arguments)?;
         let announced = until("windlass to listen", PROCESS_LIMIT, async || match windlass.process.try_wait() {
             Ok(None) => windlass.log.address().map(Ok).ok_or("no log line `listening`".to_owned()),
@@ -188,7 +199,7 @@ impl Site {
     /// The configuration file, one dotted key a line.
     fn configuration(&self) -> String {
         let own = [
-            ("store.data_dir", json!(self.folder().join("data")).to_string()),
+            ("store.data_dir", json!(self.data_dir()).to_string()),
             ("engine.instance", json!(self.instance).to_string()),
             ("engine.host", json!(self.engine.host()).to_string()),
         ];

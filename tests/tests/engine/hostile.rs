@@ -1,7 +1,8 @@
 //! Hostile policies pushed to a running Windlass: its memory returns to the level before.
 
 use serde_json::json;
-use std::time::Duration;
+use std::io::Write;
+use std::time::{Duration, SystemTime};
 use windlass_builtin::MIN_MAX;
 use windlass_tests::hostile::{self, Expect};
 use windlass_tests::images::Fixture;
@@ -70,9 +71,14 @@ async fn a_folder_of_components_that_compile_for_long_delays_neither_the_api_nor
     std::fs::create_dir(&folder)?;
     let component = hostile::compiles_long(300, 12_000);
     for name in ["first", "second"] {
-        std::fs::write(folder.join(format!("{name}.wasm")), &component)?;
+        let mut file = std::fs::File::create(folder.join(format!("{name}.wasm")))?;
+        file.write_all(&component)?;
+        // A file that has just changed may not be complete, and would be left for the next look.
+        file.set_modified(SystemTime::now() - Duration::from_secs(60))?;
     }
-    let site = site.set("policy.folder", &json!(folder).to_string()).set("policy.compile_time", "\"2s\"");
+    let site = site.set("policy.folder", &json!(folder).to_string());
+    // The built-in policies are compiled too, with the limit of all.
+    let site = site.set("policies.first.compile_time", "\"2s\"").set("policies.second.compile_time", "\"2s\"");
     let windlass = site.begin_with(&["--listen", "127.0.0.1:0"]).await?;
     assert_eq!(windlass.get("/health").await.ok(), json!({"ok": true}));
     windlass.post("/start/container", start_body(image, 1, 1)).await.ok();

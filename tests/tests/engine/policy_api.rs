@@ -42,6 +42,7 @@ async fn a_policy_is_pushed_chosen_swapped_and_rolled_back_while_windlass_runs()
           "what": "pushed by ada@example.org; it acts"
         }
       ],
+      "failing": [],
       "failures": {
         "busy": 0,
         "insufficient-data": 0,

@@ -8,9 +8,8 @@ use windlass_core::policy::{PolicyCatalogue, PolicySource};
 use windlass_core::settings::PolicyLimits;
 use windlass_core::{PolicyChoices, Timestamp, WorkloadKey};
 use windlass_policies::registry::{Defaults, PolicyRegistry};
-use windlass_sandbox::compile::Compiler;
 use windlass_tests::hostile::{self, Kind, Stub};
-use windlass_tests::policies::{choice, observation, push_of, unhurried};
+use windlass_tests::policies::{choice, compiler, observation, push_of, unhurried};
 use windlass_tests::wait::eventually;
 
 const NAME: &str = "queue";
@@ -19,7 +18,7 @@ const MINUTE: u64 = 60 * SECOND;
 
 async fn open(data_dir: &Path) -> PolicyRegistry {
     let limits = PolicyLimits { trial_calls: 1, trial_failures: 1, ..unhurried() };
-    PolicyRegistry::open(limits, Compiler::in_process(), Defaults::default(), Some(data_dir)).await.expect("it opens")
+    PolicyRegistry::open(limits, compiler(), Defaults::default(), Some(data_dir)).await.expect("it opens")
 }
 
 /// Pushes a revision, and lets it pass its trial with the target count that it knows.
@@ -146,7 +145,7 @@ async fn where_no_revision_answers_the_built_in_policy_takes_the_place() {
 async fn a_health_policy_that_fails_gives_way_to_the_built_in_one() {
     let data_dir = tempfile::tempdir().expect("a folder");
     let limits = PolicyLimits { trial_failures: 100, trial_calls: 100, ..unhurried() };
-    let opened = PolicyRegistry::open(limits, Compiler::in_process(), Defaults::default(), Some(data_dir.path()));
+    let opened = PolicyRegistry::open(limits, compiler(), Defaults::default(), Some(data_dir.path()));
     let registry = opened.await.expect("it opens");
     let traps = Stub::new(Kind::Health).first("(unreachable)").build();
     registry.push(push_of(NAME, traps)).await.expect("it is taken");

@@ -15,7 +15,7 @@ use windlass_policies::registry::{Defaults, PolicyRegistry};
 use windlass_sandbox::cache::Cache;
 use windlass_sandbox::compile::Compiler;
 use windlass_tests::hostile::{self, Kind, Stub};
-use windlass_tests::policies::{self, choice, observation, policies_of, push_of, unhurried};
+use windlass_tests::policies::{self, choice, compiler, observation, policies_of, push_of, unhurried};
 use windlass_tests::wait::eventually;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 const NAME: &str = "queue";
 
 async fn open(data_dir: &Path, limits: PolicyLimits) -> PolicyRegistry {
-    PolicyRegistry::open(limits, Compiler::in_process(), Defaults::default(), Some(data_dir)).await.expect("it opens")
+    PolicyRegistry::open(limits, compiler(), Defaults::default(), Some(data_dir)).await.expect("it opens")
 }
 
 async fn push(registry: &PolicyRegistry, stub: &Stub) -> PolicyInfo {
@@ -351,7 +351,7 @@ async fn a_slip_in_the_settings_costs_no_revision() {
     let open = async |limits: &PolicyLimits| {
         let named = BTreeMap::from([(NAME.to_owned(), NamedPolicy { source: None, limits: limits.clone() })]);
         let settings = PolicySettings { named, ..PolicySettings::default() };
-        let opened = PolicyRegistry::open(settings, Compiler::in_process(), Defaults::default(), Some(data_dir.path()));
+        let opened = PolicyRegistry::open(settings, compiler(), Defaults::default(), Some(data_dir.path()));
         opened.await.expect("it opens")
     };
     let good = async |registry: &PolicyRegistry| {

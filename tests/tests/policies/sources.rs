@@ -14,12 +14,12 @@ use windlass_sandbox::compile::Compiler;
 use windlass_sandbox::component::{LoadError, PolicyComponent};
 use windlass_sandbox::engine::PolicyEngine;
 use windlass_tests::hostile::{self, Stub};
-use windlass_tests::policies::{self, choice, push_of, unhurried};
+use windlass_tests::policies::{self, choice, compiler, push_of, unhurried};
 
 const NAME: &str = "queue";
 
 async fn open(data_dir: &Path, settings: impl Into<PolicySettings>, defaults: Defaults) -> Arc<PolicyRegistry> {
-    let opened = PolicyRegistry::open(settings, Compiler::in_process(), defaults, Some(data_dir)).await;
+    let opened = PolicyRegistry::open(settings, compiler(), defaults, Some(data_dir)).await;
     Arc::new(opened.expect("it opens"))
 }
 
