@@ -39,7 +39,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         api: api_settings, engine, control, policy, discovery: discovery_settings, metric_sources, store, ..
     } = config;
     let data_dir = &store.data_dir;
-    let store = SqliteStore::open(data_dir, control.decisions_kept)?;
+    let store = SqliteStore::open(data_dir, control.decisions_kept)?.with_limits(store.limits);
     let listener = TcpListener::bind(api_settings.listen)
         .await
         .with_context(|| format!("cannot listen on `{}` (`api.listen`)", api_settings.listen))?;

@@ -47,7 +47,10 @@ impl Config {
             metric_sources: (self.metric_sources.iter())
                 .map(|(name, access)| (name.clone(), RawSource::masked(access)))
                 .collect(),
-            store: RawStore { data_dir: Some(self.store.data_dir.clone()) },
+            store: RawStore {
+                data_dir: Some(self.store.data_dir.clone()),
+                ..RawStore::from_settings(&self.store.limits)
+            },
             log: RawLog { filter: Some(self.log.filter.clone()), format: Some(self.log.format) },
         };
         toml::to_string(&raw).unwrap_or_else(|error| format!("# cannot be written as TOML: {error}\n"))
