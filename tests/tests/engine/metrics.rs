@@ -348,7 +348,7 @@ async fn documents_commands_and_what_the_engine_tells_are_metrics() -> anyhow::R
     windlass.post("/start/container", twin).await.ok();
 
     assert_eq!(value(&windlass, image, "depth").await, 41.0);
-    fails(&windlass, image, "text", r#"not-a-number: the value is \"many\""#).await;
+    fails(&windlass, image, "text", "not-a-number: the value is a text of 4 bytes").await;
     fails(&windlass, image, "nothing", "missing: nothing is at `/queues/1/depth`").await;
     assert_eq!(value(&windlass, image, "printed").await, 42.0);
     fails(&windlass, image, "fails", "unreachable: the command ended with status 3: broken").await;
