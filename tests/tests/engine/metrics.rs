@@ -377,6 +377,25 @@ async fn documents_commands_and_what_the_engine_tells_are_metrics() -> anyhow::R
 #[tokio::test]
 async fn the_same_question_of_two_workloads_is_asked_once() -> anyhow::Result<()> {
     let site = Site::new("twins").await?;
+#[tokio::test]
+async fn a_command_that_prints_without_end_is_ended() -> anyhow::Result<()> {
+    let site = Site::new("flood").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    let flood = "sh -c 'echo $$ > /tmp/child; x=0123456789; x=$x$x$x$x$x; while :; do echo $x$x$x$x; done'; echo end";
+    let is_alive = "kill -0 $(cat /tmp/child) 2> /tmp/why && echo 1 || echo 0";
+    let mut body = start_body(image, 1, 1);
+    body["metrics"] = json!({
+        "flood": {"exec": {"command": ["sh", "-c", flood]}, "interval": "1h", "timeout": "10s"},
+    });
+    windlass.post("/start/container", body).await.ok();
+    fails(&windlass, image, "flood", "unreachable: the command printed more than 1048576 bytes").await;
+    let metrics = json!({"alive": {"exec": {"command": ["sh", "-c", is_alive]}, "interval": 1}});
+    windlass.put(&format!("/images/{image}/metrics"), json!({"metrics": metrics})).await.ok();
+    assert_eq!(value(&windlass, image, "alive").await, 0.0, "the child of the command has ended too");
+    Ok(())
+}
+
     let image = site.engine().prepare(Fixture::Web).await?;
     let windlass = site.start().await?;
     let (url, asked) = document("7").await;
