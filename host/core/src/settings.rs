@@ -2,6 +2,7 @@
 //! and environment.
 
 use crate::Origin;
+use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -320,6 +321,22 @@ impl Default for DiscoverySettings {
             webhook_timeout: Duration::from_secs(5),
             leave_timeout: Duration::from_secs(5),
         }
+    }
+}
+
+/// The addresses that outgoing requests may reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkSettings {
+    /// Whether callbacks, alerts, the webhook, sources of metrics, registries and granted requests may reach private
+    /// addresses: the loopback and private networks. Probes and stop hooks always reach replicas. Default true.
+    pub private_addresses: bool,
+    /// Networks that requests may reach although their addresses are private. Default: none.
+    pub allowed_networks: Vec<IpNet>,
+}
+
+impl Default for NetworkSettings {
+    fn default() -> Self {
+        Self { private_addresses: true, allowed_networks: Vec::new() }
     }
 }
 

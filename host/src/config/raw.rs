@@ -1,5 +1,6 @@
 //! The first stage: the sections and fields of `windlass.toml`, with the range of each field.
 
+use crate::config::network::{RawNetwork, RawRegistry};
 use crate::config::sources::RawSource;
 use crate::config::types::LogFormat;
 use crate::config::values::{ConfigValue, Count, Share, Size, Span, kib, mib, ms, secs};
@@ -216,6 +217,11 @@ pub(super) struct RawConfig {
     /// Access to the sources of metrics, by any name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub metric_sources: BTreeMap<String, RawSource>,
+    /// The addresses that requests may reach.
+    pub network: RawNetwork,
+    /// Other hosts that registries may name, by the host of the registry.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub registries: BTreeMap<String, RawRegistry>,
     /// Location of the data.
     pub store: RawStore,
     /// The log.

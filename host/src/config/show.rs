@@ -1,5 +1,6 @@
 //! Writes a configuration as a complete `windlass.toml`, without secrets.
 
+use crate::config::network::{RawNetwork, RawRegistry};
 use crate::config::raw::{
     RawApi, RawConfig, RawControl, RawDiscovery, RawEngine, RawHttp, RawLog, RawNamedPolicy, RawPolicy, RawStore,
 };
@@ -46,6 +47,10 @@ impl Config {
             },
             metric_sources: (self.metric_sources.iter())
                 .map(|(name, access)| (name.clone(), RawSource::masked(access)))
+                .collect(),
+            network: RawNetwork::from_settings(&self.network),
+            registries: (self.registries.iter())
+                .map(|(name, hosts)| (name.clone(), RawRegistry::from(hosts)))
                 .collect(),
             store: RawStore { data_dir: Some(self.store.data_dir.clone()) },
             log: RawLog { filter: Some(self.log.filter.clone()), format: Some(self.log.format) },

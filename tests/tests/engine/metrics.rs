@@ -338,6 +338,7 @@ async fn documents_commands_and_what_the_engine_tells_are_metrics() -> anyhow::R
         "nothing": source("/queues/1/depth"),
         "printed": {"exec": {"command": ["sh", "-c", "echo 42"]}, "interval": 1},
         "fails": {"exec": {"command": ["sh", "-c", "echo 1; echo broken >&2; exit 3"]}, "interval": 1},
+        "own": {"json": {"url": format!("http://{}/health", windlass.address()), "pointer": ""}, "interval": 1},
     });
     let mut body = start_body(image, 2, 5);
     body["metrics"] = metrics.clone();
@@ -352,6 +353,8 @@ async fn documents_commands_and_what_the_engine_tells_are_metrics() -> anyhow::R
     fails(&windlass, image, "nothing", "missing: nothing is at `/queues/1/depth`").await;
     assert_eq!(value(&windlass, image, "printed").await, 42.0);
     fails(&windlass, image, "fails", "unreachable: the command ended with status 3: broken").await;
+    let own = "unreachable: nothing is sent to 127.0.0.1: Windlass itself listens there";
+    fails(&windlass, image, "own", own).await;
     // The first query may come before the replicas run.
     eventually("both to be ready", LIMIT, async || match value(&windlass, image, "ready-replicas").await {
         2.0 => Ok(()),
@@ -375,9 +378,6 @@ async fn documents_commands_and_what_the_engine_tells_are_metrics() -> anyhow::R
 }
 
 #[tokio::test]
-async fn the_same_question_of_two_workloads_is_asked_once() -> anyhow::Result<()> {
-    let site = Site::new("twins").await?;
-#[tokio::test]
 async fn a_command_that_prints_without_end_is_ended() -> anyhow::Result<()> {
     let site = Site::new("flood").await?;
     let image = site.engine().prepare(Fixture::Web).await?;
@@ -396,6 +396,9 @@ async fn a_command_that_prints_without_end_is_ended() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn the_same_question_of_two_workloads_is_asked_once() -> anyhow::Result<()> {
+    let site = Site::new("twins").await?;
     let image = site.engine().prepare(Fixture::Web).await?;
     let windlass = site.start().await?;
     let (url, asked) = document("7").await;

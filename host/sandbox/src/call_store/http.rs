@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks};
 use windlass_core::Origin;
-use windlass_core::net::{HttpSender, SendError};
+use windlass_core::net::{Allowance, HttpSender, Reach, SendError};
 use windlass_core::settings::HttpGrant;
 
 pub(crate) use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
@@ -149,7 +149,9 @@ async fn exchange(
     parts.uri = uri;
     // The sender sets it again for the complete body.
     parts.headers.remove(http::header::CONTENT_LENGTH);
-    let sent = sender.send(http::Request::from_parts(parts, body.to_bytes()), grant.response_bytes).await;
+    let allowance =
+        Allowance { reach: Reach::Configured, body_bytes: grant.response_bytes, error_bytes: None, redirects: None };
+    let sent = sender.send(http::Request::from_parts(parts, body.to_bytes()), allowance).await;
     let (mut parts, body) = sent.map_err(failure)?.into_parts();
     for name in &DEFAULT_FORBIDDEN_HEADERS {
         parts.headers.remove(name);
@@ -161,6 +163,8 @@ async fn exchange(
 fn failure(error: SendError) -> Error {
     match error {
         SendError::TooLong(longest) => Error::HttpResponseBodySize(Some(longest)),
-        SendError::Failed(why) => Error::InternalError(Some(why)),
+        SendError::UnknownAuthority(why) | SendError::NotTls(why) | SendError::Failed(why) => {
+            Error::InternalError(Some(why))
+        }
     }
 }
