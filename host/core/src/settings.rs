@@ -1,7 +1,7 @@
 //! The checked settings of each part, with their defaults. The binary's `config` fills them from `windlass.toml`, flags
 //! and environment.
 
-use crate::Origin;
+use crate::GrantedTarget;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -66,7 +66,7 @@ pub struct PolicyLimits {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpGrant {
     /// Allowed targets; never empty.
-    pub hosts: Vec<Origin>,
+    pub hosts: Vec<GrantedTarget>,
     /// Wall time from the first request to the end of the last response, in addition to the policy's own time. Default
     /// 1 s.
     pub time: Duration,

@@ -1,10 +1,13 @@
-//! `[network]` and `[registries.HOST]`: where requests may go.
+//! `[network]`, `[registries.HOST]` and the targets of `[policies.NAME.http]`: where requests may go.
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
-use windlass_core::Origin;
 use windlass_core::settings::NetworkSettings;
+use windlass_core::{GrantedTarget, Origin};
 
 /// `[network]`: the addresses that requests may reach.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -93,4 +96,92 @@ fn checked(name: &str, hosts: &[String], problems: &mut Vec<String>) -> Vec<Orig
         }
     }
     origins
+}
+
+/// A target of granted requests: `"https://host"`, or a table that also limits methods and paths.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(super) enum RawTarget {
+    /// A host with every method and path.
+    Host(String),
+    /// A host with some methods and paths.
+    Limited(RawLimitedTarget),
+}
+
+/// A host with some methods and paths.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLimitedTarget {
+    /// The host, `https://host:port`.
+    host: String,
+    /// The methods. Absent: every method.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    methods: Vec<String>,
+    /// The prefixes of paths. Absent: every path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    paths: Vec<String>,
+}
+
+/// By the type of the value, so that the errors name the wrong field.
+impl<'de> Deserialize<'de> for RawTarget {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Target;
+        impl<'de> Visitor<'de> for Target {
+            type Value = RawTarget;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a host such as \"https://host\" or a table with `host`, `methods` and `paths`")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<RawTarget, E> {
+                Ok(RawTarget::Host(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawTarget, A::Error> {
+                RawLimitedTarget::deserialize(MapAccessDeserializer::new(map)).map(RawTarget::Limited)
+            }
+        }
+        deserializer.deserialize_any(Target)
+    }
+}
+
+impl RawTarget {
+    /// Checks a target. `None` if it is invalid.
+    pub(super) fn check(&self, name: &str, problems: &mut Vec<String>) -> Option<GrantedTarget> {
+        let (host, methods, paths, field) = match self {
+            Self::Host(host) => (host, &Vec::new(), &Vec::new(), ""),
+            Self::Limited(RawLimitedTarget { host, methods, paths }) => (host, methods, paths, ".host"),
+        };
+        let before = problems.len();
+        for method in methods.iter().filter(|method| !GrantedTarget::is_method(method)) {
+            let shown = method.escape_debug();
+            problems.push(format!("`{name}.methods` has `{shown}`; expected a method in upper case such as `GET`"));
+        }
+        for path in paths.iter().filter(|path| !GrantedTarget::is_path(path)) {
+            let shown = path.escape_debug();
+            problems.push(format!(
+                "`{name}.paths` has `{shown}`; expected the beginning of a path such as `/api/`, without `..`"
+            ));
+        }
+        match host.parse::<Origin>() {
+            Ok(host) if problems.len() == before => {
+                Some(GrantedTarget { host, methods: methods.clone(), paths: paths.clone() })
+            }
+            Ok(_) => None,
+            Err(why) => {
+                problems.push(format!("`{name}{field}` is `{}`; {why}", host.escape_debug()));
+                None
+            }
+        }
+    }
+}
+
+impl From<&GrantedTarget> for RawTarget {
+    fn from(target: &GrantedTarget) -> Self {
+        let GrantedTarget { host, methods, paths } = target;
+        if methods.is_empty() && paths.is_empty() {
+            return Self::Host(host.to_string());
+        }
+        Self::Limited(RawLimitedTarget { host: host.to_string(), methods: methods.clone(), paths: paths.clone() })
+    }
 }

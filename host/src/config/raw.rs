@@ -1,6 +1,6 @@
 //! The first stage: the sections and fields of `windlass.toml`, with the range of each field.
 
-use crate::config::network::{RawNetwork, RawRegistry};
+use crate::config::network::{RawNetwork, RawRegistry, RawTarget};
 use crate::config::sources::RawSource;
 use crate::config::types::LogFormat;
 use crate::config::values::{ConfigValue, Count, Share, Size, Span, kib, mib, ms, secs};
@@ -112,7 +112,7 @@ section! {
         request_bytes: Size [Size(0)..=mib(1)],
         response_bytes: Size [Size(1)..=mib(8)],
     }
-    more { hosts: Vec<String>, }
+    more { hosts: Vec<RawTarget>, }
 }
 
 /// The two sections that limit policies. The fields in `both` can be set for one policy. The fields in `all` apply to all
@@ -260,11 +260,8 @@ impl RawHttp {
     fn check(&self, section: &str, problems: &mut Vec<String>) -> HttpGrant {
         let mut grant = HttpGrant::default();
         self.apply(section, &mut grant, problems);
-        for (index, host) in self.hosts.iter().flatten().enumerate() {
-            match host.parse() {
-                Ok(origin) => grant.hosts.push(origin),
-                Err(why) => problems.push(format!("`{section}.hosts[{index}]` is `{}`; {why}", host.escape_debug())),
-            }
+        for (index, target) in self.hosts.iter().flatten().enumerate() {
+            grant.hosts.extend(target.check(&format!("{section}.hosts[{index}]"), problems));
         }
         if self.hosts.as_ref().is_none_or(Vec::is_empty) {
             problems.push(format!(

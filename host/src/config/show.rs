@@ -1,6 +1,6 @@
 //! Writes a configuration as a complete `windlass.toml`, without secrets.
 
-use crate::config::network::{RawNetwork, RawRegistry};
+use crate::config::network::{RawNetwork, RawRegistry, RawTarget};
 use crate::config::raw::{
     RawApi, RawConfig, RawControl, RawDiscovery, RawEngine, RawHttp, RawLog, RawNamedPolicy, RawPolicy, RawStore,
 };
@@ -66,7 +66,7 @@ fn masked(url: &str) -> String {
 
 fn raw_policy(named: &NamedPolicy) -> RawNamedPolicy {
     let http = named.limits.http.as_ref().map(|grant| RawHttp {
-        hosts: Some(grant.hosts.iter().map(ToString::to_string).collect()),
+        hosts: Some(grant.hosts.iter().map(RawTarget::from).collect()),
         ..RawHttp::from_settings(grant)
     });
     let source = named.source.as_ref().map(ToString::to_string);

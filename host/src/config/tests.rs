@@ -459,6 +459,29 @@ fn a_policy_is_granted_hosts_by_its_name() {
 }
 
 #[test]
+fn a_grant_may_name_methods_and_paths() {
+    let limited = "{ host = 'https://b', methods = ['GET', 'HEAD'], paths = ['/api/'] }";
+    let text = format!("[policies.queue.http]\nhosts = ['https://a', {limited}]\n");
+    let config = of(&text);
+    let grant = config.policy.limits_of("queue").http.clone().expect("a grant");
+    let shown: Vec<String> = grant.hosts.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["https://a:443", "GET, HEAD https://b:443 below /api/"]);
+    assert_eq!(of(&config.to_toml()).policy, config.policy);
+    let refused = error_of(
+        "[policies.q.http]\nhosts = [{ host = 'b', methods = ['get'], paths = ['api', '/a/../b', '/a?b'] }]\n",
+    );
+    insta::assert_snapshot!(refused, @r"
+    `policies.q.http.hosts[0].methods` has `get`; expected a method in upper case such as `GET`
+    `policies.q.http.hosts[0].paths` has `api`; expected the beginning of a path such as `/api/`, without `..`
+    `policies.q.http.hosts[0].paths` has `/a/../b`; expected the beginning of a path such as `/api/`, without `..`
+    `policies.q.http.hosts[0].paths` has `/a?b`; expected the beginning of a path such as `/api/`, without `..`
+    `policies.q.http.hosts[0].host` is `b`; expected `https://host` or `http://host:port`, without a path
+    ");
+    let unknown = error_of("[policies.q.http]\nhosts = [{ host = 'https://b', method = ['GET'] }]\n");
+    assert!(unknown.contains("method") && unknown.contains("did you mean `methods`?"), "{unknown}");
+}
+
+#[test]
 fn networks_and_the_hosts_of_registries_are_checked() {
     let config = of("[network]\nprivate_addresses = false\nallowed_networks = ['10.1.0.0/16', '::1', '127.0.0.1']\n\
          [registries.'registry.example:5000']\nhosts = ['https://auth.example']\n");

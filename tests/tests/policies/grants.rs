@@ -118,6 +118,29 @@ async fn nobody_else_is_asked_however_the_address_is_written() {
 }
 
 #[tokio::test]
+#[tokio::test]
+async fn a_grant_of_methods_and_paths_is_kept_however_the_path_is_written() {
+    let server = Server::listen().await;
+    let limited = |methods: &[&str], paths: &[&str]| {
+        let mut grant = granted(&server.authority);
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        (grant.hosts[0].methods, grant.hosts[0].paths) = (texts(methods), texts(paths));
+        grant
+    };
+    let admitted = limited(&["GET"], &["/count"]);
+    assert_eq!(asked(admitted.clone(), &hostile::asks(&server.authority, "/count?of=7", 1)).await, (Ok(7), vec![]));
+    for path in ["/counter", "/count/../long", "/count/%2e%2e/long", "/long"] {
+        let (answer, log) = asked(admitted.clone(), &hostile::asks(&server.authority, path, 1)).await;
+        assert_eq!(answer, Ok(DENIED), "{path}");
+        let (origin, told) = (&admitted.hosts[0].host, &log[0]);
+        let why = format!("it may not send GET {path} to {origin}; it was granted GET {origin} below /count");
+        assert!(told.ends_with(&why), "{told}");
+    }
+    let posts = limited(&["POST"], &[]);
+    assert_eq!(asked(posts, &hostile::asks(&server.authority, "/count?of=7", 1)).await.0, Ok(DENIED));
+    assert_eq!(server.asked(), 1);
+}
+
 async fn a_redirect_is_an_answer_and_not_a_way_elsewhere() {
     let server = Server::listen().await;
     assert_eq!(asked(granted(&server.authority), &hostile::asks(&server.authority, "/moved", 1)).await.0, Ok(3));

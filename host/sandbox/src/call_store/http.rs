@@ -7,9 +7,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks};
-use windlass_core::Origin;
 use windlass_core::net::{Allowance, HttpSender, Reach, SendError};
 use windlass_core::settings::HttpGrant;
+use windlass_core::{GrantedTarget, Origin};
 
 pub(crate) use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
@@ -55,6 +55,9 @@ struct Permission {
     notes: Arc<Mutex<Vec<String>>>,
 }
 
+/// Characters of a method and path that the log shows.
+const REQUEST_CHARACTERS: usize = 200;
+
 /// A request that may be sent.
 struct Admitted {
     sender: Arc<dyn HttpSender>,
@@ -64,20 +67,24 @@ struct Admitted {
 }
 
 impl Permission {
-    fn admit(&mut self, uri: &http::Uri) -> Result<Admitted, String> {
+    fn admit(&mut self, method: &http::Method, uri: &http::Uri) -> Result<Admitted, String> {
         let Some((grant, sender)) = &self.granted else {
             return Err("a policy may send HTTP requests only while it decides".to_owned());
         };
-        let requested = || format!("{}://{}", uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
-        let origin = Origin::new(uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default(), uri.port_u16());
-        let Some(origin) = origin.ok().filter(|origin| grant.hosts.contains(origin)) else {
-            let known: Vec<String> = grant.hosts.iter().map(ToString::to_string).collect();
-            return Err(format!(
-                "it may not send to {}; it was granted {}",
-                requested().escape_debug(),
-                known.join(", ")
-            ));
+        let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
+        let known = || grant.hosts.iter().map(ToString::to_string).collect::<Vec<String>>().join(", ");
+        let is_granted = |origin: &Origin| grant.hosts.iter().any(|target| target.host == *origin);
+        let origin = Origin::new(scheme, host, uri.port_u16()).ok().filter(is_granted);
+        let Some(origin) = origin else {
+            let requested = format!("{scheme}://{host}");
+            return Err(format!("it may not send to {}; it was granted {}", requested.escape_debug(), known()));
         };
+        let admits = |target: &GrantedTarget| target.admits(&origin, method.as_str(), uri.path());
+        if !grant.hosts.iter().any(admits) {
+            let requested: String =
+                format!("{method} {}", uri.path()).escape_debug().take(REQUEST_CHARACTERS).collect();
+            return Err(format!("it may not send {requested} to {origin}; it was granted {}", known()));
+        }
         if self.sent >= grant.requests {
             return Err(format!("it was granted {} requests in one call", grant.requests));
         }
@@ -107,7 +114,7 @@ impl WasiHttpHooks for Permission {
     ) -> Box<dyn Future<Output = Result<Answered, Error>> + Send> {
         let notes = Arc::clone(&self.notes);
         let note = move |why: String| notes.lock().push(why);
-        let admitted = self.admit(request.uri());
+        let admitted = self.admit(request.method(), request.uri());
         Box::new(async move {
             let Admitted { sender, grant, ends, uri } = admitted.map_err(|why| {
                 note(format!("no request was sent: {why}"));
