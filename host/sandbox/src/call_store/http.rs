@@ -1,5 +1,6 @@
 //! WASI's outgoing HTTP within a grant: the hosts, requests, time and bytes of one call.
 
+use crate::call_store::usage::Memory;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use parking_lot::Mutex;
@@ -18,6 +19,17 @@ pub(crate) fn add_to_linker<T: WasiHttpView>(linker: &mut Linker<T>) -> wasmtime
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
 }
 
+/// Bytes that a component may write to a body at once.
+pub(crate) const CHUNK_BYTES: usize = 16 << 10;
+
+/// Bytes that a header takes beside its name and its value.
+const HEADER_OVERHEAD: usize = 96;
+
+/// Bytes that a header with a name and a value of this length takes.
+pub(crate) fn header_bytes(name: usize, value: usize) -> usize {
+    name + value + HEADER_OVERHEAD
+}
+
 /// Outgoing HTTP of one call.
 pub(crate) struct Http {
     context: WasiHttpCtx,
@@ -26,11 +38,11 @@ pub(crate) struct Http {
 
 impl Http {
     /// `sender` is `None` unless the policy decides or evaluates and has a grant.
-    pub(crate) fn new(grant: Option<&HttpGrant>, sender: Option<Arc<dyn HttpSender>>) -> Self {
+    pub(crate) fn new(grant: Option<&HttpGrant>, sender: Option<Arc<dyn HttpSender>>, memory: Memory) -> Self {
         let granted = grant.cloned().zip(sender);
         Self {
             context: WasiHttpCtx::new(),
-            permission: Permission { granted, sent: 0, ends: None, notes: Arc::default() },
+            permission: Permission { granted, sent: 0, ends: None, memory, notes: Arc::default() },
         }
     }
 
@@ -51,6 +63,8 @@ struct Permission {
     sent: u32,
     /// Deadline of the last response. The granted time starts with the first request.
     ends: Option<Instant>,
+    /// The memory of the call, of which each response takes a part.
+    memory: Memory,
     /// Log lines for the author, since the policy gets an error code only. The limit of log lines applies.
     notes: Arc<Mutex<Vec<String>>>,
 }
@@ -105,6 +119,10 @@ impl WasiHttpHooks for Permission {
         false
     }
 
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK_BYTES
+    }
+
     /// The guest's own timeouts are ignored: the time of the grant limits all requests.
     fn send_request(
         &mut self,
@@ -112,7 +130,7 @@ impl WasiHttpHooks for Permission {
         _options: Option<RequestOptions>,
         _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<Answered, Error>> + Send> {
-        let notes = Arc::clone(&self.notes);
+        let (notes, memory) = (Arc::clone(&self.notes), self.memory.clone());
         let note = move |why: String| notes.lock().push(why);
         let admitted = self.admit(request.method(), request.uri());
         Box::new(async move {
@@ -121,7 +139,7 @@ impl WasiHttpHooks for Permission {
                 Error::HttpRequestDenied
             })?;
             let origin = uri.authority().map(ToString::to_string).unwrap_or_default();
-            let exchange = exchange(&*sender, &grant, uri, request);
+            let exchange = exchange(&*sender, &grant, &memory, uri, request);
             let answered = match tokio::time::timeout_at(ends, exchange).await {
                 Ok(answered) => answered,
                 Err(_) => {
@@ -142,6 +160,7 @@ impl WasiHttpHooks for Permission {
 async fn exchange(
     sender: &dyn HttpSender,
     grant: &HttpGrant,
+    memory: &Memory,
     uri: http::Uri,
     request: http::Request<WasiBody>,
 ) -> Result<Answered, Error> {
@@ -160,6 +179,8 @@ async fn exchange(
         Allowance { reach: Reach::Configured, body_bytes: grant.response_bytes, error_bytes: None, redirects: None };
     let sent = sender.send(http::Request::from_parts(parts, body.to_bytes()), allowance).await;
     let (mut parts, body) = sent.map_err(failure)?.into_parts();
+    let headers: usize = parts.headers.iter().map(|(name, value)| header_bytes(name.as_str().len(), value.len())).sum();
+    memory.take(headers + body.len()).map_err(|failure| Error::InternalError(Some(failure.to_string())))?;
     for name in &DEFAULT_FORBIDDEN_HEADERS {
         parts.headers.remove(name);
     }
