@@ -1,4 +1,4 @@
-//! What leaves: no redirect unless a rule allows it, bounded responses, and no request to Windlass itself.
+//! Tests of outgoing requests: redirects, the bounds of responses, and addresses that no request reaches.
 
 use super::*;
 use serde_json::json;

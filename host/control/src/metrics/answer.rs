@@ -1,7 +1,7 @@
 //! Parses the answers of metric sources: a number, or the reason why there is none.
 //!
-//! A reason never repeats a part of a document: a metric may point at any document that this machine reaches, and everyone
-//! who may read the API reads the reason.
+//! A reason never repeats a part of a document, except the text of an error: a metric may point at any document that this
+//! machine reaches, and everyone who may read the API reads the reason.
 
 use serde_json::Value;
 use windlass_core::contract::Sample;
@@ -49,14 +49,18 @@ pub(crate) fn body(response: &SourceResponse) -> Result<&[u8], MetricFailure> {
     Err(MetricFailure::Unreachable(why))
 }
 
-/// The reason in the body of an error: that of Prometheus, or that the body is an HTML page. `None` for any other body.
+/// The reason in the body of an error: that of Prometheus, the name of an HTML page, or the first line of a text. `None` for
+/// another document, and if the body is empty.
 fn said(body: &[u8]) -> Option<String> {
-    if is_html_page(body) {
-        return Some("a page of HTML".to_owned());
+    let text = String::from_utf8_lossy(without_mark(body));
+    if let Some(page) = html_page(&text) {
+        return Some(page);
     }
-    let answer: Value = serde_json::from_slice(without_mark(body)).ok()?;
-    let error = answer["error"].as_str().filter(|_| answer["status"] == "error")?;
-    Some(format!("`{}`", excerpt(error)))
+    let line = match serde_json::from_str::<Value>(&text) {
+        Ok(document) => document["error"].as_str()?.to_owned(),
+        Err(_) => text.lines().map(str::trim).find(|line| !line.is_empty())?.to_owned(),
+    };
+    Some(format!("`{}`", excerpt(&line)))
 }
 
 /// The value of an instant query: a scalar, or a vector of one element.
@@ -138,7 +142,7 @@ pub(crate) fn printed(output: &str) -> Result<f64, MetricFailure> {
 fn json(body: &[u8]) -> Result<Value, MetricFailure> {
     let body = without_mark(body);
     serde_json::from_slice(body).map_err(|error| {
-        MetricFailure::Unreadable(if is_html_page(body) {
+        MetricFailure::Unreadable(if html_page(&String::from_utf8_lossy(body)).is_some() {
             "the answer is a page of HTML, not JSON; check the address: it may be that of a login or a proxy".to_owned()
         } else {
             format!("the answer is not JSON: {error}")
@@ -150,11 +154,21 @@ fn without_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
 }
 
-fn is_html_page(body: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(without_mark(body));
+/// A page of HTML, with its title, if the text is one.
+fn html_page(text: &str) -> Option<String> {
     let beginning: String = text.trim_start().chars().take(4_096).collect::<String>().to_ascii_lowercase();
-    ["<!doctype html", "<html", "<head", "<body"].iter().any(|tag| beginning.starts_with(tag))
-        || (beginning.starts_with('<') && beginning.contains("<html"))
+    let is_page = ["<!doctype html", "<html", "<head", "<body"].iter().any(|tag| beginning.starts_with(tag))
+        || (beginning.starts_with(['<']) && beginning.contains("<html"));
+    let title = || {
+        let (_, rest) = beginning.split_once("<title")?;
+        let begin = text.trim_start().char_indices().nth(beginning.chars().count() - rest.chars().count())?.0;
+        let (_, rest) = text.trim_start()[begin..].split_once('>')?;
+        Some(rest.split('<').next()?.trim()).filter(|title| !title.is_empty())
+    };
+    is_page.then(|| match title() {
+        Some(title) => format!("a page of HTML (`{}`)", excerpt(title)),
+        None => "a page of HTML".to_owned(),
+    })
 }
 
 /// `NaN`, `+Inf` and `-Inf` are parsed too; the log rejects them.
