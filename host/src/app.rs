@@ -19,7 +19,7 @@ use windlass_core::{PolicyChoice, PolicyKind, RegistryLogin};
 use windlass_discovery::Discovery;
 use windlass_discovery::publish::Publisher;
 use windlass_docker::{DockerEngine, credentials};
-use windlass_network::NetClient;
+use windlass_network::{NetClient, NetOptions};
 use windlass_policies::registry::{DEFAULT_HEALTH, DEFAULT_SCALING, Defaults, PolicyRegistry};
 use windlass_policies::sources::files::Files;
 use windlass_policies::sources::oci::{Oci, RegistryLogins};
@@ -36,7 +36,16 @@ const FETCH_INTERVAL: Duration = Duration::from_secs(30);
 /// If Windlass cannot start, or the API server fails.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let Config {
-        api: api_settings, engine, control, policy, discovery: discovery_settings, metric_sources, store, ..
+        api: api_settings,
+        engine,
+        control,
+        policy,
+        discovery: discovery_settings,
+        metric_sources,
+        network,
+        registries,
+        store,
+        ..
     } = config;
     let data_dir = &store.data_dir;
     let store = SqliteStore::open(data_dir, control.decisions_kept)?.with_limits(store.limits);
@@ -50,10 +59,17 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let upload_bytes = usize::try_from(component_bytes).unwrap_or(usize::MAX);
     let api_settings = ApiSettings { upload_bytes, ..api_settings };
     // Before any other TLS user, because it installs the TLS provider of the process.
-    let net = NetClient::with_access(metric_sources.into_values().collect()).context("`metric_sources`")?;
+    let sources = metric_sources.into_values().collect();
+    let net = NetClient::with(NetOptions { sources, settings: network, listeners: vec![address] });
+    let net = net.context("`metric_sources`")?;
     let registry = PolicyRegistry::begin(policy.clone(), compiler, defaults.clone(), Some(data_dir)).await?;
     registry.engine().send_with(Arc::<NetClient>::clone(&net));
-    let registry = Arc::new(registry.with_oci(Oci::new(Arc::new(DockerLogins), component_bytes)));
+    let registry = Arc::new(registry.with_oci(Oci::new(
+        Arc::<NetClient>::clone(&net),
+        Arc::new(DockerLogins),
+        registries,
+        component_bytes,
+    )));
     let clock = Clock::System;
     let mut files = Files::new(
         policy.folder.clone(),

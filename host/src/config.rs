@@ -6,6 +6,7 @@
 
 mod discovery;
 mod load;
+mod network;
 mod parse;
 mod raw;
 mod show;
@@ -15,5 +16,5 @@ mod tests;
 mod types;
 mod values;
 
-pub use crate::config::load::{load, policies};
+pub use crate::config::load::{load, network, policies};
 pub use crate::config::types::{Config, ConfigError, LogFormat, LogSettings, Overrides, Surroundings};

@@ -235,6 +235,22 @@ pub fn asks_in_configure(authority: &str, path: &str) -> Stub {
     stub
 }
 
+/// Scaling policies that make the host hold data for 200 HTTP requests that they never send: 30,000 bytes of headers each, the
+/// same headers again as a copy, 30,000 bytes of a path each, and the buffers of 200 bodies.
+pub fn hoards() -> [(&'static str, Stub); 4] {
+    let append = "(call $append (call $fields) (i32.const 65536) (i32.const 1) (i32.const 65536) (i32.const 30000) (i32.const 3072))";
+    let copy = "(local.set $handle (call $fields))
+        (call $append (local.get $handle) (i32.const 65536) (i32.const 1) (i32.const 65536) (i32.const 15000) (i32.const 3072))
+        (drop (call $clone (local.get $handle)))";
+    let path =
+        "(drop (call $set_path (call $request (call $fields)) (i32.const 1) (i32.const 65536) (i32.const 30000)))";
+    let body = "(call $body (call $request (call $fields)) (i32.const 3072))";
+    [("headers", append), ("copies of headers", copy), ("paths", path), ("bodies", body)].map(|(what, hoard)| {
+        let fill = "(memory.fill (i32.const 65536) (i32.const 97) (i32.const 30000))";
+        (what, http_stub().first(&format!("{fill} {}", repeat(200, hoard))))
+    })
+}
+
 fn http_stub() -> Stub {
     Stub::new(Kind::Scaling)
         .wasi(
@@ -254,6 +270,9 @@ fn http_stub() -> Stub {
 
 const HTTP_IMPORTS: &str = r#"
     (import "wasi:http/types@0.2.0" "[constructor]fields" (func $fields (result i32)))
+    (import "wasi:http/types@0.2.0" "[method]fields.append" (func $append (param i32 i32 i32 i32 i32 i32)))
+    (import "wasi:http/types@0.2.0" "[method]fields.clone" (func $clone (param i32) (result i32)))
+    (import "wasi:http/types@0.2.0" "[method]outgoing-request.body" (func $body (param i32 i32)))
     (import "wasi:http/types@0.2.0" "[constructor]outgoing-request" (func $request (param i32) (result i32)))
     (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-path-with-query"
         (func $set_path (param i32 i32 i32 i32) (result i32)))

@@ -1,7 +1,8 @@
 //! The checked settings of each part, with their defaults. The binary's `config` fills them from `windlass.toml`, flags
 //! and environment.
 
-use crate::Origin;
+use crate::GrantedTarget;
+use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -73,7 +74,7 @@ pub struct PolicyLimits {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpGrant {
     /// Allowed targets; never empty.
-    pub hosts: Vec<Origin>,
+    pub hosts: Vec<GrantedTarget>,
     /// Wall time from the first request to the end of the last response, in addition to the policy's own time. Default
     /// 1 s.
     pub time: Duration,
@@ -335,6 +336,22 @@ impl Default for DiscoverySettings {
             webhook_timeout: Duration::from_secs(5),
             leave_timeout: Duration::from_secs(5),
         }
+    }
+}
+
+/// The addresses that outgoing requests may reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkSettings {
+    /// Whether callbacks, alerts, the webhook, sources of metrics, registries and granted requests may reach private
+    /// addresses: the loopback and private networks. Probes and stop hooks always reach replicas. Default true.
+    pub private_addresses: bool,
+    /// Networks that requests may reach although their addresses are private. Default: none.
+    pub allowed_networks: Vec<IpNet>,
+}
+
+impl Default for NetworkSettings {
+    fn default() -> Self {
+        Self { private_addresses: true, allowed_networks: Vec::new() }
     }
 }
 

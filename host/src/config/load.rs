@@ -1,11 +1,12 @@
 //! The second stage: merges file, environment and flags, and checks every value.
 
+use crate::config::network::registries;
 use crate::config::parse::{Malformed, parse};
 use crate::config::raw::{RawConfig, Settings, set_interval};
 use crate::config::sources::sources;
 use crate::config::types::{Config, ConfigError, LogSettings, Overrides, Surroundings};
 use std::path::{Path, PathBuf};
-use windlass_core::settings::{PolicyOrigin, PolicySettings, StoreSettings};
+use windlass_core::settings::{NetworkSettings, PolicyOrigin, PolicySettings, StoreSettings};
 
 /// The file that is read by default, if it exists.
 const DEFAULT_FILE: &str = "/etc/windlass/windlass.toml";
@@ -34,6 +35,16 @@ pub fn policies(path: &Path) -> Result<PolicySettings, ConfigError> {
     let mut problems = Vec::new();
     let settings = read(path)?.settings(&mut problems);
     if problems.is_empty() { Ok(settings.policy) } else { Err(ConfigError::Invalid(problems)) }
+}
+
+/// The addresses that requests may reach, by a file.
+///
+/// # Errors
+/// As [`load`], for `[network]`.
+pub fn network(path: &Path) -> Result<NetworkSettings, ConfigError> {
+    let mut problems = Vec::new();
+    let network = read(path)?.network.check(&mut problems);
+    if problems.is_empty() { Ok(network) } else { Err(ConfigError::Invalid(problems)) }
 }
 
 fn read(path: &Path) -> Result<RawConfig, ConfigError> {
@@ -90,6 +101,8 @@ fn check(
     }
     let discovery = raw.discovery.check(folder, &mut problems);
     let metric_sources = sources(raw.metric_sources, folder, &mut problems);
+    let network = raw.network.check(&mut problems);
+    let registries = registries(&raw.registries, &mut problems);
     (control.scaling_policy, control.health_policy) = (raw.control.scaling_policy, raw.control.health_policy);
     let log = LogSettings {
         filter: overrides.log.clone().or(raw.log.filter).unwrap_or_else(|| "info".to_owned()),
@@ -117,7 +130,21 @@ fn check(
         return Err(ConfigError::Invalid(problems));
     }
     let store = StoreSettings { data_dir, limits };
-    Ok(Config { file, api, insecure, token_file, engine, control, policy, discovery, metric_sources, store, log })
+    Ok(Config {
+        file,
+        api,
+        insecure,
+        token_file,
+        engine,
+        control,
+        policy,
+        discovery,
+        metric_sources,
+        network,
+        registries,
+        store,
+        log,
+    })
 }
 
 /// The token and the file it came from. The environment overrides `api.token_file`. A `--token-file` together with a

@@ -1,5 +1,6 @@
 //! The first stage: the sections and fields of `windlass.toml`, with the range of each field.
 
+use crate::config::network::{RawNetwork, RawRegistry, RawTarget};
 use crate::config::sources::RawSource;
 use crate::config::types::LogFormat;
 use crate::config::values::{ConfigValue, Count, Share, Size, Span, kib, mib, ms, secs};
@@ -113,7 +114,7 @@ section! {
         request_bytes: Size [Size(0)..=mib(1)],
         response_bytes: Size [Size(1)..=mib(8)],
     }
-    more { hosts: Vec<String>, }
+    more { hosts: Vec<RawTarget>, }
 }
 
 /// The two sections that limit policies. The fields in `both` can be set for one policy. The fields in `all` apply to all
@@ -225,6 +226,11 @@ pub(super) struct RawConfig {
     /// Access to the sources of metrics, by any name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub metric_sources: BTreeMap<String, RawSource>,
+    /// The addresses that requests may reach.
+    pub network: RawNetwork,
+    /// Other hosts that registries may name, by the host of the registry.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub registries: BTreeMap<String, RawRegistry>,
     /// Location of the data.
     pub store: RawStore,
     /// The log.
@@ -263,11 +269,8 @@ impl RawHttp {
     fn check(&self, section: &str, problems: &mut Vec<String>) -> HttpGrant {
         let mut grant = HttpGrant::default();
         self.apply(section, &mut grant, problems);
-        for (index, host) in self.hosts.iter().flatten().enumerate() {
-            match host.parse() {
-                Ok(origin) => grant.hosts.push(origin),
-                Err(why) => problems.push(format!("`{section}.hosts[{index}]` is `{}`; {why}", host.escape_debug())),
-            }
+        for (index, target) in self.hosts.iter().flatten().enumerate() {
+            grant.hosts.extend(target.check(&format!("{section}.hosts[{index}]"), problems));
         }
         if self.hosts.as_ref().is_none_or(Vec::is_empty) {
             problems.push(format!(

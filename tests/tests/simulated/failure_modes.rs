@@ -8,7 +8,7 @@ use std::time::Duration;
 use windlass_control::clock::Clock;
 use windlass_control::{Controller, Parts};
 use windlass_core::contract::{ScalingDecision, ScalingObservation, Usage};
-use windlass_core::net::{Net, NetError, SourceRequest, SourceResponse};
+use windlass_core::net::{Net, NetError, Reach, SourceRequest, SourceResponse};
 use windlass_core::policy::{Policies, PolicySource, ScalingPolicy};
 use windlass_core::settings::ControlSettings;
 use windlass_core::store::{DecisionQuery, StoredDecision};
@@ -50,7 +50,7 @@ impl Net for Nobody {
     async fn query_source(&self, _: &SourceRequest<'_>, _: u64, _: Duration) -> Result<SourceResponse, NetError> {
         Err(NetError::Failed("nobody is there".to_owned()))
     }
-    async fn post_json(&self, _: &str, _: &serde_json::Value, _: Duration) -> Result<(), NetError> {
+    async fn post_json(&self, _: &str, _: Reach, _: &serde_json::Value, _: Duration) -> Result<(), NetError> {
         Ok(())
     }
 }

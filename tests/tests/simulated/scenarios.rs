@@ -14,7 +14,7 @@ use windlass_control::clock::Clock;
 use windlass_control::{ControlError, Controller, Parts, PassReport};
 use windlass_core::contract::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
 use windlass_core::engine::EngineError;
-use windlass_core::net::{Net, NetError, SourceRequest, SourceResponse};
+use windlass_core::net::{Net, NetError, Reach, SourceRequest, SourceResponse};
 use windlass_core::policy::{HealthPolicy, Policies, ScalingPolicy};
 use windlass_core::settings::ControlSettings;
 use windlass_core::store::{DecisionQuery, StoredDecision};
@@ -88,7 +88,7 @@ impl Net for SimNet {
     async fn query_source(&self, _: &SourceRequest<'_>, _: u64, _: Duration) -> Result<SourceResponse, NetError> {
         Err(NetError::Failed("nobody is there".to_owned()))
     }
-    async fn post_json(&self, _: &str, _: &serde_json::Value, _: Duration) -> Result<(), NetError> {
+    async fn post_json(&self, _: &str, _: Reach, _: &serde_json::Value, _: Duration) -> Result<(), NetError> {
         Ok(())
     }
 }
