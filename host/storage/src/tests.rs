@@ -69,6 +69,7 @@ fn everything_stored_is_there_after_reopening() {
         unremovable: [(ContainerId("gone".into()), Unremovable { tries: 1, ..Unremovable::default() })].into(),
         troubles: [(ContainerId("odd".into()), Trouble { kind: TroubleKind::CrashLoop, since: Timestamp(7) })].into(),
         containers: Some([ContainerId("one".into())].into()),
+        stand_ins: [("queue".to_owned(), Timestamp(5))].into(),
     };
     let shadow = ShadowComparison::new(PolicyKind::Scaling, PolicyIdentity::default(), "{}".into(), Timestamp(9));
     let shadows = vec![ShadowComparison { memory: vec![3], ..shadow }];
