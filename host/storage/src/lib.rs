@@ -88,6 +88,9 @@ impl SqliteStore {
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let reader = Connection::open_with_flags(&database, flags).map_err(failed("open the database to read it"))?;
+        reader.set_prepared_statement_cache_capacity(STATEMENTS);
+        // SQLite opens the files only now.
+        size::used_bytes(&reader).map_err(failed("read the database"))?;
         Ok(Self {
             connection: Mutex::new(connection),
             reader: Mutex::new(reader),
