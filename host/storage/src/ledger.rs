@@ -29,7 +29,7 @@ impl Exceeded {
     }
 }
 
-/// What changes next to the decisions of a workload.
+/// The rest of what is written for a workload, besides its decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Changing {
     /// The memories of the policies that act.

@@ -11,6 +11,7 @@
 mod compiled;
 pub mod engine;
 pub mod images;
+mod log;
 pub mod response;
 pub mod site;
 pub mod wait;

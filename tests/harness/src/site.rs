@@ -2,6 +2,7 @@
 
 use crate::compiled::SharedCode;
 use crate::engine::Engine;
+use crate::log::Log;
 use crate::response::{Response, client};
 use crate::wait::until;
 use anyhow::{Context, bail};
@@ -368,30 +369,6 @@ impl Drop for Windlass {
         }
         drop(self.process.kill());
         drop(self.process.wait());
-    }
-}
-
-/// The standard error of a process: a file, so that the process can outlive this program.
-struct Log(PathBuf);
-
-impl Log {
-    fn text(&self) -> String {
-        std::fs::read(&self.0).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
-    }
-
-    /// The field `address` of the log line `listening`.
-    fn address(&self) -> Option<String> {
-        self.find("listening")?["address"].as_str().map(str::to_owned)
-    }
-
-    /// The fields of the first log line with this message.
-    fn find(&self, message: &str) -> Option<Value> {
-        self.text().lines().find_map(|line| {
-            let line: Value = serde_json::from_str(line).ok()?;
-            // `flatten_event` moves the fields to the top level.
-            let fields = line.get("fields").unwrap_or(&line);
-            (fields["message"] == message).then(|| fields.clone())
-        })
     }
 }
 

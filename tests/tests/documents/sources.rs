@@ -79,8 +79,8 @@ pub(crate) fn code(text: &str) -> String {
                 }
                 kept.push_str("\"\"");
             }
-            // A quotation mark as a character literal opens no string.
-            '\'' if characters.clone().take(2).eq(['"', '\'']) => {
+            // A character literal: a quotation mark opens no string there, and a brace no block.
+            '\'' if characters.clone().nth(1) == Some('\'') => {
                 characters.nth(1);
             }
             other => kept.push(other),
