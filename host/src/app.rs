@@ -48,7 +48,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         ..
     } = config;
     let data_dir = &store.data_dir;
-    let store = SqliteStore::open(data_dir, control.decisions_kept)?;
+    let store = SqliteStore::open(data_dir, control.decisions_kept)?.with_limits(store.limits);
     let listener = TcpListener::bind(api_settings.listen)
         .await
         .with_context(|| format!("cannot listen on `{}` (`api.listen`)", api_settings.listen))?;

@@ -10,6 +10,7 @@ use crate::error::Problem;
 use crate::limits::{Peer, PerPeer, Slot};
 use crate::page_headers;
 use crate::router::body_limit;
+use crate::write_timeout::WriteTimeout;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
@@ -71,6 +72,7 @@ pub async fn serve(
             request
         });
         let service = TowerToHyperService::new(service);
+        let stream = WriteTimeout::new(stream, settings.write_timeout);
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         tasks.spawn(async move {
             if let Err(error) = connection.await {

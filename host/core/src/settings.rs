@@ -262,6 +262,8 @@ pub struct ControlSettings {
     pub heal_share: f64,
     /// Probe results kept of a replica. Default 10.
     pub probes_kept: usize,
+    /// Passes of a workload in one hour that its scaling policy may cause by `evaluate-after`. Default 720.
+    pub early_passes: u32,
     /// Decisions kept of a workload. Default 1 000.
     pub decisions_kept: u32,
     /// The scaling policy of workloads that name none. `None` for the built-in one.
@@ -286,6 +288,7 @@ impl Default for ControlSettings {
             alert_url: None,
             heal_share: 1.0 / 3.0,
             probes_kept: 10,
+            early_passes: 720,
             decisions_kept: 1_000,
             scaling_policy: None,
             scaling_config: "{}".to_owned(),
@@ -365,6 +368,8 @@ pub struct ApiSettings {
     pub upload_bytes: usize,
     /// Time limit for receiving the headers of a request. Default 10 s.
     pub header_timeout: Duration,
+    /// Time in which a caller must take 64 KiB of an answer, or the rest of it. Default 30 s.
+    pub write_timeout: Duration,
     /// Requests served at once, without those whose body is still arriving; more are answered with 503. Default 256.
     pub concurrent_requests: usize,
     /// Requests of one peer address in progress, with those whose body is still arriving; more are answered with 503.
@@ -386,6 +391,7 @@ impl Default for ApiSettings {
             body_bytes: 1 << 20,
             upload_bytes: 40 << 20,
             header_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
             concurrent_requests: 256,
             requests_per_peer: 128,
             connections: 1_024,
@@ -407,4 +413,25 @@ impl std::fmt::Debug for ApiSettings {
 pub struct StoreSettings {
     /// The data directory with the database and compiled policies. Created with mode 0700 if it is missing.
     pub data_dir: PathBuf,
+    /// The budgets of what is stored.
+    pub limits: StoreLimits,
+}
+
+/// Budgets of what is stored. If one is spent, a decision is recorded without its large parts, and says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// Bytes of the database. If it is larger, the oldest decisions of all workloads are dropped. Default 1 GiB.
+    pub max_bytes: u64,
+    /// Bytes that one decision adds. Default 2 MiB.
+    pub decision_bytes: u64,
+    /// Bytes of all decisions kept of a workload. If they are more, the oldest lose their large parts. Default 64 MiB.
+    pub workload_bytes: u64,
+    /// Bytes that the decisions and the policies of a workload write in a day (UTC). Default 256 MiB.
+    pub daily_bytes: u64,
+}
+
+impl Default for StoreLimits {
+    fn default() -> Self {
+        Self { max_bytes: 1 << 30, decision_bytes: 2 << 20, workload_bytes: 64 << 20, daily_bytes: 256 << 20 }
+    }
 }

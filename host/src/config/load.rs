@@ -66,7 +66,7 @@ fn check(
     surroundings: &Surroundings<'_>,
 ) -> Result<Config, ConfigError> {
     let mut problems = Vec::new();
-    let Settings { mut api, mut engine, mut control, mut policy } = raw.settings(&mut problems);
+    let Settings { mut api, mut engine, mut control, mut policy, store: limits } = raw.settings(&mut problems);
     if let Some(listen) = overrides.listen.or(raw.api.listen) {
         api.listen = listen;
     }
@@ -129,7 +129,7 @@ fn check(
     if !problems.is_empty() {
         return Err(ConfigError::Invalid(problems));
     }
-    let store = StoreSettings { data_dir };
+    let store = StoreSettings { data_dir, limits };
     Ok(Config {
         file,
         api,

@@ -14,7 +14,7 @@ use std::time::Duration;
 use windlass_core::PolicyChoice;
 use windlass_core::settings::{
     ApiSettings, ControlSettings, DiscoverySettings, EngineSettings, HttpGrant, NamedPolicy, PolicyLimits,
-    PolicyOrigin, PolicySettings,
+    PolicyOrigin, PolicySettings, StoreLimits,
 };
 
 /// Declares one section of the file. A field with a range sets the field of the same name in the settings type. The
@@ -61,6 +61,7 @@ section! {
     RawApi for ApiSettings {
         body_bytes: Size [kib(1)..=mib(64)],
         header_timeout: Span [ms(100)..=secs(300)],
+        write_timeout: Span [ms(100)..=secs(300)],
         concurrent_requests: Count [Count(1)..=Count(65_536)],
         requests_per_peer: Count [Count(1)..=Count(65_536)],
         connections: Count [Count(1)..=Count(65_536)],
@@ -93,6 +94,7 @@ section! {
         heal_share: Share [Share(0.001)..=Share(1.0)],
         // The thresholds of `liveness` are at most 10 results in a row, so 10 must be kept.
         probes_kept: Count [Count(10)..=Count(1_000)],
+        early_passes: Count [Count(0)..=Count(3_600)],
         decisions_kept: Count [Count(1)..=Count(1_000_000)],
     }
     more {
@@ -184,12 +186,15 @@ section! {
     }
 }
 
-/// `[store]`: location of the data.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawStore {
-    /// The data directory.
-    pub data_dir: Option<PathBuf>,
+section! {
+    /// `[store]`: location of the data, and budgets of what is stored.
+    RawStore for StoreLimits {
+        max_bytes: Size [mib(16)..=mib(1 << 20)],
+        decision_bytes: Size [kib(16)..=mib(64)],
+        workload_bytes: Size [mib(1)..=mib(64 << 10)],
+        daily_bytes: Size [mib(1)..=mib(1 << 20)],
+    }
+    more { data_dir: PathBuf, }
 }
 
 /// `[log]`: levels and format of the log.
@@ -294,6 +299,7 @@ pub(super) struct Settings {
     pub(super) engine: EngineSettings,
     pub(super) control: ControlSettings,
     pub(super) policy: PolicySettings,
+    pub(super) store: StoreLimits,
 }
 
 impl RawConfig {
@@ -304,11 +310,13 @@ impl RawConfig {
             engine: EngineSettings::default(),
             control: ControlSettings::default(),
             policy: PolicySettings::default(),
+            store: StoreLimits::default(),
         };
         self.api.apply("api", &mut settings.api, problems);
         self.engine.apply("engine", &mut settings.engine, problems);
         self.control.apply("control", &mut settings.control, problems);
         self.policy.apply("policy", &mut settings.policy.limits, problems);
+        self.store.apply("store", &mut settings.store, problems);
         for (name, raw) in &self.policies {
             let named = raw.check(name, &settings.policy.limits, problems);
             settings.policy.named.insert(name.clone(), named);

@@ -52,7 +52,10 @@ impl Config {
             registries: (self.registries.iter())
                 .map(|(name, hosts)| (name.clone(), RawRegistry::from(hosts)))
                 .collect(),
-            store: RawStore { data_dir: Some(self.store.data_dir.clone()) },
+            store: RawStore {
+                data_dir: Some(self.store.data_dir.clone()),
+                ..RawStore::from_settings(&self.store.limits)
+            },
             log: RawLog { filter: Some(self.log.filter.clone()), format: Some(self.log.format) },
         };
         toml::to_string(&raw).unwrap_or_else(|error| format!("# cannot be written as TOML: {error}\n"))

@@ -52,6 +52,7 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
     insecure = false
     body_bytes = "1MiB"
     header_timeout = "10s"
+    write_timeout = "30s"
     concurrent_requests = 256
     requests_per_peer = 128
     connections = 1024
@@ -74,6 +75,7 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
     restart_limit = 12
     heal_share = 0.3333333333333333
     probes_kept = 10
+    early_passes = 720
     decisions_kept = 1000
 
     [control.scaling_config]
@@ -122,6 +124,10 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
 
     [store]
     data_dir = "/home/ann/.local/state/windlass"
+    max_bytes = "1GiB"
+    decision_bytes = "2MiB"
+    workload_bytes = "64MiB"
+    daily_bytes = "256MiB"
 
     [log]
     filter = "info"

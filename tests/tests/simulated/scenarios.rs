@@ -17,6 +17,7 @@ use windlass_core::engine::EngineError;
 use windlass_core::net::{Net, NetError, Reach, SourceRequest, SourceResponse};
 use windlass_core::policy::{HealthPolicy, Policies, ScalingPolicy};
 use windlass_core::settings::ControlSettings;
+use windlass_core::store::{DecisionQuery, StoredDecision};
 use windlass_core::workload::{Bounds, DesiredStatus, Resources};
 use windlass_core::{
     DurationMs, FailureKind, HttpProbe, Phase, PolicyFailure, PolicyIdentity, Probe, ProbeTarget, Replica, Rollout,
@@ -296,7 +297,8 @@ impl Story {
     async fn tell_decisions(&mut self) -> anyhow::Result<()> {
         for view in self.controller.views() {
             let key = view.workload.key;
-            let Ok(decisions) = self.controller.decisions(&key, None, 1_000).await else { continue };
+            let Ok(page) = self.controller.decisions(&key, DecisionQuery::newest(1_000)).await else { continue };
+            let decisions: Vec<_> = page.decisions.iter().map(StoredDecision::record).collect::<Result<_, _>>()?;
             let told = self.told.entry(key.clone()).or_default();
             for decision in decisions.iter().rev().filter(|decision| decision.id > *told) {
                 let at = decision.at.since(BASE).as_secs_f64();

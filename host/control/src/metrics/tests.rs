@@ -86,7 +86,7 @@ fn a_long_window_is_thinned_and_an_old_value_is_forgotten() {
     let shown = log.series(&[request("queue", 5_000)], &workload, NOW).remove(0).samples;
     assert_eq!((shown.len(), shown.last().map(|sample| sample.at)), (1_001, Some(NOW)));
     log.note("queue", Ok(Sample { at: NOW.plus(KEPT), value: 1.0 }));
-    let kept = log.report(&workload, Timestamp(0), NOW).into_iter().find(|metric| metric.name == "queue");
+    let kept = log.report("queue", &workload, Timestamp(0), NOW);
     assert_eq!(kept.map(|metric| metric.samples.len()), Some(2));
 }
 
@@ -382,7 +382,7 @@ fn a_metric_from_another_source_begins_anew() {
 fn values_are_kept_for_the_longest_window_a_policy_asks_for_up_to_28_days() {
     const DAY: u64 = 86_400;
     let oldest = |log: &MetricLog, workload: &Workload| {
-        let shown = log.report(workload, Timestamp(0), NOW).into_iter().find(|metric| metric.name == "queue");
+        let shown = log.report("queue", workload, Timestamp(0), NOW);
         let samples = shown.map(|metric| metric.samples).unwrap_or_default();
         samples.first().map(|sample| NOW.since(sample.at).as_secs() / DAY)
     };
