@@ -122,7 +122,10 @@ impl SqliteStore {
         let transaction = connection.transaction().map_err(failed(operation))?;
         let value = body(&transaction).map_err(failed(operation))?;
         transaction.commit().map_err(failed(operation))?;
-        size::give_back(&connection).map_err(failed(operation))?;
+        if let Err(error) = size::give_back(&connection) {
+            // The transaction is stored all the same.
+            tracing::warn!(%error, "free pages of the database cannot be given back to the disk");
+        }
         Ok(value)
     }
 
