@@ -4,6 +4,7 @@ mod failure;
 mod http;
 mod linker;
 mod log;
+mod log_share;
 mod state;
 mod usage;
 mod wasi;

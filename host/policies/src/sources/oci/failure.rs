@@ -5,6 +5,7 @@ use rustls::CertificateError;
 use std::error::Error;
 use std::io;
 use windlass_core::error_chain;
+use windlass_core::text::plain;
 
 /// Bytes of an explanation; a registry may send a page.
 const MAX_BYTES: usize = 1_024;
@@ -67,7 +68,7 @@ impl From<OciDistributionError> for Failure {
 
 impl From<String> for Failure {
     fn from(why: String) -> Self {
-        let why = why[..why.floor_char_boundary(MAX_BYTES)].replace(char::is_control, " ");
+        let why = plain(&why[..why.floor_char_boundary(MAX_BYTES)]);
         Self { why, kind: Kind::Other }
     }
 }
