@@ -5,6 +5,7 @@
 //! `values` parses the values that are written with a unit.
 
 mod discovery;
+mod listen;
 mod load;
 mod parse;
 mod raw;
@@ -15,5 +16,5 @@ mod tests;
 mod types;
 mod values;
 
-pub use crate::config::load::{load, policies};
+pub use crate::config::load::{listen, load, policies};
 pub use crate::config::types::{Config, ConfigError, LogFormat, LogSettings, Overrides, Surroundings};

@@ -49,6 +49,7 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
     insta::assert_snapshot!(shown, @r#"
     [api]
     listen = "127.0.0.1:8000"
+    local = "full"
     insecure = false
     body_bytes = "1MiB"
     header_timeout = "10s"
@@ -60,6 +61,7 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
 
     [engine]
     instance = "default"
+    host_network = false
     call_timeout = "30s"
     pull_timeout = "10m"
     concurrent_actions = 4
@@ -273,7 +275,7 @@ fn flags_and_environment_are_over_the_file() {
     };
     let text = "api.listen = '127.0.0.1:2'\nengine.instance = 'blue'\ncontrol.interval = '9s'\nlog.format = 'json'";
     let config = load_text(text, overrides, HOME).expect("a configuration");
-    assert_eq!(config.api.listen.port(), 1);
+    assert_eq!(config.api.listen.tcp.expect("an address").port(), 1);
     assert_eq!(config.engine.instance, "green");
     assert_eq!(config.control.interval, Duration::from_secs(3));
     assert_eq!(config.log.format, LogFormat::Human);
@@ -321,7 +323,7 @@ fn wrong_values_are_told_with_their_place_and_what_is_expected() {
     windlass.toml:2:18: `api.header_timeout`: invalid type: integer `15`, expected a duration such as "250ms", "15s" or "5m"
     windlass.toml:2:18: `api.header_timeout`: `15` is not a length of time; expected such as `250ms`, `15s` or `5m`
     windlass.toml:2:14: `api.body_bytes`: `many` is not a size; expected such as `64KiB`, `1MiB` or `2GiB`
-    windlass.toml:2:10: `api.listen`: expected an address and a port such as `127.0.0.1:8000`
+    windlass.toml:2:10: `api.listen`: expected an address and a port such as `127.0.0.1:8000`, or a Unix socket such as `unix:/run/windlass.sock`
     windlass.toml:2:22: `engine.concurrent_actions`: invalid value: integer `-1`, expected a whole number from 0
     windlass.toml:2:22: `engine.concurrent_actions`: invalid type: string "four", expected a whole number from 0
     windlass.toml:2:10: `log.format`: unknown variant `xml`, expected one of `auto`, `human`, `json`
