@@ -24,10 +24,12 @@ demo: setup ## watch Windlass keep a web server alive (KEEP=1 leaves it running)
 	@$(CARGO) build $(ALL) --bins
 	@$$(.ci/setup runner) $(TARGET_DIR)/debug/demo $(if $(KEEP),--keep)
 
+# The tests of the engine mostly wait for it, so more of them run at once than there are processors.
 # Without documentation tests, of which there are none: rustdoc would read each crate to find that out.
 test: setup ## run every test, including those on a real container engine
 	$(CARGO) build $(ALL) --bins
-	$(CARGO) test $(ALL) --lib --bins --tests
+	$(CARGO) test $(ALL) --lib --bins $(addprefix --test ,command_line documents policies simulated)
+	$(CARGO) test $(ALL) --test engine -- --test-threads=4
 
 examples: setup ## build the example policies from source and check them against one table of cases
 	$(CARGO) build $(ALL) --bins

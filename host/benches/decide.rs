@@ -49,6 +49,7 @@ fn bench(criterion: &mut Criterion) {
             },
             failed_metrics: FailedMetrics::default(),
             protected: Default::default(),
+            stand_ins: Vec::new(),
         };
         let history = History { target: Some(count), ..History::default() };
         let settings = ControlSettings::default();

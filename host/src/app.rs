@@ -52,7 +52,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let api_settings = ApiSettings { listen, upload_bytes, ..api_settings };
     // Before any other TLS user, because it installs the TLS provider of the process.
     let net = NetClient::with_access(metric_sources.into_values().collect()).context("`metric_sources`")?;
-    let registry = PolicyRegistry::open(policy.clone(), compiler, defaults.clone(), Some(data_dir)).await?;
+    let registry = PolicyRegistry::begin(policy.clone(), compiler, defaults.clone(), Some(data_dir)).await?;
     registry.engine().send_with(Arc::<NetClient>::clone(&net));
     let registry = Arc::new(registry.with_oci(Oci::new(Arc::new(DockerLogins), component_bytes)));
     let clock = Clock::System;
@@ -62,9 +62,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         component_bytes,
         Arc::<PolicyRegistry>::clone(&registry),
     );
-    // Before the first pass, because workloads may use the policies in these files.
-    files.look(clock.now()).await;
-    check_defaults(&registry, &defaults, clock).await?;
+    check_known_defaults(&registry, &defaults, clock).await?;
     let controller = Controller::begin(Parts {
         engine: DockerEngine::connect(&engine).await?,
         store: Arc::new(store),
@@ -77,6 +75,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let discovery = Discovery::new(controller.clone(), discovery_settings.address.clone());
     let publisher = Publisher::new(discovery.clone(), net, discovery_settings).map_err(anyhow::Error::msg)?;
     let fetcher = Arc::clone(&registry);
+    let loader = Arc::clone(&registry);
     let state = ApiState::new(controller.clone(), registry, discovery, Arc::new(api_settings.clone()));
     let (stop, mut stopped) = watch::channel(false);
     let until_stopped = async move {
@@ -91,7 +90,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         stop.send_replace(true);
         controller.shut_down().await;
     };
-    let file_watch = tokio::spawn(files.watch(move || Clock::System.now()));
+    // Compiling policies takes long if they are new. The API and the passes of other workloads do not wait for it.
+    let file_watch = tokio::spawn(async move {
+        loader.restore().await;
+        files.look(clock.now()).await;
+        loader.files_are_loaded();
+        check_expected_defaults(&loader, &defaults, clock).await;
+        tracing::info!("every policy is loaded");
+        files.watch(move || clock.now()).await;
+    });
     let publishing = publisher.map(|publisher| tokio::spawn(publisher.run()));
     let fetching = tokio::spawn(async move {
         loop {
@@ -153,23 +160,38 @@ fn default_policies(control: &ControlSettings) -> Defaults {
     }
 }
 
-/// Checks the default policies with their configurations.
-///
-/// # Errors
-/// If a default policy rejects its configuration, or has neither a revision nor a source. A problem of a policy that was
-/// pushed or is fetched is only logged: it may differ from the configured version, and the containers still need a host.
-async fn check_defaults(registry: &PolicyRegistry, defaults: &Defaults, clock: Clock) -> anyhow::Result<()> {
-    for (setting, kind, choice) in [
+/// The default policies with their kinds and the settings that choose them.
+fn each_default(defaults: &Defaults) -> [(&'static str, PolicyKind, &PolicyChoice); 2] {
+    [
         ("control.scaling_policy", PolicyKind::Scaling, &defaults.scaling),
         ("control.health_policy", PolicyKind::Health, &defaults.health),
-    ] {
-        let Err(error) = registry.check(kind, choice, clock.now()).await else { continue };
+    ]
+}
+
+/// Checks the default policies that are built in, with their configurations.
+///
+/// # Errors
+/// If a default policy rejects its configuration, or has neither a revision nor a source.
+async fn check_known_defaults(registry: &PolicyRegistry, defaults: &Defaults, clock: Clock) -> anyhow::Result<()> {
+    for (setting, kind, choice) in each_default(defaults) {
         if !registry.is_expected(&choice.name) {
-            return Err(error).with_context(|| format!("`{setting}` or its configuration is invalid"));
+            let checked = registry.check(kind, choice, clock.now()).await;
+            checked.with_context(|| format!("`{setting}` or its configuration is invalid"))?;
         }
-        tracing::error!(setting, %error, "the default policy cannot be used as windlass.toml configures it");
     }
     Ok(())
+}
+
+/// Checks the default policies that were pushed or have a source. A problem is only logged: the policy may differ from the
+/// configured version, and the containers still need a host.
+async fn check_expected_defaults(registry: &PolicyRegistry, defaults: &Defaults, clock: Clock) {
+    for (setting, kind, choice) in each_default(defaults) {
+        if registry.is_expected(&choice.name)
+            && let Err(error) = registry.check(kind, choice, clock.now()).await
+        {
+            tracing::error!(setting, %error, "the default policy cannot be used as windlass.toml configures it");
+        }
+    }
 }
 
 /// The files of single policies, by the policy's name.

@@ -22,7 +22,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use windlass_core::contract::{ScalingDecision, ScalingObservation, Series};
-use windlass_core::policy::{PolicyCatalogue, PolicySource, Push, Source};
+use windlass_core::policy::{PolicyCatalogue, Push, Source};
 use windlass_core::settings::PolicyLimits;
 use windlass_core::{PolicyChoice, PolicyChoices, Timestamp};
 use windlass_policies::registry::{Defaults, PolicyRegistry};
@@ -31,6 +31,7 @@ use windlass_sandbox::compile::Compiler;
 use windlass_sandbox::component::PolicyComponent;
 use windlass_sandbox::engine::PolicyEngine;
 use windlass_tests::hostile;
+use windlass_tests::policies::policies_of;
 use windlass_tests::site::binary;
 
 /// The environment variable that makes this program the child process.
@@ -383,7 +384,7 @@ fn start_decisions(
                 pace.tick().await;
                 let before = getrusage(UsageWho::RUSAGE_THREAD)?;
                 let began = Instant::now();
-                let policies = registry.of(&choices);
+                let policies = policies_of(&registry, &choices);
                 let answer = policies.scaling.decide(&policies.scaling_config, &observation).await;
                 let elapsed = began.elapsed();
                 let after = getrusage(UsageWho::RUSAGE_THREAD)?;

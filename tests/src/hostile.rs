@@ -1,7 +1,9 @@
 //! Components that misbehave, each in one way, and the result that the host must report. They are written in WAT
 //! against `wit/`, so a change of the contract changes them too.
 
+use crate::policies::unhurried;
 use windlass_core::FailureKind;
+use windlass_core::settings::PolicyLimits;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -31,6 +33,25 @@ pub enum Expect {
     Protect(FailureKind, &'static str),
     /// The component loads as a scaling policy and decides for one replica; its side effects do no harm.
     Harmless,
+}
+
+impl Expect {
+    /// The limits under which the component shows its harm: the default ones if that is its time, else much more time, so that
+    /// a busy machine does not look like a slow policy.
+    pub fn limits(self) -> PolicyLimits {
+        match self {
+            Self::NotLoaded(part)
+            | Self::Scaling(_, part)
+            | Self::Health(_, part)
+            | Self::Configure(_, part)
+            | Self::Protect(_, part)
+                if part.contains("it ran longer") =>
+            {
+                PolicyLimits::default()
+            }
+            _ => unhurried(),
+        }
+    }
 }
 
 /// The kind of policy that a stub becomes.

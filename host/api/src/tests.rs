@@ -41,6 +41,7 @@ impl PolicyCatalogue for Shelf {
             candidate: None,
             revisions: vec![],
             events: vec![],
+            failing: Vec::new(),
             source_problem: None,
         }]
     }

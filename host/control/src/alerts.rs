@@ -80,6 +80,8 @@ fn is_known(alert: &Alert, history: &History) -> bool {
             alert.replica.as_ref().is_some_and(|replica| history.unremovable.contains_key(replica))
         }
         (AlertKind::Unknown, _) => has_trouble(alert, history, TroubleKind::Unknown),
+        // An alert has no field for the policy. Two policies that failed at the same time became known together.
+        (AlertKind::StandIn, _) => history.stand_ins.values().any(|since| *since == alert.since),
         (AlertKind::CrashLoop, _) => has_trouble(alert, history, TroubleKind::CrashLoop),
     }
 }

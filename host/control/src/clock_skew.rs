@@ -11,7 +11,12 @@ use windlass_core::{ContainerId, Replica, Timestamp};
 const WORTH_A_WARNING: Duration = Duration::from_secs(2);
 
 /// A time that the engine reported about a replica.
-type Reported = (ContainerId, Timestamp);
+#[derive(Debug)]
+struct Reported {
+    time: Timestamp,
+    /// `None` if the time is possible.
+    replacement: Option<Timestamp>,
+}
 
 /// Remembers the times that the engine reported about replicas, and replaces impossible ones by the moment of their first
 /// observation. So later events stay later, and one process keeps one start time.
@@ -25,8 +30,8 @@ pub(crate) struct ClockSkew {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Each time with its replacement, if it needs one.
-    times: HashMap<Reported, Option<Timestamp>>,
+    /// The times of the last observation.
+    times: HashMap<ContainerId, Vec<Reported>>,
     /// The last complete observation. `None` before the first one: nothing is known about earlier events then.
     observed: Option<Timestamp>,
 }
@@ -38,23 +43,30 @@ impl ClockSkew {
         let mut known = self.known.lock();
         let observed = known.observed;
         let Replica { id, created_at, started_at, finished_at, .. } = replica;
+        let before = known.times.get_mut(id).map(std::mem::take).unwrap_or_default();
         let mut difference = Duration::ZERO;
+        let mut times = Vec::with_capacity(3);
         for time in [Some(created_at), started_at.as_mut(), finished_at.as_mut()].into_iter().flatten() {
             let reported = *time;
-            let replacement = known.times.entry((id.clone(), reported)).or_insert_with(|| {
-                let is_too_early = observed.is_some_and(|observed| reported < observed);
-                difference = difference.max(match observed {
-                    _ if reported > now => reported.since(now),
-                    Some(observed) if is_too_early => observed.since(reported),
-                    _ => Duration::ZERO,
-                });
-                (reported > now || is_too_early).then_some(now)
-            });
-            // The clock may have been set back since an observation that found nothing wrong.
-            if reported > now && replacement.is_none() {
-                *replacement = Some(now);
-            }
+            let replacement = match before.iter().find(|known| known.time == reported) {
+                // The clock may have been set back since an observation that found nothing wrong.
+                Some(known) => known.replacement.or_else(|| (reported > now).then_some(now)),
+                None => {
+                    let is_too_early = observed.is_some_and(|observed| reported < observed);
+                    difference = difference.max(match observed {
+                        _ if reported > now => reported.since(now),
+                        Some(observed) if is_too_early => observed.since(reported),
+                        _ => Duration::ZERO,
+                    });
+                    (reported > now || is_too_early).then_some(now)
+                }
+            };
+            times.push(Reported { time: reported, replacement });
             *time = replacement.unwrap_or(reported);
+        }
+        match known.times.get_mut(id) {
+            Some(known) => *known = times,
+            None => drop(known.times.insert(id.clone(), times)),
         }
         difference
     }
@@ -63,7 +75,7 @@ impl ClockSkew {
     pub(crate) fn observed<'a>(&self, ids: impl Iterator<Item = &'a ContainerId>, at: Timestamp) {
         let mut known = self.known.lock();
         let ids: HashSet<&ContainerId> = ids.collect();
-        known.times.retain(|(id, _), _| ids.contains(id));
+        known.times.retain(|id, _| ids.contains(id));
         known.observed = Some(at);
     }
 }

@@ -130,9 +130,9 @@ impl Controller {
 
     /// Lists the replicas of a workload, without containers that only have their labels.
     pub(crate) async fn list(&self, handle: &WorkloadHandle) -> Result<Vec<Replica>, ControlError> {
-        let known = handle.state().known();
+        let containers = handle.state().history.containers.clone();
         let listed = self.context.engine.list(Some(&handle.key)).await.map_err(|error| self.refusal(error))?;
-        Ok(listed.into_iter().filter(|replica| is_ours(replica, &known)).collect())
+        Ok(listed.into_iter().filter(|replica| is_ours(replica, containers.as_ref())).collect())
     }
 
     /// Stops and holds a replica. The caller holds the pass lock.
@@ -261,7 +261,9 @@ impl Controller {
         match listed.into_iter().find(|replica| matches(replica)) {
             Some(replica) => {
                 let handle = self.context.workloads.get(&WorkloadKey::stored(replica.workload.as_str()));
-                let is_stranger = handle.as_ref().is_some_and(|handle| !is_ours(&replica, &handle.state().known()));
+                let is_stranger = handle
+                    .as_ref()
+                    .is_some_and(|handle| !is_ours(&replica, handle.state().history.containers.as_ref()));
                 if is_stranger {
                     return Err(ControlError::Conflict(format!(
                         "container `{}` has the labels of a replica of `{}`, but Windlass did not create it; it is left \

@@ -47,7 +47,7 @@ pub(crate) async fn pass(context: &Arc<Context>, handle: &Arc<WorkloadHandle>) {
 async fn steer(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, snapshot: Snapshot) -> PassReport {
     let now = snapshot.at;
     let (desired, before) = handle.state().desired_and_history();
-    let policies = context.policies.of(&desired.policies);
+    let policies = context.policies.of(&handle.key, &desired.policies, now);
     let (scaling, config) = (policies.scaling.as_ref(), &policies.scaling_config);
     let metrics = handle.metrics.requested_by(scaling, config, &desired, now).await;
     let (observed, evaluation) = evaluate(&desired, snapshot, &before, &policies, metrics, now).await;

@@ -112,6 +112,9 @@ pub struct History {
     /// Replicas that were stopped through the engine, not through the host.
     #[serde(default)]
     pub stopped_outside: BTreeMap<ContainerId, StoppedOutside>,
+    /// Since when chosen policies have not acted as chosen, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stand_ins: BTreeMap<String, Timestamp>,
     /// Replicas that an operator protects from scale-in by a policy.
     #[serde(default)]
     pub protected: BTreeSet<ContainerId>,
@@ -212,7 +215,7 @@ impl History {
         let blocked = self.blocked.values_mut().flat_map(|blocked| [&mut blocked.since, &mut blocked.last]);
         let unremovable = self.unremovable.values_mut().flat_map(|it| [&mut it.since, &mut it.last]);
         let troubles = self.troubles.values_mut().map(|trouble| &mut trouble.since);
-        let waiting = blocked.chain(unremovable).chain(troubles);
+        let waiting = blocked.chain(unremovable).chain(troubles).chain(self.stand_ins.values_mut());
         let blind = self.blind.iter_mut().map(|blind| &mut blind.last);
         let ready = self.ready.values_mut().map(|ready| &mut ready.at);
         let back = self.dependencies.values_mut().filter_map(|dependency| match dependency {

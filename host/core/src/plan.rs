@@ -178,6 +178,8 @@ pub enum AlertKind {
     RolloutPaused,
     /// Outdated replicas run, and nothing replaces them.
     Outdated,
+    /// A chosen policy does not act as chosen: it fails, or has no revision that may act.
+    StandIn,
 }
 
 /// A condition that a person should look into while it lasts.

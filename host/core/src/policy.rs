@@ -4,11 +4,11 @@
 pub mod catalogue;
 
 pub use crate::policy::catalogue::{
-    CatalogueError, ChoiceError, PolicyCatalogue, PolicyEvent, PolicyInfo, Push, RevisionInfo, Source,
+    CatalogueError, ChoiceError, FailingPolicy, PolicyCatalogue, PolicyEvent, PolicyInfo, Push, RevisionInfo, Source,
 };
 
 use crate::contract::{HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation};
-use crate::{PolicyChoices, PolicyFailure, PolicyIdentity, Timestamp};
+use crate::{PolicyChoices, PolicyFailure, PolicyIdentity, Timestamp, WorkloadKey};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -71,13 +71,31 @@ pub struct Policies {
     pub health_config: String,
     /// Policies that see the same observations and never act.
     pub shadows: Vec<Shadow>,
+    /// The chosen policies that do not act as chosen.
+    pub stand_ins: Vec<StandIn>,
+}
+
+/// A chosen policy that does not act as chosen: it fails, or has no revision that may act.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StandIn {
+    /// Name of the chosen policy.
+    pub policy: String,
+    /// Why, and what acts instead, in one sentence.
+    pub reason: String,
 }
 
 impl Policies {
     /// Two policies without configuration, and no shadows.
     pub fn plain(scaling: Arc<dyn ScalingPolicy>, health: Arc<dyn HealthPolicy>) -> Self {
         let config = || "{}".to_owned();
-        Self { scaling, scaling_config: config(), health, health_config: config(), shadows: Vec::new() }
+        Self {
+            scaling,
+            scaling_config: config(),
+            health,
+            health_config: config(),
+            shadows: Vec::new(),
+            stand_ins: Vec::new(),
+        }
     }
 }
 
@@ -101,13 +119,13 @@ pub enum ShadowPolicy {
 
 /// Provides the policies of a workload, before each pass.
 pub trait PolicySource: Send + Sync + 'static {
-    /// The policies that act now. They decide the whole pass, even if a swap happens meanwhile.
-    fn of(&self, choices: &PolicyChoices) -> Policies;
+    /// The policies that act in a workload now. They decide the whole pass, even if a swap happens meanwhile.
+    fn of(&self, workload: &WorkloadKey, choices: &PolicyChoices, now: Timestamp) -> Policies;
 }
 
 /// The same policies for every workload.
 impl PolicySource for Policies {
-    fn of(&self, _choices: &PolicyChoices) -> Policies {
+    fn of(&self, _: &WorkloadKey, _: &PolicyChoices, _: Timestamp) -> Policies {
         self.clone()
     }
 }

@@ -51,7 +51,7 @@ pub struct PolicyIdentity {
     /// Whether the same input always gives the same result; false if the policy may send network requests.
     #[serde(default = "yes")]
     pub replayable: bool,
-    /// The name of the chosen policy, if it has no active revision and this built-in policy replaces it.
+    /// The name of the chosen policy, if a built-in policy or an earlier revision takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stands_in_for: Option<String>,
 }

@@ -56,6 +56,14 @@ pub struct PolicyLimits {
     pub trial_calls: u32,
     /// Failed calls during probation that roll the revision back. Default 3.
     pub trial_failures: u32,
+    /// Failed calls in a row for a workload, after which another policy takes the policy's place there. Default 5.
+    pub failures_in_row: u32,
+    /// Pushed policies. Default 100.
+    pub policies: u32,
+    /// Bytes of machine code of all pushed policies in memory. Default 512 MiB.
+    pub loaded_bytes: u64,
+    /// Bytes of the components of all pushed policies, and of all machine code, on disk. Default 2 GiB.
+    pub stored_bytes: u64,
     /// Network access during a decision. Default `None`: no access. It is only granted to a policy by name, never to
     /// all.
     pub http: Option<HttpGrant>,
@@ -115,6 +123,10 @@ impl Default for PolicyLimits {
             revisions_kept: 10,
             trial_calls: 20,
             trial_failures: 3,
+            failures_in_row: 5,
+            policies: 100,
+            loaded_bytes: 512 << 20,
+            stored_bytes: 2 << 30,
             http: None,
         }
     }

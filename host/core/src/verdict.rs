@@ -5,6 +5,7 @@ pub use crate::policy_failure::recorded;
 
 use crate::ContainerId;
 use crate::contract::{HealthReport, ScalingDecision};
+use crate::policy::StandIn;
 use crate::policy_failure::PolicyFailure;
 use crate::policy_identity::PolicyIdentity;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,8 @@ pub struct Verdict {
     pub failed_metrics: FailedMetrics,
     /// Replicas that the scaling policy protects from scale-in.
     pub protected: BTreeSet<ContainerId>,
+    /// The chosen policies that do not act as chosen.
+    pub stand_ins: Vec<StandIn>,
 }
 
 /// Metrics of a workload that have no value.

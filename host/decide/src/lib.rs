@@ -20,6 +20,7 @@ mod replica_count;
 mod rollout;
 mod scale_in;
 mod stabilization;
+mod stand_ins;
 mod stopped_outside;
 #[cfg(test)]
 mod tests;
@@ -39,8 +40,8 @@ use std::time::Duration;
 use windlass_core::settings::ControlSettings;
 use windlass_core::workload::{DesiredStatus, Mode};
 use windlass_core::{
-    Blocked, Failure, HeldBy, History, Plan, Recommendation, Replica, Slot, Snapshot, Step, Timestamp, Unremovable,
-    Verdict, Workload,
+    Blocked, Failure, HeldBy, History, Plan, PolicyIdentity, Recommendation, Replica, Slot, Snapshot, Step, Timestamp,
+    Unremovable, Verdict, Workload,
 };
 
 /// The shortest time after which a policy may request its next evaluation.
@@ -145,6 +146,7 @@ fn plan(
     }
     planner.forgive(&counted, snapshot, &mut history);
     planner.note_troubles(snapshot, &mut history);
+    planner.note_stand_ins(verdict, &mut history);
     planner.remove_again(snapshot, &mut history);
     if let Some(why) = waits_for {
         if desired.overrides.forced(now).is_some() {
@@ -191,11 +193,17 @@ fn plan(
 fn remember_answers(history: &History, snapshot: &Snapshot, verdict: &Verdict, now: Timestamp) -> History {
     let mut history = history.clone().none_later_than(now);
     history.containers = Some(snapshot.replicas.iter().map(|replica| replica.id.clone()).collect());
-    if let Ok(decision) = &verdict.scaling.answer {
+    // A policy whose place another one takes finds its memory again when it acts again.
+    let keeps = |policy: &PolicyIdentity, memory: &[u8]| policy.stands_in_for.is_some() && memory.is_empty();
+    if let Ok(decision) = &verdict.scaling.answer
+        && !keeps(&verdict.scaling.policy, &decision.memory)
+    {
         history.scaling_memory.clone_from(&decision.memory);
         history.scaling_memory_of = Some(verdict.scaling.policy.memory_owner());
     }
-    if let Ok(report) = &verdict.health.answer {
+    if let Ok(report) = &verdict.health.answer
+        && !keeps(&verdict.health.policy, &report.memory)
+    {
         history.health_memory.clone_from(&report.memory);
         history.health_memory_of = Some(verdict.health.policy.memory_owner());
     }

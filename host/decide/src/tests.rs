@@ -5,17 +5,19 @@ mod rollouts;
 use crate::*;
 use windlass_core::contract::{Assessment, HealthReport, HealthStatus, Remedy, ScalingDecision};
 use windlass_core::fixtures::{exited, running, workload};
+use windlass_core::policy::StandIn;
 use windlass_core::verdict::FailedMetrics;
 use windlass_core::{
     AlertKind, Amount, ContainerId, Dependency, DependencySeen, FailureKind, Fallback, Force, Guardrails, HeldBy,
-    Overrides, Phase, PolicyFailure, PolicyIdentity, PolicyOutcome, Rate, Select, SlotHistory, Stages, Suspicion,
-    WorkloadKey,
+    MemoryOwner, Overrides, Phase, PolicyFailure, PolicyIdentity, PolicyOutcome, Rate, Select, SlotHistory, Stages,
+    Suspicion, WorkloadKey,
 };
 
 use std::collections::{BTreeMap, BTreeSet};
 
 mod engine_states;
 mod outside_causes;
+mod stand_ins;
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
 
@@ -67,6 +69,8 @@ struct Pass {
     health: Result<HealthReport, PolicyFailure>,
     failed_metrics: FailedMetrics,
     protected: BTreeSet<ContainerId>,
+    /// If there are any, the scaling policy is one of them.
+    stand_ins: Vec<StandIn>,
 }
 
 impl Pass {
@@ -85,6 +89,7 @@ impl Pass {
             health: says(&[]),
             failed_metrics: FailedMetrics::default(),
             protected: BTreeSet::new(),
+            stand_ins: Vec::new(),
         }
     }
 
@@ -98,11 +103,14 @@ impl Pass {
     }
 
     fn decide_at(&self, now: Timestamp) -> Plan {
+        let stands_in_for = self.stand_ins.first().map(|stand_in| stand_in.policy.clone());
+        let scaling = PolicyIdentity { stands_in_for, ..identity("min-max") };
         let verdict = Verdict {
             health: PolicyOutcome { policy: identity("liveness"), answer: self.health.clone() },
-            scaling: PolicyOutcome { policy: identity("min-max"), answer: self.scaling.clone() },
+            scaling: PolicyOutcome { policy: scaling, answer: self.scaling.clone() },
             failed_metrics: self.failed_metrics.clone(),
             protected: self.protected.clone(),
+            stand_ins: self.stand_ins.clone(),
         };
         let history = History { target: Some(self.target), ..self.history.clone() };
         decide(&self.desired, &self.snapshot, &verdict, &history, &self.settings, now)

@@ -1,7 +1,9 @@
 //! The built-in policies. The two defaults are loaded at start, the others when they are first used, so that a policy that
 //! no workload chose takes no memory.
 
+use crate::breaker::{Breaker, Change};
 use crate::loader::Loader;
+use crate::monitored::{BreakerObserver, Monitored};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
@@ -10,7 +12,7 @@ use tokio::sync::OnceCell;
 use windlass_builtin::{BUILT_IN, Manifest};
 use windlass_core::contract::{HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation};
 use windlass_core::policy::{HealthPolicy, ScalingPolicy};
-use windlass_core::settings::HttpGrant;
+use windlass_core::settings::{HttpGrant, PolicyLimits};
 use windlass_core::{FailureKind, PolicyFailure, PolicyIdentity, PolicyKind, Timestamp};
 use windlass_sandbox::component::{LoadError, PolicyComponent};
 
@@ -29,6 +31,8 @@ pub(crate) struct BuiltInPolicy {
     description: Described,
     bytes: &'static [u8],
     component: OnceCell<Arc<PolicyComponent>>,
+    /// It has no trial: the built-in policies are tested.
+    breaker: Arc<Breaker>,
     loader: Arc<Loader>,
 }
 
@@ -98,6 +102,7 @@ impl BuiltInPolicy {
             description: Described::ByComponent,
             bytes,
             component: OnceCell::new_with(Some(Arc::clone(component))),
+            breaker: breaker(component.limits()),
             loader: Arc::clone(loader),
         }
     }
@@ -116,6 +121,7 @@ impl BuiltInPolicy {
             description: Described::ByManifest(manifest),
             bytes: component_of(manifest.name),
             component: OnceCell::new(),
+            breaker: breaker(&loader.built_in_limits(manifest.name)),
             loader: Arc::clone(loader),
         }
     }
@@ -167,7 +173,7 @@ impl BuiltInPolicy {
         }
     }
 
-    /// The policy for calls: the component itself if it is loaded.
+    /// The policy for shadows: the component itself if it is loaded.
     pub(crate) fn scaling(self: &Arc<Self>) -> Arc<dyn ScalingPolicy> {
         match self.component() {
             Some(component) => Arc::<PolicyComponent>::clone(component),
@@ -180,6 +186,47 @@ impl BuiltInPolicy {
         match self.component() {
             Some(component) => Arc::<PolicyComponent>::clone(component),
             None => Arc::<Self>::clone(self),
+        }
+    }
+
+    pub(crate) fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
+    /// The policy for the calls of a workload.
+    pub(crate) fn for_workload(self: &Arc<Self>, workload: &str) -> Monitored<Self> {
+        Monitored {
+            policy: Arc::clone(self),
+            identity: self.identity.clone(),
+            breaker: Arc::clone(&self.breaker),
+            observer: Arc::new(LogChanges { policy: self.identity.name.clone() }),
+            workload: workload.to_owned(),
+        }
+    }
+}
+
+fn breaker(limits: &PolicyLimits) -> Arc<Breaker> {
+    let breaker = Breaker::new(limits);
+    breaker.begin(true);
+    Arc::new(breaker)
+}
+
+/// Logs the changes of a breaker: a built-in policy has no stored events.
+#[derive(Debug)]
+struct LogChanges {
+    policy: String,
+}
+
+impl BreakerObserver for LogChanges {
+    fn breaker_changed(&self, _: u32, change: Change, _: Timestamp) {
+        let policy = &self.policy;
+        match change {
+            Change::Opened { workload, failing, .. } => {
+                let (failures, last) = (failing.failures, failing.last);
+                tracing::error!(policy, workload, failures, %last, "the policy failed too often in a row; another one takes its place");
+            }
+            Change::Closed { workload, .. } => tracing::info!(policy, workload, "the policy answers again, and acts"),
+            Change::Passed { .. } | Change::Failed { .. } => {}
         }
     }
 }

@@ -21,7 +21,7 @@ pub struct Combined {
 }
 
 /// The memory of one policy, with its owner.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Remembered {
     of: MemoryOwner,
     memory: Vec<u8>,
@@ -96,13 +96,18 @@ impl ScalingPolicy for Combined {
     async fn decide(&self, _config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
         let handed: Vec<Remembered> = serde_json::from_slice(&observation.memory).unwrap_or_default();
         let answers = self.parts.iter().enumerate().map(async |(index, (policy, config))| {
-            let handed = memory_of(policy.identity(), handed.get(index));
+            let kept = handed.get(index);
+            let handed = memory_of(policy.identity(), kept);
             let answer = match part_of(observation, policy.as_ref(), config, handed.clone()).await {
                 Ok(input) => policy.decide(config, &input).await,
                 Err(failure) => Err(failure),
             };
             let memory = answer.as_ref().map_or_else(|_| handed.clone(), |decision| decision.memory.clone());
-            let remembered = Remembered { of: policy.identity().memory_owner(), memory };
+            let remembered = match kept {
+                // A policy whose place another one takes finds its memory again when it acts again.
+                Some(kept) if memory.is_empty() && policy.identity().stands_in_for.is_some() => kept.clone(),
+                _ => Remembered { of: policy.identity().memory_owner(), memory },
+            };
             (Part { policy: policy.identity().clone(), config: config.clone(), handed, answer }, remembered)
         });
         combine(join_all(answers).await, observation.current_replicas)
@@ -295,6 +300,34 @@ mod tests {
         let written = serde_json::json!(decision.parts[1]);
         assert_eq!(written["answer"], serde_json::json!({"unavailable": {"kind": "trap", "reason": "unreachable"}}));
         assert_eq!(combined([Ok(3), Ok(2)]).await.map(|decision| decision.evaluate_after), Ok(Some(2)));
+    }
+
+    #[tokio::test]
+    async fn a_part_whose_place_another_policy_takes_keeps_its_memory() {
+        let queue = || scripted("queue", Ok(1)) as Arc<dyn ScalingPolicy>;
+        let stand_in = || {
+            let identity = PolicyIdentity {
+                name: "min-max".to_owned(),
+                stands_in_for: Some("queue".to_owned()),
+                ..PolicyIdentity::default()
+            };
+            // It asks for no metric, and its own memory is empty.
+            Arc::new(Scripted { identity, answer: Ok(1), metric: "", inputs: Mutex::default() })
+        };
+        let parts =
+            |first| vec![(first, "{}".to_owned()), (scripted("b", Ok(1)) as Arc<dyn ScalingPolicy>, "{}".to_owned())];
+        let decide = async |first, memory| {
+            let decision = Combined::new(parts(first)).decide("", &observation(memory)).await.expect("an answer");
+            decision.memory
+        };
+        let before = decide(queue(), Vec::new()).await;
+        let meanwhile = decide(stand_in(), before.clone()).await;
+        let first = |memory: &[u8]| {
+            let all: Vec<Remembered> = serde_json::from_slice(memory).expect("the memory of the parts");
+            (all[0].of.name.clone(), all[0].memory.clone())
+        };
+        assert_eq!(first(&before), ("queue".to_owned(), b"queue".to_vec()));
+        assert_eq!(first(&meanwhile), first(&before));
     }
 
     #[tokio::test]

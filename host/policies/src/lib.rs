@@ -1,13 +1,14 @@
-//! Policies by name: their revisions, the probation of a new revision, and the sources that deliver components.
+//! Policies by name: their revisions, the circuit breakers of their revisions, and the sources that deliver components.
 
+mod breaker;
 mod built_in;
 mod builtin_fallback;
 pub mod combined;
 mod digest;
 mod listing;
 mod loader;
+mod loading_policy;
 mod monitored;
-mod probation;
 pub mod registry;
 mod revisions;
 pub mod sources;

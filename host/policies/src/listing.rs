@@ -1,11 +1,12 @@
 //! Describes policies for listings, from their components, manifests and revisions.
 
+use crate::breaker::{Breaker, Failing};
 use crate::built_in::{BuiltInPolicy, Described};
 use crate::revisions::policy::PushedPolicy;
 use crate::revisions::state::State;
 use std::collections::BTreeMap;
 use windlass_builtin::Manifest;
-use windlass_core::policy::catalogue::PolicyInfo;
+use windlass_core::policy::catalogue::{FailingPolicy, PolicyInfo};
 use windlass_core::{FailureKind, PolicyKind};
 use windlass_sandbox::component::PolicyComponent;
 
@@ -15,7 +16,15 @@ pub(crate) fn built_in_info(policy: &BuiltInPolicy) -> PolicyInfo {
         (None, Described::ByManifest(manifest)) => manifest_info(policy, manifest),
         (None, Described::ByComponent) => unreachable!("the component was loaded before the policy was listed"),
     };
-    PolicyInfo { acting: Some(0), ..info }
+    PolicyInfo { acting: Some(0), failing: failing(policy.breaker(), 0), ..info }
+}
+
+fn failing(breaker: &Breaker, revision: u32) -> Vec<FailingPolicy> {
+    let open = breaker.open().into_iter();
+    open.filter_map(|(workload, Failing { failures, since, last, retry_at, .. })| {
+        Some(FailingPolicy { workload, revision, failures, since, last, retry_at: retry_at? })
+    })
+    .collect()
 }
 
 pub(crate) fn pushed_info(policy: &PushedPolicy) -> PolicyInfo {
@@ -30,6 +39,12 @@ pub(crate) fn pushed_info(policy: &PushedPolicy) -> PolicyInfo {
         candidate: state.candidate,
         revisions: state.revisions.into_iter().rev().collect(),
         events: state.events.into_iter().rev().collect(),
+        failing: policy
+            .published()
+            .acting
+            .as_ref()
+            .map(|acting| failing(&acting.breaker, acting.number()))
+            .unwrap_or_default(),
         ..info
     }
 }
@@ -104,6 +119,7 @@ fn empty_info() -> PolicyInfo {
         candidate: None,
         revisions: Vec::new(),
         events: Vec::new(),
+        failing: Vec::new(),
         source_problem: None,
     }
 }

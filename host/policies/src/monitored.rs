@@ -1,6 +1,6 @@
-//! A loaded revision whose calls are counted while it is on probation.
+//! A policy whose calls are counted by its circuit breaker.
 
-use crate::probation::{Probation, ProbationObserver};
+use crate::breaker::{Breaker, Call, Change};
 use async_trait::async_trait;
 use std::sync::Arc;
 use windlass_core::contract::{HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation};
@@ -8,51 +8,79 @@ use windlass_core::policy::{HealthPolicy, ScalingPolicy};
 use windlass_core::{PolicyFailure, PolicyIdentity, Timestamp};
 use windlass_sandbox::component::PolicyComponent;
 
-/// A loaded revision that counts its calls while it is on probation.
+/// Learns the changes of circuit breakers.
+pub(crate) trait BreakerObserver: std::fmt::Debug + Send + Sync {
+    /// The breaker of a revision changed with a call at this time. A revision that failed its trial does not act any more
+    /// when this returns.
+    fn breaker_changed(&self, revision: u32, change: Change, at: Timestamp);
+}
+
+/// A loaded revision with its circuit breaker.
 #[derive(Debug)]
 pub(crate) struct MonitoredRevision {
     /// Calls made on the component itself do not count: those of shadows and of configuration checks.
     pub(crate) component: Arc<PolicyComponent>,
-    pub(crate) probation: Probation,
-    observer: Arc<dyn ProbationObserver>,
+    pub(crate) breaker: Arc<Breaker>,
+    observer: Arc<dyn BreakerObserver>,
 }
 
 impl MonitoredRevision {
-    pub(crate) fn new(component: PolicyComponent, observer: Arc<dyn ProbationObserver>) -> Arc<Self> {
-        let probation = Probation::new(component.limits());
-        Arc::new(Self { component: Arc::new(component), probation, observer })
+    pub(crate) fn new(component: PolicyComponent, observer: Arc<dyn BreakerObserver>) -> Arc<Self> {
+        let breaker = Arc::new(Breaker::new(component.limits()));
+        Arc::new(Self { component: Arc::new(component), breaker, observer })
     }
 
     pub(crate) fn number(&self) -> u32 {
         self.component.identity().revision
     }
 
-    /// Counts an answer and passes it on. A failure that is not the policy's fault does not count.
-    fn counted<T>(&self, at: Timestamp, answer: Result<T, PolicyFailure>) -> Result<T, PolicyFailure> {
-        let failure = answer.as_ref().err();
-        if failure.is_none_or(PolicyFailure::is_of_the_policy)
-            && let Some(outcome) = self.probation.count(failure)
-        {
-            self.observer.probation_ended(self.number(), outcome, at);
+    /// The revision for the calls of a workload. `stands_in_for` is the policy whose place it takes there.
+    pub(crate) fn for_workload(&self, workload: &str, stands_in_for: Option<&str>) -> Monitored<PolicyComponent> {
+        let identity =
+            PolicyIdentity { stands_in_for: stands_in_for.map(str::to_owned), ..self.component.identity().clone() };
+        Monitored {
+            policy: Arc::clone(&self.component),
+            identity,
+            breaker: Arc::clone(&self.breaker),
+            observer: Arc::clone(&self.observer),
+            workload: workload.to_owned(),
+        }
+    }
+}
+
+/// A policy that counts its calls in one workload.
+pub(crate) struct Monitored<P> {
+    pub(crate) policy: Arc<P>,
+    pub(crate) identity: PolicyIdentity,
+    pub(crate) breaker: Arc<Breaker>,
+    pub(crate) observer: Arc<dyn BreakerObserver>,
+    pub(crate) workload: String,
+}
+
+impl<P> Monitored<P> {
+    /// Counts an answer and passes it on.
+    fn counted<T>(&self, call: Call, at: Timestamp, answer: Result<T, PolicyFailure>) -> Result<T, PolicyFailure> {
+        for change in self.breaker.count(&self.workload, call, answer.as_ref().err(), at) {
+            self.observer.breaker_changed(self.identity.revision, change, at);
         }
         answer
     }
 }
 
 #[async_trait]
-impl ScalingPolicy for MonitoredRevision {
+impl<P: ScalingPolicy> ScalingPolicy for Monitored<P> {
     fn identity(&self) -> &PolicyIdentity {
-        self.component.identity()
+        &self.identity
     }
 
     async fn requirements(&self, config: &str, now: Timestamp) -> Result<Vec<MetricRequest>, PolicyFailure> {
-        let answer = self.component.requirements(config, now).await;
-        // A probation counts decisions, and failures that prevent one.
-        if answer.is_err() { self.counted(now, answer) } else { answer }
+        let answer = self.policy.requirements(config, now).await;
+        // Decisions count, and failures that prevent one.
+        if answer.is_err() { self.counted(Call::Decide, now, answer) } else { answer }
     }
 
     async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
-        self.counted(observation.now, ScalingPolicy::decide(self.component.as_ref(), config, observation).await)
+        self.counted(Call::Decide, observation.now, self.policy.decide(config, observation).await)
     }
 
     async fn protected(
@@ -60,18 +88,18 @@ impl ScalingPolicy for MonitoredRevision {
         config: &str,
         observation: &ScalingObservation,
     ) -> Option<Result<Vec<String>, PolicyFailure>> {
-        let answer = ScalingPolicy::protected(self.component.as_ref(), config, observation).await?;
-        Some(self.counted(observation.now, answer))
+        let answer = self.policy.protected(config, observation).await?;
+        Some(self.counted(Call::Protect, observation.now, answer))
     }
 }
 
 #[async_trait]
-impl HealthPolicy for MonitoredRevision {
+impl<P: HealthPolicy> HealthPolicy for Monitored<P> {
     fn identity(&self) -> &PolicyIdentity {
-        self.component.identity()
+        &self.identity
     }
 
     async fn evaluate(&self, config: &str, observation: &HealthObservation) -> Result<HealthReport, PolicyFailure> {
-        self.counted(observation.now, HealthPolicy::evaluate(self.component.as_ref(), config, observation).await)
+        self.counted(Call::Decide, observation.now, self.policy.evaluate(config, observation).await)
     }
 }

@@ -1,11 +1,12 @@
 //! The registry of policies: those built into the host, and those pushed, by name and revision.
 //!
-//! `root` holds its parts, `opening` restores them at start, `loading` loads stored revisions. `catalogue`,
+//! `root` holds its parts, `opening` restores them at start, `loading` loads stored revisions, `quota` limits them. `catalogue`,
 //! `refresh` and `selection` serve operators, registries and the control loop.
 
 mod catalogue;
 mod loading;
 mod opening;
+mod quota;
 mod refresh;
 mod root;
 mod selection;

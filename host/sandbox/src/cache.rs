@@ -91,6 +91,12 @@ impl Cache {
         tokio::task::spawn_blocking(move || inner.path(&name).is_file()).await.unwrap_or(false)
     }
 
+    /// Bytes of all entries.
+    pub(crate) async fn bytes(&self) -> u64 {
+        let inner = Arc::clone(&self.inner);
+        tokio::task::spawn_blocking(move || inner.bytes()).await.unwrap_or_default()
+    }
+
     /// Saves an entry. A failure only makes the next start slower.
     pub(crate) async fn save(&self, name: String, code: Vec<u8>) -> Vec<u8> {
         let inner = Arc::clone(&self.inner);
@@ -120,6 +126,12 @@ impl Cache {
 impl Inner {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.cwasm"))
+    }
+
+    fn bytes(&self) -> u64 {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return 0 };
+        let sizes = entries.filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len()));
+        sizes.sum()
     }
 
     fn authentication(&self, name: &str, code: &[u8]) -> Hmac<Sha256> {

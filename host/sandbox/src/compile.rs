@@ -154,6 +154,14 @@ impl Compiler {
         }
     }
 
+    /// Bytes of all machine code in the cache. 0 without a cache.
+    pub async fn cached_bytes(&self) -> u64 {
+        match &self.cache {
+            Some(cache) => cache.bytes().await,
+            None => 0,
+        }
+    }
+
     async fn cached(&self, name: &str) -> Option<Vec<u8>> {
         self.cache.as_ref()?.load(name.to_owned()).await
     }

@@ -70,7 +70,11 @@ fn explanation(view: &Value, decision: &Value, is_newest: bool) -> String {
     ));
     let policy = word(&scaling["policy"]["name"]);
     if let Some(chosen) = scaling["policy"]["stands_in_for"].as_str() {
-        line(format!("No revision of the policy `{chosen}` is active, so the built-in policy `{policy}` replaces it."));
+        let instead = match scaling["policy"]["revision"].as_u64() {
+            Some(revision) if policy == chosen => format!("its revision {revision}"),
+            _ => format!("the built-in policy `{policy}`"),
+        };
+        line(format!("The policy `{chosen}` fails or has no active revision, so {instead} takes its place."));
     }
     match scaling["answer"].get("unavailable") {
         Some(failure) => {

@@ -150,6 +150,7 @@ policy_sections! {
         revisions_kept: Count [Count(2)..=Count(1_000)],
         trial_calls: Count [Count(1)..=Count(10_000)],
         trial_failures: Count [Count(1)..=Count(10_000)],
+        failures_in_row: Count [Count(1)..=Count(10_000)],
         component_bytes: Size [kib(4)..=mib(256)],
         compile_time: Span [secs(1)..=secs(600)],
         compile_memory_bytes: Size [mib(256)..=mib(64 << 10)],
@@ -160,6 +161,9 @@ policy_sections! {
         tables: Count [Count(1)..=Count(1_000)],
         stack_bytes: Size [kib(64)..=mib(1)],
         concurrent_calls: Count [Count(2)..=Count(1_000)],
+        policies: Count [Count(1)..=Count(10_000)],
+        loaded_bytes: Size [mib(1)..=mib(64 << 10)],
+        stored_bytes: Size [mib(1)..=mib(1 << 20)],
     }
 }
 

@@ -98,6 +98,7 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
     revisions_kept = 10
     trial_calls = 20
     trial_failures = 3
+    failures_in_row = 5
     component_bytes = "40MiB"
     compile_time = "30s"
     compile_memory_bytes = "2GiB"
@@ -106,6 +107,9 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
     tables = 20
     stack_bytes = "512KiB"
     concurrent_calls = 8
+    policies = 100
+    loaded_bytes = "512MiB"
+    stored_bytes = "2GiB"
 
     [policies]
 

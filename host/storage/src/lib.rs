@@ -392,6 +392,7 @@ mod tests {
             troubles: [(ContainerId("odd".into()), Trouble { kind: TroubleKind::CrashLoop, since: Timestamp(7) })]
                 .into(),
             containers: Some([ContainerId("one".into())].into()),
+            stand_ins: [("queue".to_owned(), Timestamp(5))].into(),
         };
         let shadow = ShadowComparison::new(PolicyKind::Scaling, PolicyIdentity::default(), "{}".into(), Timestamp(9));
         let shadows = vec![ShadowComparison { memory: vec![3], ..shadow }];

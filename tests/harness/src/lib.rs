@@ -8,6 +8,7 @@
 //! | [`engine`] | inspects the container engine independently of Windlass |
 //! | [`images`] | builds small images without a registry |
 
+mod compiled;
 pub mod engine;
 pub mod images;
 pub mod response;

@@ -1,5 +1,6 @@
 //! Runs the program: each test has its own site with a process, and sends requests to it.
 
+use crate::compiled::SharedCode;
 use crate::engine::Engine;
 use crate::response::{Response, client};
 use crate::wait::until;
@@ -100,7 +101,11 @@ impl Site {
         self.folder.path()
     }
 
-    /// Starts Windlass and waits until it listens.
+    fn data_dir(&self) -> PathBuf {
+        self.folder().join("data")
+    }
+
+    /// Starts Windlass and waits until it listens and its policies are loaded.
     ///
     /// # Errors
     /// If Windlass ends before it listens; the text has its log.
@@ -113,6 +118,26 @@ impl Site {
     /// # Errors
     /// If Windlass ends before it listens; the text has its log.
     pub async fn start_with(&self, arguments: &[&str]) -> anyhow::Result<Windlass> {
+        let windlass = self.begin_with(arguments).await?;
+        let loaded = until("the policies to be loaded", PROCESS_LIMIT, async || {
+            let is_loaded = windlass.log.find("every policy is loaded").is_some();
+            if is_loaded { Ok(()) } else { Err("no log line `every policy is loaded`".to_owned()) }
+        });
+        loaded.await.with_context(|| windlass.log.text())?;
+        if let Some(shared) = SharedCode::open()? {
+            shared.take(&self.data_dir())?;
+        }
+        Ok(windlass)
+    }
+
+    /// [`Site::start_with`], without the wait for the policies.
+    ///
+    /// # Errors
+    /// If Windlass ends before it listens; the text has its log.
+    pub async fn begin_with(&self, arguments: &[&str]) -> anyhow::Result<Windlass> {
+        if let Some(shared) = SharedCode::open()? {
+            shared.give(&self.data_dir())?;
+        }
         let mut windlass = self.spawn(arguments)?;
         let announced = until("windlass to listen", PROCESS_LIMIT, async || match windlass.process.try_wait() {
             Ok(None) => windlass.log.address().map(Ok).ok_or("no log line `listening`".to_owned()),
@@ -174,7 +199,7 @@ impl Site {
     /// The configuration file, one dotted key a line.
     fn configuration(&self) -> String {
         let own = [
-            ("store.data_dir", json!(self.folder().join("data")).to_string()),
+            ("store.data_dir", json!(self.data_dir()).to_string()),
             ("engine.instance", json!(self.instance).to_string()),
             ("engine.host", json!(self.engine.host()).to_string()),
         ];
@@ -356,11 +381,16 @@ impl Log {
 
     /// The field `address` of the log line `listening`.
     fn address(&self) -> Option<String> {
+        self.find("listening")?["address"].as_str().map(str::to_owned)
+    }
+
+    /// The fields of the first log line with this message.
+    fn find(&self, message: &str) -> Option<Value> {
         self.text().lines().find_map(|line| {
             let line: Value = serde_json::from_str(line).ok()?;
             // `flatten_event` moves the fields to the top level.
             let fields = line.get("fields").unwrap_or(&line);
-            (fields["message"] == "listening").then(|| fields["address"].as_str().map(str::to_owned))?
+            (fields["message"] == message).then(|| fields.clone())
         })
     }
 }

@@ -1,11 +1,14 @@
 //! Hostile policies pushed to a running Windlass: its memory returns to the level before.
 
 use serde_json::json;
+use std::io::Write;
+use std::time::{Duration, SystemTime};
 use windlass_builtin::MIN_MAX;
 use windlass_tests::hostile::{self, Expect};
 use windlass_tests::images::Fixture;
 use windlass_tests::memory::resident;
 use windlass_tests::site::{Site, Windlass, start_body};
+use windlass_tests::wait::eventually;
 
 /// Pushes each hostile component to a running Windlass, lets it decide about a workload if it loads, and deletes it.
 /// Returns the number of components that were rejected, and of those that were called.
@@ -57,5 +60,34 @@ async fn the_memory_of_a_serving_windlass_returns_to_where_it_was() -> anyhow::R
     push_all(&windlass, image).await;
     let after = resident(windlass.pid())?;
     assert!(after < before + SLACK, "the process held {before} bytes and holds {after} after two more rounds");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_folder_of_components_that_compile_for_long_delays_neither_the_api_nor_the_passes() -> anyhow::Result<()> {
+    let site = Site::new("slow-folder").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let folder = site.folder().join("policies");
+    std::fs::create_dir(&folder)?;
+    let component = hostile::compiles_long(300, 12_000);
+    for name in ["first", "second"] {
+        let mut file = std::fs::File::create(folder.join(format!("{name}.wasm")))?;
+        file.write_all(&component)?;
+        // A file that has just changed may not be complete, and would be left for the next look.
+        file.set_modified(SystemTime::now() - Duration::from_secs(60))?;
+    }
+    let site = site.set("policy.folder", &json!(folder).to_string());
+    // The built-in policies are compiled too, with the limit of all.
+    let site = site.set("policies.first.compile_time", "\"2s\"").set("policies.second.compile_time", "\"2s\"");
+    let windlass = site.begin_with(&["--listen", "127.0.0.1:0"]).await?;
+    assert_eq!(windlass.get("/health").await.ok(), json!({"ok": true}));
+    windlass.post("/start/container", start_body(image, 1, 1)).await.ok();
+    assert!(!windlass.log().contains("every policy is loaded"), "the components compiled too quickly to show anything");
+    eventually("the compilers to be stopped", Duration::from_secs(60), async || {
+        let problems = windlass.get("/policies").await.ok()["source_problems"].clone();
+        let are_stopped = ["first", "second"].map(|name| problems[name].to_string().contains("took longer than 2 s"));
+        if are_stopped == [true, true] { Ok(()) } else { Err(problems.to_string()) }
+    })
+    .await;
     Ok(())
 }

@@ -59,11 +59,11 @@ async fn a_stop_is_kept_whatever_its_signal_and_while_windlass_is_down() -> anyh
 #[tokio::test]
 async fn windlass_stops_a_replica_without_a_record_of_a_stop() -> anyhow::Result<()> {
     let site = Site::new("own-stop").await?.set("control.stop_grace", "\"1s\"");
-    let begun = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
     // Its process ignores the stop signal, so that it has to be killed.
     let image = site.engine().prepare(Fixture::Stubborn).await?;
     let windlass = site.start().await?;
     windlass.post("/start/container", start_body(image, 1, 1)).await.ok();
+    let begun = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
     windlass.delete(&format!("/images/{image}")).await.ok();
     assert!(site.engine().containers(site.instance()).await?.is_empty());
     let until = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs() + 1;

@@ -42,6 +42,7 @@ async fn a_policy_is_pushed_chosen_swapped_and_rolled_back_while_windlass_runs()
           "what": "pushed by ada@example.org; it acts"
         }
       ],
+      "failing": [],
       "failures": {
         "busy": 0,
         "insufficient-data": 0,
@@ -199,7 +200,9 @@ async fn a_broken_revision_changes_nothing_and_is_set_back() -> anyhow::Result<(
     assert_eq!(asked(1).await[0]["stands_in_for"], "broken");
     let (_, told, _) = ran(&windlass, &["explain", image]).await?;
     assert!(
-        told.contains("No revision of the policy `broken` is active, so the built-in policy `min-max` replaces it."),
+        told.contains(
+            "The policy `broken` fails or has no active revision, so the built-in policy `min-max` takes its place."
+        ),
         "{told}"
     );
     Ok(())

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use windlass_core::contract::{ScalingObservation, Series};
-use windlass_core::settings::PolicyLimits;
 use windlass_sandbox::compile::Compiler;
 use windlass_sandbox::component::PolicyComponent;
 use windlass_sandbox::engine::PolicyEngine;
 use windlass_sandbox::language::Language;
 use windlass_sandbox::wit_text;
+use windlass_tests::policies::unhurried;
 use windlass_tests::site::binary;
 
 /// A row of the table. A sample's value may be the text `NaN` or `inf`, since JSON has no such numbers.
@@ -77,7 +77,7 @@ fn tried(policy: &Path, input: &Path) {
 #[tokio::test]
 #[ignore = "`make examples` builds what this runs"]
 async fn every_language_answers_the_same() {
-    let engine = Arc::new(PolicyEngine::new(PolicyLimits::default()).expect("an engine"));
+    let engine = Arc::new(PolicyEngine::new(unhurried()).expect("an engine"));
     let mut wrong = Vec::new();
     let mut first: Option<Vec<String>> = None;
     // The examples, and projects created with `windlass policy new`.

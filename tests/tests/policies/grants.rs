@@ -14,7 +14,7 @@ use windlass_sandbox::compile::Compiler;
 use windlass_sandbox::component::PolicyComponent;
 use windlass_sandbox::engine::PolicyEngine;
 use windlass_tests::hostile::{self, Stub};
-use windlass_tests::policies::{choice, decide, observation, push_of};
+use windlass_tests::policies::{choice, compiler, decide, observation, push_of, unhurried};
 
 /// The numbers of the error codes, counted from 100 as in the stub.
 const DENIED: u32 = 115;
@@ -79,7 +79,7 @@ fn granted(authority: &str) -> HttpGrant {
 }
 
 fn engine(grant: HttpGrant) -> Arc<PolicyEngine> {
-    let limits = PolicyLimits { http: Some(grant), ..PolicyLimits::default() };
+    let limits = PolicyLimits { http: Some(grant), ..unhurried() };
     let engine = PolicyEngine::without_pool(limits).expect("an engine");
     engine.send_with(NetClient::new().expect("a client"));
     Arc::new(engine)
@@ -168,10 +168,10 @@ async fn only_a_decision_may_ask() {
 #[tokio::test]
 async fn who_was_not_granted_is_refused_and_who_was_is_marked() {
     let server = Server::listen().await;
-    let limits = PolicyLimits { http: Some(granted(&server.authority)), ..PolicyLimits::default() };
+    let limits = PolicyLimits { http: Some(granted(&server.authority)), ..unhurried() };
     let named = [("asker".to_owned(), NamedPolicy { source: None, limits })].into();
     let settings = PolicySettings { named, ..PolicySettings::default() };
-    let opened = PolicyRegistry::open(settings, Compiler::in_process(), Defaults::default(), None).await;
+    let opened = PolicyRegistry::open(settings, compiler(), Defaults::default(), None).await;
     let registry = opened.expect("it opens");
     registry.engine().send_with(NetClient::new().expect("a client"));
     let asks = hostile::asks(&server.authority, "/count?of=7", 1).build();

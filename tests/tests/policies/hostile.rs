@@ -15,6 +15,7 @@ use windlass_sandbox::compile::Compiler;
 use windlass_sandbox::component::{Called, LoadError, PolicyComponent};
 use windlass_sandbox::engine::PolicyEngine;
 use windlass_tests::hostile::{self, Expect, Kind, Stub};
+use windlass_tests::policies::unhurried;
 use windlass_tests::site::binary;
 
 const NOW: Timestamp = Timestamp(1_700_000_000_123);
@@ -90,7 +91,9 @@ async fn hold_all_harmless(engine: Arc<PolicyEngine>) {
     let well_behaved = load_into(&engine, MIN_MAX.to_vec()).await.expect("it loads");
     for hostile in hostile::all() {
         let name = hostile.name;
-        let loaded = load_into(&engine, hostile.bytes).await;
+        let limits = Arc::new(hostile.expect.limits());
+        let compiler = Compiler::in_process();
+        let loaded = PolicyComponent::load_within(&engine, &compiler, &limits, None, Arc::from(hostile.bytes)).await;
         match (hostile.expect, loaded) {
             (Expect::NotLoaded(part), Err(error)) => {
                 let sentences = error.to_string();
@@ -147,7 +150,7 @@ async fn every_hostile_component_is_held_harmless_without_a_pool_and_on_one_thre
 #[tokio::test]
 async fn each_limit_bites_where_it_says_and_not_above() {
     use FailureKind::{Memory, Output, Time, Trap};
-    let limits = PolicyLimits::default;
+    let limits = unhurried;
     let cases = [
         (
             "decision_time",
@@ -205,7 +208,7 @@ async fn each_limit_bites_where_it_says_and_not_above() {
 
 #[tokio::test]
 async fn counts_of_memories_tables_and_instances_are_bounded_with_a_pool_and_without() {
-    let limits = PolicyLimits::default;
+    let limits = unhurried;
     let roomy = PolicyLimits { memories: 100, tables: 100, core_instances: 100, ..limits() };
     let cases = [
         (hostile::has_memories(4, 0).build(), limits()),
@@ -236,17 +239,16 @@ async fn a_component_larger_than_allowed_is_refused() {
 
 #[tokio::test]
 async fn log_and_output_past_their_limits_are_dropped_and_counted() {
-    let called = decide(PolicyLimits::default(), &hostile::floods_log(1_000, 2_000)).await;
+    let called = decide(unhurried(), &hostile::floods_log(1_000, 2_000)).await;
     assert!(called.answer.is_ok(), "{:?}", called.answer);
     assert_eq!((called.log.lines.len(), called.log.dropped_lines), (32, 968));
     assert!(called.log.lines.iter().all(|(_, line)| line.len() == 1_024));
 
-    let called = decide(PolicyLimits::default(), &hostile::floods_output(100)).await;
+    let called = decide(unhurried(), &hostile::floods_output(100)).await;
     assert!(called.answer.is_ok(), "{:?}", called.answer);
     assert_eq!((called.log.output.len(), called.log.dropped_output_bytes), (16 << 10, (400 << 10) - (16 << 10)));
 
-    let roomy =
-        PolicyLimits { log_lines: 2_000, log_line_bytes: 4_000, output_bytes: 1 << 20, ..PolicyLimits::default() };
+    let roomy = PolicyLimits { log_lines: 2_000, log_line_bytes: 4_000, output_bytes: 1 << 20, ..unhurried() };
     let called = decide(roomy.clone(), &hostile::floods_log(1_000, 2_000)).await;
     assert_eq!((called.log.lines.len(), called.log.lines[0].1.len(), called.log.dropped_lines), (1_000, 2_000, 0));
     let called = decide(roomy, &hostile::floods_output(100)).await;
@@ -257,14 +259,14 @@ async fn log_and_output_past_their_limits_are_dropped_and_counted() {
 async fn what_was_written_before_a_trap_is_kept() {
     let stub =
         Stub::new(Kind::Scaling).log().first("(call $log (i32.const 3) (i32.const 80) (i32.const 7)) (unreachable)");
-    let called = decide(PolicyLimits::default(), &stub).await;
+    let called = decide(unhurried(), &stub).await;
     failed("traps", called.answer, FailureKind::Trap, "unreachable");
     assert_eq!(called.log.lines, [(LogLevel::Error, "as told".to_owned())]);
 }
 
 #[tokio::test]
 async fn random_and_clocks_follow_from_the_observation() {
-    let policy = load(PolicyLimits::default(), hostile::decides_at_random()).await.expect("it loads");
+    let policy = load(unhurried(), hostile::decides_at_random()).await.expect("it loads");
     let mut observation = scaling_observation();
     let mut drawn = Vec::new();
     for current_replicas in 0..16 {
@@ -277,7 +279,7 @@ async fn random_and_clocks_follow_from_the_observation() {
     drawn.dedup();
     assert!(drawn.len() > 4, "{drawn:?}");
 
-    let policy = load(PolicyLimits::default(), hostile::decides_by_the_clock()).await.expect("it loads");
+    let policy = load(unhurried(), hostile::decides_by_the_clock()).await.expect("it loads");
     let decision = policy.decide("{}", &scaling_observation()).await.answer.expect("a decision");
     assert_eq!(u64::from(decision.replicas), NOW.0 / 1_000);
 }
@@ -331,21 +333,21 @@ async fn a_trap_names_the_functions_as_their_author_wrote_them() {
     let mangled = "$_ZN5chaos7recurse17h0123456789abcdefE";
     let stub = hostile::Stub::new(hostile::Kind::Scaling);
     let stub = stub.fields(&format!("(func {mangled} (unreachable))")).first(&format!("(call {mangled})"));
-    let policy = load(PolicyLimits::default(), stub.build()).await.expect("it loads");
+    let policy = load(unhurried(), stub.build()).await.expect("it loads");
     let failure = policy.decide("{}", &scaling_observation()).await.answer.expect_err("it traps");
     assert!(failure.reason.contains(", in `chaos::recurse`"), "{failure}");
 }
 
 #[tokio::test]
 async fn a_policy_asked_for_the_other_kind_of_answer_says_so() {
-    let policy = load(PolicyLimits::default(), MIN_MAX.to_vec()).await.expect("it loads");
+    let policy = load(unhurried(), MIN_MAX.to_vec()).await.expect("it loads");
     let answer = policy.evaluate("{}", &health_observation()).await.answer;
     failed("min-max", answer, FailureKind::Link, "it is a scaling policy and was called as a health policy");
 }
 
 #[tokio::test]
 async fn everything_wrong_with_the_links_is_told_at_once() {
-    let error = load(PolicyLimits::default(), named("foreign-import")).await.expect_err("refused");
+    let error = load(unhurried(), named("foreign-import")).await.expect_err("refused");
     let sentences: Vec<String> = error.problems.iter().map(ToString::to_string).collect();
     assert_eq!(sentences.len(), 4, "{sentences:?}");
     for part in ["manifest@0.1.0", "wasi:http/outgoing-handler", "acme:metrics/query", "lacks the function `evaluate`"]

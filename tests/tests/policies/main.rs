@@ -1,10 +1,12 @@
 //! Tests of real policy components in the test process: revisions, sources, limits, grants, hostile components.
 
 mod bindings;
+mod breaker;
 mod examples;
 mod grants;
 mod hostile;
 mod mutations;
+mod quota;
 mod revisions;
 mod serving_host;
 mod sources;

@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use windlass_builtin::{BUILT_IN, LIVENESS};
 use windlass_core::contract::{HealthObservation, ScalingObservation};
-use windlass_core::policy::{CatalogueError, PolicyCatalogue, PolicyInfo, PolicySource, Push, ShadowPolicy, Source};
+use windlass_core::policy::{CatalogueError, PolicyCatalogue, PolicyInfo, Push, ShadowPolicy, Source};
 use windlass_core::settings::{HttpGrant, NamedPolicy, PolicyLimits, PolicySettings};
 use windlass_core::{FailureKind, PolicyChoice, PolicyChoices, PolicyIdentity, Timestamp};
 use windlass_policies::registry::{Defaults, PolicyRegistry};
 use windlass_sandbox::cache::Cache;
 use windlass_sandbox::compile::Compiler;
 use windlass_tests::hostile::{self, Kind, Stub};
-use windlass_tests::policies::{self, choice, observation, push_of};
+use windlass_tests::policies::{self, choice, compiler, observation, policies_of, push_of, unhurried};
 use windlass_tests::wait::eventually;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 const NAME: &str = "queue";
 
 async fn open(data_dir: &Path, limits: PolicyLimits) -> PolicyRegistry {
-    PolicyRegistry::open(limits, Compiler::in_process(), Defaults::default(), Some(data_dir)).await.expect("it opens")
+    PolicyRegistry::open(limits, compiler(), Defaults::default(), Some(data_dir)).await.expect("it opens")
 }
 
 async fn push(registry: &PolicyRegistry, stub: &Stub) -> PolicyInfo {
@@ -51,7 +51,7 @@ fn components(data_dir: &Path) -> usize {
 async fn a_pushed_policy_acts_at_once_and_after_a_restart() {
     let data_dir = tempfile::tempdir().expect("a folder");
     {
-        let registry = open(data_dir.path(), PolicyLimits::default()).await;
+        let registry = open(data_dir.path(), unhurried()).await;
         // Before the policy exists, the built-in policy of its kind acts.
         assert_eq!(decide(&registry).await.0.name, "min-max");
         let info = push(&registry, &hostile::proposes(3)).await;
@@ -65,7 +65,7 @@ async fn a_pushed_policy_acts_at_once_and_after_a_restart() {
         // Pushing the acting component again creates no revision.
         assert_eq!(push(&registry, &hostile::proposes(4)).await.revisions.len(), 2);
     }
-    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    let registry = open(data_dir.path(), unhurried()).await;
     assert_eq!(decided(&registry).await, (2, 4));
     let listed = registry.list().into_iter().filter(|policy| policy.source.is_some());
     assert_eq!(listed.map(|policy| policy.name).collect::<Vec<_>>(), [NAME]);
@@ -74,7 +74,7 @@ async fn a_pushed_policy_acts_at_once_and_after_a_restart() {
 #[tokio::test]
 async fn what_is_no_policy_is_refused_and_the_one_before_acts_on() {
     let data_dir = tempfile::tempdir().expect("a folder");
-    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    let registry = open(data_dir.path(), unhurried()).await;
     push(&registry, &hostile::proposes(3)).await;
     let refused = async |name, component| registry.push(push_of(name, component)).await.expect_err("refused");
     assert!(
@@ -94,7 +94,7 @@ async fn what_is_no_policy_is_refused_and_the_one_before_acts_on() {
 #[tokio::test]
 async fn rolling_back_goes_one_revision_back_each_time() {
     let data_dir = tempfile::tempdir().expect("a folder");
-    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    let registry = open(data_dir.path(), unhurried()).await;
     for replicas in [3, 4, 5] {
         push(&registry, &hostile::proposes(replicas)).await;
     }
@@ -104,7 +104,7 @@ async fn rolling_back_goes_one_revision_back_each_time() {
     let none = registry.roll_back(NAME, Timestamp(7)).await.expect_err("there is none").to_string();
     assert_eq!(none, "`queue` has no earlier revision that may act");
     drop(registry);
-    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    let registry = open(data_dir.path(), unhurried()).await;
     assert_eq!(decided(&registry).await, (1, 3));
     // Numbers are never reused.
     assert_eq!(push(&registry, &hostile::proposes(6)).await.acting, Some(4));
@@ -113,7 +113,7 @@ async fn rolling_back_goes_one_revision_back_each_time() {
 #[tokio::test]
 async fn a_revision_that_fails_its_trial_is_set_back_for_good() {
     let data_dir = tempfile::tempdir().expect("a folder");
-    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    let registry = open(data_dir.path(), unhurried()).await;
     push(&registry, &hostile::proposes(3)).await;
     push(&registry, &Stub::new(hostile::Kind::Scaling).first("(unreachable)")).await;
     for _ in 0..3 {
@@ -135,7 +135,7 @@ async fn a_revision_that_fails_its_trial_is_set_back_for_good() {
     .await;
     // Neither a restart nor a rollback brings it back.
     drop(registry);
-    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    let registry = open(data_dir.path(), unhurried()).await;
     assert_eq!(decided(&registry).await, (1, 3));
     push(&registry, &hostile::proposes(5)).await;
     let rolled_back = registry.roll_back(NAME, Timestamp(7)).await.expect("past the quarantined one");
@@ -172,12 +172,12 @@ async fn a_revision_that_fails_its_trial_is_set_back_for_good() {
 #[tokio::test]
 async fn a_health_policy_has_a_trial_too_and_the_built_in_one_stands_in_for_it() {
     let data_dir = tempfile::tempdir().expect("a folder");
-    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    let registry = open(data_dir.path(), unhurried()).await;
     let choices = PolicyChoices { health: Some(choice(NAME)), ..PolicyChoices::default() };
     let shown: HealthObservation =
         serde_json::from_str(include_str!("../../../examples/observations/health.json")).expect("an observation");
     let asked = async || {
-        let health = registry.of(&choices).health;
+        let health = policies_of(&registry, &choices).health;
         let answer = health.evaluate("{}", &shown).await;
         let reasons = answer.map(|report| report.assessments.into_iter().map(|one| one.reason).collect::<Vec<_>>());
         (health.identity().name.clone(), health.identity().revision, reasons.map_err(|failure| failure.kind))
@@ -214,12 +214,12 @@ async fn until_newest_proved(registry: &PolicyRegistry) {
 #[tokio::test]
 async fn what_fails_to_say_what_it_needs_is_set_back_too() {
     let data_dir = tempfile::tempdir().expect("a folder");
-    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    let registry = open(data_dir.path(), unhurried()).await;
     push(&registry, &hostile::proposes(3)).await;
     push(&registry, &hostile::traps_configuring()).await;
     let chosen = PolicyChoices { scaling: vec![choice(NAME)], ..PolicyChoices::default() };
     for _ in 0..3 {
-        let acting = registry.of(&chosen).scaling;
+        let acting = policies_of(&registry, &chosen).scaling;
         let needs = acting.requirements("{}", Timestamp(1)).await;
         assert_eq!((acting.identity().revision, needs.is_err()), (2, true));
     }
@@ -229,7 +229,7 @@ async fn what_fails_to_say_what_it_needs_is_set_back_too() {
 #[tokio::test]
 async fn what_is_not_the_policys_fault_is_no_part_of_its_trial() {
     let data_dir = tempfile::tempdir().expect("a folder");
-    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    let registry = open(data_dir.path(), unhurried()).await;
     push(&registry, &hostile::proposes(3)).await;
     push(&registry, &hostile::knows_nothing()).await;
     for _ in 0..30 {
@@ -243,7 +243,7 @@ async fn what_is_not_the_policys_fault_is_no_part_of_its_trial() {
 #[tokio::test]
 async fn two_bad_revisions_in_a_row_lead_back_to_the_good_one() {
     let data_dir = tempfile::tempdir().expect("a folder");
-    let limits = PolicyLimits::default();
+    let limits = unhurried();
     let registry = open(data_dir.path(), limits.clone()).await;
     push(&registry, &hostile::proposes(3)).await;
     for _ in 0..limits.trial_calls {
@@ -261,7 +261,7 @@ async fn two_bad_revisions_in_a_row_lead_back_to_the_good_one() {
 #[tokio::test]
 async fn where_every_revision_failed_the_built_in_policy_stands_in() {
     let data_dir = tempfile::tempdir().expect("a folder");
-    let registry = open(data_dir.path(), PolicyLimits { trial_failures: 1, ..PolicyLimits::default() }).await;
+    let registry = open(data_dir.path(), PolicyLimits { trial_failures: 1, ..unhurried() }).await;
     push(&registry, &Stub::new(hostile::Kind::Scaling).first("(unreachable)")).await;
     assert!(decide(&registry).await.1.is_err());
     let (policy, replicas) = decide(&registry).await;
@@ -273,13 +273,13 @@ async fn where_every_revision_failed_the_built_in_policy_stands_in() {
 #[tokio::test]
 async fn a_revision_that_proved_itself_is_not_set_back() {
     let data_dir = tempfile::tempdir().expect("a folder");
-    let limits = PolicyLimits { trial_calls: 4, trial_failures: 2, ..PolicyLimits::default() };
+    let limits = PolicyLimits { trial_calls: 4, trial_failures: 2, ..unhurried() };
     let registry = open(data_dir.path(), limits).await;
     push(&registry, &hostile::proposes(3)).await;
     push(&registry, &hostile::knows_only(2)).await;
     let ask = async |current| {
         let choice = PolicyChoice { name: NAME.to_owned(), config: "{}".to_owned() };
-        let policies = registry.of(&PolicyChoices { scaling: vec![choice], ..PolicyChoices::default() });
+        let policies = policies_of(&registry, &PolicyChoices { scaling: vec![choice], ..PolicyChoices::default() });
         let shown = ScalingObservation { current_replicas: current, ..observation() };
         policies.scaling.decide("{}", &shown).await.is_ok()
     };
@@ -294,7 +294,7 @@ async fn a_revision_that_proved_itself_is_not_set_back() {
 #[tokio::test]
 async fn old_revisions_and_their_components_are_dropped() {
     let data_dir = tempfile::tempdir().expect("a folder");
-    let registry = open(data_dir.path(), PolicyLimits { revisions_kept: 2, ..PolicyLimits::default() }).await;
+    let registry = open(data_dir.path(), PolicyLimits { revisions_kept: 2, ..unhurried() }).await;
     for replicas in 1..=5 {
         push(&registry, &hostile::proposes(replicas)).await;
     }
@@ -307,13 +307,13 @@ async fn old_revisions_and_their_components_are_dropped() {
 async fn a_component_that_was_altered_on_disk_does_not_act() {
     let data_dir = tempfile::tempdir().expect("a folder");
     let digest = {
-        let registry = open(data_dir.path(), PolicyLimits::default()).await;
+        let registry = open(data_dir.path(), unhurried()).await;
         push(&registry, &hostile::proposes(3)).await;
         push(&registry, &hostile::proposes(4)).await.digest
     };
     let path = data_dir.path().join("policies").join(format!("{}.wasm", digest.trim_start_matches("sha256:")));
     fs::write(&path, hostile::proposes(9).build()).expect("written");
-    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    let registry = open(data_dir.path(), unhurried()).await;
     assert_eq!(decided(&registry).await, (1, 3));
     let why = registry.find(NAME).expect("it is there").revisions[0].quarantined.clone().expect("quarantined");
     assert!(why.contains("it was altered or damaged"), "{why}");
@@ -325,14 +325,14 @@ async fn a_component_that_was_altered_on_disk_does_not_act() {
 #[tokio::test]
 async fn a_revision_that_does_not_load_on_a_slow_start_is_there_on_the_next() {
     let data_dir = tempfile::tempdir().expect("a folder");
-    let patient = PolicyLimits { manifest_time: Duration::from_secs(30), ..PolicyLimits::default() };
+    let patient = PolicyLimits { manifest_time: Duration::from_secs(30), ..unhurried() };
     {
         let registry = open(data_dir.path(), patient.clone()).await;
         push(&registry, &hostile::proposes(3)).await;
         push(&registry, &hostile::begins_slowly(300_000_000)).await;
     }
     {
-        let hasty = PolicyLimits { manifest_time: Duration::from_millis(50), ..PolicyLimits::default() };
+        let hasty = PolicyLimits { manifest_time: Duration::from_millis(50), ..unhurried() };
         let registry = open(data_dir.path(), hasty).await;
         assert_eq!(decided(&registry).await, (1, 3));
         let info = registry.find(NAME).expect("it is there");
@@ -347,11 +347,11 @@ async fn a_revision_that_does_not_load_on_a_slow_start_is_there_on_the_next() {
 #[tokio::test]
 async fn a_slip_in_the_settings_costs_no_revision() {
     let data_dir = tempfile::tempdir().expect("a folder");
-    let granted = PolicyLimits { http: Some(HttpGrant::default()), ..PolicyLimits::default() };
+    let granted = PolicyLimits { http: Some(HttpGrant::default()), ..unhurried() };
     let open = async |limits: &PolicyLimits| {
         let named = BTreeMap::from([(NAME.to_owned(), NamedPolicy { source: None, limits: limits.clone() })]);
         let settings = PolicySettings { named, ..PolicySettings::default() };
-        let opened = PolicyRegistry::open(settings, Compiler::in_process(), Defaults::default(), Some(data_dir.path()));
+        let opened = PolicyRegistry::open(settings, compiler(), Defaults::default(), Some(data_dir.path()));
         opened.await.expect("it opens")
     };
     let good = async |registry: &PolicyRegistry| {
@@ -384,7 +384,7 @@ async fn a_slip_in_the_settings_costs_no_revision() {
 #[tokio::test]
 async fn nobodys_rollback_waits_for_what_is_compiled() {
     let data_dir = tempfile::tempdir().expect("a folder");
-    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    let registry = open(data_dir.path(), unhurried()).await;
     push(&registry, &hostile::proposes(3)).await;
     push(&registry, &hostile::proposes(4)).await;
     let large = push_of("large", hostile::compiles_long(100, 4_000));
@@ -405,7 +405,7 @@ async fn what_is_compiled_goes_with_its_revision() {
     let data_dir = tempfile::tempdir().expect("a folder");
     let begin = async || {
         let compiler = Compiler::in_process().with_cache(Cache::open(data_dir.path()).expect("a cache"));
-        let limits = PolicyLimits { revisions_kept: 2, ..PolicyLimits::default() };
+        let limits = PolicyLimits { revisions_kept: 2, ..unhurried() };
         let opened = PolicyRegistry::open(limits, compiler, Defaults::default(), Some(data_dir.path()));
         opened.await.expect("it opens")
     };
@@ -426,7 +426,7 @@ async fn what_is_compiled_goes_with_its_revision() {
 #[tokio::test]
 async fn memory_is_handed_on_unless_a_push_says_reset() {
     let data_dir = tempfile::tempdir().expect("a folder");
-    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    let registry = open(data_dir.path(), unhurried()).await;
     let owner = async || decide(&registry).await.0.memory_owner();
     push(&registry, &hostile::proposes(1)).await;
     let first = owner().await;
@@ -446,7 +446,7 @@ async fn memory_is_handed_on_unless_a_push_says_reset() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_swap_under_load_loses_no_decision() {
     let data_dir = tempfile::tempdir().expect("a folder");
-    let registry = Arc::new(open(data_dir.path(), PolicyLimits::default()).await);
+    let registry = Arc::new(open(data_dir.path(), unhurried()).await);
     push(&registry, &hostile::proposes(1)).await;
     let done = Arc::new(AtomicBool::new(false));
     let asking = {
@@ -482,7 +482,7 @@ async fn shadows(registry: &PolicyRegistry, others: &[&str]) -> Vec<(String, u32
         ..PolicyChoices::default()
     };
     let mut found = Vec::new();
-    for shadow in registry.of(&choices).shadows {
+    for shadow in policies_of(registry, &choices).shadows {
         let ShadowPolicy::Scaling(policy) = shadow.policy else { panic!("all of these are scaling policies") };
         let answer = policy.decide(&shadow.config, &observation()).await;
         let identity = policy.identity();
@@ -495,7 +495,7 @@ async fn shadows(registry: &PolicyRegistry, others: &[&str]) -> Vec<(String, u32
 async fn a_candidate_shadows_who_acts_until_it_is_promoted() {
     let data_dir = tempfile::tempdir().expect("a folder");
     {
-        let registry = open(data_dir.path(), PolicyLimits::default()).await;
+        let registry = open(data_dir.path(), unhurried()).await;
         let early = push_candidate(&registry, &hostile::proposes(4)).await.expect_err("nobody acts yet").to_string();
         assert_eq!(early, "`queue` has no acting revision to compare a candidate with");
         push(&registry, &hostile::proposes(3)).await;
@@ -506,7 +506,7 @@ async fn a_candidate_shadows_who_acts_until_it_is_promoted() {
         let again = push_candidate(&registry, &hostile::proposes(5)).await.expect("the same");
         assert_eq!(again.revisions.len(), 3);
     }
-    let registry = open(data_dir.path(), PolicyLimits::default()).await;
+    let registry = open(data_dir.path(), unhurried()).await;
     assert_eq!(decided(&registry).await, (1, 3));
     assert_eq!(shadows(&registry, &[]).await, [(NAME.to_owned(), 3, Some(5))]);
     let promoted = registry.promote(NAME, None, Timestamp(8)).await.expect("promoted");
@@ -530,10 +530,11 @@ async fn the_revisions_of_a_name_hold_half_of_the_places_together() {
         concurrent_calls: 4,
         decision_time: Duration::from_millis(1_800),
         trial_failures: 100,
-        ..PolicyLimits::default()
+        ..unhurried()
     };
     let registry = open(data_dir.path(), limits).await;
-    let scaling = || registry.of(&PolicyChoices { scaling: vec![choice(NAME)], ..PolicyChoices::default() }).scaling;
+    let scaling =
+        || policies_of(&registry, &PolicyChoices { scaling: vec![choice(NAME)], ..PolicyChoices::default() }).scaling;
     // Each is still in its call when the next one begins to act.
     let mut revisions = Vec::new();
     for rounds in [u32::MAX, u32::MAX - 1, u32::MAX - 2] {
@@ -552,7 +553,7 @@ async fn the_revisions_of_a_name_hold_half_of_the_places_together() {
 #[tokio::test]
 async fn a_shadow_that_fails_sets_nothing_back() {
     let data_dir = tempfile::tempdir().expect("a folder");
-    let limits = PolicyLimits { trial_calls: 20, trial_failures: 1, ..PolicyLimits::default() };
+    let limits = PolicyLimits { trial_calls: 20, trial_failures: 1, ..unhurried() };
     let registry = open(data_dir.path(), limits).await;
     push(&registry, &hostile::proposes(3)).await;
     push_candidate(&registry, &hostile::knows_only(9)).await.expect("a candidate");

@@ -138,7 +138,8 @@ async fn a_serving_host_holds_every_hostile_policy_harmless() {
             Expect::Health(kind, _) => ("health", kind),
             Expect::NotLoaded(_) | Expect::Configure(..) | Expect::Protect(..) | Expect::Harmless => continue,
         };
-        let load = PolicyComponent::load(&engine, &compiler, None, Arc::from(hostile.bytes));
+        let limits = Arc::new(hostile.expect.limits());
+        let load = PolicyComponent::load_within(&engine, &compiler, &limits, None, Arc::from(hostile.bytes));
         let policy = Arc::new(load.await.expect(hostile.name));
         let host = match which {
             "scaling" => Host::begin(policy, Arc::clone(&health)).await,

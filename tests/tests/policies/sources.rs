@@ -14,17 +14,17 @@ use windlass_sandbox::compile::Compiler;
 use windlass_sandbox::component::{LoadError, PolicyComponent};
 use windlass_sandbox::engine::PolicyEngine;
 use windlass_tests::hostile::{self, Stub};
-use windlass_tests::policies::{self, choice, push_of};
+use windlass_tests::policies::{self, choice, compiler, push_of, unhurried};
 
 const NAME: &str = "queue";
 
 async fn open(data_dir: &Path, settings: impl Into<PolicySettings>, defaults: Defaults) -> Arc<PolicyRegistry> {
-    let opened = PolicyRegistry::open(settings, Compiler::in_process(), defaults, Some(data_dir)).await;
+    let opened = PolicyRegistry::open(settings, compiler(), defaults, Some(data_dir)).await;
     Arc::new(opened.expect("it opens"))
 }
 
 async fn plain(data_dir: &Path) -> Arc<PolicyRegistry> {
-    open(data_dir, PolicyLimits::default(), Defaults::default()).await
+    open(data_dir, unhurried(), Defaults::default()).await
 }
 
 async fn push(registry: &PolicyRegistry, name: &str, component: Vec<u8>) {
@@ -96,7 +96,7 @@ async fn a_file_in_the_folder_is_a_revision_when_it_is_new_or_changed() {
 #[tokio::test]
 async fn a_push_holds_until_the_file_changes_however_many_follow() {
     let (data_dir, folder) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-    let limits = PolicyLimits { revisions_kept: 2, ..PolicyLimits::default() };
+    let limits = PolicyLimits { revisions_kept: 2, ..unhurried() };
     let look = async |registry: &Arc<PolicyRegistry>| {
         let all = Arc::<PolicyRegistry>::clone(registry);
         Files::new(Some(folder.path().to_owned()), BTreeMap::new(), 1 << 20, all).look(LATER).await;
@@ -185,7 +185,7 @@ async fn a_file_named_one_by_one_is_taken_and_what_keeps_it_is_told() {
 #[tokio::test]
 async fn a_policy_has_limits_of_its_own() {
     let data_dir = tempfile::tempdir().expect("a folder");
-    let roomy = PolicyLimits { memory_bytes: 128 << 20, ..PolicyLimits::default() };
+    let roomy = PolicyLimits { memory_bytes: 128 << 20, ..unhurried() };
     let named = BTreeMap::from([("roomy".to_owned(), NamedPolicy { source: None, limits: roomy })]);
     let registry =
         open(data_dir.path(), PolicySettings { named, ..PolicySettings::default() }, Defaults::default()).await;
@@ -295,7 +295,7 @@ async fn a_policy_has_a_trial_and_a_number_of_revisions_of_its_own() {
 async fn a_default_policy_decides_for_workloads_that_name_none() {
     let data_dir = tempfile::tempdir().expect("a folder");
     let defaults = Defaults { scaling: choice(NAME), ..Defaults::default() };
-    let registry = open(data_dir.path(), PolicyLimits::default(), defaults).await;
+    let registry = open(data_dir.path(), unhurried(), defaults).await;
     let none = PolicyChoices::default();
     let (name, ..) = decide(&registry, &none).await;
     assert_eq!(name, "min-max", "until it is there, the built-in one stands in");

@@ -12,7 +12,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
-use windlass_core::policy::{CatalogueError, PolicyEvent, PolicyInfo, RevisionInfo};
+use windlass_core::policy::{CatalogueError, FailingPolicy, PolicyEvent, PolicyInfo, RevisionInfo};
 use windlass_core::settings::HttpGrant;
 use windlass_core::time::millis;
 
@@ -28,6 +28,8 @@ pub(crate) struct PolicyDetail {
     revisions: Vec<RevisionView>,
     /// Changes of the active revision and of the candidate, newest first; the last 100.
     events: Vec<EventView>,
+    /// The workloads in which it failed so often in a row that another policy takes its place; at most 20 of them.
+    failing: Vec<FailingView>,
     /// Why the newest state of its source in `windlass.toml` could not be loaded; null if it was, or there is none. If the
     /// source never delivered a component, the other fields are empty.
     source_problem: Option<String>,
@@ -76,6 +78,32 @@ pub(crate) struct EventView {
 impl From<PolicyEvent> for EventView {
     fn from(PolicyEvent { at, revision, what }: PolicyEvent) -> Self {
         Self { at: Time(at), at_ms: at.0, revision, what }
+    }
+}
+
+/// Number of workloads listed in `failing`.
+const FAILING_LISTED: usize = 20;
+
+/// A workload in which another policy takes the policy's place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct FailingView {
+    /// Key of the workload.
+    workload: String,
+    /// Number of the revision that fails; 0 for a built-in policy.
+    revision: u32,
+    /// Failures in a row.
+    failures: u32,
+    /// Time of the first one.
+    since: Time,
+    /// The last one, in words.
+    last: String,
+    /// Time of the next attempt.
+    retry_at: Time,
+}
+
+impl From<FailingPolicy> for FailingView {
+    fn from(FailingPolicy { workload, revision, failures, since, last, retry_at }: FailingPolicy) -> Self {
+        Self { workload, revision, failures, since: Time(since), last: last.to_string(), retry_at: Time(retry_at) }
     }
 }
 
@@ -136,6 +164,7 @@ impl From<PolicyInfo> for PolicyDetail {
             http: info.http.as_ref().map(HttpGrantView::from),
             revisions: info.revisions.into_iter().map(|revision| RevisionView::of(revision, acting)).collect(),
             events: info.events.into_iter().map(EventView::from).collect(),
+            failing: info.failing.into_iter().take(FAILING_LISTED).map(FailingView::from).collect(),
             source_problem: info.source_problem,
         }
     }
@@ -145,7 +174,8 @@ impl PolicyDetail {
     /// A policy whose source never delivered a component.
     fn without_component(name: String, problem: String) -> Self {
         let policy = PolicyView::without_component(name);
-        Self { policy, http: None, revisions: Vec::new(), events: Vec::new(), source_problem: Some(problem) }
+        let source_problem = Some(problem);
+        Self { policy, http: None, revisions: Vec::new(), events: Vec::new(), failing: Vec::new(), source_problem }
     }
 }
 

@@ -133,7 +133,8 @@ pub async fn evaluate(
             }
         }
     }
-    let verdict = Verdict { health, scaling, failed_metrics, protected };
+    let stand_ins = policies.stand_ins.clone();
+    let verdict = Verdict { health, scaling, failed_metrics, protected, stand_ins };
     (snapshot, Evaluation { verdict, health_observation, scaling_observation, health_took, scaling_took })
 }
 

@@ -28,7 +28,8 @@ pub(crate) async fn observe(
     let listed = context.engine.list(Some(&handle.key)).await?;
     // Read after the listing: a process that it shows as ended may have been stopped meanwhile.
     let stops = handle.state().stops.clone();
-    let (mut replicas, strangers): (Vec<Replica>, _) = listed.into_iter().partition(|replica| is_ours(replica, known));
+    let (mut replicas, strangers): (Vec<Replica>, _) =
+        listed.into_iter().partition(|replica| is_ours(replica, known.containers.as_ref()));
     let mut snapshot = Snapshot {
         at: now,
         engine_lost: context.engine_health.lost_at(),
@@ -113,7 +114,8 @@ pub(crate) async fn observe_again(
 
 /// Whether a container with the workload's labels is its replica. Labels are copied by `docker commit`; the name of a slot
 /// and the identifier of a container cannot be. A container that was a replica once stays one under any name.
-pub(crate) fn is_ours(replica: &Replica, known: &Known) -> bool {
-    let is_known = |containers: &BTreeSet<ContainerId>| containers.contains(&replica.id);
-    replica.has_slot_name || known.containers.as_ref().is_none_or(is_known)
+///
+/// `containers`: the replicas of the last observation. `None` before the first one.
+pub(crate) fn is_ours(replica: &Replica, containers: Option<&BTreeSet<ContainerId>>) -> bool {
+    replica.has_slot_name || containers.is_none_or(|containers| containers.contains(&replica.id))
 }

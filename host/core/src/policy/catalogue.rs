@@ -47,8 +47,27 @@ pub struct PolicyInfo {
     pub revisions: Vec<RevisionInfo>,
     /// The last 100 events, newest first.
     pub events: Vec<PolicyEvent>,
+    /// The workloads in which it failed so often in a row that another policy takes its place, by name.
+    pub failing: Vec<FailingPolicy>,
     /// The reason why its source could not deliver the newest component.
     pub source_problem: Option<String>,
+}
+
+/// A workload in which a policy failed so often in a row that another policy takes its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailingPolicy {
+    /// Key of the workload.
+    pub workload: String,
+    /// Number of the revision. 0 if the policy is built in.
+    pub revision: u32,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Time of the first failure.
+    pub since: Timestamp,
+    /// The last failure.
+    pub last: PolicyFailure,
+    /// Time of the next attempt.
+    pub retry_at: Timestamp,
 }
 
 /// Events kept for each policy.

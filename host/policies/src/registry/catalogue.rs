@@ -21,8 +21,8 @@ fn conflict(why: String) -> CatalogueError {
 
 impl PolicyRegistry {
     /// The pushed policy of this name, for a change.
-    fn pushed_policy(&self, name: &str) -> Result<Arc<PushedPolicy>, CatalogueError> {
-        self.pushed.get(name).ok_or_else(|| match self.built_in.get(name) {
+    async fn pushed_policy(&self, name: &str) -> Result<Arc<PushedPolicy>, CatalogueError> {
+        self.restored(name).await.ok_or_else(|| match self.built_in.get(name) {
             Some(_) => conflict(format!("`{name}` is built in; it has no revisions")),
             None => CatalogueError::Unknown(name.to_owned()),
         })
@@ -106,8 +106,7 @@ impl PolicyRegistry {
                 format!("`{name}` has a source in windlass.toml that would push it again; remove the source first");
             return Err(conflict(why));
         }
-        let in_folder = settings.folder.as_ref().map(|folder| folder.join(format!("{name}.wasm")));
-        if let Some(path) = in_folder.filter(|path| path.exists()) {
+        if let Some(path) = self.file_in_folder(name) {
             let path = path.display();
             return Err(conflict(format!(
                 "`{name}` comes from {path}, which would push it again; remove the file first"
@@ -178,6 +177,7 @@ impl PolicyCatalogue for PolicyRegistry {
         if self.built_in.get(&push.name).is_some() {
             return Err(conflict(format!("`{}` is built in; push the component under another name", push.name)));
         }
+        self.restored(&push.name).await;
         let digest = sha256(&push.component);
         if let Some(policy) = self.in_use(&push, &digest)? {
             let _one_change = self.changing.lock().await;
@@ -197,13 +197,14 @@ impl PolicyCatalogue for PolicyRegistry {
         if policy.kind != kind {
             return Err(conflict(format!("`{name}` is a {} policy and this is a {kind} policy", policy.kind)));
         }
+        self.check_quota(&policy, &component).await?;
         let change = self.pushing(&policy, component, &push, digest);
         self.commit(&policy, change).await
     }
 
     async fn promote(&self, name: &str, revision: Option<u32>, at: Timestamp) -> Result<PolicyInfo, CatalogueError> {
+        let policy = self.pushed_policy(name).await?;
         let _one_change = self.changing.lock().await;
-        let policy = self.pushed_policy(name)?;
         let state = policy.state();
         let Some(number) = revision.or(state.candidate) else {
             return Err(conflict(format!("`{name}` has no candidate; name the revision to promote")));
@@ -225,8 +226,8 @@ impl PolicyCatalogue for PolicyRegistry {
     }
 
     async fn roll_back(&self, name: &str, at: Timestamp) -> Result<PolicyInfo, CatalogueError> {
+        let policy = self.pushed_policy(name).await?;
         let _one_change = self.changing.lock().await;
-        let policy = self.pushed_policy(name)?;
         let state = policy.state();
         let mut loaded = self.load_eligible(&policy, &state, state.acting, at).await;
         let mut numbers = loaded.revisions.iter().map(|revision| revision.number());
@@ -240,8 +241,8 @@ impl PolicyCatalogue for PolicyRegistry {
     }
 
     async fn remove(&self, name: &str) -> Result<PolicyInfo, CatalogueError> {
+        let policy = self.pushed_policy(name).await?;
         let _one_change = self.changing.lock().await;
-        let policy = self.pushed_policy(name)?;
         self.check_removable(&policy)?;
         let info = pushed_info(&policy);
         let (pushed, removed) = (Arc::clone(&self.pushed), name.to_owned());
@@ -252,6 +253,7 @@ impl PolicyCatalogue for PolicyRegistry {
 
     async fn check(&self, kind: PolicyKind, choice: &PolicyChoice, now: Timestamp) -> Result<(), ChoiceError> {
         let name = &choice.name;
+        self.restored(name).await;
         let refused = |failure| ChoiceError::Refused { name: name.clone(), failure };
         let component = match (self.built_in(name, kind), self.acting(name, kind)) {
             (Some(built_in), _) => Arc::clone(built_in.load().await.map_err(refused)?),

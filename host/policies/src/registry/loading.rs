@@ -41,8 +41,8 @@ pub(crate) struct LoadedRevisions {
 }
 
 impl PolicyRegistry {
-    /// Loads the newest revision before `before` that may act, and if it is not proved, the next one as its fallback.
-    /// Revisions that do not load are skipped.
+    /// Loads the newest revision before `before` that may act, and the next one as its fallback. Revisions that do not load
+    /// are skipped.
     pub(crate) async fn load_eligible(
         &self,
         policy: &Arc<PushedPolicy>,
@@ -59,7 +59,7 @@ impl PolicyRegistry {
                     continue;
                 }
             }
-            if revision.proved || loaded.revisions.len() == 2 {
+            if loaded.revisions.len() == 2 {
                 break;
             }
         }

@@ -3,12 +3,14 @@
 use crate::built_in::BuiltInPolicies;
 use crate::loader::Loader;
 use crate::registry::root::{DEFAULT_HEALTH, DEFAULT_SCALING, Defaults, PolicyRegistry, RegistryError};
+use crate::revisions::policy::PushedPolicy;
 use crate::revisions::set::RevisionSet;
 use crate::revisions::state::{Event, apply_all};
-use crate::revisions::store::{RevisionStore, StoredPolicy};
+use crate::revisions::store::RevisionStore;
 use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 use windlass_core::Timestamp;
 use windlass_core::settings::PolicySettings;
@@ -30,6 +32,23 @@ impl PolicyRegistry {
         defaults: Defaults,
         data_dir: Option<&Path>,
     ) -> Result<Self, RegistryError> {
+        let registry = Self::begin(settings, compiler, defaults, data_dir).await?;
+        registry.restore().await;
+        registry.files_are_loaded();
+        Ok(registry)
+    }
+
+    /// As [`PolicyRegistry::open`], without the pushed policies: until [`PolicyRegistry::restore`] has loaded a policy, it
+    /// is unavailable. A component whose machine code is missing can take half a minute to compile.
+    ///
+    /// # Errors
+    /// As [`PolicyRegistry::open`].
+    pub async fn begin(
+        settings: impl Into<PolicySettings>,
+        compiler: Compiler,
+        defaults: Defaults,
+        data_dir: Option<&Path>,
+    ) -> Result<Self, RegistryError> {
         let settings = settings.into();
         let engine = Arc::new(PolicyEngine::new(settings.widest())?);
         let loader = Arc::new(Loader { engine, compiler, settings });
@@ -43,24 +62,45 @@ impl PolicyRegistry {
             built_in,
             pushed: Arc::new(RevisionSet::new(store)),
             changing: tokio::sync::Mutex::default(),
+            are_files_loaded: AtomicBool::default(),
             source_problems: Mutex::default(),
             oci: None,
         };
-        let now = Timestamp::from(SystemTime::now());
         for (name, stored) in stored.unwrap_or_default() {
-            registry.restore(&name, stored, now).await;
+            let (kind, candidate) = (stored.kind, stored.candidate);
+            registry.pushed.insert(&registry.policy_with(&name, kind, stored.into_state(), candidate));
         }
-        registry.forget_compiled().await;
         Ok(registry)
     }
 
-    /// Adds a stored policy and loads the revisions that it needs.
-    async fn restore(&self, name: &str, stored: StoredPolicy, now: Timestamp) {
-        let (kind, candidate) = (stored.kind, stored.candidate);
-        let state = stored.into_state();
-        let policy = self.policy_with(name, kind, state.clone());
+    /// Loads the stored revisions that the pushed policies need, one policy at a time.
+    pub async fn restore(&self) {
+        for policy in self.pushed.all() {
+            let _one_change = self.changing.lock().await;
+            self.restore_policy(&policy).await;
+        }
+        self.forget_compiled().await;
+    }
+
+    /// The pushed policy of this name, loaded now if the start has not come to it yet.
+    pub(crate) async fn restored(&self, name: &str) -> Option<Arc<PushedPolicy>> {
+        let policy = self.pushed.get(name)?;
+        if policy.is_loading() {
+            let _one_change = self.changing.lock().await;
+            self.restore_policy(&policy).await;
+        }
+        Some(policy)
+    }
+
+    /// Loads the revisions that a stored policy needs, unless they are loaded. The caller holds the lock `changing`.
+    async fn restore_policy(&self, policy: &Arc<PushedPolicy>) {
+        if !policy.is_loading() {
+            return;
+        }
+        let now = Timestamp::from(SystemTime::now());
+        let (state, candidate) = (policy.state(), policy.stored_candidate);
         let mut loaded = match state.deferred {
-            Some(acting) => self.load_eligible(&policy, &state, Some(acting + 1), now).await,
+            Some(acting) => self.load_eligible(policy, &state, Some(acting + 1), now).await,
             None => Default::default(),
         };
         let mut numbers = loaded.revisions.iter().map(|revision| revision.number());
@@ -69,7 +109,7 @@ impl PolicyRegistry {
         let candidate = candidate.and_then(|number| state.revision(number));
         let mut restored = Event::Restored { acting, fallback, candidate: None };
         if let Some(revision) = candidate {
-            match self.load_revision(&policy, revision).await {
+            match self.load_revision(policy, revision).await {
                 Ok(component) => {
                     restored = Event::Restored { acting, fallback, candidate: Some(revision.number) };
                     loaded.revisions.push(component);
@@ -79,7 +119,7 @@ impl PolicyRegistry {
         }
         loaded.events.push(restored);
         policy.transition(&loaded.events, loaded.revisions);
-        self.pushed.insert(&policy);
+        policy.end_loading();
     }
 
     /// Removes the machine code of revisions that are gone from the compiler's cache.

@@ -9,8 +9,11 @@ use crate::sources::oci::Oci;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use windlass_core::policy::{HealthPolicy, ScalingPolicy};
+use windlass_core::settings::PolicyOrigin;
 use windlass_core::{PolicyChoice, PolicyKind};
 use windlass_sandbox::component::LoadError;
 #[cfg(test)]
@@ -70,6 +73,8 @@ pub struct PolicyRegistry {
     pub(crate) pushed: Arc<RevisionSet>,
     /// Held by a push, promotion, rollback or removal: one at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
+    /// Whether the files in `windlass.toml` were looked at once since the start.
+    pub(crate) are_files_loaded: AtomicBool,
     /// Why a source could not deliver its policy, by the policy's name.
     pub(crate) source_problems: Mutex<BTreeMap<String, String>>,
     /// The client for OCI registries. `None` if [`PolicyRegistry::with_oci`] was not called.
@@ -92,7 +97,26 @@ impl PolicyRegistry {
     /// Whether a policy of this name was pushed, or has a source that will deliver it.
     pub fn is_expected(&self, name: &str) -> bool {
         let has_source = self.loader.settings.named.get(name).is_some_and(|named| named.source.is_some());
-        has_source || self.pushed.get(name).is_some()
+        has_source || self.pushed.get(name).is_some() || self.file_in_folder(name).is_some()
+    }
+
+    /// Ends the start: from now on, a policy without a revision is missing rather than still to be loaded from its file.
+    pub fn files_are_loaded(&self) {
+        self.are_files_loaded.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether a policy without a revision will have one when its file is loaded.
+    pub(crate) fn is_file_to_load(&self, name: &str) -> bool {
+        let is_file = |origin: &PolicyOrigin| matches!(origin, PolicyOrigin::File(_));
+        let named = self.loader.settings.named.get(name).and_then(|named| named.source.as_ref());
+        !self.are_files_loaded.load(Ordering::SeqCst)
+            && (named.is_some_and(is_file) || self.file_in_folder(name).is_some())
+    }
+
+    /// The file of this policy in the folder that `windlass.toml` names.
+    pub(crate) fn file_in_folder(&self, name: &str) -> Option<PathBuf> {
+        let path = self.loader.settings.folder.as_ref()?.join(format!("{name}.wasm"));
+        path.exists().then_some(path)
     }
 
     /// The engine that the policies run on.
@@ -117,13 +141,19 @@ impl PolicyRegistry {
 
     /// A pushed policy without revisions.
     pub(crate) fn new_policy(&self, name: &str, kind: PolicyKind) -> Arc<PushedPolicy> {
-        self.policy_with(name, kind, State::default())
+        self.policy_with(name, kind, State::default(), None)
     }
 
-    /// A pushed policy with the state it was stored with.
-    pub(crate) fn policy_with(&self, name: &str, kind: PolicyKind, state: State) -> Arc<PushedPolicy> {
+    /// A pushed policy with the state and the candidate that it was stored with.
+    pub(crate) fn policy_with(
+        &self,
+        name: &str,
+        kind: PolicyKind,
+        state: State,
+        candidate: Option<u32>,
+    ) -> Arc<PushedPolicy> {
         let calls = self.loader.engine.call_group();
-        PushedPolicy::new(name, kind, self.loader.limits_of(name), calls, state)
+        PushedPolicy::new(name, kind, self.loader.limits_of(name), calls, state, candidate)
     }
 
     /// The component of a built-in default policy, which is always loaded.

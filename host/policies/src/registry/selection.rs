@@ -1,12 +1,16 @@
 //! Selects the policies of a workload's pass: the acting revisions of the names that it chose, and their shadows.
 
+use crate::breaker::{Breaker, Failing, State};
+use crate::built_in::BuiltInPolicy;
 use crate::builtin_fallback::BuiltinFallback;
 use crate::combined::Combined;
-use crate::monitored::MonitoredRevision;
+use crate::loading_policy::LoadingPolicy;
+use crate::monitored::{Monitored, MonitoredRevision};
 use crate::registry::root::{DEFAULT_HEALTH, DEFAULT_SCALING, PolicyRegistry};
+use arc_swap::Guard;
 use std::sync::Arc;
-use windlass_core::policy::{HealthPolicy, Policies, PolicySource, ScalingPolicy, Shadow, ShadowPolicy};
-use windlass_core::{PolicyChoice, PolicyChoices, PolicyKind};
+use windlass_core::policy::{HealthPolicy, Policies, PolicySource, ScalingPolicy, Shadow, ShadowPolicy, StandIn};
+use windlass_core::{PolicyChoice, PolicyChoices, PolicyKind, Timestamp, WorkloadKey};
 use windlass_sandbox::component::PolicyComponent;
 
 impl PolicyRegistry {
@@ -26,8 +30,9 @@ impl PolicyRegistry {
     }
 
     /// The scaling policies of a workload as one, with its configuration.
-    fn scaling(&self, choices: &PolicyChoices) -> (Arc<dyn ScalingPolicy>, String) {
-        let mut parts: Vec<_> = self.scaling_choices(choices).iter().map(|choice| self.scaling_of(choice)).collect();
+    fn scaling(&self, choices: &PolicyChoices, place: &mut Place<'_>) -> (Arc<dyn ScalingPolicy>, String) {
+        let choices = self.scaling_choices(choices);
+        let mut parts: Vec<_> = choices.iter().map(|choice| self.scaling_of(choice, place)).collect();
         if parts.len() == 1 {
             return parts.remove(0);
         }
@@ -36,31 +41,74 @@ impl PolicyRegistry {
         (Arc::new(combined), config)
     }
 
-    fn scaling_of(&self, choice: &PolicyChoice) -> (Arc<dyn ScalingPolicy>, String) {
+    fn scaling_of(&self, choice: &PolicyChoice, place: &mut Place<'_>) -> (Arc<dyn ScalingPolicy>, String) {
         let config = choice.config.clone();
-        if let Some(built_in) = self.built_in(&choice.name, PolicyKind::Scaling) {
-            return (built_in.scaling(), config);
-        }
-        match self.acting(&choice.name, PolicyKind::Scaling) {
-            Some(acting) => (acting, config),
-            None => {
+        match self.select(PolicyKind::Scaling, choice, place) {
+            Selected::Default(component) => (component, config),
+            Selected::BuiltIn(policy) => (Arc::new(policy), config),
+            Selected::Revision(revision) => (Arc::new(revision), config),
+            Selected::Loading(policy) => (Arc::new(policy), config),
+            Selected::None => {
                 let fallback = BuiltinFallback::new(self.built_in.default(PolicyKind::Scaling), &choice.name);
                 (Arc::new(fallback), fallback_config(&self.defaults.scaling, DEFAULT_SCALING))
             }
         }
     }
 
-    fn health_of(&self, choice: &PolicyChoice) -> (Arc<dyn HealthPolicy>, String) {
+    fn health_of(&self, choice: &PolicyChoice, place: &mut Place<'_>) -> (Arc<dyn HealthPolicy>, String) {
         let config = choice.config.clone();
-        if let Some(built_in) = self.built_in(&choice.name, PolicyKind::Health) {
-            return (built_in.health(), config);
-        }
-        match self.acting(&choice.name, PolicyKind::Health) {
-            Some(acting) => (acting, config),
-            None => {
+        match self.select(PolicyKind::Health, choice, place) {
+            Selected::Default(component) => (component, config),
+            Selected::BuiltIn(policy) => (Arc::new(policy), config),
+            Selected::Revision(revision) => (Arc::new(revision), config),
+            Selected::Loading(policy) => (Arc::new(policy), config),
+            Selected::None => {
                 let fallback = BuiltinFallback::new(self.built_in.default(PolicyKind::Health), &choice.name);
                 (Arc::new(fallback), fallback_config(&self.defaults.health, DEFAULT_HEALTH))
             }
+        }
+    }
+
+    /// The chosen policy for a workload: the acting revision. Where its breaker is open, the revision before it. Where that
+    /// one fails too, or no revision acts, nothing: the built-in default takes its place.
+    fn select(&self, kind: PolicyKind, choice: &PolicyChoice, place: &mut Place<'_>) -> Selected {
+        let name = &choice.name;
+        if let Some(built_in) = self.built_in(name, kind) {
+            let default = self.built_in.default(kind);
+            if built_in.identity().digest == default.identity().digest {
+                return Selected::Default(default);
+            }
+            let may_act = place.may_act(
+                built_in.breaker(),
+                name,
+                &format!("`{name}`"),
+                &format!("`{}`", default.identity().name),
+            );
+            return if may_act { Selected::BuiltIn(built_in.for_workload(place.workload)) } else { Selected::None };
+        }
+        let policy = self.pushed.get(name).filter(|policy| policy.kind == kind);
+        let published = policy.as_ref().map(|policy| Guard::into_inner(policy.published()));
+        let instead = self.built_in.default(kind).identity().name.clone();
+        let Some(published) = published.filter(|published| published.acting.is_some()) else {
+            if policy.is_some_and(|policy| policy.is_loading()) || self.is_file_to_load(name) {
+                return Selected::Loading(LoadingPolicy::new(name));
+            }
+            let reason =
+                format!("`{name}` has no revision that may act; the built-in policy `{instead}` takes its place");
+            place.stand_ins.push(StandIn { policy: name.clone(), reason });
+            return Selected::None;
+        };
+        let fallback = published.fallback.as_ref();
+        let fallback = fallback.filter(|fallback| fallback.breaker.state(place.workload, place.now) == State::Closed);
+        let instead =
+            fallback.map_or_else(|| format!("`{instead}`"), |fallback| format!("revision {}", fallback.number()));
+        let acting = published.acting.as_ref().filter(|acting| {
+            place.may_act(&acting.breaker, name, &format!("revision {} of `{name}`", acting.number()), &instead)
+        });
+        match (acting, fallback) {
+            (Some(acting), _) => Selected::Revision(acting.for_workload(place.workload, None)),
+            (None, Some(fallback)) => Selected::Revision(fallback.for_workload(place.workload, Some(name))),
+            (None, None) => Selected::None,
         }
     }
 
@@ -101,10 +149,53 @@ fn fallback_config(default: &PolicyChoice, built_in: &str) -> String {
     if default.name == built_in { default.config.clone() } else { "{}".to_owned() }
 }
 
+/// The workload and the time of a selection, and the policies that do not act as chosen.
+struct Place<'a> {
+    workload: &'a str,
+    now: Timestamp,
+    stand_ins: Vec<StandIn>,
+}
+
+impl Place<'_> {
+    /// Whether a policy may act here. If it failed too often, notes why, and that `instead` takes its place.
+    fn may_act(&mut self, breaker: &Breaker, name: &str, policy: &str, instead: &str) -> bool {
+        let (failing, may_act) = match breaker.state(self.workload, self.now) {
+            State::Closed => return true,
+            State::Open(failing) => (failing, false),
+            State::HalfOpen(failing) => (failing, true),
+        };
+        let Failing { failures, last, retry_at, .. } = failing;
+        let then = match retry_at.filter(|_| !may_act) {
+            Some(at) => format!("{instead} takes its place until it is tried again at {}", at.to_rfc3339()),
+            None => "it is tried again now".to_owned(),
+        };
+        let reason = format!("{policy} failed {failures} times in a row, the last time with {last}; {then}");
+        self.stand_ins.push(StandIn { policy: name.to_owned(), reason });
+        may_act
+    }
+}
+
+/// The policy that a choice leads to.
+enum Selected {
+    /// The built-in default of its kind, whose place nothing could take.
+    Default(Arc<PolicyComponent>),
+    /// Another built-in policy.
+    BuiltIn(Monitored<BuiltInPolicy>),
+    /// A revision of a pushed policy.
+    Revision(Monitored<PolicyComponent>),
+    /// A pushed policy that is not loaded yet.
+    Loading(LoadingPolicy),
+    /// No policy of this name may act.
+    None,
+}
+
 impl PolicySource for PolicyRegistry {
-    fn of(&self, choices: &PolicyChoices) -> Policies {
-        let (scaling, scaling_config) = self.scaling(choices);
-        let (health, health_config) = self.health_of(self.health_choice(choices));
-        Policies { scaling, scaling_config, health, health_config, shadows: self.shadows(choices) }
+    fn of(&self, workload: &WorkloadKey, choices: &PolicyChoices, now: Timestamp) -> Policies {
+        let workload = workload.to_string();
+        let mut place = Place { workload: &workload, now, stand_ins: Vec::new() };
+        let (scaling, scaling_config) = self.scaling(choices, &mut place);
+        let (health, health_config) = self.health_of(self.health_choice(choices), &mut place);
+        let shadows = self.shadows(choices);
+        Policies { scaling, scaling_config, health, health_config, shadows, stand_ins: place.stand_ins }
     }
 }

@@ -8,10 +8,14 @@ use windlass_core::contract::{
 use windlass_core::policy::{PolicyCatalogue, PolicySource};
 use windlass_core::settings::PolicyLimits;
 use windlass_core::workload::Bounds;
-use windlass_core::{FailureKind, PolicyChoice, PolicyChoices, PolicyKind, Timestamp};
+use windlass_core::{FailureKind, PolicyChoice, PolicyChoices, PolicyKind, Timestamp, WorkloadKey};
 use windlass_sandbox::compile::Compiler;
 
 const NOW: Timestamp = Timestamp(1_000_000);
+
+fn web() -> WorkloadKey {
+    WorkloadKey::stored("web")
+}
 
 fn workload() -> WorkloadFacts {
     WorkloadFacts {
@@ -207,8 +211,11 @@ async fn calls_one_after_another_and_at_once_leave_nothing_behind() {
 async fn a_component_learns_which_replicas_were_ready() {
     let registry = registry().await;
     let config = r#"{"metrics": [{"name": "cpu-utilization", "target": 0.5}]}"#;
-    let chosen =
-        registry.of(&PolicyChoices { scaling: vec![choice("target-tracking", config)], ..PolicyChoices::default() });
+    let chosen = registry.of(
+        &web(),
+        &PolicyChoices { scaling: vec![choice("target-tracking", config)], ..PolicyChoices::default() },
+        NOW,
+    );
     let load = |id: Option<&str>| Series {
         name: "cpu-utilization".to_owned(),
         replica: id.map(str::to_owned),
@@ -272,7 +279,7 @@ async fn a_forecast_of_weeks_is_within_the_limits_of_a_call() {
     let config = r#"{"metric": "requests", "target": 10, "seasons": ["daily", "weekly"]}"#;
     let policies =
         PolicyChoices { scaling: vec![choice("predictive", config)], health: None, ..PolicyChoices::default() };
-    let chosen = registry.of(&policies);
+    let chosen = registry.of(&web(), &policies, NOW);
     let begin = 1_767_225_600_000;
     let busy = |number: u64| f64::from(u8::from(number % 48 >= 16 && number / 48 % 7 < 5)) * 90.0 + 10.0;
     let sample = |number: u64| Sample { at: Timestamp(begin + number * 1_800_000), value: busy(number) };

@@ -6,6 +6,7 @@ use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use windlass_concurrency::Group;
 use windlass_core::PolicyKind;
 use windlass_core::settings::PolicyLimits;
@@ -18,6 +19,10 @@ pub(crate) struct PushedPolicy {
     pub(crate) limits: Arc<PolicyLimits>,
     /// The group of its revisions' calls in the concurrency limit.
     pub(crate) calls: Group,
+    /// The candidate that it was stored with.
+    pub(crate) stored_candidate: Option<u32>,
+    /// Whether its revisions are still being loaded after the start.
+    loading: AtomicBool,
     owned: Mutex<Owned>,
     published: ArcSwap<Published>,
 }
@@ -33,6 +38,8 @@ struct Owned {
 #[derive(Debug, Default)]
 pub(crate) struct Published {
     pub(crate) acting: Option<Arc<MonitoredRevision>>,
+    /// The revision that takes the place of the acting one where that one fails.
+    pub(crate) fallback: Option<Arc<MonitoredRevision>>,
     pub(crate) candidate: Option<Arc<MonitoredRevision>>,
 }
 
@@ -44,9 +51,27 @@ impl PushedPolicy {
         limits: Arc<PolicyLimits>,
         calls: Group,
         state: State,
+        stored_candidate: Option<u32>,
     ) -> Arc<Self> {
+        let state_is_stored = !state.revisions.is_empty();
         let owned = Mutex::new(Owned { state, loaded: BTreeMap::new() });
-        Arc::new(Self { name: name.to_owned(), kind, limits, calls, owned, published: ArcSwap::default() })
+        let (loading, published) = (AtomicBool::new(state_is_stored), ArcSwap::default());
+        Arc::new(Self { name: name.to_owned(), kind, limits, calls, stored_candidate, loading, owned, published })
+    }
+
+    /// Whether its revisions are still being loaded after the start.
+    pub(crate) fn is_loading(&self) -> bool {
+        self.loading.load(Ordering::SeqCst)
+    }
+
+    /// Ends the loading after the start.
+    pub(crate) fn end_loading(&self) {
+        self.loading.store(false, Ordering::SeqCst);
+    }
+
+    /// Bytes of the machine code of its loaded revisions.
+    pub(crate) fn loaded_bytes(&self) -> u64 {
+        self.owned.lock().loaded.values().map(|revision| revision.component.code_bytes() as u64).sum()
     }
 
     /// A copy of the current state.
@@ -83,12 +108,16 @@ impl PushedPolicy {
                 Effect::Store => {}
                 Effect::BeginProbation { revision, is_proved } => {
                     if let Some(revision) = owned.loaded.get(&revision) {
-                        revision.probation.begin(is_proved);
+                        revision.breaker.begin(is_proved);
                     }
                 }
                 Effect::Publish => {
                     let loaded = |number: Option<u32>| number.and_then(|number| owned.loaded.get(&number).cloned());
-                    let published = Published { acting: loaded(state.acting), candidate: loaded(state.candidate) };
+                    let published = Published {
+                        acting: loaded(state.acting),
+                        fallback: loaded(state.fallback),
+                        candidate: loaded(state.candidate),
+                    };
                     dropped.push(self.published.swap(Arc::new(published)));
                 }
                 Effect::Log { revision, severity: Severity::Info, message } => {

@@ -1,7 +1,7 @@
 //! All pushed policies: the one place that changes their states and writes them to disk.
 
-use crate::monitored::MonitoredRevision;
-use crate::probation::{Outcome, ProbationObserver};
+use crate::breaker::Change as BreakerChange;
+use crate::monitored::{BreakerObserver, MonitoredRevision};
 use crate::revisions::policy::PushedPolicy;
 use crate::revisions::state::{Event, apply_all};
 use crate::revisions::store::{RevisionStore, StoredPolicy};
@@ -76,8 +76,8 @@ impl RevisionSet {
         Ok(())
     }
 
-    /// The observer of the probations of a policy's revisions.
-    pub(crate) fn observer(self: &Arc<Self>, policy: &Arc<PushedPolicy>) -> Arc<dyn ProbationObserver> {
+    /// The observer of the circuit breakers of a policy's revisions.
+    pub(crate) fn observer(self: &Arc<Self>, policy: &Arc<PushedPolicy>) -> Arc<dyn BreakerObserver> {
         Arc::new(Observer { set: Arc::downgrade(self), policy: Arc::downgrade(policy) })
     }
 
@@ -97,26 +97,32 @@ impl RevisionSet {
     }
 }
 
-/// Passes the outcomes of probations to the owner. The references are weak: a component outlives its policy in a call.
+/// Passes the changes of circuit breakers to the owner. The references are weak: a component outlives its policy in a call.
 #[derive(Debug)]
 struct Observer {
     set: Weak<RevisionSet>,
     policy: Weak<PushedPolicy>,
 }
 
-impl ProbationObserver for Observer {
-    fn probation_ended(&self, revision: u32, outcome: Outcome, at: Timestamp) {
+impl BreakerObserver for Observer {
+    fn breaker_changed(&self, revision: u32, change: BreakerChange, at: Timestamp) {
         let (Some(set), Some(policy)) = (self.set.upgrade(), self.policy.upgrade()) else { return };
-        let Outcome { calls, failures, failed } = outcome;
-        let is_failed = failed.is_some();
-        let event = match failed {
-            Some(last) => {
+        let is_failed = matches!(change, BreakerChange::Failed { .. });
+        let event = match change {
+            BreakerChange::Passed { calls, failures } => Event::ProbationPassed { revision, calls, failures, at },
+            BreakerChange::Failed { calls, failures, last } => {
                 let last = last.to_string();
                 Event::ProbationFailed { revision, calls, failures, last, kind: policy.kind, at }
             }
-            None => Event::ProbationPassed { revision, calls, failures, at },
+            // The alerts of the workloads name each of them. The events tell when it began and ended.
+            BreakerChange::Opened { is_first: false, .. } | BreakerChange::Closed { is_last: false, .. } => return,
+            BreakerChange::Opened { workload, failing, .. } => {
+                let (failures, last) = (failing.failures, failing.last.to_string());
+                Event::BreakerOpened { revision, workload, failures, last, at }
+            }
+            BreakerChange::Closed { workload, .. } => Event::BreakerClosed { revision, workload, at },
         };
-        // A failed revision must not be called again. A passed probation changes no call, so this call does not wait.
+        // A failed revision must not be called again. No other change affects a call, so the call does not wait for it.
         if is_failed {
             policy.transition(std::slice::from_ref(&event), Vec::new());
         }
@@ -125,7 +131,7 @@ impl ProbationObserver for Observer {
                 policy.transition(&[event], Vec::new());
             }
             if let Err(error) = set.save() {
-                tracing::error!(%error, policy = policy.name, "cannot store the outcome of a probation");
+                tracing::error!(%error, policy = policy.name, "cannot store an event of a policy");
             }
         });
     }

@@ -58,6 +58,10 @@ pub(crate) enum Event {
     ProbationPassed { revision: u32, calls: u32, failures: u32, at: Timestamp },
     /// A revision failed too often in its probation. `last` is the last failure.
     ProbationFailed { revision: u32, calls: u32, failures: u32, last: String, kind: PolicyKind, at: Timestamp },
+    /// A revision failed so often in a row for a workload that another policy takes its place there.
+    BreakerOpened { revision: u32, workload: String, failures: u32, last: String, at: Timestamp },
+    /// A revision answers again for a workload, and acts there.
+    BreakerClosed { revision: u32, workload: String, at: Timestamp },
     /// A stored revision did not load. If `is_final`, it never will.
     LoadFailed { revision: u32, why: String, is_final: bool, at: Timestamp },
     /// The host started and loaded these stored revisions.
@@ -179,6 +183,16 @@ impl Transition {
             Event::ProbationFailed { revision, calls, failures, last, kind, at } => {
                 let why = format!("{failures} of its first {calls} calls failed, the last one: {last}");
                 self.fail_probation(revision, &why, kind, at);
+            }
+            Event::BreakerOpened { revision, workload, failures, last, at } => {
+                let message = format!(
+                    "failed {failures} times in a row for `{workload}`, the last time with {last}; another policy takes its \
+                     place there"
+                );
+                self.note(revision, at, Severity::Error, message);
+            }
+            Event::BreakerClosed { revision, workload, at } => {
+                self.note(revision, at, Severity::Info, format!("answers again for `{workload}`, and acts there"));
             }
             Event::LoadFailed { revision, why, is_final, at } => self.fail_to_load(revision, &why, is_final, at),
             Event::Restored { acting, fallback, candidate } => self.restore(acting, fallback, candidate),
@@ -304,6 +318,14 @@ impl Transition {
             revision.quarantined = Some(why);
         }
         self.state.deferred = self.state.deferred.filter(|deferred| *deferred != number);
+    }
+
+    /// Records and stores an event of a revision that is still known.
+    fn note(&mut self, number: u32, at: Timestamp, severity: Severity, message: String) {
+        if self.state.revision(number).is_some() {
+            self.record(at, number, severity, message);
+            self.effects.push(Effect::Store);
+        }
     }
 
     /// Adds an event to the policy's history and to the log.

@@ -52,11 +52,13 @@ impl PolicyComponent {
         let code = compiler.compile(engine, limits, &bytes, &digest).await.map_err(LoadProblem::from)?;
         drop(bytes);
         let _mapping = engine.mapping();
+        let code_bytes = code.len();
         let linked = {
             let (engine, is_granted_http) = (Arc::clone(engine), limits.http.is_some());
             blocking(move || link(&engine, &code, is_granted_http)).await??
         };
-        let mut policy = Self::undescribed(engine, limits, linked, &digest, size_bytes);
+        let mut policy =
+            Self::undescribed(engine, limits, linked, &digest, Sizes { component: size_bytes, code: code_bytes });
         let described = policy.describe().await;
         described.log.trace(name.unwrap_or("a policy being loaded"));
         let description = described.answer.map_err(LoadProblem::Manifest)?;
@@ -80,7 +82,7 @@ impl PolicyComponent {
         limits: &Arc<PolicyLimits>,
         Linked { pre, links, imports, exports }: Linked,
         digest: &str,
-        size_bytes: usize,
+        sizes: Sizes,
     ) -> Self {
         let description = Description {
             name: String::new(),
@@ -104,7 +106,8 @@ impl PolicyComponent {
             reads_readiness: contract_check::reads_readiness(&imports),
             imports,
             exports,
-            size_bytes,
+            size_bytes: sizes.component,
+            code_bytes: sizes.code,
             failures: FailureCounts::default(),
             calls: engine.call_group(),
             requirements: Mutex::default(),
@@ -116,6 +119,13 @@ impl PolicyComponent {
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, LoadError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| LoadProblem::Compile(CompileError::Child(error.to_string())).into())
+}
+
+/// Bytes of a component, and of its machine code.
+#[derive(Clone, Copy)]
+struct Sizes {
+    component: usize,
+    code: usize,
 }
 
 /// A component that fits the contract and can be instantiated.

@@ -44,6 +44,7 @@ pub struct PolicyComponent {
     pub(crate) imports: Vec<String>,
     pub(crate) exports: Vec<String>,
     pub(crate) size_bytes: usize,
+    pub(crate) code_bytes: usize,
     /// Whether it imports random numbers. Their seed costs a hash of the observation.
     pub(crate) draws_random: bool,
     /// Whether it imports `readiness`.
@@ -93,6 +94,11 @@ impl PolicyComponent {
     /// Size of the component in bytes.
     pub fn size_bytes(&self) -> usize {
         self.size_bytes
+    }
+
+    /// Size of its machine code in bytes, which stays in memory while it is loaded.
+    pub fn code_bytes(&self) -> usize {
+        self.code_bytes
     }
 
     /// Its limits.
