@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(hold(&other, half).await, Ok(()));
         let third = request(&settings, &bodies, "10.0.0.3");
         assert_eq!(hold(&third, 1).await, Err(503));
-        // What the request began keeps its share after the request.
+        // A change that the request began keeps its share after the request.
         let began = Arc::clone(&first).scope(async { current() }).await;
         drop(first);
         assert_eq!(hold(&second, 1).await, Err(503));
