@@ -21,7 +21,7 @@ use windlass_core::{Listen, PolicyChoice, PolicyKind, RegistryLogin};
 use windlass_discovery::Discovery;
 use windlass_discovery::publish::Publisher;
 use windlass_docker::{DockerEngine, credentials};
-use windlass_network::NetClient;
+use windlass_network::{NetClient, NetOptions};
 use windlass_policies::registry::{DEFAULT_HEALTH, DEFAULT_SCALING, Defaults, PolicyRegistry};
 use windlass_policies::sources::files::Files;
 use windlass_policies::sources::oci::{Oci, RegistryLogins};
@@ -38,10 +38,19 @@ const FETCH_INTERVAL: Duration = Duration::from_secs(30);
 /// If Windlass cannot start, or the API server fails.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let Config {
-        api: api_settings, engine, control, policy, discovery: discovery_settings, metric_sources, store, ..
+        api: api_settings,
+        engine,
+        control,
+        policy,
+        discovery: discovery_settings,
+        metric_sources,
+        network,
+        registries,
+        store,
+        ..
     } = config;
     let data_dir = &store.data_dir;
-    let store = SqliteStore::open(data_dir, control.decisions_kept)?;
+    let store = SqliteStore::open(data_dir, control.decisions_kept)?.with_limits(store.limits);
     let (listeners, _socket_file) = listen(&api_settings).await?;
     let tcp = listeners.address().context("the listening socket has no address")?;
     let compiler = Compiler::this_program().with_cache(Cache::open(data_dir)?);
@@ -51,10 +60,17 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let listen = Listen { tcp, ..api_settings.listen };
     let api_settings = ApiSettings { listen, upload_bytes, ..api_settings };
     // Before any other TLS user, because it installs the TLS provider of the process.
-    let net = NetClient::with_access(metric_sources.into_values().collect()).context("`metric_sources`")?;
+    let sources = metric_sources.into_values().collect();
+    let net = NetClient::with(NetOptions { sources, settings: network, listeners: tcp.into_iter().collect() });
+    let net = net.context("`metric_sources`")?;
     let registry = PolicyRegistry::begin(policy.clone(), compiler, defaults.clone(), Some(data_dir)).await?;
     registry.engine().send_with(Arc::<NetClient>::clone(&net));
-    let registry = Arc::new(registry.with_oci(Oci::new(Arc::new(DockerLogins), component_bytes)));
+    let registry = Arc::new(registry.with_oci(Oci::new(
+        Arc::<NetClient>::clone(&net),
+        Arc::new(DockerLogins),
+        registries,
+        component_bytes,
+    )));
     let clock = Clock::System;
     let mut files = Files::new(
         policy.folder.clone(),

@@ -7,6 +7,7 @@
 mod discovery;
 mod listen;
 mod load;
+mod network;
 mod parse;
 mod raw;
 mod show;
@@ -16,5 +17,5 @@ mod tests;
 mod types;
 mod values;
 
-pub use crate::config::load::{listen, load, policies};
+pub use crate::config::load::{listen, load, network, policies};
 pub use crate::config::types::{Config, ConfigError, LogFormat, LogSettings, Overrides, Surroundings};

@@ -235,6 +235,22 @@ pub fn asks_in_configure(authority: &str, path: &str) -> Stub {
     stub
 }
 
+/// Scaling policies that make the host hold data for 200 HTTP requests that they never send: 30,000 bytes of headers each, the
+/// same headers again as a copy, 30,000 bytes of a path each, and the buffers of 200 bodies.
+pub fn hoards() -> [(&'static str, Stub); 4] {
+    let append = "(call $append (call $fields) (i32.const 65536) (i32.const 1) (i32.const 65536) (i32.const 30000) (i32.const 3072))";
+    let copy = "(local.set $handle (call $fields))
+        (call $append (local.get $handle) (i32.const 65536) (i32.const 1) (i32.const 65536) (i32.const 15000) (i32.const 3072))
+        (drop (call $clone (local.get $handle)))";
+    let path =
+        "(drop (call $set_path (call $request (call $fields)) (i32.const 1) (i32.const 65536) (i32.const 30000)))";
+    let body = "(call $body (call $request (call $fields)) (i32.const 3072))";
+    [("headers", append), ("copies of headers", copy), ("paths", path), ("bodies", body)].map(|(what, hoard)| {
+        let fill = "(memory.fill (i32.const 65536) (i32.const 97) (i32.const 30000))";
+        (what, http_stub().first(&format!("{fill} {}", repeat(200, hoard))))
+    })
+}
+
 fn http_stub() -> Stub {
     Stub::new(Kind::Scaling)
         .wasi(
@@ -254,6 +270,9 @@ fn http_stub() -> Stub {
 
 const HTTP_IMPORTS: &str = r#"
     (import "wasi:http/types@0.2.0" "[constructor]fields" (func $fields (result i32)))
+    (import "wasi:http/types@0.2.0" "[method]fields.append" (func $append (param i32 i32 i32 i32 i32 i32)))
+    (import "wasi:http/types@0.2.0" "[method]fields.clone" (func $clone (param i32) (result i32)))
+    (import "wasi:http/types@0.2.0" "[method]outgoing-request.body" (func $body (param i32 i32)))
     (import "wasi:http/types@0.2.0" "[constructor]outgoing-request" (func $request (param i32) (result i32)))
     (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-path-with-query"
         (func $set_path (param i32 i32 i32 i32) (result i32)))
@@ -663,6 +682,16 @@ pub fn requires_many(metrics: u32) -> Stub {
     Stub { pages: 700, ..Stub::new(Kind::Scaling).fields(&words(&[(196, 4_096), (200, metrics)])) }
 }
 
+/// Requests a number of metrics whose names differ and have four characters each.
+pub fn requires_distinct(metrics: u32) -> Stub {
+    let names: String = (0..metrics).map(|number| format!("{number:04x}")).collect();
+    let request = |number: u32| [4 * number + 1_048_576, 4, 60_000, 0].map(u32::to_le_bytes).concat();
+    let requests: Vec<u8> = (0..metrics).flat_map(request).collect();
+    let requests: String = requests.iter().map(|byte| format!("\\{byte:02x}")).collect();
+    let data = format!(r#"(data (i32.const 2097152) "{requests}") (data (i32.const 1048576) "{names}")"#);
+    Stub { pages: 48, ..Stub::new(Kind::Scaling).fields(&words(&[(196, 2_097_152), (200, metrics)])).fields(&data) }
+}
+
 /// Proposes one replica, and runs these instructions in its protection call; they leave the address of the answer.
 pub fn protects_by(instructions: &str) -> Stub {
     let mut stub = proposes(1).fields(&format!(
@@ -1038,6 +1067,16 @@ pub fn all() -> Vec<Hostile> {
         ),
         component("traps-configuring", traps_configuring(), Configure(Trap, "code marked unreachable")),
         component("requires-millions", requires_many(1_000_000), Configure(Output, millions)),
+        component(
+            "requires-thousands",
+            requires_distinct(25_000),
+            Configure(Output, "it requests 25000 metrics; at most 64 are allowed"),
+        ),
+        component(
+            "requires-oddly",
+            scaling().requires("Queue depth", 60_000),
+            Configure(Output, "it requests the metric `Queue depth`; a metric's name is 1 to 63 lower-case letters"),
+        ),
         component(
             "endless-protected",
             protects_by(&format!("{endless} (i32.const 304)")),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use windlass_control::clock::Clock;
 use windlass_control::{Controller, Parts};
 use windlass_core::contract::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
-use windlass_core::net::{Net, NetError, SourceRequest, SourceResponse};
+use windlass_core::net::{Net, NetError, Reach, SourceRequest, SourceResponse};
 use windlass_core::policy::{HealthPolicy, Policies, ScalingPolicy};
 use windlass_core::settings::ControlSettings;
 use windlass_core::{DurationMs, FailureKind, HttpProbe, PolicyFailure, PolicyIdentity};
@@ -56,7 +56,7 @@ impl Net for Nobody {
     async fn query_source(&self, _: &SourceRequest<'_>, _: u64, _: Duration) -> Result<SourceResponse, NetError> {
         Err(nobody())
     }
-    async fn post_json(&self, _: &str, _: &serde_json::Value, _: Duration) -> Result<(), NetError> {
+    async fn post_json(&self, _: &str, _: Reach, _: &serde_json::Value, _: Duration) -> Result<(), NetError> {
         Err(nobody())
     }
 }

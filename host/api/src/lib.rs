@@ -3,8 +3,8 @@
 //! [`router()`] has every endpoint on one screen. Each resource has a folder and each endpoint a file with its request, its
 //! answer and its handler; an `Operation` derives the description of the API from them. Requests are declared with
 //! `json`, and parts of a workload that several endpoints share are in `workload`. Every error is a [`Problem`].
-//! `paths` accepts image references with slashes, `auth` checks the token, `server`, `connections`,
-//! `limits` and `in_flight` limit the resources of one caller, and `page_headers` those of browsers.
+//! `paths` accepts image references with slashes, `auth` checks the token, `server`, `connections`, `limits`, `in_flight` and
+//! `write_timeout` limit the resources of one caller, `pieces` sends long lists, and `page_headers` those of browsers.
 
 mod auth;
 mod body;
@@ -22,12 +22,14 @@ mod in_flight;
 mod json;
 mod limits;
 mod listeners;
+mod long_answers;
 mod openapi;
 mod openmetrics;
 mod operation;
 mod page_headers;
 mod path;
 mod paths;
+mod pieces;
 mod policies;
 mod query;
 mod router;
@@ -37,6 +39,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod workload;
+mod write_timeout;
 
 pub use crate::error::Problem;
 pub use crate::listeners::Listeners;
@@ -44,6 +47,7 @@ pub use crate::router::router;
 pub use crate::server::serve;
 
 use crate::limits::PerPeer;
+use crate::long_answers::LongAnswers;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use windlass_control::Controller;
@@ -64,6 +68,7 @@ pub struct ApiState {
     pub settings: Arc<ApiSettings>,
     /// The uploads in progress. Each component is held in memory until it is compiled.
     uploads: Arc<Uploads>,
+    long_answers: Arc<LongAnswers>,
 }
 
 /// Most components that one peer pushes at once, and most that are compiled at once.
@@ -98,6 +103,6 @@ impl ApiState {
         settings: Arc<ApiSettings>,
     ) -> Self {
         let uploads = Arc::new(Uploads::new(&settings));
-        Self { controller, policies, discovery, settings, uploads }
+        Self { controller, policies, discovery, settings, uploads, long_answers: Arc::default() }
     }
 }

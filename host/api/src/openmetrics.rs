@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 use std::fmt::Error;
 use windlass_control::WorkloadView;
 use windlass_control::counters::{CallTimes, PolicyCounters};
+use windlass_core::store::StoreSize;
 use windlass_core::{FailureKind, Overrides, Timestamp};
 
 const MEDIA_TYPE: &str = "application/openmetrics-text";
@@ -30,6 +31,7 @@ struct Figures {
     policies: PolicyCounters,
     engine_up: bool,
     orphans: usize,
+    store: StoreSize,
     now: Timestamp,
 }
 
@@ -45,6 +47,7 @@ async fn show(State(state): State<ApiState>, _: NoQuery) -> Result<impl IntoResp
         policies: controller.policy_counters(),
         engine_up: controller.readiness().engine.is_none(),
         orphans: controller.orphans().len(),
+        store: controller.store_size().await?,
         now: Timestamp(controller.now_ms()),
     };
     match text(figures) {
@@ -74,6 +77,13 @@ impl Collector for Figures {
         engine.encode_gauge(&i64::from(self.engine_up))?;
         let help = "Containers of this instance whose workload is unknown";
         encoder.encode_descriptor("orphans", help, None, MetricType::Gauge)?.encode_gauge(&whole(self.orphans))?;
+        for (name, help, bytes) in [
+            ("store_bytes", "Bytes of the database's files", self.store.file_bytes),
+            ("store_used_bytes", "Bytes of the database that are in use", self.store.used_bytes),
+        ] {
+            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+            encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&bytes)?;
+        }
         self.encode_counts(encoder)?;
         self.encode_life(encoder)?;
         self.encode_policies(encoder)

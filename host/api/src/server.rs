@@ -13,6 +13,7 @@ use crate::limits::{Peer, PerPeer, Slot};
 use crate::listeners::{Listeners, Stream};
 use crate::page_headers;
 use crate::router::body_limit;
+use crate::write_timeout::WriteTimeout;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
@@ -76,7 +77,8 @@ pub async fn serve(
             request
         });
         let service = TowerToHyperService::new(service);
-        let served = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        let stream = TokioIo::new(WriteTimeout::new(stream, settings.write_timeout));
+        let served = graceful.watch(http.serve_connection(stream, service));
         tasks.spawn(async move {
             tokio::select! {
                 () = connection.must_close() => {}

@@ -70,8 +70,8 @@ impl Controller {
             }
             state.history.clone()
         };
-        let key = handle.key.clone();
-        self.context.store.call(move |store| store.save_pass(&key, &history, None)).await?;
+        let (key, now) = (handle.key.clone(), self.context.clock.now());
+        self.context.store.call(move |store| store.save_pass(&key, &history, None, now)).await?;
         handle.wake();
         Ok(found.replica)
     }

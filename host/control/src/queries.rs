@@ -7,11 +7,12 @@ use crate::error::ControlError;
 use crate::metrics::MetricReport;
 use crate::report::{Readiness, WorkloadView};
 use crate::workload::handle::WorkloadHandle;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use windlass_core::store::DecisionRecord;
-use windlass_core::{Replica, Timestamp, WorkloadKey};
+use windlass_core::store::{DecisionPage, DecisionQuery, StoreSize, StoredDecision};
+use windlass_core::{BuiltIn, Replica, Timestamp, WorkloadKey};
 
 impl Controller {
     /// The current state of every workload, in the order of keys.
@@ -32,19 +33,19 @@ impl Controller {
     }
 
     /// One decision by its number. `None` if it is not kept any more or never existed.
-    pub async fn decision(&self, id: i64) -> Result<Option<DecisionRecord>, ControlError> {
-        self.context.store.call(move |store| store.decision(id)).await
+    pub async fn decision(&self, id: i64) -> Result<Option<StoredDecision>, ControlError> {
+        self.context.store.read(move |store| store.decision(id)).await
     }
 
-    /// The newest decisions of a workload, newest first; only those made by `until`, if given.
-    pub async fn decisions(
-        &self,
-        key: &WorkloadKey,
-        until: Option<Timestamp>,
-        limit: u32,
-    ) -> Result<Vec<DecisionRecord>, ControlError> {
+    /// Decisions of a workload, newest first.
+    pub async fn decisions(&self, key: &WorkloadKey, query: DecisionQuery) -> Result<DecisionPage, ControlError> {
         let key = self.handle(key)?.key.clone();
-        self.context.store.call(move |store| store.decisions(&key, until, limit)).await
+        self.context.store.read(move |store| store.decisions(&key, &query)).await
+    }
+
+    /// The size of the store.
+    pub async fn store_size(&self) -> Result<StoreSize, ControlError> {
+        self.context.store.read(|store| store.size()).await
     }
 
     /// Whether Windlass can work.
@@ -89,11 +90,25 @@ impl Controller {
         self.context.clock.now().0
     }
 
-    /// Every metric of a workload with its values since a time.
-    pub fn metrics(&self, key: &WorkloadKey, since: Timestamp) -> Result<Vec<MetricReport>, ControlError> {
+    /// The names of a workload's metrics, in order.
+    pub fn metric_names(&self, key: &WorkloadKey) -> Result<Vec<String>, ControlError> {
         let handle = self.handle(key)?;
         let state = handle.state();
-        Ok(handle.metrics.report(&state.workload, since, self.context.clock.now()))
+        let built_in = BuiltIn::ALL.into_iter().map(|built_in| built_in.name().to_owned());
+        let names: BTreeSet<String> = built_in.chain(state.workload.metrics.keys().cloned()).collect();
+        Ok(names.into_iter().collect())
+    }
+
+    /// A metric of a workload with its values since a time. `None` if it has no metric of this name.
+    pub fn metric(
+        &self,
+        key: &WorkloadKey,
+        name: &str,
+        since: Timestamp,
+    ) -> Result<Option<MetricReport>, ControlError> {
+        let handle = self.handle(key)?;
+        let state = handle.state();
+        Ok(handle.metrics.report(name, &state.workload, since, self.context.clock.now()))
     }
 
     /// The view with the newest usage and without overrides that have expired.

@@ -1,6 +1,7 @@
 //! One pass: observe, evaluate, decide, act, record. The next pass is the retry.
 
 mod act;
+mod decision_record;
 pub mod evaluate;
 mod holds;
 pub(crate) mod observe;
@@ -56,7 +57,7 @@ async fn steer(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, snapshot: S
     let mut plan = decide(&desired, &observed, &evaluation.verdict, &before, &context.settings, now);
     if !plan.steps.is_empty() {
         // A host that dies during the actions must not forget the backoff.
-        save_history(context, handle, &plan.history, None).await;
+        save_history(context, handle, &plan.history).await;
     }
     let outcome = act(context, handle, &desired, &observed, &plan).await;
     remember_failures(&mut plan.history, &outcome.failures, context.clock.now());
@@ -64,6 +65,7 @@ async fn steer(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, snapshot: S
     hold_created_stopped(context, handle, &plan, &outcome).await;
     let aftermath = observe_again(context, handle, &observed, &plan).await;
 
+    let evaluation = Arc::new(evaluation);
     let result = PassResult { desired, before, policies, observed, evaluation, plan, outcome, aftermath };
     end_holds(context, handle, result.latest()).await;
     let decision = record(context, handle, &result).await;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 use windlass_core::engine::{Engine, EngineError};
-use windlass_core::net::{Net, NetError};
+use windlass_core::net::{Net, NetError, Reach};
 use windlass_core::time::millis;
 use windlass_core::{ContainerId, DurationMs, HttpProbe, Replica};
 
@@ -172,7 +172,7 @@ impl ReplicaCaller<'_> {
         timeout: Duration,
     ) -> Result<(), CallError> {
         let address = self.address(replica, port)?;
-        Ok(self.net.post_json(&format!("http://{address}{path}"), body, timeout).await?)
+        Ok(self.net.post_json(&format!("http://{address}{path}"), Reach::Replica, body, timeout).await?)
     }
 
     fn address(self, replica: &Replica, port: u16) -> Result<SocketAddr, CallError> {

@@ -14,7 +14,7 @@ use windlass_core::{PolicyFailure, PolicyIdentity, PolicyKind, ShadowComparison,
 /// The input of the shadows: one pass.
 pub(crate) struct Round {
     pub(crate) workload: Workload,
-    pub(crate) evaluation: Evaluation,
+    pub(crate) evaluation: Arc<Evaluation>,
     pub(crate) policies: Policies,
     /// The number of the pass's decision. `None` if no decision was recorded.
     pub(crate) decision: Option<i64>,
@@ -75,11 +75,11 @@ async fn call_all(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, round: &
         compare(&mut state.shadows, answers, round);
         state.shadows.clone()
     };
-    let (key, decision) = (handle.key.clone(), round.decision);
+    let (key, decision, now) = (handle.key.clone(), round.decision, context.clock.now());
     context
         .store
         .call_or_log("store the answers of the shadows", move |store| {
-            store.save_shadows(&key, &comparisons, decision.map(|id| (id, &recorded)))
+            store.save_shadows(&key, &comparisons, decision.map(|id| (id, &recorded)), now)
         })
         .await;
 }

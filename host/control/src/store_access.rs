@@ -2,15 +2,31 @@
 
 use crate::error::ControlError;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use windlass_core::error_chain;
 use windlass_core::store::{Store, StoreError};
 
+/// Reads in progress at once. The others wait without a thread, so that passes find one.
+const READS: usize = 4;
+
 /// The store, whose calls block.
-pub(crate) struct StoreAccess(Arc<dyn Store>);
+pub(crate) struct StoreAccess {
+    store: Arc<dyn Store>,
+    reads: Semaphore,
+}
 
 impl StoreAccess {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self(store)
+        Self { store, reads: Semaphore::new(READS) }
+    }
+
+    /// As [`StoreAccess::call`], for calls that only read.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, ControlError> {
+        let _permit = self.reads.acquire().await.expect("the semaphore is never closed");
+        self.call(call).await
     }
 
     /// Runs a blocking call on a thread of its own.
@@ -18,7 +34,7 @@ impl StoreAccess {
         &self,
         call: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, ControlError> {
-        let store = Arc::clone(&self.0);
+        let store = Arc::clone(&self.store);
         match tokio::task::spawn_blocking(move || call(store.as_ref())).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(ControlError::Store(error_chain(&error))),

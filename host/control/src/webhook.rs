@@ -3,7 +3,7 @@
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
-use windlass_core::net::{Net, NetError};
+use windlass_core::net::{Net, NetError, Reach};
 
 /// Attempts for one notice.
 const ATTEMPTS: u32 = 3;
@@ -32,7 +32,7 @@ impl Webhook {
         let (net, timeout) = (Arc::clone(&self.net), self.timeout);
         tokio::spawn(async move {
             for attempt in 1.. {
-                match net.post_json(&url, &notice, timeout).await {
+                match net.post_json(&url, Reach::Configured, &notice, timeout).await {
                     Ok(()) => return,
                     Err(error) if attempt == ATTEMPTS => return failed(error),
                     Err(_) => tokio::time::sleep(FIRST_RETRY_AFTER * 2_u32.pow(attempt - 1)).await,
@@ -69,7 +69,7 @@ mod tests {
         async fn query_source(&self, _: &SourceRequest<'_>, _: u64, _: Duration) -> Result<SourceResponse, NetError> {
             Err(NetError::Failed("unused".to_owned()))
         }
-        async fn post_json(&self, _: &str, body: &Value, _: Duration) -> Result<(), NetError> {
+        async fn post_json(&self, _: &str, _: Reach, body: &Value, _: Duration) -> Result<(), NetError> {
             let mut posts = self.posts.lock();
             posts.push(body.clone());
             if posts.len() > self.failures { Ok(()) } else { Err(NetError::Failed("it answered 503".to_owned())) }

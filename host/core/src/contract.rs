@@ -298,3 +298,8 @@ pub struct MetricRequest {
     /// How far back the samples must reach, in milliseconds.
     pub window: DurationMs,
 }
+
+impl MetricRequest {
+    /// The most metrics that one policy may request.
+    pub const MOST: usize = 64;
+}

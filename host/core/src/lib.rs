@@ -14,6 +14,7 @@ pub mod engine;
 pub mod error_chain;
 pub mod fixtures;
 pub mod generation;
+pub mod grant;
 pub mod guardrails;
 pub mod history;
 pub mod image;
@@ -49,6 +50,7 @@ pub mod workload;
 
 pub use crate::error_chain::{error_chain, root_cause};
 pub use crate::generation::{Generation, MadeFrom};
+pub use crate::grant::GrantedTarget;
 pub use crate::guardrails::{Amount, Fallback, Guardrail, Guardrails, Rate, Select};
 pub use crate::history::{
     Blindness, Blocked, Change, Dependency, FirstReady, History, Proposal, SlotHistory, StoppedOutside, Suspicion,

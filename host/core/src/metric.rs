@@ -24,10 +24,18 @@ pub struct Metric {
 impl Metric {
     /// The most metrics a workload may define.
     pub const MOST: usize = 32;
+    /// The most characters of a metric's name.
+    pub const LONGEST_NAME: usize = 63;
     /// The default interval.
     pub const INTERVAL: Duration = Duration::from_secs(15);
     /// The default timeout, or the interval if that is shorter.
     pub const TIMEOUT: Duration = Duration::from_secs(5);
+
+    /// Whether a text can be the name of a metric: 1 to 63 lower-case letters, digits, `-` and `_`.
+    pub fn is_name(text: &str) -> bool {
+        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+        (1..=Self::LONGEST_NAME).contains(&text.len()) && text.bytes().all(is_plain)
+    }
 
     /// The default maximum age: two intervals, at least 60 s.
     pub fn usual_max_age(interval: Duration) -> Duration {

@@ -1,7 +1,7 @@
-//! The traits of the network: probes of replicas, notifications, metric queries, and requests that policies were
-//! granted.
+//! The traits of the network: probes of replicas, notifications, metric queries, requests that policies were granted, and
+//! requests to registries.
 
-use crate::{Credentials, DurationMs, HttpProbe, SourceUrl, Timestamp};
+use crate::{Credentials, DurationMs, HttpProbe, Origin, SourceUrl, Timestamp};
 use async_trait::async_trait;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,6 +15,18 @@ pub enum NetError {
     /// The connection was refused, or the response was not acceptable.
     #[error("{0}")]
     Failed(String),
+}
+
+/// The addresses that a request may reach. No request reaches a listener of Windlass itself, a link-local address or the
+/// metadata service of a cloud. The client checks the addresses that it connects to, after resolving the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// A replica, at the address that the engine reports: every other address.
+    Replica,
+    /// A target that a person configured: private addresses as `[network]` allows.
+    Configured,
+    /// A target that an answer named: public addresses, and the networks of `network.allowed_networks`.
+    Public,
 }
 
 /// A `GET` request to the source of a metric.
@@ -76,22 +88,54 @@ pub trait Net: Send + Sync + 'static {
         timeout: Duration,
     ) -> Result<SourceResponse, NetError>;
 
-    /// Sends `POST url` with a JSON body. A status of 200 to 299 is success.
-    async fn post_json(&self, url: &str, body: &serde_json::Value, timeout: Duration) -> Result<(), NetError>;
+    /// Sends `POST url` with a JSON body. A status of 200 to 299 is success; no redirect is followed.
+    async fn post_json(
+        &self,
+        url: &str,
+        reach: Reach,
+        body: &serde_json::Value,
+        timeout: Duration,
+    ) -> Result<(), NetError>;
 }
 
-/// Sends prepared requests unchanged: no proxy, no redirect followed, no cookie kept.
+/// Sends prepared requests unchanged: no proxy, no cookie kept, and no redirect followed unless a rule allows it.
 #[async_trait]
 pub trait HttpSender: Send + Sync + 'static {
-    /// Returns the response with at most `longest` bytes of body. Dropping the future cancels the request.
+    /// Returns the response. Dropping the future cancels the request.
     ///
     /// # Errors
-    /// If there was no response, or its body is longer.
+    /// If there was no response, if the response exceeds the allowance, or if a rule rejects a redirect.
     async fn send(
         &self,
         request: http::Request<bytes::Bytes>,
-        longest: u64,
+        allowance: Allowance<'_>,
     ) -> Result<http::Response<bytes::Bytes>, SendError>;
+}
+
+/// The limits of one request and its response.
+#[derive(Clone, Copy)]
+pub struct Allowance<'a> {
+    /// The addresses that the request may reach.
+    pub reach: Reach,
+    /// Bytes of the response body.
+    pub body_bytes: u64,
+    /// Bytes kept of the body of a response whose status is not 200 to 299; the rest is not read. `None`: `body_bytes`
+    /// applies, and a longer body is an error.
+    pub error_bytes: Option<u64>,
+    /// The rule for redirects of a `GET` request. `None`: a redirect is returned as the response.
+    pub redirects: Option<&'a dyn RedirectRule>,
+}
+
+/// Decides about each redirect of a request.
+///
+/// The client itself never follows a redirect from HTTPS to HTTP, and sends credentials only to the host of the first
+/// request.
+pub trait RedirectRule: Send + Sync {
+    /// The addresses that the request may reach at the redirect's target.
+    ///
+    /// # Errors
+    /// The reason why the redirect is not followed.
+    fn follow(&self, target: &Origin) -> Result<Reach, String>;
 }
 
 /// Why a request has no response.
@@ -100,6 +144,12 @@ pub enum SendError {
     /// The response body is longer than allowed.
     #[error("the response body has more than {0} bytes")]
     TooLong(u64),
+    /// The certificate of the server is from an authority that this machine does not know.
+    #[error("{0}")]
+    UnknownAuthority(String),
+    /// The server answered the TLS handshake with something else, or not at all.
+    #[error("{0}")]
+    NotTls(String),
     /// The request could not be sent, or the response not be read.
     #[error("{0}")]
     Failed(String),

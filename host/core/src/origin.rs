@@ -40,6 +40,11 @@ impl Origin {
         let port = port.unwrap_or(if is_secure { 443 } else { 80 });
         Ok(Self { is_secure, host: host.to_ascii_lowercase(), port })
     }
+
+    /// Whether the scheme is `https`.
+    pub fn is_secure(&self) -> bool {
+        self.is_secure
+    }
 }
 
 impl FromStr for Origin {

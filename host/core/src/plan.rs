@@ -225,6 +225,8 @@ pub struct Plan {
     pub history: History,
     /// Time until the next pass if nothing wakes the workload earlier. `None` for the usual interval.
     pub next_pass: Option<Duration>,
+    /// Time until the evaluation that the scaling policy requests, at least 1 s. `None` if it requests none.
+    pub evaluate_after: Option<Duration>,
     /// The stages of the proposal. `None` if the scaling policy was unavailable or not needed.
     pub stages: Option<Stages>,
     /// Why the target differs from the proposal. `None` if it does not.

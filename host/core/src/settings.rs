@@ -5,7 +5,8 @@ mod api;
 
 pub use self::api::{ApiSettings, LocalAccess};
 
-use crate::Origin;
+use crate::GrantedTarget;
+use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -77,7 +78,7 @@ pub struct PolicyLimits {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpGrant {
     /// Allowed targets; never empty.
-    pub hosts: Vec<Origin>,
+    pub hosts: Vec<GrantedTarget>,
     /// Wall time from the first request to the end of the last response, in addition to the policy's own time. Default
     /// 1 s.
     pub time: Duration,
@@ -268,6 +269,8 @@ pub struct ControlSettings {
     pub heal_share: f64,
     /// Probe results kept of a replica. Default 10.
     pub probes_kept: usize,
+    /// Passes of a workload in one hour that its scaling policy may cause by `evaluate-after`. Default 720.
+    pub early_passes: u32,
     /// Decisions kept of a workload. Default 1 000.
     pub decisions_kept: u32,
     /// Whether a workload may use the network of the engine's host, equal to `engine.host_network`. Default false.
@@ -294,6 +297,7 @@ impl Default for ControlSettings {
             alert_url: None,
             heal_share: 1.0 / 3.0,
             probes_kept: 10,
+            early_passes: 720,
             decisions_kept: 1_000,
             host_network: false,
             scaling_policy: None,
@@ -345,9 +349,46 @@ impl Default for DiscoverySettings {
     }
 }
 
+/// The addresses that outgoing requests may reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkSettings {
+    /// Whether callbacks, alerts, the webhook, sources of metrics, registries and granted requests may reach private
+    /// addresses: the loopback and private networks. Probes and stop hooks always reach replicas. Default true.
+    pub private_addresses: bool,
+    /// Networks that requests may reach although their addresses are private. Default: none.
+    pub allowed_networks: Vec<IpNet>,
+}
+
+impl Default for NetworkSettings {
+    fn default() -> Self {
+        Self { private_addresses: true, allowed_networks: Vec::new() }
+    }
+}
+
 /// Settings of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreSettings {
     /// The data directory with the database and compiled policies. Created with mode 0700 if it is missing.
     pub data_dir: PathBuf,
+    /// The budgets of what is stored.
+    pub limits: StoreLimits,
+}
+
+/// Budgets of what is stored. If one is spent, a decision is recorded without its large parts, and says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// Bytes of the database. If it is larger, the oldest decisions of all workloads are dropped. Default 1 GiB.
+    pub max_bytes: u64,
+    /// Bytes that one decision adds. Default 2 MiB.
+    pub decision_bytes: u64,
+    /// Bytes of all decisions kept of a workload. If they are more, the oldest lose their large parts. Default 64 MiB.
+    pub workload_bytes: u64,
+    /// Bytes that the decisions and the policies of a workload write in a day (UTC). Default 256 MiB.
+    pub daily_bytes: u64,
+}
+
+impl Default for StoreLimits {
+    fn default() -> Self {
+        Self { max_bytes: 1 << 30, decision_bytes: 2 << 20, workload_bytes: 64 << 20, daily_bytes: 256 << 20 }
+    }
 }

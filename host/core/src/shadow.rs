@@ -3,10 +3,16 @@
 use crate::{PolicyIdentity, PolicyKind, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 /// Differences kept of one shadow; the oldest are dropped first.
 const DIFFERENCES_KEPT: usize = 100;
+
+/// Bytes kept of the differences of one shadow, as JSON; the oldest are dropped first.
+const BYTES_KEPT: usize = 256 << 10;
+
+/// Assessments kept of one result of a health policy.
+const ASSESSMENTS_KEPT: usize = 100;
 
 /// One shadow of a workload: a policy that receives the same input as the active one and never acts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -96,6 +102,13 @@ impl ShadowComparison {
             self.differences.pop_front();
         }
         self.differences.push_back(Difference { first_at: at, last_at: at, times: 1, decision, acting, shadow });
+        let mut room = BYTES_KEPT;
+        let fits = |difference: &&Difference| {
+            let bytes = difference.acting.to_string().len() + difference.shadow.to_string().len();
+            room.checked_sub(bytes).inspect(|left| room = *left).is_some()
+        };
+        let kept = self.differences.iter().rev().take_while(fits).count().max(1);
+        self.differences.drain(..self.differences.len() - kept);
     }
 }
 
@@ -105,15 +118,17 @@ pub fn differ(one: &Value, other: &Value) -> bool {
     essence(one) != essence(other)
 }
 
-/// `one` without the assessments that are also in `other`: usually few of many replicas differ.
+/// `one` without the assessments that are also in `other`: usually few of many replicas differ. At most
+/// [`ASSESSMENTS_KEPT`] are left.
 fn without_common(one: &Value, other: &Value) -> Value {
     let (Some(Value::Array(assessments)), Some(Value::Array(others))) =
         (one.get("assessments"), other.get("assessments"))
     else {
         return one.clone();
     };
-    let own = assessments.iter().filter(|assessment| others.iter().all(|other| differ(assessment, other)));
-    json!({"assessments": own.collect::<Vec<_>>()})
+    let others: HashSet<String> = others.iter().map(|other| essence(other).to_string()).collect();
+    let own = assessments.iter().filter(|assessment| !others.contains(&essence(assessment).to_string()));
+    json!({"assessments": own.take(ASSESSMENTS_KEPT).collect::<Vec<_>>()})
 }
 
 fn essence(answer: &Value) -> Value {
@@ -177,6 +192,22 @@ mod tests {
         comparison.note(Timestamp(0), None, &acting, &shadow);
         assert_eq!(comparison.differences[0].acting, json!({"assessments": [assessments("b", "healthy")]}));
         assert_eq!(comparison.differences[0].shadow, json!({"assessments": [assessments("b", "unhealthy")]}));
+    }
+
+    #[test]
+    fn differences_of_many_replicas_with_long_reasons_stay_small() {
+        let assessments = |status: &str, round: u64| {
+            let of = |replica: u64| json!({"replica-id": format!("{replica}-{round}"), "status": status, "reason": "x".repeat(1_000)});
+            json!({"assessments": (0..1_000).map(of).collect::<Vec<_>>()})
+        };
+        let mut comparison = comparison();
+        for at in 0..4 {
+            comparison.note(Timestamp(at), None, &assessments("healthy", at), &assessments("unhealthy", at));
+        }
+        let kept: Vec<_> = comparison.differences.iter().map(|difference| difference.first_at.0).collect();
+        assert_eq!(kept, [3], "a difference of 100 assessments has more than 200 kB");
+        assert_eq!(comparison.differences[0].shadow["assessments"].as_array().map(Vec::len), Some(ASSESSMENTS_KEPT));
+        assert_eq!((comparison.calls, comparison.differed), (4, 4));
     }
 
     #[test]

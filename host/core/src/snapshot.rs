@@ -50,9 +50,10 @@ pub enum DependencySeen {
 impl Snapshot {
     /// Applies a health report; replicas that it leaves out keep their status.
     pub fn assess(&mut self, report: &HealthReport) {
+        let ids: BTreeSet<&ContainerId> = self.replicas.iter().map(|replica| &replica.id).collect();
         for assessment in &report.assessments {
             let id = ContainerId(assessment.replica_id.clone());
-            if self.replica(&id).is_some() {
+            if ids.contains(&id) {
                 self.health.insert(id, assessment.status);
             }
         }

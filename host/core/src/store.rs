@@ -46,6 +46,108 @@ pub struct DecisionRecord {
     pub body: serde_json::Value,
 }
 
+/// A decision to record. Its large parts stand apart from its body, so that they are stored as bytes, and equal ones once.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct NewDecision {
+    /// Time of the pass's observation.
+    pub at: Timestamp,
+    /// The record without its parts.
+    pub body: serde_json::Value,
+    /// The parts.
+    pub parts: Vec<DecisionPart>,
+}
+
+impl NewDecision {
+    /// A decision whose body has no parts yet.
+    pub fn new(at: Timestamp, body: serde_json::Value) -> Self {
+        Self { at, body, parts: Vec::new() }
+    }
+}
+
+/// A part of a decision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecisionPart {
+    /// Its place in the body, as a JSON pointer. The body has null there.
+    pub place: String,
+    /// Its value.
+    pub content: PartContent,
+}
+
+/// The value of a part.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PartContent {
+    /// JSON text.
+    Json(Vec<u8>),
+    /// Bytes that a policy returned; a list of numbers in the record.
+    Memory(Vec<u8>),
+}
+
+impl PartContent {
+    /// Its bytes as they are stored.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Json(bytes) | Self::Memory(bytes) => bytes,
+        }
+    }
+}
+
+/// A recorded decision as JSON text. A part that no budget had room for is null, and `omitted` lists it with the limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredDecision {
+    /// Its number.
+    pub id: i64,
+    /// The text of its [`DecisionRecord`].
+    pub json: Vec<u8>,
+}
+
+impl StoredDecision {
+    /// The decision, parsed.
+    ///
+    /// # Errors
+    /// The text is malformed.
+    pub fn record(&self) -> serde_json::Result<DecisionRecord> {
+        serde_json::from_slice(&self.json)
+    }
+}
+
+/// Which decisions of a workload to read, newest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecisionQuery {
+    /// No decision after this time.
+    pub until: Option<Timestamp>,
+    /// Only decisions with lower numbers.
+    pub before: Option<i64>,
+    /// The most decisions.
+    pub limit: u32,
+    /// Bytes of text after which no further decision is read. At least one decision is read.
+    pub bytes: usize,
+}
+
+impl DecisionQuery {
+    /// The newest decisions, however large.
+    pub fn newest(limit: u32) -> Self {
+        Self { until: None, before: None, limit, bytes: usize::MAX }
+    }
+}
+
+/// Decisions of a workload, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecisionPage {
+    /// The decisions.
+    pub decisions: Vec<StoredDecision>,
+    /// The `before` of the next page. `None` if there are no older decisions.
+    pub next: Option<i64>,
+}
+
+/// The size of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoreSize {
+    /// Bytes of its files.
+    pub file_bytes: u64,
+    /// Bytes of the database that are in use.
+    pub used_bytes: u64,
+}
+
 /// All stored data of one workload.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredWorkload {
@@ -99,22 +201,27 @@ pub trait Store: Send + Sync + 'static {
     fn save_held(&self, key: &WorkloadKey, held: &[ContainerId]) -> Result<(), StoreError>;
 
     /// Stores the result of a pass in one transaction: the history with the target (if the workload still exists), and
-    /// the decision if there is one to record. Keeps the newest decisions of a workload, up to the number the store was
-    /// opened with. Returns the number of the decision.
+    /// the decision if there is one to record. Returns the number of the decision.
+    ///
+    /// Keeps the newest decisions of a workload, up to the number and the bytes the store was opened with. If a budget
+    /// is spent, a decision is stored without its large parts, and memories of policies once a minute. `now` is the time
+    /// of the pass.
     fn save_pass(
         &self,
         key: &WorkloadKey,
         history: &History,
-        decision: Option<&DecisionRecord>,
+        decision: Option<&NewDecision>,
+        now: Timestamp,
     ) -> Result<Option<i64>, StoreError>;
 
-    /// Replaces the comparisons with shadow policies. Adds their latest results to a recorded decision, as its
-    /// `shadows`, if that decision is still kept.
+    /// Replaces the comparisons with shadow policies; once a minute if a budget is spent. Adds their latest results to a
+    /// recorded decision, as its `shadows`, if that decision is still kept.
     fn save_shadows(
         &self,
         key: &WorkloadKey,
         shadows: &[ShadowComparison],
         decision: Option<(i64, &serde_json::Value)>,
+        now: Timestamp,
     ) -> Result<(), StoreError>;
 
     /// Applies changes to stored samples, in order. Changes for deleted workloads are ignored. All samples older than
@@ -122,13 +229,11 @@ pub trait Store: Send + Sync + 'static {
     fn save_samples(&self, changes: &[SeriesChanges], oldest: Timestamp) -> Result<(), StoreError>;
 
     /// Returns one decision by its number. `None` if it is not kept, or never existed.
-    fn decision(&self, id: i64) -> Result<Option<DecisionRecord>, StoreError>;
+    fn decision(&self, id: i64) -> Result<Option<StoredDecision>, StoreError>;
 
-    /// Returns the newest decisions of a workload made by `until`, newest first, at most `limit`.
-    fn decisions(
-        &self,
-        key: &WorkloadKey,
-        until: Option<Timestamp>,
-        limit: u32,
-    ) -> Result<Vec<DecisionRecord>, StoreError>;
+    /// Returns decisions of a workload, newest first. Reading does not hold up writing.
+    fn decisions(&self, key: &WorkloadKey, query: &DecisionQuery) -> Result<DecisionPage, StoreError>;
+
+    /// Returns the size of the store.
+    fn size(&self) -> Result<StoreSize, StoreError>;
 }

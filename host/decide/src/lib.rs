@@ -12,6 +12,7 @@
 //! A scaling policy can move the count only within the bounds. Only a health policy that answered can cause a repair.
 
 mod dependencies;
+mod early_passes;
 mod outdated;
 mod planner;
 mod removal;
@@ -27,6 +28,7 @@ mod tests;
 mod trouble;
 mod wording;
 
+pub use crate::early_passes::EarlyPasses;
 pub use crate::rollout::remember_failed_rollout;
 
 use crate::dependencies::note_dependencies;
@@ -164,11 +166,7 @@ fn plan(
     }
     planner.alert_outdated(rollout.as_ref(), &rollout_inputs, &mut history);
 
-    if let Ok(decision) = &verdict.scaling.answer
-        && let Some(after) = decision.evaluate_after
-    {
-        planner.next_pass_after(Duration::from_millis(after).max(SHORTEST_EVALUATE_AFTER));
-    }
+    let evaluate_after = verdict.scaling.answer.as_ref().ok().and_then(|decision| decision.evaluate_after);
     if let Some(force) = desired.overrides.forced(now) {
         planner.next_pass_after(force.until.since(now));
     }
@@ -184,6 +182,7 @@ fn plan(
         recommended: None,
         history,
         next_pass,
+        evaluate_after: evaluate_after.map(|after| Duration::from_millis(after).max(SHORTEST_EVALUATE_AFTER)),
         uses_previous,
     }
 }
@@ -250,6 +249,7 @@ fn stopped(desired: &Workload, snapshot: &Snapshot, current: u32, history: Histo
         recommended: None,
         history,
         next_pass: None,
+        evaluate_after: None,
         uses_previous: false,
     }
 }

@@ -930,7 +930,7 @@ fn a_policy_may_ask_to_be_evaluated_sooner_but_not_in_a_spin() {
     let asked = |after| {
         let mut pass = Pass::of(&desired, replicas(&desired, 1));
         pass.scaling = proposes(1).map(|decision| ScalingDecision { evaluate_after: Some(after), ..decision });
-        pass.decide().next_pass
+        pass.decide().evaluate_after
     };
     assert_eq!(asked(3_000), Some(Duration::from_secs(3)));
     assert_eq!(asked(0), Some(SHORTEST_EVALUATE_AFTER));

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use windlass_control::drain::Subscriber;
 use windlass_core::contract::HealthStatus;
-use windlass_core::net::Net;
+use windlass_core::net::{Net, Reach};
 use windlass_core::settings::DiscoverySettings;
 use windlass_core::{Phase, SourceUrl};
 
@@ -166,7 +166,7 @@ impl Publisher {
             return true;
         };
         let targets: Vec<_> = ready.iter().flat_map(|workload| workload.targets.clone()).collect();
-        match self.net.post_json(url, &prometheus(&targets), self.settings.webhook_timeout).await {
+        match self.net.post_json(url, Reach::Configured, &prometheus(&targets), self.settings.webhook_timeout).await {
             Ok(()) => {
                 self.sent = Some(ready.to_vec());
                 true

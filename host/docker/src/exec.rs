@@ -2,6 +2,7 @@
 
 use crate::call_error::CallError;
 use crate::client::EngineClient;
+use crate::flood;
 use bollard::container::LogOutput;
 use bollard::exec::StartExecResults;
 use bollard::models::ExecConfig;
@@ -11,6 +12,9 @@ use windlass_core::engine::EngineError;
 
 /// Bytes kept of a command's standard output, and of its standard error.
 const MAX_OUTPUT_BYTES: usize = 64 << 10;
+
+/// Bytes read of both. A command that prints more has failed.
+const MAX_READ_BYTES: usize = 1 << 20;
 
 /// Runs a command and returns its standard output if it ends with status 0.
 pub(crate) async fn run(engine: &EngineClient, id: &ContainerId, command: &[String]) -> Result<String, EngineError> {
@@ -29,9 +33,17 @@ pub(crate) async fn run(engine: &EngineClient, id: &ContainerId, command: &[Stri
     let (exec, output) = begun.await?;
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     if let StartExecResults::Attached { mut output, .. } = output {
+        let mut read = 0;
         // The stream ends with the command or with the replica.
         while let Some(part) = output.next().await {
-            match part.map_err(CallError::from)? {
+            let part = part.map_err(CallError::from)?;
+            read += part.as_ref().len();
+            if read > MAX_READ_BYTES {
+                flood::end(engine, &operation, id, &exec).await;
+                let why = format!("the command printed more than {MAX_READ_BYTES} bytes");
+                return Err(EngineError::CommandFailed(why));
+            }
+            match part {
                 LogOutput::StdErr { message } => append_bounded(&mut stderr, &message),
                 other => append_bounded(&mut stdout, &other.into_bytes()),
             }

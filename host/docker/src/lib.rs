@@ -14,6 +14,7 @@ mod endpoint;
 mod environment;
 mod events;
 mod exec;
+mod flood;
 mod image;
 mod labels;
 mod lifecycle;

@@ -1,63 +1,86 @@
 //! [`Net`] and [`HttpSender`] implemented with reqwest; only this crate names it.
 
+mod addresses;
+mod client;
+mod own_addresses;
+mod redirect;
 pub mod remote;
+mod send_failure;
 mod source;
 mod tcp;
 
+use crate::addresses::Rules;
+use crate::client::{Client, ClientError, Excess, body};
 use crate::source::Access;
 use async_trait::async_trait;
 use bytes::Bytes;
+use reqwest::Url;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use windlass_core::net::{HttpSender, Net, NetError, SendError, SourceRequest, SourceResponse};
+use windlass_core::net::{Allowance, HttpSender, Net, NetError, Reach, SendError, SourceRequest, SourceResponse};
+use windlass_core::settings::NetworkSettings;
 use windlass_core::time::millis;
-use windlass_core::{DurationMs, HttpProbe, SourceAccess, root_cause};
+use windlass_core::{DurationMs, HttpProbe, SourceAccess};
 
 /// The HTTP and TCP client for everything that Windlass sends.
 #[derive(Debug, Clone)]
 pub struct NetClient {
-    probes: reqwest::Client,
-    callbacks: reqwest::Client,
-    /// For requests that policies were granted, and for the sources of metrics.
-    granted: reqwest::Client,
+    rules: Arc<Rules>,
+    /// Keeps no connection open, so that each probe tests a new one.
+    replica: Client,
+    configured: Client,
+    public: Client,
     /// Access to the sources of metrics at some hosts.
     accesses: Vec<Access>,
 }
 
+/// The parts of a client's configuration.
+#[derive(Debug, Default)]
+pub struct NetOptions {
+    /// Access to the sources of metrics at some hosts.
+    pub sources: Vec<SourceAccess>,
+    /// The addresses that requests may reach.
+    pub settings: NetworkSettings,
+    /// The addresses at which this process listens. No request reaches them.
+    pub listeners: Vec<SocketAddr>,
+}
+
 impl NetClient {
-    /// Creates the client. Probes follow no redirect, because the replica itself must respond, and keep no connection
-    /// to replicas open.
+    /// Creates the client with the default settings.
     ///
     /// # Errors
     /// If the TLS library cannot be set up.
     pub fn new() -> Result<Arc<Self>, NetError> {
-        Self::with_access(Vec::new())
+        Self::with(NetOptions::default())
     }
 
-    /// As [`NetClient::new`], with access to the sources of metrics at some hosts.
+    /// As [`NetClient::new`], with settings.
     ///
     /// # Errors
     /// As [`NetClient::new`], and if a file with certificates cannot be used.
-    pub fn with_access(accesses: Vec<SourceAccess>) -> Result<Arc<Self>, NetError> {
+    pub fn with(options: NetOptions) -> Result<Arc<Self>, NetError> {
         set_up_tls();
-        let direct = || reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
-        let accesses = accesses.into_iter().map(|settings| {
-            Access::new(settings, |builder| build(builder.redirect(reqwest::redirect::Policy::none())))
-        });
+        let rules = Arc::new(Rules::new(options.settings, options.listeners));
+        let build = |builder, reach| Client::build(builder, &rules, reach);
+        let access = |settings| Access::new(settings, |builder| build(builder, Reach::Configured));
         Ok(Arc::new(Self {
-            accesses: accesses.collect::<Result<_, _>>()?,
-            probes: build(direct().pool_max_idle_per_host(0))?,
-            callbacks: build(reqwest::Client::builder())?,
-            granted: build(direct())?,
+            accesses: options.sources.into_iter().map(access).collect::<Result<_, _>>()?,
+            replica: build(reqwest::Client::builder().pool_max_idle_per_host(0), Reach::Replica)?,
+            configured: build(reqwest::Client::builder(), Reach::Configured)?,
+            public: build(reqwest::Client::builder(), Reach::Public)?,
+            rules,
         }))
     }
-}
 
-fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, NetError> {
-    let agent = concat!("windlass/", env!("CARGO_PKG_VERSION"));
-    builder.user_agent(agent).no_proxy().build().map_err(|error| NetError::Failed(root_cause(&error)))
+    fn client(&self, reach: Reach) -> &Client {
+        match reach {
+            Reach::Replica => &self.replica,
+            Reach::Configured => &self.configured,
+            Reach::Public => &self.public,
+        }
+    }
 }
 
 #[async_trait]
@@ -69,23 +92,20 @@ impl Net for NetClient {
         timeout: Duration,
     ) -> Result<DurationMs, NetError> {
         let started = Instant::now();
-        let mut request = self.probes.get(format!("http://{address}{}", probe.path));
+        let mut request = self.replica.requests().get(at(address, &probe.path)?);
         for (name, value) in &probe.headers {
             request = request.header(name, value);
         }
         let wants_body = probe.expect.body.is_some();
         let exchange = limited(timeout, async {
-            let mut response = request.send().await?;
-            let mut body = Vec::new();
-            // The rest of a long body is not read.
-            while wants_body && (body.len() as u64) < HttpProbe::LONGEST_BODY {
-                let Some(chunk) = response.chunk().await? else { break };
-                body.extend_from_slice(&chunk);
-            }
-            Ok((response, body))
+            let mut response = self.replica.send(request.build()?).await?;
+            let body = match wants_body {
+                true => body(&mut response, HttpProbe::LONGEST_BODY, Excess::IsNotRead).await?,
+                false => Vec::new(),
+            };
+            Ok::<_, ClientError>((response, body))
         });
-        let (response, mut body) = exchange.await?;
-        body.truncate(usize::try_from(HttpProbe::LONGEST_BODY).unwrap_or(usize::MAX));
+        let (response, body) = exchange.await?;
         let header = |name: &str| {
             let values = response.headers().get_all(name).iter();
             values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
@@ -100,6 +120,7 @@ impl Net for NetClient {
         behind_proxy: bool,
         timeout: Duration,
     ) -> Result<DurationMs, NetError> {
+        client::check(&self.rules, address, Reach::Replica)?;
         tcp::connect(address, behind_proxy, timeout).await
     }
 
@@ -109,33 +130,57 @@ impl Net for NetClient {
         longest: u64,
         timeout: Duration,
     ) -> Result<SourceResponse, NetError> {
-        let response = source::query(&self.granted, &self.accesses, request, longest);
+        let response = source::query(&self.configured, &self.accesses, request, longest);
         tokio::time::timeout(timeout, response).await.unwrap_or(Err(NetError::TimedOut(timeout)))
     }
 
-    async fn post_json(&self, url: &str, body: &serde_json::Value, timeout: Duration) -> Result<(), NetError> {
-        let response = limited(timeout, self.callbacks.post(url).json(body).send()).await?;
-        if response.status().is_success() {
+    async fn post_json(
+        &self,
+        url: &str,
+        reach: Reach,
+        body: &serde_json::Value,
+        timeout: Duration,
+    ) -> Result<(), NetError> {
+        let client = self.client(reach);
+        let request = client.requests().post(url).json(body).build().map_err(ClientError::from)?;
+        // The body of the response is not read.
+        let response = limited(timeout, client.send(request)).await?;
+        let status = response.status();
+        let redirect = if status.is_redirection() { ", a redirect, which is not followed" } else { "" };
+        if status.is_success() {
             Ok(())
         } else {
-            Err(NetError::Failed(format!("the server responded with status {}", response.status())))
+            Err(NetError::Failed(format!("the server responded with status {status}{redirect}")))
         }
     }
 }
 
 #[async_trait]
 impl HttpSender for NetClient {
-    async fn send(&self, request: http::Request<Bytes>, longest: u64) -> Result<http::Response<Bytes>, SendError> {
-        let failed = |error: &reqwest::Error| SendError::Failed(root_cause(error));
-        let request = reqwest::Request::try_from(request).map_err(|error| failed(&error))?;
-        let mut response = self.granted.execute(request).await.map_err(|error| failed(&error))?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
-            if (body.len() + chunk.len()) as u64 > longest {
-                return Err(SendError::TooLong(longest));
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+        allowance: Allowance<'_>,
+    ) -> Result<http::Response<Bytes>, SendError> {
+        let mut request = reqwest::Request::try_from(request).map_err(ClientError::from)?;
+        let mut reach = allowance.reach;
+        let mut hops = 0;
+        let mut response = loop {
+            // Only a request without a body is redirected.
+            let again = allowance.redirects.and_then(|rule| Some((rule, request.try_clone()?)));
+            let response = self.client(reach).send(request).await?;
+            let next = again.map(|(rule, again)| redirect::next(again, &response, rule)).transpose()?.flatten();
+            let Some(next) = next else { break response };
+            hops += 1;
+            if hops > redirect::MAX_HOPS {
+                return Err(SendError::Failed(format!("there are more than {} redirects", redirect::MAX_HOPS)));
             }
-            body.extend_from_slice(&chunk);
-        }
+            (request, reach) = next;
+        };
+        let cut = allowance.error_bytes.filter(|_| !response.status().is_success());
+        let (longest, excess) =
+            cut.map_or((allowance.body_bytes, Excess::IsAnError), |longest| (longest, Excess::IsNotRead));
+        let body = body(&mut response, longest, excess).await?;
         let mut whole = http::Response::new(body.into());
         *whole.status_mut() = response.status();
         *whole.headers_mut() = std::mem::take(response.headers_mut());
@@ -143,18 +188,27 @@ impl HttpSender for NetClient {
     }
 }
 
+/// The URL of a path on a replica. Any other text than a path could name another host.
+fn at(address: SocketAddr, path: &str) -> Result<Url, NetError> {
+    let url = Url::parse(&format!("http://{address}{path}")).ok();
+    let url = url.filter(|_| path.starts_with('/'));
+    url.ok_or_else(|| NetError::Failed(format!("`{}` is not a path; it must start with `/`", path.escape_debug())))
+}
+
 fn set_up_tls() {
     // An error means that a provider is already installed, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-async fn limited<T>(
+async fn limited<T, E: Into<NetError>>(
     timeout: Duration,
-    request: impl Future<Output = Result<T, reqwest::Error>>,
+    request: impl Future<Output = Result<T, E>>,
 ) -> Result<T, NetError> {
     match tokio::time::timeout(timeout, request).await {
         Err(_) => Err(NetError::TimedOut(timeout)),
-        Ok(Err(error)) => Err(NetError::Failed(root_cause(&error))),
-        Ok(Ok(response)) => Ok(response),
+        Ok(response) => response.map_err(Into::into),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The client of a running Windlass's API, for the command line.
 
+use crate::client::{ClientError, Excess, body};
 use crate::{limited, set_up_tls};
 use serde_json::Value;
 use std::time::Duration;
@@ -9,6 +10,9 @@ use windlass_core::root_cause;
 
 /// Time limit of a request. A push checks and compiles the component before the response.
 const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Bytes of a response. The longest is a page of decisions.
+const LONGEST: u64 = 256 << 20;
 
 /// Why a request to a Windlass failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -145,9 +149,10 @@ impl Remote {
             None => request,
         };
         let unreachable = |error| RemoteError::Unreachable { server: self.server.clone(), error };
-        let response = limited(TIMEOUT, request.send()).await.map_err(unreachable)?;
+        let sent = async { request.send().await.map_err(ClientError::from) };
+        let mut response = limited(TIMEOUT, sent).await.map_err(unreachable)?;
         let status = response.status();
-        let body = limited(TIMEOUT, response.bytes()).await.map_err(unreachable)?;
+        let body = limited(TIMEOUT, body(&mut response, LONGEST, Excess::IsAnError)).await.map_err(unreachable)?;
         let not_windlass = |why: String| RemoteError::NotWindlass { server: self.server.clone(), why };
         let body: Value = serde_json::from_slice(&body)
             .map_err(|_| not_windlass(format!("it responded with status {status} and a body that is not JSON")))?;

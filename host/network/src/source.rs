@@ -1,5 +1,7 @@
 //! Requests to the sources of metrics: addresses, credentials, own certificate authorities, and compressed responses.
 
+use crate::client::{Client, ClientError, Excess, body};
+use crate::redirect::origin;
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use http::header::{ACCEPT_ENCODING, AGE, AUTHORIZATION, CONTENT_ENCODING, DATE, LOCATION};
@@ -11,7 +13,7 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 use windlass_core::net::{NetError, SourceRequest, SourceResponse};
 use windlass_core::time::millis;
-use windlass_core::{BasicAuth, Credentials, Origin, Secret, SourceAccess, Timestamp, root_cause};
+use windlass_core::{BasicAuth, Credentials, Secret, SourceAccess, Timestamp, root_cause};
 
 /// The first bytes of data that gzip compressed (RFC 1952).
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -21,7 +23,7 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 pub(crate) struct Access {
     settings: SourceAccess,
     /// `None` if the hosts have no certificate authority of their own.
-    client: Option<reqwest::Client>,
+    client: Option<Client>,
 }
 
 impl Access {
@@ -31,7 +33,7 @@ impl Access {
     /// A sentence that names the file, if it cannot be read or holds no certificate.
     pub(crate) fn new(
         settings: SourceAccess,
-        build: impl Fn(reqwest::ClientBuilder) -> Result<reqwest::Client, NetError>,
+        build: impl Fn(reqwest::ClientBuilder) -> Result<Client, NetError>,
     ) -> Result<Self, NetError> {
         let client = settings.ca_file.as_deref().map(|file| {
             let unusable = |why: String| NetError::Failed(format!("`{}`: {why}", file.display()));
@@ -49,14 +51,13 @@ impl Access {
     }
 
     fn is_for(&self, url: &Url) -> bool {
-        let origin = Origin::new(url.scheme(), url.host_str().unwrap_or_default(), url.port());
-        origin.is_ok_and(|origin| self.settings.hosts.contains(&origin))
+        origin(url).is_some_and(|origin| self.settings.hosts.contains(&origin))
     }
 }
 
 /// Sends a request with the credentials of its metric; where there are none, with those of the configuration.
 pub(crate) async fn query(
-    client: &reqwest::Client,
+    client: &Client,
     accesses: &[Access],
     request: &SourceRequest<'_>,
     longest: u64,
@@ -64,17 +65,12 @@ pub(crate) async fn query(
     let url = address(request)?;
     let access = accesses.iter().find(|access| access.is_for(&url));
     let client = access.and_then(|access| access.client.as_ref()).unwrap_or(client);
-    let authenticated = authenticate(client, url, request.credentials, access.map(|access| &access.settings)).await?;
-    let failed = |error: &reqwest::Error| NetError::Failed(root_cause(error));
-    let mut response = authenticated.send().await.map_err(|error| failed(&error))?;
-    let too_long = || NetError::Failed(format!("the response body has more than {longest} bytes"));
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
-        if (body.len() + chunk.len()) as u64 > longest {
-            return Err(too_long());
-        }
-        body.extend_from_slice(&chunk);
-    }
+    let authenticated =
+        authenticate(client.requests(), url, request.credentials, access.map(|access| &access.settings)).await?;
+    let request = authenticated.build().map_err(ClientError::from)?;
+    let mut response = client.send(request).await?;
+    let body = body(&mut response, longest, Excess::IsAnError).await?;
+    let too_long = || NetError::from(ClientError::LongBody(longest));
     let header = |name: HeaderName| response.headers().get(name)?.to_str().ok();
     let encoding = header(CONTENT_ENCODING).map(str::trim).filter(|encoding| *encoding != "identity");
     let body = match encoding {

@@ -5,8 +5,11 @@
 
 use crate::digest::sha256;
 use async_trait::async_trait;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as STANDARD;
 use futures_util::future::join_all;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::sync::Arc;
 use windlass_core::contract::{MetricRequest, ScalingDecision, ScalingObservation};
 use windlass_core::metric::BuiltIn;
@@ -24,7 +27,26 @@ pub struct Combined {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Remembered {
     of: MemoryOwner,
+    /// Base64; an earlier version wrote a list of numbers, which is three times as long.
+    #[serde(serialize_with = "as_base64", deserialize_with = "from_either")]
     memory: Vec<u8>,
+}
+
+fn as_base64<S: Serializer>(memory: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&STANDARD.encode(memory))
+}
+
+fn from_either<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Base64(String),
+        Numbers(Vec<u8>),
+    }
+    match Written::deserialize(deserializer)? {
+        Written::Base64(text) => STANDARD.decode(text).map_err(D::Error::custom),
+        Written::Numbers(memory) => Ok(memory),
+    }
 }
 
 impl Combined {
@@ -356,6 +378,17 @@ mod tests {
         );
         assert_eq!(protected(&[("silent", Ok(1))]).await, None);
         assert!(protected(&[("a", Ok(1)), ("b", Err(()))]).await.is_some_and(|answer| answer.is_err()));
+    }
+
+    #[test]
+    fn memories_are_short_and_those_of_an_earlier_version_are_read() {
+        let of = MemoryOwner { name: "a".to_owned(), since: 0 };
+        let text = serde_json::to_string(&Remembered { of, memory: vec![255; 30_000] }).expect("JSON");
+        assert!(text.len() < 41_000, "{}", text.len());
+        for text in [text.as_str(), r#"{"of": {"name": "a", "since": 0}, "memory": [1, 255]}"#] {
+            let read: Remembered = serde_json::from_str(text).expect("a memory");
+            assert_eq!(read.memory.last(), Some(&255));
+        }
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod failure;
 mod http;
+mod http_memory;
 mod linker;
 mod log;
 mod log_share;

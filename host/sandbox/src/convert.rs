@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use windlass_core::contract::{HealthObservation, HealthReport, ReplicaFacts, ScalingDecision, ScalingObservation};
 use windlass_core::settings::PolicyLimits;
 pub(crate) use windlass_core::text::plain;
-use windlass_core::{FailureKind, PolicyFailure, contract};
+use windlass_core::{FailureKind, Metric, PolicyFailure, contract};
 
 /// The generated types of a scaling policy, and the types that both kinds share.
 pub(crate) mod scaling_world {
@@ -176,8 +176,8 @@ pub(crate) fn protected(
     if protected.len() > observed {
         return Err(output(format!("it protects {} replicas, but the observation has {observed}", protected.len())));
     }
-    let is_observed = |id: &String| observation.replicas.iter().any(|replica| replica.id == *id);
-    Ok(protected.into_iter().filter(is_observed).collect())
+    let known: HashSet<&str> = observation.replicas.iter().map(|replica| replica.id.as_str()).collect();
+    Ok(protected.into_iter().filter(|id| known.contains(id.as_str())).collect())
 }
 
 /// A report in the host's types.
@@ -239,10 +239,24 @@ pub(crate) fn description(description: &wit_manifest::Description) -> contract::
 }
 
 /// The metrics that a policy requests for its configuration.
-pub(crate) fn metric_requests(requirements: wit_manifest::Requirements) -> Vec<contract::MetricRequest> {
-    let request = |request: wit_manifest::MetricRequest| contract::MetricRequest {
-        name: plain(&request.name),
-        window: request.window,
+///
+/// # Errors
+/// A failure of kind `output` if there are too many, or if a workload cannot have a metric of one of the names.
+pub(crate) fn metric_requests(
+    requirements: wit_manifest::Requirements,
+) -> Result<Vec<contract::MetricRequest>, PolicyFailure> {
+    let (count, most) = (requirements.metrics.len(), contract::MetricRequest::MOST);
+    if count > most {
+        return Err(output(format!("it requests {count} metrics; at most {most} are allowed")));
+    }
+    let request = |wit_manifest::MetricRequest { name, window }: wit_manifest::MetricRequest| {
+        if !Metric::is_name(&name) {
+            let name = excerpt(&name);
+            return Err(output(format!(
+                "it requests the metric `{name}`; a metric's name is 1 to 63 lower-case letters, digits, `-` and `_`"
+            )));
+        }
+        Ok(contract::MetricRequest { name, window })
     };
     requirements.metrics.into_iter().map(request).collect()
 }

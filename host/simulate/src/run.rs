@@ -89,8 +89,7 @@ pub async fn run(
             saturation,
         });
         progress(now.since(begin).as_secs_f64() / end.since(begin).as_secs_f64().max(1.0));
-        let interval = subject.interval();
-        let next = now.plus(pass.plan.next_pass.map_or(interval, |soon| soon.min(interval)).max(TICK));
+        let next = now.plus(subject.wait(&pass.plan, now).max(TICK));
         let (mut used, mut time) = (0.0, 0.0);
         while now < next {
             let tick = TICK.min(next.since(now));

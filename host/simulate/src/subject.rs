@@ -12,7 +12,7 @@ use windlass_core::metric::accept;
 use windlass_core::policy::{HealthPolicy, Policies, ScalingPolicy};
 use windlass_core::settings::ControlSettings;
 use windlass_core::{History, MetricFailure, Plan, PolicyFailure, PolicyIdentity, Snapshot, Timestamp, Workload};
-use windlass_decide::decide;
+use windlass_decide::{EarlyPasses, decide};
 
 /// A workload for which decisions are made as in the host.
 pub struct Subject {
@@ -22,6 +22,7 @@ pub struct Subject {
     pub metrics: MetricLog,
     policies: Policies,
     history: History,
+    early_passes: EarlyPasses,
     settings: ControlSettings,
 }
 
@@ -43,6 +44,7 @@ impl Subject {
             metrics: MetricLog::default(),
             policies,
             history: History::default(),
+            early_passes: EarlyPasses::default(),
             settings: ControlSettings::default(),
         }
     }
@@ -64,9 +66,10 @@ impl Subject {
         &self.history
     }
 
-    /// Time between two passes, unless a decision requests another.
-    pub fn interval(&self) -> std::time::Duration {
-        self.settings.interval
+    /// Time from a pass with this plan to the next one, as in the host.
+    pub(crate) fn wait(&mut self, plan: &Plan, now: Timestamp) -> std::time::Duration {
+        let usual = plan.next_pass.map_or(self.settings.interval, |soon| soon.min(self.settings.interval));
+        self.early_passes.wait(plan.evaluate_after, usual, self.settings.early_passes, now)
     }
 
     /// Sets the time between two passes.

@@ -2,7 +2,7 @@
 
 use crate::cli::policy_call::CONFIGURING;
 use crate::cli::sample_observation;
-use crate::cli::sandbox_args::{now, read_component, with_hints, with_network};
+use crate::cli::sandbox_args::{SandboxArgs, now, read_component, with_hints};
 use anyhow::Context;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use windlass_core::PolicyKind;
-use windlass_core::settings::PolicyLimits;
 use windlass_sandbox::cache::Cache;
 use windlass_sandbox::compile::Compiler;
 use windlass_sandbox::component::PolicyComponent;
@@ -55,12 +54,13 @@ pub(super) async fn bench(
     config: &str,
     calls: u32,
     json: bool,
-    limits: PolicyLimits,
+    sandbox: &SandboxArgs,
 ) -> anyhow::Result<String> {
+    let limits = sandbox.limits()?;
     let bytes = read_component(file, &limits)?;
     let size_bytes = bytes.len() as u64;
     let folder = tempfile::tempdir().context("cannot create a temporary folder for the compiled code")?;
-    let engine = Arc::new(with_network(PolicyEngine::new(limits)?)?);
+    let engine = Arc::new(sandbox.with_network(PolicyEngine::new(limits)?)?);
     let compiler = || anyhow::Ok(Compiler::this_program().with_cache(Cache::open(folder.path())?));
     let digest = windlass_sandbox::component::digest(&bytes);
     let began = Instant::now();

@@ -86,6 +86,9 @@ fn explanation(view: &Value, decision: &Value, is_newest: bool) -> String {
             word(&scaling["answer"]["reason"])
         )),
     }
+    if !list(&decision["omitted"]).is_empty() {
+        line("The record lacks large parts of this decision, because a budget of the store was spent.".to_owned());
+    }
     for series in workload_metrics(decision) {
         let newest = series["samples"].as_array().and_then(|samples| samples.last());
         let value = newest.map_or_else(|| "had no value".to_owned(), |sample| format!("was {}", sample["value"]));
@@ -298,6 +301,20 @@ mod tests {
         6 of 7 replicas are running now.
         What would change the target:
           - Held at 7: scale-in to 2 waits because the window of 5m still contains a proposal of 7.
+        "#);
+    }
+
+    #[test]
+    fn a_decision_without_its_large_parts_is_explained_as_far_as_possible() {
+        let mut bare = decision(7, &Value::Null);
+        bare["scaling"]["observation"]["metrics"] = Value::Null;
+        bare["omitted"] = json!([{"part": "/scaling/observation/metrics", "limit": "store.daily_bytes"}]);
+        insta::assert_snapshot!(explanation(&view(), &bare, false), @r#"
+        web:1 has a target of 7 replicas, decided at 2026-01-01T00:00:00Z: held at 7: scale-in waits until 00:05:00Z because the 5-minute window still contains a proposal of 7; `t` proposed 2: calm.
+        The scaling policy `t` proposed 7: calm.
+        The record lacks large parts of this decision, because a budget of the store was spent.
+        Delayed until 2026-01-01T00:01:00Z: it crashed; backoff.
+        Needs attention since 2025-12-31T23:59:00Z: it crashed; it is given up.
         "#);
     }
 

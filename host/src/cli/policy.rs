@@ -100,7 +100,7 @@ pub(super) async fn run(command: &PolicyCommand) -> anyhow::Result<String> {
             to_json(&call(&policy, config.as_deref().unwrap_or("{}"), &input).await?)
         }
         PolicyCommand::Bench { file, config, calls, json, sandbox } => {
-            bench::bench(file, config, *calls, *json, sandbox.limits()?).await
+            bench::bench(file, config, *calls, *json, sandbox).await
         }
         PolicyCommand::Wrap { module, output } => wrap_module(module, output),
         PolicyCommand::Wit => Ok(wit_text::text()),

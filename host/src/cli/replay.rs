@@ -80,6 +80,14 @@ pub(super) async fn replay(
 async fn recorded_call(record: &Value, policy: &PolicyComponent) -> anyhow::Result<Recorded> {
     let kind = policy.kind();
     let call = &record[kind.to_string()];
+    let is_of_call = |part: &&str| part.starts_with(&format!("/{kind}/"));
+    let mut omitted = record["omitted"].as_array().into_iter().flatten().filter_map(|part| part["part"].as_str());
+    if let Some(part) = omitted.find(is_of_call) {
+        bail!(
+            "the record of this decision lacks `{part}`, because a budget of the store was spent (`omitted` names it); choose \
+             another decision"
+        );
+    }
     let (Some(config), Some(_)) = (text(&call["config"]), call["observation"].as_object()) else {
         bail!("this decision contains no call of a {kind} policy; expected a record of `GET /decisions/{{id}}`");
     };

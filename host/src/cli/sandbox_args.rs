@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use windlass_core::Timestamp;
 use windlass_core::settings::PolicyLimits;
-use windlass_network::NetClient;
+use windlass_network::{NetClient, NetOptions};
 use windlass_sandbox::compile::Compiler;
 use windlass_sandbox::component::{LoadError, LoadProblem, PolicyComponent};
 use windlass_sandbox::engine::PolicyEngine;
@@ -54,18 +54,19 @@ impl SandboxArgs {
     ) -> anyhow::Result<(PolicyComponent, Option<Language>)> {
         let limits = PolicyLimits { concurrent_calls: 1, ..limits };
         let bytes = read_component(file, &limits)?;
-        let engine = Arc::new(with_network(PolicyEngine::without_pool(limits)?)?);
+        let engine = Arc::new(self.with_network(PolicyEngine::without_pool(limits)?)?);
         let loaded = PolicyComponent::load(&engine, &Compiler::this_program(), None, Arc::clone(&bytes)).await;
         Ok((loaded.map_err(|error| with_hints(file, &bytes, &error))?, language::of(&bytes)))
     }
-}
 
-/// Gives the engine an HTTP client if its policies were granted HTTP.
-pub(super) fn with_network(engine: PolicyEngine) -> anyhow::Result<PolicyEngine> {
-    if engine.limits().http.is_some() {
-        engine.send_with(NetClient::new()?);
+    /// Gives the engine an HTTP client if its policies were granted HTTP.
+    pub(super) fn with_network(&self, engine: PolicyEngine) -> anyhow::Result<PolicyEngine> {
+        if engine.limits().http.is_some() {
+            let settings = self.settings.as_deref().map(config::network).transpose()?.unwrap_or_default();
+            engine.send_with(NetClient::with(NetOptions { settings, ..NetOptions::default() })?);
+        }
+        Ok(engine)
     }
-    Ok(engine)
 }
 
 /// Reads a component. Of a file that is too long, it reads one byte more than the limit, so that loading rejects it.

@@ -1,12 +1,13 @@
 //! The second stage: merges file, environment and flags, and checks every value.
 
+use crate::config::network::registries;
 use crate::config::parse::{Malformed, parse};
 use crate::config::raw::{RawConfig, Settings, set_interval};
 use crate::config::sources::sources;
 use crate::config::types::{Config, ConfigError, LogSettings, Overrides, Surroundings};
 use std::path::{Path, PathBuf};
 use windlass_core::Listen;
-use windlass_core::settings::{ApiSettings, LocalAccess, PolicyOrigin, PolicySettings, StoreSettings};
+use windlass_core::settings::{ApiSettings, LocalAccess, NetworkSettings, PolicyOrigin, PolicySettings, StoreSettings};
 
 /// The file that is read by default, if it exists.
 const DEFAULT_FILE: &str = "/etc/windlass/windlass.toml";
@@ -37,6 +38,16 @@ pub fn policies(path: &Path) -> Result<PolicySettings, ConfigError> {
     if problems.is_empty() { Ok(settings.policy) } else { Err(ConfigError::Invalid(problems)) }
 }
 
+/// The addresses that requests may reach, by a file.
+///
+/// # Errors
+/// As [`load`], for `[network]`.
+pub fn network(path: &Path) -> Result<NetworkSettings, ConfigError> {
+    let mut problems = Vec::new();
+    let network = read(path)?.network.check(&mut problems);
+    if problems.is_empty() { Ok(network) } else { Err(ConfigError::Invalid(problems)) }
+}
+
 fn read(path: &Path) -> Result<RawConfig, ConfigError> {
     let text =
         std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
@@ -56,7 +67,7 @@ fn check(
     surroundings: &Surroundings<'_>,
 ) -> Result<Config, ConfigError> {
     let mut problems = Vec::new();
-    let Settings { mut api, mut engine, mut control, mut policy } = raw.settings(&mut problems);
+    let Settings { mut api, mut engine, mut control, mut policy, store: limits } = raw.settings(&mut problems);
     if let Some(listen) = overrides.listen.clone().or(raw.api.listen.map(|listen| listen.0)) {
         api.listen = listen;
     }
@@ -94,6 +105,8 @@ fn check(
     }
     let discovery = raw.discovery.check(folder, &mut problems);
     let metric_sources = sources(raw.metric_sources, folder, &mut problems);
+    let network = raw.network.check(&mut problems);
+    let registries = registries(&raw.registries, &mut problems);
     (control.scaling_policy, control.health_policy) = (raw.control.scaling_policy, raw.control.health_policy);
     let log = LogSettings {
         filter: overrides.log.clone().or(raw.log.filter).unwrap_or_else(|| "info".to_owned()),
@@ -116,8 +129,22 @@ fn check(
     if !problems.is_empty() {
         return Err(ConfigError::Invalid(problems));
     }
-    let store = StoreSettings { data_dir };
-    Ok(Config { file, api, insecure, token_file, engine, control, policy, discovery, metric_sources, store, log })
+    let store = StoreSettings { data_dir, limits };
+    Ok(Config {
+        file,
+        api,
+        insecure,
+        token_file,
+        engine,
+        control,
+        policy,
+        discovery,
+        metric_sources,
+        network,
+        registries,
+        store,
+        log,
+    })
 }
 
 /// The places of the API that the commands of the same machine can use: those of `serve`, without its flags. The defaults if

@@ -1,6 +1,7 @@
 //! The first stage: the sections and fields of `windlass.toml`, with the range of each field.
 
 use crate::config::listen::RawListen;
+use crate::config::network::{RawNetwork, RawRegistry, RawTarget};
 use crate::config::sources::RawSource;
 use crate::config::types::LogFormat;
 use crate::config::values::{ConfigValue, Count, Share, Size, Span, kib, mib, ms, secs};
@@ -14,7 +15,7 @@ use std::time::Duration;
 use windlass_core::PolicyChoice;
 use windlass_core::settings::{
     ApiSettings, ControlSettings, DiscoverySettings, EngineSettings, HttpGrant, LocalAccess, NamedPolicy, PolicyLimits,
-    PolicyOrigin, PolicySettings,
+    PolicyOrigin, PolicySettings, StoreLimits,
 };
 
 /// Declares one section of the file. A field with a range sets the field of the same name in the settings type. The
@@ -61,6 +62,7 @@ section! {
     RawApi for ApiSettings {
         body_bytes: Size [kib(1)..=mib(64)],
         header_timeout: Span [ms(100)..=secs(300)],
+        write_timeout: Span [ms(100)..=secs(300)],
         concurrent_requests: Count [Count(1)..=Count(65_536)],
         requests_per_peer: Count [Count(1)..=Count(65_536)],
         connections: Count [Count(1)..=Count(65_536)],
@@ -93,6 +95,7 @@ section! {
         heal_share: Share [Share(0.001)..=Share(1.0)],
         // The thresholds of `liveness` are at most 10 results in a row, so 10 must be kept.
         probes_kept: Count [Count(10)..=Count(1_000)],
+        early_passes: Count [Count(0)..=Count(3_600)],
         decisions_kept: Count [Count(1)..=Count(1_000_000)],
     }
     more {
@@ -112,7 +115,7 @@ section! {
         request_bytes: Size [Size(0)..=mib(1)],
         response_bytes: Size [Size(1)..=mib(8)],
     }
-    more { hosts: Vec<String>, }
+    more { hosts: Vec<RawTarget>, }
 }
 
 /// The two sections that limit policies. The fields in `both` can be set for one policy. The fields in `all` apply to all
@@ -184,12 +187,15 @@ section! {
     }
 }
 
-/// `[store]`: location of the data.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawStore {
-    /// The data directory.
-    pub data_dir: Option<PathBuf>,
+section! {
+    /// `[store]`: location of the data, and budgets of what is stored.
+    RawStore for StoreLimits {
+        max_bytes: Size [mib(16)..=mib(1 << 20)],
+        decision_bytes: Size [kib(16)..=mib(64)],
+        workload_bytes: Size [mib(1)..=mib(64 << 10)],
+        daily_bytes: Size [mib(1)..=mib(1 << 20)],
+    }
+    more { data_dir: PathBuf, }
 }
 
 /// `[log]`: levels and format of the log.
@@ -221,6 +227,11 @@ pub(super) struct RawConfig {
     /// Access to the sources of metrics, by any name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub metric_sources: BTreeMap<String, RawSource>,
+    /// The addresses that requests may reach.
+    pub network: RawNetwork,
+    /// Other hosts that registries may name, by the host of the registry.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub registries: BTreeMap<String, RawRegistry>,
     /// Location of the data.
     pub store: RawStore,
     /// The log.
@@ -259,11 +270,8 @@ impl RawHttp {
     fn check(&self, section: &str, problems: &mut Vec<String>) -> HttpGrant {
         let mut grant = HttpGrant::default();
         self.apply(section, &mut grant, problems);
-        for (index, host) in self.hosts.iter().flatten().enumerate() {
-            match host.parse() {
-                Ok(origin) => grant.hosts.push(origin),
-                Err(why) => problems.push(format!("`{section}.hosts[{index}]` is `{}`; {why}", host.escape_debug())),
-            }
+        for (index, target) in self.hosts.iter().flatten().enumerate() {
+            grant.hosts.extend(target.check(&format!("{section}.hosts[{index}]"), problems));
         }
         if self.hosts.as_ref().is_none_or(Vec::is_empty) {
             problems.push(format!(
@@ -292,6 +300,7 @@ pub(super) struct Settings {
     pub(super) engine: EngineSettings,
     pub(super) control: ControlSettings,
     pub(super) policy: PolicySettings,
+    pub(super) store: StoreLimits,
 }
 
 impl RawConfig {
@@ -302,11 +311,13 @@ impl RawConfig {
             engine: EngineSettings::default(),
             control: ControlSettings::default(),
             policy: PolicySettings::default(),
+            store: StoreLimits::default(),
         };
         self.api.apply("api", &mut settings.api, problems);
         self.engine.apply("engine", &mut settings.engine, problems);
         self.control.apply("control", &mut settings.control, problems);
         self.policy.apply("policy", &mut settings.policy.limits, problems);
+        self.store.apply("store", &mut settings.store, problems);
         for (name, raw) in &self.policies {
             let named = raw.check(name, &settings.policy.limits, problems);
             settings.policy.named.insert(name.clone(), named);

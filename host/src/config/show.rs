@@ -1,6 +1,7 @@
 //! Writes a configuration as a complete `windlass.toml`, without secrets.
 
 use crate::config::listen::RawListen;
+use crate::config::network::{RawNetwork, RawRegistry, RawTarget};
 use crate::config::raw::{
     RawApi, RawConfig, RawControl, RawDiscovery, RawEngine, RawHttp, RawLog, RawNamedPolicy, RawPolicy, RawStore,
 };
@@ -51,7 +52,14 @@ impl Config {
             metric_sources: (self.metric_sources.iter())
                 .map(|(name, access)| (name.clone(), RawSource::masked(access)))
                 .collect(),
-            store: RawStore { data_dir: Some(self.store.data_dir.clone()) },
+            network: RawNetwork::from_settings(&self.network),
+            registries: (self.registries.iter())
+                .map(|(name, hosts)| (name.clone(), RawRegistry::from(hosts)))
+                .collect(),
+            store: RawStore {
+                data_dir: Some(self.store.data_dir.clone()),
+                ..RawStore::from_settings(&self.store.limits)
+            },
             log: RawLog { filter: Some(self.log.filter.clone()), format: Some(self.log.format) },
         };
         toml::to_string(&raw).unwrap_or_else(|error| format!("# cannot be written as TOML: {error}\n"))
@@ -65,7 +73,7 @@ fn masked(url: &str) -> String {
 
 fn raw_policy(named: &NamedPolicy) -> RawNamedPolicy {
     let http = named.limits.http.as_ref().map(|grant| RawHttp {
-        hosts: Some(grant.hosts.iter().map(ToString::to_string).collect()),
+        hosts: Some(grant.hosts.iter().map(RawTarget::from).collect()),
         ..RawHttp::from_settings(grant)
     });
     let source = named.source.as_ref().map(ToString::to_string);

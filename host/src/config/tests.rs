@@ -53,6 +53,7 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
     insecure = false
     body_bytes = "1MiB"
     header_timeout = "10s"
+    write_timeout = "30s"
     concurrent_requests = 256
     requests_per_peer = 128
     connections = 1024
@@ -76,6 +77,7 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
     restart_limit = 12
     heal_share = 0.3333333333333333
     probes_kept = 10
+    early_passes = 720
     decisions_kept = 1000
 
     [control.scaling_config]
@@ -118,8 +120,16 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
     webhook_timeout = "5s"
     leave_timeout = "5s"
 
+    [network]
+    private_addresses = true
+    allowed_networks = []
+
     [store]
     data_dir = "/home/ann/.local/state/windlass"
+    max_bytes = "1GiB"
+    decision_bytes = "2MiB"
+    workload_bytes = "64MiB"
+    daily_bytes = "256MiB"
 
     [log]
     filter = "info"
@@ -492,6 +502,54 @@ fn a_policy_is_granted_hosts_by_its_name() {
     );
     insta::assert_snapshot!(refused("[policies.q.http]\n"), @r#"`policies.q.http.hosts` is empty; list the hosts that the policy may send requests to: `["https://host"]`"#);
     assert!(refused("[policy.http]\nhosts = ['http://a']\n").contains("unknown key `policy.http`"));
+}
+
+#[test]
+fn a_grant_may_name_methods_and_paths() {
+    let limited = "{ host = 'https://b', methods = ['GET', 'HEAD'], paths = ['/api/'] }";
+    let text = format!("[policies.queue.http]\nhosts = ['https://a', {limited}]\n");
+    let config = of(&text);
+    let grant = config.policy.limits_of("queue").http.clone().expect("a grant");
+    let shown: Vec<String> = grant.hosts.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["https://a:443", "GET, HEAD https://b:443 below /api/"]);
+    assert_eq!(of(&config.to_toml()).policy, config.policy);
+    let refused = error_of(
+        "[policies.q.http]\nhosts = [{ host = 'b', methods = ['get'], paths = ['api', '/a/../b', '/a?b'] }]\n",
+    );
+    insta::assert_snapshot!(refused, @r"
+    `policies.q.http.hosts[0].methods` has `get`; expected a method in upper case such as `GET`
+    `policies.q.http.hosts[0].paths` has `api`; expected the beginning of a path such as `/api/`, without `..`
+    `policies.q.http.hosts[0].paths` has `/a/../b`; expected the beginning of a path such as `/api/`, without `..`
+    `policies.q.http.hosts[0].paths` has `/a?b`; expected the beginning of a path such as `/api/`, without `..`
+    `policies.q.http.hosts[0].host` is `b`; expected `https://host` or `http://host:port`, without a path
+    ");
+    let unknown = error_of("[policies.q.http]\nhosts = [{ host = 'https://b', method = ['GET'] }]\n");
+    assert!(unknown.contains("method") && unknown.contains("did you mean `methods`?"), "{unknown}");
+}
+
+#[test]
+fn networks_and_the_hosts_of_registries_are_checked() {
+    let config = of("[network]\nprivate_addresses = false\nallowed_networks = ['10.1.0.0/16', '::1', '127.0.0.1']\n\
+         [registries.'registry.example:5000']\nhosts = ['https://auth.example']\n");
+    let networks: Vec<String> = config.network.allowed_networks.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        (config.network.private_addresses, networks.join(" ")),
+        (false, "10.1.0.0/16 ::1/128 127.0.0.1/32".to_owned())
+    );
+    assert_eq!(config.registries["registry.example:5000"][0].to_string(), "https://auth.example:443");
+    let again = of(&config.to_toml());
+    assert_eq!((again.network, again.registries), (config.network, config.registries));
+    let refused = error_of(
+        "[network]\nallowed_networks = ['10.0.0.0/33', 'lan']\n\
+         [registries.'https://a/b']\nhosts = ['a']\n[registries.a]\nhosts = []\n",
+    );
+    insta::assert_snapshot!(refused, @r#"
+    `network.allowed_networks[0]` is `10.0.0.0/33`; expected a network such as `10.0.0.0/8`
+    `network.allowed_networks[1]` is `lan`; expected a network such as `10.0.0.0/8`
+    `registries."a".hosts` is empty; list the hosts that the registry may name: `["https://auth.example"]`
+    `registries."https://a/b"`: the name must be the host of a registry: `host` or `host:port`
+    `registries."https://a/b".hosts[0]` is `a`; expected `https://host` or `http://host:port`, without a path
+    "#);
 }
 
 #[test]

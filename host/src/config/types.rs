@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 use windlass_core::settings::{
-    ApiSettings, ControlSettings, DiscoverySettings, EngineSettings, PolicySettings, StoreSettings,
+    ApiSettings, ControlSettings, DiscoverySettings, EngineSettings, NetworkSettings, PolicySettings, StoreSettings,
 };
-use windlass_core::{Listen, SourceAccess};
+use windlass_core::{Listen, Origin, SourceAccess};
 
 /// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
@@ -52,6 +52,10 @@ pub struct Config {
     pub discovery: DiscoverySettings,
     /// Access to the sources of metrics, by the name of its section.
     pub metric_sources: BTreeMap<String, SourceAccess>,
+    /// The addresses that requests may reach.
+    pub network: NetworkSettings,
+    /// Other hosts that registries may name for their logins and downloads, by the registry's `host` or `host:port`.
+    pub registries: BTreeMap<String, Vec<Origin>>,
     /// Location of the data.
     pub store: StoreSettings,
     /// Settings of the log.

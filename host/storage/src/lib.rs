@@ -1,59 +1,59 @@
 //! [`Store`] in one SQLite file (WAL mode) in the data directory, which one Windlass process holds at a time.
+//!
+//! One connection writes, and another one reads: an answer of the API never holds up a pass.
 
+mod decision_text;
+mod decisions;
+mod ledger;
+mod memories;
+mod migrations;
+mod parts;
+mod retention;
+mod size;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use crate::ledger::{Changing, Ledger};
+use crate::memories::Memory;
+use crate::migrations::migrate;
+use crate::text::{failed, json, parsed};
 use parking_lot::{Mutex, MutexGuard};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OpenFlags, Transaction, params};
 use std::fs::{DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use windlass_core::contract::Sample;
 use windlass_core::metric::SampleChange;
-use windlass_core::store::{DecisionRecord, SeriesChanges, Store, StoreError, StoredWorkload};
+use windlass_core::settings::StoreLimits;
+use windlass_core::store::{
+    DecisionPage, DecisionQuery, NewDecision, SeriesChanges, Store, StoreError, StoreSize, StoredDecision,
+    StoredWorkload,
+};
 use windlass_core::{ContainerId, History, ShadowComparison, Timestamp, Workload, WorkloadKey};
 
-/// The migrations from an empty file to the newest schema; `user_version` counts the applied ones. A released migration
-/// never changes.
-const MIGRATIONS: [&str; 3] = [
-    "
-    CREATE TABLE workloads (
-        key TEXT PRIMARY KEY,
-        desired TEXT NOT NULL,              -- model::Workload as JSON, its target apart
-        target INTEGER NOT NULL,
-        history TEXT NOT NULL DEFAULT '{\"slots\":{},\"scaling_memory\":[],\"health_memory\":[]}',
-        held TEXT NOT NULL DEFAULT '[]'
-    ) STRICT;
-    CREATE TABLE decisions (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        key TEXT NOT NULL REFERENCES workloads (key) ON DELETE CASCADE,
-        at INTEGER NOT NULL,
-        body TEXT NOT NULL
-    ) STRICT;
-    CREATE INDEX decisions_of_workload ON decisions (key, id);
-",
-    "ALTER TABLE workloads ADD COLUMN shadows TEXT NOT NULL DEFAULT '[]'; -- model::ShadowComparison, a list, as JSON",
-    "
-    CREATE TABLE samples (
-        key TEXT NOT NULL REFERENCES workloads (key) ON DELETE CASCADE,
-        name TEXT NOT NULL,
-        at INTEGER NOT NULL,
-        value REAL NOT NULL,
-        PRIMARY KEY (key, name, at)
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX samples_by_age ON samples (at);
-",
-];
+/// Bytes to which the write-ahead log shrinks after it was written back.
+const LOG_BYTES: u64 = 16 << 20;
+
+/// Prepared statements that a connection keeps.
+const STATEMENTS: usize = 64;
 
 /// The store of one data directory. Dropping it releases the directory.
 #[derive(Debug)]
 pub struct SqliteStore {
     connection: Mutex<Connection>,
+    /// For reading only.
+    reader: Mutex<Connection>,
+    database: PathBuf,
     decisions_kept: u32,
+    limits: StoreLimits,
     /// Held while the store is open; the operating system releases it even after kill -9.
     _lock: File,
 }
 
 impl SqliteStore {
     /// Opens the store of a data directory and brings its schema up to date. A missing directory is created with mode
-    /// 0700. `decisions_kept` is the number of decisions kept for each workload.
+    /// 0700. `decisions_kept` is the number of decisions kept for each workload. The budgets are the default ones.
     ///
     /// # Errors
     /// If another Windlass holds the directory, a newer Windlass wrote it, or the disk fails.
@@ -72,12 +72,40 @@ impl SqliteStore {
             }
             Err(TryLockError::Error(error)) => return Err(failed("lock the data directory")(error)),
         }
-        let mut connection = Connection::open(directory.join("windlass.db")).map_err(failed("open the database"))?;
+        let database = directory.join("windlass.db");
+        let mut connection = Connection::open(&database).map_err(failed("open the database"))?;
         connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")
+            .execute_batch(&format!(
+                "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
+                 PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = {LOG_BYTES};"
+            ))
             .map_err(failed("set up the database"))?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
         migrate(&mut connection)?;
-        Ok(Self { connection: Mutex::new(connection), decisions_kept, _lock: lock })
+        if let Err(error) = size::let_shrink(&connection) {
+            // It needs free disk space of the same size. The next start tries again.
+            tracing::warn!(%error, "the database cannot be rewritten, so its file will not shrink");
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let reader = Connection::open_with_flags(&database, flags).map_err(failed("open the database to read it"))?;
+        reader.set_prepared_statement_cache_capacity(STATEMENTS);
+        // SQLite opens the files only now.
+        size::used_bytes(&reader).map_err(failed("read the database"))?;
+        Ok(Self {
+            connection: Mutex::new(connection),
+            reader: Mutex::new(reader),
+            database,
+            decisions_kept,
+            limits: StoreLimits::default(),
+            _lock: lock,
+        })
+    }
+
+    /// The same store with these budgets.
+    #[must_use]
+    pub fn with_limits(mut self, limits: StoreLimits) -> Self {
+        self.limits = limits;
+        self
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
@@ -94,33 +122,23 @@ impl SqliteStore {
         let transaction = connection.transaction().map_err(failed(operation))?;
         let value = body(&transaction).map_err(failed(operation))?;
         transaction.commit().map_err(failed(operation))?;
+        size::give_back(&connection).map_err(failed(operation))?;
         Ok(value)
     }
-}
 
-fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    let found: i64 = connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(failed("read the version of the database"))?;
-    if found > known {
-        return Err(StoreError::TooNew { found, known });
+    fn read<T>(
+        &self,
+        operation: &'static str,
+        body: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        body(&self.reader.lock()).map_err(failed(operation))
     }
-    for (step, sql) in (1i64..).zip(MIGRATIONS).filter(|(step, _)| *step > found) {
-        apply_migration(connection, step, sql).map_err(failed("migrate the database to the current schema"))?;
+
+    /// The ledger of a workload.
+    fn ledger(&self, transaction: &Transaction<'_>, key: &str, now: Timestamp) -> rusqlite::Result<Ledger> {
+        let is_full = size::used_bytes(transaction)? > self.limits.max_bytes;
+        Ledger::read(transaction, key, self.limits, is_full, now)
     }
-    Ok(())
-}
-
-fn apply_migration(connection: &mut Connection, step: i64, sql: &str) -> rusqlite::Result<()> {
-    let transaction = connection.transaction()?;
-    transaction.execute_batch(sql)?;
-    transaction.pragma_update(None, "user_version", step)?;
-    transaction.commit()
-}
-
-fn failed<E: Into<Box<dyn std::error::Error + Send + Sync>>>(operation: &'static str) -> impl FnOnce(E) -> StoreError {
-    move |source| StoreError::Failed { operation, source: source.into() }
 }
 
 /// The `desired` column. Older versions of Windlass require `target` in it, so the row stays readable after a downgrade.
@@ -131,13 +149,22 @@ struct Desired<'a> {
     target: u32,
 }
 
-fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).expect("these types have string keys and no failing serializer")
+/// A history as JSON, without the memories of policies.
+fn without_memories(history: &History) -> String {
+    json(&History { scaling_memory: Vec::new(), health_memory: Vec::new(), ..history.clone() })
 }
 
-fn decision_of((id, at, body): (i64, i64, String), operation: &'static str) -> Result<DecisionRecord, StoreError> {
-    let body = serde_json::from_str(&body).map_err(failed(operation))?;
-    Ok(DecisionRecord { id, at: Timestamp(at.cast_unsigned()), body })
+/// The memories of the policies that act.
+fn memories_of(history: &History) -> [Memory<'_>; 2] {
+    [
+        ("scaling", &history.scaling_memory, &history.scaling_memory_of),
+        ("health", &history.health_memory, &history.health_memory_of),
+    ]
+    .map(|(policy, bytes, owner)| Memory { policy: policy.to_owned(), owner: json(owner), bytes })
+}
+
+fn exists(transaction: &Transaction<'_>, key: &str) -> rusqlite::Result<bool> {
+    transaction.prepare_cached("SELECT 1 FROM workloads WHERE key = ?1")?.exists([key])
 }
 
 fn samples_of(connection: &Connection, key: &WorkloadKey) -> rusqlite::Result<Vec<(String, Sample)>> {
@@ -149,8 +176,30 @@ fn samples_of(connection: &Connection, key: &WorkloadKey) -> rusqlite::Result<Ve
     rows.collect()
 }
 
-fn decision_of_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<(i64, i64, String)> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+/// The columns of a workload that are read at the start.
+struct Columns {
+    desired: String,
+    target: u32,
+    history: String,
+    held: String,
+    shadows: String,
+}
+
+impl Columns {
+    fn workload(self, connection: &Connection) -> rusqlite::Result<StoredWorkload> {
+        let workload: Workload = parsed(&self.desired)?;
+        let mut history: History = parsed(&self.history)?;
+        let mut shadows: Vec<ShadowComparison> = parsed(&self.shadows)?;
+        let mut memories = memories::of(connection, workload.key.as_str())?;
+        let mut memory = |policy: &str| memories.remove(policy).unwrap_or_default();
+        history.target = Some(self.target);
+        (history.scaling_memory, history.health_memory) = (memory("scaling"), memory("health"));
+        for (number, shadow) in shadows.iter_mut().enumerate() {
+            shadow.memory = memory(&shadow_name(number));
+        }
+        let samples = samples_of(connection, &workload.key)?;
+        Ok(StoredWorkload { workload, history, held: parsed(&self.held)?, shadows, samples })
+    }
 }
 
 impl Store for SqliteStore {
@@ -158,44 +207,33 @@ impl Store for SqliteStore {
         const OPERATION: &str = "read the stored workloads";
         let connection = self.connection();
         let mut statement = connection
-            .prepare("SELECT desired, target, history, held, shadows FROM workloads ORDER BY key")
+            .prepare(
+                "SELECT desired, target, histories.history, held, coalesce(comparisons.shadows, '[]') FROM workloads
+                 JOIN histories USING (key) LEFT JOIN comparisons USING (key) ORDER BY key",
+            )
             .map_err(failed(OPERATION))?;
         let rows = statement
             .query_map([], |row| {
-                Ok((
-                    row.get::<_, String>(0)?,
-                    row.get::<_, u32>(1)?,
-                    row.get::<_, String>(2)?,
-                    row.get::<_, String>(3)?,
-                    row.get::<_, String>(4)?,
-                ))
+                let (desired, target, history) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                Ok(Columns { desired, target, history, held: row.get(3)?, shadows: row.get(4)? })
             })
             .map_err(failed(OPERATION))?;
-        rows.map(|row| {
-            let (desired, target, history, held, shadows) = row.map_err(failed(OPERATION))?;
-            let workload: Workload = serde_json::from_str(&desired).map_err(failed(OPERATION))?;
-            let history: History = serde_json::from_str(&history).map_err(failed(OPERATION))?;
-            let samples = samples_of(&connection, &workload.key).map_err(failed(OPERATION))?;
-            Ok(StoredWorkload {
-                workload,
-                history: History { target: Some(target), ..history },
-                held: serde_json::from_str(&held).map_err(failed(OPERATION))?,
-                shadows: serde_json::from_str(&shadows).map_err(failed(OPERATION))?,
-                samples,
-            })
-        })
-        .collect()
+        rows.map(|row| row.and_then(|columns| columns.workload(&connection)).map_err(failed(OPERATION))).collect()
     }
 
     fn save_workload(&self, workload: &Workload, target: u32) -> Result<(), StoreError> {
         let desired = json(&Desired { workload, target });
         self.transaction("store the desired state", |transaction| {
+            let key = workload.key.as_str();
             transaction
                 .prepare_cached(
                     "INSERT INTO workloads (key, desired, target) VALUES (?1, ?2, ?3)
                      ON CONFLICT (key) DO UPDATE SET desired = excluded.desired, target = excluded.target",
                 )?
-                .execute(params![workload.key.as_str(), desired, target])
+                .execute(params![key, desired, target])?;
+            transaction
+                .prepare_cached("INSERT INTO histories (key, history) VALUES (?1, ?2) ON CONFLICT (key) DO NOTHING")?
+                .execute(params![key, without_memories(&History::default())])
                 .map(drop)
         })
     }
@@ -218,29 +256,32 @@ impl Store for SqliteStore {
         &self,
         key: &WorkloadKey,
         history: &History,
-        decision: Option<&DecisionRecord>,
+        decision: Option<&NewDecision>,
+        now: Timestamp,
     ) -> Result<Option<i64>, StoreError> {
+        let (key, text) = (key.as_str(), without_memories(history));
         self.transaction("store the result of a pass", |transaction| {
-            let changed = transaction
-                .prepare_cached("UPDATE workloads SET target = coalesce(?2, target), history = ?3 WHERE key = ?1")?
-                .execute(params![key.as_str(), history.target, json(history)])?;
-            let Some(decision) = decision.filter(|_| changed > 0) else {
+            if !exists(transaction, key)? {
                 return Ok(None);
-            };
-            transaction
-                .prepare_cached("INSERT INTO decisions (key, at, body) VALUES (?1, ?2, ?3)")?
-                .execute(params![key.as_str(), decision.at.0.cast_signed(), json(&decision.body)])?;
-            let id = transaction.last_insert_rowid();
-            let oldest_kept: Option<i64> = transaction
-                .prepare_cached("SELECT id FROM decisions WHERE key = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2")?
-                .query_row(params![key.as_str(), self.decisions_kept], |row| row.get(0))
-                .optional()?;
-            if let Some(last_dropped) = oldest_kept {
-                transaction
-                    .prepare_cached("DELETE FROM decisions WHERE key = ?1 AND id <= ?2")?
-                    .execute(params![key.as_str(), last_dropped])?;
             }
-            Ok(Some(id))
+            let mut ledger = self.ledger(transaction, key, now)?;
+            // The row of the desired state may be large: it is written only if it changes.
+            transaction
+                .prepare_cached("UPDATE workloads SET target = ?2 WHERE key = ?1 AND target <> ?2")?
+                .execute(params![key, history.target])?;
+            transaction
+                .prepare_cached("UPDATE histories SET history = ?2 WHERE key = ?1")?
+                .execute(params![key, text])?;
+            let decision = match decision {
+                Some(decision) => Some(decisions::insert(transaction, key, decision, &mut ledger)?),
+                None => None,
+            };
+            // After the decision, which has the same memories.
+            memories::save(transaction, key, &memories_of(history), &mut ledger)?;
+            ledger.write(transaction, key)?;
+            retention::apply(transaction, key, self.decisions_kept, self.limits.workload_bytes)?;
+            size::make_room(transaction, self.limits.max_bytes)?;
+            Ok(decision)
         })
     }
 
@@ -249,19 +290,20 @@ impl Store for SqliteStore {
         key: &WorkloadKey,
         shadows: &[ShadowComparison],
         answers: Option<(i64, &serde_json::Value)>,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
+        let key = key.as_str();
         self.transaction("store the shadow policies' answers", |transaction| {
-            transaction
-                .prepare_cached("UPDATE workloads SET shadows = ?2 WHERE key = ?1")?
-                .execute(params![key.as_str(), json(&shadows)])?;
-            if let Some((decision, answers)) = answers {
-                transaction
-                    .prepare_cached(
-                        "UPDATE decisions SET body = json_set(body, '$.shadows', json(?3)) WHERE key = ?1 AND id = ?2",
-                    )?
-                    .execute(params![key.as_str(), decision, json(answers)])?;
+            if !exists(transaction, key)? {
+                return Ok(());
             }
-            Ok(())
+            let mut ledger = self.ledger(transaction, key, now)?;
+            save_comparisons(transaction, key, shadows, &mut ledger)?;
+            if let Some((decision, answers)) = answers {
+                decisions::add_member(transaction, key, decision, ("shadows", answers), &mut ledger)?;
+            }
+            ledger.write(transaction, key)?;
+            retention::apply(transaction, key, self.decisions_kept, self.limits.workload_bytes)
         })
     }
 
@@ -297,234 +339,47 @@ impl Store for SqliteStore {
         })
     }
 
-    fn decision(&self, id: i64) -> Result<Option<DecisionRecord>, StoreError> {
-        const OPERATION: &str = "read a decision";
-        let connection = self.connection();
-        let mut statement =
-            connection.prepare_cached("SELECT id, at, body FROM decisions WHERE id = ?1").map_err(failed(OPERATION))?;
-        let row = statement.query_row(params![id], decision_of_row).optional().map_err(failed(OPERATION))?;
-        row.map(|row| decision_of(row, OPERATION)).transpose()
+    fn decision(&self, id: i64) -> Result<Option<StoredDecision>, StoreError> {
+        self.read("read a decision", |connection| decision_text::one(connection, id))
     }
 
-    fn decisions(
-        &self,
-        key: &WorkloadKey,
-        until: Option<Timestamp>,
-        limit: u32,
-    ) -> Result<Vec<DecisionRecord>, StoreError> {
-        const OPERATION: &str = "read the decisions";
-        let connection = self.connection();
-        let mut statement = connection
-            .prepare_cached("SELECT id, at, body FROM decisions WHERE key = ?1 AND at <= ?2 ORDER BY id DESC LIMIT ?3")
-            .map_err(failed(OPERATION))?;
-        let until = until.and_then(|until| i64::try_from(until.0).ok()).unwrap_or(i64::MAX);
-        let rows =
-            statement.query_map(params![key.as_str(), until, limit], decision_of_row).map_err(failed(OPERATION))?;
-        rows.map(|row| decision_of(row.map_err(failed(OPERATION))?, OPERATION)).collect()
+    fn decisions(&self, key: &WorkloadKey, query: &DecisionQuery) -> Result<DecisionPage, StoreError> {
+        self.read("read the decisions", |connection| decision_text::page(connection, key, query))
+    }
+
+    fn size(&self) -> Result<StoreSize, StoreError> {
+        self.read("measure the store", |connection| size::measure(connection, &self.database))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-    use windlass_core::fixtures::workload;
-    use windlass_core::{
-        Blindness, Blocked, Change, Dependency, FirstReady, Generation, MemoryOwner, PolicyIdentity, PolicyKind,
-        Proposal, Rollout, RolloutHistory, RolloutMode, Slot, SlotHistory, StoppedOutside, Suspicion, Trouble,
-        TroubleKind, Unremovable,
-    };
+fn shadow_name(number: usize) -> String {
+    format!("shadow {number}")
+}
 
-    fn open(directory: &Path) -> SqliteStore {
-        SqliteStore::open(directory, 3).unwrap()
+/// Stores the comparisons with shadow policies, if it is their turn.
+fn save_comparisons(
+    transaction: &Transaction<'_>,
+    key: &str,
+    shadows: &[ShadowComparison],
+    ledger: &mut Ledger,
+) -> rusqlite::Result<()> {
+    let named = |(number, shadow): (usize, &ShadowComparison)| (shadow_name(number), shadow.memory.clone());
+    let memories: Vec<(String, Vec<u8>)> = shadows.iter().enumerate().map(named).collect();
+    let forgetful = |shadow: &ShadowComparison| ShadowComparison { memory: Vec::new(), ..shadow.clone() };
+    let text = json(&shadows.iter().map(forgetful).collect::<Vec<_>>());
+    let bytes = text.len() + memories.iter().map(|(_, memory)| memory.len()).sum::<usize>();
+    if !ledger.charge_change(Changing::Shadows, i64::try_from(bytes).unwrap_or(i64::MAX)) {
+        return Ok(());
     }
-
-    #[test]
-    fn everything_stored_is_there_after_reopening() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut web = workload("ghcr.io/org/web:1", 2, 5);
-        web.previous = Some(Box::new(web.specification()));
-        web.image_id = Some("sha256:02".into());
-        web.pulls = 1;
-        web.unlabelled = Some(Generation::stored("00ee"));
-        web.rollout = Rollout { mode: RolloutMode::Manual, max_failures: 9, ..Rollout::default() };
-        let held = vec![ContainerId("abc".into())];
-        let slot = SlotHistory {
-            restarts: 2,
-            last_restart: Some(Timestamp(5)),
-            process_restarts: 1,
-            given_up: Some(Timestamp(6)),
-            well_since: Some(Timestamp(7)),
-        };
-        let owner = MemoryOwner { name: "queue".into(), since: 2 };
-        let history = History {
-            target: Some(4),
-            slots: [(Slot(1), slot)].into(),
-            scaling_memory: vec![0, 255],
-            scaling_memory_of: Some(owner),
-            health_memory: vec![1],
-            health_memory_of: None,
-            proposals: vec![Proposal { at: Timestamp(7), count: 3 }],
-            changes: vec![Change { at: Timestamp(8), from: 2, to: 3 }],
-            since: Some(Timestamp(1)),
-            blind: Some(Blindness { looks: 2, last: Timestamp(6) }),
-            stopped_outside: [(ContainerId("abc".into()), StoppedOutside { seen: Timestamp(4), is_settled: true })]
-                .into(),
-            protected: [ContainerId("def".into())].into(),
-            dependencies: [(
-                WorkloadKey::stored("db"),
-                Dependency::Up { back: Some(Timestamp(3)), fell: Some(Timestamp(2)) },
-            )]
-            .into(),
-            ready: [(ContainerId("abc".into()), FirstReady { started: Timestamp(2), at: Timestamp(3) })].into(),
-            probe_path: Some(Suspicion { since: Timestamp(9), healed: Some(Slot(2)), in_vain: 1, healed_at: None }),
-            rollout: Some(RolloutHistory {
-                failed: [(ContainerId("abc".into()), Some(Timestamp(8)))].into(),
-                ready_since: [(ContainerId("def".into()), Timestamp(9))].into(),
-                paused: Some(Timestamp(7)),
-                ..RolloutHistory::of(web.generation())
-            }),
-            proven: Some(Generation::stored("00ff")),
-            outdated: Some(Timestamp(6)),
-            blocked: [(Slot(2), Blocked { tries: 3, error: "no space left on device".into(), ..Blocked::default() })]
-                .into(),
-            unremovable: [(ContainerId("gone".into()), Unremovable { tries: 1, ..Unremovable::default() })].into(),
-            troubles: [(ContainerId("odd".into()), Trouble { kind: TroubleKind::CrashLoop, since: Timestamp(7) })]
-                .into(),
-            containers: Some([ContainerId("one".into())].into()),
-            stand_ins: [("queue".to_owned(), Timestamp(5))].into(),
-        };
-        let shadow = ShadowComparison::new(PolicyKind::Scaling, PolicyIdentity::default(), "{}".into(), Timestamp(9));
-        let shadows = vec![ShadowComparison { memory: vec![3], ..shadow }];
-        {
-            let store = open(directory.path());
-            store.save_workload(&web, 2).unwrap();
-            store.save_held(&web.key, &held).unwrap();
-            store.save_pass(&web.key, &history, None).unwrap();
-            store.save_shadows(&web.key, &shadows, None).unwrap();
-            let put = |at, value| SampleChange::Put(Sample { at: Timestamp(at), value });
-            let of = |key: &WorkloadKey, changes: &[SampleChange], oldest| SeriesChanges {
-                key: key.clone(),
-                name: "queue".to_owned(),
-                changes: changes.to_vec(),
-                oldest: Timestamp(oldest),
-            };
-            let first = [put(10, 1.0), put(20, 2.0), put(25, 6.0), put(35, 7.0)];
-            store.save_samples(&[of(&web.key, &first, 0)], Timestamp(0)).unwrap();
-            // The oldest sample is dropped, one with the same time is replaced, two are merged into their mean, and
-            // that of an unknown workload is ignored.
-            let into = Sample { at: Timestamp(30), value: 6.5 };
-            let merge = SampleChange::Merge { from: Timestamp(25), until: Timestamp(36), into };
-            let then = of(&web.key, &[put(20, 2.5), merge, put(40, 4.0)], 15);
-            let stranger = of(&WorkloadKey::stored("gone"), &[put(30, 9.0)], 0);
-            store.save_samples(&[then, stranger], Timestamp(0)).unwrap();
-        }
-        let sample = |at, value| ("queue".to_owned(), Sample { at: Timestamp(at), value });
-        let samples = vec![sample(20, 2.5), sample(30, 6.5), sample(40, 4.0)];
-        let stored = StoredWorkload { workload: web, history, held, shadows, samples };
-        assert_eq!(open(directory.path()).load().unwrap(), [stored]);
-    }
-
-    #[test]
-    fn a_changed_workload_keeps_its_history_and_holds() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = open(directory.path());
-        let web = workload("web", 1, 5);
-        store.save_workload(&web, 1).unwrap();
-        let history = History { target: Some(1), scaling_memory: vec![7], ..History::default() };
-        store.save_pass(&web.key, &history, None).unwrap();
-        store.save_held(&web.key, &[ContainerId("abc".into())]).unwrap();
-        store.save_workload(&web, 3).unwrap();
-        let stored = store.load().unwrap().remove(0);
-        assert_eq!((stored.history, stored.held.len()), (History { target: Some(3), ..history }, 1));
-    }
-
-    #[test]
-    fn a_second_store_on_the_same_directory_is_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        let first = open(directory.path());
-        assert!(matches!(SqliteStore::open(directory.path(), 3), Err(StoreError::InUse { .. })));
-        drop(first);
-        open(directory.path());
-    }
-
-    #[test]
-    fn a_store_written_by_a_newer_windlass_is_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        open(directory.path()).connection().pragma_update(None, "user_version", 99).unwrap();
-        assert!(matches!(SqliteStore::open(directory.path(), 3), Err(StoreError::TooNew { found: 99, known: 3 })));
-    }
-
-    #[test]
-    fn the_newest_decisions_of_each_workload_are_kept_and_no_more() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = open(directory.path());
-        let (web, other) = (workload("web", 1, 5), workload("other", 1, 5));
-        store.save_workload(&web, 1).unwrap();
-        store.save_workload(&other, 1).unwrap();
-        for number in 0..5 {
-            for key in [&web.key, &other.key] {
-                let record = DecisionRecord { id: 0, at: Timestamp(number), body: json!({ "number": number }) };
-                assert!(store.save_pass(key, &History::default(), Some(&record)).unwrap().is_some());
-            }
-        }
-        let made_by = |until: Option<u64>, limit| -> Vec<u64> {
-            store
-                .decisions(&web.key, until.map(Timestamp), limit)
-                .unwrap()
-                .iter()
-                .map(|decision| decision.at.0)
-                .collect()
-        };
-        let numbers = |limit| made_by(None, limit);
-        assert_eq!(numbers(10), [4, 3, 2]);
-        assert_eq!((made_by(Some(3), 1), made_by(Some(3), 10), made_by(Some(1), 10)), (vec![3], vec![3, 2], vec![]));
-        assert_eq!(numbers(1), [4]);
-        store.delete_workload(&web.key).unwrap();
-        assert!(numbers(10).is_empty());
-        assert_eq!(store.decisions(&other.key, None, 10).unwrap().len(), 3);
-    }
-
-    #[test]
-    fn what_shadows_said_stands_beside_the_decision() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = open(directory.path());
-        let (web, other) = (workload("web", 1, 5), workload("other", 1, 5));
-        store.save_workload(&web, 1).unwrap();
-        let record = DecisionRecord { id: 0, at: Timestamp(1), body: json!({ "target": 2 }) };
-        let id = store.save_pass(&web.key, &History::default(), Some(&record)).unwrap().unwrap();
-        let answers = json!([{"kind": "scaling"}]);
-        // Answers for another workload's decision or a missing decision are ignored.
-        store.save_shadows(&other.key, &[], Some((id, &answers))).unwrap();
-        store.save_shadows(&web.key, &[], Some((id + 1, &answers))).unwrap();
-        assert_eq!(store.decisions(&web.key, None, 10).unwrap()[0].body, json!({ "target": 2 }));
-        store.save_shadows(&web.key, &[], Some((id, &answers))).unwrap();
-        assert_eq!(store.decisions(&web.key, None, 10).unwrap()[0].body, json!({ "target": 2, "shadows": answers }));
-    }
-
-    #[test]
-    fn a_store_of_the_first_version_is_brought_up_to_date() {
-        let directory = tempfile::tempdir().unwrap();
-        let web = workload("web", 1, 5);
-        {
-            let mut old = Connection::open(directory.path().join("windlass.db")).unwrap();
-            apply_migration(&mut old, 1, MIGRATIONS[0]).unwrap();
-            // Its desired state still contains the target.
-            let row = params![web.key.as_str(), json(&Desired { workload: &web, target: 1 })];
-            old.execute("INSERT INTO workloads (key, desired, target) VALUES (?1, ?2, 3)", row).unwrap();
-        }
-        let stored = open(directory.path()).load().unwrap();
-        assert_eq!((stored.len(), &stored[0].workload.key, stored[0].shadows.len()), (1, &web.key, 0));
-        assert_eq!((&stored[0].workload, stored[0].history.target), (&web, Some(3)));
-    }
-
-    #[test]
-    fn a_pass_of_a_workload_that_was_deleted_meanwhile_stores_nothing() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = open(directory.path());
-        let record = DecisionRecord { id: 0, at: Timestamp(1), body: json!({}) };
-        let key = WorkloadKey::stored("gone");
-        assert_eq!(store.save_pass(&key, &History::default(), Some(&record)).unwrap(), None);
-        assert!(store.load().unwrap().is_empty());
-    }
+    transaction
+        .prepare_cached(
+            "INSERT INTO comparisons (key, shadows) VALUES (?1, ?2)
+             ON CONFLICT (key) DO UPDATE SET shadows = excluded.shadows",
+        )?
+        .execute(params![key, text])?;
+    transaction.prepare_cached("DELETE FROM memories WHERE key = ?1 AND policy LIKE 'shadow %'")?.execute([key])?;
+    let memories: Vec<Memory<'_>> = (memories.iter())
+        .map(|(policy, bytes)| Memory { policy: policy.clone(), owner: String::new(), bytes })
+        .collect();
+    memories::put_all(transaction, key, &memories)
 }

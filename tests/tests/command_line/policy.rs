@@ -404,6 +404,11 @@ fn a_recorded_decision_is_asked_again() -> anyhow::Result<()> {
     let wrong_kind = replayed(LIVENESS, &record(&answer))?.refused();
     assert!(wrong_kind.contains("this decision contains no call of a health policy"), "{wrong_kind}");
     assert!(replayed(MIN_MAX, "{")?.refused().contains("the decision is not JSON"));
+    let bare = changed(&record(&answer), "/scaling/observation/memory", Value::Null);
+    let mut bare: Value = serde_json::from_str(&bare)?;
+    bare["omitted"] = json!([{"part": "/scaling/observation/memory", "limit": "store.daily_bytes"}]);
+    let bare = replayed(MIN_MAX, &bare.to_string())?.refused();
+    assert!(bare.contains("the record of this decision lacks `/scaling/observation/memory`"), "{bare}");
     Ok(())
 }
 

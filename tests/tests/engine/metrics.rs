@@ -338,6 +338,7 @@ async fn documents_commands_and_what_the_engine_tells_are_metrics() -> anyhow::R
         "nothing": source("/queues/1/depth"),
         "printed": {"exec": {"command": ["sh", "-c", "echo 42"]}, "interval": 1},
         "fails": {"exec": {"command": ["sh", "-c", "echo 1; echo broken >&2; exit 3"]}, "interval": 1},
+        "own": {"json": {"url": format!("http://{}/health", windlass.address()), "pointer": ""}, "interval": 1},
     });
     let mut body = start_body(image, 2, 5);
     body["metrics"] = metrics.clone();
@@ -348,10 +349,12 @@ async fn documents_commands_and_what_the_engine_tells_are_metrics() -> anyhow::R
     windlass.post("/start/container", twin).await.ok();
 
     assert_eq!(value(&windlass, image, "depth").await, 41.0);
-    fails(&windlass, image, "text", r#"not-a-number: the value is \"many\""#).await;
+    fails(&windlass, image, "text", "not-a-number: the value is a text of 4 bytes").await;
     fails(&windlass, image, "nothing", "missing: nothing is at `/queues/1/depth`").await;
     assert_eq!(value(&windlass, image, "printed").await, 42.0);
     fails(&windlass, image, "fails", "unreachable: the command ended with status 3: broken").await;
+    let own = "unreachable: nothing is sent to 127.0.0.1: Windlass itself listens there";
+    fails(&windlass, image, "own", own).await;
     // The first query may come before the replicas run.
     eventually("both to be ready", LIMIT, async || match value(&windlass, image, "ready-replicas").await {
         2.0 => Ok(()),
@@ -371,6 +374,25 @@ async fn documents_commands_and_what_the_engine_tells_are_metrics() -> anyhow::R
     let said = json!({"metrics": shown["desired"]["metrics"]});
     let again = windlass.put(&format!("/images/{image}/metrics"), said).await.ok();
     assert_eq!(again["desired"]["metrics"], shown["desired"]["metrics"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_command_that_prints_without_end_is_ended() -> anyhow::Result<()> {
+    let site = Site::new("flood").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    let flood = "sh -c 'echo $$ > /tmp/child; x=0123456789; x=$x$x$x$x$x; while :; do echo $x$x$x$x; done'; echo end";
+    let is_alive = "kill -0 $(cat /tmp/child) 2> /tmp/why && echo 1 || echo 0";
+    let mut body = start_body(image, 1, 1);
+    body["metrics"] = json!({
+        "flood": {"exec": {"command": ["sh", "-c", flood]}, "interval": "1h", "timeout": "10s"},
+    });
+    windlass.post("/start/container", body).await.ok();
+    fails(&windlass, image, "flood", "unreachable: the command printed more than 1048576 bytes").await;
+    let metrics = json!({"alive": {"exec": {"command": ["sh", "-c", is_alive]}, "interval": 1}});
+    windlass.put(&format!("/images/{image}/metrics"), json!({"metrics": metrics})).await.ok();
+    assert_eq!(value(&windlass, image, "alive").await, 0.0, "the child of the command has ended too");
     Ok(())
 }
 

@@ -62,6 +62,7 @@ async fn answer(mut stream: TcpStream, asked: &AtomicU32, authority: &str) {
         let (status, body) = match text.split(' ').nth(1).unwrap_or_default() {
             "/count?of=7" if hosted => ("200 OK", b"7".to_vec()),
             "/long" => ("200 OK", vec![b'9'; 300]),
+            "/huge" => ("200 OK", vec![b'9'; 5 << 20]),
             "/moved" => ("302 Found\r\nLocation: /count?of=7", b"3".to_vec()),
             "/never" => std::future::pending().await,
             _ => ("404 Not Found", b"4".to_vec()),
@@ -115,6 +116,29 @@ async fn nobody_else_is_asked_however_the_address_is_written() {
     let named = hostile::asks(&format!("me@{}", server.authority), "/count?of=7", 1);
     assert_eq!(asked(granted(&server.authority), &named).await.0, Ok(7));
     assert_eq!((server.asked(), other.asked()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_grant_of_methods_and_paths_is_kept_however_the_path_is_written() {
+    let server = Server::listen().await;
+    let limited = |methods: &[&str], paths: &[&str]| {
+        let mut grant = granted(&server.authority);
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        (grant.hosts[0].methods, grant.hosts[0].paths) = (texts(methods), texts(paths));
+        grant
+    };
+    let admitted = limited(&["GET"], &["/count"]);
+    assert_eq!(asked(admitted.clone(), &hostile::asks(&server.authority, "/count?of=7", 1)).await, (Ok(7), vec![]));
+    for path in ["/counter", "/count/../long", "/count/%2e%2e/long", "/long"] {
+        let (answer, log) = asked(admitted.clone(), &hostile::asks(&server.authority, path, 1)).await;
+        assert_eq!(answer, Ok(DENIED), "{path}");
+        let (origin, told) = (&admitted.hosts[0].host, &log[0]);
+        let why = format!("it may not send GET {path} to {origin}; it was granted GET {origin} below /count");
+        assert!(told.ends_with(&why), "{told}");
+    }
+    let posts = limited(&["POST"], &[]);
+    assert_eq!(asked(posts, &hostile::asks(&server.authority, "/count?of=7", 1)).await.0, Ok(DENIED));
+    assert_eq!(server.asked(), 1);
 }
 
 #[tokio::test]
@@ -196,4 +220,28 @@ async fn who_was_not_granted_is_refused_and_who_was_is_marked() {
     assert_eq!(serde_json::to_value(&identity).expect("it is JSON")["replayable"], false);
     let plain = registry.push(push_of("plain", hostile::proposes(2).build())).await.expect("it asks for nothing");
     assert!(plain.replayable && plain.http.is_none());
+}
+
+#[tokio::test]
+async fn the_data_of_requests_counts_as_memory_of_the_call() {
+    let limits = PolicyLimits { http: Some(granted("127.0.0.1:1")), memory_bytes: 4 << 20, ..PolicyLimits::default() };
+    let engine = Arc::new(PolicyEngine::without_pool(limits).expect("an engine"));
+    for (what, stub) in hostile::hoards() {
+        let loaded = PolicyComponent::load(&engine, &Compiler::in_process(), None, stub.build().into()).await;
+        let called = loaded.expect("it loads").decide("{}", &observation()).await;
+        let failure = called.answer.expect_err(what);
+        assert_eq!(failure.kind, FailureKind::Memory, "{what}: {failure:?}");
+        assert!(failure.reason.ends_with("at most 4194304 are given"), "{what}: {failure:?}");
+    }
+    // A response counts too.
+    let server = Server::listen().await;
+    let grant = HttpGrant { response_bytes: 8 << 20, ..granted(&server.authority) };
+    let limits = PolicyLimits { http: Some(grant), memory_bytes: 4 << 20, ..PolicyLimits::default() };
+    let engine = Arc::new(PolicyEngine::without_pool(limits).expect("an engine"));
+    engine.send_with(NetClient::new().expect("a client"));
+    let stub = hostile::asks(&server.authority, "/huge", 1).build();
+    let loaded = PolicyComponent::load(&engine, &Compiler::in_process(), None, stub.into()).await;
+    let called = loaded.expect("it loads").decide("{}", &observation()).await;
+    assert_eq!(called.answer.map(|decision| decision.replicas).ok(), Some(INTERNAL));
+    assert!(called.log.lines[0].1.contains("bytes of memory in all"), "{:?}", called.log);
 }

@@ -2,19 +2,21 @@
 //! have the reason, and other clients' requests are answered meanwhile.
 
 use anyhow::Context as _;
+use async_trait::async_trait;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use windlass_api::ApiState;
 use windlass_control::clock::Clock;
 use windlass_control::{Controller, Parts};
+use windlass_core::contract::{ScalingDecision, ScalingObservation};
 use windlass_core::policy::{HealthPolicy, Policies, ScalingPolicy};
 use windlass_core::settings::{ApiSettings, ControlSettings, PolicyLimits};
-use windlass_core::{FailureKind, Phase, WorkloadKey};
+use windlass_core::{FailureKind, Phase, PolicyFailure, PolicyIdentity, WorkloadKey};
 use windlass_discovery::Discovery;
 use windlass_network::NetClient;
 use windlass_sandbox::compile::Compiler;
@@ -168,4 +170,56 @@ async fn a_serving_host_refuses_what_does_not_load_and_serves_on() {
         }
     }
     host.end().await.expect("it ends in order");
+}
+
+/// Returns another 64 KiB each time, and as many replicas as there are.
+#[derive(Default)]
+struct Forgetful {
+    identity: PolicyIdentity,
+    calls: AtomicU64,
+}
+
+#[async_trait]
+impl ScalingPolicy for Forgetful {
+    fn identity(&self) -> &PolicyIdentity {
+        &self.identity
+    }
+
+    async fn decide(&self, _: &str, _: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
+        let call = self.calls.fetch_add(1, Ordering::SeqCst);
+        // Three digits each.
+        let memory = (0..64_u64 << 10).map(|at| 100 + u8::try_from((at + call) % 100).unwrap_or_default()).collect();
+        let reason = format!("call {call}");
+        Ok(ScalingDecision { replicas: 2, reason, memory, evaluate_after: None, parts: Vec::new() })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_list_of_decisions_comes_in_answers_of_16_mib() -> anyhow::Result<()> {
+    let (_, health) = built_in();
+    let host = Host::begin(Arc::<Forgetful>::default(), health).await?;
+    let key = WorkloadKey::stored("web");
+    host.controller.start(workload("web", 2, 5)?).await?;
+    for _ in 0..40 {
+        host.controller.reconcile(&key).await?;
+    }
+    let (mut ids, mut answers, mut before) = (Vec::new(), 0, String::new());
+    loop {
+        let answer = host.get(&format!("/images/web/decisions?limit=1000{before}")).await?;
+        let decisions = answer["decisions"].as_array().context("a list")?;
+        ids.extend(decisions.iter().map(|decision| decision["id"].as_i64().unwrap_or_default()));
+        let memory = decisions[0]["scaling"]["answer"]["memory"].as_array().map(Vec::len);
+        anyhow::ensure!(memory == Some(64 << 10), "the decisions are complete: {memory:?}");
+        answers += 1;
+        match answer["next"].as_i64() {
+            Some(next) => before = format!("&before={next}"),
+            None => break,
+        }
+    }
+    // A decision has two memories of 256 KiB as text.
+    anyhow::ensure!(answers == 2, "{answers} answers with {} decisions", ids.len());
+    anyhow::ensure!(ids.len() > 40 && ids.is_sorted_by(|one, other| one > other), "each once, newest first: {ids:?}");
+    let one = host.get(&format!("/decisions/{}", ids[0])).await?;
+    anyhow::ensure!(one["id"] == ids[0], "the same decision");
+    host.end().await
 }

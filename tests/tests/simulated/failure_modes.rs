@@ -8,9 +8,10 @@ use std::time::Duration;
 use windlass_control::clock::Clock;
 use windlass_control::{Controller, Parts};
 use windlass_core::contract::{ScalingDecision, ScalingObservation, Usage};
-use windlass_core::net::{Net, NetError, SourceRequest, SourceResponse};
+use windlass_core::net::{Net, NetError, Reach, SourceRequest, SourceResponse};
 use windlass_core::policy::{Policies, PolicySource, ScalingPolicy};
 use windlass_core::settings::ControlSettings;
+use windlass_core::store::{DecisionQuery, StoredDecision};
 use windlass_core::workload::Bounds;
 use windlass_core::{DurationMs, HttpProbe, PolicyChoice, PolicyFailure, PolicyIdentity, Timestamp};
 use windlass_simulated_engine::SimulatedEngine;
@@ -49,7 +50,7 @@ impl Net for Nobody {
     async fn query_source(&self, _: &SourceRequest<'_>, _: u64, _: Duration) -> Result<SourceResponse, NetError> {
         Err(NetError::Failed("nobody is there".to_owned()))
     }
-    async fn post_json(&self, _: &str, _: &serde_json::Value, _: Duration) -> Result<(), NetError> {
+    async fn post_json(&self, _: &str, _: Reach, _: &serde_json::Value, _: Duration) -> Result<(), NetError> {
         Ok(())
     }
 }
@@ -136,7 +137,8 @@ async fn replicas_replaced_one_after_another_end_as_many_as_they_were() -> anyho
     tokio::time::sleep(settled).await;
     let after = host.engine.replicas(&key);
     assert!(after.len() == 4 && before.iter().all(|old| after.iter().all(|new| new.id != old.id)), "{after:?}");
-    let decisions = host.controller.decisions(&key, None, 1_000).await?;
+    let page = host.controller.decisions(&key, DecisionQuery::newest(1_000)).await?;
+    let decisions: Vec<_> = page.decisions.iter().map(StoredDecision::record).collect::<Result<_, _>>()?;
     // The policy was called throughout, and the load it observed was above its target.
     let seen = decisions.iter().filter_map(|decision| decision.body["reason"].as_str()).collect::<Vec<_>>();
     assert!(decisions.iter().all(|decision| decision.body["target"] == 4), "{seen:#?}");

@@ -1,5 +1,6 @@
 //! Tests in simulated time: the control loop on the simulated engine, and `windlass simulate`.
 
+mod budgets;
 mod failure_modes;
 mod scenarios;
 mod shadows;

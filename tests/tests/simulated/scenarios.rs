@@ -14,9 +14,10 @@ use windlass_control::clock::Clock;
 use windlass_control::{ControlError, Controller, Parts, PassReport};
 use windlass_core::contract::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
 use windlass_core::engine::EngineError;
-use windlass_core::net::{Net, NetError, SourceRequest, SourceResponse};
+use windlass_core::net::{Net, NetError, Reach, SourceRequest, SourceResponse};
 use windlass_core::policy::{HealthPolicy, Policies, ScalingPolicy};
 use windlass_core::settings::ControlSettings;
+use windlass_core::store::{DecisionQuery, StoredDecision};
 use windlass_core::workload::{Bounds, DesiredStatus, Resources};
 use windlass_core::{
     DurationMs, FailureKind, HttpProbe, Phase, PolicyFailure, PolicyIdentity, Probe, ProbeTarget, Replica, Rollout,
@@ -87,7 +88,7 @@ impl Net for SimNet {
     async fn query_source(&self, _: &SourceRequest<'_>, _: u64, _: Duration) -> Result<SourceResponse, NetError> {
         Err(NetError::Failed("nobody is there".to_owned()))
     }
-    async fn post_json(&self, _: &str, _: &serde_json::Value, _: Duration) -> Result<(), NetError> {
+    async fn post_json(&self, _: &str, _: Reach, _: &serde_json::Value, _: Duration) -> Result<(), NetError> {
         Ok(())
     }
 }
@@ -296,7 +297,8 @@ impl Story {
     async fn tell_decisions(&mut self) -> anyhow::Result<()> {
         for view in self.controller.views() {
             let key = view.workload.key;
-            let Ok(decisions) = self.controller.decisions(&key, None, 1_000).await else { continue };
+            let Ok(page) = self.controller.decisions(&key, DecisionQuery::newest(1_000)).await else { continue };
+            let decisions: Vec<_> = page.decisions.iter().map(StoredDecision::record).collect::<Result<_, _>>()?;
             let told = self.told.entry(key.clone()).or_default();
             for decision in decisions.iter().rev().filter(|decision| decision.id > *told) {
                 let at = decision.at.since(BASE).as_secs_f64();

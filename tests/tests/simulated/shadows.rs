@@ -11,6 +11,7 @@ use windlass_control::{Controller, Parts};
 use windlass_core::contract::{ScalingDecision, ScalingObservation};
 use windlass_core::policy::{Policies, ScalingPolicy, Shadow, ShadowPolicy};
 use windlass_core::settings::ControlSettings;
+use windlass_core::store::DecisionQuery;
 use windlass_core::{PolicyFailure, PolicyIdentity, ShadowComparison, WorkloadKey};
 use windlass_network::NetClient;
 use windlass_policies::combined::Combined;
@@ -101,7 +102,9 @@ async fn a_shadow_is_asked_and_counted_and_its_memory_is_its_own() -> anyhow::Re
         assert_eq!(difference.shadow["reason"], "asked 1 times about 1 replicas");
         // The record has it a moment after the counter.
         eventually("what it said to stand beside the decision", LIMIT, async || {
-            let decisions = controller.decisions(&key, None, 10).await.map_err(|error| error.to_string())?;
+            let page =
+                controller.decisions(&key, DecisionQuery::newest(10)).await.map_err(|error| error.to_string())?;
+            let decisions: Vec<_> = page.decisions.iter().filter_map(|decision| decision.record().ok()).collect();
             let recorded = decisions.iter().find(|decision| Some(decision.id) == difference.decision);
             let beside = &recorded.ok_or("the decision is not recorded")?.body["shadows"][0];
             let said = (beside["policy"]["name"].as_str(), &beside["answer"]);

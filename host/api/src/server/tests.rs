@@ -13,6 +13,11 @@ use tokio::time::timeout;
 /// Time limit for every step of a test.
 const BOUND: Duration = Duration::from_secs(20);
 
+/// A body without end.
+fn endless() -> impl futures_util::Stream<Item = io::Result<Vec<u8>>> {
+    futures_util::stream::repeat_with(|| Ok(vec![b' '; 64 << 10]))
+}
+
 struct Served {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
@@ -55,6 +60,7 @@ fn served_on(listeners: impl Into<Listeners>, address: SocketAddr, settings: Api
         .route("/read", post(read))
         .route("/health", get(|| async { "well" }))
         .route("/panic", get(|| async { panic!("secret") as () }))
+        .route("/endless", get(|| async { Body::from_stream(endless()) }))
         .route("/slow", get(slow));
     let ended = tokio::spawn(async move {
         serve(listeners, router, &settings, async {
@@ -320,4 +326,17 @@ async fn shutdown_cuts_off_what_takes_longer_than_the_grace() {
     stop.send(()).expect("it runs");
     timeout(BOUND, ended).await.expect("in time").expect("no panic").expect("no error");
     assert_eq!(answer(&mut first).await, "");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_take_its_answer_loses_its_connection() {
+    let settings = ApiSettings { connections: 1, write_timeout: Duration::from_millis(100), ..ApiSettings::default() };
+    let served = served(settings).await;
+    let mut idle = served.connect().await;
+    ask(&mut idle, "/endless").await;
+    // It waits for the only connection.
+    let mut other = served.connect().await;
+    ask(&mut other, "/").await;
+    assert!(answer(&mut other).await.ends_with("hello"));
+    drop(idle);
 }

@@ -5,8 +5,17 @@ use super::*;
 use crate::router::document;
 use serde_json::json;
 
-/// Requests of each operation.
+/// Requests of each operation, unless the variable REQUESTS has another number. `make requests` sends more.
 const REQUESTS: usize = 40;
+
+/// The seed of the requests, unless the variable REQUESTS_SEED has another one.
+const SEED: u8 = 7;
+
+/// A number in the environment.
+fn variable<T: std::str::FromStr>(name: &str) -> Option<T> {
+    let text = std::env::var(name).ok().filter(|text| !text.is_empty())?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is `{text}`; expected a whole number")))
+}
 
 /// The answers that a request may get although it fits: its fields disagree with each other, which a schema cannot
 /// express, or with what there is. A part of the field's pointer, and a part of the detail.
@@ -138,7 +147,9 @@ async fn a_request_that_fits_the_description_is_never_refused_for_its_form() {
     let (api, container) = served().await;
     assert!(!container.is_empty());
     let known = [("image", "web"), ("name_or_id", container.as_str()), ("name", "min-max")];
-    let mut generator = Generator::new(&document, 7);
+    let requests = variable("REQUESTS").unwrap_or(REQUESTS);
+    let seed = variable("REQUESTS_SEED").unwrap_or(SEED);
+    let mut generator = Generator::new(&document, seed);
     let mut refused: BTreeMap<String, String> = BTreeMap::new();
     let mut done: BTreeMap<String, usize> = BTreeMap::new();
     for (path, item) in document["paths"].as_object().expect("paths") {
@@ -149,7 +160,7 @@ async fn a_request_that_fits_the_description_is_never_refused_for_its_form() {
             let schema = item[method]["requestBody"]["content"]["application/json"]["schema"].clone();
             let whole = json!({"$ref": schema["$ref"], "components": document["components"]});
             let validator = (!schema.is_null()).then(|| jsonschema::validator_for(&whole).expect("a schema"));
-            for _ in 0..REQUESTS {
+            for _ in 0..requests {
                 let request = generated(&mut generator, path, method, item, known);
                 if let Some(validator) = &validator {
                     let body: Value = serde_json::from_str(&request.body).expect("JSON");
@@ -177,7 +188,7 @@ async fn a_request_that_fits_the_description_is_never_refused_for_its_form() {
             }
         }
     }
-    assert!(refused.is_empty(), "{} kinds of refusals:\n{refused:#?}", refused.len());
+    assert!(refused.is_empty(), "{} kinds of refusals with seed {seed}:\n{refused:#?}", refused.len());
     // Requests are carried out, too. The policies of this test do not change, and its workload is not deleted.
     let never: Vec<&str> =
         done.iter().filter(|(_, count)| **count == 0).map(|(operation, _)| operation.as_str()).collect();

@@ -1,5 +1,6 @@
 //! Random JSON that fits a schema of the OpenAPI document: the keywords that the document uses, no others.
 
+use jsonschema::Validator;
 use proptest::prelude::ProptestConfig;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::string::{RegexGeneratorStrategy, string_regex};
@@ -17,6 +18,8 @@ pub(crate) struct Generator<'d> {
     document: &'d Value,
     random: u64,
     texts: HashMap<String, RegexGeneratorStrategy<String>>,
+    /// Validators of patterns, which take milliseconds to compile.
+    patterns: HashMap<String, Validator>,
     runner: TestRunner,
 }
 
@@ -24,7 +27,7 @@ impl<'d> Generator<'d> {
     pub(crate) fn new(document: &'d Value, seed: u8) -> Self {
         let random = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
         let runner = TestRunner::new_with_rng(ProptestConfig::default(), random);
-        Self { document, random: seed.into(), texts: HashMap::new(), runner }
+        Self { document, random: seed.into(), texts: HashMap::new(), patterns: HashMap::new(), runner }
     }
 
     /// A number from 0, below `end`.
@@ -107,15 +110,22 @@ impl<'d> Generator<'d> {
         let pattern = schema["pattern"].as_str().unwrap_or(r"^[^\u0000]{0,20}$").to_owned();
         for _ in 0..ATTEMPTS {
             let text = self.matching(&pattern);
-            let excluded = schema["not"]["pattern"]
-                .as_str()
-                .is_some_and(|pattern| jsonschema::is_valid(&json!({"pattern": pattern}), &json!(text)))
+            let excluded = schema["not"]["pattern"].as_str().is_some_and(|pattern| self.fits(pattern, &text))
                 || schema["not"]["enum"].as_array().is_some_and(|words| words.contains(&json!(text)));
             if (least..=most).contains(&(text.chars().count() as u64)) && !excluded {
                 return text;
             }
         }
         panic!("no text of {least} to {most} characters matches {pattern}")
+    }
+
+    /// Whether a text has a part that matches a pattern.
+    fn fits(&mut self, pattern: &str, text: &str) -> bool {
+        let validator = self
+            .patterns
+            .entry(pattern.to_owned())
+            .or_insert_with(|| jsonschema::validator_for(&json!({"pattern": pattern})).expect("the pattern is valid"));
+        validator.is_valid(&json!(text))
     }
 
     fn matching(&mut self, pattern: &str) -> String {

@@ -93,8 +93,7 @@ declare! {
 pub(crate) fn definitions() -> Shape<BTreeMap<String, Metric>> {
     let definition = object().then(MetricDefinition::metric);
     let definitions = map_of(definition, |name, metric, pointer, problems| {
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
-        if !(1..=63).contains(&name.len()) || !name.bytes().all(plain) {
+        if !Metric::is_name(name) {
             problems.add(pointer, "a metric's name is 1 to 63 lower-case letters, digits, `-` and `_`");
         } else if BuiltIn::of(name).is_some() {
             problems.add(pointer, "every workload has a metric of this name; choose another one");

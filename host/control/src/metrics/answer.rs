@@ -1,4 +1,7 @@
 //! Parses the answers of metric sources: a number, or the reason why there is none.
+//!
+//! A reason never repeats a part of a document, except the text of an error: a metric may point at any document that this
+//! machine reaches, and everyone who may read the API reads the reason.
 
 use serde_json::Value;
 use windlass_core::contract::Sample;
@@ -46,25 +49,29 @@ pub(crate) fn body(response: &SourceResponse) -> Result<&[u8], MetricFailure> {
     Err(MetricFailure::Unreachable(why))
 }
 
-/// The reason in the body of an error: that of Prometheus, the name of an HTML page, or the first line. `None` if the body is
-/// empty.
+/// The reason in the body of an error: that of Prometheus, the name of an HTML page, or the first line of a text. `None` for
+/// another document, and if the body is empty.
 fn said(body: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(without_mark(body));
     if let Some(page) = html_page(&text) {
         return Some(page);
     }
-    let error = serde_json::from_str(&text).ok().and_then(|answer: Value| Some(answer["error"].as_str()?.to_owned()));
-    let line = error.or_else(|| Some(text.lines().map(str::trim).find(|line| !line.is_empty())?.to_owned()));
-    line.map(|line| format!("`{}`", excerpt(&line)))
+    let line = match serde_json::from_str::<Value>(&text) {
+        Ok(document) => document["error"].as_str()?.to_owned(),
+        Err(_) => text.lines().map(str::trim).find(|line| !line.is_empty())?.to_owned(),
+    };
+    Some(format!("`{}`", excerpt(&line)))
 }
 
 /// The value of an instant query: a scalar, or a vector of one element.
 pub(crate) fn prometheus(body: &[u8]) -> Result<QueryResult, MetricFailure> {
     let answer: Value = json(body)?;
     if answer["status"] != "success" {
-        let why = answer["error"].as_str().unwrap_or("its status is not `success`");
+        let error = answer["error"].as_str().filter(|_| answer["status"] == "error");
+        let why = error.unwrap_or("its status is not `success`");
         return Err(MetricFailure::Unreadable(format!("Prometheus rejected the query: {}", excerpt(why))));
     }
+    let malformed = || MetricFailure::Unreadable("the answer does not have the form of a Prometheus answer".to_owned());
     let missing = missing(&answer);
     let data = &answer["data"];
     let pair = match (data["resultType"].as_str(), &data["result"]) {
@@ -80,12 +87,11 @@ pub(crate) fn prometheus(body: &[u8]) -> Result<QueryResult, MetricFailure> {
                 return Err(MetricFailure::Unreadable(why));
             }
         },
-        (kind, _) => {
-            let kind = kind.unwrap_or("nothing");
-            return Err(MetricFailure::Unreadable(format!("the query gives a {}, not one number", excerpt(kind))));
+        (Some(kind @ ("matrix" | "string")), _) => {
+            return Err(MetricFailure::Unreadable(format!("the query gives a {kind}, not one number")));
         }
+        _ => return Err(malformed()),
     };
-    let malformed = || MetricFailure::Unreadable("the answer does not have the form of a Prometheus answer".to_owned());
     let Some(seconds) = pair[0].as_f64().or_else(|| pair[0].as_str()?.parse().ok()) else { return Err(malformed()) };
     let value = match &pair[1] {
         Value::String(text) => number(text)?,
@@ -120,7 +126,7 @@ pub(crate) fn pointed(body: &[u8], pointer: &str) -> Result<f64, MetricFailure> 
         }
         Some(found) => {
             let number = found.as_f64().or_else(|| found.as_str()?.trim().parse().ok());
-            number.ok_or_else(|| MetricFailure::NotANumber(excerpt(&found.to_string())))
+            number.ok_or_else(|| MetricFailure::NotANumber(kind(found)))
         }
     }
 }
@@ -136,11 +142,10 @@ pub(crate) fn printed(output: &str) -> Result<f64, MetricFailure> {
 fn json(body: &[u8]) -> Result<Value, MetricFailure> {
     let body = without_mark(body);
     serde_json::from_slice(body).map_err(|error| {
-        MetricFailure::Unreadable(match html_page(&String::from_utf8_lossy(body)) {
-            Some(page) => {
-                format!("the answer is {page}, not JSON; check the address: it may be that of a login or a proxy")
-            }
-            None => format!("the answer is not JSON: {error}"),
+        MetricFailure::Unreadable(if html_page(&String::from_utf8_lossy(body)).is_some() {
+            "the answer is a page of HTML, not JSON; check the address: it may be that of a login or a proxy".to_owned()
+        } else {
+            format!("the answer is not JSON: {error}")
         })
     })
 }
@@ -168,7 +173,22 @@ fn html_page(text: &str) -> Option<String> {
 
 /// `NaN`, `+Inf` and `-Inf` are parsed too; the log rejects them.
 fn number(text: &str) -> Result<f64, MetricFailure> {
-    text.trim().parse().map_err(|_| MetricFailure::NotANumber(format!("`{}`", excerpt(text))))
+    text.trim().parse().map_err(|_| MetricFailure::NotANumber(text_of(text)))
+}
+
+/// The kind of a value that is no number, without the value.
+fn kind(value: &Value) -> String {
+    match value {
+        Value::String(text) => text_of(text),
+        Value::Array(elements) => format!("a list of length {}", elements.len()),
+        Value::Object(_) => "an object".to_owned(),
+        Value::Bool(_) => "a boolean".to_owned(),
+        Value::Null | Value::Number(_) => "no 64-bit number".to_owned(),
+    }
+}
+
+fn text_of(text: &str) -> String {
+    format!("a text of {} bytes", text.len())
 }
 
 fn excerpt(text: &str) -> String {

@@ -2,7 +2,7 @@
 
 use crate::metrics::track::{KEPT, LONGEST_KEPT, Track};
 use parking_lot::{Mutex, MutexGuard};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 use windlass_core::contract::{Limits, MetricRequest, Sample, Series, Usage};
 use windlass_core::metric::{BuiltIn, SampleChange, accept};
@@ -229,8 +229,9 @@ impl MetricLog {
         self.cleared().extend(changed);
         let is_defined = |name: &String| BuiltIn::of(name).is_some() || workload.metrics.contains_key(name);
         self.windows().retain(|name, _| is_defined(name));
+        let replicas: HashSet<&ContainerId> = snapshot.replicas.iter().map(|replica| &replica.id).collect();
         self.tracks().retain(|(name, replica), _| {
-            is_defined(name) && replica.as_ref().is_none_or(|replica| snapshot.replica(replica).is_some())
+            is_defined(name) && replica.as_ref().is_none_or(|replica| replicas.contains(replica))
         });
     }
 
@@ -243,9 +244,9 @@ impl MetricLog {
             }
         }
         let tracks = self.tracks();
-        let mut all = Vec::new();
+        let (mut all, mut names) = (Vec::new(), BTreeSet::new());
         for MetricRequest { name, window } in requests {
-            if all.iter().any(|series: &Series| series.name == *name) {
+            if !names.insert(name) {
                 continue;
             }
             let Some(max_age) = max_age(workload, name) else {
@@ -283,26 +284,25 @@ impl MetricLog {
         Ok(self.series(&requests, workload, now))
     }
 
-    /// Every metric of the workload with its values since a time, in the order of names.
-    pub(crate) fn report(&self, workload: &Workload, since: Timestamp, now: Timestamp) -> Vec<MetricReport> {
-        let tracks = self.tracks();
-        let defined = workload.metrics.iter().map(|(name, metric)| (name.as_str(), metric.source.name()));
-        let built_in = BuiltIn::ALL.map(|built_in| (built_in.name(), "built-in"));
-        let mut all: Vec<MetricReport> = (built_in.into_iter().chain(defined))
-            .map(|(name, source)| {
-                let none = Track::default();
-                let track = tracks.get(&(name.to_owned(), None)).unwrap_or(&none);
-                let failure = max_age(workload, name).and_then(|max_age| track.failure(now, max_age));
-                MetricReport {
-                    name: name.to_owned(),
-                    source,
-                    samples: track.since(since),
-                    failure: failure.map(|failure| failure.to_string()),
-                }
-            })
-            .collect();
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        all
+    /// A metric of the workload with its values since a time. `None` if it has no metric of this name.
+    pub(crate) fn report(
+        &self,
+        name: &str,
+        workload: &Workload,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Option<MetricReport> {
+        let defined = workload.metrics.get(name).map(|metric| metric.source.name());
+        let source = defined.or_else(|| BuiltIn::of(name).map(|_| "built-in"))?;
+        let (tracks, none) = (self.tracks(), Track::default());
+        let track = tracks.get(&(name.to_owned(), None)).unwrap_or(&none);
+        let failure = max_age(workload, name).and_then(|max_age| track.failure(now, max_age));
+        Some(MetricReport {
+            name: name.to_owned(),
+            source,
+            samples: track.since(since),
+            failure: failure.map(|failure| failure.to_string()),
+        })
     }
 
     /// Drops the changes that are not stored yet, for a log without a store.

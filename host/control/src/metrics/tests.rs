@@ -86,7 +86,7 @@ fn a_long_window_is_thinned_and_an_old_value_is_forgotten() {
     let shown = log.series(&[request("queue", 5_000)], &workload, NOW).remove(0).samples;
     assert_eq!((shown.len(), shown.last().map(|sample| sample.at)), (1_001, Some(NOW)));
     log.note("queue", Ok(Sample { at: NOW.plus(KEPT), value: 1.0 }));
-    let kept = log.report(&workload, Timestamp(0), NOW).into_iter().find(|metric| metric.name == "queue");
+    let kept = log.report("queue", &workload, Timestamp(0), NOW);
     assert_eq!(kept.map(|metric| metric.samples.len()), Some(2));
 }
 
@@ -170,7 +170,7 @@ fn answers_are_numbers_or_failures_with_a_name() {
     insta::assert_snapshot!(failures.join("\n"), @r#"
     empty: the query found nothing
     unreadable: the query found 2 series; one is expected, so sum or average them
-    not-a-number: the value is `many`
+    not-a-number: the value is a text of 4 bytes
     unreadable: Prometheus rejected the query: parse error at char 3
     unreadable: the query gives a matrix, not one number
     unreadable: the answer is not JSON: trailing characters at line 1 column 3
@@ -192,13 +192,13 @@ fn answers_are_numbers_or_failures_with_a_name() {
     insta::assert_snapshot!(failures.join("\n"), @r#"
     missing: nothing is at `/queues/1/depth`
     empty: `/none` is null
-    not-a-number: the value is \"seven\"
+    not-a-number: the value is a text of 5 bytes
     empty: `/blank` is an empty text
-    not-a-number: the value is [{\"depth\":7}]
+    not-a-number: the value is a list of length 1
     "#);
     assert_eq!(printed(" 42\n"), Ok(42.0));
     assert_eq!(printed("\n").unwrap_err().to_string(), "empty: the command printed nothing");
-    assert_eq!(printed("42 jobs").unwrap_err().to_string(), "not-a-number: the value is `42 jobs`");
+    assert_eq!(printed("42 jobs").unwrap_err().to_string(), "not-a-number: the value is a text of 7 bytes");
 }
 
 #[test]
@@ -264,10 +264,45 @@ fn an_answer_that_is_no_document_is_named() {
     unreachable: the server responded with status 400 Bad Request: `parse error at char 3`
     unreachable: the server responded with status 302 Found, a redirect to `https://login.example/?next=a&token=***`, which is not followed; give that address if it is right
     unreachable: the server responded with status 304 Not Modified
-    unreadable: the answer is a page of HTML (`Sign in`), not JSON; check the address: it may be that of a login or a proxy
+    unreadable: the answer is a page of HTML, not JSON; check the address: it may be that of a login or a proxy
     unreadable: the answer is a page of HTML, not JSON; check the address: it may be that of a login or a proxy
     unreadable: the answer is not JSON: expected value at line 1 column 1
     "#);
+}
+
+#[test]
+fn no_failure_repeats_a_part_of_a_document() {
+    let secret = "s3cret-value";
+    let documents = [
+        format!("\"{secret}\""),
+        format!("{{\"{secret}\": 1}}"),
+        format!("[\"{secret}\", true]"),
+        secret.to_owned(),
+        format!("{{\"error\": \"{secret}\"}}"),
+        format!("<html><title>{secret}</title></html>"),
+        format!("{{\"status\": \"success\", \"data\": {{\"resultType\": \"{secret}\"}}}}"),
+        format!("{{\"status\": \"success\", \"data\": {{\"resultType\": \"scalar\", \"result\": [1, \"{secret}\"]}}}}"),
+        format!("{{\"status\": \"{secret}\"}}"),
+    ];
+    for document in documents {
+        // The text of an error is no value.
+        let is_error = document == secret || document.contains("\"error\"") || document.contains("<title>");
+        for status in [200, 404, 500].into_iter().filter(|status| *status == 200 || !is_error) {
+            let response = SourceResponse {
+                status: u16::try_into(status).expect("a status"),
+                location: None,
+                date: None,
+                body: document.clone().into(),
+            };
+            let failures = body(&response).map(|body| {
+                let pointed = ["", "/0", "/error"].map(|at| pointed(body, at).expect_err("no number"));
+                (pointed, prometheus(body).expect_err("no result"))
+            });
+            let told = format!("{failures:?}");
+            assert!(!told.contains(secret), "{told}");
+        }
+        assert!(!printed(&document).expect_err("no number").to_string().contains(secret));
+    }
 }
 
 #[test]
@@ -347,7 +382,7 @@ fn a_metric_from_another_source_begins_anew() {
 fn values_are_kept_for_the_longest_window_a_policy_asks_for_up_to_28_days() {
     const DAY: u64 = 86_400;
     let oldest = |log: &MetricLog, workload: &Workload| {
-        let shown = log.report(workload, Timestamp(0), NOW).into_iter().find(|metric| metric.name == "queue");
+        let shown = log.report("queue", workload, Timestamp(0), NOW);
         let samples = shown.map(|metric| metric.samples).unwrap_or_default();
         samples.first().map(|sample| NOW.since(sample.at).as_secs() / DAY)
     };

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use windlass_core::engine::{Engine, EngineError, EngineEvent};
 use windlass_core::fixtures::{running, workload};
-use windlass_core::net::{Net, NetError, SourceRequest, SourceResponse};
+use windlass_core::net::{Net, NetError, Reach, SourceRequest, SourceResponse};
 use windlass_core::{ContainerId, DurationMs, HealthCheck, HttpProbe};
 use windlass_simulated_engine::SimulatedEngine;
 
@@ -33,7 +33,7 @@ impl Net for Connections {
     async fn query_source(&self, _: &SourceRequest<'_>, _: u64, _: Duration) -> Result<SourceResponse, NetError> {
         unreachable!()
     }
-    async fn post_json(&self, _: &str, _: &serde_json::Value, _: Duration) -> Result<(), NetError> {
+    async fn post_json(&self, _: &str, _: Reach, _: &serde_json::Value, _: Duration) -> Result<(), NetError> {
         unreachable!()
     }
 }

@@ -1,7 +1,6 @@
 //! Calls the policies: [`Snapshot`] → [`Verdict`]. The health policy comes first, since its assessments are part of the
 //! scaling policy's input.
 
-use serde_json::json;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -10,7 +9,7 @@ use windlass_core::contract::{
 };
 use windlass_core::metric::{BuiltIn, MetricFailure};
 use windlass_core::policy::Policies;
-use windlass_core::verdict::{FailedMetrics, recorded};
+use windlass_core::verdict::FailedMetrics;
 use windlass_core::{
     ContainerId, History, MemoryOwner, PolicyFailure, PolicyIdentity, PolicyOutcome, Replica, Snapshot, Timestamp,
     Verdict, Workload,
@@ -29,35 +28,6 @@ pub struct Evaluation {
     pub health_took: Duration,
     /// Duration of the scaling policy's call, including the wait for a free call slot.
     pub scaling_took: Duration,
-}
-
-impl Evaluation {
-    /// Both calls as JSON, complete enough to replay them: policy, configuration, observation, answer.
-    pub(crate) fn record(&self, policies: &Policies) -> serde_json::Value {
-        let call = |policy, config: &str, observation, answer: serde_json::Value| json!({ "policy": policy, "config": config, "observation": observation, "answer": answer });
-        fn answer<T: serde::Serialize>(outcome: &PolicyOutcome<T>) -> serde_json::Value {
-            // It cannot fail: all keys of an answer are strings.
-            recorded(&outcome.answer, serde_json::value::Serializer).unwrap_or_default()
-        }
-        let mut record = json!({
-            "health": call(
-                json!(self.verdict.health.policy),
-                &policies.health_config,
-                json!(self.health_observation),
-                answer(&self.verdict.health),
-            ),
-            "scaling": call(
-                json!(self.verdict.scaling.policy),
-                &policies.scaling_config,
-                json!(self.scaling_observation),
-                answer(&self.verdict.scaling),
-            ),
-        });
-        if !self.verdict.protected.is_empty() {
-            record["scaling"]["protected"] = json!(self.verdict.protected);
-        }
-        record
-    }
 }
 
 /// Calls both policies with a snapshot, the scaling policy also with these metrics. Returns the snapshot with the health

@@ -64,7 +64,9 @@ pub(crate) fn publish(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, resu
     }
     state.health_reasons.retain(|id, _| snapshot.replica(id).is_some());
     state.stops.retain(|id, _| snapshot.replica(id).is_some());
-    state.next_pass = plan.next_pass.map_or(handle.period, |soon| soon.min(handle.period));
+    let soon = plan.next_pass.map_or(handle.period, |soon| soon.min(handle.period));
+    let (requested, per_hour) = (plan.evaluate_after, context.settings.early_passes);
+    state.next_pass = state.early_passes.wait(requested, soon, per_hour, context.clock.now());
     state.leaving.clear();
     state.observed_at = Some(context.clock.now());
     state.snapshot = snapshot;

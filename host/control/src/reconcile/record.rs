@@ -1,11 +1,12 @@
 //! The record of a pass in the store: the history, and the decision unless it repeats the one before.
 
 use crate::context::Context;
+use crate::reconcile::decision_record::decision;
 use crate::reconcile::result::PassResult;
 use crate::workload::handle::WorkloadHandle;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use windlass_core::History;
-use windlass_core::store::DecisionRecord;
 
 /// Stores the result of a pass in one transaction. Returns the number of its decision, or `None` if it repeats the one
 /// before.
@@ -18,32 +19,33 @@ pub(crate) async fn record(context: &Context, handle: &WorkloadHandle, result: &
     };
     if repeats {
         if !is_unchanged {
-            save_history(context, handle, &plan.history, None).await;
+            save_history(context, handle, &plan.history).await;
         }
         return None;
     }
-    let decision = DecisionRecord { id: 0, at: result.observed.at, body: body(result) };
     handle.state().last_recorded = Some(summary);
-    save_history(context, handle, &plan.history, Some(decision)).await
-}
-
-/// Stores the history of a workload, and a decision.
-pub(crate) async fn save_history(
-    context: &Context,
-    handle: &WorkloadHandle,
-    history: &History,
-    decision: Option<DecisionRecord>,
-) -> Option<i64> {
-    let (key, history) = (handle.key.clone(), history.clone());
+    let (key, history, now) = (handle.key.clone(), plan.history.clone(), context.clock.now());
+    let (at, outcome) = (result.observed.at, outcome(result));
+    let (evaluation, policies) = (Arc::clone(&result.evaluation), result.policies.clone());
     context
         .store
-        .call_or_log("store a pass", move |store| store.save_pass(&key, &history, decision.as_ref()))
+        .call_or_log("store a decision", move |store| {
+            // On the thread of the store: an observation may be large.
+            let decision = decision(at, &evaluation, &policies, outcome);
+            store.save_pass(&key, &history, Some(&decision), now)
+        })
         .await
         .flatten()
 }
 
-/// The decision as JSON, complete enough to explain and to replay it.
-fn body(result: &PassResult) -> Value {
+/// Stores the history of a workload.
+pub(crate) async fn save_history(context: &Context, handle: &WorkloadHandle, history: &History) {
+    let (key, history, now) = (handle.key.clone(), history.clone(), context.clock.now());
+    context.store.call_or_log("store a pass", move |store| store.save_pass(&key, &history, None, now)).await;
+}
+
+/// The plan and its actions as JSON.
+fn outcome(result: &PassResult) -> Value {
     let plan = &result.plan;
     let actions: Vec<_> = result
         .outcome
@@ -60,16 +62,16 @@ fn body(result: &PassResult) -> Value {
             })
         })
         .collect();
-    let mut body = result.evaluation.record(&result.policies);
-    body["target"] = json!(plan.target);
-    body["reason"] = json!(plan.reason);
-    body["stages"] = json!(plan.stages);
-    body["held_by"] = json!(plan.held_by);
-    body["overrides"] = json!(result.overrides());
-    body["steps"] = json!(plan.steps);
-    body["deferred"] = json!(plan.deferred);
-    body["alerts"] = json!(plan.alerts);
-    body["recommended"] = json!(plan.recommended);
-    body["actions"] = json!(actions);
-    body
+    json!({
+        "target": plan.target,
+        "reason": plan.reason,
+        "stages": plan.stages,
+        "held_by": plan.held_by,
+        "overrides": result.overrides(),
+        "steps": plan.steps,
+        "deferred": plan.deferred,
+        "alerts": plan.alerts,
+        "recommended": plan.recommended,
+        "actions": actions,
+    })
 }

@@ -3,6 +3,7 @@
 use crate::action::Action;
 use crate::reconcile::evaluate::Evaluation;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use windlass_core::policy::Policies;
 use windlass_core::{
     AlertKind, ContainerId, Failure, History, Overrides, Plan, PolicyFailure, PolicyIdentity, Recommendation, Slot,
@@ -19,7 +20,7 @@ pub(crate) struct PassResult {
     pub(crate) policies: Policies,
     /// The replicas before the actions, with the assessments of the health policy.
     pub(crate) observed: Snapshot,
-    pub(crate) evaluation: Evaluation,
+    pub(crate) evaluation: Arc<Evaluation>,
     /// The plan. Its history contains the steps that failed.
     pub(crate) plan: Plan,
     pub(crate) outcome: Outcome,

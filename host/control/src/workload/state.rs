@@ -10,6 +10,7 @@ use windlass_core::contract::HealthStatus;
 use windlass_core::{
     Alert, ContainerId, History, Phase, Probe, Replica, ShadowComparison, Snapshot, Timestamp, Workload, WorkloadKey,
 };
+use windlass_decide::EarlyPasses;
 
 /// Everything known about a workload between two passes.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub(crate) struct WorkloadState {
     pub(crate) counters: WorkloadCounters,
     /// The time until the next pass, unless something wakes the workload earlier.
     pub(crate) next_pass: Duration,
+    /// The passes that its scaling policy caused.
+    pub(crate) early_passes: EarlyPasses,
 }
 
 /// The latest events by which a process is ended through the engine. The times are those of the engine's clock.
@@ -101,6 +104,7 @@ impl WorkloadState {
             begun: BTreeSet::new(),
             counters: WorkloadCounters::default(),
             next_pass,
+            early_passes: EarlyPasses::default(),
         }
     }
 

@@ -33,6 +33,8 @@ pub struct ApiSettings {
     pub upload_bytes: usize,
     /// Time limit for receiving the headers of a request. Default 10 s.
     pub header_timeout: Duration,
+    /// Time in which a caller must take 64 KiB of an answer, or the rest of it. Default 30 s.
+    pub write_timeout: Duration,
     /// Requests served at once, without those whose body is still arriving; more are answered with 503. Default 256.
     pub concurrent_requests: usize,
     /// Requests of one peer address in progress, with those whose body is still arriving; more are answered with 503.
@@ -57,6 +59,7 @@ impl Default for ApiSettings {
             body_bytes: 1 << 20,
             upload_bytes: 40 << 20,
             header_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
             concurrent_requests: 256,
             requests_per_peer: 128,
             connections: 1_024,

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use windlass_core::SourceUrl;
 use windlass_core::net::Net;
 
-use crate::NetClient;
+use crate::{NetClient, NetOptions};
 
 /// An authority for `localhost`, made for this test.
 const AUTHORITY: &[u8] = include_bytes!("test-authority.pem");
@@ -86,7 +86,9 @@ impl Asked {
         let url = SourceUrl::new(&self.url);
         let query: &[(&str, &str)] = if self.endpoint.is_empty() { &[] } else { &[("query", "sum(a) > 1")] };
         let request = SourceRequest { url: &url, endpoint: self.endpoint, query, credentials: &self.credentials };
-        NetClient::with_access(access)?.query_source(&request, LONGEST, LIMIT).await
+        NetClient::with(NetOptions { sources: access, ..NetOptions::default() })?
+            .query_source(&request, LONGEST, LIMIT)
+            .await
     }
 }
 

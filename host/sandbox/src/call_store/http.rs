@@ -1,5 +1,6 @@
 //! WASI's outgoing HTTP within a grant: the hosts, requests, time and bytes of one call.
 
+use crate::call_store::usage::Memory;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use parking_lot::Mutex;
@@ -7,15 +8,26 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks};
-use windlass_core::Origin;
-use windlass_core::net::{HttpSender, SendError};
+use windlass_core::net::{Allowance, HttpSender, Reach, SendError};
 use windlass_core::settings::HttpGrant;
+use windlass_core::{GrantedTarget, Origin};
 
 pub(crate) use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 /// Adds `wasi:http/types` and `wasi:http/outgoing-handler`.
 pub(crate) fn add_to_linker<T: WasiHttpView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
+}
+
+/// Bytes that a component may write to a body at once.
+pub(crate) const CHUNK_BYTES: usize = 16 << 10;
+
+/// Bytes that a header takes beside its name and its value.
+const HEADER_OVERHEAD: usize = 96;
+
+/// Bytes that a header with a name and a value of this length takes.
+pub(crate) fn header_bytes(name: usize, value: usize) -> usize {
+    name + value + HEADER_OVERHEAD
 }
 
 /// Outgoing HTTP of one call.
@@ -26,11 +38,11 @@ pub(crate) struct Http {
 
 impl Http {
     /// `sender` is `None` unless the policy decides or evaluates and has a grant.
-    pub(crate) fn new(grant: Option<&HttpGrant>, sender: Option<Arc<dyn HttpSender>>) -> Self {
+    pub(crate) fn new(grant: Option<&HttpGrant>, sender: Option<Arc<dyn HttpSender>>, memory: Memory) -> Self {
         let granted = grant.cloned().zip(sender);
         Self {
             context: WasiHttpCtx::new(),
-            permission: Permission { granted, sent: 0, ends: None, notes: Arc::default() },
+            permission: Permission { granted, sent: 0, ends: None, memory, notes: Arc::default() },
         }
     }
 
@@ -51,9 +63,14 @@ struct Permission {
     sent: u32,
     /// Deadline of the last response. The granted time starts with the first request.
     ends: Option<Instant>,
+    /// The memory of the call, of which each response takes a part.
+    memory: Memory,
     /// Log lines for the author, since the policy gets an error code only. The limit of log lines applies.
     notes: Arc<Mutex<Vec<String>>>,
 }
+
+/// Characters of a method and path that the log shows.
+const REQUEST_CHARACTERS: usize = 200;
 
 /// A request that may be sent.
 struct Admitted {
@@ -64,20 +81,24 @@ struct Admitted {
 }
 
 impl Permission {
-    fn admit(&mut self, uri: &http::Uri) -> Result<Admitted, String> {
+    fn admit(&mut self, method: &http::Method, uri: &http::Uri) -> Result<Admitted, String> {
         let Some((grant, sender)) = &self.granted else {
             return Err("a policy may send HTTP requests only while it decides".to_owned());
         };
-        let requested = || format!("{}://{}", uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
-        let origin = Origin::new(uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default(), uri.port_u16());
-        let Some(origin) = origin.ok().filter(|origin| grant.hosts.contains(origin)) else {
-            let known: Vec<String> = grant.hosts.iter().map(ToString::to_string).collect();
-            return Err(format!(
-                "it may not send to {}; it was granted {}",
-                requested().escape_debug(),
-                known.join(", ")
-            ));
+        let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
+        let known = || grant.hosts.iter().map(ToString::to_string).collect::<Vec<String>>().join(", ");
+        let is_granted = |origin: &Origin| grant.hosts.iter().any(|target| target.host == *origin);
+        let origin = Origin::new(scheme, host, uri.port_u16()).ok().filter(is_granted);
+        let Some(origin) = origin else {
+            let requested = format!("{scheme}://{host}");
+            return Err(format!("it may not send to {}; it was granted {}", requested.escape_debug(), known()));
         };
+        let admits = |target: &GrantedTarget| target.admits(&origin, method.as_str(), uri.path());
+        if !grant.hosts.iter().any(admits) {
+            let requested: String =
+                format!("{method} {}", uri.path()).escape_debug().take(REQUEST_CHARACTERS).collect();
+            return Err(format!("it may not send {requested} to {origin}; it was granted {}", known()));
+        }
         if self.sent >= grant.requests {
             return Err(format!("it was granted {} requests in one call", grant.requests));
         }
@@ -98,6 +119,10 @@ impl WasiHttpHooks for Permission {
         false
     }
 
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK_BYTES
+    }
+
     /// The guest's own timeouts are ignored: the time of the grant limits all requests.
     fn send_request(
         &mut self,
@@ -105,16 +130,16 @@ impl WasiHttpHooks for Permission {
         _options: Option<RequestOptions>,
         _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<Answered, Error>> + Send> {
-        let notes = Arc::clone(&self.notes);
+        let (notes, memory) = (Arc::clone(&self.notes), self.memory.clone());
         let note = move |why: String| notes.lock().push(why);
-        let admitted = self.admit(request.uri());
+        let admitted = self.admit(request.method(), request.uri());
         Box::new(async move {
             let Admitted { sender, grant, ends, uri } = admitted.map_err(|why| {
                 note(format!("no request was sent: {why}"));
                 Error::HttpRequestDenied
             })?;
             let origin = uri.authority().map(ToString::to_string).unwrap_or_default();
-            let exchange = exchange(&*sender, &grant, uri, request);
+            let exchange = exchange(&*sender, &grant, &memory, uri, request);
             let answered = match tokio::time::timeout_at(ends, exchange).await {
                 Ok(answered) => answered,
                 Err(_) => {
@@ -135,6 +160,7 @@ impl WasiHttpHooks for Permission {
 async fn exchange(
     sender: &dyn HttpSender,
     grant: &HttpGrant,
+    memory: &Memory,
     uri: http::Uri,
     request: http::Request<WasiBody>,
 ) -> Result<Answered, Error> {
@@ -149,8 +175,12 @@ async fn exchange(
     parts.uri = uri;
     // The sender sets it again for the complete body.
     parts.headers.remove(http::header::CONTENT_LENGTH);
-    let sent = sender.send(http::Request::from_parts(parts, body.to_bytes()), grant.response_bytes).await;
+    let allowance =
+        Allowance { reach: Reach::Configured, body_bytes: grant.response_bytes, error_bytes: None, redirects: None };
+    let sent = sender.send(http::Request::from_parts(parts, body.to_bytes()), allowance).await;
     let (mut parts, body) = sent.map_err(failure)?.into_parts();
+    let headers: usize = parts.headers.iter().map(|(name, value)| header_bytes(name.as_str().len(), value.len())).sum();
+    memory.take(headers + body.len()).map_err(|failure| Error::InternalError(Some(failure.to_string())))?;
     for name in &DEFAULT_FORBIDDEN_HEADERS {
         parts.headers.remove(name);
     }
@@ -161,6 +191,8 @@ async fn exchange(
 fn failure(error: SendError) -> Error {
     match error {
         SendError::TooLong(longest) => Error::HttpResponseBodySize(Some(longest)),
-        SendError::Failed(why) => Error::InternalError(Some(why)),
+        SendError::UnknownAuthority(why) | SendError::NotTls(why) | SendError::Failed(why) => {
+            Error::InternalError(Some(why))
+        }
     }
 }

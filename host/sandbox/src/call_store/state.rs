@@ -3,7 +3,7 @@
 use crate::call_store::failure::{LimitExceeded, time_exceeded};
 use crate::call_store::http::{Http, WasiHttpCtxView, WasiHttpView};
 use crate::call_store::log::{CallLog, LogLevel};
-use crate::call_store::usage::{CallUsage, Usage};
+use crate::call_store::usage::{CallUsage, Memory, Usage};
 use crate::call_store::wasi::{self, Output, Randomness};
 use crate::convert::{plain, wit_log, wit_readiness, wit_types};
 use parking_lot::Mutex;
@@ -87,6 +87,11 @@ impl CallState {
         store
     }
 
+    /// The memory of the call.
+    pub(crate) fn memory(&self) -> &Memory {
+        self.usage.memory()
+    }
+
     /// The usage of the call, which took `time`.
     pub(crate) fn usage(&self, time: Duration) -> CallUsage {
         self.usage.of_call(time)
@@ -134,7 +139,8 @@ impl WasiView for CallState {
 
 impl WasiHttpView for CallState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        let http = self.http.get_or_insert_with(|| Box::new(Http::new(self.limits.http.as_ref(), self.sender.clone())));
+        let make = || Box::new(Http::new(self.limits.http.as_ref(), self.sender.clone(), self.usage.memory().clone()));
+        let http = self.http.get_or_insert_with(make);
         http.view(&mut self.table)
     }
 }

@@ -31,7 +31,7 @@ impl PolicyComponent {
             })
             .await;
         self.checked(called, |(answer,)| match answer {
-            Ok(requirements) => Ok(convert::metric_requests(requirements)),
+            Ok(requirements) => convert::metric_requests(requirements),
             Err(error) => Err(convert::refusal(&error)),
         })
     }

@@ -5,19 +5,23 @@ use crate::error::Problem;
 use crate::images::lookup::known;
 use crate::json::time::Time;
 use crate::json::time::time_schema;
+use crate::long_answers::LongAnswer;
 use crate::operation::Operation;
 use crate::path::ImageKey;
+use crate::pieces;
 use crate::query::{Parameters, Query, time};
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 use utoipa::ToSchema;
 use windlass_control::metrics::MetricReport;
-use windlass_core::Timestamp;
+use windlass_control::{ControlError, Controller};
 use windlass_core::contract::Sample;
 use windlass_core::time::millis;
+use windlass_core::{Timestamp, WorkloadKey};
 
 /// The default of `since`, before now.
 const DEFAULT_SINCE: Duration = Duration::from_secs(3_600);
@@ -95,9 +99,45 @@ async fn show(
     State(state): State<ApiState>,
     ImageKey(key): ImageKey,
     Query(Since { since }): Query<Since>,
-) -> Result<Json<ImageMetrics>, Problem> {
-    let image = known(&state, &key)?.workload.image.to_string();
+    permit: LongAnswer,
+) -> Result<Response, Problem> {
+    let image = json!(known(&state, &key)?.workload.image.to_string());
     let default = || Timestamp(state.controller.now_ms().saturating_sub(millis(DEFAULT_SINCE)));
-    let reports = state.controller.metrics(&key, since.unwrap_or_else(default))?;
-    Ok(Json(ImageMetrics { image, metrics: reports.into_iter().map(MetricView::from).collect() }))
+    let names = state.controller.metric_names(&key)?.into_iter();
+    let begin = format!(r#"{{"image":{image},"metrics":["#).into_bytes();
+    let since = since.unwrap_or_else(default);
+    let list = List { controller: state.controller, key, since, names, begin };
+    Ok(pieces::json(permit, Some(list), List::piece))
+}
+
+/// The metrics that are not sent yet.
+struct List {
+    controller: Controller,
+    key: WorkloadKey,
+    since: Timestamp,
+    names: std::vec::IntoIter<String>,
+    /// The beginning of the answer, or what stands between two metrics.
+    begin: Vec<u8>,
+}
+
+impl List {
+    /// One metric, and the rest of the list. `None` at the end of the answer.
+    async fn piece(rest: Option<Self>) -> Result<Option<(Bytes, Option<Self>)>, ControlError> {
+        let Some(mut list) = rest else { return Ok(None) };
+        let mut piece = std::mem::take(&mut list.begin);
+        let Some(name) = list.names.next() else { return Ok(Some((Bytes::from_static(b"]}"), None))) };
+        let Some(report) = list.controller.metric(&list.key, &name, list.since)? else {
+            // Its definition was removed meanwhile.
+            list.begin = piece;
+            return Ok(Some((Bytes::new(), Some(list))));
+        };
+        // A metric may have thousands of values.
+        let written = tokio::task::spawn_blocking(move || {
+            serde_json::to_writer(&mut piece, &MetricView::from(report)).expect("a metric is written to memory");
+            piece
+        });
+        let piece = written.await.map_err(|_| ControlError::ShuttingDown)?;
+        list.begin = vec![b','];
+        Ok(Some((piece.into(), Some(list))))
+    }
 }

@@ -1,10 +1,6 @@
 //! Explains why a registry did not deliver: every cause, and the remedy for the usual ones.
 
-use oci_client::errors::OciDistributionError;
-use rustls::CertificateError;
-use std::error::Error;
-use std::io;
-use windlass_core::error_chain;
+use windlass_core::net::SendError;
 use windlass_core::text::plain;
 
 /// Bytes of an explanation; a registry may send a page.
@@ -51,18 +47,14 @@ impl Failure {
     }
 }
 
-impl From<OciDistributionError> for Failure {
-    fn from(error: OciDistributionError) -> Self {
-        let timed_out =
-            matches!(&error, OciDistributionError::RequestError(error) if error.is_connect() && error.is_timeout());
-        let kind = match chain(&error).find_map(|cause| cause.downcast_ref()) {
-            Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => Kind::UnknownAuthority,
-            Some(rustls::Error::InvalidMessage(_)) => Kind::NotTls,
-            Some(_) => Kind::Other,
-            None if timed_out || chain(&error).any(ends_handshake) => Kind::NotTls,
-            None => Kind::Other,
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        let kind = match error {
+            SendError::UnknownAuthority(_) => Kind::UnknownAuthority,
+            SendError::NotTls(_) => Kind::NotTls,
+            SendError::TooLong(_) | SendError::Failed(_) => Kind::Other,
         };
-        Self { kind, ..Self::from(error_chain(&error)) }
+        Self { kind, ..Self::from(error.to_string()) }
     }
 }
 
@@ -71,20 +63,4 @@ impl From<String> for Failure {
         let why = plain(&why[..why.floor_char_boundary(MAX_BYTES)]);
         Self { why, kind: Kind::Other }
     }
-}
-
-/// An error and its causes. An I/O error does not name the error inside of it as its cause.
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| -> Option<&'a (dyn Error + 'static)> {
-        let error: &'a (dyn Error + 'static) = *error;
-        let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        inside.map(|inside| inside as &(dyn Error + 'static)).or_else(|| error.source())
-    })
-}
-
-/// Whether the other side closed the connection instead of a handshake.
-fn ends_handshake(error: &(dyn Error + 'static)) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
-    matches!(kind, Some(BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof))
 }
