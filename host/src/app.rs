@@ -1,6 +1,7 @@
 //! The composition root: creates the adapters, starts the control loop and the API server, and stops them in order.
 
 use crate::config::Config;
+use crate::socket::{self, SocketFile};
 use anyhow::Context;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -10,12 +11,13 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use windlass_api::ApiState;
+use windlass_api::{ApiState, Listeners};
 use windlass_control::clock::Clock;
 use windlass_control::{Controller, Parts};
+use windlass_core::listen::socket_text;
 use windlass_core::policy::PolicyCatalogue;
 use windlass_core::settings::{ApiSettings, ControlSettings, PolicyOrigin, PolicySettings};
-use windlass_core::{PolicyChoice, PolicyKind, RegistryLogin};
+use windlass_core::{Listen, PolicyChoice, PolicyKind, RegistryLogin};
 use windlass_discovery::Discovery;
 use windlass_discovery::publish::Publisher;
 use windlass_docker::{DockerEngine, credentials};
@@ -49,18 +51,17 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     } = config;
     let data_dir = &store.data_dir;
     let store = SqliteStore::open(data_dir, control.decisions_kept)?.with_limits(store.limits);
-    let listener = TcpListener::bind(api_settings.listen)
-        .await
-        .with_context(|| format!("cannot listen on `{}` (`api.listen`)", api_settings.listen))?;
-    let address = listener.local_addr().context("the listening socket has no address")?;
+    let (listeners, _socket_file) = listen(&api_settings).await?;
+    let tcp = listeners.address().context("the listening socket has no address")?;
     let compiler = Compiler::this_program().with_cache(Cache::open(data_dir)?);
     let defaults = default_policies(&control);
     let component_bytes = policy.widest().component_bytes;
     let upload_bytes = usize::try_from(component_bytes).unwrap_or(usize::MAX);
-    let api_settings = ApiSettings { upload_bytes, ..api_settings };
+    let listen = Listen { tcp, ..api_settings.listen };
+    let api_settings = ApiSettings { listen, upload_bytes, ..api_settings };
     // Before any other TLS user, because it installs the TLS provider of the process.
     let sources = metric_sources.into_values().collect();
-    let net = NetClient::with(NetOptions { sources, settings: network, listeners: vec![address] });
+    let net = NetClient::with(NetOptions { sources, settings: network, listeners: tcp.into_iter().collect() });
     let net = net.context("`metric_sources`")?;
     let registry = PolicyRegistry::begin(policy.clone(), compiler, defaults.clone(), Some(data_dir)).await?;
     registry.engine().send_with(Arc::<NetClient>::clone(&net));
@@ -121,15 +122,46 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             tokio::time::sleep(FETCH_INTERVAL).await;
         }
     });
-    tracing::info!(%address, instance = engine.instance, data_dir = %data_dir.display(), "listening");
+    let administrators = api_settings.administrators().join("; ");
+    if api_settings.needs_token() {
+        tracing::info!(administrators, "the administrators of this windlass");
+    } else {
+        tracing::warn!(
+            administrators,
+            "the administrators of this windlass need no token; see `api.token_file` and `api.local`"
+        );
+    }
+    let [address, socket] = places(&api_settings.listen);
+    tracing::info!(address, socket, instance = engine.instance, data_dir = %data_dir.display(), "listening");
     let (served, ()) = tokio::join!(
-        windlass_api::serve(listener, windlass_api::router(state), &api_settings, until_stopped),
+        windlass_api::serve(listeners, windlass_api::router(state), &api_settings, until_stopped),
         shutdown
     );
     file_watch.abort();
     fetching.abort();
     publishing.inspect(tokio::task::JoinHandle::abort);
     served.context("the API server failed")
+}
+
+/// Listens on the places of `api.listen`.
+async fn listen(settings: &ApiSettings) -> anyhow::Result<(Listeners, Option<SocketFile>)> {
+    let mut listeners = Listeners::default();
+    if let Some(address) = settings.listen.tcp {
+        let listener = TcpListener::bind(address).await;
+        listeners.tcp = Some(listener.with_context(|| format!("cannot listen on `{address}` (`api.listen`)"))?);
+    }
+    let Some(path) = &settings.listen.socket else { return Ok((listeners, None)) };
+    let (listener, file) = socket::listen(path, settings.socket_group.as_deref())
+        .await
+        .with_context(|| format!("cannot listen on `{}` (`api.listen`)", socket_text(path)))?;
+    listeners.unix = Some(listener);
+    Ok((listeners, Some(file)))
+}
+
+/// The places of the API for the log: the address, or the socket if there is none; and the socket, if there are both.
+fn places(listen: &Listen) -> [Option<String>; 2] {
+    let mut places = listen.places().into_iter();
+    [places.next(), places.next()]
 }
 
 /// The policies of workloads that choose none: the configured ones, or the built-in ones.

@@ -9,6 +9,7 @@ mod check;
 mod compile_policy;
 mod config;
 mod explain;
+mod log_line;
 mod logging;
 mod new;
 mod output;
@@ -98,7 +99,7 @@ mod tests {
             panic!("clap rejected the arguments");
         };
         let overrides = crate::config::Overrides::from(arguments);
-        assert_eq!(overrides.listen.map(|listen| listen.port()), Some(9000));
+        assert_eq!(overrides.listen.and_then(|listen| listen.tcp).map(|address| address.port()), Some(9000));
         assert_eq!(overrides.insecure, Some(true));
         assert_eq!(overrides.interval, Some(std::time::Duration::from_secs(5)));
         assert!(Cli::try_parse_from(["windlass", "serve", "--interval", "5"]).is_err());

@@ -5,6 +5,7 @@
 //! `values` parses the values that are written with a unit.
 
 mod discovery;
+mod listen;
 mod load;
 mod network;
 mod parse;
@@ -16,5 +17,5 @@ mod tests;
 mod types;
 mod values;
 
-pub use crate::config::load::{load, network, policies};
+pub use crate::config::load::{listen, load, network, policies};
 pub use crate::config::types::{Config, ConfigError, LogFormat, LogSettings, Overrides, Surroundings};

@@ -1,6 +1,7 @@
 //! The bodies of requests: JSON that is declared as an object, or a component.
 
 use crate::error::Problem;
+use crate::in_flight;
 use crate::json::object::{Object, reference};
 use crate::json::problems::Problems;
 use crate::limits::{Counted, Peer, Slot};
@@ -61,7 +62,10 @@ impl<S: Send + Sync, R: Object> FromRequest<S> for Body<R> {
                 "the body must be JSON; send the header `content-type: application/json`",
             ));
         }
-        Ok(Self::of(&parse(&whole(request).await?)?))
+        // The text and the values are dropped here; the handler has what was read from them.
+        let text = whole(request).await?;
+        in_flight::hold_values(&text)?;
+        Ok(Self::of(&parse(&text)?))
     }
 }
 
@@ -140,7 +144,16 @@ impl Part for WasmBody {
 
 /// The whole body of a request.
 pub(crate) async fn whole(request: Request) -> Result<Bytes, Problem> {
-    arrived(request, async |body: RawBody| Ok(body.collect().await.map_err(broken)?.to_bytes())).await
+    arrived(request, async |mut body: RawBody| {
+        let mut whole = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+            in_flight::hold_bytes(data.len())?;
+            whole.extend_from_slice(&data);
+        }
+        Ok(whole.freeze())
+    })
+    .await
 }
 
 /// Reads the body of a request within [`BODY_TIMEOUT`]. The request is not counted among those that are served meanwhile.

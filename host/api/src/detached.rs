@@ -1,7 +1,10 @@
-//! Runs a change to its end even if the caller hangs up: the engine is not left half changed.
+//! Runs a change to its end even if the caller hangs up: the engine is not left half changed. What the change only waits for
+//! ends with the caller.
 
 use crate::error::Problem;
+use crate::in_flight;
 use windlass_control::ControlError;
+use windlass_control::caller::caller;
 
 /// Runs a change of the control loop.
 ///
@@ -24,6 +27,16 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, Problem>> + Send + 'static,
 {
+    let request = in_flight::current();
+    // Dropped with this future, when the caller hangs up.
+    let (_presence, caller) = caller();
+    let change = caller.scope(async move {
+        match request {
+            // Counts as a request in progress until its end.
+            Some(request) => request.scope(change).await,
+            None => change.await,
+        }
+    });
     match tokio::spawn(change).await {
         Ok(outcome) => outcome,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),

@@ -9,6 +9,12 @@ use utoipa::ToSchema;
 use windlass_control::ControlError;
 use windlass_core::policy::CatalogueError;
 
+/// Most problems that an error lists.
+pub(crate) const MOST_PROBLEMS: usize = 20;
+
+/// Most bytes of each text of a listed problem.
+const LONGEST_TEXT: usize = 1_024;
+
 /// A problem with one field of a body or one parameter of a query.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldProblem {
@@ -16,6 +22,17 @@ pub struct FieldProblem {
     pub pointer: String,
     /// The problem, and the expected value.
     pub detail: String,
+}
+
+impl FieldProblem {
+    /// The problem with at most [`LONGEST_TEXT`] bytes of each text.
+    fn shortened(&self) -> Self {
+        let cut = |text: &str| match text.split_at(text.floor_char_boundary(LONGEST_TEXT)) {
+            (whole, "") => whole.to_owned(),
+            (beginning, _) => format!("{beginning}…"),
+        };
+        Self { pointer: cut(&self.pointer), detail: cut(&self.detail) }
+    }
 }
 
 /// An error in the form that the caller receives.
@@ -35,16 +52,28 @@ impl Problem {
         Self { status, detail: detail.into(), more: Map::new(), challenge: None }
     }
 
-    /// 422 with every problem of a request.
+    /// 422 with the problems of a request. It lists the first 20 and counts the others.
     pub fn invalid(problems: &[FieldProblem]) -> Self {
-        let texts: Vec<String> = problems
+        Self::invalid_and_more(problems, 0)
+    }
+
+    /// 422 with the first problems of a request, and the number of the others.
+    pub(crate) fn invalid_and_more(problems: &[FieldProblem], more: usize) -> Self {
+        let (listed, rest) = problems.split_at(problems.len().min(MOST_PROBLEMS));
+        let more = rest.len() + more;
+        let listed: Vec<FieldProblem> = listed.iter().map(FieldProblem::shortened).collect();
+        let mut texts: Vec<String> = listed
             .iter()
             .map(|problem| match problem.pointer.as_str() {
                 "" => problem.detail.clone(),
                 pointer => format!("{pointer}: {}", problem.detail),
             })
             .collect();
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, texts.join("; ")).with("errors", json!(problems))
+        if more > 0 {
+            texts.push(format!("and {more} more {}", if more == 1 { "problem" } else { "problems" }));
+        }
+        let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, texts.join("; ")).with("errors", json!(listed));
+        if more > 0 { problem.with("more_errors", json!(more)) } else { problem }
     }
 
     /// 422 with one problem.
@@ -69,6 +98,12 @@ impl Problem {
         self
     }
 
+    /// A member that was added.
+    #[cfg(test)]
+    pub(crate) fn member(&self, name: &str) -> Option<&Value> {
+        self.more.get(name)
+    }
+
     /// Its status.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -91,8 +126,10 @@ pub(crate) struct ProblemDetails {
     status: u16,
     /// The error, for people.
     detail: String,
-    /// On 422: every problem.
+    /// On 422: the problems, at most 20.
     errors: Option<Vec<FieldProblem>>,
+    /// On 422: the number of further problems, if there are more.
+    more_errors: Option<usize>,
 }
 
 impl IntoResponse for Problem {
@@ -120,8 +157,11 @@ impl From<ControlError> for Problem {
             ControlError::Conflict(_) => StatusCode::CONFLICT,
             ControlError::Dependency(why) => return Self::invalid_at("/depends_on", why),
             ControlError::Limits(why) => return Self::invalid_at("/resources/cpu", why),
+            ControlError::Networks(why) => return Self::invalid_at("/networks", why),
             ControlError::Refused(_) | ControlError::StartFailed(_) => StatusCode::BAD_REQUEST,
-            ControlError::EngineUnavailable(_) | ControlError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            ControlError::EngineUnavailable(_) | ControlError::CallerLeft | ControlError::ShuttingDown => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             ControlError::Store(reason) => {
                 tracing::error!(reason, "the store failed a request");
                 return Self::internal();
@@ -162,6 +202,7 @@ mod tests {
             (ControlError::Refused("no such network".into()), 400, "no such network"),
             (ControlError::StartFailed("port is taken".into()), 400, "port is taken"),
             (ControlError::Limits("too many".into()), 422, "/resources/cpu: too many"),
+            (ControlError::Networks("not allowed".into()), 422, "/networks: not allowed"),
             (ControlError::EngineUnavailable("no socket".into()), 503, "no socket"),
             (ControlError::ShuttingDown, 503, "windlass is shutting down"),
         ];

@@ -75,7 +75,17 @@ pub(crate) fn isolated_controller() -> Controller {
     controller(Arc::new(Nobody))
 }
 
+/// As [`isolated_controller`], with its engine.
+pub(crate) fn controller_and_engine() -> (Controller, SimulatedEngine) {
+    let engine = SimulatedEngine::new(|| Clock::System.now(), Duration::ZERO);
+    (controller_on(engine.clone(), Arc::new(Nobody)), engine)
+}
+
 fn controller(net: Arc<dyn Net>) -> Controller {
+    controller_on(SimulatedEngine::new(|| Clock::System.now(), Duration::ZERO), net)
+}
+
+fn controller_on(engine: SimulatedEngine, net: Arc<dyn Net>) -> Controller {
     let silent = || {
         Arc::new(Silent(PolicyIdentity {
             name: "silent".into(),
@@ -86,7 +96,7 @@ fn controller(net: Arc<dyn Net>) -> Controller {
     };
     let directory = tempfile::tempdir().expect("a folder");
     Controller::begin(Parts {
-        engine: Arc::new(SimulatedEngine::new(|| Clock::System.now(), Duration::ZERO)),
+        engine: Arc::new(engine),
         store: Arc::new(SqliteStore::open(directory.path(), 10).expect("a store")),
         policies: Arc::new(Policies::plain(silent(), silent())),
         net,

@@ -3,11 +3,12 @@
 //! [`router()`] has every endpoint on one screen. Each resource has a folder and each endpoint a file with its request, its
 //! answer and its handler; an `Operation` derives the description of the API from them. Requests are declared with
 //! `json`, and parts of a workload that several endpoints share are in `workload`. Every error is a [`Problem`].
-//! `paths` accepts image references with slashes, `auth` checks the token, `server`, `limits` and `write_timeout` limit the
-//! resources of one caller, `pieces` sends long lists, and `page_headers` those of browsers.
+//! `paths` accepts image references with slashes, `auth` checks the token, `server`, `connections`, `limits`, `in_flight` and
+//! `write_timeout` limit the resources of one caller, `pieces` sends long lists, and `page_headers` those of browsers.
 
 mod auth;
 mod body;
+mod connections;
 mod containers;
 mod decisions;
 mod detached;
@@ -17,8 +18,10 @@ mod error;
 #[cfg(test)]
 mod fixtures;
 mod images;
+mod in_flight;
 mod json;
 mod limits;
+mod listeners;
 mod long_answers;
 mod openapi;
 mod openmetrics;
@@ -39,6 +42,7 @@ mod workload;
 mod write_timeout;
 
 pub use crate::error::Problem;
+pub use crate::listeners::Listeners;
 pub use crate::router::router;
 pub use crate::server::serve;
 

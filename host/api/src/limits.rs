@@ -9,22 +9,30 @@ use std::sync::Arc;
 use std::task::Poll;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The other end of a connection: its IPv4 address, or the network of its IPv6 address. An extension of every request.
+/// The other end of a connection. An extension of every request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Peer(IpAddr);
+pub(crate) enum Peer {
+    /// An IPv4 address, or the network of an IPv6 address.
+    Address(IpAddr),
+    /// The loopback of this machine.
+    Loopback(IpAddr),
+    /// A user of this machine by its number, on the Unix socket. `None` if the kernel does not say which.
+    User(Option<u32>),
+}
 
 impl Peer {
     /// The peer with this address. A machine has 2^64 addresses of an IPv6 network, so all of them are one peer.
     pub(crate) fn of(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
-            address @ IpAddr::V4(_) => address,
-        })
+        match address.to_canonical() {
+            address if address.is_loopback() => Self::Loopback(address),
+            IpAddr::V6(address) => Self::Address(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()),
+            address @ IpAddr::V4(_) => Self::Address(address),
+        }
     }
 
     /// The peer of a request. Without a connection, as in tests, it is the unspecified address.
     pub(crate) fn among(extensions: &Extensions) -> Self {
-        extensions.get().copied().unwrap_or(Self(Ipv4Addr::UNSPECIFIED.into()))
+        extensions.get().copied().unwrap_or(Self::Address(Ipv4Addr::UNSPECIFIED.into()))
     }
 }
 
@@ -39,6 +47,7 @@ pub(crate) struct PerPeer {
 #[derive(Debug)]
 pub(crate) struct Counted {
     peer: Peer,
+    count: usize,
     limit: Arc<PerPeer>,
 }
 
@@ -50,13 +59,16 @@ impl PerPeer {
 
     /// Counts one more operation. `None` if the peer has the most already.
     pub(crate) fn begin(self: &Arc<Self>, peer: Peer) -> Option<Counted> {
+        self.begin_some(peer, 1)
+    }
+
+    /// Counts some more operations, at least one. `None` if they would be more than the most.
+    pub(crate) fn begin_some(self: &Arc<Self>, peer: Peer, count: usize) -> Option<Counted> {
         let mut in_progress = self.in_progress.lock();
-        let count = in_progress.entry(peer).or_default();
-        if *count >= self.most {
-            return None;
-        }
-        *count += 1;
-        Some(Counted { peer, limit: Arc::clone(self) })
+        let before = in_progress.get(&peer).copied().unwrap_or_default();
+        let after = before.checked_add(count).filter(|after| *after <= self.most)?;
+        in_progress.insert(peer, after);
+        Some(Counted { peer, count, limit: Arc::clone(self) })
     }
 }
 
@@ -64,7 +76,7 @@ impl Drop for Counted {
     fn drop(&mut self) {
         let mut in_progress = self.limit.in_progress.lock();
         if let Some(count) = in_progress.get_mut(&self.peer) {
-            *count -= 1;
+            *count -= self.count;
             if *count == 0 {
                 in_progress.remove(&self.peer);
             }

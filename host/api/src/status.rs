@@ -25,6 +25,9 @@ pub(crate) struct Health {
 pub(crate) struct Ready {
     /// Always true. If Windlass is not ready, the answer is 503.
     ready: bool,
+    /// The people and programs that can change everything, one text for each way. Absent for callers that may not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    administrators: Option<Vec<String>>,
 }
 
 pub(crate) fn health_operation() -> Operation {
@@ -40,21 +43,22 @@ pub(crate) fn ready_operation() -> Operation {
     Operation::new("Check that Windlass can work; 503 says why not", ready).answer::<Ready>()
 }
 
-/// Answers every caller; only a trusted one gets the reasons.
+/// Answers every caller; only one that may read gets the reasons and the administrators.
 async fn ready(
     State(state): State<ApiState>,
     Extension(caller): Extension<Caller>,
     _: NoQuery,
 ) -> Result<Json<Ready>, Problem> {
-    readiness(&state.controller.readiness(), caller)
+    readiness(&state.controller.readiness(), &state.settings.administrators(), caller)
 }
 
-fn readiness(readiness: &Readiness, caller: Caller) -> Result<Json<Ready>, Problem> {
+fn readiness(readiness: &Readiness, administrators: &[String], caller: Caller) -> Result<Json<Ready>, Problem> {
+    let administrators = (caller != Caller::Stranger).then(|| administrators.to_vec());
     if readiness.is_ready() {
-        return Ok(Json(Ready { ready: true }));
+        return Ok(Json(Ready { ready: true, administrators }));
     }
     let reasons: Vec<String> = match caller {
-        Caller::Trusted => {
+        Caller::Trusted | Caller::Reader => {
             let engine = readiness.engine.iter().map(|reason| format!("the engine cannot be used: {reason}"));
             let late = readiness.late.iter().map(|key| format!("workload `{key}` is overdue for a pass"));
             engine.chain(late).collect()
@@ -63,7 +67,8 @@ fn readiness(readiness: &Readiness, caller: Caller) -> Result<Json<Ready>, Probl
     };
     let detail = if reasons.is_empty() { "not ready".to_owned() } else { reasons.join("; ") };
     let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
-    Err(problem.with("ready", json!(false)).with("reasons", json!(reasons)))
+    let problem = problem.with("ready", json!(false)).with("reasons", json!(reasons));
+    Err(administrators.into_iter().fold(problem, |problem, texts| problem.with("administrators", json!(texts))))
 }
 
 #[cfg(test)]
@@ -73,10 +78,16 @@ mod tests {
     #[test]
     fn what_keeps_windlass_from_its_work_is_told_to_those_who_may_call_it() {
         let late = Readiness { engine: Some("no socket".into()), late: vec!["nginx".into()] };
+        let readiness = |state, caller| readiness(state, &["root".to_owned()], caller);
         let told = readiness(&late, Caller::Trusted).expect_err("not ready");
         assert_eq!(told.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(told.detail(), "the engine cannot be used: no socket; workload `nginx` is overdue for a pass");
         assert_eq!(readiness(&late, Caller::Stranger).expect_err("not ready").detail(), "not ready");
-        assert!(readiness(&Readiness { engine: None, late: vec![] }, Caller::Stranger).is_ok());
+        let ready = Readiness { engine: None, late: vec![] };
+        let answer = |caller| json!(readiness(&ready, caller).expect("ready").0);
+        assert_eq!(answer(Caller::Stranger), json!({"ready": true}));
+        for caller in [Caller::Reader, Caller::Trusted] {
+            assert_eq!(answer(caller), json!({"ready": true, "administrators": ["root"]}));
+        }
     }
 }

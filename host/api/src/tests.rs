@@ -3,7 +3,7 @@
 mod generated;
 mod generator;
 
-use crate::fixtures::idle_controller;
+use crate::fixtures::{controller_and_engine, idle_controller};
 use crate::router::endpoints;
 use crate::*;
 use async_trait::async_trait;
@@ -82,7 +82,10 @@ impl PolicyCatalogue for Shelf {
 }
 
 fn api(settings: &ApiSettings) -> axum::Router {
-    let controller = idle_controller();
+    api_of(idle_controller(), settings)
+}
+
+fn api_of(controller: Controller, settings: &ApiSettings) -> axum::Router {
     let discovery = Discovery::new(controller.clone(), None);
     let state = ApiState::new(controller, Arc::new(Shelf), discovery, Arc::new(settings.clone()));
     server::bounded(router(state), settings)
@@ -271,6 +274,48 @@ async fn a_body_past_the_limit_is_refused_whether_it_says_so_or_not() {
         let Ok(response) = api(&settings).oneshot(request.expect("a request")).await;
         assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
         assert_eq!(response.headers()["content-type"], "application/problem+json");
+    }
+}
+
+#[tokio::test]
+async fn a_pull_ends_with_the_caller_that_waits_for_it() {
+    let (controller, engine) = controller_and_engine();
+    let mut pulls = engine.hang_pulls();
+    let api = api_of(controller.clone(), &ApiSettings::default());
+    let body = r#"{"image": "web:1", "resources": {"cpu": "0.5", "memory": "64m"}}"#;
+    let request = Request::post("/start/container?pull=true").header("content-type", "application/json");
+    let request = request.body(Body::from(body)).expect("a request");
+    let caller = tokio::spawn(async move { api.oneshot(request).await.map(drop) });
+    let mut reaches = async |count: usize| {
+        let reached = pulls.wait_for(|pulls| *pulls == count);
+        let in_time = tokio::time::timeout(std::time::Duration::from_secs(20), reached).await;
+        assert!(in_time.is_ok(), "{count} pulls");
+    };
+    reaches(1).await;
+    // The caller hangs up.
+    caller.abort();
+    reaches(0).await;
+    assert!(controller.views().is_empty(), "nothing was stored");
+}
+
+#[tokio::test]
+async fn the_network_of_the_host_is_refused_unless_the_configuration_allows_it() {
+    for networks in [r#"["host"]"#, r#"["front", "host"]"#] {
+        let body =
+            format!(r#"{{"image": "web:1", "networks": {networks}, "resources": {{"cpu": "0.5", "memory": "64m"}}}}"#);
+        let refused = problem("POST", "/start/container", &body).await;
+        assert!(refused.starts_with("422 /networks: ") && refused.contains("engine.host_network"), "{refused}");
+    }
+    // Nothing else of the host can be requested at all.
+    let refused = problem(
+        "POST",
+        "/start/container",
+        r#"{"image": "web:1", "privileged": true, "mounts": [], "networks": ["container:x"]}"#,
+    )
+    .await;
+    for part in ["/privileged: unknown field", "/mounts: unknown field", "/networks/0: expected the name of a network"]
+    {
+        assert!(refused.contains(part), "{refused}");
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::alerts::Alerts;
 use crate::background;
 use crate::callbacks::Callbacks;
+use crate::caller::while_present;
 use crate::clock::Clock;
 use crate::context::Context;
 use crate::drain::notifier::Notifier;
@@ -104,19 +105,21 @@ impl Controller {
         self.context.workloads.find(key).ok_or_else(|| ControlError::NoSuchWorkload(key.to_string()))
     }
 
-    /// Waits until no pass and no other request changes the workload, and keeps both away while the guard lives.
+    /// Waits until no pass and no other request changes the workload, and keeps both away while the guard lives. Fails if the
+    /// caller of the request leaves meanwhile.
     pub(crate) async fn lock<'a>(&self, handle: &'a WorkloadHandle) -> Result<MutexGuard<'a, ()>, ControlError> {
-        let lock = handle.pass_lock.lock().await;
+        let lock = while_present(handle.pass_lock.lock()).await?;
         if handle.is_closed() { Err(self.no_more_passes(handle)) } else { Ok(lock) }
     }
 
-    /// Waits for the report of a requested pass.
+    /// Waits for the report of a requested pass. Fails if the caller of the request leaves meanwhile; the pass is made all the
+    /// same.
     pub(crate) async fn report(
         &self,
         handle: &WorkloadHandle,
         request: PassRequest,
     ) -> Result<PassReport, ControlError> {
-        request.await.map_err(|_| self.no_more_passes(handle))
+        while_present(request).await?.map_err(|_| self.no_more_passes(handle))
     }
 
     /// Stores the desired state and the target of a workload as they are now.

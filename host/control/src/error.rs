@@ -18,6 +18,9 @@ pub enum ControlError {
     /// 422: the engine cannot grant `resources.cpu`; nothing was stored.
     #[error("{0}")]
     Limits(String),
+    /// 422: the configuration does not allow the networks; nothing was stored.
+    #[error("{0}")]
+    Networks(String),
     /// 400: the engine refused; the text is the engine's.
     #[error("{0}")]
     Refused(String),
@@ -28,6 +31,9 @@ pub enum ControlError {
     /// 503: the engine does not answer; the text says why.
     #[error("{0}")]
     EngineUnavailable(String),
+    /// 503: the caller left while the request waited; nobody receives the answer.
+    #[error("the caller left while the request waited")]
+    CallerLeft,
     /// 503: Windlass is shutting down.
     #[error("windlass is shutting down")]
     ShuttingDown,

@@ -8,6 +8,7 @@ mod action;
 mod alerts;
 mod background;
 mod callbacks;
+pub mod caller;
 mod changes;
 pub mod clock;
 mod clock_skew;

@@ -1,5 +1,6 @@
 //! Generations of a workload: the one before, its return, and images that are pulled again.
 
+use crate::caller::while_present;
 use crate::controller::Controller;
 use crate::error::ControlError;
 use crate::report::PassReport;
@@ -55,9 +56,10 @@ fn with_image(workload: &Workload, generation: &Generation, replicas: &[Replica]
 }
 
 impl Controller {
-    /// Pulls the image of a wanted workload, and returns the engine's identifier of it.
+    /// Pulls the image of a wanted workload, and returns the engine's identifier of it. Ends if the caller of the request
+    /// leaves.
     pub async fn pull(&self, image: &ImageRef) -> Result<String, ControlError> {
-        self.context.engine.pull(image).await.map_err(|error| self.refusal(error))
+        while_present(self.context.engine.pull(image)).await?.map_err(|error| self.refusal(error))
     }
 
     /// Returns to the generation before, which then becomes the current one. Returns after the pass that began to replace
@@ -76,6 +78,7 @@ impl Controller {
                         handle.key
                     )));
                 };
+                self.check_networks(&before)?;
                 let old = with_image(current, &current.generation(), &state.snapshot.replicas).specification();
                 (Workload { previous: Some(Box::new(old)), ..before }, state.target())
             };

@@ -96,6 +96,14 @@ impl Controller {
         }
     }
 
+    /// Refuses the network of the engine's host, unless the configuration allows it.
+    pub(crate) fn check_networks(&self, workload: &Workload) -> Result<(), ControlError> {
+        if workload.uses_host_network() && !self.context.settings.host_network {
+            return Err(ControlError::Networks(Workload::HOST_NETWORK_REFUSED.to_owned()));
+        }
+        Ok(())
+    }
+
     /// Stores the desired state and requests a pass.
     async fn request_start(
         &self,
@@ -121,6 +129,7 @@ impl Controller {
             if workloads.find(&workload.key).is_some() {
                 continue;
             }
+            self.check_networks(&workload)?;
             workload.unlabelled = Some(workload.generation());
             let (stored, target) = (workload.clone(), workload.bounds.initial());
             self.context.store.call(move |store| store.save_workload(&stored, target)).await?;
@@ -150,6 +159,7 @@ impl Controller {
             }
             workload.key = current.key.clone();
             keep(&mut workload, current);
+            self.check_networks(&workload)?;
             workload.overrides = current.overrides;
             let before = Before { workload: current, history: &state.history, replicas: &state.snapshot.replicas };
             carry_over(&mut workload, &before, pulled);

@@ -19,6 +19,7 @@ pub mod guardrails;
 pub mod history;
 pub mod image;
 mod invalid;
+pub mod listen;
 pub mod login;
 pub mod metric;
 pub mod net;
@@ -57,6 +58,7 @@ pub use crate::history::{
 };
 pub use crate::image::ImageRef;
 pub use crate::invalid::Invalid;
+pub use crate::listen::Listen;
 pub use crate::login::RegistryLogin;
 pub use crate::metric::{BuiltIn, Metric, MetricFailure, MetricSource};
 pub use crate::origin::Origin;

@@ -1,10 +1,14 @@
 //! The checked settings of each part, with their defaults. The binary's `config` fills them from `windlass.toml`, flags
 //! and environment.
 
+mod api;
+
+pub use self::api::{ApiSettings, LocalAccess};
+
 use crate::GrantedTarget;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -223,6 +227,8 @@ pub struct EngineSettings {
     /// The address of the engine's host on which ports are published that name none. `None`: the engine's default, which
     /// is every address.
     pub publish_address: Option<IpAddr>,
+    /// Whether a workload may use the network of the engine's host. Default false.
+    pub host_network: bool,
 }
 
 impl Default for EngineSettings {
@@ -235,6 +241,7 @@ impl Default for EngineSettings {
             concurrent_actions: 4,
             sample_interval: Duration::from_secs(5),
             publish_address: None,
+            host_network: false,
         }
     }
 }
@@ -266,6 +273,8 @@ pub struct ControlSettings {
     pub early_passes: u32,
     /// Decisions kept of a workload. Default 1 000.
     pub decisions_kept: u32,
+    /// Whether a workload may use the network of the engine's host, equal to `engine.host_network`. Default false.
+    pub host_network: bool,
     /// The scaling policy of workloads that name none. `None` for the built-in one.
     pub scaling_policy: Option<String>,
     /// Its configuration, JSON text. Default `{}`.
@@ -290,6 +299,7 @@ impl Default for ControlSettings {
             probes_kept: 10,
             early_passes: 720,
             decisions_kept: 1_000,
+            host_network: false,
             scaling_policy: None,
             scaling_config: "{}".to_owned(),
             health_policy: None,
@@ -352,59 +362,6 @@ pub struct NetworkSettings {
 impl Default for NetworkSettings {
     fn default() -> Self {
         Self { private_addresses: true, allowed_networks: Vec::new() }
-    }
-}
-
-/// Settings of the API server.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ApiSettings {
-    /// Listen address. Default `127.0.0.1:8000`.
-    pub listen: SocketAddr,
-    /// The token that callers must send. `None` if anyone may call.
-    pub token: Option<String>,
-    /// Size of a request's body in bytes. Default 1 MiB.
-    pub body_bytes: usize,
-    /// Size of an uploaded component in bytes, equal to `policy.component_bytes`. Default 40 MiB.
-    pub upload_bytes: usize,
-    /// Time limit for receiving the headers of a request. Default 10 s.
-    pub header_timeout: Duration,
-    /// Time in which a caller must take 64 KiB of an answer, or the rest of it. Default 30 s.
-    pub write_timeout: Duration,
-    /// Requests served at once, without those whose body is still arriving; more are answered with 503. Default 256.
-    pub concurrent_requests: usize,
-    /// Requests of one peer address in progress, with those whose body is still arriving; more are answered with 503.
-    /// Default 128.
-    pub requests_per_peer: usize,
-    /// Connections open at once; more wait. Default 1 024.
-    pub connections: usize,
-    /// Connections of one peer address open at once; more are closed. Default 512.
-    pub connections_per_peer: usize,
-    /// Time that requests in progress have to end at shutdown. Default 30 s.
-    pub shutdown_grace: Duration,
-}
-
-impl Default for ApiSettings {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
-            token: None,
-            body_bytes: 1 << 20,
-            upload_bytes: 40 << 20,
-            header_timeout: Duration::from_secs(10),
-            write_timeout: Duration::from_secs(30),
-            concurrent_requests: 256,
-            requests_per_peer: 128,
-            connections: 1_024,
-            connections_per_peer: 512,
-            shutdown_grace: Duration::from_secs(30),
-        }
-    }
-}
-
-impl std::fmt::Debug for ApiSettings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The token stays out of logs.
-        f.debug_struct("ApiSettings").field("listen", &self.listen).finish_non_exhaustive()
     }
 }
 

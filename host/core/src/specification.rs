@@ -34,9 +34,18 @@ impl Specification {
 impl Workload {
     /// The most replicas that can run at once: [`Bounds::LIMIT`], or fewer if they need ports of the engine's host.
     pub fn capacity(&self) -> u32 {
-        let on_host = self.networks.first().is_some_and(|network| network == "host");
-        let ports = if on_host { Some(1) } else { publication::capacity(&self.ports) };
+        let ports = if self.uses_host_network() { Some(1) } else { publication::capacity(&self.ports) };
         ports.unwrap_or(Bounds::LIMIT).min(Bounds::LIMIT)
+    }
+
+    /// Why a workload may not use the network of the engine's host.
+    pub const HOST_NETWORK_REFUSED: &str = "the network `host` is not allowed, because replicas would reach every program \
+        on the loopback of this machine, such as windlass itself; use another network, or set `engine.host_network = true`";
+
+    /// Whether its replicas have no network of their own: they reach everything that listens on the loopback of the
+    /// engine's host, and listen there themselves.
+    pub fn uses_host_network(&self) -> bool {
+        self.networks.iter().any(|network| network == "host")
     }
 
     /// The order in which its replicas are replaced while it has `count` of them.

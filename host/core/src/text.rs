@@ -1,8 +1,9 @@
-//! Helpers for user input: durations and sizes as text, and suggestions for misspelled names.
+//! Helpers for texts from outside: durations and sizes, suggestions for misspelled names, and removal of invisible characters.
 
 use crate::Invalid;
 use crate::quantity::Memory;
 use std::time::Duration;
+use unicode_general_category::{GeneralCategory, get_general_category};
 
 /// Parses a duration with its unit: `250ms`, `15s`, `5m`, `1h 30m`.
 ///
@@ -42,8 +43,26 @@ pub fn show_size(bytes: u64) -> String {
     }
 }
 
+/// Most sentences of a list.
+const MOST_SENTENCES: usize = 20;
+
+/// The first sentences of a list in one text, and the number of the others.
+pub fn sentences(list: &[impl std::fmt::Display]) -> String {
+    let mut texts: Vec<String> = list.iter().take(MOST_SENTENCES).map(ToString::to_string).collect();
+    if list.len() > MOST_SENTENCES {
+        texts.push(format!("and {} more", list.len() - MOST_SENTENCES));
+    }
+    texts.join("; ")
+}
+
+/// Most bytes of a name that is compared with others: a comparison takes time and memory for each pair of letters.
+const LONGEST_COMPARED: usize = 64;
+
 /// The known name most similar to a wrong one, by spelling or as its beginning. `None` if no name is similar enough.
 pub fn nearest<'k>(wrong: &str, known: &[&'k str]) -> Option<&'k str> {
+    if wrong.len() > LONGEST_COMPARED {
+        return None;
+    }
     let wrong = wrong.to_ascii_lowercase().replace('-', "_");
     let by_letters = known
         .iter()
@@ -55,9 +74,38 @@ pub fn nearest<'k>(wrong: &str, known: &[&'k str]) -> Option<&'k str> {
     by_letters.or_else(begun)
 }
 
+/// A text without invisible characters, safe for a terminal, a log and a message. A line break or a tab becomes a space.
+pub fn plain(text: &str) -> String {
+    let visible = |c: char| match c {
+        '\n' | '\r' | '\t' => Some(' '),
+        c => (!is_invisible(c)).then_some(c),
+    };
+    text.chars().filter_map(visible).collect()
+}
+
+/// Whether a character is a control or format character, or a separator of lines: it could steer a terminal, change the
+/// direction of the text around it, or make two different texts look the same.
+pub fn is_invisible(c: char) -> bool {
+    use GeneralCategory::{Control, Format, LineSeparator, ParagraphSeparator};
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
+    matches!(get_general_category(c), Control | Format | LineSeparator | ParagraphSeparator)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plain_text_has_no_control_and_no_format_characters() {
+        assert_eq!(plain("up\x1b[2J\x07 to\r\n3\u{202e}\u{0}\u{9b}31m é"), "up[2J to  331m é");
+        // Zero width, soft hyphen, joiners, direction, invisible operators, annotations, tags.
+        let hidden =
+            "\u{200b}\u{ad}\u{200d}\u{2060}\u{61c}\u{2066}\u{2062}\u{fff9}\u{e0041}\u{feff}\u{180e}\u{110bd}\u{2028}";
+        assert_eq!(plain(&format!("a{hidden}b")), "ab");
+        assert_eq!(plain("naïve 東京 ع 👍"), "naïve 東京 ع 👍");
+    }
 
     #[test]
     fn durations_are_read_as_they_are_shown() {
@@ -79,11 +127,20 @@ mod tests {
     }
 
     #[test]
+    fn a_long_list_of_sentences_is_cut_and_counted() {
+        assert_eq!(sentences(&["a", "b"]), "a; b");
+        let text = sentences(&["a"; 90_000]);
+        assert!(text.len() < 100 && text.ends_with("a; and 89980 more"), "{text}");
+    }
+
+    #[test]
     fn the_nearest_name_is_one_that_could_have_been_meant() {
         let known = ["listen", "token_file", "body_limit"];
         assert_eq!(nearest("lisen", &known), Some("listen"));
         assert_eq!(nearest("token-file", &known), Some("token_file"));
         assert_eq!(nearest("body", &known), Some("body_limit"));
         assert_eq!(nearest("colour", &known), None);
+        let long = "a".repeat(65);
+        assert_eq!(nearest(&long, &[&long]), None, "a long name is not compared");
     }
 }

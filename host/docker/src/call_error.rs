@@ -4,6 +4,7 @@ use bollard::errors::Error;
 use std::time::Duration;
 use windlass_core::engine::EngineError;
 use windlass_core::error_chain;
+use windlass_core::text::plain;
 
 /// Why a call failed. Status and message are kept until the caller knows how to interpret them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,14 +45,23 @@ impl CallError {
     }
 }
 
+/// Most bytes of a message.
+const LONGEST: usize = 4 << 10;
+
+/// The beginning of an engine's message, which may repeat the text of a registry.
+fn excerpt(message: &str) -> String {
+    let message = message.trim();
+    plain(&message[..message.floor_char_boundary(LONGEST)])
+}
+
 impl From<Error> for CallError {
     fn from(error: Error) -> Self {
         match error {
             Error::DockerResponseServerError { status_code, message } => {
-                Self::Response { status: status_code, message: message.trim().to_owned() }
+                Self::Response { status: status_code, message: excerpt(&message) }
             }
             // An error inside a stream that started successfully, such as a pull.
-            Error::DockerStreamError { error } => Self::Response { status: 500, message: error.trim().to_owned() },
+            Error::DockerStreamError { error } => Self::Response { status: 500, message: excerpt(&error) },
             Error::SocketNotFoundError(_) => {
                 Self::Unavailable("no such socket; start the engine, or correct its address".to_owned())
             }

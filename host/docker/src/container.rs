@@ -340,6 +340,23 @@ mod tests {
     }
 
     #[test]
+    fn a_replica_gets_nothing_of_its_host_that_the_workload_does_not_name() {
+        let mut workload = workload();
+        workload.networks = vec!["front".to_owned()];
+        workload.command = Some(vec!["serve".to_owned()]);
+        let body = serde_json::to_value(create_body(&EngineSettings::default(), &workload, Slot(0), "web:1")).unwrap();
+        let keys = |value: &serde_json::Value| {
+            let mut keys: Vec<String> = value.as_object().unwrap().keys().cloned().collect();
+            keys.sort();
+            keys.join(" ")
+        };
+        // In particular no privileges, capabilities, devices, mounts or namespaces of the host. A new key needs a reason.
+        let host_config = "Memory MemorySwap NanoCpus NetworkMode PortBindings RestartPolicy";
+        assert_eq!(keys(&body["HostConfig"]), host_config);
+        assert_eq!(keys(&body), "Cmd Env ExposedPorts HostConfig Image Labels NetworkingConfig");
+    }
+
+    #[test]
     fn ports_are_published_at_their_own_address_or_the_default_one() {
         let mut workload = workload();
         for (port, publication) in windlass_core::publication::short_form("127.0.0.1:8000-8010:81").unwrap() {

@@ -5,7 +5,7 @@ use crate::client::EngineClient;
 use crate::credentials;
 use bollard::models::ImageInspect;
 use bollard::query_parameters::CreateImageOptionsBuilder;
-use futures_util::future::{BoxFuture, FutureExt, Shared};
+use futures_util::future::{BoxFuture, FutureExt, WeakShared};
 use futures_util::stream::StreamExt;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -16,7 +16,8 @@ use windlass_core::engine::EngineError;
 use windlass_core::error_chain;
 use windlass_core::{ImageRef, Workload};
 
-type Pull = Shared<BoxFuture<'static, Result<(), EngineError>>>;
+/// A pull in progress; it ends when nobody waits for it any more.
+type Pull = WeakShared<BoxFuture<'static, Result<(), EngineError>>>;
 
 /// Pulls images; each is pulled once, however many callers wait for it.
 #[derive(Clone)]
@@ -37,18 +38,15 @@ impl Images {
     pub(crate) async fn pull(&self, image: &ImageRef) -> Result<(), EngineError> {
         let pull = {
             let mut in_flight = self.in_flight.lock();
-            in_flight
-                .entry(image.clone())
-                .or_insert_with(|| self.clone().pull_once(image.clone()).boxed().shared())
-                .clone()
+            in_flight.retain(|_, pull| pull.upgrade().is_some_and(|pull| pull.peek().is_none()));
+            let current = in_flight.get(image).and_then(WeakShared::upgrade);
+            current.unwrap_or_else(|| {
+                let pull = self.clone().pull_once(image.clone()).boxed().shared();
+                in_flight.extend(pull.downgrade().map(|pull| (image.clone(), pull)));
+                pull
+            })
         };
-        let outcome = pull.clone().await;
-        let mut in_flight = self.in_flight.lock();
-        // Another pull may have started since, so only the one that ended here is removed.
-        if in_flight.get(image).is_some_and(|current| current.ptr_eq(&pull)) {
-            in_flight.remove(image);
-        }
-        outcome
+        pull.await
     }
 
     /// Pulls an image that the engine does not have.

@@ -4,6 +4,7 @@ use crate::client::{ClientError, Excess, body};
 use crate::{limited, set_up_tls};
 use serde_json::Value;
 use std::time::Duration;
+use windlass_core::listen::socket_path;
 use windlass_core::net::NetError;
 use windlass_core::root_cause;
 
@@ -47,19 +48,27 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// A Windlass at `http://host:port`; every request carries `token`.
+    /// A Windlass at `http://host:port`, or at a Unix socket `unix:/path`; every request carries `token`.
     ///
     /// # Errors
     /// If the address is invalid or the TLS library cannot be set up.
     pub fn new(server: &str, token: Option<String>) -> Result<Self, RemoteError> {
         let server = server.to_owned();
         let unreachable = |error| RemoteError::Unreachable { server: server.clone(), error };
-        let base = reqwest::Url::parse(&server).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let socket = socket_path(&server).map_err(|invalid| unreachable(NetError::Failed(invalid.0)))?;
+        // The host of a request through a socket has no meaning.
+        let url = if socket.is_some() { "http://localhost" } else { &server };
+        let base = reqwest::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let base = base.ok_or_else(|| {
-            unreachable(NetError::Failed("expected an address such as `http://127.0.0.1:8000`".to_owned()))
+            let expected = "expected an address such as `http://127.0.0.1:8000`, or `unix:` and the path of a socket";
+            unreachable(NetError::Failed(expected.to_owned()))
         })?;
         set_up_tls();
-        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
+        let mut builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        if let Some(path) = socket {
+            builder = builder.unix_socket(path).no_proxy();
+        }
+        let client = builder.build();
         let client = client.map_err(|error| unreachable(NetError::Failed(root_cause(&error))))?;
         Ok(Self { client, server, base, token })
     }

@@ -5,6 +5,7 @@ mod http;
 mod http_memory;
 mod linker;
 mod log;
+mod log_share;
 mod state;
 mod usage;
 mod wasi;

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use windlass_core::contract::{HealthObservation, HealthReport, ReplicaFacts, ScalingDecision, ScalingObservation};
 use windlass_core::settings::PolicyLimits;
+pub(crate) use windlass_core::text::plain;
 use windlass_core::{FailureKind, Metric, PolicyFailure, contract};
 
 /// The generated types of a scaling policy, and the types that both kinds share.
@@ -292,18 +293,6 @@ fn output(reason: String) -> PolicyFailure {
     PolicyFailure::new(FailureKind::Output, reason)
 }
 
-/// A text without control characters, safe for a terminal. A line break becomes a space.
-pub(crate) fn plain(text: &str) -> String {
-    let visible = |c: char| match c {
-        '\n' | '\r' | '\t' => Some(' '),
-        // Characters that are invisible or change the direction of the text.
-        '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => None,
-        c if c.is_control() => None,
-        c => Some(c),
-    };
-    text.chars().filter_map(visible).collect()
-}
-
 /// The beginning of a text from a policy, safe for a message.
 pub(crate) fn excerpt(text: &str) -> String {
     const LIMIT: usize = 512;
@@ -321,7 +310,7 @@ mod tests {
 
     #[test]
     fn texts_lose_what_could_steer_a_terminal() {
-        assert_eq!(plain("up\x1b[2J\x07 to\r\n3\u{202e}\u{0}\u{9b}31m é"), "up[2J to  331m é");
+        assert_eq!(excerpt("up\x1b[2J\x07 to\r\n3\u{202e}\u{200b}\u{9b}31m é"), "up[2J to  331m é");
         assert_eq!(cut("éé", 3), "é");
         assert_eq!(excerpt(&"a".repeat(5_000)).len(), 512);
     }

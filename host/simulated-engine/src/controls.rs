@@ -2,6 +2,7 @@
 
 use super::{Call, SimulatedEngine, end, sorted};
 use std::time::Duration;
+use tokio::sync::watch;
 use windlass_core::contract::Usage;
 use windlass_core::engine::{EngineError, EngineEvent};
 use windlass_core::{ContainerId, ImageRef, Phase, Replica, WorkloadKey};
@@ -22,6 +23,13 @@ impl SimulatedEngine {
         let mut errors: Vec<_> = errors.into_iter().collect();
         errors.reverse();
         self.lock().faults.insert(call, errors);
+    }
+
+    /// Makes later pulls hang, and returns the number of those that do.
+    pub fn hang_pulls(&self) -> watch::Receiver<usize> {
+        let mut engine = self.lock();
+        engine.pulls_hang = true;
+        engine.hanging_pulls.subscribe()
     }
 
     /// Makes processes of this workload exit with code 1 this long after their start. `None` lets them run.

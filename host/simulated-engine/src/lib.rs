@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio_stream::wrappers::BroadcastStream;
 use windlass_core::contract::Usage;
 use windlass_core::engine::{Engine, EngineError, EngineEvent};
@@ -57,6 +57,8 @@ struct EngineState {
     load: BTreeMap<WorkloadKey, Usage>,
     starting_load: BTreeMap<WorkloadKey, (Duration, Usage)>,
     calls: HashMap<Call, u64>,
+    pulls_hang: bool,
+    hanging_pulls: watch::Sender<usize>,
     /// The stops that the engine remembers until it ends.
     stops: Vec<EngineEvent>,
 }
@@ -83,6 +85,22 @@ impl EngineState {
         let workload = self.workload_of.remove(id)?;
         self.replicas.get_mut(&workload)?.remove(id);
         Some(workload)
+    }
+}
+
+/// A pull that does not end by itself. It is counted until it is dropped.
+struct HangingPull(watch::Sender<usize>);
+
+impl HangingPull {
+    fn begin(count: &watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for HangingPull {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
     }
 }
 
@@ -233,7 +251,14 @@ impl Engine for SimulatedEngine {
     }
 
     async fn pull(&self, image: &ImageRef) -> Result<String, EngineError> {
-        Ok(self.enter(Some(Call::Pull))?.image_id(image))
+        let hangs = {
+            let engine = self.enter(Some(Call::Pull))?;
+            engine.pulls_hang.then(|| HangingPull::begin(&engine.hanging_pulls))
+        };
+        match hangs {
+            Some(_hanging) => std::future::pending().await,
+            None => Ok(self.lock().image_id(image)),
+        }
     }
 
     async fn cpus(&self) -> Option<u32> {

@@ -1,5 +1,6 @@
 //! Sets up the log on standard error: readable text on a terminal, JSON otherwise.
 
+use crate::cli::log_line::Lines;
 use crate::config::{LogFormat, LogSettings};
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
@@ -17,7 +18,7 @@ pub(super) fn init(settings: &LogSettings) -> Result<(), TryInitError> {
     let terminal = std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::builder().parse_lossy(format!("{QUIET},{}", settings.filter)))
-        .with_writer(std::io::stderr);
+        .with_writer(|| Lines(std::io::stderr()));
     let is_text = match settings.format {
         LogFormat::Auto => terminal,
         LogFormat::Human => true,

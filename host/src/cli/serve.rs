@@ -6,12 +6,12 @@ use crate::config;
 use crate::config::{Config, ConfigError, LogFormat, Overrides, Surroundings};
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use std::net::SocketAddr;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use windlass_core::error_chain;
 use windlass_core::text::duration;
+use windlass_core::{Listen, error_chain};
 
 /// Flags that override the configuration file. The token is no flag, because other users can read a process's flags; it
 /// is in a file or in WINDLASS_TOKEN.
@@ -20,9 +20,9 @@ pub(super) struct ServeArguments {
     /// Configuration file [default: /etc/windlass/windlass.toml, if it exists]
     #[arg(long, env = "WINDLASS_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address the API listens on [default: 127.0.0.1:8000]
-    #[arg(long, env = "WINDLASS_LISTEN", value_name = "ADDRESS:PORT")]
-    listen: Option<SocketAddr>,
+    /// Address or Unix socket the API listens on, or both with a comma [default: 127.0.0.1:8000]
+    #[arg(long, env = "WINDLASS_LISTEN", value_name = "ADDRESS:PORT|unix:PATH")]
+    listen: Option<Listen>,
     /// File with the token that clients must send; or put the token in WINDLASS_TOKEN
     #[arg(long, env = "WINDLASS_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -91,6 +91,7 @@ pub(super) fn run(arguments: ServeArguments) -> ExitCode {
     if let Err(error) = logging::init(&config.log) {
         return fail(1, format_args!("cannot set up the log: {error}"));
     }
+    raise_file_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, format_args!("cannot start the async runtime: {error}")),
@@ -101,5 +102,19 @@ pub(super) fn run(arguments: ServeArguments) -> ExitCode {
             tracing::error!(error = error_chain(error.as_ref()), "windlass stops after an error");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Files that Windlass may have open: its connections, those to the engine, and the store.
+const MOST_FILES: u64 = 1 << 17;
+
+/// Allows as many open files as the hard limit does. The usual soft limit of 1,024 is used up by the connections of callers.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.unwrap_or(MOST_FILES).min(MOST_FILES);
+    if limit.current.is_some_and(|current| current < wanted)
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit })
+    {
+        tracing::warn!(%error, "cannot raise the limit on open files");
     }
 }

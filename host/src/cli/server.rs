@@ -1,19 +1,27 @@
 //! The address and token of a running Windlass, for the commands that send requests to it.
 
+use crate::config;
 use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::Value;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
+use windlass_core::Listen;
+use windlass_core::listen::socket_text;
 use windlass_core::text::show_duration;
 use windlass_network::remote::Remote;
 
 /// Flags that name the server. The token is no flag, because other users can read a process's flags.
 #[derive(Debug, Args)]
 pub(super) struct Server {
-    /// Address windlass listens on
-    #[arg(long, env = "WINDLASS_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8000")]
-    server: String,
+    /// Address or Unix socket windlass listens on, such as `http://127.0.0.1:8000` or `unix:/run/windlass/windlass.sock`
+    /// [default: `api.listen` of the configuration file, else http://127.0.0.1:8000]
+    #[arg(long, env = "WINDLASS_SERVER", value_name = "URL|unix:PATH")]
+    server: Option<String>,
+    /// Configuration file of the server, for its address
+    #[arg(long, env = "WINDLASS_CONFIG", value_name = "FILE", hide = true)]
+    server_config: Option<PathBuf>,
     /// File with the token; or put the token in WINDLASS_TOKEN
     #[arg(long, env = "WINDLASS_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -35,7 +43,23 @@ impl Server {
             }
             (None, None) => None,
         };
-        Ok(Remote::new(&self.server, token)?)
+        let server = self.server.clone().unwrap_or_else(|| address(&config::listen(self.server_config.as_deref())));
+        Ok(Remote::new(&server, token)?)
+    }
+}
+
+/// The address at which a program of the same machine reaches a server. The socket is preferred, because it needs no token.
+fn address(listen: &Listen) -> String {
+    match (&listen.socket, listen.tcp) {
+        (Some(path), _) => socket_text(path),
+        (None, Some(mut address)) => {
+            if address.ip().is_unspecified() {
+                let is_v4 = address.is_ipv4();
+                address.set_ip(if is_v4 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+            }
+            format!("http://{address}")
+        }
+        (None, None) => "http://127.0.0.1:8000".to_owned(),
     }
 }
 
@@ -61,6 +85,24 @@ pub(super) fn span(value: &Value) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn the_server_of_this_machine_is_found_by_its_configuration() {
+        for (listen, found) in [
+            ("127.0.0.1:8000", "http://127.0.0.1:8000"),
+            ("0.0.0.0:80", "http://127.0.0.1:80"),
+            ("[::]:80", "http://[::1]:80"),
+            ("10.0.0.1:80,unix:/run/w.sock", "unix:/run/w.sock"),
+        ] {
+            assert_eq!(address(&listen.parse().expect("a place")), found);
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("windlass.toml");
+        std::fs::write(&file, "api.listen = 'unix:/run/w.sock'\n").expect("written");
+        assert_eq!(address(&config::listen(Some(&file))), "unix:/run/w.sock");
+        let missing = folder.path().join("missing.toml");
+        assert_eq!(address(&config::listen(Some(&missing))), "http://127.0.0.1:8000");
+    }
 
     #[test]
     fn times_and_durations_are_read_as_numbers_and_as_text() {

@@ -6,7 +6,8 @@ use crate::config::raw::{RawConfig, Settings, set_interval};
 use crate::config::sources::sources;
 use crate::config::types::{Config, ConfigError, LogSettings, Overrides, Surroundings};
 use std::path::{Path, PathBuf};
-use windlass_core::settings::{NetworkSettings, PolicyOrigin, PolicySettings, StoreSettings};
+use windlass_core::Listen;
+use windlass_core::settings::{ApiSettings, LocalAccess, NetworkSettings, PolicyOrigin, PolicySettings, StoreSettings};
 
 /// The file that is read by default, if it exists.
 const DEFAULT_FILE: &str = "/etc/windlass/windlass.toml";
@@ -67,9 +68,10 @@ fn check(
 ) -> Result<Config, ConfigError> {
     let mut problems = Vec::new();
     let Settings { mut api, mut engine, mut control, mut policy, store: limits } = raw.settings(&mut problems);
-    if let Some(listen) = overrides.listen.or(raw.api.listen) {
+    if let Some(listen) = overrides.listen.clone().or(raw.api.listen.map(|listen| listen.0)) {
         api.listen = listen;
     }
+    api.socket_group = raw.api.socket_group;
     if let Some(instance) = overrides.instance.clone().or(raw.engine.instance) {
         let valid = !instance.is_empty()
             && instance.len() <= 63
@@ -84,6 +86,8 @@ fn check(
     }
     engine.host = overrides.engine_host.clone().or(raw.engine.host);
     engine.publish_address = raw.engine.publish_address;
+    engine.host_network = raw.engine.host_network.unwrap_or(engine.host_network);
+    control.host_network = engine.host_network;
     if let Some(interval) = overrides.interval {
         set_interval(interval, &mut control, &mut problems);
     }
@@ -114,13 +118,9 @@ fn check(
     let insecure = overrides.insecure.or(raw.api.insecure).unwrap_or(false);
     let (token_file, token) = token(overrides, raw.api.token_file.as_ref(), surroundings, &mut problems)?;
     api.token = token;
-    if api.token.is_none() && !api.listen.ip().is_loopback() && !insecure {
-        problems.push(format!(
-            "`api.listen` is {}, which other machines can reach, but there is no token; name a file with a token \
-             (`--token-file`, `api.token_file`), set WINDLASS_TOKEN, or pass `--insecure` to let anyone run containers",
-            api.listen
-        ));
-    }
+    let default_local = api.local_access();
+    api.local = raw.api.local.filter(|local| *local != default_local);
+    check_access(&api, insecure, &mut problems);
     let data_dir = overrides.data_dir.clone().or(raw.store.data_dir).or_else(|| default_data_dir(surroundings));
     let Some(data_dir) = data_dir.filter(|data_dir| !data_dir.as_os_str().is_empty()) else {
         problems.push("there is no home directory for the data; name a directory with `--data-dir`".to_owned());
@@ -145,6 +145,46 @@ fn check(
         store,
         log,
     })
+}
+
+/// The places of the API that the commands of the same machine can use: those of `serve`, without its flags. The defaults if
+/// the file cannot be read, because it may be readable for the server only.
+pub fn listen(file: Option<&Path>) -> Listen {
+    let file = file.unwrap_or(Path::new(DEFAULT_FILE));
+    let listen = read(file).ok().and_then(|raw| raw.api.listen);
+    listen.map_or_else(|| ApiSettings::default().listen, |listen| listen.0)
+}
+
+/// Checks that the settings about callers agree.
+fn check_access(api: &ApiSettings, insecure: bool, problems: &mut Vec<String>) {
+    if api.token.is_none() && !api.listen.is_local() && !insecure {
+        problems.push(format!(
+            "`api.listen` is {}, which other machines can reach, but there is no token; name a file with a token \
+             (`--token-file`, `api.token_file`), set WINDLASS_TOKEN, or pass `--insecure` to let anyone run containers",
+            api.listen
+        ));
+    }
+    if api.socket_group.is_some() && api.listen.socket.is_none() {
+        problems.push(
+            "`api.socket_group` is set, but `api.listen` has no Unix socket; add one such as \
+             `unix:/run/windlass/windlass.sock`, or remove the group"
+                .to_owned(),
+        );
+    }
+    let is_limited = matches!(api.local, Some(LocalAccess::ReadOnly | LocalAccess::Off));
+    if is_limited && api.token.is_none() && api.listen.socket.is_none() {
+        problems.push(
+            "`api.local` limits callers on this machine, but there is neither a token nor a Unix socket, so nobody could \
+             change anything; set a token, or add a socket to `api.listen`"
+                .to_owned(),
+        );
+    } else if is_limited && api.token.is_none() && !api.listen.is_local() {
+        problems.push(
+            "`api.local` limits callers on this machine, but `api.insecure` allows everything to callers on others; set a \
+             token"
+                .to_owned(),
+        );
+    }
 }
 
 /// The token and the file it came from. The environment overrides `api.token_file`. A `--token-file` together with a

@@ -29,8 +29,6 @@ fn malformed(text: &str, path: &str, error: &toml::de::Error) -> Malformed {
 
 /// The parser's message with the name of the field; for an unknown field, the nearest known name.
 fn message(path: &str, text: &str) -> String {
-    let text =
-        &text.replace("invalid socket address syntax", "expected an address and a port such as `127.0.0.1:8000`");
     let Some((wrong, expected)) = text.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`')) else {
         return if path.is_empty() { text.to_owned() } else { format!("`{path}`: {text}") };
     };

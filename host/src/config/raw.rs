@@ -1,5 +1,6 @@
 //! The first stage: the sections and fields of `windlass.toml`, with the range of each field.
 
+use crate::config::listen::RawListen;
 use crate::config::network::{RawNetwork, RawRegistry, RawTarget};
 use crate::config::sources::RawSource;
 use crate::config::types::LogFormat;
@@ -7,13 +8,13 @@ use crate::config::values::{ConfigValue, Count, Share, Size, Span, kib, mib, ms,
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 use windlass_core::PolicyChoice;
 use windlass_core::settings::{
-    ApiSettings, ControlSettings, DiscoverySettings, EngineSettings, HttpGrant, NamedPolicy, PolicyLimits,
+    ApiSettings, ControlSettings, DiscoverySettings, EngineSettings, HttpGrant, LocalAccess, NamedPolicy, PolicyLimits,
     PolicyOrigin, PolicySettings, StoreLimits,
 };
 
@@ -68,7 +69,7 @@ section! {
         connections_per_peer: Count [Count(1)..=Count(65_536)],
         shutdown_grace: Span [ms(0)..=secs(3_600)],
     }
-    more { listen: SocketAddr, token_file: PathBuf, insecure: bool, }
+    more { listen: RawListen, socket_group: String, local: LocalAccess, token_file: PathBuf, insecure: bool, }
 }
 
 section! {
@@ -79,7 +80,7 @@ section! {
         concurrent_actions: Count [Count(1)..=Count(256)],
         sample_interval: Span [secs(1)..=secs(300)],
     }
-    more { instance: String, host: String, publish_address: IpAddr, }
+    more { instance: String, host: String, publish_address: IpAddr, host_network: bool, }
 }
 
 section! {

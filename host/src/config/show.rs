@@ -1,5 +1,6 @@
 //! Writes a configuration as a complete `windlass.toml`, without secrets.
 
+use crate::config::listen::RawListen;
 use crate::config::network::{RawNetwork, RawRegistry, RawTarget};
 use crate::config::raw::{
     RawApi, RawConfig, RawControl, RawDiscovery, RawEngine, RawHttp, RawLog, RawNamedPolicy, RawPolicy, RawStore,
@@ -15,7 +16,9 @@ impl Config {
         let table = |config: &str| serde_json::from_str(config).ok();
         let raw = RawConfig {
             api: RawApi {
-                listen: Some(self.api.listen),
+                listen: Some(RawListen(self.api.listen.clone())),
+                socket_group: self.api.socket_group.clone(),
+                local: Some(self.api.local_access()),
                 token_file: self.token_file.clone(),
                 insecure: Some(self.insecure),
                 ..RawApi::from_settings(&self.api)
@@ -24,6 +27,7 @@ impl Config {
                 instance: Some(self.engine.instance.clone()),
                 host: self.engine.host.clone(),
                 publish_address: self.engine.publish_address,
+                host_network: Some(self.engine.host_network),
                 ..RawEngine::from_settings(&self.engine)
             },
             control: RawControl {

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
-use windlass_core::settings::{ApiSettings, ControlSettings, EngineSettings, PolicyLimits, PolicyOrigin};
+use windlass_core::settings::{ApiSettings, ControlSettings, EngineSettings, LocalAccess, PolicyLimits, PolicyOrigin};
 
 /// Loads a file with this text in this environment.
 fn load_text(text: &str, overrides: Overrides, environment: &[(&str, &str)]) -> Result<Config, String> {
@@ -49,6 +49,7 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
     insta::assert_snapshot!(shown, @r#"
     [api]
     listen = "127.0.0.1:8000"
+    local = "full"
     insecure = false
     body_bytes = "1MiB"
     header_timeout = "10s"
@@ -61,6 +62,7 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
 
     [engine]
     instance = "default"
+    host_network = false
     call_timeout = "30s"
     pull_timeout = "10m"
     concurrent_actions = 4
@@ -287,7 +289,7 @@ fn flags_and_environment_are_over_the_file() {
     };
     let text = "api.listen = '127.0.0.1:2'\nengine.instance = 'blue'\ncontrol.interval = '9s'\nlog.format = 'json'";
     let config = load_text(text, overrides, HOME).expect("a configuration");
-    assert_eq!(config.api.listen.port(), 1);
+    assert_eq!(config.api.listen.tcp.expect("an address").port(), 1);
     assert_eq!(config.engine.instance, "green");
     assert_eq!(config.control.interval, Duration::from_secs(3));
     assert_eq!(config.log.format, LogFormat::Human);
@@ -335,7 +337,7 @@ fn wrong_values_are_told_with_their_place_and_what_is_expected() {
     windlass.toml:2:18: `api.header_timeout`: invalid type: integer `15`, expected a duration such as "250ms", "15s" or "5m"
     windlass.toml:2:18: `api.header_timeout`: `15` is not a length of time; expected such as `250ms`, `15s` or `5m`
     windlass.toml:2:14: `api.body_bytes`: `many` is not a size; expected such as `64KiB`, `1MiB` or `2GiB`
-    windlass.toml:2:10: `api.listen`: expected an address and a port such as `127.0.0.1:8000`
+    windlass.toml:2:10: `api.listen`: expected an address and a port such as `127.0.0.1:8000`, or a Unix socket such as `unix:/run/windlass.sock`
     windlass.toml:2:22: `engine.concurrent_actions`: invalid value: integer `-1`, expected a whole number from 0
     windlass.toml:2:22: `engine.concurrent_actions`: invalid type: string "four", expected a whole number from 0
     windlass.toml:2:10: `log.format`: unknown variant `xml`, expected one of `auto`, `human`, `json`
@@ -404,6 +406,40 @@ fn an_address_that_others_reach_needs_a_token_or_a_word() {
     assert_eq!(config.api.token.as_deref(), Some("0123456789abcdef"));
     assert!(!config.to_toml().contains("0123456789abcdef"));
     assert!(!format!("{config:?}").contains("0123456789abcdef"));
+}
+
+#[test]
+fn the_api_listens_on_an_address_a_socket_or_both() {
+    let both =
+        of("api.listen = ['127.0.0.1:1', 'unix:/run/w.sock']\napi.socket_group = 'ops'\napi.local = 'read-only'\n");
+    assert_eq!(both.api.listen.to_string(), "127.0.0.1:1,unix:/run/w.sock");
+    assert_eq!(both.api.local_access(), LocalAccess::ReadOnly);
+    assert_eq!(Config { file: both.file.clone(), ..of(&both.to_toml()) }, both);
+    assert_eq!(of("api.listen = 'unix:/run/w.sock'").api.listen.tcp, None);
+    let overrides = Overrides { listen: "unix:/a".parse().ok(), ..Overrides::default() };
+    let config = load_text("api.listen = '127.0.0.1:1'", overrides, HOME).expect("a configuration");
+    assert_eq!(config.api.listen.to_string(), "unix:/a");
+
+    let said: Vec<String> = [
+        "api.listen = []",
+        "api.listen = ['127.0.0.1:1', '127.0.0.1:2']",
+        "api.listen = 'unix:w.sock'",
+        "api.socket_group = 'ops'",
+        "api.local = 'off'",
+        "api.local = 'none'",
+        "api.listen = ['0.0.0.0:1', 'unix:/a']\napi.insecure = true\napi.local = 'off'",
+    ]
+    .map(error_of)
+    .to_vec();
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    windlass.toml:1:14: `api.listen`: expected an address and a port such as `127.0.0.1:8000`, or a Unix socket such as `unix:/run/windlass.sock`
+    windlass.toml:1:14: `api.listen`: expected at most one address and one Unix socket
+    windlass.toml:1:14: `api.listen`: the path of a Unix socket is absolute: `unix:/run/windlass/windlass.sock`
+    `api.socket_group` is set, but `api.listen` has no Unix socket; add one such as `unix:/run/windlass/windlass.sock`, or remove the group
+    `api.local` limits callers on this machine, but there is neither a token nor a Unix socket, so nobody could change anything; set a token, or add a socket to `api.listen`
+    windlass.toml:1:13: `api.local`: unknown variant `none`, expected one of `full`, `read-only`, `off`
+    `api.local` limits callers on this machine, but `api.insecure` allows everything to callers on others; set a token
+    "#);
 }
 
 #[test]

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use windlass_core::settings::{
     ApiSettings, ControlSettings, DiscoverySettings, EngineSettings, NetworkSettings, PolicySettings, StoreSettings,
 };
-use windlass_core::{Origin, SourceAccess};
+use windlass_core::{Listen, Origin, SourceAccess};
 
 /// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
@@ -69,7 +68,7 @@ pub struct Overrides {
     /// The file to read.
     pub file: Option<PathBuf>,
     /// `api.listen`.
-    pub listen: Option<SocketAddr>,
+    pub listen: Option<Listen>,
     /// `api.token_file`.
     pub token_file: Option<PathBuf>,
     /// `api.insecure`.

@@ -102,6 +102,7 @@ fn the_example_shows_every_key_with_its_default() -> anyhow::Result<()> {
                 "token_file",
                 "host",
                 "publish_address",
+                "socket_group",
                 "data_dir",
                 "source",
                 "alert_url",

@@ -150,7 +150,8 @@ async fn a_name_or_the_beginning_of_an_identifier_finds_a_replica_too() {
 
 #[tokio::test]
 async fn a_create_that_fails_half_way_leaves_nothing() {
-    let fixture = Fixture::new("half").await;
+    let environment = windlass_docker::Environment::of_process();
+    let fixture = Fixture::with("half", environment, |settings| settings.host_network = true).await;
     let network = Foreign::network("half");
     let attempts: [&[&str]; 4] = [
         &["dockertest-no-such-network"],
@@ -169,6 +170,20 @@ async fn a_create_that_fails_half_way_leaves_nothing() {
     let mut workload = fixture.workload(&WAIT);
     workload.resources.memory = "1m".parse().unwrap();
     assert!(refusal(fixture.runtime.create(&workload, FIRST).await).contains("memory"));
+    assert_eq!(fixture.containers(), [""; 0]);
+}
+
+#[tokio::test]
+async fn the_network_of_the_host_is_refused_by_its_name_and_by_its_identifier() {
+    let fixture = Fixture::new("on-host").await;
+    let id = docker(&["network", "inspect", "--format", "{{.Id}}", "host"]);
+    let id = String::from_utf8_lossy(&id.stdout).trim().to_owned();
+    for network in ["host", &id, &id[..12]] {
+        let mut workload = fixture.workload(&WAIT);
+        workload.networks = vec![network.to_owned()];
+        let refused = refusal(fixture.runtime.create(&workload, FIRST).await);
+        assert!(refused.contains("engine.host_network"), "{refused}");
+    }
     assert_eq!(fixture.containers(), [""; 0]);
 }
 

@@ -734,12 +734,12 @@ async fn windlass_tells_of_itself() -> anyhow::Result<()> {
         if ready.status == 200 { Ok(()) } else { Err(ready.to_string()) }
     })
     .await;
-    insta::assert_snapshot!(windlass.get("/ready").await, @r#"
-    200 application/json
-    {
-      "ready": true
-    }
-    "#);
+    let administrators = format!(
+        "anyone on this machine and every container on the host network, through {} without a token",
+        windlass.address()
+    );
+    assert_eq!(windlass.get("/ready").await.ok(), json!({"ready": true, "administrators": [administrators]}));
+    assert!(windlass.log().contains(&administrators), "each start says it");
 
     let policies = windlass.get("/policies").await;
     let names: Vec<&Value> = policies.list("/policies").iter().map(|policy| &policy["name"]).collect();

@@ -55,10 +55,10 @@ impl Host {
             settings: ControlSettings::default(),
             clock: Clock::System,
         })?;
-        let settings = ApiSettings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..ApiSettings::default() };
+        let settings = ApiSettings::default();
         let discovery = Discovery::new(controller.clone(), None);
         let state = ApiState::new(controller.clone(), registry(), discovery, Arc::new(settings.clone()));
-        let listener = TcpListener::bind(settings.listen).await?;
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
         let server = tokio::spawn(async move {

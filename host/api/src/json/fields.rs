@@ -67,7 +67,7 @@ impl<'v> Fields<'v> {
             return None;
         };
         for name in map.keys().map(String::as_str).filter(|name| !known.contains(name) && !read_only.contains(name)) {
-            problems.add(join(pointer, name), unknown("field", name, known));
+            problems.add_with(|| (join(pointer, name), unknown("field", name, known)));
         }
         Some(Self { pointer: pointer.to_owned(), map })
     }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use std::convert::Infallible;
 use windlass_core::Timestamp;
 use windlass_core::policy::{Push, Source};
+use windlass_core::text::plain;
 
 /// Most characters that are kept of the author of a push.
 const LONGEST_AUTHOR: usize = 200;
@@ -50,7 +51,7 @@ impl Parameters for PushQuery {
     }
 }
 
-/// The author of a push, from the header `From`; without control characters, because it is returned and logged.
+/// The author of a push, from the header `From`; without invisible characters, because it is returned and logged.
 pub(crate) struct Author(String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Author {
@@ -58,7 +59,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Author {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
         let author = parts.headers.get(FROM).and_then(|value| value.to_str().ok()).unwrap_or("the API");
-        Ok(Self(author.chars().filter(|character| !character.is_control()).take(LONGEST_AUTHOR).collect()))
+        Ok(Self(plain(author).chars().take(LONGEST_AUTHOR).collect()))
     }
 }
 

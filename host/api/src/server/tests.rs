@@ -4,8 +4,8 @@ use crate::body::whole;
 use crate::server::*;
 use axum::routing::{get, post};
 use std::net::SocketAddr;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpSocket;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -31,6 +31,11 @@ struct Served {
 async fn served(settings: ApiSettings) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
+    served_on(listener, address, settings)
+}
+
+fn served_on(listeners: impl Into<Listeners>, address: SocketAddr, settings: ApiSettings) -> Served {
+    let listeners = listeners.into();
     let (stop, stopped) = oneshot::channel();
     let reached = Arc::new(Semaphore::new(0));
     let release = Arc::new(Notify::new());
@@ -58,7 +63,7 @@ async fn served(settings: ApiSettings) -> Served {
         .route("/endless", get(|| async { Body::from_stream(endless()) }))
         .route("/slow", get(slow));
     let ended = tokio::spawn(async move {
-        serve(listener, router, &settings, async {
+        serve(listeners, router, &settings, async {
             let _ = stopped.await;
         })
         .await
@@ -77,13 +82,13 @@ impl Served {
     }
 }
 
-async fn ask(stream: &mut TcpStream, path: &str) {
+async fn ask(stream: &mut (impl AsyncWrite + Unpin), path: &str) {
     let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("sent");
 }
 
 /// Everything up to the end of the connection, within the bound.
-async fn answer(stream: &mut TcpStream) -> String {
+async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut text = String::new();
     // A connection that is cut off may end with an error: what came before it counts.
     let _ = timeout(BOUND, stream.read_to_string(&mut text)).await.expect("in time");
@@ -108,19 +113,60 @@ async fn headers_that_dawdle_end_the_connection() {
 }
 
 #[tokio::test]
-async fn connections_past_the_limit_wait_for_room() {
+async fn without_room_for_a_connection_only_health_is_answered() {
     let served = served(ApiSettings { connections: 1, ..ApiSettings::default() }).await;
     let mut first = served.connect().await;
     ask(&mut first, "/slow").await;
     served.is_reached().await;
-    let mut second = served.connect().await;
-    ask(&mut second, "/").await;
-    let mut byte = [0];
-    let early = timeout(Duration::from_millis(100), second.read(&mut byte)).await;
-    assert!(early.is_err(), "served past the limit");
+    let refused = get_once(&served, "/").await;
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("too many connections are open"), "{refused}");
+    assert!(get_once(&served, "/health").await.ends_with("well"));
     served.release.notify_waiters();
     assert!(answer(&mut first).await.ends_with("slow"));
+    assert!(get_once(&served, "/").await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn the_oldest_idle_connection_makes_room_for_a_new_one() {
+    let served = served(ApiSettings { connections: 2, header_timeout: 3 * BOUND, ..ApiSettings::default() }).await;
+    let mut first = served.connect().await;
+    first.write_all(b"GET / HTTP/1.1\r\nhost: loc").await.expect("sent");
+    let mut second = served.connect().await;
+    assert!(get_once(&served, "/").await.ends_with("hello"));
+    assert_eq!(answer(&mut first).await, "");
+    ask(&mut second, "/").await;
     assert!(answer(&mut second).await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn health_is_answered_among_many_half_requests_of_the_same_peer() {
+    let limits =
+        ApiSettings { connections: 32, connections_per_peer: 24, requests_per_peer: 16, ..ApiSettings::default() };
+    let served = served(ApiSettings { header_timeout: 3 * BOUND, ..limits }).await;
+    let mut half = Vec::new();
+    for _ in 0..100 {
+        let mut stream = served.connect().await;
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: loc").await.expect("sent");
+        half.push(stream);
+    }
+    assert!(get_once(&served, "/health").await.ends_with("well"));
+    // Their bodies do not end: some are being read, and the others are refused and drained.
+    for _ in 0..100 {
+        half.push(slow_body(&served, "127.0.0.1").await);
+    }
+    assert!(get_once(&served, "/health").await.ends_with("well"));
+}
+
+#[tokio::test]
+async fn a_unix_socket_is_served_like_an_address() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("api.sock");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    let served = served_on(listener, SocketAddr::from(([0, 0, 0, 0], 0)), ApiSettings::default());
+    let mut stream = UnixStream::connect(&path).await.expect("a connection");
+    ask(&mut stream, "/").await;
+    assert!(answer(&mut stream).await.ends_with("hello"));
+    drop(served);
 }
 
 #[tokio::test]
@@ -213,12 +259,13 @@ async fn a_request_whose_body_is_arriving_is_not_counted_as_served() {
 }
 
 #[tokio::test]
-async fn connections_of_one_peer_past_its_limit_are_closed() {
+async fn connections_of_one_peer_past_its_limit_are_refused() {
     let served = served(ApiSettings { connections_per_peer: 1, ..ApiSettings::default() }).await;
     let mut first = slow_body(&served, "127.0.0.2").await;
     served.is_reached().await;
     let mut second = slow_body(&served, "127.0.0.2").await;
-    assert_eq!(answer(&mut second).await, "");
+    let refused = answer(&mut second).await;
+    assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
     assert!(get_once(&served, "/").await.ends_with("hello"));
     first.write_all(b"y").await.expect("sent");
     assert!(answer(&mut first).await.ends_with("2 bytes"));

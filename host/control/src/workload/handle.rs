@@ -95,6 +95,8 @@ impl WorkloadHandle {
         {
             let mut waiters = self.waiters();
             if !waiters.closed {
+                // Callers that left wait for nothing.
+                waiters.waiting.retain(|(_, sender)| !sender.is_closed());
                 let ticket = self.requested.fetch_add(1, Ordering::SeqCst) + 1;
                 waiters.waiting.push((ticket, sender));
             }

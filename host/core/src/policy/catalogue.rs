@@ -1,6 +1,7 @@
 //! Policies as operators see them: names, revisions, and the operations on them.
 
 use crate::settings::HttpGrant;
+use crate::text;
 use crate::{PolicyChoice, PolicyFailure, PolicyKind, Timestamp};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -192,7 +193,7 @@ pub enum CatalogueError {
     #[error("{0}")]
     Conflict(String),
     /// The component is not a policy that this host can run: one sentence for each problem.
-    #[error("it is not a policy this host can run: {}", .0.join("; "))]
+    #[error("it is not a policy this host can run: {}", text::sentences(.0))]
     Component(Vec<String>),
     /// The source did not deliver it.
     #[error("{0}")]
@@ -234,7 +235,8 @@ pub enum ChoiceError {
 }
 
 fn sentences(problems: &[(String, String)]) -> String {
-    problems.iter().map(|(at, problem)| format!("`{at}`: {problem}")).collect::<Vec<_>>().join("; ")
+    let problems: Vec<String> = problems.iter().map(|(at, problem)| format!("`{at}`: {problem}")).collect();
+    text::sentences(&problems)
 }
 
 /// The known policies, and the operations on them.

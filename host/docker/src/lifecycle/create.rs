@@ -130,8 +130,12 @@ impl Lifecycle {
         )))
     }
 
-    /// Checks that a network exists. An engine accepts a missing network at creation and then fails at the start.
+    /// Checks that a network exists and is allowed. An engine accepts a missing network at creation and then fails at the start.
     async fn require_network(&self, network: &str) -> Result<(), EngineError> {
+        let refused = || EngineError::Refused(Workload::HOST_NETWORK_REFUSED.to_owned());
+        if network == "host" && !self.settings.host_network {
+            return Err(refused());
+        }
         let missing = || {
             EngineError::Refused(format!(
                 "network `{}` not found; create it or correct `networks`",
@@ -149,6 +153,8 @@ impl Lifecycle {
             .call("inspect network", |docker| async move { docker.inspect_network(network, None).await })
             .await;
         match inspected {
+            // The identifier of the network names it, too.
+            Ok(found) if found.driver.as_deref() == Some("host") && !self.settings.host_network => Err(refused()),
             Ok(_) => Ok(()),
             Err(error) if error.is_missing() => Err(missing()),
             Err(error) => Err(error.into()),

@@ -1,5 +1,6 @@
 //! The log and the output of a policy during one call.
 
+use crate::call_store::log_share;
 use crate::convert::{cut, plain};
 use windlass_core::settings::PolicyLimits;
 
@@ -16,6 +17,18 @@ pub enum LogLevel {
     Error,
 }
 
+impl LogLevel {
+    /// Whether the host's log takes lines of this level.
+    fn is_enabled(self) -> bool {
+        match self {
+            Self::Debug => tracing::enabled!(tracing::Level::DEBUG),
+            Self::Info => tracing::enabled!(tracing::Level::INFO),
+            Self::Warn => tracing::enabled!(tracing::Level::WARN),
+            Self::Error => tracing::enabled!(tracing::Level::ERROR),
+        }
+    }
+}
+
 /// The log and the output of a policy during one call, within its limits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CallLog {
@@ -30,9 +43,12 @@ pub struct CallLog {
 }
 
 impl CallLog {
-    /// Writes the policy's log to the host's log.
+    /// Writes the policy's log to the host's log, as far as the policy's share of it allows.
     pub fn trace(&self, policy: &str) {
-        for (level, line) in &self.lines {
+        for (level, line) in self.lines.iter().filter(|(level, _)| level.is_enabled()) {
+            if !log_share::take(policy, line.len()) {
+                continue;
+            }
             match level {
                 LogLevel::Debug => tracing::debug!(policy, "{line}"),
                 LogLevel::Info => tracing::info!(policy, "{line}"),
@@ -40,10 +56,11 @@ impl CallLog {
                 LogLevel::Error => tracing::error!(policy, "{line}"),
             }
         }
-        if !self.output.is_empty() {
+        let is_debug = tracing::enabled!(tracing::Level::DEBUG);
+        if is_debug && !self.output.is_empty() && log_share::take(policy, self.output.len()) {
             tracing::debug!(policy, output = %self.output, "the policy wrote to its standard output");
         }
-        if self.dropped_lines > 0 || self.dropped_output_bytes > 0 {
+        if is_debug && (self.dropped_lines > 0 || self.dropped_output_bytes > 0) && log_share::take(policy, 0) {
             let (lines, output_bytes) = (self.dropped_lines, self.dropped_output_bytes);
             tracing::debug!(policy, lines, output_bytes, "dropped what the policy wrote beyond its limits");
         }

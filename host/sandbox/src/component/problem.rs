@@ -2,6 +2,7 @@
 
 use crate::compile::CompileError;
 use crate::contract_check::LinkProblem;
+use windlass_core::text::sentences;
 use windlass_core::{FailureKind, PolicyFailure};
 
 /// The reasons why a file cannot be loaded as a policy, in sentences for its author.
@@ -22,10 +23,6 @@ impl LoadError {
     pub fn is_final(&self) -> bool {
         !self.problems.iter().all(|problem| problem.may_pass() || problem.depends_on_settings())
     }
-}
-
-fn sentences(problems: &[LoadProblem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// One reason why a file cannot be loaded.

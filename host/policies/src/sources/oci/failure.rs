@@ -1,6 +1,7 @@
 //! Explains why a registry did not deliver: every cause, and the remedy for the usual ones.
 
 use windlass_core::net::SendError;
+use windlass_core::text::plain;
 
 /// Bytes of an explanation; a registry may send a page.
 const MAX_BYTES: usize = 1_024;
@@ -59,7 +60,7 @@ impl From<SendError> for Failure {
 
 impl From<String> for Failure {
     fn from(why: String) -> Self {
-        let why = why[..why.floor_char_boundary(MAX_BYTES)].replace(char::is_control, " ");
+        let why = plain(&why[..why.floor_char_boundary(MAX_BYTES)]);
         Self { why, kind: Kind::Other }
     }
 }
