@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
 use windlass_core::text::show_duration;
+use windlass_files::private::read_secret;
 use windlass_network::remote::Remote;
 
 /// Flags that name the server. The token is no flag, because other users can read a process's flags.
@@ -28,7 +29,7 @@ impl Server {
             }
             (Some(token), None) => Some(token),
             (None, Some(file)) => {
-                let text = std::fs::read_to_string(file);
+                let text = read_secret(file);
                 Some(
                     text.with_context(|| format!("cannot read the token from `{}`", file.display()))?.trim().to_owned(),
                 )
