@@ -1,6 +1,7 @@
 //! Tests that compare the documents, the sources and the program with each other.
 
 mod architecture;
+mod balancers;
 mod circles;
 mod failure_modes;
 mod language;
