@@ -3,6 +3,7 @@
 mod architecture;
 mod balancers;
 mod circles;
+mod deploy;
 mod failure_modes;
 mod language;
 mod pages;
