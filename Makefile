@@ -1,6 +1,6 @@
 # The recipes of this repository; CI runs the same ones. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test examples bindings closed-loop bench lint build release setup clean
+.PHONY: help demo test examples bindings fuzz requests closed-loop bench lint build release setup clean
 
 CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -38,6 +38,14 @@ examples: setup ## build the example policies from source and check them against
 
 bindings: ## generate the C and Go bindings and the contract copies of the example policies
 	WRITE_BINDINGS=1 $(CARGO) test $(ALL) --test policies bindings::
+
+FUZZ_SECONDS ?= 600
+fuzz: setup ## damage the input of each parser of hostile input, for FUZZ_SECONDS (600) in all
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) test $(ALL) --test policies fuzz:: -- --nocapture --test-threads=1
+
+REQUESTS ?= 500
+requests: setup ## send REQUESTS (500) generated requests to each operation of the API
+	REQUESTS=$(REQUESTS) $(CARGO) test $(ALL) --lib tests::generated::
 
 closed-loop: setup ## scale replicas behind HAProxy under a changing load, and configure nginx; two and a half minutes
 	@.ci/setup balancer

@@ -1,6 +1,10 @@
 //! Components that misbehave, each in one way, and the result that the host must report. They are written in WAT
 //! against `wit/`, so a change of the contract changes them too.
 
+mod chosen_answer;
+
+pub use chosen_answer::{ANSWER_ADDRESS, INPUT_BYTES, REQUIREMENTS_ADDRESS, answers_from_input, as_letters};
+
 use crate::policies::unhurried;
 use windlass_core::FailureKind;
 use windlass_core::settings::PolicyLimits;

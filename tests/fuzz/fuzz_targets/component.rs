@@ -1,8 +1,8 @@
-//! The fuzzer's entry to [`once`].
+//! The entry of cargo-fuzz, which is guided by coverage and needs a nightly toolchain, to [`once`].
 //!
-//! `cargo +nightly fuzz run load --fuzz-dir tests/fuzz`, with the built-in policies (`target/guests/*.wasm`) as seeds
-//! in `tests/fuzz/corpus/load`. `tests/tests/policies/mutations.rs` compiles [`once`], and loads a few thousand damaged
-//! components in every run of the tests.
+//! `make fuzz` runs the same function without cargo-fuzz, and shares the corpus. Put the built-in policies
+//! (`target/guests/*.wasm`) into the folder for new inputs, `target/fuzz`, as further seeds:
+//! `cargo +nightly fuzz run --fuzz-dir tests/fuzz component target/fuzz tests/fuzz/corpus/component`.
 #![no_main]
 
 mod once;

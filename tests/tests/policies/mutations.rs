@@ -2,7 +2,7 @@
 
 /// The fuzzer's target, compiled here so that it follows changes of the host.
 #[path = "../../fuzz/fuzz_targets/once.rs"]
-mod once;
+pub(crate) mod once;
 
 use std::sync::Arc;
 use std::time::Duration;
