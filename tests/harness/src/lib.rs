@@ -12,6 +12,7 @@ mod compiled;
 pub mod engine;
 pub mod images;
 mod log;
+mod program;
 pub mod response;
 pub mod site;
 pub mod wait;

@@ -1,15 +1,17 @@
 //! Runs the program: each test has its own site with a process, and sends requests to it.
 
+pub use crate::program::binary;
+
 use crate::compiled::SharedCode;
 use crate::engine::Engine;
 use crate::log::Log;
+use crate::program::User;
 use crate::response::{Response, client};
 use crate::wait::until;
 use anyhow::{Context, bail};
 use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -19,22 +21,6 @@ use tempfile::TempDir;
 
 /// Time limit for Windlass to start listening, or to end. Other compilers may use both cores.
 const PROCESS_LIMIT: Duration = Duration::from_secs(60);
-
-/// The program under test: `WINDLASS_BIN`, otherwise the program built next to this one.
-///
-/// # Errors
-/// If the program is missing; the text says what to do.
-pub fn binary() -> anyhow::Result<PathBuf> {
-    if let Some(named) = std::env::var_os("WINDLASS_BIN") {
-        return Ok(named.into());
-    }
-    let this = std::env::current_exe()?;
-    // target/<profile>/demo or target/<profile>/deps/<test>: one of the folders above has the program.
-    let found = this.ancestors().skip(1).take(2).map(|folder| folder.join("windlass")).find(|path| path.is_file());
-    found.with_context(|| {
-        format!("no `windlass` next to `{}`; run `make test`, or `cargo build --workspace --bins`", this.display())
-    })
-}
 
 /// A data directory, an instance name and a configuration, which several runs of Windlass share. Dropping the site
 /// removes its containers and its folder.
@@ -47,13 +33,6 @@ pub struct Site {
     detached: bool,
     user: Option<User>,
     runs: AtomicU32,
-}
-
-/// A user without privileges that runs the program, and the group that may use the container engine.
-#[derive(Debug, Clone, Copy)]
-struct User {
-    id: u32,
-    engine_group: u32,
 }
 
 impl Site {
@@ -74,8 +53,8 @@ impl Site {
         let instance = format!("{name}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = tempfile::Builder::new().prefix("windlass-test-").tempdir()?;
         let (settings, environment) = (Vec::new(), Vec::new());
-        let runs = AtomicU32::new(0);
-        Ok(Self { engine, instance, folder, settings, environment, detached: false, user: None, runs })
+        let (runs, user) = (AtomicU32::new(0), None);
+        Ok(Self { engine, instance, folder, settings, environment, detached: false, user, runs })
     }
 
     /// Sets a configuration key, such as `control.interval`, to a value in TOML.
@@ -97,18 +76,12 @@ impl Site {
         self
     }
 
-    /// Runs the program as this user, without capabilities, in the group of the engine's socket. Only root can do that.
+    /// Runs the program as this user, without capabilities, in the group of the engine's socket.
     ///
     /// # Errors
-    /// If the engine has no socket on this machine, or the site's folder cannot be given to the user.
+    /// If the engine has no socket on this machine, or this program may not give the folder to the user.
     pub fn owned_by(mut self, id: u32) -> anyhow::Result<Self> {
-        let socket = self.engine.host().strip_prefix("unix://").context("the engine has no socket on this machine")?;
-        let engine_group = std::fs::metadata(socket)?.gid();
-        chown(self.folder(), Some(id), Some(id))?;
-        // The user may not reach the build folder.
-        let (built, program) = (binary()?, self.folder().join("windlass"));
-        std::fs::hard_link(&built, &program).or_else(|_| std::fs::copy(&built, &program).map(drop))?;
-        self.user = Some(User { id, engine_group });
+        self.user = Some(User::with_folder(id, self.engine.host(), self.folder())?);
         Ok(self)
     }
 
@@ -150,7 +123,9 @@ impl Site {
             if is_loaded { Ok(()) } else { Err("no log line `every policy is loaded`".to_owned()) }
         });
         loaded.await.with_context(|| windlass.log.text())?;
-        if let Some(shared) = SharedCode::open()? {
+        if self.user.is_none()
+            && let Some(shared) = SharedCode::open()?
+        {
             shared.take(&self.data_dir())?;
         }
         Ok(windlass)
@@ -161,7 +136,9 @@ impl Site {
     /// # Errors
     /// If Windlass ends before it listens; the text has its log.
     pub async fn begin_with(&self, arguments: &[&str]) -> anyhow::Result<Windlass> {
-        if let Some(shared) = SharedCode::open()? {
+        if self.user.is_none()
+            && let Some(shared) = SharedCode::open()?
+        {
             shared.give(&self.data_dir())?;
         }
         let mut windlass = self.spawn(arguments)?;
@@ -211,16 +188,8 @@ impl Site {
     fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
         let configuration = self.folder().join("windlass.toml");
         std::fs::write(&configuration, self.configuration())?;
-        let mut command = match self.user {
-            None => Command::new(binary()?),
-            Some(User { id, engine_group }) => {
-                let mut command = Command::new("setpriv");
-                command.args([format!("--reuid={id}"), format!("--regid={id}"), format!("--groups={engine_group}")]);
-                command.args(["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"]);
-                command.arg(self.folder().join("windlass"));
-                command
-            }
-        };
+        let user = self.user.as_ref();
+        let mut command = user.map_or_else(|| binary().map(Command::new), |user| Ok(user.command()))?;
         // Variables of the person who runs the tests must not reach the process.
         let inherited = std::env::vars_os().map(|(name, _)| name);
         for name in inherited.filter(|name| name.to_string_lossy().starts_with("WINDLASS_")) {
