@@ -8,6 +8,7 @@
 //! | [`private_engine`] | a container engine that a test may stop |
 //! | [`registry`] | an OCI registry |
 //! | [`callback`] | a server that records the requests it receives |
+//! | [`balancers`] | the templates for load balancers, and workloads with hostile names |
 //! | [`policies`] | the built-in policies, loaded once |
 //! | [`hostile`] | hostile components |
 //! | [`mutation`] | damaged components |
@@ -16,6 +17,7 @@
 //! | [`alone`] | runs a test in a process of its own |
 
 pub mod alone;
+pub mod balancers;
 pub mod callback;
 pub mod engine_proxy;
 pub mod hostile;

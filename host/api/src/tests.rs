@@ -170,6 +170,7 @@ async fn a_policy_whose_source_fails_is_shown_with_the_reason() {
       "config_schema": {},
       "digest": "",
       "events": [],
+      "failing": [],
       "failures": {},
       "http": null,
       "imports": [],

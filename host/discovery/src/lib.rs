@@ -1,13 +1,13 @@
 //! Service discovery: the addresses of running replicas' ports, for Prometheus and for load balancers.
 //!
 //! The data comes from the loop's latest observation, so nothing here waits for the engine. [`publish`] sends changes
-//! to a file, a command and a webhook; `template` formats the file.
+//! to a file, a command and a webhook; [`template`] formats the file, and [`identifier`] the names in it.
 
 mod command;
 mod file;
-mod identifier;
+pub mod identifier;
 pub mod publish;
-mod template;
+pub mod template;
 
 use crate::identifier::unique;
 use serde::Serialize;
@@ -87,7 +87,7 @@ impl Discovery {
     fn ready(&self, presumed: bool) -> Vec<Workload> {
         let views = self.controller.views();
         let keys: Vec<String> = views.iter().map(|view| view.workload.key.to_string()).collect();
-        let identifiers = unique(keys.iter().map(String::as_str));
+        let identifiers = unique(&keys);
         let workloads = views.iter().zip(&keys).zip(identifiers).map(|((view, key), identifier)| {
             let mut targets = self.targets_of(view);
             let is_in_transition = |target: &Target| {

@@ -1,6 +1,6 @@
 //! The format of the targets file: a template of the user's, or Prometheus service discovery.
 
-use crate::identifier::identifier;
+use crate::identifier::{identifier, quoted};
 use crate::{Workload, prometheus};
 use minijinja::{Environment, UndefinedBehavior, context};
 use windlass_core::error_chain;
@@ -10,23 +10,25 @@ const NAME: &str = "template";
 
 /// The format of a list of targets.
 #[derive(Debug)]
-pub(crate) struct Template(Option<Environment<'static>>);
+pub struct Template(Option<Environment<'static>>);
 
 impl Template {
     /// The format of Prometheus service discovery from files.
-    pub(crate) fn prometheus() -> Self {
+    pub fn prometheus() -> Self {
         Self(None)
     }
 
-    /// A Jinja template. An undefined name is an error instead of empty text.
+    /// A Jinja template. An undefined name is an error instead of empty text. The filter `identifier` writes a text as a name,
+    /// and `quoted` as one word in quotes.
     ///
     /// # Errors
     /// If the template is invalid, with the line.
-    pub(crate) fn of(text: String) -> Result<Self, String> {
+    pub fn of(text: String) -> Result<Self, String> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_keep_trailing_newline(true);
         environment.add_filter("identifier", |text: String| identifier(&text));
+        environment.add_filter("quoted", |text: String| quoted(&text));
         environment.set_trim_blocks(true);
         environment.set_lstrip_blocks(true);
         environment.add_template_owned(NAME, text).map_err(|error| error_chain(&error))?;
@@ -37,7 +39,7 @@ impl Template {
     ///
     /// # Errors
     /// If the template cannot be rendered, with the line.
-    pub(crate) fn render(&self, workloads: &[Workload]) -> Result<String, String> {
+    pub fn render(&self, workloads: &[Workload]) -> Result<String, String> {
         let targets: Vec<_> = workloads.iter().flat_map(|workload| workload.targets.clone()).collect();
         let Some(environment) = &self.0 else {
             return Ok(format!("{:#}\n", prometheus(&targets)));

@@ -1,4 +1,6 @@
-//! Atomic replacement of a file.
+//! Atomic replacement of a file; [`private`] has data that no other user may access.
+
+pub mod private;
 
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use std::fs::{File, Permissions};

@@ -1,9 +1,10 @@
 //! Compiles components to machine code: in a child process with limits, one at a time, with a cache on disk.
 //!
 //! A hostile file does most harm when it is compiled: 1.4 MB can take 37 s and 500 MB of memory. Compiling cannot be
-//! cancelled, but a process can be killed.
+//! cancelled, but a process can be killed. The process has no privileges, in case the file takes it over.
 
 use crate::cache::Cache;
+use crate::confinement::{RunsAs, confine};
 use crate::convert::excerpt;
 use crate::engine;
 use crate::engine::PolicyEngine;
@@ -22,6 +23,9 @@ pub const CHILD_COMMAND: &str = "compile-policy";
 
 /// Start of the child's input. It differs from anything a person would type, who then gets an explanation.
 const HEADER: [u8; 8] = *b"wlcomp1\n";
+
+/// Length of the header and the two limits after it, in bytes.
+const HEADER_BYTES: usize = 24;
 
 /// Threads of the child.
 const CHILD_THREADS: u64 = 2;
@@ -185,6 +189,15 @@ impl std::fmt::Debug for Compiler {
     }
 }
 
+/// The beginning of the child's input: its limits, which the component follows.
+pub fn child_header(limits: &PolicyLimits) -> [u8; HEADER_BYTES] {
+    let seconds = limits.compile_time.as_secs().max(1);
+    let mut header = [0; HEADER_BYTES];
+    let parts = [HEADER, limits.compile_memory_bytes.to_le_bytes(), seconds.to_le_bytes()];
+    header.copy_from_slice(parts.as_flattened());
+    header
+}
+
 async fn compile_in_child(
     program: &PathBuf,
     limits: &PolicyLimits,
@@ -207,9 +220,7 @@ async fn compile_in_child(
     let stderr = child.stderr.take().ok_or_else(|| CompileError::Child("it has no standard error".to_owned()))?;
 
     let write = async {
-        stdin.write_all(&HEADER).await?;
-        stdin.write_all(&limits.compile_memory_bytes.to_le_bytes()).await?;
-        stdin.write_all(&limits.compile_time.as_secs().max(1).to_le_bytes()).await?;
+        stdin.write_all(&child_header(limits)).await?;
         stdin.write_all(component).await?;
         stdin.shutdown().await?;
         drop(stdin);
@@ -233,7 +244,16 @@ async fn compile_in_child(
     match talked {
         Ok(status) => {
             let status = status.map_err(io)?;
-            if status.success() { Ok(code) } else { Err(child_failure(status, &complaint, limits)) }
+            if !status.success() {
+                return Err(child_failure(status, &complaint, limits));
+            }
+            if !complaint.is_empty() {
+                tracing::warn!(
+                    warning = excerpt(&String::from_utf8_lossy(&complaint)),
+                    "the compiler process has a privilege"
+                );
+            }
+            Ok(code)
         }
         Err(_) => {
             if let Err(error) = child.kill().await {
@@ -265,8 +285,8 @@ mod libc_signal {
     pub(crate) const KILL: i32 = rustix::process::Signal::KILL.as_raw();
 }
 
-/// Runs the child: reads limits and a component from standard input, limits its own process, and writes machine code to
-/// standard output. If the component is invalid, it writes the reason to standard error and exits with status 1.
+/// Runs the child: reads limits and a component from standard input, limits and confines its own process, and writes machine
+/// code to standard output. If the component is invalid, it writes the reason to standard error and exits with status 1.
 pub fn run_child() -> ExitCode {
     match compile_standard_input() {
         Ok(()) => ExitCode::SUCCESS,
@@ -294,7 +314,7 @@ fn complain(why: &str) {
 fn compile_standard_input() -> Result<(), ChildError> {
     let other = |error: &dyn std::fmt::Display| ChildError::Other(error.to_string());
     let mut input = std::io::stdin().lock();
-    let mut header = [0; 24];
+    let mut header = [0; HEADER_BYTES];
     input.read_exact(&mut header).map_err(|_| {
         ChildError::Other(
             "only `windlass` itself runs this command; push a component with `windlass policy push`".to_owned(),
@@ -309,6 +329,11 @@ fn compile_standard_input() -> Result<(), ChildError> {
     let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
     let (memory_bytes, seconds) = (number(&numbers[..8]), number(&numbers[8..]));
     limit_this_process(memory_bytes, seconds).map_err(|error| other(&error))?;
+    if confine().map_err(|error| other(&error))? == RunsAs::Root {
+        complain(
+            "it runs as root without capabilities: let Windlass change users (CAP_SETUID, CAP_SETGID), or run it as a user of its own",
+        );
+    }
     let mut component = Vec::new();
     input.read_to_end(&mut component).map_err(|error| other(&error))?;
     let engine = engine::compiling().map_err(|error| other(&error))?;

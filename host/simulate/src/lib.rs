@@ -2,6 +2,7 @@
 //! one event per line. The host's own code and the policy's component make the decisions; only the engine, the service
 //! and the clock are simulated.
 
+mod budget;
 pub mod chart;
 mod decimation;
 pub mod encoding;
@@ -12,6 +13,7 @@ mod service;
 mod subject;
 pub mod trace;
 
+pub use crate::budget::{MAX_PASSES, MAX_SPAN, RunError};
 pub use crate::outcome::{Measures, Point, Silence};
 pub use crate::service::ServiceModel;
 pub use crate::subject::Subject;

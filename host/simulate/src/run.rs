@@ -2,6 +2,7 @@
 
 pub use crate::service::QUEUE;
 
+use crate::budget::{Budget, MAX_STEPS, RunError, check_interval};
 use crate::outcome::Recorder;
 use crate::service::Service;
 use crate::trace::Trace;
@@ -9,9 +10,9 @@ use crate::{Measures, Point, ServiceModel, Silence, Subject};
 use std::time::Duration;
 use windlass_core::contract::Sample;
 use windlass_core::metric::BuiltIn;
-use windlass_core::{MetricFailure, PolicyFailure, Timestamp};
+use windlass_core::{MetricFailure, Timestamp};
 
-/// Time step of the service model between two passes.
+/// Time step of the service model between two passes. It is longer for a load of more than 46 days.
 const TICK: Duration = Duration::from_secs(1);
 
 /// The column in which a value above 0 makes every starting replica crash.
@@ -40,14 +41,17 @@ pub struct Ran {
 /// built-in metrics.
 ///
 /// # Errors
-/// If the policy does not return its requirements.
+/// If the policy does not return its requirements, or the run exceeds the limits of a simulation.
 pub async fn run(
     mut subject: Subject,
     trace: &Trace,
     model: ServiceModel,
     mut progress: impl FnMut(f64),
-) -> Result<Ran, PolicyFailure> {
+) -> Result<Ran, RunError> {
     let (begin, end) = trace.span();
+    let span = end.since(begin);
+    check_interval(span, subject.interval().max(TICK))?;
+    let (mut budget, step) = (Budget::default(), TICK.max(span / MAX_STEPS));
     let mut service = Service::new(model, &subject.workload, subject.target(), begin);
     let (mut recorder, mut points) = (Recorder::default(), Vec::new());
     let (mut now, mut saturation) = (begin, 0.0);
@@ -55,6 +59,7 @@ pub async fn run(
     while now <= end {
         measure(&subject, trace, &service, now);
         let snapshot = service.snapshot(&subject.workload, now);
+        budget.pass(snapshot.replicas.len(), trace.names().len())?;
         let uses = |id: &_| snapshot.replica(id).and_then(|replica| replica.usage);
         subject.metrics.note_usage(&subject.workload, &snapshot, subject.history(), uses, now);
         for metric in UNMODELLED {
@@ -88,14 +93,13 @@ pub async fn run(
             queue: service.queue(),
             saturation,
         });
-        progress(now.since(begin).as_secs_f64() / end.since(begin).as_secs_f64().max(1.0));
-        let next = now.plus(subject.wait(&pass.plan, now).max(TICK));
+        progress(now.since(begin).as_secs_f64() / span.as_secs_f64().max(1.0));
+        let next = now.plus(subject.wait(&pass.plan, now).max(step));
         let (mut used, mut time) = (0.0, 0.0);
         while now < next {
-            let tick = TICK.min(next.since(now));
-            let crashes = trace.values(now).any(|(name, value)| name == CRASHING && value.is_some_and(|on| on > 0.0));
-            if crashes {
-                service.crash(Timestamp(now.0.saturating_sub(1_000)), now);
+            let tick = step.min(next.since(now));
+            if trace.value(CRASHING, now).is_some_and(|on| on > 0.0) {
+                service.crash(now.minus(step), now);
             }
             let load = trace.load(now);
             let stretch = service.serve(load, now, tick);

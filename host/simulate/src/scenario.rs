@@ -3,6 +3,7 @@
 //! Empty lines and lines that begin with `#` are ignored. The first object is the [`Beginning`], each other an
 //! `Event`, which is one pass. The result is one [`Outcome`] per event.
 
+use crate::budget::{Budget, MAX_PASSES, MAX_SPAN, RunError};
 use crate::{BEGINNING, Subject};
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -13,8 +14,8 @@ use std::sync::Arc;
 use windlass_core::contract::{HealthStatus, MetricRequest, Phase, Sample, ScalingDecision, ScalingObservation, Usage};
 use windlass_core::policy::ScalingPolicy;
 use windlass_core::{
-    ContainerId, FailureKind, HeldBy, MetricFailure, Plan, PolicyFailure, PolicyIdentity, Replica, Slot, Snapshot,
-    Stages, Step, Timestamp, Workload,
+    Bounds, ContainerId, FailureKind, HeldBy, MetricFailure, Plan, PolicyFailure, PolicyIdentity, Replica, Slot,
+    Snapshot, Stages, Step, Timestamp, Workload,
 };
 
 /// The start of a scenario.
@@ -24,11 +25,27 @@ pub struct Beginning {
     /// The body of `POST /start/container`, in which `image` and `resources` are optional.
     #[serde(default)]
     pub workload: serde_json::Map<String, Value>,
-    /// The initial count. `None` for the minimum, at least 1.
+    /// The initial count, at most 1,000. `None` for the minimum, at least 1.
     pub replicas: Option<u32>,
-    /// Start time, RFC 3339. `None` for 2026-01-01T00:00:00Z.
+    /// Start time, RFC 3339, from 1970 to 2099. `None` for 2026-01-01T00:00:00Z.
     pub begin: Option<jiff::Timestamp>,
 }
+
+impl Beginning {
+    fn check(&self) -> Result<(), String> {
+        if let Some(replicas) = self.replicas.filter(|replicas| *replicas > Bounds::LIMIT) {
+            return Err(format!("`replicas` is {replicas}; expected at most {}", Bounds::LIMIT));
+        }
+        let is_early = |begin: &jiff::Timestamp| (0..LATEST_BEGIN_MS).contains(&begin.as_millisecond());
+        match self.begin.filter(|begin| !is_early(begin)) {
+            Some(begin) => Err(format!("`begin` is {begin}; expected a time from 1970 to 2099")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The first millisecond after 2099.
+const LATEST_BEGIN_MS: i64 = 4_102_444_800_000;
 
 /// The state at a time, for which a decision is made.
 #[derive(Debug, Clone, Deserialize)]
@@ -129,14 +146,28 @@ impl Scenario {
         fn read<'a, T: Deserialize<'a>>((number, line): (usize, &'a str)) -> Result<T, String> {
             serde_json::from_str(line).map_err(|error| format!("line {number}: {error}"))
         }
-        let beginning: Beginning = read(lines.next().ok_or("the scenario is empty")?)?;
+        let first = lines.next().ok_or("the scenario is empty")?;
+        let beginning: Beginning = read(first)?;
+        beginning.check().map_err(|why| format!("line {}: {why}", first.0))?;
         let mut events: Vec<Event> = Vec::new();
         for line in lines {
             let event: Event = read(line)?;
-            if !(0.0..1e10).contains(&event.at) || events.last().is_some_and(|last| last.at >= event.at) {
+            let most = MAX_SPAN.as_secs_f64();
+            if !(0.0..=most).contains(&event.at) || events.last().is_some_and(|last| last.at >= event.at) {
                 return Err(format!(
-                    "line {}: `at` is {}; expected seconds that increase from line to line",
+                    "line {}: `at` is {}; expected seconds that increase from line to line, at most {most} (366 days)",
                     line.0, event.at
+                ));
+            }
+            if events.len() >= MAX_PASSES as usize {
+                return Err(format!("line {}: a scenario has at most {MAX_PASSES} passes; shorten it", line.0));
+            }
+            let listed = event.replicas.as_ref().map_or(0, Vec::len);
+            if listed > Bounds::LIMIT as usize {
+                return Err(format!(
+                    "line {}: `replicas` lists {listed} replicas; expected at most {}",
+                    line.0,
+                    Bounds::LIMIT
                 ));
             }
             for (name, value) in
@@ -177,23 +208,24 @@ impl Scenario {
     /// Runs one pass per event. `policy` is called for events without a proposal.
     ///
     /// # Errors
-    /// If the policy does not return its requirements.
+    /// If the policy does not return its requirements, or the run exceeds the limits of a simulation.
     pub async fn run(
         &self,
         workload: Workload,
         policy: Arc<dyn ScalingPolicy>,
         config: String,
-    ) -> Result<Vec<Outcome>, PolicyFailure> {
+    ) -> Result<Vec<Outcome>, RunError> {
         let begin = self.beginning.begin.and_then(|begin| u64::try_from(begin.as_millisecond()).ok());
         let begin = begin.map_or(BEGINNING, Timestamp);
         let scripted = Arc::new(Scripted { policy, script: Mutex::default() });
         let mut subject = Subject::new(workload, Arc::<Scripted>::clone(&scripted), config);
         subject = subject.beginning_at(self.beginning.replicas);
-        let mut all = Vec::new();
+        let (mut all, mut budget) = (Vec::new(), Budget::default());
         for event in &self.events {
             let now = after(begin, event.at);
             let from = subject.target();
             let snapshot = snapshot(event, &subject, begin, now);
+            budget.pass(snapshot.replicas.len(), event.metrics.len())?;
             for (name, value) in &event.metrics {
                 subject.metrics.note(name, sample(value, now).and_then(|sample| subject.accept(name, sample)));
             }

@@ -72,6 +72,11 @@ impl Subject {
         self.early_passes.wait(plan.evaluate_after, usual, self.settings.early_passes, now)
     }
 
+    /// Time between two passes, unless a decision requests another.
+    pub(crate) fn interval(&self) -> std::time::Duration {
+        self.settings.interval
+    }
+
     /// Sets the time between two passes.
     #[must_use]
     pub fn every(mut self, interval: std::time::Duration) -> Self {

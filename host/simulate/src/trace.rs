@@ -6,10 +6,10 @@ mod numbers;
 mod table;
 mod times;
 
+use crate::budget::MAX_SPAN;
 use crate::service::QUEUE;
 use crate::trace::columns::{Columns, Values};
 use std::collections::BTreeMap;
-use std::time::Duration;
 use windlass_core::Timestamp;
 use windlass_core::metric::BuiltIn;
 
@@ -20,6 +20,8 @@ pub struct Trace {
     columns: BTreeMap<String, Values>,
     /// Name of the load column.
     load: String,
+    /// The load where it has a value, by time.
+    loads: Vec<(Timestamp, f64)>,
     /// Assumptions about the form of the file.
     notes: Vec<String>,
 }
@@ -27,8 +29,8 @@ pub struct Trace {
 /// The most values a trace may have.
 const MAX_VALUES: usize = 10_000_000;
 
-/// The longest time span of a load. Simulating one day takes about a second.
-const MAX_SPAN: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// The most columns of values a trace may have. Each is a metric of every pass.
+const MAX_COLUMNS: usize = 256;
 
 impl Trace {
     /// Parses a trace in any of the three forms. `load` names the load column; the default is the column `load`, else
@@ -54,12 +56,14 @@ impl Trace {
         let values = columns.all.iter().find(|(name, _)| *name == load).map_or(&[][..], |(_, values)| values);
         check_load(&columns, values, is_json)?;
         let Columns { all, notes, .. } = columns;
-        let mut trace = Self { columns: all.into_iter().collect(), load, notes };
+        let mut trace = Self { columns: all.into_iter().collect(), load, loads: Vec::new(), notes };
         if is_json {
             for values in trace.columns.values_mut() {
                 end_before_gaps(values);
             }
         }
+        let present = trace.columns[&trace.load].iter().filter_map(|(at, value)| Some((*at, (*value)?)));
+        trace.loads = present.collect();
         Ok(trace)
     }
 
@@ -92,9 +96,13 @@ impl Trace {
 
     /// The load at a time; in a gap, the last value before it.
     pub fn load(&self, at: Timestamp) -> f64 {
-        let values = &self.columns[&self.load];
-        let until = values.partition_point(|(time, _)| *time <= at);
-        values[..until].iter().rev().find_map(|(_, value)| *value).unwrap_or(0.0)
+        let until = self.loads.partition_point(|(time, _)| *time <= at);
+        until.checked_sub(1).map_or(0.0, |last| self.loads[last].1)
+    }
+
+    /// The value of a column at a time. `None` in a gap, before the first value, and if there is no such column.
+    pub fn value(&self, column: &str, at: Timestamp) -> Option<f64> {
+        value(self.columns.get(column)?, at)?
     }
 
     /// The value of each column at a time: `None` in a gap. Columns that have not started are left out.
@@ -103,13 +111,17 @@ impl Trace {
     }
 
     /// The names of the columns.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.columns.keys().map(String::as_str)
     }
 }
 
-/// Checks the number of values and the names of the columns.
+/// Checks the number of columns and values, and the names of the columns.
 fn check_names(columns: &Columns) -> Result<(), String> {
+    let number = columns.all.len();
+    if number > MAX_COLUMNS {
+        return Err(format!("the trace has {number} columns of values; keep at most {MAX_COLUMNS}"));
+    }
     let total: usize = columns.all.iter().map(|(_, values)| values.len()).sum();
     if total > MAX_VALUES {
         return Err(format!("the trace has {total} values; shorten it to at most {MAX_VALUES}"));

@@ -84,6 +84,8 @@ pub(super) fn configuration(arguments: ServeArguments) -> Result<Config, ConfigE
 
 /// Runs until a signal. Exits 1 on failure and 2 if the configuration is wrong.
 pub(super) fn run(arguments: ServeArguments) -> ExitCode {
+    // No other user may access a new file. The few files for others get their mode explicitly, such as `discovery.file`.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let config = match configuration(arguments) {
         Ok(config) => config,
         Err(error) => return fail(2, error_chain(&error)),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use windlass_core::Listen;
 use windlass_core::listen::socket_text;
 use windlass_core::text::show_duration;
+use windlass_files::private::read_secret;
 use windlass_network::remote::Remote;
 
 /// Flags that name the server. The token is no flag, because other users can read a process's flags.
@@ -36,7 +37,7 @@ impl Server {
             }
             (Some(token), None) => Some(token),
             (None, Some(file)) => {
-                let text = std::fs::read_to_string(file);
+                let text = read_secret(file);
                 Some(
                     text.with_context(|| format!("cannot read the token from `{}`", file.display()))?.trim().to_owned(),
                 )

@@ -5,13 +5,13 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use windlass_api::start;
 use windlass_core::Workload;
 use windlass_core::metric::{BuiltIn, Metric, MetricSource};
-use windlass_core::text::duration;
+use windlass_core::text::{duration, show_size};
 use windlass_simulate::encoding::decode;
 use windlass_simulate::run::{QUEUE, Ran};
 use windlass_simulate::scenario::Scenario;
@@ -20,6 +20,9 @@ use windlass_simulate::{Measures, ServiceModel, Silence, Subject, chart};
 
 /// A run on a terminal shows its progress after this time.
 const PROGRESS_AFTER: Duration = Duration::from_secs(1);
+
+/// The largest input file in bytes.
+const MAX_FILE: u64 = 256 << 20;
 
 /// Flags that apply to a trace only.
 const TRACE_FLAGS: [&str; 9] =
@@ -216,7 +219,13 @@ fn table(runs: &[(String, Ran)]) -> String {
 }
 
 fn text(file: &Path) -> anyhow::Result<String> {
-    let bytes = std::fs::read(file).with_context(|| format!("cannot read `{}`", file.display()))?;
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)
+        .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
+        .with_context(|| format!("cannot read `{}`", file.display()))?;
+    if bytes.len() as u64 > MAX_FILE {
+        bail!("`{}` is larger than {}; shorten it", file.display(), show_size(MAX_FILE));
+    }
     decode(bytes).map_err(|why| anyhow!("cannot read `{}`: {why}", file.display()))
 }
 

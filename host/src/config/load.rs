@@ -8,6 +8,7 @@ use crate::config::types::{Config, ConfigError, LogSettings, Overrides, Surround
 use std::path::{Path, PathBuf};
 use windlass_core::Listen;
 use windlass_core::settings::{ApiSettings, LocalAccess, NetworkSettings, PolicyOrigin, PolicySettings, StoreSettings};
+use windlass_files::private::{PrivateError, read_secret};
 
 /// The file that is read by default, if it exists.
 const DEFAULT_FILE: &str = "/etc/windlass/windlass.toml";
@@ -204,8 +205,17 @@ fn token(
         }
         (None, Some(text), _) => (None, text.to_string_lossy().into_owned(), "WINDLASS_TOKEN".to_owned()),
         (Some(path), None, _) | (None, None, Some(path)) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| ConfigError::TokenUnreadable { path: path.clone(), source })?;
+            let text = match read_secret(path) {
+                Ok(text) => text,
+                Err(PrivateError::Io(source)) => {
+                    return Err(ConfigError::TokenUnreadable { path: path.clone(), source });
+                }
+                Err(PrivateError::Exposed(exposed)) => {
+                    problems.push(format!("the token is not secret: {exposed}"));
+                    // There is a token, so no problem is reported about a missing one.
+                    return Ok((Some(path.clone()), Some(String::new())));
+                }
+            };
             (Some(path.clone()), text, format!("`{}`", path.display()))
         }
         (None, None, None) => return Ok((None, None)),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use windlass_core::{Origin, Secret, SourceAccess};
+use windlass_files::private::{PrivateError, read_secret};
 
 /// `[metric_sources.NAME]`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -97,7 +98,15 @@ impl RawSource {
         ] {
             let Some(path) = path else { continue };
             let shown = path.display();
-            match std::fs::read_to_string(path) {
+            let text = if key == "ca_file" {
+                std::fs::read_to_string(path).map_err(PrivateError::Io)
+            } else {
+                read_secret(path)
+            };
+            match text {
+                Err(PrivateError::Exposed(exposed)) => {
+                    problems.push(format!("`{section}.{key}` is not secret: {exposed}"));
+                }
                 Err(error) => problems.push(format!("`{section}.{key}`: cannot read `{shown}`: {error}")),
                 Ok(text) if key == "ca_file" && !text.contains("-----BEGIN CERTIFICATE-----") => {
                     problems.push(format!(

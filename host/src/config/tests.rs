@@ -4,6 +4,7 @@ use crate::config::load::default_data_dir;
 use crate::config::{Config, LogFormat, Overrides, Surroundings, load};
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 use windlass_core::settings::{ApiSettings, ControlSettings, EngineSettings, LocalAccess, PolicyLimits, PolicyOrigin};
@@ -19,6 +20,12 @@ fn load_text(text: &str, overrides: Overrides, environment: &[(&str, &str)]) -> 
     let overrides = Overrides { file: Some(path), ..overrides };
     load(&overrides, &surroundings)
         .map_err(|error| error.to_string().replace(&format!("{}/", folder.path().display()), ""))
+}
+
+/// Writes a file that only its owner may read.
+fn write_secret(path: &Path, text: &str) {
+    fs::write(path, text).expect("written");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("changed");
 }
 
 const HOME: &[(&str, &str)] = &[("HOME", "/home/ann")];
@@ -219,7 +226,7 @@ fn access_to_metric_sources_is_checked_and_shown_without_secrets() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);
-        fs::write(&path, text).expect("written");
+        write_secret(&path, text);
         path.display().to_string()
     };
     let (token, ca) = (file("token", "t0ken\n"), file("ca.pem", "-----BEGIN CERTIFICATE-----\n"));
@@ -275,6 +282,16 @@ fn access_to_metric_sources_is_checked_and_shown_without_secrets() {
         };
         assert!(is_expected && !error.contains("s3cret"), "{keys}: {error}");
     }
+    // A certificate is no secret, but a token is.
+    for path in [&token, &ca] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644)).expect("changed");
+    }
+    assert!(load_text(&format!("[metric_sources.main]\n{host}ca_file = '{ca}'"), Overrides::default(), HOME).is_ok());
+    let expected = format!(
+        "`metric_sources.main.bearer_token_file` is not secret: other users can access `{token}` (mode 0644); run `chmod 600 \
+         {token}`"
+    );
+    assert_eq!(refused(&format!("{host}bearer_token_file = '{token}'")), expected);
 }
 
 #[test]
@@ -446,8 +463,8 @@ fn the_api_listens_on_an_address_a_socket_or_both() {
 fn tokens_come_from_one_place_and_are_good_enough() {
     let folder = tempfile::tempdir().expect("a folder");
     let [good, short] = ["good", "short"].map(|name| folder.path().join(name));
-    fs::write(&good, "fedcba9876543210\n").expect("written");
-    fs::write(&short, "fedcba\n").expect("written");
+    write_secret(&good, "fedcba9876543210\n");
+    write_secret(&short, "fedcba\n");
     let flag = |path: &Path| Overrides { token_file: Some(path.to_owned()), ..Overrides::default() };
     let environment = [("HOME", "/home/ann"), ("WINDLASS_TOKEN", "0123456789abcdef")];
     let tell = |result: Result<Config, String>| {
@@ -461,8 +478,12 @@ fn tokens_come_from_one_place_and_are_good_enough() {
     let config = load_text(&text, Overrides::default(), &environment).expect("a configuration");
     assert_eq!(config.api.token.as_deref(), Some("0123456789abcdef"));
 
+    let exposed = folder.path().join("exposed");
+    fs::copy(&good, &exposed).expect("copied");
+    fs::set_permissions(&exposed, fs::Permissions::from_mode(0o640)).expect("changed");
     let said = [
         tell(load_text("", flag(&good), &environment)),
+        tell(load_text("api.listen = '0.0.0.0:8000'", flag(&exposed), HOME)),
         tell(load_text("", flag(&short), HOME)),
         tell(load_text("", flag(&folder.path().join("none")), HOME)),
         tell(load_text("", Overrides::default(), &[("HOME", "/home/ann"), ("WINDLASS_TOKEN", "")])),
@@ -470,6 +491,7 @@ fn tokens_come_from_one_place_and_are_good_enough() {
     ];
     insta::assert_snapshot!(said.join("\n"), @r"
     both WINDLASS_TOKEN and a token file (`--token-file`) are set; remove one of them
+    the token is not secret: other users can access `DIR/exposed` (mode 0640); run `chmod 600 DIR/exposed`
     the token in `DIR/short` has 6 bytes; expected at least 16 bytes of visible ASCII without spaces (`openssl rand -hex 32` makes one)
     cannot read the token from `DIR/none`
     the token in WINDLASS_TOKEN has 0 bytes; expected at least 16 bytes of visible ASCII without spaces (`openssl rand -hex 32` makes one)

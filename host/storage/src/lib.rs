@@ -20,8 +20,7 @@ use crate::migrations::migrate;
 use crate::text::{failed, json, parsed};
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OpenFlags, Transaction, params};
-use std::fs::{DirBuilder, File, TryLockError};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use windlass_core::contract::Sample;
 use windlass_core::metric::SampleChange;
@@ -31,6 +30,7 @@ use windlass_core::store::{
     StoredWorkload,
 };
 use windlass_core::{ContainerId, History, ShadowComparison, Timestamp, Workload, WorkloadKey};
+use windlass_files::private;
 
 /// Bytes to which the write-ahead log shrinks after it was written back.
 const LOG_BYTES: u64 = 16 << 20;
@@ -53,17 +53,14 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     /// Opens the store of a data directory and brings its schema up to date. A missing directory is created with mode
-    /// 0700. `decisions_kept` is the number of decisions kept for each workload. The budgets are the default ones.
+    /// 0700, and the files of the store have mode 0600. `decisions_kept` is the number of decisions kept for each workload. The
+    /// budgets are the default ones.
     ///
     /// # Errors
-    /// If another Windlass holds the directory, a newer Windlass wrote it, or the disk fails.
+    /// If other users can access the directory, another Windlass holds it, a newer Windlass wrote it, or the disk fails.
     pub fn open(directory: &Path, decisions_kept: u32) -> Result<Self, StoreError> {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed("create the data directory"))?;
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(directory.join("windlass.lock"))
+        private::folder(directory).map_err(failed("use the data directory"))?;
+        let lock = private::file(&directory.join("windlass.lock"))
             .map_err(failed("open the lock file of the data directory"))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -72,7 +69,7 @@ impl SqliteStore {
             }
             Err(TryLockError::Error(error)) => return Err(failed("lock the data directory")(error)),
         }
-        let database = directory.join("windlass.db");
+        let database = private_database(directory).map_err(failed("restrict the access to the database"))?;
         let mut connection = Connection::open(&database).map_err(failed("open the database"))?;
         connection
             .execute_batch(&format!(
@@ -142,6 +139,17 @@ impl SqliteStore {
         let is_full = size::used_bytes(transaction)? > self.limits.max_bytes;
         Ledger::read(transaction, key, self.limits, is_full, now)
     }
+}
+
+/// The path of the database. It and the files that SQLite keeps next to it are private; SQLite gives new ones the mode of the
+/// database.
+fn private_database(directory: &Path) -> std::io::Result<PathBuf> {
+    let database = directory.join("windlass.db");
+    private::file(&database)?;
+    for name in ["windlass.db-wal", "windlass.db-shm", "windlass.db-journal"] {
+        private::restrict(&directory.join(name))?;
+    }
+    Ok(database)
 }
 
 /// The `desired` column. Older versions of Windlass require `target` in it, so the row stays readable after a downgrade.

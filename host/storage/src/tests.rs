@@ -126,6 +126,38 @@ fn a_second_store_on_the_same_directory_is_refused() {
 }
 
 #[test]
+fn no_other_user_can_access_a_store() {
+    use std::fs::{Permissions, read_dir, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+    let base = tempfile::tempdir().unwrap();
+    let directory = base.path().join("data");
+    let modes = || -> Vec<u32> {
+        let files = read_dir(&directory).unwrap();
+        files.map(|file| file.unwrap().metadata().unwrap().permissions().mode() & 0o777).collect()
+    };
+    {
+        let store = open(&directory);
+        store.save_workload(&workload("web", 1, 5), 1).unwrap();
+        // The lock, the database, its log and its shared memory.
+        assert_eq!(modes(), [0o600; 4]);
+    }
+    // As an earlier version left it.
+    for file in read_dir(&directory).unwrap() {
+        set_permissions(file.unwrap().path(), Permissions::from_mode(0o644)).unwrap();
+    }
+    set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
+    let StoreError::Failed { operation, source } = SqliteStore::open(&directory, 3).unwrap_err() else {
+        panic!("another error");
+    };
+    assert_eq!(operation, "use the data directory");
+    assert!(source.to_string().ends_with(&format!("run `chmod 700 {}`", directory.display())), "{source}");
+    set_permissions(&directory, Permissions::from_mode(0o700)).unwrap();
+    let store = open(&directory);
+    assert_eq!(store.load().unwrap().len(), 1);
+    assert_eq!(modes(), vec![0o600; modes().len()]);
+}
+
+#[test]
 fn a_store_written_by_a_newer_windlass_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     open(directory.path()).connection().pragma_update(None, "user_version", 99).unwrap();

@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -44,7 +45,15 @@ pub struct Site {
     settings: Vec<(&'static str, String)>,
     environment: Vec<(&'static str, String)>,
     detached: bool,
+    user: Option<User>,
     runs: AtomicU32,
+}
+
+/// A user without privileges that runs the program, and the group that may use the container engine.
+#[derive(Debug, Clone, Copy)]
+struct User {
+    id: u32,
+    engine_group: u32,
 }
 
 impl Site {
@@ -65,7 +74,8 @@ impl Site {
         let instance = format!("{name}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = tempfile::Builder::new().prefix("windlass-test-").tempdir()?;
         let (settings, environment) = (Vec::new(), Vec::new());
-        Ok(Self { engine, instance, folder, settings, environment, detached: false, runs: AtomicU32::new(0) })
+        let runs = AtomicU32::new(0);
+        Ok(Self { engine, instance, folder, settings, environment, detached: false, user: None, runs })
     }
 
     /// Sets a configuration key, such as `control.interval`, to a value in TOML.
@@ -85,6 +95,21 @@ impl Site {
     pub fn detached(mut self) -> Self {
         self.detached = true;
         self
+    }
+
+    /// Runs the program as this user, without capabilities, in the group of the engine's socket. Only root can do that.
+    ///
+    /// # Errors
+    /// If the engine has no socket on this machine, or the site's folder cannot be given to the user.
+    pub fn owned_by(mut self, id: u32) -> anyhow::Result<Self> {
+        let socket = self.engine.host().strip_prefix("unix://").context("the engine has no socket on this machine")?;
+        let engine_group = std::fs::metadata(socket)?.gid();
+        chown(self.folder(), Some(id), Some(id))?;
+        // The user may not reach the build folder.
+        let (built, program) = (binary()?, self.folder().join("windlass"));
+        std::fs::hard_link(&built, &program).or_else(|_| std::fs::copy(&built, &program).map(drop))?;
+        self.user = Some(User { id, engine_group });
+        Ok(self)
     }
 
     /// The site's container engine.
@@ -186,7 +211,16 @@ impl Site {
     fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
         let configuration = self.folder().join("windlass.toml");
         std::fs::write(&configuration, self.configuration())?;
-        let mut command = Command::new(binary()?);
+        let mut command = match self.user {
+            None => Command::new(binary()?),
+            Some(User { id, engine_group }) => {
+                let mut command = Command::new("setpriv");
+                command.args([format!("--reuid={id}"), format!("--regid={id}"), format!("--groups={engine_group}")]);
+                command.args(["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"]);
+                command.arg(self.folder().join("windlass"));
+                command
+            }
+        };
         // Variables of the person who runs the tests must not reach the process.
         let inherited = std::env::vars_os().map(|(name, _)| name);
         for name in inherited.filter(|name| name.to_string_lossy().starts_with("WINDLASS_")) {

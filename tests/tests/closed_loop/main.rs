@@ -1,7 +1,9 @@
 //! The whole control loop under load: HAProxy spreads requests over the replicas that Windlass lists, and the replicas
-//! follow the load. Another test configures nginx.
+//! follow the load. Other tests configure nginx, and both with hostile names.
 //!
 //! The tests take about two and a half minutes, so only `make closed-loop` runs them.
+
+mod templates;
 
 use anyhow::{Context, ensure};
 use futures_util::future::join_all;

@@ -10,7 +10,8 @@ use windlass_tests::images::Fixture;
 use windlass_tests::response::redacted;
 use windlass_tests::site::{Site, binary};
 
-const DOCUMENTS: [&str; 5] = ["README.md", "MANUAL.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
+const DOCUMENTS: [&str; 6] =
+    ["README.md", "MANUAL.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"];
 
 fn read(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))

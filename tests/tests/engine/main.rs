@@ -6,6 +6,7 @@ mod discovery;
 #[expect(clippy::unwrap_used, reason = "the helpers of these tests say what they expect by panicking, as tests do")]
 mod docker;
 mod endpoints;
+mod files;
 mod guardrails;
 mod hostile;
 mod lifecycle;

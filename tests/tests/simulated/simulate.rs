@@ -508,12 +508,21 @@ fn what_is_wrong_is_told() -> anyhow::Result<()> {
     let half = folder.path().join("half.jsonl");
     std::fs::write(&half, "{}\n{\"at\": 5, \"replicas\": [{\"id\": \"a\", \"cpu_cores\": 1}]}\n")?;
     let half = half.display().to_string();
-    let ages = folder.path().join("ages.csv");
-    std::fs::write(&ages, "time,load\n1996-01-01T00:00:00Z,1\n2025-12-31T00:00:00Z,1\n")?;
-    let ages = ages.display().to_string();
-    let unsorted = folder.path().join("unsorted.csv");
-    std::fs::write(&unsorted, "time,load\n60,1\n0,1\n")?;
-    let unsorted = unsorted.display().to_string();
+    let write = |name: &str, text: &str| -> anyhow::Result<String> {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text)?;
+        Ok(path.display().to_string())
+    };
+    let ages = write("ages.csv", "time,load\n1996-01-01T00:00:00Z,1\n2025-12-31T00:00:00Z,1\n")?;
+    let unsorted = write("unsorted.csv", "time,load\n60,1\n0,1\n")?;
+    let year = write("year.csv", "0,1\n31622400,1\n")?;
+    let wide: Vec<String> = (0..20_000).map(|column| format!("c{column}")).collect();
+    let wide = write("wide.csv", &format!("time,{}\n0{}\n", wide.join(","), ",1".repeat(20_000)))?;
+    let many = write("many.jsonl", "# A comment.\n{\"replicas\": 4000000000}\n")?;
+    let crowd: Vec<String> = (0..1_001).map(|id| format!(r#"{{"id": "{id}"}}"#)).collect();
+    let crowded = write("crowded.jsonl", &format!("{{}}\n{{\"at\": 0, \"replicas\": [{}]}}\n", crowd.join(",")))?;
+    let late = write("late.jsonl", "{}\n{\"at\": 40000000, \"proposal\": 1}\n")?;
+    let ancient = write("ancient.jsonl", "{\"begin\": \"1969-12-31T00:00:00Z\"}\n")?;
     for (arguments, why) in [
         (
             vec!["--policy", "min-mox", "--trace", &file],
@@ -527,6 +536,20 @@ fn what_is_wrong_is_told() -> anyhow::Result<()> {
         (vec!["--trace", "no-such-file"], "cannot read `no-such-file`"),
         (vec!["--trace", &file, "--load", "visitors"], "the trace has no column `visitors`; it has load, requests"),
         (vec!["--trace", &ages], "the load spans 10957 days; shorten it to at most 366"),
+        (
+            vec!["--trace", &year, "--policy", "min-max"],
+            "`min-max`: the load spans 366 days and the interval is 15s, which makes more than 200000 passes; shorten the \
+             trace, or raise `--interval` to 2m 39s",
+        ),
+        (vec!["--trace", &wide], "the trace has 20000 columns of values; keep at most 256"),
+        (vec!["--trace", "/dev/zero"], "`/dev/zero` is larger than 256MiB; shorten it"),
+        (vec!["--scenario", &many], "line 2: `replicas` is 4000000000; expected at most 1000"),
+        (vec!["--scenario", &crowded], "line 2: `replicas` lists 1001 replicas; expected at most 1000"),
+        (
+            vec!["--scenario", &late],
+            "line 2: `at` is 40000000; expected seconds that increase from line to line, at most 31622400 (366 days)",
+        ),
+        (vec!["--scenario", &ancient], "line 1: `begin` is 1969-12-31T00:00:00Z; expected a time from 1970 to 2099"),
         (vec!["--trace", &unsorted], "line 3: the time `0` is before `60` in line 2; sort the rows by time"),
         (vec!["--scenario", &half], "line 2: `cpu_cores` and `memory_bytes` of replica `a` are one sample"),
         (vec!["--scenario", &bad], "line 3: `at` is 5; expected seconds that increase from line to line"),

@@ -12,6 +12,9 @@ const DELIMITERS: [u8; 3] = [b'\t', b';', b','];
 /// First character of a comment.
 const COMMENT: char = '#';
 
+/// The most cells of a table, with those of columns without a name.
+const MAX_CELLS: usize = 40_000_000;
+
 /// Rows that are in reverse order by chance are fewer.
 const MIN_REVERSED: usize = 3;
 
@@ -31,6 +34,9 @@ pub(crate) fn read(text: &str) -> Result<Columns, String> {
         let at = times.read(&cells[0]).map_err(|why| format!("line {line}: {why}"))?;
         order.add(at, &cells[0], line);
         check_width(&cells, all.len() + 1, line, table.delimiter)?;
+        if lines.len().saturating_mul(all.len()) > MAX_CELLS {
+            return Err(format!("line {line}: the trace has more than {MAX_CELLS} cells; shorten it"));
+        }
         for ((name, values), cell) in all.iter_mut().zip(cells.iter().skip(1)) {
             let value = if is_missing(cell) {
                 None
