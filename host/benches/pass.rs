@@ -25,7 +25,7 @@ const REPLICAS: u32 = 10;
 
 async fn controller(directory: &std::path::Path) -> Controller {
     let engine = SimulatedEngine::new(|| common::NOW, Duration::ZERO);
-    let store = SqliteStore::open(directory, 1_000).expect("the store opens");
+    let store = SqliteStore::open(&directory.join("data"), 1_000).expect("the store opens");
     for number in 0..WORKLOADS {
         let workload = common::workload(&format!("image-{number}"));
         store.save_workload(&workload, REPLICAS).expect("the store takes it");

@@ -97,7 +97,7 @@ fn controller_on(engine: SimulatedEngine, net: Arc<dyn Net>) -> Controller {
     let directory = tempfile::tempdir().expect("a folder");
     Controller::begin(Parts {
         engine: Arc::new(engine),
-        store: Arc::new(SqliteStore::open(directory.path(), 10).expect("a store")),
+        store: Arc::new(SqliteStore::open(&directory.path().join("data"), 10).expect("a store")),
         policies: Arc::new(Policies::plain(silent(), silent())),
         net,
         host_name: "here".to_owned(),

@@ -4,6 +4,9 @@ use super::*;
 use crate::migrations::{MIGRATIONS, apply};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use tempfile::TempDir;
 use windlass_core::fixtures::workload;
 use windlass_core::store::{DecisionPart, PartContent};
 use windlass_core::{
@@ -14,13 +17,18 @@ use windlass_core::{
 
 const NOW: Timestamp = Timestamp(1_767_225_600_000);
 
+/// An empty data directory that other users cannot enter.
+fn folder() -> TempDir {
+    tempfile::Builder::new().permissions(Permissions::from_mode(0o700)).tempdir().unwrap()
+}
+
 fn open(directory: &Path) -> SqliteStore {
     SqliteStore::open(directory, 3).unwrap()
 }
 
 #[test]
 fn everything_stored_is_there_after_reopening() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = folder();
     let mut web = workload("ghcr.io/org/web:1", 2, 5);
     web.previous = Some(Box::new(web.specification()));
     web.image_id = Some("sha256:02".into());
@@ -104,7 +112,7 @@ fn everything_stored_is_there_after_reopening() {
 
 #[test]
 fn a_changed_workload_keeps_its_history_and_holds() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = folder();
     let store = open(directory.path());
     let web = workload("web", 1, 5);
     store.save_workload(&web, 1).unwrap();
@@ -118,7 +126,7 @@ fn a_changed_workload_keeps_its_history_and_holds() {
 
 #[test]
 fn a_second_store_on_the_same_directory_is_refused() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = folder();
     let first = open(directory.path());
     assert!(matches!(SqliteStore::open(directory.path(), 3), Err(StoreError::InUse { .. })));
     drop(first);
@@ -127,9 +135,8 @@ fn a_second_store_on_the_same_directory_is_refused() {
 
 #[test]
 fn no_other_user_can_access_a_store() {
-    use std::fs::{Permissions, read_dir, set_permissions};
-    use std::os::unix::fs::PermissionsExt;
-    let base = tempfile::tempdir().unwrap();
+    use std::fs::{read_dir, set_permissions};
+    let base = folder();
     let directory = base.path().join("data");
     let modes = || -> Vec<u32> {
         let files = read_dir(&directory).unwrap();
@@ -159,7 +166,7 @@ fn no_other_user_can_access_a_store() {
 
 #[test]
 fn a_store_written_by_a_newer_windlass_is_refused() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = folder();
     open(directory.path()).connection().pragma_update(None, "user_version", 99).unwrap();
     assert!(matches!(SqliteStore::open(directory.path(), 3), Err(StoreError::TooNew { found: 99, known: 4 })));
 }
@@ -210,7 +217,7 @@ fn pass(store: &SqliteStore, key: &WorkloadKey, number: u64, now: Timestamp) -> 
 
 #[test]
 fn the_newest_decisions_of_each_workload_are_kept_and_no_more() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = folder();
     let store = open(directory.path());
     let (web, other) = (workload("web", 1, 5), workload("other", 1, 5));
     store.save_workload(&web, 1).unwrap();
@@ -237,7 +244,7 @@ fn the_newest_decisions_of_each_workload_are_kept_and_no_more() {
 
 #[test]
 fn what_shadows_said_stands_beside_the_decision() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = folder();
     let store = open(directory.path());
     let (web, other) = (workload("web", 1, 5), workload("other", 1, 5));
     store.save_workload(&web, 1).unwrap();
@@ -258,7 +265,7 @@ fn what_shadows_said_stands_beside_the_decision() {
 
 #[test]
 fn equal_memories_are_stored_once_and_as_bytes() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = folder();
     let (store, key) = with_web(directory.path(), 3, StoreLimits::default());
     for number in 0..6 {
         pass(&store, &key, number, NOW);
@@ -278,7 +285,7 @@ fn equal_memories_are_stored_once_and_as_bytes() {
 
 #[test]
 fn a_decision_that_is_too_large_keeps_its_smaller_parts_and_names_the_others() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = folder();
     let limits = StoreLimits { decision_bytes: 100 << 10, ..StoreLimits::default() };
     let (store, key) = with_web(directory.path(), 3, limits);
     let large = [memory(1), memory(2)].concat();
@@ -293,7 +300,7 @@ fn a_decision_that_is_too_large_keeps_its_smaller_parts_and_names_the_others() {
 
 #[test]
 fn a_policy_that_spent_its_day_is_recorded_without_its_memories_until_the_next_day() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = folder();
     let limits = StoreLimits { daily_bytes: 1 << 20, ..StoreLimits::default() };
     let (store, key) = with_web(directory.path(), 10_000, limits);
     let second = |number: u64| Timestamp(NOW.0 + number * 1_000);
@@ -316,7 +323,7 @@ fn a_policy_that_spent_its_day_is_recorded_without_its_memories_until_the_next_d
 
 #[test]
 fn the_memory_of_another_policy_is_stored_also_when_the_day_is_spent() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = folder();
     let (store, key) = with_web(directory.path(), 10, StoreLimits { daily_bytes: 0, ..StoreLimits::default() });
     let of = |name: &str, memory: &[u8]| History {
         scaling_memory_of: Some(MemoryOwner { name: name.to_owned(), since: 0 }),
@@ -336,7 +343,7 @@ fn the_memory_of_another_policy_is_stored_also_when_the_day_is_spent() {
 
 #[test]
 fn the_oldest_decisions_of_a_large_workload_lose_their_parts_first() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = folder();
     let limits = StoreLimits { workload_bytes: 1 << 20, ..StoreLimits::default() };
     let (store, key) = with_web(directory.path(), 1_000, limits);
     for number in 0..100 {
@@ -360,7 +367,7 @@ fn the_oldest_decisions_of_a_large_workload_lose_their_parts_first() {
 
 #[test]
 fn the_store_stays_below_its_limit_and_its_file_shrinks() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = folder();
     let limits = StoreLimits { max_bytes: 16 << 20, ..StoreLimits::default() };
     let store = SqliteStore::open(directory.path(), 1_000).unwrap().with_limits(limits);
     let keys: Vec<WorkloadKey> = (0..4)
@@ -394,7 +401,7 @@ fn the_store_stays_below_its_limit_and_its_file_shrinks() {
 
 #[test]
 fn reading_holds_up_no_pass_and_a_pass_no_reading() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = folder();
     let (store, key) = with_web(directory.path(), 10, StoreLimits::default());
     pass(&store, &key, 0, NOW);
     {
@@ -412,7 +419,7 @@ fn reading_holds_up_no_pass_and_a_pass_no_reading() {
 
 #[test]
 fn a_long_list_is_read_in_pages_of_bytes() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = folder();
     let (store, key) = with_web(directory.path(), 10, StoreLimits::default());
     let ids: Vec<i64> = (0..5).map(|number| pass(&store, &key, number, NOW)).collect();
     let mut query = DecisionQuery { bytes: 400_000, ..DecisionQuery::newest(4) };
@@ -431,7 +438,7 @@ fn a_long_list_is_read_in_pages_of_bytes() {
 
 #[test]
 fn a_store_of_the_first_version_is_brought_up_to_date() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = folder();
     let web = workload("web", 1, 5);
     {
         let mut old = Connection::open(directory.path().join("windlass.db")).unwrap();
@@ -447,7 +454,7 @@ fn a_store_of_the_first_version_is_brought_up_to_date() {
 
 #[test]
 fn a_store_of_the_version_before_keeps_its_decisions_and_memories_as_bytes() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = folder();
     let web = workload("web", 1, 5);
     let owner = MemoryOwner { name: "queue".to_owned(), since: 2 };
     let before = History { scaling_memory_of: Some(owner), ..history(&memory(1)) };
@@ -495,7 +502,7 @@ fn a_store_of_the_version_before_keeps_its_decisions_and_memories_as_bytes() {
 
 #[test]
 fn a_pass_of_a_workload_that_was_deleted_meanwhile_stores_nothing() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = folder();
     let store = open(directory.path());
     let record = NewDecision::new(Timestamp(1), json!({}));
     let key = WorkloadKey::stored("gone");

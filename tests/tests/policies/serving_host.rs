@@ -48,7 +48,7 @@ impl Host {
         let directory = tempfile::tempdir()?;
         let controller = Controller::begin(Parts {
             engine: Arc::new(engine.clone()),
-            store: Arc::new(SqliteStore::open(directory.path(), 100)?),
+            store: Arc::new(SqliteStore::open(&directory.path().join("data"), 100)?),
             policies: Arc::new(Policies::plain(scaling, health)),
             net: NetClient::new()?,
             host_name: "here".to_owned(),

@@ -69,7 +69,7 @@ impl Host {
         let directory = tempfile::tempdir()?;
         let controller = Controller::begin(Parts {
             engine: Arc::new(engine.clone()),
-            store: Arc::new(SqliteStore::open(directory.path(), 1_000)?),
+            store: Arc::new(SqliteStore::open(&directory.path().join("data"), 1_000)?),
             policies,
             net: Arc::new(Nobody),
             host_name: "here".to_owned(),

@@ -370,7 +370,7 @@ fn begin(
     let (scaling, health) = built_in();
     Ok(Controller::begin(Parts {
         engine: Arc::new(engine.clone()),
-        store: Arc::new(SqliteStore::open(directory, 1_000)?),
+        store: Arc::new(SqliteStore::open(&directory.join("data"), 1_000)?),
         policies: Arc::new(Policies::plain(
             Arc::new(Fallible { real: scaling, broken: Arc::clone(scaling_broken) }),
             Arc::new(Fallible { real: health, broken: Arc::clone(health_broken) }),

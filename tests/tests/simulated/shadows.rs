@@ -60,7 +60,7 @@ async fn begin(data_dir: &Path, acting: &Arc<impl ScalingPolicy>, shadow: &Arc<F
     let shadow = Shadow { policy: ShadowPolicy::Scaling(shadow.clone()), config: "{}".to_owned() };
     Ok(Controller::begin(Parts {
         engine: Arc::new(SimulatedEngine::new(|| Clock::System.now(), Duration::ZERO)),
-        store: Arc::new(SqliteStore::open(data_dir, 100)?),
+        store: Arc::new(SqliteStore::open(&data_dir.join("data"), 100)?),
         policies: Arc::new(Policies { shadows: vec![shadow], ..Policies::plain(acting.clone(), health) }),
         net: NetClient::new()?,
         host_name: "here".to_owned(),

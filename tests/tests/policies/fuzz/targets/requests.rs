@@ -101,7 +101,7 @@ async fn serve() -> SocketAddr {
     let controller = Controller::begin(Parts {
         engine: Arc::new(SimulatedEngine::new(|| Clock::System.now(), Duration::ZERO)),
         // The files stay open after their folder was removed.
-        store: Arc::new(SqliteStore::open(folder.path(), 10).expect("a store")),
+        store: Arc::new(SqliteStore::open(&folder.path().join("data"), 10).expect("a store")),
         policies: registry.clone(),
         net: Arc::new(Nobody),
         host_name: "here".to_owned(),
