@@ -64,7 +64,7 @@ pub fn file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// As [`file`], for a file that need not exist and is not opened.
+/// As [`file()`], for a file that need not exist and is not opened.
 ///
 /// # Errors
 /// If the file exists and cannot be changed.
