@@ -5,7 +5,9 @@
 use anyhow::{Context as _, bail};
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::fs::Permissions;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -116,7 +118,7 @@ impl Story {
         let engine = SimulatedEngine::new(stamps, Duration::from_millis(500));
         let net = Arc::new(SimNet::default());
         let (scaling_broken, health_broken) = (Arc::default(), Arc::default());
-        let directory = tempfile::tempdir()?;
+        let directory = folder()?;
         let controller = begin(clock, &engine, &net, &scaling_broken, &health_broken, directory.path())?;
         let (told, text) = (HashMap::new(), String::new());
         Ok(Self { clock, engine, ahead, net, scaling_broken, health_broken, directory, controller, told, text })
@@ -247,7 +249,7 @@ impl Story {
             ["restart", "windlass"] => {
                 self.controller.shut_down().await;
                 // The old store releases the directory when its last user is dropped.
-                let directory = tempfile::tempdir()?;
+                let directory = folder()?;
                 let old = std::mem::replace(&mut self.directory, directory);
                 copy_store(old.path(), self.directory.path())?;
                 self.controller = begin(
@@ -370,7 +372,7 @@ fn begin(
     let (scaling, health) = built_in();
     Ok(Controller::begin(Parts {
         engine: Arc::new(engine.clone()),
-        store: Arc::new(SqliteStore::open(&directory.join("data"), 1_000)?),
+        store: Arc::new(SqliteStore::open(directory, 1_000)?),
         policies: Arc::new(Policies::plain(
             Arc::new(Fallible { real: scaling, broken: Arc::clone(scaling_broken) }),
             Arc::new(Fallible { real: health, broken: Arc::clone(health_broken) }),
@@ -380,6 +382,11 @@ fn begin(
         settings: ControlSettings::default(),
         clock,
     })?)
+}
+
+/// An empty data directory that other users cannot enter.
+fn folder() -> std::io::Result<tempfile::TempDir> {
+    tempfile::Builder::new().permissions(Permissions::from_mode(0o700)).tempdir()
 }
 
 fn copy_store(from: &Path, to: &Path) -> anyhow::Result<()> {
