@@ -3,6 +3,7 @@
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use std::collections::BTreeMap;
+use std::path::Path;
 use windlass_core::contract::HealthStatus;
 use windlass_discovery::identifier::unique;
 use windlass_discovery::template::Template;
@@ -59,6 +60,27 @@ pub fn nginx() -> Result<Template, String> {
         "map $host $team_{{{{ loop.index }}}} {{ default {{{{ workload.labels.{LABEL}|quoted }}}}; }}\n{place}"
     );
     extended(example, place, &map)
+}
+
+/// A configuration of nginx with these directives in its block `http`, for a check without running it. It keeps its files in
+/// `folder`.
+pub fn nginx_configuration(folder: &Path, directives: &str) -> String {
+    let folder = folder.display();
+    format!(
+        "events {{}}
+pid {folder}/nginx.pid;
+error_log stderr;
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    {directives}
+}}
+"
+    )
 }
 
 fn extended(example: &str, place: &str, replacement: &str) -> Result<Template, String> {

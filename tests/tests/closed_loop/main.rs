@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
+use windlass_tests::balancers::nginx_configuration;
 use windlass_tests::images::{Entry, Fixture, archive, busybox};
 use windlass_tests::response::client;
 use windlass_tests::site::{Site, Windlass, start_body};
@@ -318,22 +319,6 @@ async fn replicas_follow_a_crowd_that_comes_and_goes() -> anyhow::Result<()> {
     crowd(&windlass, &balancer, "cpu", cpu).await
 }
 
-/// A configuration around the list that Windlass writes; nginx checks it without running.
-const NGINX: &str = "events {}
-pid FOLDER/nginx.pid;
-error_log stderr;
-http {
-    access_log off;
-    client_body_temp_path FOLDER/body;
-    proxy_temp_path FOLDER/proxy;
-    fastcgi_temp_path FOLDER/fastcgi;
-    uwsgi_temp_path FOLDER/uwsgi;
-    scgi_temp_path FOLDER/scgi;
-    include FOLDER/windlass.conf;
-    server { listen 127.0.0.1:1; location / { proxy_pass http://web; } }
-}
-";
-
 #[tokio::test]
 #[ignore = "it takes nginx: `make closed-loop`"]
 async fn nginx_reads_the_list_of_the_example_with_replicas_and_without() -> anyhow::Result<()> {
@@ -341,7 +326,12 @@ async fn nginx_reads_the_list_of_the_example_with_replicas_and_without() -> anyh
     let folder = site.folder().to_owned();
     let image = site.engine().prepare(Fixture::Web).await?;
     let list = folder.join("windlass.conf");
-    std::fs::write(folder.join("nginx.conf"), NGINX.replace("FOLDER", &folder.display().to_string()))?;
+    let directives = format!(
+        "include {}/windlass.conf;
+    server {{ listen 127.0.0.1:1; location / {{ proxy_pass http://web; }} }}",
+        folder.display()
+    );
+    std::fs::write(folder.join("nginx.conf"), nginx_configuration(&folder, &directives))?;
     std::fs::write(folder.join("template"), include_str!("../../../examples/balancer/nginx.conf.jinja"))?;
     let of = |name: &str| json!(folder.join(name)).to_string();
     let site = site.set("discovery.file", &of("windlass.conf")).set("discovery.template", &of("template"));

@@ -7,25 +7,10 @@ use std::path::Path;
 use std::process::Command;
 use windlass_discovery::Workload;
 use windlass_discovery::template::Template;
-use windlass_tests::balancers::{HOSTILE_NAMES, haproxy, list, lists, nginx};
+use windlass_tests::balancers::{HOSTILE_NAMES, haproxy, list, lists, nginx, nginx_configuration};
 
 /// Lists of workloads that are tried.
 const CASES: u32 = 64;
-
-/// A configuration around the list; nginx checks it without running.
-const NGINX: &str = "events {}
-pid FOLDER/nginx.pid;
-error_log stderr;
-http {
-    access_log off;
-    client_body_temp_path FOLDER/body;
-    proxy_temp_path FOLDER/proxy;
-    fastcgi_temp_path FOLDER/fastcgi;
-    uwsgi_temp_path FOLDER/uwsgi;
-    scgi_temp_path FOLDER/scgi;
-    include FOLDER/list;
-}
-";
 
 /// Renders the list into `list` in the folder and runs a check of it.
 fn check(template: &Template, workloads: &[Workload], folder: &Path, command: &str) -> Result<(), String> {
@@ -43,7 +28,10 @@ fn check(template: &Template, workloads: &[Workload], folder: &Path, command: &s
 fn haproxy_and_nginx_accept_every_name_and_label() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().display().to_string();
-    std::fs::write(folder.path().join("nginx.conf"), NGINX.replace("FOLDER", &path))?;
+    std::fs::write(
+        folder.path().join("nginx.conf"),
+        nginx_configuration(folder.path(), &format!("include {path}/list;")),
+    )?;
     let programs = [
         (haproxy().map_err(anyhow::Error::msg)?, format!("{} -c -f '{path}/list'", program("haproxy")?)),
         (nginx().map_err(anyhow::Error::msg)?, format!("{} -t -p '{path}' -c '{path}/nginx.conf'", program("nginx")?)),
