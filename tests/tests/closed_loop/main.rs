@@ -354,5 +354,5 @@ async fn nginx_reads_the_list_of_the_example_with_replicas_and_without() -> anyh
     windlass.post("/start/container", body).await.ok();
     reads("upstream web {\n    server ").await?;
     windlass.patch("/images/web/overrides", json!({"force": {"replicas": 0, "for": "1h"}})).await.ok();
-    reads("upstream web {\n    # Nobody serves").await
+    reads("upstream web {\n    # No replica serves").await
 }
