@@ -40,7 +40,7 @@ async fn controller(directory: &std::path::Path) -> Controller {
         .await
         .expect("the built-in policies load");
     Controller::begin(Parts {
-        engine: Arc::new(engine),
+        engine: Arc::new(engine).into(),
         store: Arc::new(store),
         policies: Arc::new(Policies::plain(policies.default_scaling(), policies.default_health())),
         net: NetClient::new().expect("TLS is set up"),

@@ -80,7 +80,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     );
     check_known_defaults(&registry, &defaults, clock).await?;
     let controller = Controller::begin(Parts {
-        engine: DockerEngine::connect(&engine).await?,
+        engine: DockerEngine::connect(&engine).await?.into(),
         store: Arc::new(store),
         policies: Arc::<PolicyRegistry>::clone(&registry),
         net: Arc::<NetClient>::clone(&net),

@@ -96,7 +96,7 @@ fn controller_on(engine: SimulatedEngine, net: Arc<dyn Net>) -> Controller {
     };
     let directory = tempfile::tempdir().expect("a folder");
     Controller::begin(Parts {
-        engine: Arc::new(engine),
+        engine: Arc::new(engine).into(),
         store: Arc::new(SqliteStore::open(&directory.path().join("data"), 10).expect("a store")),
         policies: Arc::new(Policies::plain(silent(), silent())),
         net,

@@ -189,7 +189,7 @@ pub(crate) fn wake_all(context: &Arc<Context>) {
 
 /// Records the containers of this instance whose workload is unknown.
 async fn find_orphans(context: &Arc<Context>) {
-    match context.engine.list(None).await {
+    match context.engine.list_all().await {
         Ok(replicas) => {
             context.engine_health.note(None);
             let orphans: Vec<_> =

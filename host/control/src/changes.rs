@@ -108,7 +108,7 @@ impl Controller {
                 let stopped = stopper.stop(replica, "the workload is deleted").await?;
                 context.callbacks.notify(&workload, &stopped.replica, "stop");
             }
-            context.engine.remove(&replica.id, true).await
+            context.engine.slots()?.remove(&replica.id, true).await
         });
         for result in futures_util::future::join_all(removals).await {
             match result {

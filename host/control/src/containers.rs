@@ -8,7 +8,7 @@ use crate::reconcile::observe::is_ours;
 use crate::stop::Stopper;
 use crate::workload::handle::WorkloadHandle;
 use std::sync::Arc;
-use windlass_core::engine::EngineError;
+use windlass_core::engine::{EngineError, SlotEngine};
 use windlass_core::workload::DesiredStatus;
 use windlass_core::{ContainerId, Replica, WorkloadKey};
 
@@ -31,7 +31,7 @@ impl Controller {
         let found = self.find(name_or_id).await?;
         let Some(handle) = found.handle else {
             let grace = self.context.settings.stop_grace;
-            return self.context.engine.stop(&found.replica.id, grace).await.map_err(|error| self.refusal(error));
+            return self.slots()?.stop(&found.replica.id, grace).await.map_err(|error| self.refusal(error));
         };
         let _lock = self.lock(&handle).await?;
         let held = self.hold_one(&handle, &found.replica.id).await?;
@@ -44,7 +44,7 @@ impl Controller {
     pub async fn release(&self, name_or_id: &str) -> Result<Replica, ControlError> {
         let found = self.find(name_or_id).await?;
         let Some(handle) = found.handle else {
-            return self.context.engine.start(&found.replica.id).await.map_err(|error| self.refusal(error));
+            return self.slots()?.start(&found.replica.id).await.map_err(|error| self.refusal(error));
         };
         let _lock = self.lock(&handle).await?;
         let released = self.release_one(&handle, &found.replica.id).await?;
@@ -81,7 +81,7 @@ impl Controller {
         let found = self.find(name_or_id).await?;
         let id = found.replica.id.clone();
         let Some(handle) = found.handle else {
-            self.context.engine.remove(&id, force).await.map_err(|error| self.refusal(error))?;
+            self.slots()?.remove(&id, force).await.map_err(|error| self.refusal(error))?;
             self.context.workloads.orphans().retain(|orphan| orphan.id != id);
             return Ok(found.replica);
         };
@@ -93,7 +93,7 @@ impl Controller {
             let stopper = Stopper::new(&self.context, &handle, &workload);
             stopper.call_hook(&found.replica, "an operator removes it").await;
         }
-        self.context.engine.remove(&id, force).await.map_err(|error| self.refusal(error))?;
+        self.slots()?.remove(&id, force).await.map_err(|error| self.refusal(error))?;
         {
             let mut state = handle.state();
             // A removal is not a crash: the slot is filled again without backoff.
@@ -128,10 +128,18 @@ impl Controller {
         futures_util::future::try_join_all(holds).await.map(drop)
     }
 
+    /// The engine, if it leaves each replica to the host.
+    fn slots(&self) -> Result<&dyn SlotEngine, ControlError> {
+        self.context.engine.slots().map_err(|error| self.refusal(error))
+    }
+
     /// Lists the replicas of a workload, without containers that only have their labels.
     pub(crate) async fn list(&self, handle: &WorkloadHandle) -> Result<Vec<Replica>, ControlError> {
-        let containers = handle.state().history.containers.clone();
-        let listed = self.context.engine.list(Some(&handle.key)).await.map_err(|error| self.refusal(error))?;
+        let (declaration, containers) = {
+            let state = handle.state();
+            (state.workload.declaration.clone(), state.history.containers.clone())
+        };
+        let listed = self.context.engine.list(&handle.key, &declaration).await.map_err(|error| self.refusal(error))?;
         Ok(listed.into_iter().filter(|replica| is_ours(replica, containers.as_ref())).collect())
     }
 
@@ -174,7 +182,7 @@ impl Controller {
             let full = !counts_already && state.counted() >= state.workload.bounds.max();
             state.snapshot.counted().max_by_key(|replica| replica.created_at).filter(|_| full).cloned()
         };
-        let started = self.context.engine.start(id).await.map_err(|error| self.refusal(error))?;
+        let started = self.slots()?.start(id).await.map_err(|error| self.refusal(error))?;
         self.set_held(handle, id, false).await?;
         if let Some(youngest) = makes_room {
             self.make_room(handle, &youngest).await?;
@@ -206,7 +214,7 @@ impl Controller {
                 stopper.stop(&replica, reason).await.map(|stopped| stopped.replica)
             }
             // It is newer than the last observation.
-            None => self.context.engine.stop(id, self.context.settings.stop_grace).await,
+            None => self.context.engine.slots()?.stop(id, self.context.settings.stop_grace).await,
         }
     }
 
@@ -214,7 +222,7 @@ impl Controller {
         drain::before_stop(&self.context, handle, [&replica.id]).await;
         let stopped = self.stop(handle, &replica.id, "an operator starts another replica at the maximum").await;
         let stopped = stopped.map_err(|error| self.refusal(error))?;
-        self.context.engine.remove(&replica.id, true).await.map_err(|error| self.refusal(error))?;
+        self.slots()?.remove(&replica.id, true).await.map_err(|error| self.refusal(error))?;
         let workload = {
             let mut state = handle.state();
             state.history.slots.remove(&replica.slot);
@@ -257,7 +265,7 @@ impl Controller {
         if let Some(replica) = known {
             return Ok(Found { replica, handle: None });
         }
-        let listed = self.context.engine.list(None).await.map_err(|error| self.refusal(error))?;
+        let listed = self.context.engine.list_all().await.map_err(|error| self.refusal(error))?;
         match listed.into_iter().find(|replica| matches(replica)) {
             Some(replica) => {
                 let handle = self.context.workloads.get(&WorkloadKey::stored(replica.workload.as_str()));

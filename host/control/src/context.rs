@@ -1,5 +1,6 @@
 //! The parts that all workloads share.
 
+use crate::adoption::Adoption;
 use crate::alerts::Alerts;
 use crate::callbacks::Callbacks;
 use crate::clock::Clock;
@@ -14,14 +15,14 @@ use crate::workload::registry::Workloads;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
-use windlass_core::engine::Engine;
+use windlass_core::engine::AnyEngine;
 use windlass_core::net::Net;
 use windlass_core::policy::PolicySource;
 use windlass_core::settings::ControlSettings;
 
 /// Bundles the shared parts; each has its own type.
 pub(crate) struct Context {
-    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) engine: AnyEngine,
     pub(crate) engine_health: EngineHealth,
     /// Warns about an engine with another clock.
     pub(crate) skew_warning: SkewWarning,
@@ -34,6 +35,7 @@ pub(crate) struct Context {
     /// Notifies the subscriber before a replica stops.
     pub(crate) drain: Notifier,
     pub(crate) workloads: Workloads,
+    pub(crate) adoption: Adoption,
     pub(crate) settings: ControlSettings,
     pub(crate) clock: Clock,
     /// The permit of the one shadow call at a time, so that shadows leave the call slots to the acting policies.

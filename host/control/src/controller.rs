@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::{MutexGuard, Semaphore};
 use windlass_core::WorkloadKey;
-use windlass_core::engine::{Engine, EngineError};
+use windlass_core::engine::{AnyEngine, EngineError};
 use windlass_core::net::Net;
 use windlass_core::policy::PolicySource;
 use windlass_core::settings::ControlSettings;
@@ -27,7 +27,7 @@ use windlass_core::store::{Store, StoreError, StoredWorkload};
 /// The parts from which the loop is built.
 pub struct Parts {
     /// The container engine.
-    pub engine: Arc<dyn Engine>,
+    pub engine: AnyEngine,
     /// The storage that survives a restart.
     pub store: Arc<dyn Store>,
     /// The policies.
@@ -68,6 +68,7 @@ impl Controller {
             net,
             drain: Notifier::default(),
             workloads: Workloads::default(),
+            adoption: Default::default(),
             settings,
             clock,
             shadow_permit: Semaphore::new(1),

@@ -5,6 +5,7 @@
 //! pass of a workload is in progress. Readers of the API see the [`report`] of a pass, never the loop's internals.
 
 mod action;
+mod adoption;
 mod alerts;
 mod background;
 mod callbacks;
@@ -37,6 +38,7 @@ mod webhook;
 mod workload;
 
 pub use crate::action::{Action, ActionKind};
+pub use crate::adoption::RefusedService;
 pub use crate::controller::{Controller, Parts};
 pub use crate::error::ControlError;
 pub use crate::report::{PassReport, Readiness, WorkloadView};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
-use windlass_core::engine::{Engine, EngineError};
+use windlass_core::engine::{AnyEngine, EngineError};
 use windlass_core::net::{Net, NetError, Reach};
 use windlass_core::time::millis;
 use windlass_core::{ContainerId, DurationMs, HttpProbe, Replica};
@@ -83,7 +83,7 @@ impl Commands {
 /// Calls the replicas of one workload.
 #[derive(Clone, Copy)]
 pub(crate) struct ReplicaCaller<'a> {
-    pub(crate) engine: &'a Arc<dyn Engine>,
+    pub(crate) engine: &'a AnyEngine,
     pub(crate) net: &'a dyn Net,
     pub(crate) commands: &'a Commands,
 }
@@ -99,7 +99,7 @@ impl ReplicaCaller<'_> {
         timeout: Duration,
     ) -> Result<String, CallError> {
         let mark = self.commands.mark((id.clone(), purpose.to_owned())).ok_or(CallError::StillRunning)?;
-        let (engine, id, command) = (Arc::clone(self.engine), id.clone(), command.to_vec());
+        let (engine, id, command) = (self.engine.clone(), id.clone(), command.to_vec());
         // In a task of its own: it runs on after the timeout, and keeps its mark.
         let run = tokio::spawn(async move {
             let _mark = mark;

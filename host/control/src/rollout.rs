@@ -59,7 +59,8 @@ impl Controller {
     /// Pulls the image of a wanted workload, and returns the engine's identifier of it. Ends if the caller of the request
     /// leaves.
     pub async fn pull(&self, image: &ImageRef) -> Result<String, ControlError> {
-        while_present(self.context.engine.pull(image)).await?.map_err(|error| self.refusal(error))
+        let engine = self.context.engine.slots().map_err(|error| self.refusal(error))?;
+        while_present(engine.pull(image)).await?.map_err(|error| self.refusal(error))
     }
 
     /// Returns to the generation before, which then becomes the current one. Returns after the pass that began to replace

@@ -33,7 +33,7 @@ impl<'a> Stopper<'a> {
     /// Calls the hook of a running replica, then stops the replica even if the hook failed.
     pub(crate) async fn stop(self, replica: &Replica, reason: &str) -> Result<Stopped, EngineError> {
         let hook_failure = self.call_hook(replica, reason).await;
-        let replica = self.caller.engine.stop(&replica.id, self.grace).await?;
+        let replica = self.caller.engine.slots()?.stop(&replica.id, self.grace).await?;
         Ok(Stopped { replica, hook_failure })
     }
 

@@ -1,13 +1,19 @@
-//! The trait of container engines, in terms of workloads and replicas.
+//! The traits of container engines, in terms of workloads and replicas.
 //!
-//! The Docker adapter and the simulated engine, each its own crate, implement it.
+//! Engines differ in what they leave to the host. A [`SlotEngine`] leaves each replica to it: a Docker engine. A
+//! [`CountEngine`] places, restarts and heals replicas by itself, and the host sets their number: a Docker Swarm. The
+//! Docker adapter and the simulated engine, each its own crate, implement the traits.
 
 use crate::contract::Usage;
+use crate::declaration::{Declaration, DeclaredService};
+use crate::service::{CountChange, ServiceState};
 use crate::workload::Workload;
 use crate::{ContainerId, ImageRef, Replica, Slot, Timestamp, WorkloadKey};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why an engine call failed.
@@ -33,6 +39,9 @@ pub enum EngineError {
     /// No container of this instance has this identifier.
     #[error("container `{0}` not found")]
     NotFound(String),
+    /// The service changed after it was read. Read it again, and decide again.
+    #[error("the service was changed meanwhile: {0}")]
+    Stale(String),
     /// A command in a replica ended with another status than 0.
     #[error("{0}")]
     CommandFailed(String),
@@ -78,43 +87,28 @@ pub enum EngineEvent {
 
 /// A container engine that runs replicas.
 ///
-/// Every call has a time limit. All calls except [`Engine::usage`] may wait for the engine. Only containers created by
-/// this Windlass instance are listed or changed.
+/// Every call has a time limit. All calls except [`Engine::usage`] may wait for the engine. Only containers and services
+/// are listed that this Windlass instance created, or that were declared to it by their labels.
 #[async_trait]
 pub trait Engine: Send + Sync + 'static {
     /// Checks that the engine responds.
     async fn ping(&self) -> Result<(), EngineError>;
 
-    /// Lists the replicas of one workload, or of all, oldest first. Replicas that disappear meanwhile are left out. A
-    /// replica that the engine lists and does not describe has [`Phase::Unknown`](crate::Phase).
-    async fn list(&self, workload: Option<&WorkloadKey>) -> Result<Vec<Replica>, EngineError>;
+    /// Lists the replicas of one workload, oldest first. Replicas that disappear meanwhile are left out. A replica that the
+    /// engine lists and does not describe has [`Phase::Unknown`](crate::Phase).
+    async fn list(&self, workload: &WorkloadKey, declaration: &Declaration) -> Result<Vec<Replica>, EngineError>;
 
-    /// Creates a replica without starting it, and pulls the image if it is missing. A failed create leaves nothing
-    /// behind.
-    async fn create(&self, workload: &Workload, slot: Slot) -> Result<Replica, EngineError>;
+    /// Lists the replicas of all workloads that this instance created, in the order and form of [`Engine::list`].
+    async fn list_all(&self) -> Result<Vec<Replica>, EngineError>;
 
-    /// Makes sure that a replica can be created: its networks exist, and its image is pulled if it is missing.
-    async fn prepare(&self, workload: &Workload) -> Result<(), EngineError>;
-
-    /// Pulls an image and returns the engine's identifier of it. If the registry does not provide an image that was built
-    /// on the engine, the identifier is that of the engine's image.
-    async fn pull(&self, image: &ImageRef) -> Result<String, EngineError>;
+    /// Lists the services whose labels ask Windlass to scale them, in the order of their keys. An engine that knows no
+    /// services lists none.
+    async fn declared(&self) -> Result<Vec<DeclaredService>, EngineError> {
+        Ok(Vec::new())
+    }
 
     /// The number of CPUs that a container can use. `None` if the engine does not report it.
     async fn cpus(&self) -> Option<u32>;
-
-    /// Starts a replica's process. A running replica stays as it is.
-    async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError>;
-
-    /// Stops a replica's process and kills it after `grace`. A stopped replica stays as it is.
-    async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<Replica, EngineError>;
-
-    /// Stops a replica as [`Engine::stop`] does, then starts its process again.
-    async fn restart(&self, id: &ContainerId, grace: Duration) -> Result<Replica, EngineError>;
-
-    /// Removes a replica. A running replica is only removed with `force`, which kills it. A missing replica is not an
-    /// error.
-    async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), EngineError>;
 
     /// Runs a command in a replica and returns its standard output, at most 64 KiB.
     ///
@@ -132,4 +126,97 @@ pub trait Engine: Send + Sync + 'static {
 
     /// The address at which a port of a replica is reachable from here. `None` if it is not.
     fn endpoint(&self, replica: &Replica, port: u16) -> Option<SocketAddr>;
+}
+
+/// An engine whose replicas the host creates, starts, stops and removes one by one.
+#[async_trait]
+pub trait SlotEngine: Engine {
+    /// Creates a replica without starting it, and pulls the image if it is missing. A failed create leaves nothing
+    /// behind.
+    async fn create(&self, workload: &Workload, slot: Slot) -> Result<Replica, EngineError>;
+
+    /// Makes sure that a replica can be created: its networks exist, and its image is pulled if it is missing.
+    async fn prepare(&self, workload: &Workload) -> Result<(), EngineError>;
+
+    /// Pulls an image and returns the engine's identifier of it. If the registry does not provide an image that was built
+    /// on the engine, the identifier is that of the engine's image.
+    async fn pull(&self, image: &ImageRef) -> Result<String, EngineError>;
+
+    /// Starts a replica's process. A running replica stays as it is.
+    async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError>;
+
+    /// Stops a replica's process and kills it after `grace`. A stopped replica stays as it is.
+    async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<Replica, EngineError>;
+
+    /// Stops a replica as [`SlotEngine::stop`] does, then starts its process again.
+    async fn restart(&self, id: &ContainerId, grace: Duration) -> Result<Replica, EngineError>;
+
+    /// Removes a replica. A running replica is only removed with `force`, which kills it. A missing replica is not an
+    /// error.
+    async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), EngineError>;
+}
+
+/// An engine that keeps a number of replicas of a service by itself. The host sets the number.
+#[async_trait]
+pub trait CountEngine: Engine {
+    /// The service of a workload. `None` if it does not exist.
+    async fn service(&self, workload: &Workload) -> Result<Option<ServiceState>, EngineError>;
+
+    /// Sets the number of replicas, and changes nothing else of the service.
+    ///
+    /// # Errors
+    /// [`EngineError::Stale`] if the service has another version than the one that the decision was made for.
+    async fn set_count(&self, workload: &Workload, change: CountChange) -> Result<(), EngineError>;
+
+    /// Creates the service of a managed workload, or changes it to what the workload says, with this number of replicas.
+    async fn deploy(&self, workload: &Workload, count: u32) -> Result<(), EngineError>;
+
+    /// Returns the service to its latest specification that this Windlass did not write, with its present count.
+    async fn roll_back(&self, workload: &Workload) -> Result<(), EngineError>;
+
+    /// Removes the service of a managed workload. A missing service is not an error.
+    async fn remove_service(&self, workload: &Workload) -> Result<(), EngineError>;
+}
+
+/// An engine, by what it leaves to the host.
+#[derive(Clone)]
+pub enum AnyEngine {
+    /// The host creates, starts, stops and removes each replica.
+    Slots(Arc<dyn SlotEngine>),
+    /// The host sets the number of replicas.
+    Counts(Arc<dyn CountEngine>),
+}
+
+impl AnyEngine {
+    /// The engine as one whose replicas the host makes.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] if the engine makes them by itself.
+    pub fn slots(&self) -> Result<&dyn SlotEngine, EngineError> {
+        match self {
+            Self::Slots(engine) => Ok(engine.as_ref()),
+            Self::Counts(_) => Err(EngineError::Refused(
+                "the engine creates, restarts and removes the replicas of a service by itself; change their number \
+                 instead"
+                    .to_owned(),
+            )),
+        }
+    }
+}
+
+impl Deref for AnyEngine {
+    type Target = dyn Engine;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Slots(engine) => engine.as_ref(),
+            Self::Counts(engine) => engine.as_ref(),
+        }
+    }
+}
+
+impl<T: SlotEngine> From<Arc<T>> for AnyEngine {
+    fn from(engine: Arc<T>) -> Self {
+        Self::Slots(engine)
+    }
 }

@@ -10,6 +10,7 @@
 //! 6. [`engine`], [`store`], [`net`] and [`policy`]: the traits of everything with I/O.
 
 pub mod contract;
+pub mod declaration;
 pub mod engine;
 pub mod error_chain;
 pub mod fixtures;
@@ -37,6 +38,7 @@ pub mod replica;
 pub mod rollout;
 mod rollout_history;
 mod secret;
+pub mod service;
 pub mod settings;
 pub mod shadow;
 pub mod snapshot;
@@ -48,6 +50,7 @@ pub mod time;
 pub mod verdict;
 pub mod workload;
 
+pub use crate::declaration::{Declaration, DeclaredService};
 pub use crate::error_chain::{error_chain, root_cause};
 pub use crate::generation::{Generation, MadeFrom};
 pub use crate::grant::GrantedTarget;
@@ -72,6 +75,7 @@ pub use crate::replica::{ContainerId, HealthCheck, Phase, PortBinding, Replica, 
 pub use crate::rollout::{Rollout, RolloutMode, RolloutOrder};
 pub use crate::rollout_history::RolloutHistory;
 pub use crate::secret::Secret;
+pub use crate::service::{CountChange, PendingReplica, ServiceState, ServiceUpdate};
 pub use crate::shadow::{Difference, ShadowComparison};
 pub use crate::snapshot::{DependencySeen, Snapshot};
 pub use crate::source::{BasicAuth, Credentials, SourceAccess, SourceUrl};

@@ -3,7 +3,7 @@
 use crate::contract::Limits;
 use crate::publication::Publications;
 use crate::quantity::{Cpu, Memory};
-use crate::{Generation, Guardrails, ImageRef, Invalid, Metric, Overrides, Probe, Rollout};
+use crate::{Declaration, Generation, Guardrails, ImageRef, Invalid, Metric, Overrides, Probe, Rollout};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -263,6 +263,9 @@ pub struct Specification {
 pub struct Workload {
     /// Its key.
     pub key: WorkloadKey,
+    /// The place where it is declared.
+    #[serde(default)]
+    pub declaration: Declaration,
     /// The image of its replicas.
     pub image: ImageRef,
     /// Its minimum and maximum number of replicas.
@@ -331,8 +334,12 @@ impl Workload {
         self.key.as_str() != self.image.as_str()
     }
 
-    /// The resource limits with which its replicas are created.
+    /// The resource limits with which its replicas are created. Those of an adopted workload are known only from its
+    /// containers.
     pub fn limits(&self) -> Limits {
+        if self.declaration.is_adopted() {
+            return Limits::default();
+        }
         Limits { cpu_cores: Some(self.resources.cpu.cores()), memory_bytes: Some(self.resources.memory.bytes()) }
     }
 
@@ -341,6 +348,7 @@ impl Workload {
     pub fn new(image: ImageRef, bounds: Bounds, resources: Resources) -> Self {
         Self {
             key: WorkloadKey::from(&image),
+            declaration: Declaration::Api,
             image,
             bounds,
             env: BTreeMap::new(),

@@ -1,4 +1,4 @@
-//! The Docker implementation of [`Engine`]; only this crate names bollard.
+//! The Docker implementation of [`SlotEngine`]; only this crate names bollard.
 //!
 //! Only containers with our label and this instance's name are listed, changed or removed. Each change first inspects
 //! the container, checks its labels, and then uses its full identifier. The outcome of a change is also decided by an
@@ -33,10 +33,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use windlass_core::contract::Usage;
-use windlass_core::engine::{Engine, EngineError, EngineEvent};
+use windlass_core::engine::{Engine, EngineError, EngineEvent, SlotEngine};
 use windlass_core::settings::EngineSettings;
 use windlass_core::workload::{ContainerPort, Protocol, Workload};
-use windlass_core::{ContainerId, ImageRef, PortBinding, Replica, Slot, WorkloadKey};
+use windlass_core::{ContainerId, Declaration, ImageRef, PortBinding, Replica, Slot, WorkloadKey};
 
 /// A Docker engine with API 1.41 (Docker 20.10) or newer.
 pub struct DockerEngine {
@@ -87,43 +87,17 @@ impl Engine for DockerEngine {
         Ok(())
     }
 
-    async fn list(&self, workload: Option<&WorkloadKey>) -> Result<Vec<Replica>, EngineError> {
-        self.lifecycle.list(workload).await
+    async fn list(&self, workload: &WorkloadKey, _: &Declaration) -> Result<Vec<Replica>, EngineError> {
+        self.lifecycle.list(Some(workload)).await
     }
 
-    async fn create(&self, workload: &Workload, slot: Slot) -> Result<Replica, EngineError> {
-        self.lifecycle.create(workload, slot).await
-    }
-
-    async fn prepare(&self, workload: &Workload) -> Result<(), EngineError> {
-        self.lifecycle.prepare(workload).await
-    }
-
-    async fn pull(&self, image: &ImageRef) -> Result<String, EngineError> {
-        self.lifecycle.engine().info().await?;
-        self.lifecycle.images().refresh(image).await
+    async fn list_all(&self) -> Result<Vec<Replica>, EngineError> {
+        self.lifecycle.list(None).await
     }
 
     async fn cpus(&self) -> Option<u32> {
         let info = self.lifecycle.engine().call("read the number of CPUs", |docker| async move { docker.info().await });
         u32::try_from(info.await.ok()?.ncpu?).ok()
-    }
-
-    async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError> {
-        self.lifecycle.start(id).await
-    }
-
-    async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<Replica, EngineError> {
-        self.lifecycle.stop(id, grace).await
-    }
-
-    async fn restart(&self, id: &ContainerId, grace: Duration) -> Result<Replica, EngineError> {
-        let stopped = self.lifecycle.stop(id, grace).await?;
-        self.lifecycle.start(&stopped.id).await
-    }
-
-    async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), EngineError> {
-        self.lifecycle.remove(id, force).await
     }
 
     async fn exec(&self, id: &ContainerId, command: &[String]) -> Result<String, EngineError> {
@@ -145,6 +119,39 @@ impl Engine for DockerEngine {
         let host = self.lifecycle.engine().known_info()?.host(self.usage.any_is_local());
         let published = replica.ports.get(&ContainerPort { number: port, protocol: Protocol::Tcp })?;
         published.iter().find_map(|binding| reachable_address(binding, host))
+    }
+}
+
+#[async_trait]
+impl SlotEngine for DockerEngine {
+    async fn create(&self, workload: &Workload, slot: Slot) -> Result<Replica, EngineError> {
+        self.lifecycle.create(workload, slot).await
+    }
+
+    async fn prepare(&self, workload: &Workload) -> Result<(), EngineError> {
+        self.lifecycle.prepare(workload).await
+    }
+
+    async fn pull(&self, image: &ImageRef) -> Result<String, EngineError> {
+        self.lifecycle.engine().info().await?;
+        self.lifecycle.images().refresh(image).await
+    }
+
+    async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError> {
+        self.lifecycle.start(id).await
+    }
+
+    async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<Replica, EngineError> {
+        self.lifecycle.stop(id, grace).await
+    }
+
+    async fn restart(&self, id: &ContainerId, grace: Duration) -> Result<Replica, EngineError> {
+        let stopped = self.lifecycle.stop(id, grace).await?;
+        self.lifecycle.start(&stopped.id).await
+    }
+
+    async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), EngineError> {
+        self.lifecycle.remove(id, force).await
     }
 }
 

@@ -14,30 +14,31 @@ use std::time::Duration;
 use tokio::sync::{broadcast, watch};
 use tokio_stream::wrappers::BroadcastStream;
 use windlass_core::contract::Usage;
-use windlass_core::engine::{Engine, EngineError, EngineEvent};
+use windlass_core::engine::{Engine, EngineError, EngineEvent, SlotEngine};
 use windlass_core::workload::{ContainerPort, Workload};
 use windlass_core::{
-    ContainerId, ImageRef, MadeFrom, Phase, PortBinding, Publication, Replica, Slot, Timestamp, WorkloadKey,
+    ContainerId, Declaration, ImageRef, MadeFrom, Phase, PortBinding, Publication, Replica, Slot, Timestamp,
+    WorkloadKey,
 };
 
 /// Calls that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
-    /// [`Engine::list`].
+    /// [`Engine::list`] and [`Engine::list_all`].
     List,
-    /// [`Engine::create`].
+    /// [`SlotEngine::create`].
     Create,
-    /// [`Engine::prepare`].
+    /// [`SlotEngine::prepare`].
     Prepare,
-    /// [`Engine::pull`].
+    /// [`SlotEngine::pull`].
     Pull,
-    /// [`Engine::start`].
+    /// [`SlotEngine::start`].
     Start,
-    /// [`Engine::stop`].
+    /// [`SlotEngine::stop`].
     Stop,
-    /// [`Engine::restart`].
+    /// [`SlotEngine::restart`].
     Restart,
-    /// [`Engine::remove`].
+    /// [`SlotEngine::remove`].
     Remove,
 }
 
@@ -186,16 +187,52 @@ impl Engine for SimulatedEngine {
         self.enter(None).map(drop)
     }
 
-    async fn list(&self, workload: Option<&WorkloadKey>) -> Result<Vec<Replica>, EngineError> {
+    async fn list(&self, workload: &WorkloadKey, _: &Declaration) -> Result<Vec<Replica>, EngineError> {
         let engine = self.enter(Some(Call::List))?;
-        Ok(sorted(match workload {
-            Some(key) => {
-                engine.replicas.get(key).map(|replicas| replicas.values().cloned().collect()).unwrap_or_default()
-            }
-            None => engine.replicas.values().flat_map(BTreeMap::values).cloned().collect(),
-        }))
+        let replicas = engine.replicas.get(workload);
+        Ok(sorted(replicas.map(|replicas| replicas.values().cloned().collect()).unwrap_or_default()))
     }
 
+    async fn list_all(&self) -> Result<Vec<Replica>, EngineError> {
+        let engine = self.enter(Some(Call::List))?;
+        Ok(sorted(engine.replicas.values().flat_map(BTreeMap::values).cloned().collect()))
+    }
+
+    async fn cpus(&self) -> Option<u32> {
+        self.lock().cpus
+    }
+
+    /// Returns the last argument of the command.
+    async fn exec(&self, id: &ContainerId, command: &[String]) -> Result<String, EngineError> {
+        self.enter(None)?.find(id)?;
+        Ok(command.last().cloned().unwrap_or_default())
+    }
+
+    fn events(&self) -> BoxStream<'static, EngineEvent> {
+        let past = self.lock().stops.clone();
+        let connected = futures_util::stream::iter(past.into_iter().chain([EngineEvent::Connected]));
+        // A subscriber that fell behind missed events, so it has to observe everything.
+        let later = BroadcastStream::new(self.events.subscribe()).map(|event| event.unwrap_or(EngineEvent::Connected));
+        connected.chain(later).boxed()
+    }
+
+    fn usage(&self, id: &ContainerId) -> Option<Usage> {
+        let mut engine = self.lock();
+        let at = (self.now)();
+        let replica = engine.find(id).ok().filter(|replica| replica.is_alive())?;
+        let (workload, started) = (replica.workload.clone(), replica.started_at?);
+        let starting = engine.starting_load.get(&workload).filter(|(lasts, _)| at.since(started) < *lasts);
+        let usage = starting.map(|(_, usage)| usage).or(engine.load.get(&workload))?;
+        Some(Usage { at, ..*usage })
+    }
+
+    fn endpoint(&self, replica: &Replica, port: u16) -> Option<SocketAddr> {
+        Some(SocketAddr::new(replica.address?, port))
+    }
+}
+
+#[async_trait]
+impl SlotEngine for SimulatedEngine {
     async fn create(&self, workload: &Workload, slot: Slot) -> Result<Replica, EngineError> {
         let mut engine = self.enter(Some(Call::Create))?;
         engine.created += 1;
@@ -261,10 +298,6 @@ impl Engine for SimulatedEngine {
         }
     }
 
-    async fn cpus(&self) -> Option<u32> {
-        self.lock().cpus
-    }
-
     async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError> {
         drop(self.enter(Some(Call::Start))?);
         if !self.start_delay.is_zero() {
@@ -296,12 +329,6 @@ impl Engine for SimulatedEngine {
         self.begin(&mut engine, id)
     }
 
-    /// Returns the last argument of the command.
-    async fn exec(&self, id: &ContainerId, command: &[String]) -> Result<String, EngineError> {
-        self.enter(None)?.find(id)?;
-        Ok(command.last().cloned().unwrap_or_default())
-    }
-
     async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), EngineError> {
         let mut engine = self.enter(Some(Call::Remove))?;
         let Ok(replica) = engine.find(id) else {
@@ -316,27 +343,5 @@ impl Engine for SimulatedEngine {
             self.send(EngineEvent::Changed(workload));
         }
         Ok(())
-    }
-
-    fn events(&self) -> BoxStream<'static, EngineEvent> {
-        let past = self.lock().stops.clone();
-        let connected = futures_util::stream::iter(past.into_iter().chain([EngineEvent::Connected]));
-        // A subscriber that fell behind missed events, so it has to observe everything.
-        let later = BroadcastStream::new(self.events.subscribe()).map(|event| event.unwrap_or(EngineEvent::Connected));
-        connected.chain(later).boxed()
-    }
-
-    fn usage(&self, id: &ContainerId) -> Option<Usage> {
-        let mut engine = self.lock();
-        let at = (self.now)();
-        let replica = engine.find(id).ok().filter(|replica| replica.is_alive())?;
-        let (workload, started) = (replica.workload.clone(), replica.started_at?);
-        let starting = engine.starting_load.get(&workload).filter(|(lasts, _)| at.since(started) < *lasts);
-        let usage = starting.map(|(_, usage)| usage).or(engine.load.get(&workload))?;
-        Some(Usage { at, ..*usage })
-    }
-
-    fn endpoint(&self, replica: &Replica, port: u16) -> Option<SocketAddr> {
-        Some(SocketAddr::new(replica.address?, port))
     }
 }

@@ -11,9 +11,9 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
-use windlass_core::engine::{Engine, EngineError, EngineEvent};
+use windlass_core::engine::{Engine, EngineError, EngineEvent, SlotEngine};
 use windlass_core::workload::ContainerPort;
-use windlass_core::{ContainerId, Phase, Replica, Slot, WorkloadKey};
+use windlass_core::{ContainerId, Declaration, Phase, Replica, Slot, WorkloadKey};
 
 const GRACE: Duration = Duration::from_secs(10);
 const NO_GRACE: Duration = Duration::from_secs(1);
@@ -82,14 +82,14 @@ async fn a_replica_is_created_started_stopped_restarted_and_removed() {
     assert_eq!((restarted.phase, restarted.exit_code), (Phase::Running, None));
     assert!(restarted.started_at > running.started_at);
 
-    let listed = runtime.list(Some(&workload.key)).await.unwrap();
+    let listed = runtime.list(&workload.key, &Declaration::Api).await.unwrap();
     assert_eq!(listed.iter().map(|replica| &replica.id).collect::<Vec<_>>(), [&created.id]);
-    assert_eq!(runtime.list(Some(&WorkloadKey::stored("other"))).await.unwrap(), []);
+    assert_eq!(runtime.list(&WorkloadKey::stored("other"), &Declaration::Api).await.unwrap(), []);
 
     assert!(refusal(runtime.remove(&created.id, false).await).contains("is running"));
     runtime.remove(&created.id, true).await.unwrap();
     runtime.remove(&created.id, true).await.expect("one that is gone is no error");
-    assert_eq!(runtime.list(None).await.unwrap(), []);
+    assert_eq!(runtime.list_all().await.unwrap(), []);
     assert_eq!(runtime.start(&created.id).await, Err(EngineError::NotFound(created.id.to_string())));
 }
 
@@ -106,7 +106,7 @@ async fn a_paused_replica_does_not_run_and_can_be_stopped() {
     let fixture = Fixture::new("paused").await;
     let running = started(&fixture, &WAIT).await;
     docker(&["pause", running.id.as_str()]);
-    let listed = fixture.runtime.list(None).await.unwrap();
+    let listed = fixture.runtime.list_all().await.unwrap();
     assert_eq!((listed[0].phase, listed[0].status.as_str()), (Phase::Paused, "paused"));
     assert_eq!(fixture.runtime.stop(&running.id, NO_GRACE).await.unwrap().phase, Phase::Exited);
 }
@@ -132,7 +132,7 @@ async fn only_containers_of_this_instance_are_found() {
         let removed = runtime.remove(&id, true).await;
         assert!(removed.is_ok() || removed == Err(not_found), "{id}: {removed:?}");
     }
-    assert_eq!(runtime.list(None).await.unwrap(), []);
+    assert_eq!(runtime.list_all().await.unwrap(), []);
     for id in foreign {
         let state = docker(&["inspect", "--format", "{{.State.Running}}", id]);
         assert_eq!(String::from_utf8_lossy(&state.stdout).trim(), "true", "{id} was touched");
@@ -216,7 +216,7 @@ async fn what_the_engine_refuses_is_told_in_its_words() {
     let clash = runtime.create(&second, Slot(1)).await.unwrap();
     let refused = refusal(runtime.start(&clash.id).await);
     assert!(refused.contains("already allocated"), "{refused}");
-    let listed = runtime.list(None).await.unwrap();
+    let listed = runtime.list_all().await.unwrap();
     let shown = listed.iter().find(|replica| replica.id == clash.id).unwrap();
     assert_eq!((shown.phase, shown.started_at), (Phase::Starting, None));
     assert!(shown.error.contains("already allocated"), "{}", shown.error);
@@ -245,7 +245,7 @@ async fn a_process_killed_for_memory_is_told_from_one_killed_otherwise() {
     let fixture = Fixture::new("memory").await;
     let greedy = started(&fixture, &["tail", "/dev/zero"]).await;
     let ended = eventually("the kernel kills it", || async {
-        let listed = fixture.runtime.list(None).await.unwrap();
+        let listed = fixture.runtime.list_all().await.unwrap();
         listed.into_iter().find(|replica| replica.id == greedy.id && replica.phase == Phase::Exited)
     })
     .await;
@@ -272,7 +272,7 @@ async fn replicas_start_and_stop_side_by_side() {
     .await;
     let names: HashSet<&str> = running.iter().map(|replica| replica.name.as_str()).collect();
     assert_eq!(names.len(), 6);
-    let listed = runtime.list(Some(&workload.key)).await.unwrap();
+    let listed = runtime.list(&workload.key, &Declaration::Api).await.unwrap();
     assert!(listed.len() == 6 && listed.is_sorted_by_key(|replica| replica.created_at));
     let removals = join_all(running.iter().chain(&running).map(|replica| runtime.remove(&replica.id, true))).await;
     assert!(removals.iter().all(Result::is_ok), "each was removed twice at once: {removals:?}");
@@ -287,7 +287,7 @@ async fn a_caller_that_gives_up_leaves_no_half_container() {
     let given_up = tokio::time::timeout(Duration::from_millis(5), fixture.runtime.create(&workload, FIRST)).await;
     if given_up.is_err() {
         let whole = eventually("the create ends by itself", || async {
-            fixture.runtime.list(None).await.unwrap().into_iter().next()
+            fixture.runtime.list_all().await.unwrap().into_iter().next()
         })
         .await;
         assert_eq!(whole.phase, Phase::Starting);

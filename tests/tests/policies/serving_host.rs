@@ -47,7 +47,7 @@ impl Host {
         let engine = SimulatedEngine::new(|| Clock::System.now(), Duration::ZERO);
         let directory = tempfile::tempdir()?;
         let controller = Controller::begin(Parts {
-            engine: Arc::new(engine.clone()),
+            engine: Arc::new(engine.clone()).into(),
             store: Arc::new(SqliteStore::open(&directory.path().join("data"), 100)?),
             policies: Arc::new(Policies::plain(scaling, health)),
             net: NetClient::new()?,

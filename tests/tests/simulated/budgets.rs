@@ -42,7 +42,7 @@ async fn a_restless_policy_causes_and_stores_no_more_than_its_budgets() -> anyho
     let limits = StoreLimits { daily_bytes: 2 << 20, ..StoreLimits::default() };
     let (_, health) = built_in();
     let controller = Controller::begin(Parts {
-        engine: Arc::new(SimulatedEngine::new(move || clock.now(), Duration::from_millis(500))),
+        engine: Arc::new(SimulatedEngine::new(move || clock.now(), Duration::from_millis(500))).into(),
         store: Arc::new(SqliteStore::open(&directory.path().join("data"), 1_000)?.with_limits(limits)),
         policies: Arc::new(Policies::plain(Arc::<Restless>::default(), health)),
         net: NetClient::new()?,

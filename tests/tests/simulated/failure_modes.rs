@@ -68,7 +68,7 @@ impl Host {
         let engine = SimulatedEngine::new(move || clock.now(), Duration::from_millis(500));
         let directory = tempfile::tempdir()?;
         let controller = Controller::begin(Parts {
-            engine: Arc::new(engine.clone()),
+            engine: Arc::new(engine.clone()).into(),
             store: Arc::new(SqliteStore::open(&directory.path().join("data"), 1_000)?),
             policies,
             net: Arc::new(Nobody),

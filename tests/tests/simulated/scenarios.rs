@@ -371,7 +371,7 @@ fn begin(
 ) -> anyhow::Result<Controller> {
     let (scaling, health) = built_in();
     Ok(Controller::begin(Parts {
-        engine: Arc::new(engine.clone()),
+        engine: Arc::new(engine.clone()).into(),
         store: Arc::new(SqliteStore::open(directory, 1_000)?),
         policies: Arc::new(Policies::plain(
             Arc::new(Fallible { real: scaling, broken: Arc::clone(scaling_broken) }),

@@ -59,7 +59,7 @@ async fn begin(data_dir: &Path, acting: &Arc<impl ScalingPolicy>, shadow: &Arc<F
     let (_, health) = built_in();
     let shadow = Shadow { policy: ShadowPolicy::Scaling(shadow.clone()), config: "{}".to_owned() };
     Ok(Controller::begin(Parts {
-        engine: Arc::new(SimulatedEngine::new(|| Clock::System.now(), Duration::ZERO)),
+        engine: Arc::new(SimulatedEngine::new(|| Clock::System.now(), Duration::ZERO)).into(),
         store: Arc::new(SqliteStore::open(&data_dir.join("data"), 100)?),
         policies: Arc::new(Policies { shadows: vec![shadow], ..Policies::plain(acting.clone(), health) }),
         net: NetClient::new()?,

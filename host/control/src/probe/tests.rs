@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use windlass_core::engine::{Engine, EngineError, EngineEvent};
+use windlass_core::engine::{AnyEngine, Engine, EngineError, EngineEvent, SlotEngine};
 use windlass_core::fixtures::{running, workload};
 use windlass_core::net::{Net, NetError, Reach, SourceRequest, SourceResponse};
 use windlass_core::{ContainerId, DurationMs, HealthCheck, HttpProbe};
@@ -39,7 +39,7 @@ impl Net for Connections {
 }
 
 /// Probes a replica with the command `check`, with a time limit of 2 s.
-async fn check(engine: &Arc<dyn Engine>, commands: &Commands, replica: &Replica) -> Option<ProbeOutcome> {
+async fn check(engine: &AnyEngine, commands: &Commands, replica: &Replica) -> Option<ProbeOutcome> {
     let target = ProbeTarget::Exec { command: vec!["check".to_owned()] };
     let probe = Probe { timeout: Duration::from_secs(2), ..Probe::usual(target) };
     probe_one(ReplicaCaller { engine, net: &Connections::default(), commands }, &probe, replica).await
@@ -73,36 +73,18 @@ impl Engine for Hanging {
     async fn ping(&self) -> Result<(), EngineError> {
         self.sim.ping().await
     }
-    async fn list(&self, workload: Option<&windlass_core::WorkloadKey>) -> Result<Vec<Replica>, EngineError> {
-        self.sim.list(workload).await
-    }
-    async fn create(
+    async fn list(
         &self,
-        workload: &windlass_core::Workload,
-        slot: windlass_core::Slot,
-    ) -> Result<Replica, EngineError> {
-        self.sim.create(workload, slot).await
+        workload: &windlass_core::WorkloadKey,
+        declaration: &windlass_core::Declaration,
+    ) -> Result<Vec<Replica>, EngineError> {
+        self.sim.list(workload, declaration).await
     }
-    async fn prepare(&self, workload: &windlass_core::Workload) -> Result<(), EngineError> {
-        self.sim.prepare(workload).await
-    }
-    async fn pull(&self, image: &windlass_core::ImageRef) -> Result<String, EngineError> {
-        self.sim.pull(image).await
+    async fn list_all(&self) -> Result<Vec<Replica>, EngineError> {
+        self.sim.list_all().await
     }
     async fn cpus(&self) -> Option<u32> {
         self.sim.cpus().await
-    }
-    async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError> {
-        self.sim.start(id).await
-    }
-    async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<Replica, EngineError> {
-        self.sim.stop(id, grace).await
-    }
-    async fn restart(&self, id: &ContainerId, grace: Duration) -> Result<Replica, EngineError> {
-        self.sim.restart(id, grace).await
-    }
-    async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), EngineError> {
-        self.sim.remove(id, force).await
     }
     fn events(&self) -> BoxStream<'static, EngineEvent> {
         self.sim.events()
@@ -115,6 +97,41 @@ impl Engine for Hanging {
     }
 }
 
+#[async_trait]
+impl SlotEngine for Hanging {
+    async fn create(
+        &self,
+        workload: &windlass_core::Workload,
+        slot: windlass_core::Slot,
+    ) -> Result<Replica, EngineError> {
+        self.sim.create(workload, slot).await
+    }
+
+    async fn prepare(&self, workload: &windlass_core::Workload) -> Result<(), EngineError> {
+        self.sim.prepare(workload).await
+    }
+
+    async fn pull(&self, image: &windlass_core::ImageRef) -> Result<String, EngineError> {
+        self.sim.pull(image).await
+    }
+
+    async fn start(&self, id: &ContainerId) -> Result<Replica, EngineError> {
+        self.sim.start(id).await
+    }
+
+    async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<Replica, EngineError> {
+        self.sim.stop(id, grace).await
+    }
+
+    async fn restart(&self, id: &ContainerId, grace: Duration) -> Result<Replica, EngineError> {
+        self.sim.restart(id, grace).await
+    }
+
+    async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), EngineError> {
+        self.sim.remove(id, force).await
+    }
+}
+
 fn one() -> Replica {
     running(&workload("web", 1, 1), 1, 1_000)
 }
@@ -122,7 +139,7 @@ fn one() -> Replica {
 #[tokio::test(start_paused = true)]
 async fn a_command_that_hangs_is_never_begun_twice() {
     let engine = Hanging::new();
-    let as_engine: Arc<dyn Engine> = Arc::<Hanging>::clone(&engine);
+    let as_engine = AnyEngine::from(Arc::<Hanging>::clone(&engine));
     let (commands, replica) = (Commands::default(), one());
     let ask = async || check(&as_engine, &commands, &replica).await;
     let still_runs = ProbeOutcome::Failure("the command of an earlier call still runs in it".to_owned());
@@ -142,7 +159,7 @@ async fn a_command_that_hangs_is_never_begun_twice() {
 async fn a_command_fails_by_its_status_and_not_by_an_engine_that_is_away() {
     let engine = Hanging::new();
     engine.permits.add_permits(9);
-    let as_engine: Arc<dyn Engine> = Arc::<Hanging>::clone(&engine);
+    let as_engine = AnyEngine::from(Arc::<Hanging>::clone(&engine));
     let (commands, replica) = (Commands::default(), one());
     let outcome = async |error: EngineError| {
         *engine.answer.lock() = Err(error);
@@ -161,7 +178,7 @@ async fn a_command_fails_by_its_status_and_not_by_an_engine_that_is_away() {
 #[tokio::test]
 async fn only_a_connection_to_a_published_port_goes_through_a_proxy() {
     let engine = Hanging::new();
-    let as_engine: Arc<dyn Engine> = Arc::<Hanging>::clone(&engine);
+    let as_engine = AnyEngine::from(Arc::<Hanging>::clone(&engine));
     let (net, commands) = (Connections::default(), Commands::default());
     let address = "10.0.0.7:80".parse().expect("an address");
     let published = "127.0.0.1:32768".parse().expect("an address");

@@ -8,7 +8,7 @@ use crate::stop::{Stopped, Stopper, with_hook};
 use crate::workload::handle::WorkloadHandle;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use windlass_core::engine::EngineError;
+use windlass_core::engine::{EngineError, SlotEngine};
 use windlass_core::{ContainerId, Failure, Plan, Replica, Slot, Snapshot, Step, Workload};
 
 /// Carries out every step in parallel, after the replicas that stop are drained. The engine limits the parallelism.
@@ -23,14 +23,21 @@ pub(crate) async fn act(
     let workload = previous.as_ref().unwrap_or(workload);
     let mut outcome = Outcome::default();
     let mut steps: Vec<&Step> = plan.steps.iter().collect();
-    if let Some(error) = unprepared(context, workload, plan).await {
+    let engine = match context.engine.slots() {
+        Ok(engine) => engine,
+        Err(error) => {
+            outcome.actions = steps.into_iter().map(|step| failed(creation(step.reason()), &error)).collect();
+            return outcome;
+        }
+    };
+    if let Some(error) = unprepared(engine, workload, plan).await {
         // Nothing is stopped for a replica that cannot be made.
         let renews = steps.extract_if(.., |step| matches!(step, Step::Renew { .. }));
         outcome.actions.extend(renews.map(|step| failed(creation(step.reason()), &error)));
         outcome.unprepared = Some(error.to_string());
     }
     drain::before_acting(context, handle, &steps).await;
-    let actor = Actor { context, workload, snapshot, stopper: Stopper::new(context, handle, workload) };
+    let actor = Actor { context, engine, workload, snapshot, stopper: Stopper::new(context, handle, workload) };
     let mut steps: FuturesUnordered<_> = steps.into_iter().map(|step| actor.carry_out(step)).collect();
     while let Some((actions, failure)) = steps.next().await {
         outcome.actions.extend(actions);
@@ -43,9 +50,9 @@ pub(crate) async fn act(
 }
 
 /// Why no replica can be made in place of an outdated one. `None` if it can, or the plan replaces none.
-async fn unprepared(context: &Context, workload: &Workload, plan: &Plan) -> Option<EngineError> {
+async fn unprepared(engine: &dyn SlotEngine, workload: &Workload, plan: &Plan) -> Option<EngineError> {
     if plan.steps.iter().any(|step| matches!(step, Step::Renew { .. })) {
-        context.engine.prepare(workload).await.err()
+        engine.prepare(workload).await.err()
     } else {
         None
     }
@@ -62,6 +69,7 @@ fn log(workload: &Workload, action: &Action) {
 
 struct Actor<'a> {
     context: &'a Context,
+    engine: &'a dyn SlotEngine,
     workload: &'a Workload,
     snapshot: &'a Snapshot,
     stopper: Stopper<'a>,
@@ -92,17 +100,17 @@ impl Actor<'_> {
                     Some(observed) => self.stopper.call_hook(observed, reason).await,
                     None => None,
                 };
-                let restarted = self.context.engine.restart(replica, self.context.settings.stop_grace).await;
+                let restarted = self.engine.restart(replica, self.context.settings.stop_grace).await;
                 let reason = with_hook(reason, hook_failure.as_deref());
                 let (action, failure) = self.started(ActionKind::Restart, replica, &reason, restarted);
                 (vec![action], failure)
             }
             Step::Start { replica, reason } => {
-                let started = self.context.engine.start(replica).await;
+                let started = self.engine.start(replica).await;
                 let (action, failure) = self.started(ActionKind::Start, replica, reason, started);
                 if action.error.is_some() {
                     // A replica that cannot start is useless. A later pass fills its slot again, with backoff.
-                    let _ = self.context.engine.remove(replica, true).await;
+                    let _ = self.engine.remove(replica, true).await;
                 }
                 (vec![action], failure)
             }
@@ -112,7 +120,7 @@ impl Actor<'_> {
     /// Creates and starts a replica. If it does not start, it is removed again, so that nothing half done stays.
     async fn create(&self, slot: Slot, start: bool, reason: &str) -> (Action, Option<Failure>) {
         let mut action = creation(reason);
-        let engine = &self.context.engine;
+        let engine = self.engine;
         let mut replica = match engine.create(self.workload, slot).await {
             Ok(replica) => replica,
             Err(error) => return (failed(action, &error), Some(not_filled(slot, &error))),
@@ -152,7 +160,7 @@ impl Actor<'_> {
                 Err(error) => return not_removed(action, error),
             }
         }
-        match self.context.engine.remove(id, true).await {
+        match self.engine.remove(id, true).await {
             Ok(()) | Err(EngineError::NotFound(_)) => (action, None),
             Err(error) => not_removed(action, error),
         }

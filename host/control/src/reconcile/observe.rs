@@ -25,7 +25,7 @@ pub(crate) async fn observe(
     known: &Known,
     now: Timestamp,
 ) -> Result<Snapshot, EngineError> {
-    let listed = context.engine.list(Some(&handle.key)).await?;
+    let listed = context.engine.list(&handle.key, &known.declaration).await?;
     // Read after the listing: a process that it shows as ended may have been stopped meanwhile.
     let stops = handle.state().stops.clone();
     let (mut replicas, strangers): (Vec<Replica>, _) =

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use windlass_core::contract::HealthStatus;
 use windlass_core::{
-    Alert, ContainerId, History, Phase, Probe, Replica, ShadowComparison, Snapshot, Timestamp, Workload, WorkloadKey,
+    Alert, ContainerId, Declaration, History, Phase, Probe, Replica, ShadowComparison, Snapshot, Timestamp, Workload,
+    WorkloadKey,
 };
 use windlass_decide::EarlyPasses;
 
@@ -74,6 +75,8 @@ pub(crate) struct Known {
     pub(crate) probe: Option<Probe>,
     /// The workloads that this one depends on.
     pub(crate) depends_on: BTreeSet<WorkloadKey>,
+    /// The place where the workload is declared.
+    pub(crate) declaration: Declaration,
 }
 
 impl WorkloadState {
@@ -130,6 +133,7 @@ impl WorkloadState {
             unremovable: self.history.unremovable.keys().cloned().collect(),
             probe: self.workload.probe.clone(),
             depends_on: self.workload.depends_on.clone(),
+            declaration: self.workload.declaration.clone(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use windlass_core::engine::{Engine, EngineError, EngineEvent};
+use windlass_core::engine::{Engine, EngineError, EngineEvent, SlotEngine};
 use windlass_core::settings::EngineSettings;
 use windlass_core::workload::{Bounds, DesiredStatus, Resources};
 use windlass_core::{ContainerId, Slot, Workload};
@@ -45,12 +45,12 @@ async fn an_engine_may_come_and_go_and_come_back() {
         socket.display()
     );
     assert_eq!(absent.map_err(|error| error.to_string()), Err(told));
-    assert!(matches!(runtime.list(None).await, Err(EngineError::Unavailable(_))));
+    assert!(matches!(runtime.list_all().await, Err(EngineError::Unavailable(_))));
     assert!(matches!(events.next().await, Some(EngineEvent::Lost(_))));
     for _ in 0..2 {
         let engine = Server::proxy(&socket);
         runtime.ping().await.unwrap();
-        assert_eq!(runtime.list(None).await, Ok(Vec::new()));
+        assert_eq!(runtime.list_all().await, Ok(Vec::new()));
         assert_eq!(events.next().await, Some(EngineEvent::Connected));
         drop(engine);
         eventually("the engine is gone", || async { unavailable(runtime.ping().await).then_some(()) }).await;
@@ -89,7 +89,7 @@ async fn an_engine_that_says_nothing_is_not_waited_for() {
     let wanted = workload();
     let begun = Instant::now();
     let (ping, list, start, create) =
-        tokio::join!(runtime.ping(), runtime.list(None), runtime.start(&id), runtime.create(&wanted, Slot(0)));
+        tokio::join!(runtime.ping(), runtime.list_all(), runtime.start(&id), runtime.create(&wanted, Slot(0)));
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     assert!(matches!(ping, Err(EngineError::TimedOut { .. })), "{ping:?}");
     for outcome in [list.map(drop), start.map(drop), create.map(drop)] {

@@ -5,7 +5,7 @@ use super::port;
 use std::net::{IpAddr, SocketAddr};
 use tokio::net::TcpStream;
 use windlass_core::Slot;
-use windlass_core::engine::Engine;
+use windlass_core::engine::{Engine, SlotEngine};
 use windlass_core::publication::short_form;
 use windlass_docker::Environment;
 

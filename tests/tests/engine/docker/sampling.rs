@@ -3,7 +3,7 @@
 use super::fixture::{FIRST, Fixture, docker, eventually};
 use std::time::Duration;
 use windlass_core::Phase;
-use windlass_core::engine::Engine;
+use windlass_core::engine::{Engine, SlotEngine};
 use windlass_docker::Environment;
 
 const BUSY: [&str; 3] = ["sh", "-c", "while :; do :; done"];
@@ -21,7 +21,7 @@ async fn check_busy(fixture: &Fixture) {
     .await;
     assert!((100_000..32 << 20).contains(&usage.memory_bytes), "{usage:?}");
     assert!(usage.network_receive_rate >= 0.0 && usage.network_transmit_rate >= 0.0);
-    let listed = runtime.list(None).await.unwrap();
+    let listed = runtime.list_all().await.unwrap();
     assert!(listed[0].usage.is_some());
     let stopped = runtime.stop(&created.id, Duration::from_secs(0)).await.unwrap();
     assert_eq!((stopped.phase, stopped.usage), (Phase::Exited, None));

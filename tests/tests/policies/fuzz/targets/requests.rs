@@ -99,7 +99,7 @@ async fn serve() -> SocketAddr {
     let folder = tempfile::tempdir().expect("a folder");
     let registry = policies::registry();
     let controller = Controller::begin(Parts {
-        engine: Arc::new(SimulatedEngine::new(|| Clock::System.now(), Duration::ZERO)),
+        engine: Arc::new(SimulatedEngine::new(|| Clock::System.now(), Duration::ZERO)).into(),
         // The files stay open after their folder was removed.
         store: Arc::new(SqliteStore::open(&folder.path().join("data"), 10).expect("a store")),
         policies: registry.clone(),
