@@ -21,4 +21,5 @@
 pub mod app;
 pub mod cli;
 pub mod config;
+mod own_container;
 mod socket;

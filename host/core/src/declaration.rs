@@ -3,6 +3,7 @@
 use crate::{ImageRef, WorkloadKey};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The place where a workload is declared.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -37,6 +38,19 @@ impl Declaration {
             Self::Api => "api",
             Self::Compose { .. } => "compose",
             Self::Swarm { .. } => "swarm",
+        }
+    }
+}
+
+/// The place in words: "service `web` in project `shop`".
+impl fmt::Display for Declaration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Api => f.write_str("a start request"),
+            Self::Compose { project, service } => {
+                write!(f, "service `{}` in project `{}`", service.escape_debug(), project.escape_debug())
+            }
+            Self::Swarm { service } => write!(f, "service `{}`", service.escape_debug()),
         }
     }
 }

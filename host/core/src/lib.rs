@@ -20,6 +20,7 @@ pub mod guardrails;
 pub mod history;
 pub mod image;
 mod invalid;
+pub mod labels;
 pub mod listen;
 pub mod login;
 pub mod metric;
