@@ -9,7 +9,7 @@ use crate::{dependencies, drain};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use windlass_core::contract::Sample;
-use windlass_core::engine::EngineError;
+use windlass_core::engine::{AnyEngine, EngineError};
 use windlass_core::{Bounds, Guardrails, Metric, Overrides, PolicyChoices, Replica, Workload, WorkloadKey};
 
 impl Controller {
@@ -110,7 +110,17 @@ impl Controller {
             }
             context.engine.slots()?.remove(&replica.id, true).await
         });
-        for result in futures_util::future::join_all(removals).await {
+        let removed = match &context.engine {
+            AnyEngine::Slots(_) => futures_util::future::join_all(removals).await,
+            // The service of an adopted workload is its owner's.
+            AnyEngine::Counts(_) if workload.declaration.is_adopted() => Vec::new(),
+            AnyEngine::Counts(engine) => {
+                let hooks = replicas.iter().map(|replica| stopper.call_hook(replica, "the workload is deleted"));
+                futures_util::future::join_all(hooks).await;
+                vec![engine.remove_service(&workload).await]
+            }
+        };
+        for result in removed {
             match result {
                 Ok(()) | Err(EngineError::NotFound(_)) => {}
                 Err(error) => {

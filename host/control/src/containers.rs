@@ -29,6 +29,7 @@ impl Controller {
     /// `name_or_id`: its name, its identifier, or at least the first 12 characters of the identifier.
     pub async fn hold(&self, name_or_id: &str) -> Result<Replica, ControlError> {
         let found = self.find(name_or_id).await?;
+        self.slots()?;
         let Some(handle) = found.handle else {
             let grace = self.context.settings.stop_grace;
             return self.slots()?.stop(&found.replica.id, grace).await.map_err(|error| self.refusal(error));
@@ -43,6 +44,7 @@ impl Controller {
     /// removed.
     pub async fn release(&self, name_or_id: &str) -> Result<Replica, ControlError> {
         let found = self.find(name_or_id).await?;
+        self.slots()?;
         let Some(handle) = found.handle else {
             return self.slots()?.start(&found.replica.id).await.map_err(|error| self.refusal(error));
         };
@@ -79,6 +81,7 @@ impl Controller {
     /// Removes a container; a running one only with `force`. The next pass replaces it if it counted.
     pub async fn remove(&self, name_or_id: &str, force: bool) -> Result<Replica, ControlError> {
         let found = self.find(name_or_id).await?;
+        self.slots()?;
         let id = found.replica.id.clone();
         let Some(handle) = found.handle else {
             self.slots()?.remove(&id, force).await.map_err(|error| self.refusal(error))?;
@@ -128,9 +131,10 @@ impl Controller {
         futures_util::future::try_join_all(holds).await.map(drop)
     }
 
-    /// The engine, if it leaves each replica to the host.
+    /// The engine, if it leaves each replica to the host. A request about one replica conflicts with an engine that keeps
+    /// them by itself.
     fn slots(&self) -> Result<&dyn SlotEngine, ControlError> {
-        self.context.engine.slots().map_err(|error| self.refusal(error))
+        self.context.engine.slots().map_err(|error| ControlError::Conflict(error.to_string()))
     }
 
     /// Lists the replicas of a workload, without containers that only have their labels.

@@ -4,7 +4,9 @@ use crate::caller::while_present;
 use crate::controller::Controller;
 use crate::error::ControlError;
 use crate::report::PassReport;
-use windlass_core::{Generation, History, ImageRef, Replica, Workload, WorkloadKey};
+use crate::workload::handle::WorkloadHandle;
+use windlass_core::engine::{AnyEngine, CountEngine};
+use windlass_core::{Generation, History, ImageRef, Replica, ServiceSeen, Workload, WorkloadKey};
 
 /// The current state of the workload that a repeated start changes.
 pub(crate) struct Before<'a> {
@@ -59,14 +61,44 @@ impl Controller {
     /// Pulls the image of a wanted workload, and returns the engine's identifier of it. Ends if the caller of the request
     /// leaves.
     pub async fn pull(&self, image: &ImageRef) -> Result<String, ControlError> {
-        let engine = self.context.engine.slots().map_err(|error| self.refusal(error))?;
+        let AnyEngine::Slots(engine) = &self.context.engine else {
+            let why = "a Swarm pulls the image of a service on each node by itself; start the workload with another tag or \
+                       digest instead";
+            return Err(ControlError::Conflict(why.to_owned()));
+        };
         while_present(engine.pull(image)).await?.map_err(|error| self.refusal(error))
     }
 
+    /// Brings the service of a workload to the workload's current state, if the engine keeps the replicas. `is_changed` says
+    /// whether the state is another one than before. A missing service is left to the next pass. The caller holds the pass
+    /// lock.
+    pub(crate) async fn deploy(&self, handle: &WorkloadHandle, is_changed: bool) -> Result<(), ControlError> {
+        let AnyEngine::Counts(engine) = &self.context.engine else { return Ok(()) };
+        let (workload, target) = {
+            let mut state = handle.state();
+            // Any write of a service begins its update anew, so an unchanged one is not written.
+            let is_outdated = !state.workload.outdated(&state.snapshot.replicas).is_empty();
+            state.is_undeployed |= is_changed || is_outdated;
+            if !state.is_undeployed || state.snapshot.service == ServiceSeen::Missing {
+                return Ok(());
+            }
+            (state.workload.clone(), state.workload.bounds.clamp(state.target()))
+        };
+        engine.deploy(&workload, target).await.map_err(|error| self.refusal(error))?;
+        handle.state().is_undeployed = false;
+        Ok(())
+    }
+
     /// Returns to the generation before, which then becomes the current one. Returns after the pass that began to replace
-    /// the replicas.
+    /// the replicas. An adopted service returns to the latest specification that this Windlass did not write.
     pub async fn roll_back(&self, key: &WorkloadKey) -> Result<PassReport, ControlError> {
         let handle = self.handle(key)?;
+        let is_adopted = handle.state().workload.declaration.is_adopted();
+        if let AnyEngine::Counts(engine) = &self.context.engine
+            && is_adopted
+        {
+            return self.roll_back_service(engine.as_ref(), &handle).await;
+        }
         let request = {
             let _lock = self.lock(&handle).await?;
             let (workload, target) = {
@@ -90,9 +122,24 @@ impl Controller {
                 state.workload = workload;
                 state.retry_everything();
             }
+            self.deploy(&handle, true).await?;
             handle.request()
         };
         self.report(&handle, request).await
+    }
+
+    async fn roll_back_service(
+        &self,
+        engine: &dyn CountEngine,
+        handle: &WorkloadHandle,
+    ) -> Result<PassReport, ControlError> {
+        let request = {
+            let _lock = self.lock(handle).await?;
+            let workload = handle.state().workload.clone();
+            engine.roll_back(&workload).await.map_err(|error| self.refusal(error))?;
+            handle.request()
+        };
+        self.report(handle, request).await
     }
 }
 
