@@ -178,10 +178,9 @@ impl Figures {
         let mut family = encoder.encode_descriptor("actions", "Actions on the engine", None, MetricType::Counter)?;
         for view in &self.views {
             for ((kind, done), count) in &view.counters.actions {
-                let kind = format!("{kind:?}").to_lowercase();
                 let outcome = if *done { "done" } else { "failed" };
                 let key = view.workload.key.as_str();
-                count_one(&mut family, &[("workload", key), ("action", &kind), ("outcome", outcome)], *count)?;
+                count_one(&mut family, &[("workload", key), ("action", kind.as_str()), ("outcome", outcome)], *count)?;
             }
         }
         Ok(())

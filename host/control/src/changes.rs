@@ -131,11 +131,15 @@ impl Controller {
         replicas: &[Replica],
     ) -> Result<(), EngineError> {
         let context = &self.context;
-        let engine = match &context.engine {
-            AnyEngine::Counts(engine) => return engine.remove_service(workload).await,
-            AnyEngine::Slots(engine) => engine,
-        };
         let stopper = Stopper::new(context, handle, workload);
+        let engine = match &context.engine {
+            AnyEngine::Slots(engine) => engine,
+            AnyEngine::Counts(engine) => {
+                let hooks = replicas.iter().map(|replica| stopper.call_hook(replica, "the workload is deleted"));
+                futures_util::future::join_all(hooks).await;
+                return engine.remove_service(workload).await;
+            }
+        };
         let removals = replicas.iter().map(|replica| async {
             if replica.is_alive() {
                 let stopped = stopper.stop(replica, "the workload is deleted").await?;

@@ -162,9 +162,10 @@ impl Controller {
         matches!(self.context.engine, AnyEngine::Counts(_))
     }
 
-    /// The engine, if it leaves each replica to the host.
+    /// The engine, if it leaves each replica to the host. A request about one replica conflicts with an engine that keeps
+    /// them by itself.
     fn slots(&self) -> Result<&dyn SlotEngine, ControlError> {
-        self.context.engine.slots().map_err(|error| self.refusal(error))
+        self.context.engine.slots().map_err(|error| ControlError::Conflict(error.to_string()))
     }
 
     /// Lists the replicas of a workload, without containers that only have their labels.

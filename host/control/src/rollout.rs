@@ -4,9 +4,9 @@ use crate::caller::while_present;
 use crate::controller::Controller;
 use crate::error::ControlError;
 use crate::report::PassReport;
-use crate::workload::handle::{PassRequest, WorkloadHandle};
+use crate::workload::handle::WorkloadHandle;
 use windlass_core::engine::AnyEngine;
-use windlass_core::{Declaration, Generation, History, ImageRef, Replica, Workload, WorkloadKey};
+use windlass_core::{Declaration, Generation, History, ImageRef, Replica, ServiceSeen, Workload, WorkloadKey};
 
 /// The current state of the workload that a repeated start changes.
 pub(crate) struct Before<'a> {
@@ -61,8 +61,32 @@ impl Controller {
     /// Pulls the image of a wanted workload, and returns the engine's identifier of it. Ends if the caller of the request
     /// leaves.
     pub async fn pull(&self, image: &ImageRef) -> Result<String, ControlError> {
-        let engine = self.context.engine.slots().map_err(|error| self.refusal(error))?;
+        let AnyEngine::Slots(engine) = &self.context.engine else {
+            let why = "a Swarm pulls the image of a service on each node by itself; start the workload with another tag or \
+                       digest instead";
+            return Err(ControlError::Conflict(why.to_owned()));
+        };
         while_present(engine.pull(image)).await?.map_err(|error| self.refusal(error))
+    }
+
+    /// Brings the service of a workload to the workload's current state, if the engine keeps the replicas. `is_changed` says
+    /// whether the state is another one than before. A missing service is left to the next pass. The caller holds the pass
+    /// lock.
+    pub(crate) async fn deploy(&self, handle: &WorkloadHandle, is_changed: bool) -> Result<(), ControlError> {
+        let AnyEngine::Counts(engine) = &self.context.engine else { return Ok(()) };
+        let (workload, target) = {
+            let mut state = handle.state();
+            // Any write of a service begins its update anew, so an unchanged one is not written.
+            let is_outdated = !state.workload.outdated(&state.snapshot.replicas).is_empty();
+            state.is_undeployed |= is_changed || is_outdated;
+            if !state.is_undeployed || state.snapshot.service == ServiceSeen::Missing {
+                return Ok(());
+            }
+            (state.workload.clone(), state.workload.bounds.clamp(state.target()))
+        };
+        engine.deploy(&workload, target).await.map_err(|error| self.refusal(error))?;
+        handle.state().is_undeployed = false;
+        Ok(())
     }
 
     /// Returns a managed workload to the generation before, which then becomes the current one, and an adopted service of a
@@ -74,10 +98,11 @@ impl Controller {
             let current = handle.state().workload.clone();
             if current.declaration.is_adopted() {
                 self.roll_service_back(&current).await?;
-                handle.request()
             } else {
-                self.return_to_previous(&handle).await?
+                self.return_to_previous(&handle).await?;
+                self.deploy(&handle, true).await?;
             }
+            handle.request()
         };
         self.report(&handle, request).await
     }
@@ -99,8 +124,8 @@ impl Controller {
         }
     }
 
-    /// Stores the generation before as the current one, and requests a pass. The caller holds the pass lock.
-    async fn return_to_previous(&self, handle: &WorkloadHandle) -> Result<PassRequest, ControlError> {
+    /// Stores the generation before as the current one. The caller holds the pass lock.
+    async fn return_to_previous(&self, handle: &WorkloadHandle) -> Result<(), ControlError> {
         let (workload, target) = {
             let state = handle.state();
             let current = &state.workload;
@@ -122,7 +147,7 @@ impl Controller {
             state.workload = workload;
             state.retry_everything();
         }
-        Ok(handle.request())
+        Ok(())
     }
 }
 

@@ -1,7 +1,12 @@
 //! A simulated engine for tests and benchmarks of logic, timing and scale. Time is tokio's (paused in tests); the
 //! caller sets start-up delay, load and faults. Behaviour that only a real engine can show is tested on one.
+//!
+//! [`SimulatedEngine`] leaves each replica to the host; [`SimulatedSwarm`] keeps the number of replicas by itself.
 
 mod controls;
+mod counts;
+
+pub use crate::counts::{CountCall, Deploy, FailureAction, SimulatedSwarm, Template};
 
 use async_trait::async_trait;
 use futures_util::StreamExt;

@@ -210,6 +210,10 @@ fn remedy_of_hold(view: &Value, decision: &Value) -> Option<String> {
         "unavailable" => "The scaling policy must return an answer.".to_owned(),
         "still-to-come" => format!("{held} waits until every wanted replica serves."),
         "rollout" => format!("{held} waits until the rollout ends."),
+        "update" => format!("{held} waits until the Swarm's update of the service is done, continued or rolled back."),
+        "no-room" => {
+            format!("{held} waits until the Swarm finds a node for every replica; the alert has its own reason.")
+        }
         "window" => format!(
             "{held} waits because the window of {} still contains a proposal of {}.",
             span(&guardrail["window"]),

@@ -62,15 +62,15 @@ pub(crate) fn outcome(
 /// One action of a pass.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct ActionView {
-    /// `create`, `remove`, `restart` or `start`.
+    /// `create`, `remove`, `restart` or `start`; for a workload whose replicas a Swarm keeps, `set-count` or `deploy`.
     #[schema(value_type = String)]
     pub(crate) action: ActionKind,
     /// Whether it succeeded.
     pub(crate) ok: bool,
-    /// The container; absent for a create, whose container is in `details`.
+    /// The container; absent for a create, whose container is in `details`, and for an action on a service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) container_id: Option<String>,
-    /// The container's name; absent for a create.
+    /// The container's name; absent for a create and for an action on a service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
     /// The container's summary if there is one, `reason`, and `error` if the action failed.
@@ -95,7 +95,7 @@ impl ActionView {
         if let Some(error) = &action.error {
             details["error"] = json!(error);
         }
-        let existed = action.kind != ActionKind::Create;
+        let existed = !matches!(action.kind, ActionKind::Create | ActionKind::SetCount | ActionKind::Deploy);
         Self {
             action: action.kind,
             ok: action.error.is_none(),

@@ -210,10 +210,12 @@ pub(crate) struct ReplicaView {
 pub(crate) struct AlertView {
     /// `given-up`: a slot was repaired too often in a row and is no longer repaired. `probe-path`: most replicas fail
     /// their probe at once, so the network path to them is probably broken. `blocked`: a slot cannot be filled for a
-    /// reason outside of its replica. `unremovable`: the engine fails to remove a replica. `unknown`: the engine does not
+    /// reason outside of its replica, or the engine refuses to change the service. `unremovable`: the engine fails to remove a replica. `unknown`: the engine does not
     /// describe a replica. `stand-in`: a chosen policy fails, or has no revision that may act, and another policy takes
     /// its place. `crash-loop`: the engine restarts a replica again and again by a restart policy that Windlass
-    /// did not set. `rollout-paused`: too many new replicas failed in a row. `outdated`: replicas do not match the desired
+    /// did not set, or a Swarm does so by itself. `no-room`: a Swarm has found no node for a replica for a minute.
+    /// `unhealthy`: the health policy would repair a replica that only a Swarm may repair. `rollout-paused`: too many new
+    /// replicas failed in a row, or a Swarm paused its update of the service. `outdated`: replicas do not match the desired
     /// state, and nothing replaces them.
     #[schema(value_type = String)]
     pub(crate) kind: AlertKind,
