@@ -45,13 +45,7 @@ impl Declaration {
 /// The place in words: "service `web` in project `shop`".
 impl fmt::Display for Declaration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Api => f.write_str("a start request"),
-            Self::Compose { project, service } => {
-                write!(f, "service `{}` in project `{}`", service.escape_debug(), project.escape_debug())
-            }
-            Self::Swarm { service } => write!(f, "service `{}`", service.escape_debug()),
-        }
+        f.write_str(self.service().as_deref().unwrap_or("a start request"))
     }
 }
 
