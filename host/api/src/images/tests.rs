@@ -3,9 +3,10 @@
 use crate::containers::summary::ContainerSummary;
 use crate::images::health::ContainerHealth;
 use crate::images::list::ImageSummary;
-use crate::images::pass::ReconcileAnswer;
+use crate::images::pass::{PassView, ReconcileAnswer};
 use crate::images::view::ImageView;
 use crate::start::StartAnswer;
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use windlass_control::report::PolicyReport;
@@ -610,4 +611,19 @@ fn health_is_told_from_the_last_look_and_sample() {
         ContainerHealth::of(&Replica { limits, ..view.replicas[0].clone() }, None, Some(512 << 20), None).mem_percent
     };
     assert_eq!((updated(Some(256 << 20)), updated(None)), (Some(50.0), Some(25.0)));
+}
+
+#[test]
+fn an_action_on_a_service_names_no_container() {
+    let action = Action {
+        kind: ActionKind::SetCount,
+        reason: "scale-out from 1 to 3".to_owned(),
+        container: None,
+        name: String::new(),
+        error: None,
+    };
+    let answer = PassView::of(&PassReport { actions: vec![action], ..pass() }, &[]);
+    let shown = serde_json::to_value(&answer.actions).expect("JSON");
+    let expected = json!([{"action": "set-count", "ok": true, "details": {"reason": "scale-out from 1 to 3"}}]);
+    assert_eq!(shown, expected);
 }

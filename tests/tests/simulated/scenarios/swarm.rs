@@ -118,6 +118,10 @@ impl Story {
                 let count = word("count").map(str::parse).transpose()?;
                 swarm.redeploy(&key(name), Deploy { template, count });
             }
+            ["service-create", name, version, count] => {
+                let template = Template { version: (*version).to_owned(), ..Template::default() };
+                swarm.create_outside(&key(name), name.parse()?, Deploy { template, count: Some(count.parse()?) });
+            }
             ["service-scale", name, count] => swarm.scale_outside(&key(name), count.parse()?),
             ["service-rollback", name] => swarm.roll_back_outside(&key(name)),
             ["failure-action", name, action] => {
