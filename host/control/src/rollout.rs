@@ -5,8 +5,8 @@ use crate::controller::Controller;
 use crate::error::ControlError;
 use crate::report::PassReport;
 use crate::workload::handle::WorkloadHandle;
-use windlass_core::engine::{AnyEngine, CountEngine};
-use windlass_core::{Generation, History, ImageRef, Replica, ServiceSeen, Workload, WorkloadKey};
+use windlass_core::engine::AnyEngine;
+use windlass_core::{Declaration, Generation, History, ImageRef, Replica, ServiceSeen, Workload, WorkloadKey};
 
 /// The current state of the workload that a repeated start changes.
 pub(crate) struct Before<'a> {
@@ -93,57 +93,65 @@ impl Controller {
         Ok(())
     }
 
-    /// Returns to the generation before, which then becomes the current one. Returns after the pass that began to replace
-    /// the replicas. An adopted service returns to the latest specification that this Windlass did not write.
+    /// Returns a managed workload to the generation before, which then becomes the current one, and an adopted service of a
+    /// Swarm to its specification before. Returns after the pass that began to replace the replicas.
     pub async fn roll_back(&self, key: &WorkloadKey) -> Result<PassReport, ControlError> {
         let handle = self.handle(key)?;
-        let is_adopted = handle.state().workload.declaration.is_adopted();
-        if let AnyEngine::Counts(engine) = &self.context.engine
-            && is_adopted
-        {
-            return self.roll_back_service(engine.as_ref(), &handle).await;
-        }
         let request = {
             let _lock = self.lock(&handle).await?;
-            let (workload, target) = {
-                let state = handle.state();
-                let current = &state.workload;
-                let Some(before) = current.of_previous_generation() else {
-                    return Err(ControlError::Conflict(format!(
-                        "`{}` has no generation before the current one; it has one after a start with another image, \
-                         `env`, `command`, `ports`, `resources`, `networks` or `labels`",
-                        handle.key
-                    )));
-                };
-                self.check_networks(&before)?;
-                let old = with_image(current, &current.generation(), &state.snapshot.replicas).specification();
-                (Workload { previous: Some(Box::new(old)), ..before }, state.target())
-            };
-            let stored = workload.clone();
-            self.context.store.call(move |store| store.save_workload(&stored, target)).await?;
-            {
-                let mut state = handle.state();
-                state.workload = workload;
-                state.retry_everything();
+            let current = handle.state().workload.clone();
+            if current.declaration.is_adopted() {
+                self.roll_service_back(&current).await?;
+            } else {
+                self.return_to_previous(&handle).await?;
+                self.deploy(&handle, true).await?;
             }
-            self.deploy(&handle, true).await?;
             handle.request()
         };
         self.report(&handle, request).await
     }
 
-    async fn roll_back_service(
-        &self,
-        engine: &dyn CountEngine,
-        handle: &WorkloadHandle,
-    ) -> Result<PassReport, ControlError> {
-        let request = {
-            let _lock = self.lock(handle).await?;
-            let workload = handle.state().workload.clone();
-            engine.roll_back(&workload).await.map_err(|error| self.refusal(error))?;
-            handle.request()
+    /// Returns an adopted service to its specification before. The caller holds the pass lock.
+    async fn roll_service_back(&self, workload: &Workload) -> Result<(), ControlError> {
+        match (&self.context.engine, &workload.declaration) {
+            (AnyEngine::Counts(engine), Declaration::Swarm { .. }) => {
+                if let Some(conflict) = workload.container_conflict() {
+                    return Err(ControlError::Conflict(conflict));
+                }
+                engine.roll_back(workload).await.map_err(|error| self.refusal(error))
+            }
+            _ => Err(ControlError::Conflict(format!(
+                "the containers of `{}` come from its Compose file, of which no earlier version is known; change the file \
+                 and run `docker compose up -d`",
+                workload.key
+            ))),
+        }
+    }
+
+    /// Stores the generation before as the current one. The caller holds the pass lock.
+    async fn return_to_previous(&self, handle: &WorkloadHandle) -> Result<(), ControlError> {
+        let (workload, target) = {
+            let state = handle.state();
+            let current = &state.workload;
+            let Some(before) = current.of_previous_generation() else {
+                return Err(ControlError::Conflict(format!(
+                    "`{}` has no generation before the current one; it has one after a start with another image, \
+                     `env`, `command`, `ports`, `resources`, `networks` or `labels`",
+                    handle.key
+                )));
+            };
+            self.check_networks(&before)?;
+            let old = with_image(current, &current.generation(), &state.snapshot.replicas).specification();
+            (Workload { previous: Some(Box::new(old)), ..before }, state.target())
         };
-        self.report(handle, request).await
+        let stored = workload.clone();
+        self.context.store.call(move |store| store.save_workload(&stored, target)).await?;
+        {
+            let mut state = handle.state();
+            state.workload = workload;
+            state.retry_everything();
+        }
+        Ok(())
     }
 }
 

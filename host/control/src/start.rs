@@ -164,6 +164,12 @@ impl Controller {
         let (target, before) = {
             let state = handle.state();
             let current = &state.workload;
+            if let Some(service) = current.declaration.service() {
+                return Err(ControlError::Conflict(format!(
+                    "labels of {service} declare workload `{}`; give this one another `name`",
+                    current.key
+                )));
+            }
             let may_change_image = current.is_named() && workload.is_named();
             if !may_change_image && !current.image.is_same(&workload.image) {
                 return Err(ControlError::Conflict(format!(

@@ -172,6 +172,7 @@ pub trait CountEngine: Engine {
     ///
     /// # Errors
     /// [`EngineError::Stale`] if the service has another version than the one that the decision was made for.
+    /// [`EngineError::Refused`] during an update or a rollback, and while one of them is paused, unless the change is forced.
     async fn set_count(&self, workload: &Workload, change: CountChange) -> Result<(), EngineError>;
 
     /// Creates the service of a managed workload, or changes it to what the workload says, with this number of replicas.

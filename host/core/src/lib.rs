@@ -20,6 +20,7 @@ pub mod guardrails;
 pub mod history;
 pub mod image;
 mod invalid;
+mod labelled;
 pub mod listen;
 pub mod login;
 pub mod metric;
@@ -62,6 +63,7 @@ pub use crate::history::{
 };
 pub use crate::image::ImageRef;
 pub use crate::invalid::Invalid;
+pub use crate::labelled::LabelledField;
 pub use crate::listen::Listen;
 pub use crate::login::RegistryLogin;
 pub use crate::metric::{BuiltIn, Metric, MetricFailure, MetricSource};

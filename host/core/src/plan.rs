@@ -63,6 +63,8 @@ pub enum Step {
         to: u32,
         /// The version of the service that the decision was made for.
         version: u64,
+        /// An operator forces the number, also during an update of the service.
+        force: bool,
         /// The replicas that the engine will probably remove, the first one first. Empty if the number does not fall.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         leaving: Vec<ContainerId>,

@@ -1,11 +1,13 @@
-//! `/images`: workloads, addressed by image or name.
+//! `/workloads` and `/images`: workloads, addressed by name or image.
 
 pub(crate) mod change;
 pub(crate) mod containers;
 pub(crate) mod decisions;
+pub(crate) mod declaration;
 pub(crate) mod delete;
 pub(crate) mod guardrails;
 pub(crate) mod health;
+pub(crate) mod images;
 pub(crate) mod list;
 pub(crate) mod lookup;
 pub(crate) mod metrics;

@@ -3,8 +3,8 @@
 use crate::ApiState;
 use crate::detached;
 use crate::error::Problem;
-use crate::images::lookup::known;
-use crate::images::view::ImageView;
+use crate::workloads::lookup::known;
+use crate::workloads::view::ImageView;
 use axum::Json;
 use windlass_control::{ControlError, Controller, PassReport};
 use windlass_core::WorkloadKey;

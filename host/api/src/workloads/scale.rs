@@ -1,16 +1,16 @@
-//! `POST /images/{image}/scale`.
+//! `POST /workloads/{name}/scale`.
 
 use crate::ApiState;
 use crate::body::Body;
 use crate::detached;
 use crate::error::Problem;
-use crate::images::pass::{ReconcileAnswer, outcome};
 use crate::json::object::declare;
 use crate::json::problems::Problems;
 use crate::operation::Operation;
-use crate::path::ImageKey;
+use crate::path::WorkloadPath;
 use crate::query::NoQuery;
 use crate::workload::bounds::{checked, fixed_ports_conflict, max_replicas, min_replicas};
+use crate::workloads::pass::{ReconcileAnswer, outcome};
 use axum::Json;
 use axum::extract::State;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use windlass_core::workload::ContainerPort;
 use windlass_core::{Bounds, Publications};
 
 declare! {
-    /// Body of `POST /images/{image}/scale`.
+    /// Body of `POST /workloads/{name}/scale`.
     pub(crate) struct ScaleRequest {
         /// The fewest replicas; at most `max_replicas`.
         required min_replicas: u32 = min_replicas(),
@@ -34,7 +34,7 @@ pub(crate) fn operation() -> Operation {
 
 async fn scale(
     State(state): State<ApiState>,
-    ImageKey(key): ImageKey,
+    WorkloadPath(key): WorkloadPath,
     _: NoQuery,
     body: Body<ScaleRequest>,
 ) -> Result<Json<ReconcileAnswer>, Problem> {

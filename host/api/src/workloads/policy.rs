@@ -1,23 +1,23 @@
-//! `PUT /images/{image}/policy`.
+//! `PUT /workloads/{name}/policy`.
 
 use crate::ApiState;
 use crate::body::Body;
 use crate::error::Problem;
-use crate::images::change::changed;
-use crate::images::view::ImageView;
 use crate::json::object::declare;
 use crate::operation::Operation;
-use crate::path::ImageKey;
+use crate::path::WorkloadPath;
 use crate::policies::check;
 use crate::query::NoQuery;
 use crate::workload::policies::{choice, choices, mode, shadows};
+use crate::workloads::change::changed;
+use crate::workloads::view::ImageView;
 use axum::Json;
 use axum::extract::State;
 use windlass_core::workload::Mode;
 use windlass_core::{PolicyChoice, PolicyChoices};
 
 declare! {
-    /// Body of `PUT /images/{image}/policy`. A field that is null or absent has its default.
+    /// Body of `PUT /workloads/{name}/policy`. A field that is null or absent has its default.
     pub(crate) struct PolicyRequest {
         /// The scaling policy, or 1 to 8 different ones, of which the highest count wins. Default: the host's.
         nullable scaling_policy: Vec<PolicyChoice> = choices(),
@@ -48,7 +48,7 @@ pub(crate) fn operation() -> Operation {
 
 async fn assign(
     State(state): State<ApiState>,
-    ImageKey(key): ImageKey,
+    WorkloadPath(key): WorkloadPath,
     _: NoQuery,
     body: Body<PolicyRequest>,
 ) -> Result<Json<ImageView>, Problem> {

@@ -17,7 +17,7 @@ use windlass_core::Workload;
 /// Answer of `GET /images`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ImageList {
-    /// Every workload, ordered by image.
+    /// Every managed workload, ordered by image. `GET /workloads` lists the adopted ones, too.
     images: Vec<ImageSummary>,
 }
 
@@ -76,15 +76,15 @@ impl From<&Workload> for ImageSummary {
 
 /// The name by which a workload is addressed, if it is not its image.
 fn given_name(workload: &Workload) -> Option<String> {
-    let key = workload.key.as_str();
-    (key != workload.image.as_str()).then(|| key.to_owned())
+    workload.is_named().then(|| workload.key.to_string())
 }
 
 pub(crate) fn operation() -> Operation {
-    Operation::new("List every workload", list).answer::<ImageList>()
+    Operation::new("List the managed workloads, in the form of the start request", list).answer::<ImageList>()
 }
 
 async fn list(State(state): State<ApiState>, _: NoQuery) -> Json<ImageList> {
-    let images = state.controller.views().iter().map(|view| ImageSummary::from(&view.workload)).collect();
-    Json(ImageList { images })
+    let mut views = state.controller.views();
+    views.retain(|view| !view.workload.declaration.is_adopted());
+    Json(ImageList { images: views.iter().map(|view| ImageSummary::from(&view.workload)).collect() })
 }

@@ -9,9 +9,12 @@ use windlass_core::AlertKind;
 /// The generation of a workload, and how far its replicas are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct RolloutView {
-    /// The current generation: a hash of everything that containers are made from.
-    pub(crate) generation: String,
-    /// The generation to which `POST /images/{image}/rollback` returns; null if there is none.
+    /// The current generation: a hash of everything that containers are made from. Absent for an adopted workload, whose
+    /// containers are made from its service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) generation: Option<String>,
+    /// The generation to which `POST /workloads/{name}/rollback` returns; null if there is none, or the workload is
+    /// adopted.
     pub(crate) previous: Option<String>,
     /// `done`: every replica is up to date. `rolling`: outdated ones are being replaced. `paused`: too many new ones failed
     /// in a row. `waiting`: nothing replaces the outdated ones until a person acts.
@@ -26,6 +29,7 @@ pub(crate) struct RolloutView {
 
 impl From<&WorkloadView> for RolloutView {
     fn from(view: &WorkloadView) -> Self {
+        let is_managed = !view.workload.declaration.is_adopted();
         let rollout = view.rollout.as_ref();
         let paused = rollout.and_then(|rollout| rollout.paused);
         let waits = view.alerts.iter().any(|alert| alert.kind == AlertKind::Outdated);
@@ -36,7 +40,7 @@ impl From<&WorkloadView> for RolloutView {
             () => "done",
         };
         Self {
-            generation: view.workload.generation().to_string(),
+            generation: is_managed.then(|| view.workload.generation().to_string()),
             previous: view.workload.previous.as_ref().map(|previous| previous.generation().to_string()),
             state,
             failures: rollout.map_or(0, |rollout| rollout.failures),

@@ -1,14 +1,14 @@
-//! `GET /images/{image}/decisions`.
+//! `GET /workloads/{name}/decisions`.
 
 use crate::ApiState;
 use crate::error::Problem;
-use crate::images::lookup::known;
 use crate::json::time::time_schema;
 use crate::long_answers::LongAnswer;
 use crate::operation::Operation;
-use crate::path::ImageKey;
+use crate::path::WorkloadPath;
 use crate::pieces::{self, PIECE_BYTES};
 use crate::query::{Parameters, Query, time, wrong};
+use crate::workloads::lookup::known;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use windlass_core::{Timestamp, WorkloadKey};
 /// Bytes after which an answer ends. The caller reads on with `before`.
 const ANSWER_BYTES: usize = 16 << 20;
 
-/// Query of `GET /images/{image}/decisions`.
+/// Query of `GET /workloads/{name}/decisions`.
 pub(crate) struct Newest {
     until: Option<Timestamp>,
     before: Option<i64>,
@@ -69,7 +69,7 @@ impl Parameters for Newest {
     }
 }
 
-/// Answer of `GET /images/{image}/decisions`.
+/// Answer of `GET /workloads/{name}/decisions`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ImageDecisions {
     /// The image.
@@ -89,7 +89,7 @@ pub(crate) fn operation() -> Operation {
 
 async fn decisions(
     State(state): State<ApiState>,
-    ImageKey(key): ImageKey,
+    WorkloadPath(key): WorkloadPath,
     Query(Newest { until, before, limit }): Query<Newest>,
     permit: LongAnswer,
 ) -> Result<Response, Problem> {

@@ -1,17 +1,17 @@
-//! `GET /images/{image}/containers`.
+//! `GET /workloads/{name}/containers`.
 
 use crate::ApiState;
 use crate::containers::summary::ContainerSummary;
-use crate::images::lookup::orphans_of;
 use crate::operation::Operation;
-use crate::path::ImageKey;
+use crate::path::WorkloadPath;
 use crate::query::NoQuery;
+use crate::workloads::lookup::orphans_of;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Answer of `GET /images/{image}/containers`.
+/// Answer of `GET /workloads/{name}/containers`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ImageContainers {
     /// The image.
@@ -24,7 +24,11 @@ pub(crate) fn operation() -> Operation {
     Operation::new("List the containers of a workload, as last observed", containers).answer::<ImageContainers>()
 }
 
-async fn containers(State(state): State<ApiState>, ImageKey(key): ImageKey, _: NoQuery) -> Json<ImageContainers> {
+async fn containers(
+    State(state): State<ApiState>,
+    WorkloadPath(key): WorkloadPath,
+    _: NoQuery,
+) -> Json<ImageContainers> {
     let (image, replicas) = match state.controller.view(&key) {
         Some(view) => (view.workload.image.to_string(), view.replicas),
         None => (key.to_string(), orphans_of(&state, &key)),

@@ -1,22 +1,22 @@
-//! `PUT /images/{image}/metrics`.
+//! `PUT /workloads/{name}/metrics`.
 
 use crate::ApiState;
 use crate::body::Body;
 use crate::error::Problem;
-use crate::images::change::changed;
-use crate::images::view::ImageView;
 use crate::json::object::declare;
 use crate::operation::Operation;
-use crate::path::ImageKey;
+use crate::path::WorkloadPath;
 use crate::query::NoQuery;
 use crate::workload::metric::{definitions, keep_secrets};
+use crate::workloads::change::changed;
+use crate::workloads::view::ImageView;
 use axum::Json;
 use axum::extract::State;
 use std::collections::BTreeMap;
 use windlass_core::Metric;
 
 declare! {
-    /// Body of `PUT /images/{image}/metrics`.
+    /// Body of `PUT /workloads/{name}/metrics`.
     pub(crate) struct MetricsRequest {
         /// At most 32 metrics by name: 1 to 63 lower-case letters, digits, `-` and `_`.
         required metrics: BTreeMap<String, Metric> = definitions(),
@@ -30,7 +30,7 @@ pub(crate) fn operation() -> Operation {
 
 async fn define(
     State(state): State<ApiState>,
-    ImageKey(key): ImageKey,
+    WorkloadPath(key): WorkloadPath,
     _: NoQuery,
     body: Body<MetricsRequest>,
 ) -> Result<Json<ImageView>, Problem> {

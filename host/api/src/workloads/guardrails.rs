@@ -1,14 +1,14 @@
-//! `PUT /images/{image}/guardrails`.
+//! `PUT /workloads/{name}/guardrails`.
 
 use crate::ApiState;
 use crate::body::Body;
 use crate::error::Problem;
-use crate::images::change::changed;
-use crate::images::view::ImageView;
 use crate::operation::Operation;
-use crate::path::ImageKey;
+use crate::path::WorkloadPath;
 use crate::query::NoQuery;
 use crate::workload::guardrails::GuardrailsRequest;
+use crate::workloads::change::changed;
+use crate::workloads::view::ImageView;
 use axum::Json;
 use axum::extract::State;
 
@@ -19,7 +19,7 @@ pub(crate) fn operation() -> Operation {
 
 async fn guard(
     State(state): State<ApiState>,
-    ImageKey(key): ImageKey,
+    WorkloadPath(key): WorkloadPath,
     _: NoQuery,
     body: Body<GuardrailsRequest>,
 ) -> Result<Json<ImageView>, Problem> {

@@ -1,21 +1,22 @@
 //! Whole answers, for a workload of two replicas.
 
 use crate::containers::summary::ContainerSummary;
-use crate::images::health::ContainerHealth;
-use crate::images::list::ImageSummary;
-use crate::images::pass::{PassView, ReconcileAnswer};
-use crate::images::view::ImageView;
 use crate::start::StartAnswer;
-use serde_json::json;
+use crate::workloads::health::ContainerHealth;
+use crate::workloads::images::ImageSummary;
+use crate::workloads::list::{RefusedView, WorkloadSummary};
+use crate::workloads::pass::{PassView, ReconcileAnswer};
+use crate::workloads::view::ImageView;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use windlass_control::report::PolicyReport;
-use windlass_control::{Action, ActionKind, PassReport, WorkloadView};
+use windlass_control::{Action, ActionKind, PassReport, RefusedService, WorkloadView};
 use windlass_core::contract::{HealthStatus, Limits, Usage};
 use windlass_core::workload::{Bounds, DesiredStatus, Resources, WorkloadKey};
 use windlass_core::{
-    Alert, AlertKind, ContainerId, Deferral, FailureKind, HttpProbe, Phase, PolicyFailure, PolicyIdentity, PortBinding,
-    Probe, ProbeTarget, Replica, Slot, Timestamp, Workload,
+    Alert, AlertKind, ContainerId, Declaration, Deferral, FailureKind, HttpProbe, Phase, PolicyFailure, PolicyIdentity,
+    PortBinding, Probe, ProbeTarget, Replica, Slot, Timestamp, Workload,
 };
 
 fn replica(id: &str, phase: Phase, status: &str) -> Replica {
@@ -329,6 +330,7 @@ fn a_workload_is_shown_with_what_runs_and_why() {
     insta::assert_json_snapshot!(ImageView::from(&view()), @r#"
     {
       "image": "nginx:alpine",
+      "declared_by": "api",
       "desired": {
         "image": "nginx:alpine",
         "min_replicas": 1,
@@ -571,6 +573,129 @@ fn a_workload_is_shown_with_what_runs_and_why() {
         "recommended": null
       }
     }
+    "#);
+}
+
+#[test]
+fn an_adopted_workload_is_shown_with_its_service_and_without_what_the_service_has() {
+    let mut view = view();
+    view.workload.key = WorkloadKey::named("shop-web").expect("a name");
+    view.workload.declaration = Declaration::Compose { project: "shop".into(), service: "web".into() };
+    let mut shown = json!(ImageView::from(&view));
+    let fields = |value: &Value| value.as_object().map(|fields| fields.keys().cloned().collect::<Vec<_>>());
+    assert_eq!(
+        fields(&shown["desired"]).unwrap_or_default().join(" "),
+        "depends_on guardrails health_policy image max_replicas metrics min_replicas mode name overrides probe \
+         scaling_policy shadow_policies stop_hook target"
+    );
+    assert_eq!(
+        fields(&shown["rollout"]).unwrap_or_default().join(" "),
+        "failures last_failure paused_since previous state"
+    );
+    for part in ["desired", "observed", "rollout", "alerts", "last_pass"] {
+        shown[part].take();
+    }
+    insta::assert_json_snapshot!(shown, @r#"
+    {
+      "alerts": null,
+      "declared_by": "compose",
+      "desired": null,
+      "image": "nginx:alpine",
+      "last_pass": null,
+      "name": "shop-web",
+      "observed": null,
+      "project": "shop",
+      "read_only": {
+        "guardrails": [
+          "windlass.profile"
+        ],
+        "health_policy": [
+          "windlass.profile"
+        ],
+        "max_replicas": [
+          "windlass.max"
+        ],
+        "metrics": [
+          "windlass.profile"
+        ],
+        "min_replicas": [
+          "windlass.min"
+        ],
+        "mode": [
+          "windlass.mode"
+        ],
+        "probe": [
+          "windlass.profile"
+        ],
+        "scaling_policy": [
+          "windlass.policy",
+          "windlass.policy.config",
+          "windlass.profile"
+        ],
+        "shadow_policies": [
+          "windlass.profile"
+        ],
+        "stop_hook": [
+          "windlass.profile"
+        ]
+      },
+      "rollout": null,
+      "service": "web"
+    }
+    "#);
+}
+
+#[test]
+fn a_workload_is_listed_with_its_service_and_one_that_is_left_alone_with_the_reason() {
+    let mut named = view();
+    named.workload.key = WorkloadKey::stored("api");
+    named.workload.declaration = Declaration::Swarm { service: "api".into() };
+    named.workload.overrides.paused = true;
+    let refused = RefusedService {
+        key: WorkloadKey::stored("shop-db"),
+        declaration: Declaration::Compose { project: "shop".into(), service: "db".into() },
+        reason: "it publishes a fixed port".into(),
+    };
+    let listed = json!([WorkloadSummary::from(&view()), WorkloadSummary::from(&named), RefusedView::from(&refused)]);
+    insta::assert_json_snapshot!(listed, @r#"
+    [
+      {
+        "declared_by": "api",
+        "image": "nginx:alpine",
+        "max_replicas": 5,
+        "min_replicas": 1,
+        "mode": "act",
+        "name": "nginx:alpine",
+        "ready": 1,
+        "replicas": 2,
+        "target": 2
+      },
+      {
+        "declared_by": "swarm",
+        "image": "nginx:alpine",
+        "max_replicas": 5,
+        "min_replicas": 1,
+        "mode": "act",
+        "name": "api",
+        "overrides": {
+          "force": null,
+          "freeze_scale_down": false,
+          "freeze_scale_up": false,
+          "paused": true
+        },
+        "ready": 1,
+        "replicas": 2,
+        "service": "api",
+        "target": 2
+      },
+      {
+        "declared_by": "compose",
+        "name": "shop-db",
+        "project": "shop",
+        "reason": "it publishes a fixed port",
+        "service": "db"
+      }
+    ]
     "#);
 }
 

@@ -1,12 +1,12 @@
-//! `GET /images/{image}/shadows`.
+//! `GET /workloads/{name}/shadows`.
 
 use crate::ApiState;
 use crate::error::Problem;
-use crate::images::lookup::known;
 use crate::json::time::Time;
 use crate::operation::Operation;
-use crate::path::ImageKey;
+use crate::path::WorkloadPath;
 use crate::query::NoQuery;
+use crate::workloads::lookup::known;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use windlass_control::WorkloadView;
 use windlass_core::{Difference, ShadowComparison};
 
-/// Answer of `GET /images/{image}/shadows`.
+/// Answer of `GET /workloads/{name}/shadows`.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct ImageShadows {
     /// The image.
@@ -133,7 +133,7 @@ pub(crate) fn operation() -> Operation {
 
 async fn shadows(
     State(state): State<ApiState>,
-    ImageKey(key): ImageKey,
+    WorkloadPath(key): WorkloadPath,
     _: NoQuery,
 ) -> Result<Json<ImageShadows>, Problem> {
     Ok(Json(ImageShadows::from(&known(&state, &key)?)))

@@ -1,14 +1,14 @@
-//! `PATCH /images/{image}/overrides`.
+//! `PATCH /workloads/{name}/overrides`.
 
 use crate::ApiState;
 use crate::body::Body;
 use crate::error::Problem;
-use crate::images::change::changed;
-use crate::images::view::ImageView;
 use crate::operation::Operation;
-use crate::path::ImageKey;
+use crate::path::WorkloadPath;
 use crate::query::NoQuery;
 use crate::workload::overrides::OverridesRequest;
+use crate::workloads::change::changed;
+use crate::workloads::view::ImageView;
 use axum::Json;
 use axum::extract::State;
 use windlass_core::{Overrides, Timestamp};
@@ -20,7 +20,7 @@ pub(crate) fn operation() -> Operation {
 
 async fn change(
     State(state): State<ApiState>,
-    ImageKey(key): ImageKey,
+    WorkloadPath(key): WorkloadPath,
     _: NoQuery,
     body: Body<OverridesRequest>,
 ) -> Result<Json<ImageView>, Problem> {

@@ -1,19 +1,19 @@
-//! `DELETE /images/{image}`.
+//! `DELETE /workloads/{name}`.
 
 use crate::ApiState;
 use crate::detached;
 use crate::error::Problem;
-use crate::images::lookup::known;
 use crate::operation::Operation;
-use crate::path::ImageKey;
+use crate::path::WorkloadPath;
 use crate::query::NoQuery;
+use crate::workloads::lookup::known;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 use windlass_core::Replica;
 
-/// Answer of `DELETE /images/{image}`.
+/// Answer of `DELETE /workloads/{name}`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeletedImage {
     /// Always true.
@@ -46,7 +46,7 @@ pub(crate) fn operation() -> Operation {
 
 async fn delete(
     State(state): State<ApiState>,
-    ImageKey(key): ImageKey,
+    WorkloadPath(key): WorkloadPath,
     _: NoQuery,
 ) -> Result<Json<DeletedImage>, Problem> {
     let image = known(&state, &key)?.workload.image.to_string();

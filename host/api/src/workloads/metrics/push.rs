@@ -1,17 +1,17 @@
-//! `POST /images/{image}/metrics`.
+//! `POST /workloads/{name}/metrics`.
 
 use crate::ApiState;
 use crate::body::Body;
 use crate::detached;
 use crate::error::Problem;
-use crate::images::lookup::known;
 use crate::json::object::{Object, declare, unread};
 use crate::json::problems::{Problems, unknown};
 use crate::json::shape::{list_of, number, text};
 use crate::json::time::time;
 use crate::operation::Operation;
-use crate::path::ImageKey;
+use crate::path::WorkloadPath;
 use crate::query::NoQuery;
+use crate::workloads::lookup::known;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -28,7 +28,7 @@ const MOST_SAMPLES: usize = 1_000;
 const AHEAD: Duration = Duration::from_secs(60);
 
 declare! {
-    /// Body of `POST /images/{image}/metrics`.
+    /// Body of `POST /workloads/{name}/metrics`.
     pub(crate) struct SamplesRequest {
         /// At most 1 000 samples. If one of them is wrong, none is stored.
         required samples: Vec<Value> = list_of(unread::<SampleRequest>()).keyword("maxItems", json!(MOST_SAMPLES)),
@@ -50,7 +50,7 @@ declare! {
     }
 }
 
-/// Answer of `POST /images/{image}/metrics`.
+/// Answer of `POST /workloads/{name}/metrics`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PushedSamples {
     /// Number of stored samples: all of them.
@@ -63,7 +63,7 @@ pub(crate) fn operation() -> Operation {
 
 async fn push(
     State(state): State<ApiState>,
-    ImageKey(key): ImageKey,
+    WorkloadPath(key): WorkloadPath,
     _: NoQuery,
     body: Body<SamplesRequest>,
 ) -> Result<Json<PushedSamples>, Problem> {

@@ -1,15 +1,15 @@
-//! `GET /images/{image}/metrics`.
+//! `GET /workloads/{name}/metrics`.
 
 use crate::ApiState;
 use crate::error::Problem;
-use crate::images::lookup::known;
 use crate::json::time::Time;
 use crate::json::time::time_schema;
 use crate::long_answers::LongAnswer;
 use crate::operation::Operation;
-use crate::path::ImageKey;
+use crate::path::WorkloadPath;
 use crate::pieces;
 use crate::query::{Parameters, Query, time};
+use crate::workloads::lookup::known;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
@@ -26,7 +26,7 @@ use windlass_core::{Timestamp, WorkloadKey};
 /// The default of `since`, before now.
 const DEFAULT_SINCE: Duration = Duration::from_secs(3_600);
 
-/// Query of `GET /images/{image}/metrics`.
+/// Query of `GET /workloads/{name}/metrics`.
 #[derive(Default)]
 pub(crate) struct Since {
     since: Option<Timestamp>,
@@ -45,7 +45,7 @@ impl Parameters for Since {
     }
 }
 
-/// Answer of `GET /images/{image}/metrics`.
+/// Answer of `GET /workloads/{name}/metrics`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ImageMetrics {
     /// The image.
@@ -67,7 +67,7 @@ pub(crate) struct MetricView {
     samples: Vec<SampleView>,
 }
 
-/// A value. `POST /images/{image}/metrics` accepts it with the `name` of its metric.
+/// A value. `POST /workloads/{name}/metrics` accepts it with the `name` of its metric.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SampleView {
     /// Its time.
@@ -97,7 +97,7 @@ pub(crate) fn operation() -> Operation {
 
 async fn show(
     State(state): State<ApiState>,
-    ImageKey(key): ImageKey,
+    WorkloadPath(key): WorkloadPath,
     Query(Since { since }): Query<Since>,
     permit: LongAnswer,
 ) -> Result<Response, Problem> {

@@ -1,12 +1,12 @@
-//! `GET /images/{image}`.
+//! `GET /workloads/{name}`.
 
 use crate::ApiState;
 use crate::error::Problem;
-use crate::images::lookup::known;
-use crate::images::view::ImageView;
 use crate::operation::Operation;
-use crate::path::ImageKey;
+use crate::path::WorkloadPath;
 use crate::query::NoQuery;
+use crate::workloads::lookup::known;
+use crate::workloads::view::ImageView;
 use axum::Json;
 use axum::extract::State;
 
@@ -15,6 +15,10 @@ pub(crate) fn operation() -> Operation {
     Operation::new(summary, show).answer::<ImageView>().errors(&[404])
 }
 
-async fn show(State(state): State<ApiState>, ImageKey(key): ImageKey, _: NoQuery) -> Result<Json<ImageView>, Problem> {
+async fn show(
+    State(state): State<ApiState>,
+    WorkloadPath(key): WorkloadPath,
+    _: NoQuery,
+) -> Result<Json<ImageView>, Problem> {
     Ok(Json(ImageView::from(&known(&state, &key)?)))
 }

@@ -1,16 +1,17 @@
-//! One workload in full, the answer of `GET /images/{image}` and of every change to a workload.
+//! One workload in full, the answer of `GET /workloads/{name}` and of every change to a workload.
 
 use crate::containers::summary::ContainerSummary;
-use crate::images::list::{DesiredBounds, ImageSummary};
-use crate::images::pass::PassView;
-use crate::images::rollout::RolloutView;
 use crate::json::time::Time;
 use crate::workload::policies::{choice_json, scaling_json};
 use crate::workload::ports::PublishedView;
 use crate::workload::resources::ResourcesView;
 use crate::workload::{guardrails, metric, overrides, probe, rollout, stop_hook};
+use crate::workloads::declaration::{DeclarationView, read_only};
+use crate::workloads::images::{DesiredBounds, ImageSummary};
+use crate::workloads::pass::PassView;
+use crate::workloads::rollout::RolloutView;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 use windlass_control::WorkloadView;
@@ -18,14 +19,22 @@ use windlass_core::contract::HealthStatus;
 use windlass_core::workload::Mode;
 use windlass_core::{Alert, AlertKind, Phase, Replica, Workload};
 
-/// Answer of `GET /images/{image}`.
+/// Answer of `GET /workloads/{name}`.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct ImageView {
     /// The image.
     pub(crate) image: String,
-    /// The name by which it is addressed, if its start request gave it one.
+    /// The name by which it is addressed, if that is not its image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
+    /// The place where it is declared.
+    #[serde(flatten)]
+    pub(crate) declaration: DeclarationView,
+    /// The fields of `desired` that labels of the service set, each with these labels. A request that would change one is
+    /// answered with 409. Absent for a managed workload, of which no field is read-only.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, Vec<String>>)]
+    pub(crate) read_only: BTreeMap<&'static str, &'static [&'static str]>,
     /// The desired state.
     pub(crate) desired: DesiredView,
     /// The replicas, as last observed.
@@ -38,12 +47,13 @@ pub(crate) struct ImageView {
     pub(crate) last_pass: Option<PassView>,
 }
 
-/// The desired state. `POST /start/container` accepts it unchanged, and changes nothing then.
+/// The desired state. `POST /start/container` accepts that of a managed workload unchanged, and changes nothing then. For an
+/// adopted workload, the fields from which containers are made are absent, because its service has them.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct DesiredView {
     /// The image.
     pub(crate) image: String,
-    /// The name by which it is addressed, if its start request gave it one.
+    /// The name by which it is addressed, if that is not its image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
     /// The bounds of the number of replicas.
@@ -51,21 +61,28 @@ pub(crate) struct DesiredView {
     pub(crate) bounds: DesiredBounds,
     /// The current target count, within the bounds. Read-only.
     pub(crate) target: u32,
-    /// Environment of each replica.
-    pub(crate) env: BTreeMap<String, String>,
-    /// `80/tcp` → port on the host, 0 for any free port.
-    pub(crate) ports: BTreeMap<String, PublishedView>,
-    /// Limits of each replica, and whether it runs.
-    pub(crate) resources: ResourcesView,
-    /// Labels of each replica.
-    pub(crate) labels: BTreeMap<String, String>,
-    /// Networks that each replica joins; empty for the engine's default.
-    pub(crate) networks: Vec<String>,
+    /// Environment of each replica. Absent for an adopted workload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) env: Option<BTreeMap<String, String>>,
+    /// `80/tcp` → port on the host, 0 for any free port. Absent for an adopted workload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ports: Option<BTreeMap<String, PublishedView>>,
+    /// Limits of each replica, and whether it runs. Absent for an adopted workload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) resources: Option<ResourcesView>,
+    /// Labels of each replica. Absent for an adopted workload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) labels: Option<BTreeMap<String, String>>,
+    /// Networks that each replica joins; empty for the engine's default. Absent for an adopted workload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) networks: Option<Vec<String>>,
     /// How Windlass checks whether a replica answers, in the form of `ProbeRequest`. Null: by the image's own
     /// HEALTHCHECK, if it has one.
     pub(crate) probe: Option<Value>,
-    /// The command that replaces the image's own; null for the image's own.
-    pub(crate) command: Option<Vec<String>>,
+    /// The command that replaces the image's own; null for the image's own. Absent for an adopted workload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub(crate) command: Option<Value>,
     /// The scaling policy, or a list of several; null for the default.
     pub(crate) scaling_policy: Option<Value>,
     /// The health policy; null for the default.
@@ -81,11 +98,12 @@ pub(crate) struct DesiredView {
     pub(crate) stop_hook: Option<Value>,
     /// Workloads that must be up for this one.
     pub(crate) depends_on: Vec<String>,
-    /// How a changed specification reaches the replicas, in the form of `RolloutRequest`.
+    /// How a changed specification reaches the replicas, in the form of `RolloutRequest`. Absent for an adopted workload.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object)]
-    pub(crate) rollout: Value,
+    pub(crate) rollout: Option<Value>,
     /// The operator's instructions that take precedence over the policy, in the form of `OverridesRequest`. Read-only
-    /// here; change them with `PATCH /images/{image}/overrides`.
+    /// here; change them with `PATCH /workloads/{name}/overrides`.
     #[schema(value_type = Object)]
     pub(crate) overrides: Value,
     /// `act`, or `recommend`: plans are recorded and not executed.
@@ -96,18 +114,19 @@ pub(crate) struct DesiredView {
 impl DesiredView {
     pub(crate) fn new(workload: &Workload, target: u32) -> Self {
         let ImageSummary { image, name, bounds, env, ports, resources, .. } = ImageSummary::from(workload);
+        let is_managed = !workload.declaration.is_adopted();
         Self {
             image,
             name,
             bounds,
             target,
-            env,
-            ports,
-            resources,
-            labels: workload.labels.clone(),
-            networks: workload.networks.clone(),
+            env: is_managed.then_some(env),
+            ports: is_managed.then_some(ports),
+            resources: is_managed.then_some(resources),
+            labels: is_managed.then(|| workload.labels.clone()),
+            networks: is_managed.then(|| workload.networks.clone()),
             probe: workload.probe.as_ref().map(probe::json_of),
-            command: workload.command.clone(),
+            command: is_managed.then(|| json!(workload.command)),
             scaling_policy: scaling_json(&workload.policies.scaling),
             health_policy: workload.policies.health.as_ref().map(choice_json),
             shadow_policies: workload.policies.shadows.iter().map(choice_json).collect(),
@@ -115,7 +134,7 @@ impl DesiredView {
             guardrails: guardrails::json_of(&workload.guardrails.clone().unwrap_or_default()),
             stop_hook: workload.stop_hook.as_ref().map(stop_hook::json_of),
             depends_on: workload.depends_on.iter().map(ToString::to_string).collect(),
-            rollout: rollout::json_of(&workload.rollout),
+            rollout: is_managed.then(|| rollout::json_of(&workload.rollout)),
             overrides: overrides::json_of(&workload.overrides),
             mode: workload.policies.mode.unwrap_or_default(),
         }
@@ -144,7 +163,7 @@ pub(crate) struct ObservedView {
     pub(crate) strangers: Vec<ContainerSummary>,
 }
 
-/// A container in `GET /images/{image}`.
+/// A container in `GET /workloads/{name}`.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct ReplicaView {
     /// The container.
@@ -231,6 +250,8 @@ impl From<&WorkloadView> for ImageView {
         Self {
             image: desired.image.clone(),
             name: desired.name.clone(),
+            declaration: (&view.workload.declaration).into(),
+            read_only: read_only(&view.workload.declaration),
             desired,
             observed: ObservedView::from(view),
             rollout: RolloutView::from(view),

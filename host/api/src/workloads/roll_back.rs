@@ -1,12 +1,12 @@
-//! `POST /images/{image}/rollback`.
+//! `POST /workloads/{name}/rollback`.
 
 use crate::ApiState;
 use crate::error::Problem;
-use crate::images::change::changed;
-use crate::images::view::ImageView;
 use crate::operation::Operation;
-use crate::path::ImageKey;
+use crate::path::WorkloadPath;
 use crate::query::NoQuery;
+use crate::workloads::change::changed;
+use crate::workloads::view::ImageView;
 use axum::Json;
 use axum::extract::State;
 
@@ -17,7 +17,7 @@ pub(crate) fn operation() -> Operation {
 
 async fn roll_back(
     State(state): State<ApiState>,
-    ImageKey(key): ImageKey,
+    WorkloadPath(key): WorkloadPath,
     _: NoQuery,
 ) -> Result<Json<ImageView>, Problem> {
     changed(&state, key, async move |controller, key| controller.roll_back(&key).await).await

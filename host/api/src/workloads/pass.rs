@@ -3,9 +3,9 @@
 use crate::ApiState;
 use crate::containers::summary::ContainerSummary;
 use crate::error::Problem;
-use crate::images::list::DesiredBounds;
-use crate::images::lookup::known;
 use crate::json::time::Time;
+use crate::workloads::images::DesiredBounds;
+use crate::workloads::lookup::known;
 use axum::Json;
 use axum::http::StatusCode;
 use serde::Serialize;
@@ -15,7 +15,7 @@ use windlass_control::report::PolicyReport;
 use windlass_control::{Action, ActionKind, PassReport, WorkloadView};
 use windlass_core::{Deferral, Replica, WorkloadKey};
 
-/// Answer of `POST /images/{image}/scale` and `…/reconcile`.
+/// Answer of `POST /workloads/{name}/scale` and `…/reconcile`.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct ReconcileAnswer {
     /// Always true: the pass was made. Each action says whether it succeeded.
@@ -188,7 +188,7 @@ pub(crate) struct PassView {
     pub(crate) reason: String,
     /// Why the engine could not be observed; null if it was.
     pub(crate) error: Option<String>,
-    /// Number of its decision in `GET /images/{image}/decisions`; null if none was recorded.
+    /// Number of its decision in `GET /workloads/{name}/decisions`; null if none was recorded.
     pub(crate) decision: Option<i64>,
     /// The answer of the health policy.
     pub(crate) health_policy: Option<PolicyAnswerView>,

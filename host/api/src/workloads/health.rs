@@ -1,11 +1,11 @@
-//! `GET /images/{image}/health`.
+//! `GET /workloads/{name}/health`.
 
 use crate::ApiState;
 use crate::containers::summary::ContainerSummary;
-use crate::images::lookup::orphans_of;
 use crate::operation::Operation;
-use crate::path::ImageKey;
+use crate::path::WorkloadPath;
 use crate::query::NoQuery;
+use crate::workloads::lookup::orphans_of;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use windlass_core::Replica;
 use windlass_core::contract::HealthStatus;
 
-/// Answer of `GET /images/{image}/health`.
+/// Answer of `GET /workloads/{name}/health`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ImageHealth {
     /// The image.
@@ -68,11 +68,11 @@ pub(crate) fn operation() -> Operation {
     Operation::new(summary, health).answer::<ImageHealth>()
 }
 
-async fn health(State(state): State<ApiState>, ImageKey(key): ImageKey, _: NoQuery) -> Json<ImageHealth> {
+async fn health(State(state): State<ApiState>, WorkloadPath(key): WorkloadPath, _: NoQuery) -> Json<ImageHealth> {
     let free = free_bytes();
     let (image, health) = match state.controller.view(&key) {
         Some(view) => {
-            let limit = Some(view.workload.resources.memory.bytes());
+            let limit = view.workload.limits().memory_bytes;
             let of = |replica| ContainerHealth::of(replica, view.health.get(&replica.id).copied(), limit, free);
             (view.workload.image.to_string(), view.replicas.iter().map(of).collect())
         }

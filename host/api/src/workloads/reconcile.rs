@@ -1,12 +1,12 @@
-//! `POST /images/{image}/reconcile`.
+//! `POST /workloads/{name}/reconcile`.
 
 use crate::ApiState;
 use crate::detached;
 use crate::error::Problem;
-use crate::images::pass::{ReconcileAnswer, outcome};
 use crate::operation::Operation;
-use crate::path::ImageKey;
+use crate::path::WorkloadPath;
 use crate::query::NoQuery;
+use crate::workloads::pass::{ReconcileAnswer, outcome};
 use axum::Json;
 use axum::extract::State;
 
@@ -16,7 +16,7 @@ pub(crate) fn operation() -> Operation {
 
 async fn reconcile(
     State(state): State<ApiState>,
-    ImageKey(key): ImageKey,
+    WorkloadPath(key): WorkloadPath,
     _: NoQuery,
 ) -> Result<Json<ReconcileAnswer>, Problem> {
     let controller = state.controller.clone();
