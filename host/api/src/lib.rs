@@ -19,7 +19,6 @@ mod drain_body;
 mod error;
 #[cfg(test)]
 mod fixtures;
-mod images;
 mod in_flight;
 mod json;
 mod limits;
@@ -43,6 +42,7 @@ mod stream;
 mod tests;
 mod tls;
 mod workload;
+mod workloads;
 mod write_timeout;
 
 pub use crate::agent::serve_agent;
