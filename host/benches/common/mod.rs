@@ -63,6 +63,7 @@ pub fn usage() -> Usage {
         memory_bytes: 64 << 20,
         network_receive_rate: 1_000.0,
         network_transmit_rate: 2_000.0,
+        network_is_unknown: false,
     }
 }
 

@@ -25,6 +25,7 @@ pub mod listen;
 pub mod login;
 pub mod metric;
 pub mod net;
+pub mod node_usage;
 pub mod origin;
 pub mod overrides;
 pub mod plan;

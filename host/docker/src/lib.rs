@@ -5,6 +5,9 @@
 //! inspection, not by a status code: 500 may mean a taken port, a full disk or a dead containerd.
 
 mod address;
+#[cfg_attr(not(test), expect(dead_code, reason = "the Swarm engine uses it"))]
+#[expect(unused_imports, reason = "the Swarm engine uses it")]
+mod agents;
 mod call_error;
 pub mod cgroup;
 mod client;
@@ -22,6 +25,7 @@ mod network;
 #[expect(dead_code, reason = "the engines of Compose and Swarm services use it")]
 mod raw;
 mod request;
+pub mod secrets;
 mod usage;
 
 pub use crate::environment::Environment;

@@ -345,6 +345,7 @@ fn snapshot(event: &Event, subject: &Subject, begin: Timestamp, now: Timestamp) 
                 memory_bytes,
                 network_receive_rate: replica.network_receive_rate.unwrap_or_default(),
                 network_transmit_rate: replica.network_transmit_rate.unwrap_or_default(),
+                network_is_unknown: false,
             }),
             health_check: None,
         }

@@ -104,8 +104,14 @@ impl Service {
         let cores = workload.resources.cpu.cores();
         let replicas = self.replicas.iter().map(|replica| {
             let cpu_cores = if self.is_ready(replica, now) { self.utilization * cores } else { 0.0 };
-            let usage =
-                Usage { at: now, cpu_cores, memory_bytes: 0, network_receive_rate: 0.0, network_transmit_rate: 0.0 };
+            let usage = Usage {
+                at: now,
+                cpu_cores,
+                memory_bytes: 0,
+                network_receive_rate: 0.0,
+                network_transmit_rate: 0.0,
+                network_is_unknown: false,
+            };
             Replica { usage: (replica.phase == Phase::Running).then_some(usage), ..replica.clone() }
         });
         let health = self.replicas.iter().map(|replica| {

@@ -55,6 +55,7 @@ fn replica(id: &str, phase: Phase, status: &str) -> Replica {
             memory_bytes: 128 << 20,
             network_receive_rate: 0.0,
             network_transmit_rate: 0.0,
+            network_is_unknown: false,
         }),
         health_check: None,
     }

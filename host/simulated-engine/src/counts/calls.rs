@@ -77,6 +77,7 @@ impl Engine for SimulatedSwarm {
             memory_bytes: 0,
             network_receive_rate: 0.0,
             network_transmit_rate: 0.0,
+            network_is_unknown: false,
         };
         (task.runs() && node.answers).then_some(usage)
     }
