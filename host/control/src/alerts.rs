@@ -73,6 +73,7 @@ fn is_known(alert: &Alert, history: &History) -> bool {
         (AlertKind::GivenUp, None) => false,
         (AlertKind::ProbePath, _) => history.probe_path.is_some(),
         (AlertKind::RolloutPaused, _) => history.rollout.as_ref().is_some_and(|rollout| rollout.paused.is_some()),
+        (AlertKind::Uncopyable, _) => history.compose.as_ref().is_some_and(|compose| compose.uncopyable.is_some()),
         (AlertKind::Outdated, _) => history.outdated.is_some(),
         (AlertKind::Blocked, Some(slot)) => history.blocked.get(slot).is_some_and(Blocked::is_alert),
         (AlertKind::Blocked, None) => false,

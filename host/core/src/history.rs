@@ -2,8 +2,8 @@
 
 use crate::contract::HealthStatus;
 use crate::{
-    Bounds, ContainerId, Generation, MemoryOwner, Phase, Replica, RolloutHistory, Slot, Snapshot, Timestamp,
-    WorkloadKey,
+    Bounds, ComposeHistory, ContainerId, Generation, MemoryOwner, Phase, Replica, RolloutHistory, Slot, Snapshot,
+    Timestamp, WorkloadKey,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -149,6 +149,9 @@ pub struct History {
     /// history: then every container with the workload's labels is a replica.
     #[serde(default)]
     pub containers: Option<BTreeSet<ContainerId>>,
+    /// The memory of a service of Compose. `None` for any other workload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compose: Option<ComposeHistory>,
 }
 
 /// A state of a replica that concerns a person.
@@ -223,7 +226,7 @@ impl History {
             Dependency::Down => None,
         });
         let rollout = self.rollout.iter_mut().flat_map(RolloutHistory::times);
-        let changes = changes.chain(rollout);
+        let changes = changes.chain(rollout).chain(self.compose.iter_mut().flat_map(ComposeHistory::times));
         for at in
             maybe.chain(back).chain(proposals).chain(changes).chain(stopped).chain(blind).chain(waiting).chain(ready)
         {

@@ -11,6 +11,8 @@
 //!
 //! A scaling policy can move the count only within the bounds. Only a health policy that answered can cause a repair.
 
+mod compose;
+mod copies;
 mod dependencies;
 mod early_passes;
 mod outdated;
@@ -31,6 +33,7 @@ mod wording;
 pub use crate::early_passes::EarlyPasses;
 pub use crate::rollout::remember_failed_rollout;
 
+use crate::compose::{current_count, note_compose, note_leaving};
 use crate::dependencies::note_dependencies;
 use crate::planner::Planner;
 use crate::replica_count::{CountInputs, ReplicaCount, replica_count};
@@ -61,9 +64,10 @@ pub fn decide(
 ) -> Plan {
     let mut plan = plan(desired, snapshot, verdict, history, settings, now);
     if desired.policies.mode.unwrap_or_default() == Mode::Recommend {
-        plan = only_recommended(plan, history, history.target_or_initial(desired.bounds));
+        plan = only_recommended(plan, history, current_count(desired, snapshot, history));
     }
     plan.history.target = Some(plan.target);
+    note_leaving(&mut plan);
     plan
 }
 
@@ -95,13 +99,14 @@ fn plan(
     settings: &ControlSettings,
     now: Timestamp,
 ) -> Plan {
-    let current = history.target_or_initial(desired.bounds);
+    let current = current_count(desired, snapshot, history);
     let mut history = remember_answers(history, snapshot, verdict, now);
     history.note_ready(snapshot);
     if desired.resources.status == DesiredStatus::Stopped {
         return stopped(desired, snapshot, current, history);
     }
     let guardrails = desired.guardrails.clone().unwrap_or_default();
+    let compose = note_compose(desired, snapshot, &mut history, now);
     note_stopped_outside(snapshot, &mut history, now);
     let interval = settings.interval;
     let waits_for = note_dependencies(snapshot, &mut history, now);
@@ -122,19 +127,25 @@ fn plan(
         is_rolling_out,
         now,
     };
-    let ReplicaCount { target, mut reason, stages, held_by } = replica_count(&inputs, &mut history);
+    let count = replica_count(&inputs, &mut history);
+    let count = match &compose {
+        Some(compose) => compose.limit(count, desired, snapshot),
+        None => count,
+    };
+    let ReplicaCount { target, mut reason, stages, held_by } = count;
     reason.push_str(&stopped_or_paused(snapshot, &history));
     if let Some(outdated) = rollout.as_ref().and_then(Rollout::in_words) {
         reason.push_str(&outdated);
     }
     note_change(current, target, &guardrails, &mut history, now);
-    let mut planner = Planner::new(settings, now);
+    let mut planner = Planner::new(settings, compose, now);
 
     let mut counted: Vec<&Replica> = snapshot.counted().collect();
     history.protected.retain(|id| snapshot.replica(id).is_some());
     // Protection holds against a policy, not against the bounds or an operator.
     let down_to = if desired.overrides.forced(now).is_some() { target } else { desired.bounds.max() };
-    let protection = Protection { protected: protected.clone(), down_to };
+    let model = planner.compose.as_ref().and_then(|compose| compose.model.clone());
+    let protection = Protection { protected: protected.clone(), down_to, model };
     let mut most = target;
     if let Some(rollout) = &rollout {
         planner.retire_outdated(&mut counted, target, rollout, snapshot, &mut history);
@@ -150,6 +161,10 @@ fn plan(
     planner.note_troubles(snapshot, &mut history);
     planner.note_stand_ins(verdict, &mut history);
     planner.remove_again(snapshot, &mut history);
+    let can_create = planner.compose.as_ref().is_none_or(|compose| compose.can_copy());
+    if !can_create {
+        planner.leave_uncopyable(snapshot, &mut history);
+    }
     if let Some(why) = waits_for {
         if desired.overrides.forced(now).is_some() {
             reason.push_str(&format!("; {why}"));
@@ -159,9 +174,11 @@ fn plan(
     } else {
         planner.repair(&counted, verdict, snapshot, &mut history);
         planner.restart_dependents(&counted, snapshot, &mut history);
-        planner.create_missing(&counted, target, snapshot, &mut history);
+        if can_create {
+            planner.create_missing(&counted, target, snapshot, &mut history);
+        }
     }
-    if let Some(rollout) = &rollout {
+    if let Some(rollout) = rollout.as_ref().filter(|_| can_create) {
         planner.roll_out(&counted, target, rollout, &rollout_inputs, &mut history);
     }
     planner.alert_outdated(rollout.as_ref(), &rollout_inputs, &mut history);
@@ -170,8 +187,8 @@ fn plan(
     if let Some(force) = desired.overrides.forced(now) {
         planner.next_pass_after(force.until.since(now));
     }
-    let Planner { steps, deferred, alerts, next_pass, uses_previous, .. } = planner;
-    Plan {
+    let Planner { steps, deferred, alerts, next_pass, uses_previous, compose, .. } = planner;
+    let plan = Plan {
         target,
         reason,
         stages,
@@ -184,6 +201,10 @@ fn plan(
         next_pass,
         evaluate_after: evaluate_after.map(|after| Duration::from_millis(after).max(SHORTEST_EVALUATE_AFTER)),
         uses_previous,
+    };
+    match compose {
+        Some(compose) => compose.wait(plan),
+        None => plan,
     }
 }
 

@@ -1,13 +1,17 @@
 //! The parts of a plan while it is made.
 
+use crate::compose::ComposeRules;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use windlass_core::settings::ControlSettings;
-use windlass_core::{Alert, Deferral, Slot, Step, Timestamp};
+use windlass_core::{Alert, Deferral, History, Slot, Snapshot, Step, Timestamp};
 
 /// Collects the steps, deferrals and alerts of one plan. Each rule adds its part in its own file.
 pub(crate) struct Planner<'a> {
     pub(crate) settings: &'a ControlSettings,
     pub(crate) now: Timestamp,
+    /// The rules of a service of Compose. `None` for any other workload.
+    pub(crate) compose: Option<ComposeRules>,
     /// Time until the next pass. `None` means the usual interval.
     pub(crate) next_pass: Option<Duration>,
     pub(crate) steps: Vec<Step>,
@@ -18,10 +22,11 @@ pub(crate) struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    pub(crate) fn new(settings: &'a ControlSettings, now: Timestamp) -> Self {
+    pub(crate) fn new(settings: &'a ControlSettings, compose: Option<ComposeRules>, now: Timestamp) -> Self {
         Self {
             settings,
             now,
+            compose,
             next_pass: None,
             steps: Vec::new(),
             deferred: Vec::new(),
@@ -33,6 +38,22 @@ impl<'a> Planner<'a> {
     /// Requests the next pass after this time at the latest.
     pub(crate) fn next_pass_after(&mut self, wait: Duration) {
         self.next_pass = Some(self.next_pass.map_or(wait, |earlier| earlier.min(wait)));
+    }
+
+    /// The slots that the steps so far fill.
+    pub(crate) fn filled(&self) -> impl Iterator<Item = Slot> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Create { slot, .. } | Step::Supersede { slot, .. } => Some(*slot),
+            _ => None,
+        })
+    }
+
+    /// The free slots, the lowest first: none has a replica, gets one by a step so far, or has the name of another container.
+    pub(crate) fn free_slots(&self, snapshot: &Snapshot, history: &History) -> impl Iterator<Item = Slot> + use<> {
+        let mut taken: BTreeSet<Slot> = snapshot.replicas.iter().map(|replica| replica.slot).collect();
+        taken.extend(self.filled());
+        taken.extend(history.blocked.iter().filter(|(_, blocked)| blocked.is_name_taken).map(|(slot, _)| *slot));
+        (1..).map(Slot).filter(move |slot| !taken.contains(slot))
     }
 
     /// Defers the repair or creation of a slot's replica.

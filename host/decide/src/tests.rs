@@ -15,6 +15,7 @@ use windlass_core::{
 
 use std::collections::{BTreeMap, BTreeSet};
 
+mod compose;
 mod engine_states;
 mod outside_causes;
 mod stand_ins;
@@ -991,6 +992,7 @@ mod properties {
                     | Step::Remove { replica, .. }
                     | Step::Restart { replica, .. }
                     | Step::Replace { replica, .. }
+                    | Step::Supersede { replica, .. }
                     | Step::Renew { replica, .. } => prop_assert!(objects.insert(replica.clone())),
                 }
             }
