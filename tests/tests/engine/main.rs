@@ -1,6 +1,7 @@
 //! Black-box tests of the program on a real container engine, a module a topic.
 
 mod access;
+mod compose;
 mod dependencies;
 mod discovery;
 #[expect(clippy::unwrap_used, reason = "the helpers of these tests say what they expect by panicking, as tests do")]
