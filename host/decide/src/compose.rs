@@ -81,7 +81,7 @@ pub(crate) fn current_count(desired: &Workload, snapshot: &Snapshot, history: &H
     if is_of_compose(desired) && only_observes {
         desired.bounds.clamp(counted(snapshot))
     } else {
-        history.target_or_initial(desired.bounds)
+        history.current(desired, snapshot)
     }
 }
 
@@ -123,7 +123,11 @@ pub(crate) fn note_leaving(plan: &mut Plan) {
         | Step::Replace { replica, .. }
         | Step::Supersede { replica, .. }
         | Step::Renew { replica, .. } => Some(replica.clone()),
-        Step::Create { .. } | Step::Start { .. } | Step::Restart { .. } => None,
+        Step::Create { .. }
+        | Step::Start { .. }
+        | Step::Restart { .. }
+        | Step::SetCount { .. }
+        | Step::Deploy { .. } => None,
     }));
 }
 
