@@ -32,6 +32,7 @@ pub fn replicas(workload: &Workload, count: u32) -> Vec<Replica> {
             workload: workload.key.clone(),
             image: workload.image.to_string(),
             made_from: Default::default(),
+            creator: Default::default(),
             slot: Slot(slot),
             phase: Phase::Running,
             status: "running".to_owned(),

@@ -322,6 +322,7 @@ fn snapshot(event: &Event, subject: &Subject, begin: Timestamp, now: Timestamp) 
             workload: workload.key.clone(),
             image: workload.image.to_string(),
             made_from: Default::default(),
+            creator: Default::default(),
             slot: Slot(slot),
             phase: replica.phase.into(),
             status: String::new(),

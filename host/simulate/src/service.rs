@@ -57,6 +57,7 @@ impl Service {
             workload: workload.key.clone(),
             image: workload.image.to_string(),
             made_from: Default::default(),
+            creator: Default::default(),
             slot,
             phase: Phase::Running,
             status: String::new(),
@@ -127,7 +128,9 @@ impl Service {
             match step {
                 Step::Create { slot, .. } => self.create(workload, *slot, now),
                 Step::Remove { replica, .. } => self.replicas.retain(|known| known.id != *replica),
-                Step::Replace { replica, slot, .. } | Step::Renew { replica, slot, .. } => {
+                Step::Replace { replica, slot, .. }
+                | Step::Supersede { replica, slot, .. }
+                | Step::Renew { replica, slot, .. } => {
                     self.replicas.retain(|known| known.id != *replica);
                     self.create(workload, *slot, now);
                 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod agent;
+mod compose;
 mod dependencies;
 mod discovery;
 #[expect(clippy::unwrap_used, reason = "the helpers of these tests say what they expect by panicking, as tests do")]

@@ -28,6 +28,7 @@ fn replica(id: &str, phase: Phase, status: &str) -> Replica {
         workload: WorkloadKey::stored("nginx:alpine"),
         image: "nginx:alpine".into(),
         made_from: Default::default(),
+        creator: Default::default(),
         slot: Slot(0),
         phase,
         status: status.into(),
