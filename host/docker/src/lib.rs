@@ -20,6 +20,7 @@ mod labels;
 mod lifecycle;
 mod network;
 mod request;
+mod socket_access;
 mod usage;
 
 pub use crate::environment::Environment;
