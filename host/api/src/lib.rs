@@ -17,7 +17,6 @@ mod drain_body;
 mod error;
 #[cfg(test)]
 mod fixtures;
-mod images;
 mod in_flight;
 mod json;
 mod limits;
@@ -39,6 +38,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod workload;
+mod workloads;
 mod write_timeout;
 
 pub use crate::error::Problem;

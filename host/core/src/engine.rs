@@ -162,10 +162,17 @@ pub trait CountEngine: Engine {
     /// The service of a workload. `None` if it does not exist.
     async fn service(&self, workload: &Workload) -> Result<Option<ServiceState>, EngineError>;
 
+    /// The node on which a replica of the last listing runs; never waits for the engine. `None` if it has no node, or the
+    /// engine does not say.
+    fn node(&self, _replica: &ContainerId) -> Option<String> {
+        None
+    }
+
     /// Sets the number of replicas, and changes nothing else of the service.
     ///
     /// # Errors
     /// [`EngineError::Stale`] if the service has another version than the one that the decision was made for.
+    /// [`EngineError::Refused`] during an update or a rollback, and while one of them is paused, unless the change is forced.
     async fn set_count(&self, workload: &Workload, change: CountChange) -> Result<(), EngineError>;
 
     /// Creates the service of a managed workload, or changes it to what the workload says, with this number of replicas.

@@ -20,6 +20,7 @@ pub mod guardrails;
 pub mod history;
 pub mod image;
 mod invalid;
+mod labelled;
 pub mod listen;
 pub mod login;
 pub mod metric;
@@ -39,6 +40,7 @@ pub mod rollout;
 mod rollout_history;
 mod secret;
 pub mod service;
+mod service_history;
 pub mod settings;
 pub mod shadow;
 pub mod snapshot;
@@ -47,6 +49,7 @@ mod specification;
 pub mod store;
 pub mod text;
 pub mod time;
+mod trouble;
 pub mod verdict;
 pub mod workload;
 
@@ -56,11 +59,11 @@ pub use crate::generation::{Generation, MadeFrom};
 pub use crate::grant::GrantedTarget;
 pub use crate::guardrails::{Amount, Fallback, Guardrail, Guardrails, Rate, Select};
 pub use crate::history::{
-    Blindness, Blocked, Change, Dependency, FirstReady, History, Proposal, SlotHistory, StoppedOutside, Suspicion,
-    Trouble, TroubleKind, Unremovable,
+    Blindness, Change, Dependency, FirstReady, History, Proposal, SlotHistory, StoppedOutside, Suspicion,
 };
 pub use crate::image::ImageRef;
 pub use crate::invalid::Invalid;
+pub use crate::labelled::LabelledField;
 pub use crate::listen::Listen;
 pub use crate::login::RegistryLogin;
 pub use crate::metric::{BuiltIn, Metric, MetricFailure, MetricSource};
@@ -76,9 +79,11 @@ pub use crate::rollout::{Rollout, RolloutMode, RolloutOrder};
 pub use crate::rollout_history::RolloutHistory;
 pub use crate::secret::Secret;
 pub use crate::service::{CountChange, PendingReplica, ServiceState, ServiceUpdate};
+pub use crate::service_history::{ServiceHistory, SlotTrouble};
 pub use crate::shadow::{Difference, ShadowComparison};
-pub use crate::snapshot::{DependencySeen, Snapshot};
+pub use crate::snapshot::{DependencySeen, ServiceSeen, Snapshot};
 pub use crate::source::{BasicAuth, Credentials, SourceAccess, SourceUrl};
 pub use crate::time::{DurationMs, Timestamp};
+pub use crate::trouble::{Blocked, Trouble, TroubleKind, Unremovable};
 pub use crate::verdict::{PolicyOutcome, Verdict};
 pub use crate::workload::{Bounds, PolicyChoice, PolicyChoices, Specification, Workload, WorkloadKey};

@@ -57,6 +57,25 @@ pub enum Step {
         /// One sentence.
         reason: String,
     },
+    /// Set the number of replicas that the engine keeps of a service.
+    SetCount {
+        /// The number.
+        to: u32,
+        /// The version of the service that the decision was made for.
+        version: u64,
+        /// The replicas that the engine will probably remove, the first one first. Empty if the number does not fall.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        leaving: Vec<ContainerId>,
+        /// One sentence.
+        reason: String,
+    },
+    /// Create the missing service of a managed workload with this number of replicas.
+    Deploy {
+        /// The number.
+        count: u32,
+        /// One sentence.
+        reason: String,
+    },
 }
 
 /// The stages of a proposal on its way to the target count.
@@ -98,6 +117,10 @@ pub enum HeldBy {
     StillToCome,
     /// A rollout is in progress.
     Rollout,
+    /// The engine is updating the service, or its update is paused.
+    Update,
+    /// The engine finds no node for a replica.
+    NoRoom,
     /// The proposals of the stabilization window do not agree.
     Window,
     /// The last change was too recent.
@@ -121,7 +144,9 @@ impl Step {
             | Self::Remove { reason, .. }
             | Self::Restart { reason, .. }
             | Self::Replace { reason, .. }
-            | Self::Renew { reason, .. } => reason,
+            | Self::Renew { reason, .. }
+            | Self::SetCount { reason, .. }
+            | Self::Deploy { reason, .. } => reason,
         }
     }
 }
@@ -142,6 +167,11 @@ pub enum Failure {
     NotRemoved {
         /// The replica.
         replica: ContainerId,
+        /// The engine's words.
+        error: String,
+    },
+    /// The number of replicas of a service could not be set, or the service could not be created.
+    NotSet {
         /// The engine's words.
         error: String,
     },
@@ -166,7 +196,8 @@ pub enum AlertKind {
     GivenUp,
     /// Most replicas fail their probe at once.
     ProbePath,
-    /// A slot cannot be filled for a reason outside of its replica. It is tried again for ever.
+    /// A slot cannot be filled for a reason outside of its replica, or the engine refuses to change a service. It is tried
+    /// again for ever.
     Blocked,
     /// The engine fails to remove a replica. It is tried again for ever.
     Unremovable,
@@ -174,7 +205,11 @@ pub enum AlertKind {
     Unknown,
     /// The engine restarts a replica again and again, by a restart policy that Windlass did not set.
     CrashLoop,
-    /// A rollout paused after too many failures in a row.
+    /// The engine has found no node for a replica for a minute.
+    NoRoom,
+    /// The health policy would repair a replica that only the engine may repair.
+    Unhealthy,
+    /// A rollout paused after too many failures in a row, or the engine paused its update of a service.
     RolloutPaused,
     /// Outdated replicas run, and nothing replaces them.
     Outdated,

@@ -157,7 +157,8 @@ pub struct Replica {
     pub out_of_memory: bool,
     /// The engine's message about a failed start, or the reason of [`Phase::Unknown`]; empty if there is none.
     pub error: String,
-    /// The number of times the engine restarted it by a restart policy. 0 unless somebody set such a policy.
+    /// The number of times the engine restarted it by a restart policy. 0 unless somebody set such a policy. For a replica of
+    /// a service: the replicas of its slot that failed since the service was last updated, and whose place it took.
     pub engine_restarts: u32,
     /// The engine's restart policy, such as `always`. `None` if it has none, as Windlass creates it.
     pub restart_policy: Option<String>,

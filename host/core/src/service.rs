@@ -55,4 +55,7 @@ pub struct CountChange {
     pub to: u32,
     /// The version of the service that the decision was made for.
     pub version: u64,
+    /// An operator forces the count. Without it, an engine refuses the change during an update or a rollback, and while one
+    /// of them is paused.
+    pub force: bool,
 }

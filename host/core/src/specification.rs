@@ -80,7 +80,7 @@ impl Workload {
 
     /// The same workload with another specification.
     #[must_use]
-    pub fn with_specification(mut self, specification: Specification) -> Self {
+    pub(crate) fn with_specification(mut self, specification: Specification) -> Self {
         let Specification { image, image_id, pulls, env, command, ports, cpu, memory, networks, labels } =
             specification;
         (self.image, self.image_id, self.pulls) = (image, image_id, pulls);
@@ -97,7 +97,7 @@ impl Workload {
     }
 
     /// The generation of a replica. `None` if it is not known; the replica then counts as up to date.
-    pub fn generation_of<'a>(&'a self, replica: &'a Replica) -> Option<&'a Generation> {
+    pub(crate) fn generation_of<'a>(&'a self, replica: &'a Replica) -> Option<&'a Generation> {
         replica.made_from.generation.as_ref().or(self.unlabelled.as_ref())
     }
 

@@ -1,8 +1,12 @@
 //! The parts of a plan while it is made.
 
+use crate::replica_count::ReplicaCount;
 use std::time::Duration;
 use windlass_core::settings::ControlSettings;
-use windlass_core::{Alert, Deferral, Slot, Step, Timestamp};
+use windlass_core::{Alert, Deferral, History, Plan, Slot, Step, Timestamp, Verdict, Workload};
+
+/// The shortest time after which a policy may request its next evaluation.
+pub(crate) const SHORTEST_EVALUATE_AFTER: Duration = Duration::from_secs(1);
 
 /// Collects the steps, deferrals and alerts of one plan. Each rule adds its part in its own file.
 pub(crate) struct Planner<'a> {
@@ -39,5 +43,34 @@ impl<'a> Planner<'a> {
     pub(crate) fn defer(&mut self, slot: Slot, wait: Duration, reason: String) {
         self.next_pass_after(wait);
         self.deferred.push(Deferral { slot, until: self.now.plus(wait), reason });
+    }
+
+    /// The plan with these steps and this count.
+    pub(crate) fn into_plan(
+        mut self,
+        count: ReplicaCount,
+        desired: &Workload,
+        verdict: &Verdict,
+        history: History,
+    ) -> Plan {
+        let evaluate_after = verdict.scaling.answer.as_ref().ok().and_then(|decision| decision.evaluate_after);
+        if let Some(force) = desired.overrides.forced(self.now) {
+            self.next_pass_after(force.until.since(self.now));
+        }
+        let ReplicaCount { target, reason, stages, held_by } = count;
+        Plan {
+            target,
+            reason,
+            stages,
+            held_by,
+            steps: self.steps,
+            deferred: self.deferred,
+            alerts: self.alerts,
+            recommended: None,
+            history,
+            next_pass: self.next_pass,
+            evaluate_after: evaluate_after.map(|after| Duration::from_millis(after).max(SHORTEST_EVALUATE_AFTER)),
+            uses_previous: self.uses_previous,
+        }
     }
 }

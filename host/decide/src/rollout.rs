@@ -342,7 +342,7 @@ impl Planner<'_> {
     /// Whether a step of this plan already concerns a replica.
     fn has_step(&self, id: &ContainerId) -> bool {
         self.steps.iter().any(|step| match step {
-            Step::Create { .. } => false,
+            Step::Create { .. } | Step::SetCount { .. } | Step::Deploy { .. } => false,
             Step::Start { replica, .. }
             | Step::Remove { replica, .. }
             | Step::Restart { replica, .. }

@@ -2,6 +2,7 @@
 
 mod rollouts;
 
+use crate::planner::SHORTEST_EVALUATE_AFTER;
 use crate::*;
 use windlass_core::contract::{Assessment, HealthReport, HealthStatus, Remedy, ScalingDecision};
 use windlass_core::fixtures::{exited, running, workload};
@@ -14,9 +15,11 @@ use windlass_core::{
 };
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 mod engine_states;
 mod outside_causes;
+mod services;
 mod stand_ins;
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
@@ -992,6 +995,7 @@ mod properties {
                     | Step::Restart { replica, .. }
                     | Step::Replace { replica, .. }
                     | Step::Renew { replica, .. } => prop_assert!(objects.insert(replica.clone())),
+                    Step::SetCount { .. } | Step::Deploy { .. } => prop_assert!(false, "there is no service"),
                 }
             }
         }

@@ -6,7 +6,7 @@ use crate::endpoint::endpoint;
 use crate::request::prepare;
 use crate::socket_access::denial;
 use bollard::errors::Error;
-use bollard::{ClientVersion, Docker};
+use bollard::{BollardRequest, ClientVersion, Docker};
 use parking_lot::Mutex;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
@@ -102,9 +102,24 @@ impl EngineClient {
         F: FnOnce(Docker) -> Fut,
         Fut: Future<Output = Result<T, Error>>,
     {
+        self.call_modified(limit, operation, |request| request, send).await
+    }
+
+    /// Makes a call within its own time limit, and modifies its requests before they are recorded and sent.
+    pub(crate) async fn call_modified<T, F, Fut>(
+        &self,
+        limit: Duration,
+        operation: &str,
+        modify: impl Fn(BollardRequest) -> BollardRequest + Send + Sync + 'static,
+        send: F,
+    ) -> Result<T, CallError>
+    where
+        F: FnOnce(Docker) -> Fut,
+        Fut: Future<Output = Result<T, Error>>,
+    {
         let timed_out = || CallError::TimedOut { operation: operation.to_owned(), limit };
         let last = LastRequest::default();
-        match tokio::time::timeout(limit, async { send(self.recording(&last).await?).await }).await {
+        match tokio::time::timeout(limit, async { send(self.recording(&last, modify).await?).await }).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(Error::RequestTimeoutError)) | Err(_) => Err(timed_out()),
             Ok(Err(error)) => Err(match self.denial(&error).unwrap_or_else(|| CallError::from(error)) {
@@ -135,9 +150,14 @@ impl EngineClient {
     }
 
     /// A client that records the method and the path of its last request, without the API version.
-    async fn recording(&self, last: &LastRequest) -> Result<Docker, Error> {
+    async fn recording(
+        &self,
+        last: &LastRequest,
+        modify: impl Fn(BollardRequest) -> BollardRequest + Send + Sync + 'static,
+    ) -> Result<Docker, Error> {
         let (last, api) = (Arc::clone(last), Arc::clone(&self.inner.api));
         Ok(self.client().await?.with_request_modifier(move |request| {
+            let request = modify(request);
             *last.lock() = Some((request.method().to_string(), request.uri().path().to_owned()));
             prepare(request, api.load(Ordering::Relaxed))
         }))

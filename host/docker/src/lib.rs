@@ -19,6 +19,8 @@ mod image;
 mod labels;
 mod lifecycle;
 mod network;
+#[expect(dead_code, reason = "the engines of Compose and Swarm services use it")]
+mod raw;
 mod request;
 mod socket_access;
 mod usage;

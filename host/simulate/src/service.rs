@@ -130,6 +130,16 @@ impl Service {
                         (known.started_at, known.phase) = (Some(now), Phase::Running);
                     }
                 }
+                Step::SetCount { to, .. } | Step::Deploy { count: to, .. } => {
+                    let to = usize::try_from(*to).unwrap_or(usize::MAX);
+                    // The highest slots go first.
+                    self.replicas.sort_by_key(|replica| replica.slot);
+                    self.replicas.truncate(to);
+                    while self.replicas.len() < to {
+                        let free = (1..).map(Slot).find(|slot| !self.replicas.iter().any(|known| known.slot == *slot));
+                        self.create(workload, free.unwrap_or(Slot(1)), now);
+                    }
+                }
             }
         }
     }

@@ -78,6 +78,11 @@ fn address(listen: &Listen) -> String {
     }
 }
 
+/// The name by which a workload of the API is addressed: its image if it has no name.
+pub(super) fn title(view: &Value) -> &str {
+    view["name"].as_str().or(view["image"].as_str()).unwrap_or_default()
+}
+
 /// A time of the API as RFC 3339: already in that form, or milliseconds since the Unix epoch.
 pub(super) fn time(value: &Value) -> String {
     if let Some(text) = value.as_str() {
@@ -117,6 +122,12 @@ mod tests {
         assert_eq!(address(&config::listen(Some(&file))), "unix:/run/w.sock");
         let missing = folder.path().join("missing.toml");
         assert_eq!(address(&config::listen(Some(&missing))), "http://127.0.0.1:8000");
+    }
+
+    #[test]
+    fn a_workload_is_named_by_its_name_or_its_image() {
+        assert_eq!(title(&json!({"name": "shop-web", "image": "web:1"})), "shop-web");
+        assert_eq!(title(&json!({"image": "web:1"})), "web:1");
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl World {
                 Step::Create { slot, .. } => (None, Some(*slot)),
                 Step::Remove { replica, .. } => (Some(replica), None),
                 Step::Replace { replica, slot, .. } | Step::Renew { replica, slot, .. } => (Some(replica), Some(*slot)),
-                Step::Start { .. } | Step::Restart { .. } => (None, None),
+                Step::Start { .. } | Step::Restart { .. } | Step::SetCount { .. } | Step::Deploy { .. } => (None, None),
             };
             self.pass.snapshot.replicas.retain(|known| Some(&known.id) != gone);
             if let Some(slot) = slot {
