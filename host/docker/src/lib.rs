@@ -27,6 +27,7 @@ mod network;
 mod raw;
 mod request;
 pub mod secrets;
+mod socket_access;
 mod usage;
 
 pub use crate::environment::Environment;

@@ -11,6 +11,7 @@ mod endpoints;
 mod files;
 mod guardrails;
 mod hostile;
+mod image;
 mod lifecycle;
 mod metrics;
 mod oci;
