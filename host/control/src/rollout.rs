@@ -76,6 +76,10 @@ impl Controller {
         let AnyEngine::Counts(engine) = &self.context.engine else { return Ok(()) };
         let (workload, target) = {
             let mut state = handle.state();
+            // The specification of an adopted service is its owner's.
+            if state.workload.declaration.is_adopted() {
+                return Ok(());
+            }
             // Any write of a service begins its update anew, so an unchanged one is not written.
             let is_outdated = !state.workload.outdated(&state.snapshot.replicas).is_empty();
             state.is_undeployed |= is_changed || is_outdated;

@@ -47,6 +47,16 @@ pub enum Step {
         /// One sentence.
         reason: String,
     },
+    /// Create and start a replica in another slot, then remove the one that it replaces. The old one stays if the new one
+    /// cannot be made or started.
+    Supersede {
+        /// The replica to remove.
+        replica: ContainerId,
+        /// The slot of the new one.
+        slot: Slot,
+        /// One sentence.
+        reason: String,
+    },
     /// Replace an outdated replica by one of the current generation in its slot. The old one stays if the new one cannot
     /// be made.
     Renew {
@@ -63,6 +73,8 @@ pub enum Step {
         to: u32,
         /// The version of the service that the decision was made for.
         version: u64,
+        /// An operator forces the number, also during an update of the service.
+        force: bool,
         /// The replicas that the engine will probably remove, the first one first. Empty if the number does not fall.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         leaving: Vec<ContainerId>,
@@ -133,6 +145,8 @@ pub enum HeldBy {
     Grace,
     /// The workload's minimum and maximum.
     Bounds,
+    /// Compose created the replicas, and no faithful copy of them can be made.
+    Uncopyable,
 }
 
 impl Step {
@@ -144,6 +158,7 @@ impl Step {
             | Self::Remove { reason, .. }
             | Self::Restart { reason, .. }
             | Self::Replace { reason, .. }
+            | Self::Supersede { reason, .. }
             | Self::Renew { reason, .. }
             | Self::SetCount { reason, .. }
             | Self::Deploy { reason, .. } => reason,
@@ -213,6 +228,8 @@ pub enum AlertKind {
     RolloutPaused,
     /// Outdated replicas run, and nothing replaces them.
     Outdated,
+    /// The service of Compose may have more replicas, and no faithful copy of its containers can be made.
+    Uncopyable,
     /// A chosen policy does not act as chosen: it fails, or has no revision that may act.
     StandIn,
 }

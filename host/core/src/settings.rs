@@ -1,10 +1,12 @@
 //! The checked settings of each part, with their defaults. The binary's `config` fills them from `windlass.toml`, flags
 //! and environment.
 
+mod agents;
 mod api;
 mod profile;
 mod store;
 
+pub use self::agents::AgentSettings;
 pub use self::api::{ApiSettings, LocalAccess};
 pub use self::profile::Profile;
 pub use self::store::{StoreLimits, StoreSettings};
@@ -233,6 +235,8 @@ pub struct EngineSettings {
     pub publish_address: Option<IpAddr>,
     /// Whether a workload may use the network of the engine's host. Default false.
     pub host_network: bool,
+    /// The agents of a Swarm. `None`: the resource use of its replicas is unknown.
+    pub agents: Option<AgentSettings>,
 }
 
 impl Default for EngineSettings {
@@ -246,6 +250,7 @@ impl Default for EngineSettings {
             sample_interval: Duration::from_secs(5),
             publish_address: None,
             host_network: false,
+            agents: None,
         }
     }
 }

@@ -153,7 +153,7 @@ impl ServicePass<'_> {
         if update_rule(service).is_some() {
             reason.push_str("; Swarm begins its update of the service anew");
         }
-        Some(Step::SetCount { to, version: service.version, leaving, reason })
+        Some(Step::SetCount { to, version: service.version, force: is_forced, leaving, reason })
     }
 
     /// Adds to the reason of a forced count that the service gets no replicas yet. Another reason says so already.

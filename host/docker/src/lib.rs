@@ -1,13 +1,17 @@
 //! The Docker implementation of [`SlotEngine`]; only this crate names bollard.
 //!
-//! Only containers with our label and this instance's name are listed, changed or removed. Each change first inspects
-//! the container, checks its labels, and then uses its full identifier. The outcome of a change is also decided by an
+//! Only containers with our label and this instance's name are listed, changed or removed, and those of services of Compose
+//! whose own label asks for it. Each change first inspects the container, checks its labels, and then uses its full identifier. The outcome of a change is also decided by an
 //! inspection, not by a status code: 500 may mean a taken port, a full disk or a dead containerd.
 
 mod address;
+#[cfg_attr(not(test), expect(dead_code, reason = "the Swarm engine uses it"))]
+#[expect(unused_imports, reason = "the Swarm engine uses it")]
+mod agents;
 mod call_error;
 pub mod cgroup;
 mod client;
+mod compose;
 mod container;
 pub mod credentials;
 mod endpoint;
@@ -15,13 +19,15 @@ mod environment;
 mod events;
 mod exec;
 mod flood;
+mod identity;
 mod image;
 mod labels;
 mod lifecycle;
 mod network;
-#[expect(dead_code, reason = "the engines of Compose and Swarm services use it")]
 mod raw;
 mod request;
+pub mod secrets;
+mod socket_access;
 mod usage;
 
 pub use crate::environment::Environment;
@@ -38,7 +44,7 @@ use windlass_core::contract::Usage;
 use windlass_core::engine::{Engine, EngineError, EngineEvent, SlotEngine};
 use windlass_core::settings::EngineSettings;
 use windlass_core::workload::{ContainerPort, Protocol, Workload};
-use windlass_core::{ContainerId, Declaration, ImageRef, PortBinding, Replica, Slot, WorkloadKey};
+use windlass_core::{ContainerId, Declaration, DeclaredService, ImageRef, PortBinding, Replica, Slot, WorkloadKey};
 
 /// A Docker engine with API 1.41 (Docker 20.10) or newer.
 pub struct DockerEngine {
@@ -89,12 +95,21 @@ impl Engine for DockerEngine {
         Ok(())
     }
 
-    async fn list(&self, workload: &WorkloadKey, _: &Declaration) -> Result<Vec<Replica>, EngineError> {
-        self.lifecycle.list(Some(workload)).await
+    async fn list(&self, workload: &WorkloadKey, declaration: &Declaration) -> Result<Vec<Replica>, EngineError> {
+        match declaration {
+            Declaration::Compose { project, service } => self.lifecycle.list_service(project, service).await,
+            Declaration::Api => self.lifecycle.list(&labels::filter(self.lifecycle.instance(), Some(workload))).await,
+            // Another engine has them.
+            Declaration::Swarm { .. } => Ok(Vec::new()),
+        }
     }
 
     async fn list_all(&self) -> Result<Vec<Replica>, EngineError> {
-        self.lifecycle.list(None).await
+        self.lifecycle.list(&labels::filter(self.lifecycle.instance(), None)).await
+    }
+
+    async fn declared(&self) -> Result<Vec<DeclaredService>, EngineError> {
+        self.lifecycle.declared_services().await
     }
 
     async fn cpus(&self) -> Option<u32> {

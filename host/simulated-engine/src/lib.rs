@@ -263,6 +263,7 @@ impl SlotEngine for SimulatedEngine {
             workload: workload.key.clone(),
             image: workload.image.to_string(),
             made_from: MadeFrom { generation: Some(workload.generation()), image_id: Some(image_id) },
+            creator: Default::default(),
             slot,
             phase: Phase::Starting,
             status: "created".to_owned(),

@@ -1,5 +1,6 @@
 //! The first stage: the sections and fields of `windlass.toml`, with the range of each field.
 
+use crate::config::agents::RawAgents;
 use crate::config::listen::RawListen;
 use crate::config::network::{RawNetwork, RawRegistry, RawTarget};
 use crate::config::sources::RawSource;
@@ -81,7 +82,7 @@ section! {
         concurrent_actions: Count [Count(1)..=Count(256)],
         sample_interval: Span [secs(1)..=secs(300)],
     }
-    more { instance: String, host: String, publish_address: IpAddr, host_network: bool, }
+    more { instance: String, host: String, publish_address: IpAddr, host_network: bool, agents: RawAgents, }
 }
 
 section! {

@@ -5,7 +5,7 @@ use crate::start::StartAnswer;
 use crate::workloads::health::ContainerHealth;
 use crate::workloads::images::ImageSummary;
 use crate::workloads::list::{RefusedView, WorkloadSummary};
-use crate::workloads::pass::ReconcileAnswer;
+use crate::workloads::pass::{PassView, ReconcileAnswer};
 use crate::workloads::view::ImageView;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +28,7 @@ fn replica(id: &str, phase: Phase, status: &str) -> Replica {
         workload: WorkloadKey::stored("nginx:alpine"),
         image: "nginx:alpine".into(),
         made_from: Default::default(),
+        creator: Default::default(),
         slot: Slot(0),
         phase,
         status: status.into(),
@@ -55,6 +56,7 @@ fn replica(id: &str, phase: Phase, status: &str) -> Replica {
             memory_bytes: 128 << 20,
             network_receive_rate: 0.0,
             network_transmit_rate: 0.0,
+            network_is_unknown: false,
         }),
         health_check: None,
     }
@@ -736,4 +738,19 @@ fn health_is_told_from_the_last_look_and_sample() {
         ContainerHealth::of(&Replica { limits, ..view.replicas[0].clone() }, None, Some(512 << 20), None).mem_percent
     };
     assert_eq!((updated(Some(256 << 20)), updated(None)), (Some(50.0), Some(25.0)));
+}
+
+#[test]
+fn an_action_on_a_service_names_no_container() {
+    let action = Action {
+        kind: ActionKind::SetCount,
+        reason: "scale-out from 1 to 3".to_owned(),
+        container: None,
+        name: String::new(),
+        error: None,
+    };
+    let answer = PassView::of(&PassReport { actions: vec![action], ..pass() }, &[]);
+    let shown = serde_json::to_value(&answer.actions).expect("JSON");
+    let expected = json!([{"action": "set-count", "ok": true, "details": {"reason": "scale-out from 1 to 3"}}]);
+    assert_eq!(shown, expected);
 }

@@ -24,12 +24,11 @@ pub(crate) async fn act_on_service(
     drain::before_acting(context, handle, &plan.steps.iter().collect::<Vec<_>>()).await;
     for step in &plan.steps {
         let (kind, reason, result) = match step {
-            Step::SetCount { to, version, leaving, reason } => {
+            Step::SetCount { to, version, force, leaving, reason } => {
                 let stopper = Stopper::new(context, handle, workload);
                 let failures = call_hooks(stopper, snapshot, leaving, reason).await;
                 let reason = with_hook(reason, Some(failures.join("; ")).filter(|all| !all.is_empty()).as_deref());
-                let force = workload.overrides.forced(snapshot.at).is_some();
-                let change = CountChange { to: *to, version: *version, force };
+                let change = CountChange { to: *to, version: *version, force: *force };
                 (ActionKind::SetCount, reason, engine.set_count(workload, change).await)
             }
             Step::Deploy { count, reason } => {

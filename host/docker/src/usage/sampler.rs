@@ -4,9 +4,12 @@
 use crate::call_error::CallError;
 use crate::cgroup::{self, Files};
 use crate::client::EngineClient;
+use crate::compose::labels as compose;
+use crate::identity::identify;
 use crate::labels;
 use crate::usage::stats;
 use crate::usage::table::{CounterSample, Source, UsageTable};
+use bollard::models::ContainerSummary;
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use futures_util::stream::{self, StreamExt};
 use std::collections::HashSet;
@@ -166,12 +169,17 @@ impl UsageTable {
     /// Finds running containers that no inspection has added yet.
     async fn refresh(&self, engine: &EngineClient, instance: &str) -> Result<(), CallError> {
         let known_before: HashSet<ContainerId> = self.targets().keys().cloned().collect();
-        let options = ListContainersOptionsBuilder::default().filters(&labels::filter(instance, None)).build();
-        let running = engine
-            .call("list running containers", |docker| async move { docker.list_containers(Some(options)).await })
-            .await?;
-        let running: HashSet<ContainerId> =
-            running.into_iter().filter_map(|summary| summary.id.map(ContainerId)).collect();
+        let mut running: HashSet<ContainerId> = HashSet::new();
+        for filter in [labels::filter(instance, None), compose::filter(None)] {
+            let options = ListContainersOptionsBuilder::default().filters(&filter).build();
+            let listed = engine
+                .call("list running containers", |docker| async move { docker.list_containers(Some(options)).await })
+                .await?;
+            let is_ours = |summary: &ContainerSummary| {
+                summary.labels.as_ref().is_some_and(|labels| identify(labels, instance).is_some())
+            };
+            running.extend(listed.into_iter().filter(is_ours).filter_map(|summary| summary.id.map(ContainerId)));
+        }
         self.targets().retain(|id, _| running.contains(id) || !known_before.contains(id));
         let unknown: Vec<_> = running.difference(&known_before).cloned().collect();
         let inspections = stream::iter(unknown).map(|id| async move {

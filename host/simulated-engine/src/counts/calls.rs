@@ -10,7 +10,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use windlass_core::contract::Usage;
 use windlass_core::engine::{CountEngine, Engine, EngineError, EngineEvent};
 use windlass_core::{
-    ContainerId, CountChange, Declaration, DeclaredService, Replica, ServiceState, Workload, WorkloadKey,
+    ContainerId, CountChange, Declaration, DeclaredService, Replica, ServiceState, ServiceUpdate, Workload, WorkloadKey,
 };
 
 #[async_trait]
@@ -77,6 +77,7 @@ impl Engine for SimulatedSwarm {
             memory_bytes: 0,
             network_receive_rate: 0.0,
             network_transmit_rate: 0.0,
+            network_is_unknown: false,
         };
         (task.runs() && node.answers).then_some(usage)
     }
@@ -103,6 +104,9 @@ impl CountEngine for SimulatedSwarm {
             let service = state.service(&workload.key)?;
             if service.version != change.version {
                 return Err(EngineError::Stale("update out of sequence".to_owned()));
+            }
+            if service.update != ServiceUpdate::None && !change.force {
+                return Err(EngineError::Refused("the service is being updated".to_owned()));
             }
             service.count = change.to;
             service.is_redeployed = false;

@@ -4,7 +4,7 @@ use crate::counts::state::{CountCall, FailureAction, Load, SimService, Stage, Ta
 use crate::counts::swarm::SimulatedSwarm;
 use std::collections::BTreeMap;
 use windlass_core::engine::{EngineError, EngineEvent};
-use windlass_core::{ContainerId, Replica, ServiceState, Slot, Workload, WorkloadKey};
+use windlass_core::{ContainerId, ImageRef, Replica, ServiceState, Slot, Workload, WorkloadKey};
 
 /// A `docker stack deploy` or `docker service update` by somebody.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +34,13 @@ impl SimulatedSwarm {
     /// Number of calls of this kind, including failed calls.
     pub fn calls(&self, call: CountCall) -> u64 {
         self.lock().calls.get(&call).copied().unwrap_or_default()
+    }
+
+    /// Creates a service, as somebody else. One replica without a count.
+    pub fn create_outside(&self, key: &WorkloadKey, image: ImageRef, deploy: Deploy) {
+        let service = SimService::new(image, deploy.template, deploy.count.unwrap_or(1));
+        self.lock().services.insert(key.clone(), service);
+        self.specified(key);
     }
 
     /// Deploys a service anew, as somebody else.
@@ -85,6 +92,7 @@ impl SimulatedSwarm {
         if let Some(service) = self.lock().services.get_mut(key) {
             service.labels = labels;
         }
+        self.changed(key);
     }
 
     /// Sets the CPU use of each running replica, in cores.

@@ -259,6 +259,7 @@ impl Task {
             workload: key.clone(),
             image: service.image.to_string(),
             made_from: MadeFrom { generation: Some(Generation::stored(self.template.version.clone())), image_id: None },
+            creator: Default::default(),
             slot: self.slot,
             phase,
             status: status.to_owned(),

@@ -118,6 +118,20 @@ impl Story {
                 let count = word("count").map(str::parse).transpose()?;
                 swarm.redeploy(&key(name), Deploy { template, count });
             }
+            ["service-create", name, version, count] => {
+                let template = Template { version: (*version).to_owned(), ..Template::default() };
+                swarm.create_outside(&key(name), name.parse()?, Deploy { template, count: Some(count.parse()?) });
+            }
+            ["label", name, rest @ ..] => {
+                let labels = rest.iter().filter_map(|word| word.split_once('='));
+                let labels = labels.map(|(name, value)| (format!("windlass.{name}"), value.to_owned())).collect();
+                swarm.set_labels(&key(name), labels);
+            }
+            ["refused"] => {
+                for service in self.controller.refused_services() {
+                    writeln!(self.text, "{}: {}", service.key, service.reason)?;
+                }
+            }
             ["service-scale", name, count] => swarm.scale_outside(&key(name), count.parse()?),
             ["service-rollback", name] => swarm.roll_back_outside(&key(name)),
             ["failure-action", name, action] => {
