@@ -5,7 +5,7 @@ use crate::socket::{self, SocketFile};
 use anyhow::Context;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -14,12 +14,14 @@ use tokio::sync::watch;
 use windlass_api::{ApiState, Listeners};
 use windlass_control::clock::Clock;
 use windlass_control::{Controller, Parts};
+use windlass_core::engine::AnyEngine;
 use windlass_core::listen::socket_text;
 use windlass_core::policy::PolicyCatalogue;
-use windlass_core::settings::{ApiSettings, ControlSettings, PolicyOrigin, PolicySettings};
+use windlass_core::settings::{ApiSettings, ControlSettings, EngineKind, EngineSettings, PolicyOrigin, PolicySettings};
 use windlass_core::{Listen, PolicyChoice, PolicyKind, RegistryLogin};
 use windlass_discovery::Discovery;
 use windlass_discovery::publish::Publisher;
+use windlass_docker::swarm::{SwarmEngine, SwarmSettings};
 use windlass_docker::{DockerEngine, credentials};
 use windlass_network::{NetClient, NetOptions};
 use windlass_policies::registry::{DEFAULT_HEALTH, DEFAULT_SCALING, Defaults, PolicyRegistry};
@@ -80,7 +82,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     );
     check_known_defaults(&registry, &defaults, clock).await?;
     let controller = Controller::begin(Parts {
-        engine: DockerEngine::connect(&engine).await?.into(),
+        engine: connect(&engine, &control, data_dir).await?,
         store: Arc::new(store),
         policies: Arc::<PolicyRegistry>::clone(&registry),
         net: Arc::<NetClient>::clone(&net),
@@ -141,6 +143,19 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     fetching.abort();
     publishing.inspect(tokio::task::JoinHandle::abort);
     served.context("the API server failed")
+}
+
+/// The engine of the configured kind.
+async fn connect(engine: &EngineSettings, control: &ControlSettings, data_dir: &Path) -> anyhow::Result<AnyEngine> {
+    match engine.kind {
+        EngineKind::Docker => Ok(DockerEngine::connect(engine).await?.into()),
+        EngineKind::Swarm => {
+            let earlier_file = Some(data_dir.join("swarm-services.json"));
+            let settings = SwarmSettings { earlier_file, stop_grace: control.stop_grace };
+            let connected = SwarmEngine::connect(engine, settings).await;
+            Ok(AnyEngine::Counts(connected.context("`engine.kind` is `swarm`")?))
+        }
+    }
 }
 
 /// Listens on the places of `api.listen`.

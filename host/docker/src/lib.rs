@@ -1,6 +1,7 @@
-//! The Docker implementation of [`SlotEngine`]; only this crate names bollard.
+//! The Docker implementations of [`SlotEngine`], for one engine, and of [`CountEngine`](windlass_core::engine::CountEngine),
+//! for a [Swarm](swarm). Only this crate names bollard.
 //!
-//! Only containers with our label and this instance's name are listed, changed or removed. Each change first inspects
+//! On one engine, only containers with our label and this instance's name are listed, changed or removed. Each change first inspects
 //! the container, checks its labels, and then uses its full identifier. The outcome of a change is also decided by an
 //! inspection, not by a status code: 500 may mean a taken port, a full disk or a dead containerd.
 
@@ -19,9 +20,10 @@ mod image;
 mod labels;
 mod lifecycle;
 mod network;
-#[expect(dead_code, reason = "the engines of Compose and Swarm services use it")]
 mod raw;
+mod reach;
 mod request;
+pub mod swarm;
 mod usage;
 
 pub use crate::environment::Environment;
@@ -29,16 +31,17 @@ pub use crate::environment::Environment;
 use crate::address::Address;
 use crate::client::EngineClient;
 use crate::lifecycle::Lifecycle;
+use crate::reach::reachable_address;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use windlass_core::contract::Usage;
 use windlass_core::engine::{Engine, EngineError, EngineEvent, SlotEngine};
 use windlass_core::settings::EngineSettings;
 use windlass_core::workload::{ContainerPort, Protocol, Workload};
-use windlass_core::{ContainerId, Declaration, ImageRef, PortBinding, Replica, Slot, WorkloadKey};
+use windlass_core::{ContainerId, Declaration, ImageRef, Replica, Slot, WorkloadKey};
 
 /// A Docker engine with API 1.41 (Docker 20.10) or newer.
 pub struct DockerEngine {
@@ -74,7 +77,7 @@ impl DockerEngine {
             }
         };
         let usage = crate::usage::UsageTable::new(roots, settings.sample_interval);
-        let sampler = crate::usage::Sampler::start(&usage, &engine, settings);
+        let sampler = crate::usage::Sampler::start(&usage, &engine, settings, labels::filter(&settings.instance, None));
         let lifecycle = Lifecycle::new(engine, settings.clone(), usage.clone(), environment);
         Ok(Arc::new(Self { lifecycle, usage, _sampler: sampler }))
     }
@@ -154,41 +157,5 @@ impl SlotEngine for DockerEngine {
 
     async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), EngineError> {
         self.lifecycle.remove(id, force).await
-    }
-}
-
-/// The address at which a published port is reachable. `host` is the address of the engine's machine. `None` if it is
-/// unknown: then only a port that is published on an address of its own is reachable.
-fn reachable_address(binding: &PortBinding, host: Option<IpAddr>) -> Option<SocketAddr> {
-    let bound = if binding.host_ip.is_empty() { host? } else { binding.host_ip.parse().ok()? };
-    let reachable = if bound.is_unspecified() {
-        // IPv4 and IPv6 are bound, and listed, separately.
-        host.filter(|host| host.is_ipv4() == bound.is_ipv4())
-    } else if bound.is_loopback() && !host.is_some_and(|host| host.is_loopback()) {
-        None
-    } else {
-        Some(bound)
-    };
-    reachable.map(|ip| SocketAddr::new(ip, binding.host_port))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_published_port_is_reached_where_it_is_bound() {
-        let reached = |host_ip: &str, host: &str| {
-            let binding = PortBinding { host_ip: host_ip.to_owned(), host_port: 8080 };
-            reachable_address(&binding, host.parse().ok()).map(|address| address.to_string())
-        };
-        assert_eq!(reached("0.0.0.0", "127.0.0.1").as_deref(), Some("127.0.0.1:8080"));
-        assert_eq!(reached("::", "127.0.0.1"), None);
-        assert_eq!(reached("0.0.0.0", "10.0.0.9").as_deref(), Some("10.0.0.9:8080"));
-        assert_eq!(reached("127.0.0.1", "10.0.0.9"), None, "only on the other machine");
-        assert_eq!(reached("192.168.1.5", "127.0.0.1").as_deref(), Some("192.168.1.5:8080"));
-        assert_eq!(reached("", "::1").as_deref(), Some("[::1]:8080"));
-        assert_eq!(reached("0.0.0.0", "unknown"), None, "from a container");
-        assert_eq!(reached("192.168.1.5", "unknown").as_deref(), Some("192.168.1.5:8080"));
     }
 }

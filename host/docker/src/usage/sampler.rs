@@ -4,12 +4,11 @@
 use crate::call_error::CallError;
 use crate::cgroup::{self, Files};
 use crate::client::EngineClient;
-use crate::labels;
 use crate::usage::stats;
 use crate::usage::table::{CounterSample, Source, UsageTable};
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use futures_util::stream::{self, StreamExt};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -25,12 +24,15 @@ const CONCURRENT_STATS: usize = 32;
 /// Inspections in flight at once.
 const CONCURRENT_INSPECTIONS: usize = 8;
 
+/// A filter of the engine's list of containers.
+type Filter = HashMap<String, Vec<String>>;
+
 /// The sampling tasks; dropping it ends them.
 pub(crate) struct Sampler(Vec<AbortHandle>);
 
 impl Sampler {
-    /// Starts sampling.
-    pub(crate) fn start(table: &UsageTable, engine: &EngineClient, settings: &EngineSettings) -> Self {
+    /// Starts sampling the running containers that pass the engine's filter `chosen`.
+    pub(crate) fn start(table: &UsageTable, engine: &EngineClient, settings: &EngineSettings, chosen: Filter) -> Self {
         // Tests may set an interval of 0, which the configuration rejects.
         let interval = settings.sample_interval.max(Duration::from_millis(1));
         let ticker = move |period: Duration| {
@@ -63,12 +65,12 @@ impl Sampler {
             })
         };
         let refresh = {
-            let (table, engine, instance) = (table.clone(), engine.clone(), settings.instance.clone());
+            let (table, engine) = (table.clone(), engine.clone());
             tokio::spawn(async move {
                 let mut ticker = ticker(interval.saturating_mul(SAMPLES_PER_REFRESH));
                 loop {
                     ticker.tick().await;
-                    if let Err(error) = table.refresh(&engine, &instance).await {
+                    if let Err(error) = table.refresh(&engine, &chosen).await {
                         tracing::debug!(
                             ?error,
                             "cannot list the running containers; resource use of new ones is not sampled yet"
@@ -164,9 +166,9 @@ impl UsageTable {
     }
 
     /// Finds running containers that no inspection has added yet.
-    async fn refresh(&self, engine: &EngineClient, instance: &str) -> Result<(), CallError> {
+    async fn refresh(&self, engine: &EngineClient, chosen: &Filter) -> Result<(), CallError> {
         let known_before: HashSet<ContainerId> = self.targets().keys().cloned().collect();
-        let options = ListContainersOptionsBuilder::default().filters(&labels::filter(instance, None)).build();
+        let options = ListContainersOptionsBuilder::default().filters(chosen).build();
         let running = engine
             .call("list running containers", |docker| async move { docker.list_containers(Some(options)).await })
             .await?;
