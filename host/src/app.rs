@@ -16,9 +16,12 @@ use windlass_control::clock::Clock;
 use windlass_control::{Controller, Parts};
 use windlass_core::engine::AnyEngine;
 use windlass_core::listen::socket_text;
+use windlass_core::node_usage::AgentClient;
 use windlass_core::policy::PolicyCatalogue;
-use windlass_core::settings::{ApiSettings, ControlSettings, EngineKind, EngineSettings, PolicyOrigin, PolicySettings};
-use windlass_core::{Listen, PolicyChoice, PolicyKind, RegistryLogin};
+use windlass_core::settings::{
+    AgentSettings, ApiSettings, ControlSettings, EngineKind, EngineSettings, PolicyOrigin, PolicySettings,
+};
+use windlass_core::{Listen, PolicyChoice, PolicyKind, RegistryLogin, Secret};
 use windlass_discovery::Discovery;
 use windlass_discovery::publish::Publisher;
 use windlass_docker::swarm::{SwarmEngine, SwarmSettings};
@@ -82,7 +85,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     );
     check_known_defaults(&registry, &defaults, clock).await?;
     let controller = Controller::begin(Parts {
-        engine: connect(&engine, &control, data_dir).await?,
+        engine: connect(&engine, &control, data_dir, &net).await?,
         store: Arc::new(store),
         policies: Arc::<PolicyRegistry>::clone(&registry),
         net: Arc::<NetClient>::clone(&net),
@@ -146,16 +149,33 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 }
 
 /// The engine of the configured kind.
-async fn connect(engine: &EngineSettings, control: &ControlSettings, data_dir: &Path) -> anyhow::Result<AnyEngine> {
+async fn connect(
+    engine: &EngineSettings,
+    control: &ControlSettings,
+    data_dir: &Path,
+    net: &NetClient,
+) -> anyhow::Result<AnyEngine> {
     match engine.kind {
         EngineKind::Docker => Ok(DockerEngine::connect(engine).await?.into()),
         EngineKind::Swarm => {
             let earlier_file = Some(data_dir.join("swarm-services.json"));
-            let settings = SwarmSettings { earlier_file, stop_grace: control.stop_grace };
+            let agents = engine.agents.as_ref().map(|settings| agents(settings, net)).transpose()?;
+            let settings = SwarmSettings { earlier_file, stop_grace: control.stop_grace, agents };
             let connected = SwarmEngine::connect(engine, settings).await;
             Ok(AnyEngine::Counts(connected.context("`engine.kind` is `swarm`")?))
         }
     }
+}
+
+/// A client of the agents of a Swarm's nodes, and the port on which they listen.
+fn agents(settings: &AgentSettings, net: &NetClient) -> anyhow::Result<(Arc<dyn AgentClient>, u16)> {
+    let path = &settings.ca_file;
+    let authority = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the authority of the agents from `{}`", path.display()))?;
+    let token = crate::agent::secret(&settings.token_file, "token of the agents")?;
+    let client = net.agents(&authority, Secret::new(token.reveal().trim()));
+    let client = client.with_context(|| format!("`{}` is no authority of agents", path.display()))?;
+    Ok((Arc::new(client), settings.port))
 }
 
 /// Listens on the places of `api.listen`.

@@ -3,12 +3,14 @@
 //! Each command creates the runtime it needs. `compile-policy` creates none, because its process runs under tight
 //! limits.
 
+mod agent;
 mod bench;
 mod candidates;
 mod check;
 mod compile_policy;
 mod config;
 mod explain;
+mod health;
 mod log_line;
 mod logging;
 mod new;
@@ -23,6 +25,7 @@ mod scaling;
 mod serve;
 mod server;
 mod simulate;
+mod swarm;
 
 use crate::cli::output::{in_runtime, report};
 use clap::{Parser, Subcommand};
@@ -52,8 +55,15 @@ enum Command {
     Scaling(crate::cli::scaling::ScalingCommand),
     /// Explain why a workload has its count, and what would change the count
     Explain(crate::cli::explain::ExplainArguments),
+    /// Ask a running windlass whether it answers: exit status 0 if it does, else 1
+    Health(crate::cli::health::HealthArguments),
     /// Test policies and guardrails in simulated time, with a load trace or a scenario
     Simulate(Box<crate::cli::simulate::SimulateArguments>),
+    /// Report the resource use of a node's containers to the windlass of its Swarm, over TLS
+    Agent(crate::cli::agent::AgentArguments),
+    /// Prepare a Swarm for windlass
+    #[command(subcommand)]
+    Swarm(crate::cli::swarm::SwarmCommand),
     /// The process that compiles one policy under limits; started by windlass itself.
     #[command(hide = true, disable_help_flag = true)]
     CompilePolicy {
@@ -72,7 +82,10 @@ pub fn main() -> ExitCode {
         Command::Policy(command) => in_runtime(async move { report(crate::cli::policy::run(&command).await) }),
         Command::Scaling(command) => in_runtime(async move { report(crate::cli::scaling::run(&command).await) }),
         Command::Explain(arguments) => in_runtime(async move { report(crate::cli::explain::run(&arguments).await) }),
+        Command::Health(arguments) => in_runtime(async move { report(crate::cli::health::run(&arguments).await) }),
         Command::Simulate(arguments) => in_runtime(async move { report(crate::cli::simulate::run(&arguments).await) }),
+        Command::Agent(arguments) => crate::cli::agent::run(arguments),
+        Command::Swarm(command) => in_runtime(async move { report(crate::cli::swarm::run(&command).await) }),
         Command::CompilePolicy { .. } => crate::cli::compile_policy::compile_policy(),
     }
 }

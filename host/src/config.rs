@@ -4,6 +4,7 @@
 //! `load` checks every value and builds the settings in [`windlass_core::settings`].
 //! `values` parses the values that are written with a unit.
 
+mod agents;
 mod discovery;
 mod listen;
 mod load;
@@ -17,5 +18,5 @@ mod tests;
 mod types;
 mod values;
 
-pub use crate::config::load::{listen, load, network, policies};
+pub use crate::config::load::{engine, listen, load, network, policies};
 pub use crate::config::types::{Config, ConfigError, LogFormat, LogSettings, Overrides, Surroundings};

@@ -77,17 +77,17 @@ impl Problem {
     }
 
     /// 422 with one problem.
-    pub fn invalid_at(pointer: &str, detail: impl Into<String>) -> Self {
+    pub(crate) fn invalid_at(pointer: &str, detail: impl Into<String>) -> Self {
         Self::invalid(&[FieldProblem { pointer: pointer.to_owned(), detail: detail.into() }])
     }
 
     /// 401: the token is missing or wrong.
-    pub fn unauthorized(detail: &'static str, challenge: &'static str) -> Self {
+    pub(crate) fn unauthorized(detail: &'static str, challenge: &'static str) -> Self {
         Self { challenge: Some(challenge), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
     }
 
     /// 500 without details for the caller; the log has them.
-    pub fn internal() -> Self {
+    pub(crate) fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "windlass failed to answer; its log says why")
     }
 

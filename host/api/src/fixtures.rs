@@ -1,5 +1,9 @@
 //! A control loop for the tests of handlers.
 
+mod tasks;
+
+pub(crate) use tasks::Tasks;
+
 use async_trait::async_trait;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,10 +11,17 @@ use std::time::Duration;
 use windlass_control::clock::Clock;
 use windlass_control::{Controller, Parts};
 use windlass_core::contract::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
+use windlass_core::engine::AnyEngine;
+use windlass_core::fixtures::workload;
 use windlass_core::net::{Net, NetError, Reach, SourceRequest, SourceResponse};
 use windlass_core::policy::{HealthPolicy, Policies, ScalingPolicy};
 use windlass_core::settings::ControlSettings;
-use windlass_core::{DurationMs, FailureKind, HttpProbe, PolicyFailure, PolicyIdentity};
+use windlass_core::store::Store;
+use windlass_core::workload::Mode;
+use windlass_core::{
+    Declaration, DurationMs, FailureKind, HttpProbe, Metric, MetricSource, PolicyChoices, PolicyFailure,
+    PolicyIdentity, Workload, WorkloadKey,
+};
 use windlass_network::NetClient;
 use windlass_simulated_engine::SimulatedEngine;
 use windlass_storage::SqliteStore;
@@ -77,15 +88,57 @@ pub(crate) fn isolated_controller() -> Controller {
 
 /// As [`isolated_controller`], with its engine.
 pub(crate) fn controller_and_engine() -> (Controller, SimulatedEngine) {
-    let engine = SimulatedEngine::new(|| Clock::System.now(), Duration::ZERO);
+    let engine = engine();
     (controller_on(engine.clone(), Arc::new(Nobody)), engine)
 }
 
+/// An engine without containers.
+pub(crate) fn engine() -> SimulatedEngine {
+    SimulatedEngine::new(|| Clock::System.now(), Duration::ZERO)
+}
+
+/// As [`isolated_controller`], on an engine, with workloads that were stored before it began.
+pub(crate) fn controller_with(engine: AnyEngine, workloads: &[Workload]) -> Controller {
+    begin(engine, Arc::new(Nobody), workloads)
+}
+
+/// A workload that labels declare, with the push metric `queue`.
+pub(crate) fn adopted(declaration: Declaration, mode: Mode) -> Workload {
+    let key = match &declaration {
+        Declaration::Compose { project, service } => format!("{project}-{service}"),
+        Declaration::Swarm { service } => service.clone(),
+        Declaration::Api => panic!("no labels declare it"),
+    };
+    let queue = Metric {
+        source: MetricSource::Push,
+        interval: Metric::INTERVAL,
+        timeout: Metric::TIMEOUT,
+        max_age: Metric::usual_max_age(Metric::INTERVAL),
+        allow_negative: false,
+    };
+    Workload {
+        key: WorkloadKey::named(&key).expect("a name"),
+        declaration,
+        policies: PolicyChoices { mode: Some(mode), ..PolicyChoices::default() },
+        metrics: [("queue".to_owned(), queue)].into(),
+        ..workload("web:1", 1, 3)
+    }
+}
+
+/// The service `web` of the project `shop`.
+pub(crate) fn compose() -> Declaration {
+    Declaration::Compose { project: "shop".to_owned(), service: "web".to_owned() }
+}
+
 fn controller(net: Arc<dyn Net>) -> Controller {
-    controller_on(SimulatedEngine::new(|| Clock::System.now(), Duration::ZERO), net)
+    controller_on(engine(), net)
 }
 
 fn controller_on(engine: SimulatedEngine, net: Arc<dyn Net>) -> Controller {
+    begin(Arc::new(engine).into(), net, &[])
+}
+
+fn begin(engine: AnyEngine, net: Arc<dyn Net>, workloads: &[Workload]) -> Controller {
     let silent = || {
         Arc::new(Silent(PolicyIdentity {
             name: "silent".into(),
@@ -95,14 +148,18 @@ fn controller_on(engine: SimulatedEngine, net: Arc<dyn Net>) -> Controller {
         }))
     };
     let directory = tempfile::tempdir().expect("a folder");
+    let store = SqliteStore::open(&directory.path().join("data"), 10).expect("a store");
+    for workload in workloads {
+        store.save_workload(workload, workload.bounds.initial()).expect("stored");
+    }
     Controller::begin(Parts {
-        engine: Arc::new(engine).into(),
-        store: Arc::new(SqliteStore::open(&directory.path().join("data"), 10).expect("a store")),
+        engine,
+        store: Arc::new(store),
         policies: Arc::new(Policies::plain(silent(), silent())),
         net,
         host_name: "here".to_owned(),
         settings: ControlSettings::default(),
         clock: Clock::System,
     })
-    .expect("an empty store is read")
+    .expect("the store is read")
 }

@@ -35,3 +35,27 @@ pub(crate) struct LongAnswer {
     _of_peer: Counted,
     _of_all: OwnedSemaphorePermit,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::IpAddr;
+
+    #[test]
+    fn a_peer_and_all_together_have_a_limit() {
+        let all = LongAnswers::default();
+        let to = |last: u8| {
+            let mut extensions = Extensions::new();
+            extensions.insert(Peer::of(IpAddr::from([10, 0, 0, last])));
+            all.begin(&extensions)
+        };
+        let mut sent: Vec<LongAnswer> = (0..LONG_ANSWERS_TO_PEER).filter_map(|_| to(1)).collect();
+        assert_eq!(sent.len(), LONG_ANSWERS_TO_PEER);
+        assert!(to(1).is_none(), "the peer has its share");
+        sent.extend((0..LONG_ANSWERS_TO_PEER).filter_map(|_| to(2)));
+        assert_eq!(sent.len(), LONG_ANSWERS);
+        assert!(to(3).is_none(), "all places are taken");
+        drop(sent.pop());
+        assert!(to(3).is_some(), "an answer that was sent makes room");
+    }
+}

@@ -23,17 +23,16 @@ async fn serve(Extension(Document(document)): Extension<Document>, _: NoQuery) -
     Json(document)
 }
 
-/// The document of these operations. `resources` are the names of the resources below `/images/{image}/`.
-pub(crate) fn document(
-    operations: impl Iterator<Item = (Method, &'static str, Operation)>,
-    resources: &[&str],
-) -> Value {
+/// The document of these operations. `resources` are the names of the resources of a workload.
+pub(crate) fn document(operations: impl Iterator<Item = (Method, String, Operation)>, resources: &[String]) -> Value {
     let mut paths: Map<String, Value> = Map::new();
     let mut schemas = problem_schemas();
     for (method, path, Operation { summary, description, .. }) in operations {
-        let parameters = json!(with_resources(&description.path_parameters, resources));
+        let described = describe(&method, &path, summary, &description);
+        let parameters: Vec<Value> =
+            description.path_parameter.iter().map(|parameter| path_parameter(parameter, &path, resources)).collect();
         let item = paths.entry(path).or_insert_with(|| json!({"parameters": parameters}));
-        item[method.as_str().to_ascii_lowercase()] = describe(&method, path, summary, &description);
+        item[method.as_str().to_ascii_lowercase()] = described;
         schemas.extend(description.schemas);
     }
     json!({
@@ -63,19 +62,19 @@ fn problem_schemas() -> Schemas {
     found.into_iter().map(|(name, schema)| (name, json!(schema))).collect()
 }
 
-/// The path parameters, with the names of the resources in place of [`RESOURCES`].
-fn with_resources(parameters: &[Value], resources: &[&str]) -> Vec<Value> {
+/// The parameter of a path with its name there, and with the names of the resources in place of [`RESOURCES`].
+fn path_parameter(parameter: &Value, path: &str, resources: &[String]) -> Value {
     let names: Vec<String> = resources.iter().map(|name| format!("`{name}`")).collect();
     let names = match names.split_last() {
         Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
         _ => names.concat(),
     };
-    let mut parameters = parameters.to_vec();
-    for parameter in &mut parameters {
-        let meaning = parameter["description"].as_str().unwrap_or_default().replace(RESOURCES, &names);
-        parameter["description"] = json!(meaning);
-    }
-    parameters
+    let mut parameter = parameter.clone();
+    let meaning = parameter["description"].as_str().unwrap_or_default().replace(RESOURCES, &names);
+    parameter["description"] = json!(meaning);
+    let name = path.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+    parameter["name"] = json!(name.map(|(name, _)| name));
+    parameter
 }
 
 fn describe(method: &Method, path: &str, summary: &str, description: &Description) -> Value {
@@ -130,6 +129,29 @@ mod tests {
             }
         }
         assert!(found > 20, "{found}");
+    }
+
+    #[test]
+    fn each_operation_has_an_identifier_of_its_own() {
+        let document = document();
+        let items = document["paths"].as_object().into_iter().flat_map(|paths| paths.values());
+        let operations = items.filter_map(Value::as_object).flat_map(|item| item.values());
+        let mut identifiers: Vec<&str> = operations.filter_map(|operation| operation["operationId"].as_str()).collect();
+        let count = identifiers.len();
+        assert!(count > 40, "{count}");
+        identifiers.sort_unstable();
+        identifiers.dedup();
+        assert_eq!(identifiers.len(), count);
+    }
+
+    #[test]
+    fn the_parameter_of_a_path_has_its_name_there() {
+        let document = document();
+        for (path, name) in [("/workloads/{name}/scale", "name"), ("/images/{image}/scale", "image")] {
+            let parameter = &document["paths"][path]["parameters"][0];
+            assert_eq!(parameter["name"], name);
+            assert!(parameter["description"].as_str().is_some_and(|text| text.contains("`scale`")), "{parameter}");
+        }
     }
 
     #[test]

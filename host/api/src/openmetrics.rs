@@ -31,6 +31,7 @@ struct Figures {
     policies: PolicyCounters,
     engine_up: bool,
     orphans: usize,
+    refused_services: usize,
     store: StoreSize,
     now: Timestamp,
 }
@@ -47,6 +48,7 @@ async fn show(State(state): State<ApiState>, _: NoQuery) -> Result<impl IntoResp
         policies: controller.policy_counters(),
         engine_up: controller.readiness().engine.is_none(),
         orphans: controller.orphans().len(),
+        refused_services: controller.refused_services().len(),
         store: controller.store_size().await?,
         now: Timestamp(controller.now_ms()),
     };
@@ -75,8 +77,12 @@ impl Collector for Figures {
         let mut engine =
             encoder.encode_descriptor("engine_up", "Whether the engine answers", None, MetricType::Gauge)?;
         engine.encode_gauge(&i64::from(self.engine_up))?;
-        let help = "Containers of this instance whose workload is unknown";
-        encoder.encode_descriptor("orphans", help, None, MetricType::Gauge)?.encode_gauge(&whole(self.orphans))?;
+        for (name, help, count) in [
+            ("orphans", "Containers of this instance whose workload is unknown", self.orphans),
+            ("refused_services", "Services whose labels Windlass cannot follow", self.refused_services),
+        ] {
+            encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&whole(count))?;
+        }
         for (name, help, bytes) in [
             ("store_bytes", "Bytes of the database's files", self.store.file_bytes),
             ("store_used_bytes", "Bytes of the database that are in use", self.store.used_bytes),
@@ -172,10 +178,9 @@ impl Figures {
         let mut family = encoder.encode_descriptor("actions", "Actions on the engine", None, MetricType::Counter)?;
         for view in &self.views {
             for ((kind, done), count) in &view.counters.actions {
-                let kind = format!("{kind:?}").to_lowercase();
                 let outcome = if *done { "done" } else { "failed" };
                 let key = view.workload.key.as_str();
-                count_one(&mut family, &[("workload", key), ("action", &kind), ("outcome", outcome)], *count)?;
+                count_one(&mut family, &[("workload", key), ("action", kind.as_str()), ("outcome", outcome)], *count)?;
             }
         }
         Ok(())

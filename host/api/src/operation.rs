@@ -22,8 +22,8 @@ pub(crate) struct Operation {
 /// The parameters, the body and the answers of an operation.
 #[derive(Default)]
 pub(crate) struct Description {
-    /// Parameters in the path.
-    pub(crate) path_parameters: Vec<Value>,
+    /// The parameter in the path, without its name.
+    pub(crate) path_parameter: Option<Value>,
     /// Parameters in the query and the headers.
     pub(crate) parameters: Vec<Value>,
     /// The content of the request, by media type; `None` if it has no body.

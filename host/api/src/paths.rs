@@ -1,5 +1,6 @@
-//! Accepts image references with slashes in paths: folds the text between `/images/` and the name of a resource into one
-//! segment, so that `/images/ghcr.io/org/app:1/scale` is routed as `/images/ghcr.io%2Forg%2Fapp:1/scale`.
+//! Accepts keys of workloads with slashes in paths: folds the text between `/workloads/` or `/images/` and the name of a
+//! resource into one segment, so that `/images/ghcr.io/org/app:1/scale` is routed as
+//! `/images/ghcr.io%2Forg%2Fapp:1/scale`.
 //!
 //! If the last segment of a raw path is the name of a resource, the path addresses that resource of the image before it.
 //! Any other path addresses the image itself. So an image whose own last part is such a name (`ghcr.io/org/health`) is
@@ -8,17 +9,20 @@
 
 use axum::http::{Request, Uri};
 
+/// The beginnings of the paths of workloads.
+const BEGINNINGS: [&str; 2] = ["/workloads/", "/images/"];
+
 /// Rewrites the path of a request, for [`tower::util::MapRequestLayer`] around the router. `resources` are the names of
-/// the resources below `/images/{image}/`.
-pub(crate) fn fold_image<B>(mut request: Request<B>, resources: &[&str]) -> Request<B> {
+/// the resources of a workload.
+pub(crate) fn fold_key<B>(mut request: Request<B>, resources: &[String]) -> Request<B> {
     if let Some(uri) = folded(request.uri(), resources) {
         *request.uri_mut() = uri;
     }
     request
 }
 
-/// The URI with its image in one segment; `None` if it needs no change.
-fn folded(uri: &Uri, resources: &[&str]) -> Option<Uri> {
+/// The URI with its key in one segment; `None` if it needs no change.
+fn folded(uri: &Uri, resources: &[String]) -> Option<Uri> {
     let path = folded_path(uri.path(), resources)?;
     let path_and_query = match uri.query() {
         Some(query) => format!("{path}?{query}"),
@@ -30,16 +34,16 @@ fn folded(uri: &Uri, resources: &[&str]) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-fn folded_path(path: &str, resources: &[&str]) -> Option<String> {
-    let rest = path.strip_prefix("/images/")?;
+fn folded_path(path: &str, resources: &[String]) -> Option<String> {
+    let (beginning, rest) = BEGINNINGS.iter().find_map(|beginning| Some((beginning, path.strip_prefix(beginning)?)))?;
     let (before, last) = rest.rsplit_once('/')?;
     if last.is_empty() {
         return None;
     }
-    if resources.contains(&last) {
-        before.contains('/').then(|| format!("/images/{}/{last}", before.replace('/', "%2F")))
+    if resources.iter().any(|resource| resource == last) {
+        before.contains('/').then(|| format!("{beginning}{}/{last}", before.replace('/', "%2F")))
     } else {
-        Some(format!("/images/{}", rest.replace('/', "%2F")))
+        Some(format!("{beginning}{}", rest.replace('/', "%2F")))
     }
 }
 
@@ -50,7 +54,8 @@ mod tests {
 
     fn fold(uri: &str) -> String {
         let request = Request::builder().uri(uri).body(()).expect("a valid URI");
-        fold_image(request, &["containers", "decisions", "health", "reconcile", "scale"]).uri().to_string()
+        let resources = ["containers", "decisions", "health", "reconcile", "scale"].map(str::to_owned);
+        fold_key(request, &resources).uri().to_string()
     }
 
     #[test]
@@ -63,6 +68,8 @@ mod tests {
             ("/images/a/b@sha256:00/containers", "/images/a%2Fb@sha256:00/containers"),
             ("http://host:1/images/a/b/scale?x=/y", "http://host:1/images/a%2Fb/scale?x=/y"),
             ("/images/127.0.0.1:5000/a/b/reconcile", "/images/127.0.0.1:5000%2Fa%2Fb/reconcile"),
+            ("/workloads/ghcr.io/org/app:1/scale", "/workloads/ghcr.io%2Forg%2Fapp:1/scale"),
+            ("/workloads/ghcr.io/org/app:1", "/workloads/ghcr.io%2Forg%2Fapp:1"),
         ] {
             assert_eq!(fold(raw), routed);
         }
@@ -79,6 +86,8 @@ mod tests {
             "/images/ghcr.io%2Forg%2Fapp:1",
             "/containers/a/b",
             "/images/nginx/scale/",
+            "/workloads",
+            "/workloads/shop-web/scale",
             "/images/a/b/",
             "*",
         ] {
@@ -107,7 +116,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn folding_twice_is_folding_once(path in "/images/[a-z%/.:@]{0,24}") {
+        fn folding_twice_is_folding_once(path in "/(images|workloads)/[a-z%/.:@]{0,24}") {
             if let Ok(uri) = path.parse::<Uri>() {
                 let once = fold(&uri.to_string());
                 prop_assert_eq!(fold(&once), once.clone());

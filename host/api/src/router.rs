@@ -7,7 +7,7 @@ use crate::error::Problem;
 use crate::openapi::Document;
 use crate::operation::Operation;
 use crate::{
-    ApiState, auth, containers, decisions, discovery, images, openapi, openmetrics, paths, policies, start, status,
+    ApiState, auth, containers, decisions, discovery, openapi, openmetrics, paths, policies, start, status, workloads,
 };
 use axum::http::{Method, Request, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
@@ -22,18 +22,21 @@ use windlass_core::settings::ApiSettings;
 /// An operation with its method and path.
 pub(crate) struct Endpoint {
     pub(crate) method: Method,
-    pub(crate) path: &'static str,
+    pub(crate) path: String,
     pub(crate) operation: Operation,
 }
 
-const fn on(method: Method, path: &'static str, operation: Operation) -> Endpoint {
-    Endpoint { method, path, operation }
+fn on(method: Method, path: &str, operation: Operation) -> Endpoint {
+    Endpoint { method, path: path.to_owned(), operation }
 }
+
+/// The paths of a workload. The second one is that of earlier versions; it leads to managed workloads only.
+pub(crate) const WORKLOAD_PATHS: [&str; 2] = ["/workloads/{name}", "/images/{image}"];
 
 /// Every endpoint, in the order of the OpenAPI document.
 #[rustfmt::skip]
 pub(crate) fn endpoints() -> Vec<Endpoint> {
-    vec![
+    let mut endpoints = vec![
         on(Method::GET, "/health", status::health_operation()),
         on(Method::GET, "/ready", status::ready_operation()),
         on(Method::GET, "/metrics", openmetrics::operation()),
@@ -49,24 +52,35 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         on(Method::GET, "/containers", containers::list::operation()),
         on(Method::PATCH, "/containers/{name_or_id}", containers::change::operation()),
         on(Method::DELETE, "/containers/{name_or_id}", containers::delete::operation()),
-        on(Method::GET, "/images", images::list::operation()),
-        on(Method::GET, "/images/{image}", images::show::operation()),
-        on(Method::DELETE, "/images/{image}", images::delete::operation()),
-        on(Method::POST, "/images/{image}/scale", images::scale::operation()),
-        on(Method::POST, "/images/{image}/reconcile", images::reconcile::operation()),
-        on(Method::POST, "/images/{image}/rollback", images::roll_back::operation()),
-        on(Method::PUT, "/images/{image}/policy", images::policy::operation()),
-        on(Method::GET, "/images/{image}/containers", images::containers::operation()),
-        on(Method::GET, "/images/{image}/health", images::health::operation()),
-        on(Method::PUT, "/images/{image}/guardrails", images::guardrails::operation()),
-        on(Method::PATCH, "/images/{image}/overrides", images::overrides::operation()),
-        on(Method::GET, "/images/{image}/metrics", images::metrics::show::operation()),
-        on(Method::PUT, "/images/{image}/metrics", images::metrics::define::operation()),
-        on(Method::POST, "/images/{image}/metrics", images::metrics::push::operation()),
-        on(Method::GET, "/images/{image}/decisions", images::decisions::operation()),
         on(Method::GET, "/decisions/{id}", decisions::operation()),
-        on(Method::GET, "/images/{image}/shadows", images::shadows::operation()),
+        on(Method::GET, "/workloads", workloads::list::operation()),
+        on(Method::GET, "/images", workloads::images::operation()),
         on(Method::GET, "/openapi.json", openapi::operation()),
+    ];
+    endpoints.extend(WORKLOAD_PATHS.into_iter().flat_map(of_workload));
+    endpoints
+}
+
+/// A workload and its resources at one of [`WORKLOAD_PATHS`].
+#[rustfmt::skip]
+fn of_workload(path: &str) -> Vec<Endpoint> {
+    let below = |method, resource: &str, operation| on(method, &format!("{path}{resource}"), operation);
+    vec![
+        below(Method::GET, "", workloads::show::operation()),
+        below(Method::DELETE, "", workloads::delete::operation()),
+        below(Method::POST, "/scale", workloads::scale::operation()),
+        below(Method::POST, "/reconcile", workloads::reconcile::operation()),
+        below(Method::POST, "/rollback", workloads::roll_back::operation()),
+        below(Method::PUT, "/policy", workloads::policy::operation()),
+        below(Method::GET, "/containers", workloads::containers::operation()),
+        below(Method::GET, "/health", workloads::health::operation()),
+        below(Method::PUT, "/guardrails", workloads::guardrails::operation()),
+        below(Method::PATCH, "/overrides", workloads::overrides::operation()),
+        below(Method::GET, "/metrics", workloads::metrics::show::operation()),
+        below(Method::PUT, "/metrics", workloads::metrics::define::operation()),
+        below(Method::POST, "/metrics", workloads::metrics::push::operation()),
+        below(Method::GET, "/decisions", workloads::decisions::operation()),
+        below(Method::GET, "/shadows", workloads::shadows::operation()),
     ]
 }
 
@@ -77,7 +91,7 @@ pub fn router(state: ApiState) -> Router {
     let mut routes = Router::new();
     for Endpoint { method, path, operation } in endpoints() {
         let filter = MethodFilter::try_from(method).expect("the table has standard methods only");
-        routes = routes.route(path, operation.serve(filter));
+        routes = routes.route(&path, operation.serve(filter));
     }
     let routes = routes
         .layer(Extension(document))
@@ -85,8 +99,8 @@ pub fn router(state: ApiState) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(state);
-    // The image is folded before routing, and callers are admitted before both.
-    let fold = MapRequestLayer::new(|request: Request<_>| paths::fold_image(request, &IMAGE_RESOURCES));
+    // The key is folded before routing, and callers are admitted before both.
+    let fold = MapRequestLayer::new(|request: Request<_>| paths::fold_key(request, &RESOURCES));
     let service = ServiceBuilder::new().layer(fold).service(routes);
     Router::new().fallback_service(service).layer(admit)
 }
@@ -94,20 +108,20 @@ pub fn router(state: ApiState) -> Router {
 /// The OpenAPI document.
 pub(crate) fn document() -> serde_json::Value {
     let operations = endpoints().into_iter().map(|endpoint| (endpoint.method, endpoint.path, endpoint.operation));
-    openapi::document(operations, &IMAGE_RESOURCES)
+    openapi::document(operations, &RESOURCES)
 }
 
-/// The resources of an image: the last segments of the paths below `/images/{image}/`.
-pub(crate) static IMAGE_RESOURCES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-    let mut names: Vec<&str> =
-        endpoints().iter().filter_map(|endpoint| endpoint.path.strip_prefix("/images/{image}/")).collect();
+/// The names of the resources of a workload: the last segments of their paths.
+pub(crate) static RESOURCES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let paths = of_workload("").into_iter().map(|endpoint| endpoint.path);
+    let mut names: Vec<String> = paths.filter_map(|path| Some(path.strip_prefix('/')?.to_owned())).collect();
     names.sort_unstable();
     names.dedup();
     names
 });
 
 /// The endpoints whose body is a component.
-static UPLOADS: LazyLock<Vec<(Method, &'static str)>> = LazyLock::new(|| {
+static UPLOADS: LazyLock<Vec<(Method, String)>> = LazyLock::new(|| {
     let uploads = endpoints().into_iter().filter(|endpoint| endpoint.operation.description.is_upload);
     uploads.map(|endpoint| (endpoint.method, endpoint.path)).collect()
 });

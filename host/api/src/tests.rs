@@ -1,7 +1,9 @@
 //! The whole router, up to the control loop.
 
+mod adopted;
 mod generated;
 mod generator;
+mod workload_paths;
 
 use crate::fixtures::{controller_and_engine, idle_controller};
 use crate::router::endpoints;
@@ -196,6 +198,8 @@ async fn every_error_is_a_problem_that_says_what_to_do() {
         ("GET", "/nowhere", ""),
         ("GET", "/images/nginx/", ""),
         ("GET", "/images//scale", ""),
+        ("PUT", "/workloads", ""),
+        ("DELETE", "/workloads/ghcr.io/org/app/health", ""),
         ("PUT", "/images", ""),
         ("DELETE", "/images/ghcr.io/org/app/health", ""),
         ("GET", "/images/%FF/health", ""),
@@ -219,6 +223,10 @@ async fn every_error_is_a_problem_that_says_what_to_do() {
       404 there is no resource at `/images/nginx/`; `/docs` lists every resource
     GET /images//scale 
       405 method GET is not allowed here; the header `allow` lists the allowed ones
+    PUT /workloads 
+      405 method PUT is not allowed here; the header `allow` lists the allowed ones
+    DELETE /workloads/ghcr.io/org/app/health 
+      405 method DELETE is not allowed here; the header `allow` lists the allowed ones
     PUT /images 
       405 method PUT is not allowed here; the header `allow` lists the allowed ones
     DELETE /images/ghcr.io/org/app/health 
@@ -383,19 +391,26 @@ async fn the_page_is_served_from_the_binary_alone() {
 
 /// The paths and methods in the source of the router.
 fn routed() -> BTreeSet<(String, String)> {
-    let lines = include_str!("router.rs").lines().filter_map(|line| line.trim().strip_prefix("on(Method::"));
-    let parts = lines.filter_map(|line| line.split_once(", \""));
-    let parts = parts.filter_map(|(method, rest)| Some((rest.split_once('"')?.0, method)));
-    parts.map(|(path, method)| (path.to_owned(), method.to_lowercase())).collect()
+    // Each resource of a workload is there below both paths.
+    let places = [("on(Method::", &[""][..]), ("below(Method::", &crate::router::WORKLOAD_PATHS)];
+    let lines = include_str!("router.rs").lines().map(str::trim);
+    let routed = lines.flat_map(|line| {
+        places.iter().flat_map(move |(begin, paths)| {
+            let rest = line.strip_prefix(begin).and_then(|rest| rest.split_once(", \""));
+            let part = rest.and_then(|(method, rest)| Some((method.to_lowercase(), rest.split_once('"')?.0)));
+            part.into_iter()
+                .flat_map(|(method, end)| paths.iter().map(move |path| (format!("{path}{end}"), method.clone())))
+        })
+    });
+    routed.collect()
 }
 
 #[tokio::test]
 async fn the_description_and_the_router_agree() {
     let document = json(send("GET", "/openapi.json", &[], "").await).await;
     assert_eq!(document["openapi"], "3.1.0");
-    let described: BTreeSet<(String, String)> = (endpoints().iter())
-        .map(|endpoint| (endpoint.path.to_owned(), endpoint.method.as_str().to_lowercase()))
-        .collect();
+    let described: BTreeSet<(String, String)> =
+        (endpoints().iter()).map(|endpoint| (endpoint.path.clone(), endpoint.method.as_str().to_lowercase())).collect();
     assert_eq!(described, routed());
     let listing: Vec<String> = described.iter().map(|(path, method)| format!("{method} {path}")).collect();
     insta::assert_snapshot!(listing.join("\n"), @r#"
@@ -432,6 +447,22 @@ async fn the_description_and_the_router_agree() {
     post /policies/{name}/rollback
     get /ready
     post /start/container
+    get /workloads
+    delete /workloads/{name}
+    get /workloads/{name}
+    get /workloads/{name}/containers
+    get /workloads/{name}/decisions
+    put /workloads/{name}/guardrails
+    get /workloads/{name}/health
+    get /workloads/{name}/metrics
+    post /workloads/{name}/metrics
+    put /workloads/{name}/metrics
+    patch /workloads/{name}/overrides
+    put /workloads/{name}/policy
+    post /workloads/{name}/reconcile
+    post /workloads/{name}/rollback
+    post /workloads/{name}/scale
+    get /workloads/{name}/shadows
     "#);
     for (path, method) in &described {
         assert!(document["paths"][path][method].is_object(), "{method} {path}");

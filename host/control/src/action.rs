@@ -15,6 +15,25 @@ pub enum ActionKind {
     Restart,
     /// A replica that had never run was started.
     Start,
+    /// The number of replicas of a service was set.
+    #[serde(rename = "set-count")]
+    SetCount,
+    /// The service of a workload was created.
+    Deploy,
+}
+
+impl ActionKind {
+    /// Its name in answers and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Remove => "remove",
+            Self::Restart => "restart",
+            Self::Start => "start",
+            Self::SetCount => "set-count",
+            Self::Deploy => "deploy",
+        }
+    }
 }
 
 /// One action, successful or failed.

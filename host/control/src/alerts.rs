@@ -72,21 +72,34 @@ fn is_known(alert: &Alert, history: &History) -> bool {
         (AlertKind::GivenUp, Some(slot)) => history.slots.get(slot).is_some_and(|entry| entry.given_up.is_some()),
         (AlertKind::GivenUp, None) => false,
         (AlertKind::ProbePath, _) => history.probe_path.is_some(),
-        (AlertKind::RolloutPaused, _) => history.rollout.as_ref().is_some_and(|rollout| rollout.paused.is_some()),
+        (AlertKind::RolloutPaused, _) => {
+            history.rollout.as_ref().is_some_and(|rollout| rollout.paused.is_some()) || history.service.paused.is_some()
+        }
+        (AlertKind::Uncopyable, _) => history.compose.as_ref().is_some_and(|compose| compose.uncopyable.is_some()),
         (AlertKind::Outdated, _) => history.outdated.is_some(),
         (AlertKind::Blocked, Some(slot)) => history.blocked.get(slot).is_some_and(Blocked::is_alert),
-        (AlertKind::Blocked, None) => false,
+        (AlertKind::Blocked, None) => history.service.refused.as_ref().is_some_and(Blocked::is_alert),
+        (AlertKind::NoRoom, _) => history.service.no_room.is_some(),
+        (AlertKind::Unhealthy, _) => has_slot_trouble(alert, history, TroubleKind::Unhealthy),
         (AlertKind::Unremovable, _) => {
             alert.replica.as_ref().is_some_and(|replica| history.unremovable.contains_key(replica))
         }
         (AlertKind::Unknown, _) => has_trouble(alert, history, TroubleKind::Unknown),
         // An alert has no field for the policy. Two policies that failed at the same time became known together.
         (AlertKind::StandIn, _) => history.stand_ins.values().any(|since| *since == alert.since),
-        (AlertKind::CrashLoop, _) => has_trouble(alert, history, TroubleKind::CrashLoop),
+        (AlertKind::CrashLoop, _) => {
+            has_trouble(alert, history, TroubleKind::CrashLoop)
+                || has_slot_trouble(alert, history, TroubleKind::CrashLoop)
+        }
     }
 }
 
 fn has_trouble(alert: &Alert, history: &History, kind: TroubleKind) -> bool {
     let trouble = alert.replica.as_ref().and_then(|replica| history.troubles.get(replica));
     trouble.is_some_and(|trouble| trouble.kind == kind)
+}
+
+fn has_slot_trouble(alert: &Alert, history: &History, kind: TroubleKind) -> bool {
+    let known = alert.slot.and_then(|slot| history.service.troubles.get(&slot));
+    known.is_some_and(|known| known.trouble.kind == kind)
 }

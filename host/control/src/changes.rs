@@ -5,11 +5,12 @@ use crate::error::ControlError;
 use crate::metrics::gather;
 use crate::report::PassReport;
 use crate::stop::Stopper;
+use crate::workload::handle::WorkloadHandle;
 use crate::{dependencies, drain};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use windlass_core::contract::Sample;
-use windlass_core::engine::EngineError;
+use windlass_core::engine::{AnyEngine, EngineError};
 use windlass_core::{Bounds, Guardrails, Metric, Overrides, PolicyChoices, Replica, Workload, WorkloadKey};
 
 impl Controller {
@@ -65,12 +66,17 @@ impl Controller {
         Ok(())
     }
 
+    /// Changes a workload, unless labels set the part that would change.
     async fn change(&self, key: &WorkloadKey, change: impl FnOnce(&mut Workload)) -> Result<PassReport, ControlError> {
         let handle = self.handle(key)?;
         let request = {
             let _lock = self.lock(&handle).await?;
             let mut workload = handle.state().workload.clone();
             change(&mut workload);
+            let conflict = handle.state().workload.label_conflict(&workload);
+            if let Some(conflict) = conflict {
+                return Err(ControlError::Conflict(conflict));
+            }
             let (stored, target) = (workload.clone(), handle.state().target());
             self.context.store.call(move |store| store.save_workload(&stored, target)).await?;
             {
@@ -91,33 +97,23 @@ impl Controller {
         self.report(&handle, request).await
     }
 
-    /// Stops and removes every replica of the workload, then forgets the workload. Returns the removed replicas. If a
-    /// replica cannot be removed, the workload stays.
+    /// Stops and removes every replica of a managed workload, then forgets the workload. Returns the removed replicas. If a
+    /// replica cannot be removed, the workload stays. An adopted workload stays until its label is removed.
     pub async fn delete(&self, key: &WorkloadKey) -> Result<Vec<Replica>, ControlError> {
         let context = &self.context;
         let handle = self.handle(key)?;
         let _lock = self.lock(&handle).await?;
         let key = &handle.key;
         dependencies::check_no_dependents(&context.workloads, key)?;
-        let replicas = self.list(&handle).await?;
         let workload = handle.state().workload.clone();
+        if let Some(conflict) = workload.deletion_conflict() {
+            return Err(ControlError::Conflict(conflict));
+        }
+        let replicas = self.list(&handle).await?;
         drain::before_stop(context, &handle, replicas.iter().map(|replica| &replica.id)).await;
-        let stopper = Stopper::new(context, &handle, &workload);
-        let removals = replicas.iter().map(|replica| async {
-            if replica.is_alive() {
-                let stopped = stopper.stop(replica, "the workload is deleted").await?;
-                context.callbacks.notify(&workload, &stopped.replica, "stop");
-            }
-            context.engine.slots()?.remove(&replica.id, true).await
-        });
-        for result in futures_util::future::join_all(removals).await {
-            match result {
-                Ok(()) | Err(EngineError::NotFound(_)) => {}
-                Err(error) => {
-                    handle.wake();
-                    return Err(self.refusal(error));
-                }
-            }
+        if let Err(error) = self.remove_all(&handle, &workload, &replicas).await {
+            handle.wake();
+            return Err(self.refusal(error));
         }
         let stored = key.clone();
         context.store.call(move |store| store.delete_workload(&stored)).await?;
@@ -125,5 +121,34 @@ impl Controller {
         handle.close();
         context.drain.notify();
         Ok(replicas)
+    }
+
+    /// Stops and removes these replicas of a managed workload, which are all of its replicas.
+    async fn remove_all(
+        &self,
+        handle: &Arc<WorkloadHandle>,
+        workload: &Workload,
+        replicas: &[Replica],
+    ) -> Result<(), EngineError> {
+        let context = &self.context;
+        let stopper = Stopper::new(context, handle, workload);
+        let engine = match &context.engine {
+            AnyEngine::Slots(engine) => engine,
+            AnyEngine::Counts(engine) => {
+                let hooks = replicas.iter().map(|replica| stopper.call_hook(replica, "the workload is deleted"));
+                futures_util::future::join_all(hooks).await;
+                return engine.remove_service(workload).await;
+            }
+        };
+        let removals = replicas.iter().map(|replica| async {
+            if replica.is_alive() {
+                let stopped = stopper.stop(replica, "the workload is deleted").await?;
+                context.callbacks.notify(workload, &stopped.replica, "stop");
+            }
+            engine.remove(&replica.id, true).await
+        });
+        let results = futures_util::future::join_all(removals).await;
+        let failed = results.into_iter().find(|result| !matches!(result, Ok(()) | Err(EngineError::NotFound(_))));
+        failed.unwrap_or(Ok(()))
     }
 }

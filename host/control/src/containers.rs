@@ -8,7 +8,7 @@ use crate::reconcile::observe::is_ours;
 use crate::stop::Stopper;
 use crate::workload::handle::WorkloadHandle;
 use std::sync::Arc;
-use windlass_core::engine::{EngineError, SlotEngine};
+use windlass_core::engine::{AnyEngine, EngineError, SlotEngine};
 use windlass_core::workload::DesiredStatus;
 use windlass_core::{ContainerId, Replica, WorkloadKey};
 
@@ -30,10 +30,12 @@ impl Controller {
     pub async fn hold(&self, name_or_id: &str) -> Result<Replica, ControlError> {
         let found = self.find(name_or_id).await?;
         let Some(handle) = found.handle else {
+            self.check_may_change(&found.replica, None)?;
             let grace = self.context.settings.stop_grace;
             return self.slots()?.stop(&found.replica.id, grace).await.map_err(|error| self.refusal(error));
         };
         let _lock = self.lock(&handle).await?;
+        self.check_may_change(&found.replica, Some(&handle))?;
         let held = self.hold_one(&handle, &found.replica.id).await?;
         handle.wake();
         Ok(held)
@@ -44,9 +46,14 @@ impl Controller {
     pub async fn release(&self, name_or_id: &str) -> Result<Replica, ControlError> {
         let found = self.find(name_or_id).await?;
         let Some(handle) = found.handle else {
+            self.check_may_change(&found.replica, None)?;
             return self.slots()?.start(&found.replica.id).await.map_err(|error| self.refusal(error));
         };
         let _lock = self.lock(&handle).await?;
+        if let Err(conflict) = self.check_may_change(&found.replica, Some(&handle)) {
+            // One that runs needs no change.
+            return if found.replica.is_running() { Ok(found.replica) } else { Err(conflict) };
+        }
         let released = self.release_one(&handle, &found.replica.id).await?;
         handle.wake();
         Ok(released)
@@ -61,6 +68,13 @@ impl Controller {
         };
         let _lock = self.lock(&handle).await?;
         let id = found.replica.id.clone();
+        if self.is_count_engine() {
+            if !is_protected {
+                return Ok(found.replica);
+            }
+            let why = "Swarm chooses the tasks that it removes, so none can be protected; freeze scale-in instead";
+            return Err(ControlError::Conflict(why.to_owned()));
+        }
         let history = {
             let mut state = handle.state();
             if is_protected {
@@ -81,11 +95,13 @@ impl Controller {
         let found = self.find(name_or_id).await?;
         let id = found.replica.id.clone();
         let Some(handle) = found.handle else {
+            self.check_may_change(&found.replica, None)?;
             self.slots()?.remove(&id, force).await.map_err(|error| self.refusal(error))?;
             self.context.workloads.orphans().retain(|orphan| orphan.id != id);
             return Ok(found.replica);
         };
         let _lock = self.lock(&handle).await?;
+        self.check_may_change(&found.replica, Some(&handle))?;
         drain::before_stop(&self.context, &handle, [&id]).await;
         if force && found.replica.is_alive() {
             // The engine kills it without a grace period. Its stop hook runs all the same.
@@ -128,9 +144,28 @@ impl Controller {
         futures_util::future::try_join_all(holds).await.map(drop)
     }
 
-    /// The engine, if it leaves each replica to the host.
+    /// Refuses a change of a container that is not the host's to change: a task of a Swarm, or a container of a workload
+    /// whose labels only allow recommendations.
+    fn check_may_change(&self, replica: &Replica, handle: Option<&WorkloadHandle>) -> Result<(), ControlError> {
+        if self.is_count_engine() {
+            return Err(ControlError::Conflict(format!(
+                "container `{}` is a task of a service, and Swarm starts, replaces and removes tasks by itself; change the \
+                 number of replicas instead",
+                replica.name
+            )));
+        }
+        let conflict = handle.and_then(|handle| handle.state().workload.container_conflict());
+        conflict.map_or(Ok(()), |why| Err(ControlError::Conflict(why)))
+    }
+
+    fn is_count_engine(&self) -> bool {
+        matches!(self.context.engine, AnyEngine::Counts(_))
+    }
+
+    /// The engine, if it leaves each replica to the host. A request about one replica conflicts with an engine that keeps
+    /// them by itself.
     fn slots(&self) -> Result<&dyn SlotEngine, ControlError> {
-        self.context.engine.slots().map_err(|error| self.refusal(error))
+        self.context.engine.slots().map_err(|error| ControlError::Conflict(error.to_string()))
     }
 
     /// Lists the replicas of a workload, without containers that only have their labels.

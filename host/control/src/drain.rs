@@ -11,12 +11,14 @@ use windlass_core::{ContainerId, Phase, Step};
 
 /// Announces the replicas that these steps stop; returns when the subscriber has drained them.
 pub(crate) async fn before_acting(context: &Context, handle: &WorkloadHandle, steps: &[&Step]) {
-    let stopped = steps.iter().filter_map(|step| match step {
+    let stopped = steps.iter().flat_map(|step| match step {
         Step::Remove { replica, .. }
         | Step::Replace { replica, .. }
+        | Step::Supersede { replica, .. }
         | Step::Renew { replica, .. }
-        | Step::Restart { replica, .. } => Some(replica),
-        Step::Create { .. } | Step::Start { .. } => None,
+        | Step::Restart { replica, .. } => std::slice::from_ref(replica),
+        Step::SetCount { leaving, .. } => leaving.as_slice(),
+        Step::Create { .. } | Step::Start { .. } | Step::Deploy { .. } => Default::default(),
     });
     before_stop(context, handle, stopped).await;
 }

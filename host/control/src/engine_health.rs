@@ -71,6 +71,9 @@ impl EngineHealth {
             EngineError::Refused(why) | EngineError::NameTaken(why) | EngineError::CommandFailed(why) => {
                 ControlError::Refused(why)
             }
+            EngineError::Stale(why) => {
+                ControlError::Conflict(format!("the service was changed meanwhile: {why}; send the request again"))
+            }
             unavailable => ControlError::EngineUnavailable(unavailable.to_string()),
         }
     }

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use windlass_core::store::{DecisionPage, DecisionQuery, StoreSize, StoredDecision};
-use windlass_core::{BuiltIn, Replica, Timestamp, WorkloadKey};
+use windlass_core::{BuiltIn, Declaration, Replica, Timestamp, WorkloadKey};
 
 impl Controller {
     /// The current state of every workload, in the order of keys.
@@ -25,6 +25,11 @@ impl Controller {
         let handle = self.context.workloads.find(key)?;
         let view = handle.state().view();
         Some(self.current(view))
+    }
+
+    /// The place where a workload is declared. `None` if there is no such workload.
+    pub fn declaration(&self, key: &WorkloadKey) -> Option<Declaration> {
+        Some(self.context.workloads.find(key)?.state().workload.declaration.clone())
     }
 
     /// Replicas of this instance whose workload is unknown, because its data directory was lost.

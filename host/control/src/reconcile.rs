@@ -1,6 +1,7 @@
 //! One pass: observe, evaluate, decide, act, record. The next pass is the retry.
 
 mod act;
+mod act_on_service;
 mod decision_record;
 pub mod evaluate;
 mod holds;

@@ -4,7 +4,9 @@ use crate::caller::while_present;
 use crate::controller::Controller;
 use crate::error::ControlError;
 use crate::report::PassReport;
-use windlass_core::{Generation, History, ImageRef, Replica, Workload, WorkloadKey};
+use crate::workload::handle::WorkloadHandle;
+use windlass_core::engine::AnyEngine;
+use windlass_core::{Declaration, Generation, History, ImageRef, Replica, ServiceSeen, Workload, WorkloadKey};
 
 /// The current state of the workload that a repeated start changes.
 pub(crate) struct Before<'a> {
@@ -59,40 +61,97 @@ impl Controller {
     /// Pulls the image of a wanted workload, and returns the engine's identifier of it. Ends if the caller of the request
     /// leaves.
     pub async fn pull(&self, image: &ImageRef) -> Result<String, ControlError> {
-        let engine = self.context.engine.slots().map_err(|error| self.refusal(error))?;
+        let AnyEngine::Slots(engine) = &self.context.engine else {
+            let why = "a Swarm pulls the image of a service on each node by itself; start the workload with another tag or \
+                       digest instead";
+            return Err(ControlError::Conflict(why.to_owned()));
+        };
         while_present(engine.pull(image)).await?.map_err(|error| self.refusal(error))
     }
 
-    /// Returns to the generation before, which then becomes the current one. Returns after the pass that began to replace
-    /// the replicas.
+    /// Brings the service of a workload to the workload's current state, if the engine keeps the replicas. `is_changed` says
+    /// whether the state is another one than before. A missing service is left to the next pass. The caller holds the pass
+    /// lock.
+    pub(crate) async fn deploy(&self, handle: &WorkloadHandle, is_changed: bool) -> Result<(), ControlError> {
+        let AnyEngine::Counts(engine) = &self.context.engine else { return Ok(()) };
+        let (workload, target) = {
+            let mut state = handle.state();
+            // The specification of an adopted service is its owner's.
+            if state.workload.declaration.is_adopted() {
+                return Ok(());
+            }
+            // Any write of a service begins its update anew, so an unchanged one is not written.
+            let is_outdated = !state.workload.outdated(&state.snapshot.replicas).is_empty();
+            state.is_undeployed |= is_changed || is_outdated;
+            if !state.is_undeployed || state.snapshot.service == ServiceSeen::Missing {
+                return Ok(());
+            }
+            (state.workload.clone(), state.workload.bounds.clamp(state.target()))
+        };
+        engine.deploy(&workload, target).await.map_err(|error| self.refusal(error))?;
+        handle.state().is_undeployed = false;
+        Ok(())
+    }
+
+    /// Returns a managed workload to the generation before, which then becomes the current one, and an adopted service of a
+    /// Swarm to its specification before. Returns after the pass that began to replace the replicas.
     pub async fn roll_back(&self, key: &WorkloadKey) -> Result<PassReport, ControlError> {
         let handle = self.handle(key)?;
         let request = {
             let _lock = self.lock(&handle).await?;
-            let (workload, target) = {
-                let state = handle.state();
-                let current = &state.workload;
-                let Some(before) = current.of_previous_generation() else {
-                    return Err(ControlError::Conflict(format!(
-                        "`{}` has no generation before the current one; it has one after a start with another image, \
-                         `env`, `command`, `ports`, `resources`, `networks` or `labels`",
-                        handle.key
-                    )));
-                };
-                self.check_networks(&before)?;
-                let old = with_image(current, &current.generation(), &state.snapshot.replicas).specification();
-                (Workload { previous: Some(Box::new(old)), ..before }, state.target())
-            };
-            let stored = workload.clone();
-            self.context.store.call(move |store| store.save_workload(&stored, target)).await?;
-            {
-                let mut state = handle.state();
-                state.workload = workload;
-                state.retry_everything();
+            let current = handle.state().workload.clone();
+            if current.declaration.is_adopted() {
+                self.roll_service_back(&current).await?;
+            } else {
+                self.return_to_previous(&handle).await?;
+                self.deploy(&handle, true).await?;
             }
             handle.request()
         };
         self.report(&handle, request).await
+    }
+
+    /// Returns an adopted service to its specification before. The caller holds the pass lock.
+    async fn roll_service_back(&self, workload: &Workload) -> Result<(), ControlError> {
+        match (&self.context.engine, &workload.declaration) {
+            (AnyEngine::Counts(engine), Declaration::Swarm { .. }) => {
+                if let Some(conflict) = workload.container_conflict() {
+                    return Err(ControlError::Conflict(conflict));
+                }
+                engine.roll_back(workload).await.map_err(|error| self.refusal(error))
+            }
+            _ => Err(ControlError::Conflict(format!(
+                "the containers of `{}` come from its Compose file, of which no earlier version is known; change the file \
+                 and run `docker compose up -d`",
+                workload.key
+            ))),
+        }
+    }
+
+    /// Stores the generation before as the current one. The caller holds the pass lock.
+    async fn return_to_previous(&self, handle: &WorkloadHandle) -> Result<(), ControlError> {
+        let (workload, target) = {
+            let state = handle.state();
+            let current = &state.workload;
+            let Some(before) = current.of_previous_generation() else {
+                return Err(ControlError::Conflict(format!(
+                    "`{}` has no generation before the current one; it has one after a start with another image, \
+                     `env`, `command`, `ports`, `resources`, `networks` or `labels`",
+                    handle.key
+                )));
+            };
+            self.check_networks(&before)?;
+            let old = with_image(current, &current.generation(), &state.snapshot.replicas).specification();
+            (Workload { previous: Some(Box::new(old)), ..before }, state.target())
+        };
+        let stored = workload.clone();
+        self.context.store.call(move |store| store.save_workload(&stored, target)).await?;
+        {
+            let mut state = handle.state();
+            state.workload = workload;
+            state.retry_everything();
+        }
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ use crate::rollout::{Before, carry_over};
 use crate::workload::handle::{PassRequest, WorkloadHandle};
 use crate::workload::state::WorkloadState;
 use std::sync::Arc;
+use windlass_core::engine::AnyEngine;
 use windlass_core::store::StoredWorkload;
 use windlass_core::workload::DesiredStatus;
 use windlass_core::{Phase, ProbeTarget, Replica, Workload, WorkloadKey};
@@ -50,9 +51,11 @@ impl Controller {
         pulled: Option<String>,
     ) -> Result<Started, ControlError> {
         self.check_limits(&workload).await?;
+        self.check_status(&workload)?;
         let (handle, request) = self.request_start(workload, keep, pulled.as_deref()).await?;
         let pass = self.report(&handle, request).await?;
-        let created = pass.actions.iter().find(|action| action.kind == ActionKind::Create && action.error.is_none());
+        let creates = |action: &&Action| matches!(action.kind, ActionKind::Create | ActionKind::Deploy);
+        let created = pass.actions.iter().filter(creates).find(|action| action.error.is_none());
         let replica = {
             let state = handle.state();
             let replicas = &state.snapshot.replicas;
@@ -62,7 +65,7 @@ impl Controller {
             };
             replica.cloned()
         };
-        let makes_replica = |action: &&Action| matches!(action.kind, ActionKind::Create | ActionKind::Start);
+        let makes_replica = |action: &&Action| creates(action) || action.kind == ActionKind::Start;
         let refused = pass.actions.iter().filter(makes_replica).find_map(|action| action.error.as_ref());
         if let Some(error) = refused.filter(|_| created.is_none()) {
             let text = format!("{error}; {}", kept(replica.as_ref(), &handle.key));
@@ -94,6 +97,17 @@ impl Controller {
             ))),
             _ => Ok(()),
         }
+    }
+
+    /// Refuses a stopped workload on an engine that starts every replica by itself.
+    fn check_status(&self, workload: &Workload) -> Result<(), ControlError> {
+        let is_stopped = workload.resources.status == DesiredStatus::Stopped;
+        if is_stopped && matches!(self.context.engine, AnyEngine::Counts(_)) {
+            let why = "`resources.status` is `stopped`, and a Swarm starts every replica of a service; set `min_replicas` to \
+                       0 and force a count of 0 instead";
+            return Err(ControlError::Conflict(why.to_owned()));
+        }
+        Ok(())
     }
 
     /// Refuses the network of the engine's host, unless the configuration allows it.
@@ -147,9 +161,15 @@ impl Controller {
         pulled: Option<&str>,
     ) -> Result<PassRequest, ControlError> {
         let _lock = self.lock(handle).await?;
-        let target = {
+        let (target, before) = {
             let state = handle.state();
             let current = &state.workload;
+            if let Some(service) = current.declaration.service() {
+                return Err(ControlError::Conflict(format!(
+                    "labels of {service} declare workload `{}`; give this one another `name`",
+                    current.key
+                )));
+            }
             let may_change_image = current.is_named() && workload.is_named();
             if !may_change_image && !current.image.is_same(&workload.image) {
                 return Err(ControlError::Conflict(format!(
@@ -164,8 +184,9 @@ impl Controller {
             let before = Before { workload: current, history: &state.history, replicas: &state.snapshot.replicas };
             carry_over(&mut workload, &before, pulled);
             change_probe(handle, &state, &workload)?;
-            state.target()
+            (state.target(), current.generation())
         };
+        let is_changed = workload.generation() != before;
         let stored = workload.clone();
         self.context.store.call(move |store| store.save_workload(&stored, target)).await?;
         let status = workload.resources.status;
@@ -174,9 +195,16 @@ impl Controller {
             state.workload = workload;
             state.retry_everything();
         }
-        match status {
-            DesiredStatus::Running => self.start_stopped(handle).await?,
-            DesiredStatus::Stopped => self.hold_all(handle).await?,
+        match (&self.context.engine, status) {
+            (AnyEngine::Counts(_), _) => self.deploy(handle, is_changed).await.map_err(|error| match error {
+                ControlError::Refused(why) => {
+                    let oldest = handle.state().snapshot.replicas.first().cloned();
+                    ControlError::StartFailed(format!("{why}; {}", kept(oldest.as_ref(), &handle.key)))
+                }
+                other => other,
+            })?,
+            (AnyEngine::Slots(_), DesiredStatus::Running) => self.start_stopped(handle).await?,
+            (AnyEngine::Slots(_), DesiredStatus::Stopped) => self.hold_all(handle).await?,
         }
         Ok(handle.request())
     }

@@ -162,6 +162,12 @@ pub trait CountEngine: Engine {
     /// The service of a workload. `None` if it does not exist.
     async fn service(&self, workload: &Workload) -> Result<Option<ServiceState>, EngineError>;
 
+    /// The node on which a replica of the last listing runs; never waits for the engine. `None` if it has no node, or the
+    /// engine does not say.
+    fn node(&self, _replica: &ContainerId) -> Option<String> {
+        None
+    }
+
     /// Sets the number of replicas, and changes nothing else of the service.
     ///
     /// # Errors

@@ -1,9 +1,10 @@
 //! The host's memory of a workload from one pass to the next.
 
 use crate::contract::HealthStatus;
+use crate::workload::Mode;
 use crate::{
-    Bounds, ContainerId, Generation, MemoryOwner, Phase, Replica, RolloutHistory, Slot, Snapshot, Timestamp,
-    WorkloadKey,
+    Blocked, Bounds, ComposeHistory, ContainerId, Generation, MemoryOwner, Phase, Replica, RolloutHistory,
+    ServiceHistory, Slot, Snapshot, Timestamp, Trouble, Unremovable, Workload, WorkloadKey,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,44 +24,6 @@ pub struct SlotHistory {
     /// Since when the replica of a given-up slot has been healthy. `None` if it is not, or the slot is not given up.
     #[serde(default)]
     pub well_since: Option<Timestamp>,
-}
-
-/// A slot that cannot be filled for a reason outside of its replica: the engine, a registry, a network, a disk.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Blocked {
-    /// The first failure in a row.
-    pub since: Timestamp,
-    /// Number of failures in a row.
-    pub tries: u32,
-    /// Time of the last one.
-    pub last: Timestamp,
-    /// The engine's words about it.
-    pub error: String,
-    /// A container that is not the slot's replica has its name. Another slot is filled meanwhile.
-    pub is_name_taken: bool,
-}
-
-impl Blocked {
-    /// From this number of failures in a row, a person should know. One failure is often over at once.
-    const FEWEST_FOR_ALERT: u32 = 3;
-
-    /// Whether a person should know about it.
-    pub fn is_alert(&self) -> bool {
-        self.is_name_taken || self.tries >= Self::FEWEST_FOR_ALERT
-    }
-}
-
-/// A replica that the engine failed to remove.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Unremovable {
-    /// The first failure in a row.
-    pub since: Timestamp,
-    /// Number of failures in a row.
-    pub tries: u32,
-    /// Time of the last one.
-    pub last: Timestamp,
-    /// The engine's words about it.
-    pub error: String,
 }
 
 /// The suspicion that the path between the host and the replicas is broken, rather than the replicas: most probes fail
@@ -149,31 +112,29 @@ pub struct History {
     /// history: then every container with the workload's labels is a replica.
     #[serde(default)]
     pub containers: Option<BTreeSet<ContainerId>>,
-}
-
-/// A state of a replica that concerns a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trouble {
-    /// Its kind.
-    pub kind: TroubleKind,
-    /// Its start.
-    pub since: Timestamp,
-}
-
-/// The kinds of [`Trouble`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TroubleKind {
-    /// The engine does not describe it.
-    Unknown,
-    /// The engine restarts it again and again by a restart policy that Windlass did not set.
-    CrashLoop,
+    /// The memory of a service of Compose. `None` for any other workload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compose: Option<ComposeHistory>,
+    /// The memory of the service, if the engine keeps the replicas.
+    #[serde(default)]
+    pub service: ServiceHistory,
 }
 
 impl History {
     /// The replica count that the host aims for; [`Bounds::initial`] before the first pass.
     pub fn target_or_initial(&self, bounds: Bounds) -> u32 {
         self.target.unwrap_or_else(|| bounds.initial())
+    }
+
+    /// The count from which a pass begins: the target. While the host only observes a service, somebody else may set its
+    /// count, so the pass begins from that one: before the first pass, in mode `recommend`, and while an operator paused
+    /// scaling. A deploy that reset the count of a paused workload does not count as that.
+    pub fn current(&self, desired: &Workload, snapshot: &Snapshot) -> u32 {
+        let target = self.target_or_initial(desired.bounds);
+        let Some(service) = snapshot.service.state() else { return target };
+        let recommends = desired.policies.mode.unwrap_or_default() == Mode::Recommend;
+        let is_paused = desired.overrides.paused && !service.is_redeployed;
+        if self.since.is_none() || recommends || is_paused { desired.bounds.clamp(service.count) } else { target }
     }
 
     /// When the current process of a replica was first ready. `None` if it never was.
@@ -223,7 +184,8 @@ impl History {
             Dependency::Down => None,
         });
         let rollout = self.rollout.iter_mut().flat_map(RolloutHistory::times);
-        let changes = changes.chain(rollout);
+        let changes = changes.chain(rollout).chain(self.service.times());
+        let changes = changes.chain(self.compose.iter_mut().flat_map(ComposeHistory::times));
         for at in
             maybe.chain(back).chain(proposals).chain(changes).chain(stopped).chain(blind).chain(waiting).chain(ready)
         {

@@ -9,6 +9,7 @@
 //! 5. [`history`] and [`plan`]: the host's memory and its decision.
 //! 6. [`engine`], [`store`], [`net`] and [`policy`]: the traits of everything with I/O.
 
+mod compose_history;
 pub mod contract;
 pub mod declaration;
 pub mod engine;
@@ -20,10 +21,12 @@ pub mod guardrails;
 pub mod history;
 pub mod image;
 mod invalid;
+mod labelled;
 pub mod listen;
 pub mod login;
 pub mod metric;
 pub mod net;
+pub mod node_usage;
 pub mod origin;
 pub mod overrides;
 pub mod plan;
@@ -39,6 +42,7 @@ pub mod rollout;
 mod rollout_history;
 mod secret;
 pub mod service;
+mod service_history;
 pub mod settings;
 pub mod shadow;
 pub mod snapshot;
@@ -47,20 +51,22 @@ mod specification;
 pub mod store;
 pub mod text;
 pub mod time;
+mod trouble;
 pub mod verdict;
 pub mod workload;
 
+pub use crate::compose_history::ComposeHistory;
 pub use crate::declaration::{Declaration, DeclaredService};
 pub use crate::error_chain::{error_chain, root_cause};
 pub use crate::generation::{Generation, MadeFrom};
 pub use crate::grant::GrantedTarget;
 pub use crate::guardrails::{Amount, Fallback, Guardrail, Guardrails, Rate, Select};
 pub use crate::history::{
-    Blindness, Blocked, Change, Dependency, FirstReady, History, Proposal, SlotHistory, StoppedOutside, Suspicion,
-    Trouble, TroubleKind, Unremovable,
+    Blindness, Change, Dependency, FirstReady, History, Proposal, SlotHistory, StoppedOutside, Suspicion,
 };
 pub use crate::image::ImageRef;
 pub use crate::invalid::Invalid;
+pub use crate::labelled::LabelledField;
 pub use crate::listen::Listen;
 pub use crate::login::RegistryLogin;
 pub use crate::metric::{BuiltIn, Metric, MetricFailure, MetricSource};
@@ -71,14 +77,16 @@ pub use crate::policy_failure::{FailureKind, PolicyFailure};
 pub use crate::policy_identity::{MemoryOwner, PolicyIdentity, PolicyKind};
 pub use crate::probe::{Expected, HttpProbe, Probe, ProbeTarget, StatusRange};
 pub use crate::publication::{HostPorts, Publication, Publications};
-pub use crate::replica::{ContainerId, HealthCheck, Phase, PortBinding, Replica, Slot};
+pub use crate::replica::{ContainerId, Creator, HealthCheck, Phase, PortBinding, Replica, Slot};
 pub use crate::rollout::{Rollout, RolloutMode, RolloutOrder};
 pub use crate::rollout_history::RolloutHistory;
 pub use crate::secret::Secret;
 pub use crate::service::{CountChange, PendingReplica, ServiceState, ServiceUpdate};
+pub use crate::service_history::{ServiceHistory, SlotTrouble};
 pub use crate::shadow::{Difference, ShadowComparison};
-pub use crate::snapshot::{DependencySeen, Snapshot};
+pub use crate::snapshot::{DependencySeen, ServiceSeen, Snapshot};
 pub use crate::source::{BasicAuth, Credentials, SourceAccess, SourceUrl};
 pub use crate::time::{DurationMs, Timestamp};
+pub use crate::trouble::{Blocked, Trouble, TroubleKind, Unremovable};
 pub use crate::verdict::{PolicyOutcome, Verdict};
 pub use crate::workload::{Bounds, PolicyChoice, PolicyChoices, Specification, Workload, WorkloadKey};

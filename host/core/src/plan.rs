@@ -47,6 +47,16 @@ pub enum Step {
         /// One sentence.
         reason: String,
     },
+    /// Create and start a replica in another slot, then remove the one that it replaces. The old one stays if the new one
+    /// cannot be made or started.
+    Supersede {
+        /// The replica to remove.
+        replica: ContainerId,
+        /// The slot of the new one.
+        slot: Slot,
+        /// One sentence.
+        reason: String,
+    },
     /// Replace an outdated replica by one of the current generation in its slot. The old one stays if the new one cannot
     /// be made.
     Renew {
@@ -54,6 +64,27 @@ pub enum Step {
         replica: ContainerId,
         /// The slot.
         slot: Slot,
+        /// One sentence.
+        reason: String,
+    },
+    /// Set the number of replicas that the engine keeps of a service.
+    SetCount {
+        /// The number.
+        to: u32,
+        /// The version of the service that the decision was made for.
+        version: u64,
+        /// An operator forces the number, also during an update of the service.
+        force: bool,
+        /// The replicas that the engine will probably remove, the first one first. Empty if the number does not fall.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        leaving: Vec<ContainerId>,
+        /// One sentence.
+        reason: String,
+    },
+    /// Create the missing service of a managed workload with this number of replicas.
+    Deploy {
+        /// The number.
+        count: u32,
         /// One sentence.
         reason: String,
     },
@@ -98,6 +129,10 @@ pub enum HeldBy {
     StillToCome,
     /// A rollout is in progress.
     Rollout,
+    /// The engine is updating the service, or its update is paused.
+    Update,
+    /// The engine finds no node for a replica.
+    NoRoom,
     /// The proposals of the stabilization window do not agree.
     Window,
     /// The last change was too recent.
@@ -110,6 +145,8 @@ pub enum HeldBy {
     Grace,
     /// The workload's minimum and maximum.
     Bounds,
+    /// Compose created the replicas, and no faithful copy of them can be made.
+    Uncopyable,
 }
 
 impl Step {
@@ -121,7 +158,10 @@ impl Step {
             | Self::Remove { reason, .. }
             | Self::Restart { reason, .. }
             | Self::Replace { reason, .. }
-            | Self::Renew { reason, .. } => reason,
+            | Self::Supersede { reason, .. }
+            | Self::Renew { reason, .. }
+            | Self::SetCount { reason, .. }
+            | Self::Deploy { reason, .. } => reason,
         }
     }
 }
@@ -142,6 +182,11 @@ pub enum Failure {
     NotRemoved {
         /// The replica.
         replica: ContainerId,
+        /// The engine's words.
+        error: String,
+    },
+    /// The number of replicas of a service could not be set, or the service could not be created.
+    NotSet {
         /// The engine's words.
         error: String,
     },
@@ -166,7 +211,8 @@ pub enum AlertKind {
     GivenUp,
     /// Most replicas fail their probe at once.
     ProbePath,
-    /// A slot cannot be filled for a reason outside of its replica. It is tried again for ever.
+    /// A slot cannot be filled for a reason outside of its replica, or the engine refuses to change a service. It is tried
+    /// again for ever.
     Blocked,
     /// The engine fails to remove a replica. It is tried again for ever.
     Unremovable,
@@ -174,10 +220,16 @@ pub enum AlertKind {
     Unknown,
     /// The engine restarts a replica again and again, by a restart policy that Windlass did not set.
     CrashLoop,
-    /// A rollout paused after too many failures in a row.
+    /// The engine has found no node for a replica for a minute.
+    NoRoom,
+    /// The health policy would repair a replica that only the engine may repair.
+    Unhealthy,
+    /// A rollout paused after too many failures in a row, or the engine paused its update of a service.
     RolloutPaused,
     /// Outdated replicas run, and nothing replaces them.
     Outdated,
+    /// The service of Compose may have more replicas, and no faithful copy of its containers can be made.
+    Uncopyable,
     /// A chosen policy does not act as chosen: it fails, or has no revision that may act.
     StandIn,
 }

@@ -23,7 +23,7 @@ impl Secret {
     }
 
     /// Whether this is the mask: the caller means the secret that is stored.
-    pub fn is_mask(&self) -> bool {
+    pub(crate) fn is_mask(&self) -> bool {
         self.0 == Self::MASK
     }
 }

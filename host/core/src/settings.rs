@@ -1,8 +1,10 @@
 //! The checked settings of each part, with their defaults. The binary's `config` fills them from `windlass.toml`, flags
 //! and environment.
 
+mod agents;
 mod api;
 
+pub use self::agents::AgentSettings;
 pub use self::api::{ApiSettings, LocalAccess};
 
 use crate::{GrantedTarget, Invalid};
@@ -256,6 +258,8 @@ pub struct EngineSettings {
     pub publish_address: Option<IpAddr>,
     /// Whether a workload may use the network of the engine's host. Default false.
     pub host_network: bool,
+    /// The agents of a Swarm. `None`: the resource use of its replicas is unknown.
+    pub agents: Option<AgentSettings>,
 }
 
 impl Default for EngineSettings {
@@ -270,6 +274,7 @@ impl Default for EngineSettings {
             sample_interval: Duration::from_secs(5),
             publish_address: None,
             host_network: false,
+            agents: None,
         }
     }
 }

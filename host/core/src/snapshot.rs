@@ -1,7 +1,7 @@
 //! A snapshot: one observation of a workload, from the engine and the host's own records.
 
 use crate::contract::{HealthReport, HealthStatus, ProbeResult};
-use crate::{ContainerId, Phase, Replica, Timestamp, WorkloadKey};
+use crate::{ContainerId, Phase, Replica, ServiceState, Timestamp, WorkloadKey};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A workload as one pass observed it.
@@ -31,6 +31,32 @@ pub struct Snapshot {
     pub engine_lost: Timestamp,
     /// The workloads that this one depends on.
     pub dependencies: BTreeMap<WorkloadKey, DependencySeen>,
+    /// The service, if the engine keeps a number of replicas by itself.
+    pub service: ServiceSeen,
+    /// The node of each replica that has one, on an engine of several nodes.
+    pub nodes: BTreeMap<ContainerId, String>,
+}
+
+/// The latest observation of a workload's service.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ServiceSeen {
+    /// The host creates, starts and removes each replica; there are no services.
+    #[default]
+    NotUsed,
+    /// The engine keeps the replicas of services, and has none for the workload.
+    Missing,
+    /// The engine keeps the replicas of this service.
+    Found(ServiceState),
+}
+
+impl ServiceSeen {
+    /// The service, if there is one.
+    pub fn state(&self) -> Option<&ServiceState> {
+        match self {
+            Self::Found(service) => Some(service),
+            Self::NotUsed | Self::Missing => None,
+        }
+    }
 }
 
 /// The latest observation of a workload that another depends on.

@@ -331,7 +331,7 @@ impl Workload {
 
     /// Whether it is addressed by a name instead of its image.
     pub fn is_named(&self) -> bool {
-        self.key.as_str() != self.image.as_str()
+        self.declaration.is_adopted() || self.key.as_str() != self.image.as_str()
     }
 
     /// The resource limits with which its replicas are created. Those of an adopted workload are known only from its

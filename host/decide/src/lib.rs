@@ -9,8 +9,13 @@
 //! 5. repair with backoff, a cap and an end, and creation of missing replicas (`repair`);
 //! 6. the replacement of outdated replicas (`rollout`).
 //!
+//! If the engine keeps the replicas of a service by itself, rules 1 to 3 are the same, and one step sets the number
+//! (`service`): the engine chooses, repairs and replaces replicas.
+//!
 //! A scaling policy can move the count only within the bounds. Only a health policy that answered can cause a repair.
 
+mod compose;
+mod copies;
 mod dependencies;
 mod early_passes;
 mod outdated;
@@ -20,34 +25,36 @@ mod repair;
 mod replica_count;
 mod rollout;
 mod scale_in;
+mod service;
+mod service_alerts;
+mod service_rules;
 mod stabilization;
 mod stand_ins;
 mod stopped_outside;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod victims;
 mod wording;
 
 pub use crate::early_passes::EarlyPasses;
 pub use crate::rollout::remember_failed_rollout;
 
+use crate::compose::{current_count, note_compose, note_leaving};
 use crate::dependencies::note_dependencies;
 use crate::planner::Planner;
-use crate::replica_count::{CountInputs, ReplicaCount, replica_count};
+use crate::replica_count::{CountInputs, replica_count};
 use crate::rollout::{Rollout, RolloutInputs, note_rollout};
 use crate::scale_in::Protection;
+use crate::service::ServicePass;
 use crate::stabilization::note_change;
 use crate::stopped_outside::{note_stopped_outside, stopped_or_paused};
-use std::time::Duration;
 use windlass_core::settings::ControlSettings;
 use windlass_core::workload::{DesiredStatus, Mode};
 use windlass_core::{
-    Blocked, Failure, HeldBy, History, Plan, PolicyIdentity, Recommendation, Replica, Slot, Snapshot, Step, Timestamp,
-    Unremovable, Verdict, Workload,
+    Blocked, Failure, HeldBy, History, Plan, PolicyIdentity, Recommendation, Replica, ServiceSeen, Slot, Snapshot,
+    Step, Timestamp, Unremovable, Verdict, Workload,
 };
-
-/// The shortest time after which a policy may request its next evaluation.
-const SHORTEST_EVALUATE_AFTER: Duration = Duration::from_secs(1);
 
 /// Makes the plan of one pass. If the workload's mode is to recommend, the plan has no steps, and its recommendation
 /// holds the steps that it would have.
@@ -61,9 +68,10 @@ pub fn decide(
 ) -> Plan {
     let mut plan = plan(desired, snapshot, verdict, history, settings, now);
     if desired.policies.mode.unwrap_or_default() == Mode::Recommend {
-        plan = only_recommended(plan, history, history.target_or_initial(desired.bounds));
+        plan = only_recommended(plan, history, current_count(desired, snapshot, history));
     }
     plan.history.target = Some(plan.target);
+    note_leaving(&mut plan);
     plan
 }
 
@@ -87,6 +95,7 @@ fn only_recommended(plan: Plan, before: &History, current: u32) -> Plan {
     }
 }
 
+/// The plan, by what the engine leaves to the host.
 fn plan(
     desired: &Workload,
     snapshot: &Snapshot,
@@ -95,13 +104,32 @@ fn plan(
     settings: &ControlSettings,
     now: Timestamp,
 ) -> Plan {
-    let current = history.target_or_initial(desired.bounds);
+    let current = current_count(desired, snapshot, history);
     let mut history = remember_answers(history, snapshot, verdict, now);
     history.note_ready(snapshot);
     if desired.resources.status == DesiredStatus::Stopped {
         return stopped(desired, snapshot, current, history);
     }
+    match snapshot.service {
+        ServiceSeen::NotUsed => plan_slots(desired, current, snapshot, verdict, history, settings, now),
+        ServiceSeen::Missing | ServiceSeen::Found(_) => {
+            ServicePass { desired, current, snapshot, verdict, settings, now }.plan(history)
+        }
+    }
+}
+
+/// The plan of a workload whose replicas the host makes.
+fn plan_slots(
+    desired: &Workload,
+    current: u32,
+    snapshot: &Snapshot,
+    verdict: &Verdict,
+    mut history: History,
+    settings: &ControlSettings,
+    now: Timestamp,
+) -> Plan {
     let guardrails = desired.guardrails.clone().unwrap_or_default();
+    let compose = note_compose(desired, snapshot, &mut history, now);
     note_stopped_outside(snapshot, &mut history, now);
     let interval = settings.interval;
     let waits_for = note_dependencies(snapshot, &mut history, now);
@@ -122,19 +150,25 @@ fn plan(
         is_rolling_out,
         now,
     };
-    let ReplicaCount { target, mut reason, stages, held_by } = replica_count(&inputs, &mut history);
+    let mut count = replica_count(&inputs, &mut history);
+    if let Some(compose) = &compose {
+        count = compose.limit(count, desired, snapshot);
+    }
+    let (target, reason) = (count.target, &mut count.reason);
     reason.push_str(&stopped_or_paused(snapshot, &history));
     if let Some(outdated) = rollout.as_ref().and_then(Rollout::in_words) {
         reason.push_str(&outdated);
     }
     note_change(current, target, &guardrails, &mut history, now);
     let mut planner = Planner::new(settings, now);
+    planner.compose = compose;
 
     let mut counted: Vec<&Replica> = snapshot.counted().collect();
     history.protected.retain(|id| snapshot.replica(id).is_some());
     // Protection holds against a policy, not against the bounds or an operator.
     let down_to = if desired.overrides.forced(now).is_some() { target } else { desired.bounds.max() };
-    let protection = Protection { protected: protected.clone(), down_to };
+    let model = planner.compose.as_ref().and_then(|compose| compose.model.clone());
+    let protection = Protection { protected: protected.clone(), down_to, model };
     let mut most = target;
     if let Some(rollout) = &rollout {
         planner.retire_outdated(&mut counted, target, rollout, snapshot, &mut history);
@@ -150,6 +184,10 @@ fn plan(
     planner.note_troubles(snapshot, &mut history);
     planner.note_stand_ins(verdict, &mut history);
     planner.remove_again(snapshot, &mut history);
+    let can_create = planner.compose.as_ref().is_none_or(|compose| compose.can_copy());
+    if !can_create {
+        planner.leave_uncopyable(snapshot, &mut history);
+    }
     if let Some(why) = waits_for {
         if desired.overrides.forced(now).is_some() {
             reason.push_str(&format!("; {why}"));
@@ -159,31 +197,20 @@ fn plan(
     } else {
         planner.repair(&counted, verdict, snapshot, &mut history);
         planner.restart_dependents(&counted, snapshot, &mut history);
-        planner.create_missing(&counted, target, snapshot, &mut history);
+        if can_create {
+            planner.create_missing(&counted, target, snapshot, &mut history);
+        }
     }
-    if let Some(rollout) = &rollout {
+    if let Some(rollout) = rollout.as_ref().filter(|_| can_create) {
         planner.roll_out(&counted, target, rollout, &rollout_inputs, &mut history);
     }
     planner.alert_outdated(rollout.as_ref(), &rollout_inputs, &mut history);
 
-    let evaluate_after = verdict.scaling.answer.as_ref().ok().and_then(|decision| decision.evaluate_after);
-    if let Some(force) = desired.overrides.forced(now) {
-        planner.next_pass_after(force.until.since(now));
-    }
-    let Planner { steps, deferred, alerts, next_pass, uses_previous, .. } = planner;
-    Plan {
-        target,
-        reason,
-        stages,
-        held_by,
-        steps,
-        deferred,
-        alerts,
-        recommended: None,
-        history,
-        next_pass,
-        evaluate_after: evaluate_after.map(|after| Duration::from_millis(after).max(SHORTEST_EVALUATE_AFTER)),
-        uses_previous,
+    let compose = planner.compose.take();
+    let plan = planner.into_plan(count, desired, verdict, history);
+    match compose {
+        Some(compose) => compose.wait(plan),
+        None => plan,
     }
 }
 
@@ -220,6 +247,11 @@ pub fn remember_failures(history: &mut History, failures: &[Failure], now: Times
                 let (error, is_name_taken) = (error.clone(), *is_name_taken);
                 history.blocked.insert(*slot, Blocked { tries, last: now, error, is_name_taken, ..before });
             }
+            Failure::NotSet { error } => {
+                let before = history.service.refused.take().unwrap_or(Blocked { since: now, ..Blocked::default() });
+                let tries = before.tries.saturating_add(1);
+                history.service.refused = Some(Blocked { tries, last: now, error: error.clone(), ..before });
+            }
             Failure::NotRemoved { replica, error } => {
                 let before = history.unremovable.remove(replica);
                 let before = before.unwrap_or(Unremovable { since: now, ..Unremovable::default() });
@@ -235,7 +267,7 @@ pub fn remember_failures(history: &mut History, failures: &[Failure], now: Times
 fn stopped(desired: &Workload, snapshot: &Snapshot, current: u32, history: History) -> Plan {
     let mut steps = Vec::new();
     let reason = "the workload's desired status is `stopped`; no replica runs until an operator starts it".to_owned();
-    if snapshot.replicas.is_empty() {
+    if snapshot.replicas.is_empty() && snapshot.service == ServiceSeen::NotUsed {
         steps.push(Step::Create { slot: Slot(1), start: false, reason: reason.clone() });
     }
     Plan {

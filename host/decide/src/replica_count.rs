@@ -1,13 +1,14 @@
 //! The replica count that the host steers to: bounds, overrides, unavailable policies and metrics, then windows and rates.
 
+use crate::service_rules::{no_room, update_rule};
 use crate::stabilization::{Stabilized, stabilize};
 use crate::wording::{is_or_are, replicas, time_of_day};
 use std::time::Duration;
 use windlass_core::contract::HealthStatus;
 use windlass_core::verdict::FailedMetrics;
 use windlass_core::{
-    Blindness, Fallback, Force, Guardrails, HeldBy, History, Phase, Replica, Slot, Snapshot, Stages, Timestamp,
-    Verdict, Workload,
+    Blindness, Fallback, Force, Guardrails, HeldBy, History, Phase, Replica, ServiceState, Slot, Snapshot, Stages,
+    Timestamp, TroubleKind, Verdict, Workload,
 };
 
 /// The input from which the count follows.
@@ -77,7 +78,8 @@ pub(crate) fn replica_count(inputs: &CountInputs<'_>, history: &mut History) -> 
     let bounds = desired.bounds;
     // The bounds come first and apply at once: a step never begins outside them. If containers ran before the host knew
     // the workload, they are adopted, not removed.
-    let adopted = if history.since.is_none() { snapshot.counted().count() } else { 0 };
+    let service = snapshot.service.state();
+    let adopted = if history.since.is_none() && service.is_none() { snapshot.counted().count() } else { 0 };
     let current = bounds.clamp(inputs.current.max(u32::try_from(adopted).unwrap_or(u32::MAX)));
     let since = *history.since.get_or_insert(now);
     let fallback = fallback(inputs, history);
@@ -122,6 +124,12 @@ pub(crate) fn replica_count(inputs: &CountInputs<'_>, history: &mut History) -> 
         let rule = "every replica was stopped outside Windlass, which counts as a pause";
         return proposed.held(current, HeldBy::StoppedOutside, rule);
     }
+    if let Some(service) = service
+        && let Some(rule) = update_rule(service)
+        && (wanted != current || service.count != current)
+    {
+        return proposed.held(current, HeldBy::Update, rule);
+    }
     let FailedMetrics { failed, are_all, knows_otherwise } = &verdict.failed_metrics;
     // A missing value is not a small one.
     let is_blind = *are_all && !knows_otherwise;
@@ -130,6 +138,11 @@ pub(crate) fn replica_count(inputs: &CountInputs<'_>, history: &mut History) -> 
         return proposed.held(current, HeldBy::Metrics, &format!("{which} ({})", failed.join(", ")));
     }
     let Stabilized { stages, held_back } = stabilize(raw, current, bounds, guardrails, history, inputs.interval, now);
+    if stages.bounded > current
+        && let Some(rule) = service.and_then(|service| no_room(service, now))
+    {
+        return proposed.held(current, HeldBy::NoRoom, &rule);
+    }
     if stages.bounded < current {
         if inputs.is_rolling_out {
             return proposed.held(current, HeldBy::Rollout, "scale-in waits until the rollout ends");
@@ -180,7 +193,14 @@ fn missing_or_starting(
     if current != inputs.current {
         return None;
     }
-    let existing = counted.len() + given_up_empty(snapshot, history);
+    let service = snapshot.service.state();
+    let existing = match service {
+        // Nobody knows when the engine finds a node for the others, or when they stop failing.
+        Some(service) => {
+            counted.iter().filter(|it| !waits(service, it.slot)).count() + absent(service, counted, history)
+        }
+        None => counted.len() + given_up_empty(snapshot, history),
+    };
     if existing < usize::try_from(current).unwrap_or(usize::MAX) {
         return Some(format!(
             "scale-in waits until all {current} replicas exist; {existing} {} there",
@@ -189,7 +209,10 @@ fn missing_or_starting(
     }
     let is_starting = |replica: &&&Replica| {
         let health = snapshot.health_of(&replica.id);
-        let has_failed = history.slots.get(&replica.slot).is_some_and(|slot| slot.restarts > 0);
+        let has_failed = match service {
+            Some(service) => replica.engine_restarts > 0 || waits(service, replica.slot),
+            None => history.slots.get(&replica.slot).is_some_and(|slot| slot.restarts > 0),
+        };
         let is_ill = has_failed || health == HealthStatus::Unhealthy;
         !is_ill && (replica.phase == Phase::Starting || health == HealthStatus::Starting)
     };
@@ -198,6 +221,18 @@ fn missing_or_starting(
         let verb = is_or_are(starting);
         format!("scale-in waits until all {current} replicas have started; {starting} {verb} still starting")
     })
+}
+
+/// Whether the replica of a slot waits for a node.
+fn waits(service: &ServiceState, slot: Slot) -> bool {
+    service.pending.iter().any(|pending| pending.slot == slot)
+}
+
+/// The number of replicas of a service that wait for a node, or are between a failure and the next start.
+fn absent(service: &ServiceState, counted: &[&Replica], history: &History) -> usize {
+    let is_between = |slot: &Slot| !waits(service, *slot) && !counted.iter().any(|replica| replica.slot == *slot);
+    let troubles = history.service.troubles.iter().filter(|(_, it)| it.trouble.kind == TroubleKind::CrashLoop);
+    service.pending.len() + troubles.filter(|(slot, _)| is_between(slot)).count()
 }
 
 /// The number of slots that are empty and given up: they get no replica any more.

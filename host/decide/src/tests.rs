@@ -2,6 +2,7 @@
 
 mod rollouts;
 
+use crate::planner::SHORTEST_EVALUATE_AFTER;
 use crate::*;
 use windlass_core::contract::{Assessment, HealthReport, HealthStatus, Remedy, ScalingDecision};
 use windlass_core::fixtures::{exited, running, workload};
@@ -14,9 +15,12 @@ use windlass_core::{
 };
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+mod compose;
 mod engine_states;
 mod outside_causes;
+mod services;
 mod stand_ins;
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
@@ -991,7 +995,9 @@ mod properties {
                     | Step::Remove { replica, .. }
                     | Step::Restart { replica, .. }
                     | Step::Replace { replica, .. }
+                    | Step::Supersede { replica, .. }
                     | Step::Renew { replica, .. } => prop_assert!(objects.insert(replica.clone())),
+                    Step::SetCount { .. } | Step::Deploy { .. } => prop_assert!(false, "there is no service"),
                 }
             }
         }

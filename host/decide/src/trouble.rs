@@ -1,10 +1,16 @@
 //! Alerts about replicas whose state concerns a person, although nothing repairs it.
 
 use crate::planner::Planner;
-use windlass_core::{Alert, AlertKind, History, Phase, Replica, Snapshot, Trouble, TroubleKind};
+use windlass_core::settings::ControlSettings;
+use windlass_core::{Alert, AlertKind, History, Phase, Replica, Snapshot, Timestamp, Trouble, TroubleKind};
 
 /// From this number of restarts, a container that the engine keeps restarting is in a crash loop.
-const FEWEST_RESTARTS: u32 = 3;
+pub(crate) const FEWEST_RESTARTS: u32 = 3;
+
+/// Whether a replica has run for so long that its earlier restarts are over.
+pub(crate) fn runs_well(replica: &Replica, settings: &ControlSettings, now: Timestamp) -> bool {
+    replica.phase == Phase::Running && replica.started_at.is_some_and(|at| now.since(at) >= settings.backoff_reset)
+}
 
 impl Planner<'_> {
     /// Records the replicas that the engine does not describe, and those in a crash loop behind a restart policy of the
@@ -19,6 +25,7 @@ impl Planner<'_> {
             let kind = match kind {
                 TroubleKind::Unknown => AlertKind::Unknown,
                 TroubleKind::CrashLoop => AlertKind::CrashLoop,
+                TroubleKind::Unhealthy => AlertKind::Unhealthy,
             };
             let (slot, replica) = (Some(replica.slot), Some(replica.id.clone()));
             self.alerts.push(Alert { kind, since, slot, replica, reason });
@@ -34,8 +41,7 @@ impl Planner<'_> {
             return Some((TroubleKind::Unknown, reason));
         }
         let policy = replica.restart_policy.as_ref()?;
-        let runs_well = replica.phase == Phase::Running
-            && replica.started_at.is_some_and(|at| self.now.since(at) >= self.settings.backoff_reset);
+        let runs_well = runs_well(replica, self.settings, self.now);
         if *restarts < FEWEST_RESTARTS || runs_well || !matches!(replica.phase, Phase::Running | Phase::Restarting) {
             return None;
         }

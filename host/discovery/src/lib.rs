@@ -112,8 +112,7 @@ impl Discovery {
 
     fn targets_of(&self, view: &WorkloadView) -> Vec<Target> {
         let running = view.replicas.iter().filter(|replica| replica.phase == Phase::Running);
-        let ports = || view.workload.ports.keys().filter(|port| port.protocol == Protocol::Tcp);
-        let reachable = running.flat_map(|replica| ports().map(move |port| (replica, *port)));
+        let reachable = running.flat_map(|replica| tcp_ports(&view.workload, replica).map(move |port| (replica, port)));
         let targets = reachable.filter_map(|(replica, port)| {
             let (host, host_port) = self.location(replica, port)?;
             let bracketed = if host.parse::<Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.clone() };
@@ -148,6 +147,14 @@ impl Discovery {
             }
         }
     }
+}
+
+/// The TCP ports of a replica: those of its start request or, if labels declare the workload, those that the engine lists.
+fn tcp_ports<'a>(workload: &'a windlass_core::Workload, replica: &'a Replica) -> impl Iterator<Item = ContainerPort> {
+    let is_adopted = workload.declaration.is_adopted();
+    let requested = workload.ports.keys().filter(move |_| !is_adopted);
+    let listed = replica.ports.keys().filter(move |_| is_adopted);
+    requested.chain(listed).filter(|port| port.protocol == Protocol::Tcp).copied()
 }
 
 /// Whether clients that use this address of the host reach a published port. Only one that is published on the loopback
@@ -190,6 +197,8 @@ fn label_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use windlass_core::Declaration;
+    use windlass_core::fixtures::{running, workload};
 
     #[test]
     fn a_port_that_is_published_on_the_loopback_is_no_target_elsewhere() {
@@ -201,6 +210,21 @@ mod tests {
         }
         assert!(published("127.0.0.1", "localhost") && published("127.0.0.1", "127.0.0.1"));
         assert!(!published("127.0.0.1", "lb.example") && !published("::1", "10.0.0.5"));
+    }
+
+    #[test]
+    fn the_ports_of_an_adopted_workload_are_those_of_its_containers() {
+        let port = |text: &str| text.parse::<ContainerPort>().expect("a port");
+        let mut workload = workload("web:1", 1, 3);
+        workload.ports = [(port("80/tcp"), 0.into())].into();
+        let listed = [(port("8080/tcp"), Vec::new()), (port("53/udp"), Vec::new())].into();
+        let replica = Replica { ports: listed, ..running(&workload, 1, 0) };
+        let numbers = |workload: &windlass_core::Workload| {
+            tcp_ports(workload, &replica).map(|port| port.number).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(&workload), [80]);
+        workload.declaration = Declaration::Swarm { service: "web".to_owned() };
+        assert_eq!(numbers(&workload), [8080]);
     }
 
     #[test]

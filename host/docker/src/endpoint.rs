@@ -1,13 +1,17 @@
 //! The endpoints of the engine that Windlass needs, for a proxy in front of the engine that allows only some.
 
 /// The endpoints, each with its use. `ID` and `NAME` stand for one part of a path. The table in `MANUAL.md` lists the same.
-const ENDPOINTS: [(&str, &str); 26] = [
+const ENDPOINTS: [(&str, &str); 27] = [
     ("GET /_ping", "Windlass checks with it whether the engine answers"),
     ("GET /version", "Windlass chooses the API version with it"),
     ("GET /info", "without it, Windlass treats the engine as not rootless and relies on this machine's clock"),
     ("GET /events", "without it, changes are noticed at the next interval, and `docker stop` is undone"),
     ("GET /containers/json", "without it, Windlass sees no replicas and does nothing"),
     ("GET /containers/ID/json", "without it, replicas are unknown: neither ready nor repaired"),
+    (
+        "GET /containers/ID/changes",
+        "without it, secrets that Compose copied into a container are not noticed, and its copies lack them",
+    ),
     ("GET /containers/ID/stats", "without it, replicas whose kernel files are not readable have no resource use"),
     ("POST /containers/create", "without it, no replica is created"),
     ("POST /containers/ID/start", "without it, no replica is started"),

@@ -1,14 +1,17 @@
 //! The Docker implementations of [`SlotEngine`], for one engine, and of [`CountEngine`](windlass_core::engine::CountEngine),
 //! for a [Swarm](swarm). Only this crate names bollard.
 //!
-//! On one engine, only containers with our label and this instance's name are listed, changed or removed. Each change first inspects
-//! the container, checks its labels, and then uses its full identifier. The outcome of a change is also decided by an
+//! On one engine, only containers with our label and this instance's name are listed, changed or removed, and those of services
+//! of Compose whose own label asks for it. Each change first inspects the container, checks its labels, and then uses its full
+//! identifier. The outcome of a change is also decided by an
 //! inspection, not by a status code: 500 may mean a taken port, a full disk or a dead containerd.
 
 mod address;
+mod agents;
 mod call_error;
 pub mod cgroup;
 mod client;
+mod compose;
 mod container;
 pub mod credentials;
 mod endpoint;
@@ -16,6 +19,7 @@ mod environment;
 mod events;
 mod exec;
 mod flood;
+mod identity;
 mod image;
 mod labels;
 mod lifecycle;
@@ -23,6 +27,8 @@ mod network;
 mod raw;
 mod reach;
 mod request;
+pub mod secrets;
+mod socket_access;
 pub mod swarm;
 mod usage;
 
@@ -32,6 +38,7 @@ use crate::address::Address;
 use crate::client::EngineClient;
 use crate::lifecycle::Lifecycle;
 use crate::reach::reachable_address;
+use crate::usage::{Sampled, Sampler, UsageTable};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use std::net::SocketAddr;
@@ -41,13 +48,13 @@ use windlass_core::contract::Usage;
 use windlass_core::engine::{Engine, EngineError, EngineEvent, SlotEngine};
 use windlass_core::settings::EngineSettings;
 use windlass_core::workload::{ContainerPort, Protocol, Workload};
-use windlass_core::{ContainerId, Declaration, ImageRef, Replica, Slot, WorkloadKey};
+use windlass_core::{ContainerId, Declaration, DeclaredService, ImageRef, Replica, Slot, WorkloadKey};
 
 /// A Docker engine with API 1.41 (Docker 20.10) or newer.
 pub struct DockerEngine {
     lifecycle: Lifecycle,
-    usage: crate::usage::UsageTable,
-    _sampler: crate::usage::Sampler,
+    usage: UsageTable,
+    _sampler: Sampler,
 }
 
 impl DockerEngine {
@@ -76,8 +83,8 @@ impl DockerEngine {
                 None
             }
         };
-        let usage = crate::usage::UsageTable::new(roots, settings.sample_interval);
-        let sampler = crate::usage::Sampler::start(&usage, &engine, settings, labels::filter(&settings.instance, None));
+        let usage = UsageTable::new(roots, settings.sample_interval);
+        let sampler = Sampler::start(&usage, &engine, settings, Sampled::Of(settings.instance.clone()));
         let lifecycle = Lifecycle::new(engine, settings.clone(), usage.clone(), environment);
         Ok(Arc::new(Self { lifecycle, usage, _sampler: sampler }))
     }
@@ -92,12 +99,21 @@ impl Engine for DockerEngine {
         Ok(())
     }
 
-    async fn list(&self, workload: &WorkloadKey, _: &Declaration) -> Result<Vec<Replica>, EngineError> {
-        self.lifecycle.list(Some(workload)).await
+    async fn list(&self, workload: &WorkloadKey, declaration: &Declaration) -> Result<Vec<Replica>, EngineError> {
+        match declaration {
+            Declaration::Compose { project, service } => self.lifecycle.list_service(project, service).await,
+            Declaration::Api => self.lifecycle.list(&labels::filter(self.lifecycle.instance(), Some(workload))).await,
+            // Another engine has them.
+            Declaration::Swarm { .. } => Ok(Vec::new()),
+        }
     }
 
     async fn list_all(&self) -> Result<Vec<Replica>, EngineError> {
-        self.lifecycle.list(None).await
+        self.lifecycle.list(&labels::filter(self.lifecycle.instance(), None)).await
+    }
+
+    async fn declared(&self) -> Result<Vec<DeclaredService>, EngineError> {
+        self.lifecycle.declared_services().await
     }
 
     async fn cpus(&self) -> Option<u32> {

@@ -7,6 +7,7 @@ mod earlier;
 mod manager;
 mod node;
 mod observer;
+mod places;
 mod service;
 mod specification;
 mod task;
@@ -21,35 +22,38 @@ use self::specification::Facts;
 use self::task::Task;
 use self::write::Writer;
 use crate::address::Address;
+use crate::agents::{AgentTable, Poller};
 use crate::client::EngineClient;
 use crate::environment::Environment;
 use crate::network::Networks;
 use crate::reach::reachable_address;
-use crate::usage::{Sampler, UsageTable};
+use crate::usage::{Sampled, Sampler, UsageTable};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
-use std::collections::{HashMap, HashSet};
+use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use windlass_core::contract::Usage;
 use windlass_core::engine::{CountEngine, Engine, EngineError, EngineEvent};
+use windlass_core::node_usage::AgentClient;
 use windlass_core::settings::EngineSettings;
 use windlass_core::workload::{ContainerPort, Protocol, Workload};
 use windlass_core::{ContainerId, CountChange, Declaration, DeclaredService, Replica, ServiceState, WorkloadKey};
 
-/// The label of each container of a task.
-const OF_TASK: &str = "com.docker.swarm.task.id";
-
 /// The settings of a Swarm that are not those of an engine.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct SwarmSettings {
     /// File that remembers the earlier specification of each service for `windlass rollback`. `None`: Windlass forgets them
     /// when it ends.
     pub earlier_file: Option<PathBuf>,
     /// Time that the process of a managed workload's task has to end before Swarm kills it.
     pub stop_grace: Duration,
+    /// A client of the nodes' agents, and the port on which they listen. `None`: the use of tasks on other nodes than the
+    /// manager's is unknown.
+    pub agents: Option<(Arc<dyn AgentClient>, u16)>,
 }
 
 /// A Docker Swarm of engines with API 1.41 (Docker 20.10) or newer.
@@ -58,9 +62,13 @@ pub struct SwarmEngine {
     observer: Arc<Observer>,
     writer: Writer,
     networks: Networks,
-    /// Use of the tasks on the manager's own node. Those of other nodes have none.
-    usage: UsageTable,
-    _sampler: Sampler,
+    /// The resource use of tasks, from the agents of their nodes. `None`: only that of the manager's own node is known.
+    agents: Option<AgentTable>,
+    _poller: Option<Poller>,
+    own_node: UsageTable,
+    _sampler: Option<Sampler>,
+    /// The picture of the latest listing.
+    latest: Mutex<Option<Picture>>,
     instance: String,
 }
 
@@ -80,9 +88,6 @@ impl SwarmEngine {
             Err(error) => tracing::warn!(%error, "the manager of the Swarm does not answer yet"),
             Ok(node) => tracing::info!(node, "the engine is a manager of a Swarm"),
         }
-        let usage = UsageTable::new(crate::cgroup::Roots::at(&environment.proc_folder).ok(), settings.sample_interval);
-        let tasks = HashMap::from([("label".to_owned(), vec![OF_TASK.to_owned()])]);
-        let sampler = Sampler::start(&usage, &engine, settings, tasks);
         let earlier = Arc::new(Earlier::open(swarm.earlier_file).await);
         let observer = Arc::new(Observer::new(manager.clone(), Arc::clone(&earlier)));
         let writer = Writer {
@@ -92,9 +97,36 @@ impl SwarmEngine {
             facts: Facts { settings: settings.clone(), stop_grace: swarm.stop_grace },
             config_folder: environment.config_folder.clone(),
         };
-        let networks = Networks::new(engine, environment.proc_folder);
+        let networks = Networks::new(engine.clone(), environment.proc_folder.clone());
+        let own_node =
+            UsageTable::new(crate::cgroup::Roots::at(&environment.proc_folder).ok(), settings.sample_interval);
+        let has_agents = swarm.agents.is_some();
+        let sampler = (!has_agents).then(|| Sampler::start(&own_node, &engine, settings, Sampled::Tasks));
+        let agents = has_agents.then(|| AgentTable::new(settings.sample_interval));
+        let poller = agents.clone().zip(swarm.agents).map(|(table, (client, port))| {
+            let (observer, networks) = (Arc::clone(&observer), networks.clone());
+            let places = move || {
+                let (observer, networks, engine) = (Arc::clone(&observer), networks.clone(), engine.clone());
+                async move {
+                    let own = own_networks(&engine, &networks).await;
+                    Ok(places::places(&observer.picture().await?, port, own.as_deref()))
+                }
+            };
+            Poller::start(table, client, settings.sample_interval, places)
+        });
         let instance = settings.instance.clone();
-        Ok(Arc::new(Self { manager, observer, writer, networks, usage, _sampler: sampler, instance }))
+        Ok(Arc::new(Self {
+            manager,
+            observer,
+            writer,
+            networks,
+            agents,
+            _poller: poller,
+            own_node,
+            _sampler: sampler,
+            latest: Mutex::default(),
+            instance,
+        }))
     }
 
     /// The replicas of a service, oldest first.
@@ -104,7 +136,7 @@ impl SwarmEngine {
         service: &Service,
         workload: &WorkloadKey,
     ) -> Result<Vec<Replica>, EngineError> {
-        let own = self.own_networks().await;
+        let own = own_networks(self.manager.engine(), &self.networks).await;
         let of = |task: &Task| task.replica(workload, &service.name, picture.nodes.get(&task.node), own.as_deref());
         let mut replicas: Vec<Replica> = picture.tasks(service).iter().map(of).collect();
         let lacks_reason = |replica: &Replica| !replica.is_running() && replica.error.is_empty();
@@ -116,15 +148,16 @@ impl SwarmEngine {
             replicas = replicas.into_iter().map(explained).collect();
         }
         replicas.sort_by(|a, b| a.created_at.cmp(&b.created_at).then_with(|| a.id.cmp(&b.id)));
+        *self.latest.lock() = Some(picture.clone());
         Ok(replicas)
     }
+}
 
-    /// The networks of the container in which Windlass runs. `None` if it runs in none: overlay networks are reached from
-    /// containers alone.
-    async fn own_networks(&self) -> Option<Arc<HashSet<String>>> {
-        let in_container = self.manager.engine().known_info().is_some_and(|info| info.in_container);
-        if in_container { self.networks.own().await } else { None }
-    }
+/// The networks of the container in which Windlass runs. `None` if it runs in none: overlay networks are reached from
+/// containers alone.
+async fn own_networks(engine: &EngineClient, networks: &Networks) -> Option<Arc<HashSet<String>>> {
+    let in_container = engine.known_info().is_some_and(|info| info.in_container);
+    if in_container { networks.own().await } else { None }
 }
 
 #[async_trait]
@@ -185,14 +218,17 @@ impl Engine for SwarmEngine {
     }
 
     fn usage(&self, id: &ContainerId) -> Option<Usage> {
-        self.usage.usage(id)
+        match &self.agents {
+            Some(agents) => agents.usage(id),
+            None => self.own_node.usage(id),
+        }
     }
 
     fn endpoint(&self, replica: &Replica, port: u16) -> Option<SocketAddr> {
         if let Some(address) = replica.address {
             return Some(SocketAddr::new(address, port));
         }
-        let host = self.manager.engine().known_info()?.host(self.usage.any_is_local());
+        let host = self.manager.engine().known_info()?.host(false);
         let published = replica.ports.get(&ContainerPort { number: port, protocol: Protocol::Tcp })?;
         published.iter().find_map(|binding| reachable_address(binding, host))
     }
@@ -204,6 +240,11 @@ impl CountEngine for SwarmEngine {
         let picture = self.observer.picture().await?;
         let service = picture.service(&workload.key, &workload.declaration, &self.instance);
         Ok(service.and_then(|service| service.state(picture.tasks(service))))
+    }
+
+    fn node(&self, replica: &ContainerId) -> Option<String> {
+        let picture = self.latest.lock().clone()?;
+        picture.node_of(replica.as_str()).map(str::to_owned)
     }
 
     async fn set_count(&self, workload: &Workload, change: CountChange) -> Result<(), EngineError> {

@@ -5,10 +5,10 @@ use windlass_core::PolicyFailure;
 use windlass_core::text::show_duration;
 
 /// The most passes of one policy: 34 days at the default interval of 15 s.
-pub const MAX_PASSES: u32 = 200_000;
+pub(crate) const MAX_PASSES: u32 = 200_000;
 
 /// The longest simulated time.
-pub const MAX_SPAN: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+pub(crate) const MAX_SPAN: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// The most steps of the model of the service, which are at least 1 s long.
 pub(crate) const MAX_STEPS: u32 = 4_000_000;

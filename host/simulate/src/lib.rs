@@ -13,7 +13,7 @@ mod service;
 mod subject;
 pub mod trace;
 
-pub use crate::budget::{MAX_PASSES, MAX_SPAN, RunError};
+pub use crate::budget::RunError;
 pub use crate::outcome::{Measures, Point, Silence};
 pub use crate::service::ServiceModel;
 pub use crate::subject::Subject;

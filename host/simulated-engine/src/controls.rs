@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use windlass_core::contract::Usage;
 use windlass_core::engine::{EngineError, EngineEvent};
-use windlass_core::{ContainerId, ImageRef, Phase, Replica, WorkloadKey};
+use windlass_core::{ContainerId, Phase, Replica, WorkloadKey};
 
 impl SimulatedEngine {
     /// Makes the engine unavailable with this reason, or available again with `None`.
@@ -50,16 +50,6 @@ impl SimulatedEngine {
     /// [`SimulatedEngine::set_load`].
     pub fn set_starting_load(&self, key: &WorkloadKey, lasts: Duration, usage: Usage) {
         self.lock().starting_load.insert(key.clone(), (lasts, usage));
-    }
-
-    /// Sets the identifier of the image that a reference leads to. Without it, the identifier is the reference itself.
-    pub fn set_image(&self, image: &ImageRef, id: &str) {
-        self.lock().images.insert(image.canonical(), id.to_owned());
-    }
-
-    /// Sets the number of CPUs. `None`: the engine does not report it.
-    pub fn set_cpus(&self, cpus: Option<u32>) {
-        self.lock().cpus = cpus;
     }
 
     /// Ends a replica's process with this exit code, from outside the host.

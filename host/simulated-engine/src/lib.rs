@@ -1,7 +1,12 @@
 //! A simulated engine for tests and benchmarks of logic, timing and scale. Time is tokio's (paused in tests); the
 //! caller sets start-up delay, load and faults. Behaviour that only a real engine can show is tested on one.
+//!
+//! [`SimulatedEngine`] leaves each replica to the host; [`SimulatedSwarm`] keeps the number of replicas by itself.
 
 mod controls;
+mod counts;
+
+pub use crate::counts::{CountCall, Deploy, FailureAction, SimulatedSwarm, Template};
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -53,8 +58,6 @@ struct EngineState {
     down: Option<String>,
     faults: HashMap<Call, Vec<EngineError>>,
     crash_after: BTreeMap<WorkloadKey, Duration>,
-    images: BTreeMap<String, String>,
-    cpus: Option<u32>,
     load: BTreeMap<WorkloadKey, Usage>,
     starting_load: BTreeMap<WorkloadKey, (Duration, Usage)>,
     calls: HashMap<Call, u64>,
@@ -70,11 +73,6 @@ impl EngineState {
         workload
             .and_then(|workload| self.replicas.get_mut(workload)?.get_mut(id))
             .ok_or_else(|| EngineError::NotFound(id.to_string()))
-    }
-
-    fn image_id(&self, image: &ImageRef) -> String {
-        let reference = image.canonical();
-        self.images.get(&reference).cloned().unwrap_or(reference)
     }
 
     fn insert(&mut self, replica: Replica) {
@@ -199,7 +197,7 @@ impl Engine for SimulatedEngine {
     }
 
     async fn cpus(&self) -> Option<u32> {
-        self.lock().cpus
+        None
     }
 
     /// Returns the last argument of the command.
@@ -251,13 +249,14 @@ impl SlotEngine for SimulatedEngine {
         let ports: BTreeMap<ContainerPort, Vec<PortBinding>> = (workload.ports.iter())
             .map(|(port, publications)| (*port, publications.iter().map(binding).collect()))
             .collect();
-        let image_id = workload.image_id.clone().unwrap_or_else(|| engine.image_id(&workload.image));
+        let image_id = workload.image_id.clone().unwrap_or_else(|| workload.image.canonical());
         let replica = Replica {
             id: ContainerId(format!("sim-{number:05}")),
             name,
             workload: workload.key.clone(),
             image: workload.image.to_string(),
             made_from: MadeFrom { generation: Some(workload.generation()), image_id: Some(image_id) },
+            creator: Default::default(),
             slot,
             phase: Phase::Starting,
             status: "created".to_owned(),
@@ -294,7 +293,8 @@ impl SlotEngine for SimulatedEngine {
         };
         match hangs {
             Some(_hanging) => std::future::pending().await,
-            None => Ok(self.lock().image_id(image)),
+            // The identifier of an image is its reference.
+            None => Ok(image.canonical()),
         }
     }
 

@@ -1,7 +1,7 @@
 //! `windlass explain`: says in sentences why a workload has its count, and what would change the count.
 
 use crate::cli::sandbox_args::now;
-use crate::cli::server::{Server, span, time};
+use crate::cli::server::{Server, span, time, title};
 use anyhow::bail;
 use clap::Args;
 use serde_json::Value;
@@ -11,8 +11,8 @@ use windlass_core::text::duration;
 /// `windlass explain …`
 #[derive(Debug, Args)]
 pub(super) struct ExplainArguments {
-    /// Image or name of the workload
-    image: String,
+    /// Name of the workload, or its image
+    workload: String,
     /// Explain an earlier count: a time in RFC 3339 (`2026-01-01T12:00:00Z`) or an age (`10m`) [default: now]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     at: Option<Moment>,
@@ -37,18 +37,18 @@ fn moment(text: &str) -> Result<Moment, String> {
 /// The text the command prints.
 pub(super) async fn run(arguments: &ExplainArguments) -> anyhow::Result<String> {
     let server = arguments.server.client()?;
-    let view = server.get(&["images", &arguments.image]).await?;
+    let view = server.get(&["workloads", &arguments.workload]).await?;
     let until = arguments.at.map(|at| match at {
         Moment::At(at) => u64::try_from(at.as_millisecond()).unwrap_or_default(),
         Moment::Ago(ago) => now().0.saturating_sub(windlass_core::time::millis(ago)),
     });
     let query = [("limit", Some(1)), ("until", until)];
     let query = query.into_iter().filter_map(|(name, value)| Some((name, value?.to_string())));
-    let path = ["images", arguments.image.as_str(), "decisions"];
+    let path = ["workloads", arguments.workload.as_str(), "decisions"];
     let decisions = server.get_where(&path, &query.collect::<Vec<_>>()).await?;
     let Some(decision) = decisions["decisions"].get(0) else {
-        let image = arguments.image.escape_debug();
-        bail!("no decision about `{image}` is kept from that time or before; try a later `--at`");
+        let workload = arguments.workload.escape_debug();
+        bail!("no decision about `{workload}` is kept from that time or before; try a later `--at`");
     };
     Ok(explanation(&view, decision, arguments.at.is_none()))
 }
@@ -63,7 +63,7 @@ fn explanation(view: &Value, decision: &Value, is_newest: bool) -> String {
     };
     line(format!(
         "{} has a target of {} replicas, decided at {}: {}.",
-        word(&view["image"]),
+        title(view),
         decision["target"],
         time(&decision["at"]),
         word(&decision["reason"])
@@ -136,7 +136,7 @@ fn stages(decision: &Value) -> Option<String> {
 /// The ways to change the target, one sentence or two each.
 fn remedies(view: &Value, decision: &Value) -> Vec<String> {
     let overrides = &view["desired"]["overrides"];
-    let image = word(&view["image"]);
+    let workload = title(view);
     let mut all: Vec<String> = Vec::new();
     for (field, what, name) in [
         ("paused", "scaling", "pause"),
@@ -145,18 +145,18 @@ fn remedies(view: &Value, decision: &Value) -> Vec<String> {
     ] {
         if overrides[field] == true {
             let done = if name == "pause" { "paused" } else { "froze" };
-            all.push(format!("An operator {done} {what}; `windlass scaling resume {image} {name}` ends that."));
+            all.push(format!("An operator {done} {what}; `windlass scaling resume {workload} {name}` ends that."));
         }
     }
     if overrides["force"].is_object() {
         let until = time(&overrides["force"]["until"]);
         all.push(format!(
-            "An operator forced the count until {until}; `windlass scaling resume {image} force` ends that."
+            "An operator forced the count until {until}; `windlass scaling resume {workload} force` ends that."
         ));
     }
     if !list(&view["observed"]["stopped_outside"]).is_empty() {
         all.push(format!(
-            "Replicas were stopped outside of Windlass; start them again, or run `windlass scaling resume {image}`."
+            "Replicas were stopped outside of Windlass; start them again, or run `windlass scaling resume {workload}`."
         ));
     }
     for series in workload_metrics(decision).filter(|series| series["failure"].is_string()) {
@@ -173,28 +173,32 @@ fn remedies(view: &Value, decision: &Value) -> Vec<String> {
         let since = time(&alert["since"]);
         all.push(format!(
             "The rollout is paused since {since}; start the workload again with a corrected state, or return with `POST \
-             /images/{{image}}/rollback`."
+             /workloads/{workload}/rollback`."
         ));
     }
-    all.extend(remedy_of_hold(&view["desired"], decision));
+    all.extend(remedy_of_hold(view, decision));
     if !decision["recommended"].is_null() {
-        all.push(format!(
-            "The workload only recommends a target of {}; `PUT /images/{{image}}/policy` with `\"mode\": \"act\"` applies it.",
-            decision["recommended"]["target"]
-        ));
+        let remedy = match label(view, "mode") {
+            Some(label) => format!("the label `{label}` with the value `act`"),
+            None => format!("`PUT /workloads/{workload}/policy` with `\"mode\": \"act\"`"),
+        };
+        let target = &decision["recommended"]["target"];
+        all.push(format!("The workload only recommends a target of {target}; {remedy} applies it."));
     }
     all
 }
 
 /// The way to end the hold on the target; `None` if [`remedies`] already names it.
-fn remedy_of_hold(desired: &Value, decision: &Value) -> Option<String> {
+fn remedy_of_hold(view: &Value, decision: &Value) -> Option<String> {
+    let desired = &view["desired"];
     let (raw, target) = (&decision["stages"]["raw"], &decision["stages"]["bounded"]);
     let is_out = raw.as_u64() > target.as_u64();
-    let (direction, scaling, bound) = if is_out {
-        ("scale_up", "Scale-out", "raise `max_replicas`")
+    let (direction, scaling, change, bound) = if is_out {
+        ("scale_up", "Scale-out", "raise", "max_replicas")
     } else {
-        ("scale_down", "Scale-in", "lower `min_replicas`")
+        ("scale_down", "Scale-in", "lower", "min_replicas")
     };
+    let bound = label(view, bound).map_or_else(|| format!("`{bound}`"), |label| format!("the label `{label}`"));
     let guardrail = &desired["guardrails"][direction];
     let held = format!("Held at {target}: {} to {raw}", scaling.to_lowercase());
     Some(match word(&decision["held_by"]) {
@@ -206,6 +210,10 @@ fn remedy_of_hold(desired: &Value, decision: &Value) -> Option<String> {
         "unavailable" => "The scaling policy must return an answer.".to_owned(),
         "still-to-come" => format!("{held} waits until every wanted replica serves."),
         "rollout" => format!("{held} waits until the rollout ends."),
+        "update" => format!("{held} waits until the Swarm's update of the service is done, continued or rolled back."),
+        "no-room" => {
+            format!("{held} waits until the Swarm finds a node for every replica; the alert has its own reason.")
+        }
         "window" => format!(
             "{held} waits because the window of {} still contains a proposal of {}.",
             span(&guardrail["window"]),
@@ -218,9 +226,14 @@ fn remedy_of_hold(desired: &Value, decision: &Value) -> Option<String> {
             "{held} waits until the workload's grace of {} ends, because the workload is new.",
             span(&desired["guardrails"]["grace"])
         ),
-        "bounds" => format!("{held} is out of bounds; {bound} to allow it."),
+        "bounds" => format!("{held} is out of bounds; {change} {bound} to allow it."),
         _ => "Nothing holds the target; it changes when the policy proposes another count.".to_owned(),
     })
+}
+
+/// The label that sets a field of an adopted workload. `None` if a request can change the field.
+fn label<'a>(view: &'a Value, field: &str) -> Option<&'a str> {
+    view["read_only"][field][0].as_str()
 }
 
 /// The metrics of the whole workload that the scaling policy received.
@@ -337,6 +350,17 @@ mod tests {
         assert!(
             wants_more.contains("Held at 7: scale-out to 12 is out of bounds; raise `max_replicas`"),
             "{wants_more}"
+        );
+        let mut adopted = view();
+        adopted["name"] = json!("shop-web");
+        adopted["read_only"] = json!({"min_replicas": ["windlass.min"], "mode": ["windlass.mode"]});
+        let mut recommended = held(2, "bounds");
+        recommended["recommended"] = json!({"target": 3, "steps": []});
+        let by_label = remedies_of(&adopted, &recommended);
+        assert!(by_label.contains("is out of bounds; lower the label `windlass.min` to allow it"), "{by_label}");
+        assert!(
+            by_label.contains("a target of 3; the label `windlass.mode` with the value `act` applies it"),
+            "{by_label}"
         );
         let mut paused = view();
         paused["desired"]["overrides"]["paused"] = json!(true);

@@ -73,8 +73,8 @@ pub(super) enum RemoteCommand {
     },
     /// Show where the shadow policies of a workload decided differently, and how often
     Diff {
-        /// Image or name of the workload
-        image: String,
+        /// Name of the workload, or its image
+        workload: String,
         /// The server.
         #[command(flatten)]
         server: Server,
@@ -120,7 +120,9 @@ pub(super) async fn run(command: &RemoteCommand) -> anyhow::Result<String> {
             server.client()?.delete(&["policies", name]).await?;
             Ok(format!("{name}: deleted\n"))
         }
-        RemoteCommand::Diff { image, server } => Ok(diff(&server.client()?.get(&["images", image, "shadows"]).await?)),
+        RemoteCommand::Diff { workload, server } => {
+            Ok(diff(&server.client()?.get(&["workloads", workload, "shadows"]).await?))
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `windlass scaling …`: an operator's overrides of a running workload's policy.
 
-use crate::cli::server::{Server, time};
+use crate::cli::server::{Server, time, title};
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -53,24 +53,24 @@ impl Override {
 pub(super) enum ScalingCommand {
     /// Show how many replicas a workload should have, and why
     Show {
-        /// Image or name of the workload
-        image: String,
+        /// Name of the workload, or its image
+        workload: String,
         /// The server.
         #[command(flatten)]
         server: Server,
     },
     /// Keep the current count; unhealthy replicas are still repaired
     Pause {
-        /// Image or name of the workload
-        image: String,
+        /// Name of the workload, or its image
+        workload: String,
         /// The server.
         #[command(flatten)]
         server: Server,
     },
     /// Freeze scale-out or scale-in
     Freeze {
-        /// Image or name of the workload
-        image: String,
+        /// Name of the workload, or its image
+        workload: String,
         /// The direction to freeze
         direction: Direction,
         /// The server.
@@ -79,8 +79,8 @@ pub(super) enum ScalingCommand {
     },
     /// Force a count for some time
     Force {
-        /// Image or name of the workload
-        image: String,
+        /// Name of the workload, or its image
+        workload: String,
         /// Number of replicas, within the workload's bounds
         #[arg(value_parser = clap::value_parser!(u32).range(0..=1_000))]
         replicas: u32,
@@ -93,8 +93,8 @@ pub(super) enum ScalingCommand {
     },
     /// Remove overrides: the policy decides again
     Resume {
-        /// Image or name of the workload
-        image: String,
+        /// Name of the workload, or its image
+        workload: String,
         /// Remove only these overrides [default: all]
         what: Vec<Override>,
         /// The server.
@@ -105,22 +105,22 @@ pub(super) enum ScalingCommand {
 
 /// The text a command prints.
 pub(super) async fn run(command: &ScalingCommand) -> anyhow::Result<String> {
-    let (image, server, change) = match command {
-        ScalingCommand::Show { image, server } => {
-            return Ok(summary(&server.client()?.get(&["images", image]).await?));
+    let (workload, server, change) = match command {
+        ScalingCommand::Show { workload, server } => {
+            return Ok(summary(&server.client()?.get(&["workloads", workload]).await?));
         }
-        ScalingCommand::Pause { image, server } => (image, server, json!({"paused": true})),
-        ScalingCommand::Freeze { image, direction: Direction::Up, server } => {
-            (image, server, json!({"freeze_scale_up": true}))
+        ScalingCommand::Pause { workload, server } => (workload, server, json!({"paused": true})),
+        ScalingCommand::Freeze { workload, direction: Direction::Up, server } => {
+            (workload, server, json!({"freeze_scale_up": true}))
         }
-        ScalingCommand::Freeze { image, direction: Direction::Down, server } => {
-            (image, server, json!({"freeze_scale_down": true}))
+        ScalingCommand::Freeze { workload, direction: Direction::Down, server } => {
+            (workload, server, json!({"freeze_scale_down": true}))
         }
-        ScalingCommand::Force { image, replicas, time, server } => {
-            (image, server, json!({"force": {"replicas": replicas, "for": time.as_secs_f64()}}))
+        ScalingCommand::Force { workload, replicas, time, server } => {
+            (workload, server, json!({"force": {"replicas": replicas, "for": time.as_secs_f64()}}))
         }
-        ScalingCommand::Resume { image, what, server } => {
-            let current = server.client()?.get(&["images", image]).await?;
+        ScalingCommand::Resume { workload, what, server } => {
+            let current = server.client()?.get(&["workloads", workload]).await?;
             let in_force = |one: Override| one.is_in_force(&current["desired"]["overrides"]);
             let is_sent = |one: &Override| *one == Override::Pause || in_force(*one);
             let change = if what.is_empty() {
@@ -130,10 +130,10 @@ pub(super) async fn run(command: &ScalingCommand) -> anyhow::Result<String> {
             } else {
                 what.iter().copied().map(Override::removed).collect()
             };
-            (image, server, change)
+            (workload, server, change)
         }
     };
-    Ok(summary(&server.client()?.patch(&["images", image, "overrides"], &change).await?))
+    Ok(summary(&server.client()?.patch(&["workloads", workload, "overrides"], &change).await?))
 }
 
 /// A workload in a few lines.
@@ -155,7 +155,7 @@ fn summary(view: &Value) -> String {
     let active = if active.is_empty() { "none".to_owned() } else { active.join(", ") };
     format!(
         "{}: target {} of {} to {}, {} running\noverrides: {active}{stopped}\nreason: {}\n",
-        text(&view["image"]),
+        title(view),
         desired["target"],
         desired["min_replicas"],
         desired["max_replicas"],

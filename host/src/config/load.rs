@@ -7,7 +7,9 @@ use crate::config::sources::sources;
 use crate::config::types::{Config, ConfigError, LogSettings, Overrides, Surroundings};
 use std::path::{Path, PathBuf};
 use windlass_core::Listen;
-use windlass_core::settings::{ApiSettings, LocalAccess, NetworkSettings, PolicyOrigin, PolicySettings, StoreSettings};
+use windlass_core::settings::{
+    ApiSettings, EngineSettings, LocalAccess, NetworkSettings, PolicyOrigin, PolicySettings, StoreSettings,
+};
 use windlass_files::private::{PrivateError, read_secret};
 
 /// The file that is read by default, if it exists.
@@ -37,6 +39,23 @@ pub fn policies(path: &Path) -> Result<PolicySettings, ConfigError> {
     let mut problems = Vec::new();
     let settings = read(path)?.settings(&mut problems);
     if problems.is_empty() { Ok(settings.policy) } else { Err(ConfigError::Invalid(problems)) }
+}
+
+/// The settings of the engine, by a file and an address that overrides its own; [`DEFAULT_FILE`] if no file is named and it
+/// exists.
+///
+/// # Errors
+/// As [`load`], for `[engine]`.
+pub fn engine(file: Option<&Path>, host: Option<String>) -> Result<EngineSettings, ConfigError> {
+    let raw = match file {
+        Some(path) => read(path)?,
+        None if Path::new(DEFAULT_FILE).exists() => read(Path::new(DEFAULT_FILE))?,
+        None => RawConfig::default(),
+    };
+    let (mut problems, mut settings) = (Vec::new(), EngineSettings::default());
+    raw.engine.apply("engine", &mut settings, &mut problems);
+    settings.host = host.or(raw.engine.host);
+    if problems.is_empty() { Ok(settings) } else { Err(ConfigError::Invalid(problems)) }
 }
 
 /// The addresses that requests may reach, by a file.
@@ -105,6 +124,7 @@ fn check(
             *path = folder.join(&path);
         }
     }
+    engine.agents = raw.engine.agents.and_then(|agents| agents.check(folder, &mut problems));
     let discovery = raw.discovery.check(folder, &mut problems);
     let metric_sources = sources(raw.metric_sources, folder, &mut problems);
     let network = raw.network.check(&mut problems);

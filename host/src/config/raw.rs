@@ -1,5 +1,6 @@
 //! The first stage: the sections and fields of `windlass.toml`, with the range of each field.
 
+use crate::config::agents::RawAgents;
 use crate::config::listen::RawListen;
 use crate::config::network::{RawNetwork, RawRegistry, RawTarget};
 use crate::config::sources::RawSource;
@@ -80,7 +81,14 @@ section! {
         concurrent_actions: Count [Count(1)..=Count(256)],
         sample_interval: Span [secs(1)..=secs(300)],
     }
-    more { kind: EngineKind, instance: String, host: String, publish_address: IpAddr, host_network: bool, }
+    more {
+        kind: EngineKind,
+        instance: String,
+        host: String,
+        publish_address: IpAddr,
+        host_network: bool,
+        agents: RawAgents,
+    }
 }
 
 section! {

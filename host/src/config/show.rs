@@ -1,5 +1,6 @@
 //! Writes a configuration as a complete `windlass.toml`, without secrets.
 
+use crate::config::agents::RawAgents;
 use crate::config::listen::RawListen;
 use crate::config::network::{RawNetwork, RawRegistry, RawTarget};
 use crate::config::raw::{
@@ -29,6 +30,7 @@ impl Config {
                 host: self.engine.host.clone(),
                 publish_address: self.engine.publish_address,
                 host_network: Some(self.engine.host_network),
+                agents: self.engine.agents.as_ref().map(RawAgents::from),
                 ..RawEngine::from_settings(&self.engine)
             },
             control: RawControl {

@@ -621,3 +621,20 @@ fn what_is_wrong_with_those_who_are_told_of_replicas_is_told_with_its_name() {
     `discovery.command` is empty; expected a program and its arguments: `["systemctl", …]`
     "#);
 }
+
+#[test]
+fn the_agents_of_a_swarm_need_a_token_and_an_authority() {
+    let config = of("[engine.agents]\ntoken_file = 'token'\nca_file = '/run/secrets/windlass-ca'\n");
+    let agents = config.engine.agents.clone().expect("they are configured");
+    assert!(agents.token_file.is_absolute() && agents.token_file.ends_with("token"), "{agents:?}");
+    assert_eq!((agents.ca_file.as_path(), agents.port), (Path::new("/run/secrets/windlass-ca"), 7_443));
+    let shown = config.to_toml();
+    assert_eq!(of(&shown).engine.agents, Some(agents), "{shown}");
+    assert_eq!(of("[engine.agents]\nport = 1\n").engine.agents, None);
+    let error = error_of("[engine.agents]\ntoken_file = 'token'\nport = 0\n");
+    assert!(
+        error.contains("`engine.agents.ca_file` is missing") && error.contains("`engine.agents.port` is 0"),
+        "{error}"
+    );
+    assert!(error_of("[engine.agents]\ntoken = 'x'\n").contains("did you mean `token_file`?"));
+}

@@ -18,7 +18,7 @@ struct Story {
     tests: &'static [&'static str],
 }
 
-const STORIES: [Story; 17] = [
+const STORIES: [Story; 18] = [
     Story {
         failure: "A metric source was down. The autoscaler read the missing value as no load and removed every replica.",
         reports: "KEDA #8036; Kubernetes #99394",
@@ -201,6 +201,17 @@ const STORIES: [Story; 17] = [
             "when_most_fail_their_probe_at_once_the_path_is_suspected_and_one_is_healed",
             "while_the_path_is_suspected_one_is_healed_in_each_backoff",
             "a_path_that_stays_broken_does_not_wear_out_what_is_behind_it",
+            "every_scenario_ends_as_it_is_written_down",
+        ],
+    },
+    Story {
+        failure: "A count that changed during a service's update began the update anew: the last good replica was replaced, and the rollback was lost.",
+        reports: "moby #31034, #39891; docker/cli #2235",
+        fault: "a bad update that is paused, one that rolls back, and a deploy that resets the count, each while a policy wants another count",
+        defence: "no count is set while an update is in progress or paused, except an operator's; a count is set only at the version that was read",
+        tests: &[
+            "nothing_is_set_while_the_engine_updates_the_service_except_by_force",
+            "a_deploy_that_resets_the_count_is_put_back_when_it_is_done",
             "every_scenario_ends_as_it_is_written_down",
         ],
     },

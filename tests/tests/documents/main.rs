@@ -7,4 +7,5 @@ mod deploy;
 mod failure_modes;
 mod language;
 mod pages;
+mod public_items;
 mod sources;

@@ -116,6 +116,16 @@ async fn the_revision_before_is_there_after_a_restart_too() {
         let registry = open(data_dir.path()).await;
         push_proved(&registry, &hostile::proposes(3)).await;
         push_proved(&registry, &hostile::knows_only(2)).await;
+        // A revision is known as proved before the disk says so.
+        eventually("both revisions to be stored as proved", Duration::from_secs(10), async || {
+            let index =
+                std::fs::read(data_dir.path().join("policies/index.json")).map_err(|error| error.to_string())?;
+            let index: serde_json::Value = serde_json::from_slice(&index).map_err(|error| error.to_string())?;
+            let revisions = index["policies"][NAME]["revisions"].as_array().cloned().unwrap_or_default();
+            let proved = revisions.iter().filter(|revision| revision["proved"] == true).count();
+            if proved == 2 { Ok(()) } else { Err(format!("{revisions:?}")) }
+        })
+        .await;
     }
     let registry = open(data_dir.path()).await;
     fail_five_times(&registry, 2).await;

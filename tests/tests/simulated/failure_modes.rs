@@ -121,6 +121,7 @@ async fn replicas_replaced_one_after_another_end_as_many_as_they_were() -> anyho
         memory_bytes: 1 << 20,
         network_receive_rate: 0.0,
         network_transmit_rate: 0.0,
+        network_is_unknown: false,
     };
     host.engine.set_load(&key, uses(0.06));
     host.engine.set_starting_load(&key, Duration::from_secs(25), uses(0.1));

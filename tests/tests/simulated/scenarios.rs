@@ -2,6 +2,8 @@
 //! simulated engine and simulated time. The output is compared with a `.snap` file. A new case is a new file;
 //! `scenarios/README.md` describes the commands.
 
+mod swarm;
+
 use anyhow::{Context as _, bail};
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -15,17 +17,17 @@ use std::time::Duration;
 use windlass_control::clock::Clock;
 use windlass_control::{ControlError, Controller, Parts, PassReport};
 use windlass_core::contract::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
-use windlass_core::engine::EngineError;
+use windlass_core::engine::{AnyEngine, EngineError};
 use windlass_core::net::{Net, NetError, Reach, SourceRequest, SourceResponse};
-use windlass_core::policy::{HealthPolicy, Policies, ScalingPolicy};
+use windlass_core::policy::{HealthPolicy, Policies, PolicySource, ScalingPolicy};
 use windlass_core::settings::ControlSettings;
 use windlass_core::store::{DecisionQuery, StoredDecision};
-use windlass_core::workload::{Bounds, DesiredStatus, Resources};
+use windlass_core::workload::{Bounds, DesiredStatus, HookCall, Mode, Resources, StopHook};
 use windlass_core::{
-    DurationMs, FailureKind, HttpProbe, Phase, PolicyFailure, PolicyIdentity, Probe, ProbeTarget, Replica, Rollout,
-    RolloutMode, Slot, Timestamp, Workload, WorkloadKey,
+    Declaration, DurationMs, FailureKind, HttpProbe, Phase, PolicyFailure, PolicyIdentity, Probe, ProbeTarget, Replica,
+    Rollout, RolloutMode, Slot, Timestamp, Workload, WorkloadKey,
 };
-use windlass_simulated_engine::{Call, SimulatedEngine};
+use windlass_simulated_engine::{Call, SimulatedEngine, SimulatedSwarm};
 use windlass_storage::SqliteStore;
 use windlass_tests::alone::is_alone;
 use windlass_tests::policies::built_in;
@@ -98,6 +100,10 @@ impl Net for SimNet {
 struct Story {
     clock: Clock,
     engine: SimulatedEngine,
+    /// The engine of a scenario about a Swarm. `None` if it is `engine`.
+    swarm: Option<SimulatedSwarm>,
+    /// The counts that the scaling policy proposes instead of its own.
+    proposals: swarm::Proposals,
     /// Milliseconds by which the engine's clock is ahead of the host's; negative if it is behind.
     ahead: Arc<AtomicI64>,
     net: Arc<SimNet>,
@@ -119,15 +125,49 @@ impl Story {
         let net = Arc::new(SimNet::default());
         let (scaling_broken, health_broken) = (Arc::default(), Arc::default());
         let directory = folder()?;
-        let controller = begin(clock, &engine, &net, &scaling_broken, &health_broken, directory.path())?;
-        let (told, text) = (HashMap::new(), String::new());
-        Ok(Self { clock, engine, ahead, net, scaling_broken, health_broken, directory, controller, told, text })
+        let (broken, proposals) = ((&scaling_broken, &health_broken), swarm::Proposals::default());
+        let policies = policies(broken, &proposals);
+        let controller = begin(clock, Arc::new(engine.clone()).into(), policies, &net, directory.path())?;
+        let (swarm, told, text) = (None, HashMap::new(), String::new());
+        Ok(Self {
+            clock,
+            engine,
+            swarm,
+            proposals,
+            ahead,
+            net,
+            scaling_broken,
+            health_broken,
+            directory,
+            controller,
+            told,
+            text,
+        })
+    }
+
+    /// Ends the host and starts it again with its stored state.
+    async fn restart(&mut self) -> anyhow::Result<()> {
+        self.controller.shut_down().await;
+        // The old store releases the directory when its last user is dropped.
+        let directory = folder()?;
+        let old = std::mem::replace(&mut self.directory, directory);
+        copy_store(old.path(), self.directory.path())?;
+        let engine = match &self.swarm {
+            Some(swarm) => AnyEngine::Counts(Arc::new(swarm.clone())),
+            None => Arc::new(self.engine.clone()).into(),
+        };
+        let policies = policies((&self.scaling_broken, &self.health_broken), &self.proposals);
+        self.controller = begin(self.clock, engine, policies, &self.net, self.directory.path())?;
+        Ok(())
     }
 
     async fn tell(&mut self, line: &str) -> anyhow::Result<()> {
         writeln!(self.text, "> {line}")?;
         let words: Vec<&str> = line.split_whitespace().collect();
         let key = |name: &str| WorkloadKey::stored(name);
+        if self.tell_of_swarm(&words).await? {
+            return self.after_command().await;
+        }
         match words.as_slice() {
             ["start", name, rest @ ..] => {
                 let started = self.controller.start(workload(name, rest)?).await;
@@ -246,21 +286,7 @@ impl Story {
                 };
                 broken.store(*state == "traps", Ordering::SeqCst);
             }
-            ["restart", "windlass"] => {
-                self.controller.shut_down().await;
-                // The old store releases the directory when its last user is dropped.
-                let directory = folder()?;
-                let old = std::mem::replace(&mut self.directory, directory);
-                copy_store(old.path(), self.directory.path())?;
-                self.controller = begin(
-                    self.clock,
-                    &self.engine,
-                    &self.net,
-                    &self.scaling_broken,
-                    &self.health_broken,
-                    self.directory.path(),
-                )?;
-            }
+            ["restart", "windlass"] => self.restart().await?,
             ["ready"] => {
                 let readiness = self.controller.readiness();
                 let late = readiness.late.join(", ");
@@ -275,6 +301,10 @@ impl Story {
             ["show", name] => self.show(&key(name))?,
             _ => bail!("`{line}` is no command; scenarios/README.md has the list"),
         }
+        self.after_command().await
+    }
+
+    async fn after_command(&mut self) -> anyhow::Result<()> {
         // Simulated time advances only when every task waits: the effects of the command are complete.
         tokio::time::sleep(Duration::from_millis(1)).await;
         self.tell_decisions().await
@@ -308,7 +338,11 @@ impl Story {
                 writeln!(self.text, "  {at:.3}s {key}: {target} wanted: {reason}")?;
                 for action in decision.body["actions"].as_array().into_iter().flatten() {
                     let word = |field: &str| action[field].as_str().unwrap_or("-").to_owned();
-                    write!(self.text, "    {} {}: {}", word("action"), word("name"), word("reason"))?;
+                    match word("action").as_str() {
+                        // An action on a service has no container.
+                        action @ ("set-count" | "deploy") => write!(self.text, "    {action}: {}", word("reason"))?,
+                        action => write!(self.text, "    {action} {}: {}", word("name"), word("reason"))?,
+                    }
                     if action["ok"] == false {
                         write!(self.text, " — failed: {}", word("error"))?;
                     }
@@ -356,32 +390,41 @@ impl Story {
     fn replica(&self, word: &str) -> anyhow::Result<Replica> {
         let (name, slot) = word.rsplit_once('/').context("a replica is written `web/2`")?;
         let slot = Slot(slot.parse()?);
-        let replicas = self.engine.replicas(&WorkloadKey::stored(name));
+        let key = WorkloadKey::stored(name);
+        let replicas = self.swarm.as_ref().map_or_else(|| self.engine.replicas(&key), |swarm| swarm.replicas(&key));
         replicas.into_iter().find(|replica| replica.slot == slot).with_context(|| format!("no replica `{word}`"))
     }
 }
 
 fn begin(
     clock: Clock,
-    engine: &SimulatedEngine,
+    engine: AnyEngine,
+    policies: Arc<dyn PolicySource>,
     net: &Arc<SimNet>,
-    scaling_broken: &Arc<AtomicBool>,
-    health_broken: &Arc<AtomicBool>,
     directory: &Path,
 ) -> anyhow::Result<Controller> {
-    let (scaling, health) = built_in();
     Ok(Controller::begin(Parts {
-        engine: Arc::new(engine.clone()).into(),
+        engine,
         store: Arc::new(SqliteStore::open(directory, 1_000)?),
-        policies: Arc::new(Policies::plain(
-            Arc::new(Fallible { real: scaling, broken: Arc::clone(scaling_broken) }),
-            Arc::new(Fallible { real: health, broken: Arc::clone(health_broken) }),
-        )),
+        policies,
         net: Arc::<SimNet>::clone(net),
         host_name: "here".to_owned(),
         settings: ControlSettings::default(),
         clock,
     })?)
+}
+
+/// The built-in policies, with switches that make the scaling policy and the health policy fail.
+fn policies(
+    (scaling_broken, health_broken): (&Arc<AtomicBool>, &Arc<AtomicBool>),
+    proposals: &swarm::Proposals,
+) -> Arc<dyn PolicySource> {
+    let (scaling, health) = built_in();
+    let plain = Policies::plain(
+        Arc::new(Fallible { real: scaling, broken: Arc::clone(scaling_broken) }),
+        Arc::new(Fallible { real: health, broken: Arc::clone(health_broken) }),
+    );
+    Arc::new(swarm::ScenarioPolicies { plain, proposals: Arc::clone(proposals) })
 }
 
 /// An empty data directory that other users cannot enter.
@@ -424,6 +467,19 @@ fn workload(image: &str, words: &[&str]) -> anyhow::Result<Workload> {
     if let Some(name) = name {
         workload.key = WorkloadKey::named(name)?;
     }
+    if words.contains(&"hooked") {
+        let call = HookCall::Exec { command: vec!["drain".to_owned()] };
+        workload.stop_hook = Some(StopHook { call, timeout: Duration::from_secs(10) });
+    }
+    if words.contains(&"adopted") {
+        workload.declaration = Declaration::Swarm { service: workload.key.to_string() };
+    }
+    if words.contains(&"recommends") {
+        workload.policies.mode = Some(Mode::Recommend);
+    }
+    if let Some(target) = word("cpu") {
+        workload.policies.scaling = vec![swarm::tracks_cpu(target)];
+    }
     Ok(workload)
 }
 
@@ -442,6 +498,10 @@ fn run(path: &Path) -> anyhow::Result<String> {
     let story = std::fs::read_to_string(path)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        if story.contains(" cpu=") {
+            // Before time stands still: a policy is compiled at its first call.
+            swarm::load_tracking().await?;
+        }
         tokio::time::pause();
         let mut told = Story::begin()?;
         for line in story.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {

@@ -228,7 +228,7 @@ fn an_absent_part_stays_and_an_empty_or_null_one_is_cleared() {
 #[test]
 fn a_workload_is_accepted_as_it_is_returned() {
     let original = complete();
-    let mut returned = json!(crate::images::view::DesiredView::new(&original, 1));
+    let mut returned = json!(crate::workloads::view::DesiredView::new(&original, 1));
     assert_eq!(workload(&returned), Ok(original.clone()));
     // Durations as numbers of seconds are still read.
     returned["probe"]["interval"] = json!(10.0);

@@ -2,8 +2,10 @@
 
 use super::generator::Generator;
 use super::*;
+use crate::fixtures::{adopted, compose, controller_with, engine};
 use crate::router::document;
 use serde_json::json;
+use windlass_core::workload::Mode;
 
 /// Requests of each operation, unless the variable REQUESTS has another number. `make requests` sends more.
 const REQUESTS: usize = 40;
@@ -81,8 +83,9 @@ fn generated(
         let value = as_text(&generator.value(&parameter["schema"]));
         match parameter["in"].as_str() {
             Some("path") => {
-                let existing = known.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned());
-                let value = existing.filter(|_| generator.chance()).unwrap_or(value);
+                let existing: Vec<&str> = known.iter().filter(|(of, _)| *of == name).map(|(_, value)| *value).collect();
+                let is_known = !existing.is_empty() && generator.chance();
+                let value = if is_known { (*generator.one(&existing)).to_owned() } else { value };
                 uri = uri.replace(&format!("{{{name}}}"), &encoded(&value));
             }
             Some("query") if generator.chance() => query.push(format!("{name}={}", encoded(&value))),
@@ -124,9 +127,10 @@ fn refusal(status: StatusCode, answer: &Value) -> Option<String> {
     refused.reduce(|all, next| format!("{all}\n{next}"))
 }
 
-/// A Windlass on a simulated engine with one workload and one container.
+/// A Windlass on a simulated engine with a managed workload, which has a container, and an adopted one.
 async fn served() -> (axum::Router, String) {
-    let controller = crate::fixtures::isolated_controller();
+    let adopted = adopted(compose(), Mode::Recommend);
+    let controller = controller_with(Arc::new(engine()).into(), &[adopted]);
     let discovery = Discovery::new(controller.clone(), None);
     let settings = ApiSettings::default();
     let state = ApiState::new(controller.clone(), Arc::new(Shelf), discovery, Arc::new(settings.clone()));
@@ -147,6 +151,7 @@ async fn a_request_that_fits_the_description_is_never_refused_for_its_form() {
     let (api, container) = served().await;
     assert!(!container.is_empty());
     let known = [("image", "web"), ("name_or_id", container.as_str()), ("name", "min-max")];
+    let known_by_name = [("name", "web"), ("name", "shop-web")];
     let requests = variable("REQUESTS").unwrap_or(REQUESTS);
     let seed = variable("REQUESTS_SEED").unwrap_or(SEED);
     let mut generator = Generator::new(&document, seed);
@@ -155,8 +160,12 @@ async fn a_request_that_fits_the_description_is_never_refused_for_its_form() {
     for (path, item) in document["paths"].as_object().expect("paths") {
         let methods = item.as_object().expect("an item").keys().filter(|key| *key != "parameters");
         for method in methods {
+            let is_workload = path.starts_with("/workloads/");
+            let known = if is_workload { &known_by_name[..] } else { &known[..] };
             // The workload and its container stay until the end.
-            let known = if method == "delete" { &[] } else { &known[..] };
+            let known = if method == "delete" { &[] } else { known };
+            // Each operation of a workload has two paths, which share its requests.
+            let requests = if is_workload || path.starts_with("/images/") { requests.div_ceil(2) } else { requests };
             let schema = item[method]["requestBody"]["content"]["application/json"]["schema"].clone();
             let whole = json!({"$ref": schema["$ref"], "components": document["components"]});
             let validator = (!schema.is_null()).then(|| jsonschema::validator_for(&whole).expect("a schema"));
@@ -196,10 +205,12 @@ async fn a_request_that_fits_the_description_is_never_refused_for_its_form() {
     DELETE /containers/{name_or_id}
     DELETE /images/{image}
     DELETE /policies/{name}
+    DELETE /workloads/{name}
     POST /images/{image}/rollback
     POST /policies/{name}/promote
     POST /policies/{name}/refresh
     POST /policies/{name}/rollback
+    POST /workloads/{name}/rollback
     PUT /policies/{name}
     "#);
 }

@@ -27,7 +27,7 @@ declare! {
         nullable json: MetricSource = json_document(),
         /// A command in each running replica that prints a number. The metric is the mean of the numbers.
         nullable exec: MetricSource = exec(),
-        /// `{}`: samples are sent to `POST /images/{image}/metrics`.
+        /// `{}`: samples are sent to `POST /workloads/{name}/metrics`.
         nullable push: () = empty_object(),
         /// Time between two queries. Text such as `15s`, or a number of seconds; 1 s to 1 h. Default: 15 s.
         optional interval: Duration = duration_within(SECOND..=LONGEST_INTERVAL, "1 s to 1 h"),

@@ -13,7 +13,7 @@ use windlass_core::{Force, Overrides, Timestamp};
 const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 
 declare! {
-    /// Body of `PATCH /images/{image}/overrides`. A field that is absent stays as it is.
+    /// Body of `PATCH /workloads/{name}/overrides`. A field that is absent stays as it is.
     pub(crate) struct OverridesRequest {
         /// The count stays where it is.
         optional paused: bool = boolean(),

@@ -3,15 +3,16 @@
 use crate::action::{Action, ActionKind};
 use crate::context::Context;
 use crate::drain;
+use crate::reconcile::act_on_service::act_on_service;
 use crate::reconcile::result::Outcome;
 use crate::stop::{Stopped, Stopper, with_hook};
 use crate::workload::handle::WorkloadHandle;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use windlass_core::engine::{EngineError, SlotEngine};
+use windlass_core::engine::{AnyEngine, EngineError, SlotEngine};
 use windlass_core::{ContainerId, Failure, Plan, Replica, Slot, Snapshot, Step, Workload};
 
-/// Carries out every step in parallel, after the replicas that stop are drained. The engine limits the parallelism.
+/// Carries out every step of a plan.
 pub(crate) async fn act(
     context: &Context,
     handle: &WorkloadHandle,
@@ -21,15 +22,27 @@ pub(crate) async fn act(
 ) -> Outcome {
     let previous = if plan.uses_previous { workload.of_previous_generation() } else { None };
     let workload = previous.as_ref().unwrap_or(workload);
+    let outcome = match &context.engine {
+        AnyEngine::Slots(engine) => act_on_slots(context, handle, engine.as_ref(), workload, snapshot, plan).await,
+        AnyEngine::Counts(engine) => act_on_service(context, handle, engine.as_ref(), workload, snapshot, plan).await,
+    };
+    for action in &outcome.actions {
+        log(workload, action);
+    }
+    outcome
+}
+
+/// Carries out every step in parallel, after the replicas that stop are drained. The engine limits the parallelism.
+async fn act_on_slots(
+    context: &Context,
+    handle: &WorkloadHandle,
+    engine: &dyn SlotEngine,
+    workload: &Workload,
+    snapshot: &Snapshot,
+    plan: &Plan,
+) -> Outcome {
     let mut outcome = Outcome::default();
     let mut steps: Vec<&Step> = plan.steps.iter().collect();
-    let engine = match context.engine.slots() {
-        Ok(engine) => engine,
-        Err(error) => {
-            outcome.actions = steps.into_iter().map(|step| failed(creation(step.reason()), &error)).collect();
-            return outcome;
-        }
-    };
     if let Some(error) = unprepared(engine, workload, plan).await {
         // Nothing is stopped for a replica that cannot be made.
         let renews = steps.extract_if(.., |step| matches!(step, Step::Renew { .. }));
@@ -42,9 +55,6 @@ pub(crate) async fn act(
     while let Some((actions, failure)) = steps.next().await {
         outcome.actions.extend(actions);
         outcome.failures.extend(failure);
-    }
-    for action in &outcome.actions {
-        log(workload, action);
     }
     outcome
 }
@@ -95,6 +105,14 @@ impl Actor<'_> {
                 let (created, failure) = self.create(*slot, true, reason).await;
                 (vec![removed, created], failure)
             }
+            Step::Supersede { replica, slot, reason } => {
+                let (created, failure) = self.create(*slot, true, reason).await;
+                if created.error.is_some() {
+                    return (vec![created], failure);
+                }
+                let (removed, failure) = self.remove(replica, reason).await;
+                (vec![created, removed], failure)
+            }
             Step::Restart { replica, reason } => {
                 let hook_failure = match self.snapshot.replica(replica) {
                     Some(observed) => self.stopper.call_hook(observed, reason).await,
@@ -113,6 +131,10 @@ impl Actor<'_> {
                     let _ = self.engine.remove(replica, true).await;
                 }
                 (vec![action], failure)
+            }
+            Step::SetCount { reason, .. } | Step::Deploy { reason, .. } => {
+                let error = EngineError::Refused("the engine has no services".to_owned());
+                (vec![failed(creation(reason), &error)], None)
             }
         }
     }

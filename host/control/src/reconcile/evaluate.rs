@@ -70,7 +70,7 @@ pub async fn evaluate(
     let scaling_observation = ScalingObservation {
         now,
         workload,
-        current_replicas: history.target_or_initial(desired.bounds),
+        current_replicas: history.current(desired, &snapshot),
         replicas: snapshot.replicas.iter().map(|replica| replica_facts(replica, &snapshot, history)).collect(),
         metrics,
         memory: handed(&history.scaling_memory, history.scaling_memory_of.as_ref(), policies.scaling.identity()),

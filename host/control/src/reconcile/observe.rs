@@ -7,8 +7,8 @@ use crate::workload::handle::WorkloadHandle;
 use crate::workload::state::Known;
 use std::collections::BTreeSet;
 use std::time::Duration;
-use windlass_core::engine::EngineError;
-use windlass_core::{ContainerId, Phase, Plan, Replica, Snapshot, Step, Timestamp};
+use windlass_core::engine::{AnyEngine, EngineError};
+use windlass_core::{ContainerId, Creator, Phase, Plan, Replica, ServiceSeen, Snapshot, Step, Timestamp};
 
 /// The engine records a stop within this time after the end of the process.
 const STOP_RECORDED_WITHIN: Duration = Duration::from_secs(2);
@@ -25,6 +25,8 @@ pub(crate) async fn observe(
     known: &Known,
     now: Timestamp,
 ) -> Result<Snapshot, EngineError> {
+    // Before the replicas, so that a change of the service after this makes the decision stale.
+    let service = observe_service(context, handle).await?;
     let listed = context.engine.list(&handle.key, &known.declaration).await?;
     // Read after the listing: a process that it shows as ended may have been stopped meanwhile.
     let stops = handle.state().stops.clone();
@@ -35,6 +37,7 @@ pub(crate) async fn observe(
         engine_lost: context.engine_health.lost_at(),
         dependencies: dependencies::states(&context.workloads, &known.depends_on),
         strangers,
+        service,
         ..Snapshot::default()
     };
     for replica in &mut replicas {
@@ -69,11 +72,22 @@ pub(crate) async fn observe(
             snapshot.health.insert(replica.id.clone(), *status);
         }
     }
+    if let AnyEngine::Counts(engine) = &context.engine {
+        let node = |replica: &Replica| Some((replica.id.clone(), engine.node(&replica.id)?));
+        snapshot.nodes = replicas.iter().filter_map(node).collect();
+    }
     handle.clock_skew.observed(replicas.iter().map(|replica| &replica.id), now);
     handle.probes.none_later_than(now);
     snapshot.probes = handle.probes.of(replicas.iter().map(|replica| &replica.id));
     snapshot.replicas = replicas;
     Ok(snapshot)
+}
+
+/// The workload's service, if the engine keeps the replicas by itself.
+async fn observe_service(context: &Context, handle: &WorkloadHandle) -> Result<ServiceSeen, EngineError> {
+    let AnyEngine::Counts(engine) = &context.engine else { return Ok(ServiceSeen::NotUsed) };
+    let workload = handle.state().workload.clone();
+    Ok(engine.service(&workload).await?.map_or(ServiceSeen::Missing, ServiceSeen::Found))
 }
 
 /// Observes the workload again after the steps of a plan.
@@ -115,7 +129,9 @@ pub(crate) async fn observe_again(
 /// Whether a container with the workload's labels is its replica. Labels are copied by `docker commit`; the name of a slot
 /// and the identifier of a container cannot be. A container that was a replica once stays one under any name.
 ///
-/// `containers`: the replicas of the last observation. `None` before the first one.
+/// `containers`: the replicas of the last observation. `None` before the first one. Then a container that Windlass created
+/// is a replica: an earlier version gave other names.
 pub(crate) fn is_ours(replica: &Replica, containers: Option<&BTreeSet<ContainerId>>) -> bool {
-    replica.has_slot_name || containers.is_none_or(|containers| containers.contains(&replica.id))
+    let is_known = |containers: &BTreeSet<ContainerId>| containers.contains(&replica.id);
+    replica.has_slot_name || containers.map_or(replica.creator == Creator::Windlass, is_known)
 }

@@ -10,6 +10,9 @@ use std::sync::Arc;
 use windlass_core::engine::EngineError;
 use windlass_core::{ContainerId, PolicyOutcome, Snapshot, Timestamp, Workload};
 
+/// After so many passes in a row that acted on a changed service, the next pass waits for its time.
+const MOST_STALE: u32 = 3;
+
 /// Publishes a pass that could not observe the engine: nothing is known, so nothing is done.
 pub(crate) fn publish_blind(
     context: &Context,
@@ -44,7 +47,7 @@ pub(crate) fn publish(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, resu
     context.policy_counters.lock().count(&result.evaluation);
     handle.state().counters.count_pass(&result, decision.is_some());
 
-    let PassResult { desired, policies, observed, evaluation, plan, aftermath, .. } = result;
+    let PassResult { desired, policies, observed, evaluation, plan, outcome, aftermath, .. } = result;
     let Aftermath { snapshot, begun, fell } = aftermath;
     let snapshot = snapshot.unwrap_or(observed);
     handle.probes.keep_only(snapshot.replicas.iter().map(|replica| &replica.id));
@@ -67,11 +70,16 @@ pub(crate) fn publish(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, resu
     let soon = plan.next_pass.map_or(handle.period, |soon| soon.min(handle.period));
     let (requested, per_hour) = (plan.evaluate_after, context.settings.early_passes);
     state.next_pass = state.early_passes.wait(requested, soon, per_hour, context.clock.now());
+    state.stale_passes = if outcome.is_stale { state.stale_passes.saturating_add(1) } else { 0 };
+    let decides_again = (1..=MOST_STALE).contains(&state.stale_passes);
     state.leaving.clear();
     state.observed_at = Some(context.clock.now());
     state.snapshot = snapshot;
     drop(state);
     handle.probe_now.notify_one();
+    if decides_again {
+        handle.wake();
+    }
     if is_changed {
         dependencies::wake_dependents(&context.workloads, &handle.key);
     }

@@ -36,6 +36,8 @@ pub(crate) struct Outcome {
     pub(crate) failures: Vec<Failure>,
     /// Why outdated replicas were not replaced: no new one could be made. `None` if it could.
     pub(crate) unprepared: Option<String>,
+    /// The service was changed between the observation and the action.
+    pub(crate) is_stale: bool,
 }
 
 /// The replicas after the actions.

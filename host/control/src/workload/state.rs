@@ -47,6 +47,10 @@ pub(crate) struct WorkloadState {
     pub(crate) next_pass: Duration,
     /// The passes that its scaling policy caused.
     pub(crate) early_passes: EarlyPasses,
+    /// The passes in a row that acted on a service which was changed meanwhile.
+    pub(crate) stale_passes: u32,
+    /// The service is not made from the desired state yet, because the engine refused it.
+    pub(crate) is_undeployed: bool,
 }
 
 /// The latest events by which a process is ended through the engine. The times are those of the engine's clock.
@@ -108,6 +112,8 @@ impl WorkloadState {
             counters: WorkloadCounters::default(),
             next_pass,
             early_passes: EarlyPasses::default(),
+            stale_passes: 0,
+            is_undeployed: false,
         }
     }
 
@@ -163,6 +169,7 @@ impl WorkloadState {
         self.history.slots.retain(|_, slot| slot.given_up.is_none());
         self.history.rollout = None;
         self.history.blocked.clear();
+        self.history.service.refused = None;
     }
 
     /// The number of observed replicas that count towards the target.

@@ -22,14 +22,30 @@ pub(super) const SERVICES_FOR: Duration = Duration::from_secs(32);
 /// Time for which an error is the answer to everybody, so that a hundred passes do not wait for it one after the other.
 const ERROR_FOR: Duration = Duration::from_secs(1);
 
-type TasksByService = HashMap<String, Vec<Task>>;
+/// The tasks of a Swarm.
+#[derive(Debug, Default)]
+struct Tasks {
+    by_service: HashMap<String, Vec<Task>>,
+    /// The node of each replica.
+    nodes: HashMap<String, String>,
+}
+
+impl From<Vec<Task>> for Tasks {
+    fn from(tasks: Vec<Task>) -> Self {
+        let mut all = Self::default();
+        for task in tasks {
+            all.nodes.insert(task.replica_id().to_owned(), task.node.clone());
+            all.by_service.entry(task.service.clone()).or_default().push(task);
+        }
+        all
+    }
+}
 
 /// The services, tasks and nodes of a Swarm.
 #[derive(Debug, Clone)]
 pub(super) struct Picture {
     pub(super) services: Arc<Vec<Service>>,
-    /// By service.
-    tasks: Arc<TasksByService>,
+    tasks: Arc<Tasks>,
     pub(super) nodes: Arc<HashMap<String, Node>>,
 }
 
@@ -44,20 +60,36 @@ impl Picture {
         self.services.iter().find(|service| service.is_of(workload, declaration, instance))
     }
 
+    #[cfg(test)]
+    pub(super) fn of(services: Vec<Service>, tasks: Vec<Task>, nodes: Vec<Node>) -> Self {
+        let nodes = nodes.into_iter().map(|node| (node.id.clone(), node)).collect();
+        Self { services: Arc::new(services), tasks: Arc::new(tasks.into()), nodes: Arc::new(nodes) }
+    }
+
+    /// The tasks of a node.
+    pub(super) fn tasks_on(&self, node: &str) -> impl Iterator<Item = &Task> {
+        self.tasks.by_service.values().flatten().filter(move |task| task.node == node)
+    }
+
     /// The tasks of a service.
     pub(super) fn tasks(&self, service: &Service) -> &[Task] {
-        self.tasks.get(&service.id).map_or(&[], Vec::as_slice)
+        self.tasks.by_service.get(&service.id).map_or(&[], Vec::as_slice)
     }
 
     /// The identifier of the service of a container. `beginning` is how the container's identifier begins.
     pub(super) fn service_of_container(&self, beginning: &str) -> Option<&str> {
-        let task = self.tasks.values().flatten().find(|task| task.replica_id().starts_with(beginning))?;
+        let task = self.tasks.by_service.values().flatten().find(|task| task.replica_id().starts_with(beginning))?;
         Some(task.service.as_str())
+    }
+
+    /// The name of the node of a replica.
+    pub(super) fn node_of(&self, replica: &str) -> Option<&str> {
+        self.tasks.nodes.get(replica).and_then(|node| self.nodes.get(node)).map(Node::name)
     }
 
     /// The task whose replica has this identifier.
     pub(super) fn task(&self, replica: &str) -> Option<&Task> {
-        self.tasks.values().flatten().find(|task| task.replica_id() == replica)
+        self.tasks.by_service.values().flatten().find(|task| task.replica_id() == replica)
     }
 }
 
@@ -73,7 +105,7 @@ pub(super) struct Observer {
 #[derive(Default)]
 struct Parts {
     services: Option<Part<Vec<Service>>>,
-    tasks: Option<Part<TasksByService>>,
+    tasks: Option<Part<Tasks>>,
     nodes: Option<Part<HashMap<String, Node>>>,
     failure: Option<(EngineError, Instant)>,
 }
@@ -147,9 +179,7 @@ impl Observer {
         let tasks = async {
             match Part::usable(known.tasks.as_ref(), epoch, tasks_for) {
                 Some(tasks) => Ok(tasks),
-                None => {
-                    self.manager.tasks().await.map(|tasks| Part { value: Arc::new(by_service(tasks)), read_at, epoch })
-                }
+                None => self.manager.tasks().await.map(|tasks| Part { value: Arc::new(tasks.into()), read_at, epoch }),
             }
         };
         let nodes = async {
@@ -180,14 +210,6 @@ impl Observer {
         self.earlier.note(changed, &services).await;
         Ok(services)
     }
-}
-
-fn by_service(tasks: Vec<Task>) -> TasksByService {
-    let mut by_service = TasksByService::new();
-    for task in tasks {
-        by_service.entry(task.service.clone()).or_default().push(task);
-    }
-    by_service
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use windlass_core::contract::{Limits, ProbeOutcome, ProbeResult};
-use windlass_core::replica::HealthCheck;
+use windlass_core::replica::{Creator, HealthCheck};
 use windlass_core::workload::ContainerPort;
 use windlass_core::{ContainerId, Generation, MadeFrom, PendingReplica, Phase, PortBinding, Replica, Slot, Timestamp};
 use windlass_core::{Workload, WorkloadKey};
@@ -122,6 +122,23 @@ impl Task {
         container.filter(|id| !id.is_empty()).unwrap_or(&self.id)
     }
 
+    /// Whether its container runs.
+    pub(super) fn is_running(&self) -> bool {
+        self.status.state == "running"
+    }
+
+    /// Whether it has a container.
+    pub(super) fn has_container(&self) -> bool {
+        self.replica_id() != self.id
+    }
+
+    /// The port of the task's node at which a TCP port of the task alone is published.
+    pub(super) fn published(&self, inside: u16) -> Option<u16> {
+        let mut ports = self.status.port_status.ports.iter().filter(|port| port.publish_mode == "host");
+        let port = ports.find(|port| port.target_port == inside && port.protocol == "tcp" && port.published_port > 0);
+        port.map(|port| port.published_port)
+    }
+
     /// The replica that the task is. `own_networks` are the networks of the container in which Windlass runs.
     pub(super) fn replica(
         &self,
@@ -153,6 +170,7 @@ impl Task {
                 generation: container_labels.get(labels::GENERATION).map(Generation::stored),
                 image_id: None,
             },
+            creator: Creator::Windlass,
             slot: Slot(self.slot),
             phase,
             status: state.to_owned(),
@@ -222,7 +240,8 @@ impl Task {
         ports
     }
 
-    fn address_in(&self, own_networks: &HashSet<String>) -> Option<IpAddr> {
+    /// Its address in the first of these networks that it is in.
+    pub(super) fn address_in(&self, own_networks: &HashSet<String>) -> Option<IpAddr> {
         let shared = self.networks_attachments.iter().filter(|it| own_networks.contains(&it.network.id));
         shared.flat_map(|it| &it.addresses).find_map(|address| address.split('/').next()?.parse().ok())
     }

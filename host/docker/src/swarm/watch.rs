@@ -183,7 +183,7 @@ fn fingerprint(service: &Service, tasks: &[Task], picture: &Picture) -> u64 {
 
 /// Whether as many tasks run as Swarm keeps.
 fn settled(service: &Service, tasks: &[Task]) -> bool {
-    let running = tasks.iter().filter(|task| task.status.state == "running").count();
+    let running = tasks.iter().filter(|task| task.is_running()).count();
     running == tasks.len() && service.count().is_none_or(|count| usize::try_from(count) == Ok(running))
 }
 

@@ -108,7 +108,7 @@ async fn connect(host: &str, folder: &TempDir) -> Arc<SwarmEngine> {
     let settings =
         EngineSettings { instance: "here".to_owned(), host: Some(host.to_owned()), ..EngineSettings::default() };
     let earlier_file = Some(folder.path().join("services.json"));
-    let swarm = SwarmSettings { earlier_file, stop_grace: Duration::from_secs(2) };
+    let swarm = SwarmSettings { earlier_file, stop_grace: Duration::from_secs(2), agents: None };
     let engine = SwarmEngine::connect(&settings, swarm).await.unwrap();
     // As the control loop does: without somebody who reads the events, changes are noticed late.
     let mut events = engine.events();
