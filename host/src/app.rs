@@ -1,6 +1,7 @@
 //! The composition root: creates the adapters, starts the control loop and the API server, and stops them in order.
 
 use crate::config::Config;
+use crate::own_container::own_container;
 use crate::socket::{self, SocketFile};
 use anyhow::Context;
 use async_trait::async_trait;
@@ -85,7 +86,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         policies: Arc::<PolicyRegistry>::clone(&registry),
         net: Arc::<NetClient>::clone(&net),
         host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        settings: control,
+        settings: ControlSettings { own_container: own_container(), ..control },
         clock,
     })?;
     let discovery = Discovery::new(controller.clone(), discovery_settings.address.clone());

@@ -22,4 +22,5 @@ mod agent;
 pub mod app;
 pub mod cli;
 pub mod config;
+mod own_container;
 mod socket;

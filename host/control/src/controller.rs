@@ -1,5 +1,6 @@
 //! The control loop: one pass at a time for each workload, many workloads in parallel.
 
+use crate::adoption::watch::watch;
 use crate::alerts::Alerts;
 use crate::background;
 use crate::callbacks::Callbacks;
@@ -80,6 +81,7 @@ impl Controller {
             controller.manage(workload);
         }
         background::wake_all(&controller.context);
+        controller.context.tasks.spawn(watch(Arc::clone(&controller.context)));
         Ok(controller)
     }
 
@@ -94,12 +96,7 @@ impl Controller {
 
     /// Adds a workload and starts its loop.
     pub(crate) fn manage(&self, stored: StoredWorkload) -> Arc<WorkloadHandle> {
-        let settings = &self.context.settings;
-        let now = self.context.clock.now();
-        let handle = Arc::new(WorkloadHandle::new(stored, settings.probes_kept, settings.interval, now));
-        self.context.workloads.insert(Arc::clone(&handle));
-        background::start_workload(&self.context, &handle);
-        handle
+        background::manage(&self.context, stored)
     }
 
     pub(crate) fn handle(&self, key: &WorkloadKey) -> Result<Arc<WorkloadHandle>, ControlError> {

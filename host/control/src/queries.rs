@@ -1,5 +1,6 @@
 //! Read requests. They are answered from the last observation and the kept values, never by the engine.
 
+use crate::adoption::RefusedService;
 use crate::controller::Controller;
 use crate::counters::PolicyCounters;
 use crate::drain::Subscriber;
@@ -35,6 +36,11 @@ impl Controller {
     /// Replicas of this instance whose workload is unknown, because its data directory was lost.
     pub fn orphans(&self) -> Vec<Replica> {
         self.context.workloads.orphans().clone()
+    }
+
+    /// The services that labels declare and that are left alone, in the order of their keys.
+    pub fn refused_services(&self) -> Vec<RefusedService> {
+        self.context.adoption.refused()
     }
 
     /// One decision by its number. `None` if it is not kept any more or never existed.

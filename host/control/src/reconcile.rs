@@ -16,7 +16,7 @@ use crate::reconcile::act::act;
 use crate::reconcile::evaluate::evaluate;
 use crate::reconcile::holds::{end_holds, hold_created_stopped};
 use crate::reconcile::observe::{observe, observe_again};
-use crate::reconcile::publish::{publish, publish_blind, publish_first_observation};
+use crate::reconcile::publish::{publish, publish_blind, publish_first_observation, publish_suspended};
 use crate::reconcile::record::{record, save_history};
 use crate::reconcile::result::PassResult;
 use crate::reconcile::rollout_failures::remember_failed_rollout;
@@ -36,10 +36,15 @@ pub(crate) async fn pass(context: &Arc<Context>, handle: &Arc<WorkloadHandle>) {
     let (known, at) = (handle.state().known(), context.clock.now());
     let observed = observe(context, handle, &known, at).await;
     context.engine_health.note(observed.as_ref().err());
-    let report = match observed {
+    if let Ok(snapshot) = &observed {
+        handle.state().suspend_if_gone(snapshot);
+    }
+    let suspended = handle.state().suspended.as_ref().map(|suspension| suspension.reason.clone());
+    let report = match (observed, suspended) {
         // Boxed, so that the task of an idle workload stays small.
-        Ok(snapshot) => Box::pin(steer(context, handle, snapshot)).await,
-        Err(error) => publish_blind(context, handle, at, &error),
+        (Ok(snapshot), None) => Box::pin(steer(context, handle, snapshot)).await,
+        (Ok(snapshot), Some(reason)) => publish_suspended(context, handle, snapshot, &reason),
+        (Err(error), _) => publish_blind(context, handle, at, &error),
     };
     handle.finish(covers, &report);
     context.drain.notify();

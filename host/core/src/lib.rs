@@ -22,6 +22,7 @@ pub mod history;
 pub mod image;
 mod invalid;
 mod labelled;
+pub mod labels;
 pub mod listen;
 pub mod login;
 pub mod metric;

@@ -3,11 +3,15 @@
 
 mod agents;
 mod api;
+mod profile;
+mod store;
 
 pub use self::agents::AgentSettings;
 pub use self::api::{ApiSettings, LocalAccess};
+pub use self::profile::Profile;
+pub use self::store::{StoreLimits, StoreSettings};
 
-use crate::GrantedTarget;
+use crate::{ContainerId, GrantedTarget};
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -288,6 +292,11 @@ pub struct ControlSettings {
     pub health_policy: Option<String>,
     /// Its configuration, JSON text. Default `{}`.
     pub health_config: String,
+    /// `[profiles.NAME]`: settings that labels of services name.
+    pub profiles: BTreeMap<String, Profile>,
+    /// The container in which this Windlass runs: its identifier, or the beginning of it. Its service is never adopted.
+    /// `None` if Windlass runs in no container.
+    pub own_container: Option<ContainerId>,
 }
 
 impl Default for ControlSettings {
@@ -309,6 +318,8 @@ impl Default for ControlSettings {
             scaling_config: "{}".to_owned(),
             health_policy: None,
             health_config: "{}".to_owned(),
+            profiles: BTreeMap::new(),
+            own_container: None,
         }
     }
 }
@@ -367,33 +378,5 @@ pub struct NetworkSettings {
 impl Default for NetworkSettings {
     fn default() -> Self {
         Self { private_addresses: true, allowed_networks: Vec::new() }
-    }
-}
-
-/// Settings of the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreSettings {
-    /// The data directory with the database and compiled policies. Created with mode 0700 if it is missing.
-    pub data_dir: PathBuf,
-    /// The budgets of what is stored.
-    pub limits: StoreLimits,
-}
-
-/// Budgets of what is stored. If one is spent, a decision is recorded without its large parts, and says so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoreLimits {
-    /// Bytes of the database. If it is larger, the oldest decisions of all workloads are dropped. Default 1 GiB.
-    pub max_bytes: u64,
-    /// Bytes that one decision adds. Default 2 MiB.
-    pub decision_bytes: u64,
-    /// Bytes of all decisions kept of a workload. If they are more, the oldest lose their large parts. Default 64 MiB.
-    pub workload_bytes: u64,
-    /// Bytes that the decisions and the policies of a workload write in a day (UTC). Default 256 MiB.
-    pub daily_bytes: u64,
-}
-
-impl Default for StoreLimits {
-    fn default() -> Self {
-        Self { max_bytes: 1 << 30, decision_bytes: 2 << 20, workload_bytes: 64 << 20, daily_bytes: 256 << 20 }
     }
 }
