@@ -11,11 +11,13 @@ pub use self::api::{ApiSettings, LocalAccess};
 pub use self::profile::Profile;
 pub use self::store::{StoreLimits, StoreSettings};
 
-use crate::{ContainerId, GrantedTarget};
+use crate::{ContainerId, GrantedTarget, Invalid};
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Limits of one policy call, and of compiling a policy.
@@ -212,9 +214,34 @@ impl std::fmt::Display for PolicyOrigin {
     }
 }
 
+/// The kind of the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineKind {
+    /// One Docker engine: Windlass creates, starts, stops and removes each container.
+    #[default]
+    Docker,
+    /// A Docker Swarm, through the engine of a manager: Windlass sets the counts of services.
+    Swarm,
+}
+
+impl FromStr for EngineKind {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "docker" => Ok(Self::Docker),
+            "swarm" => Ok(Self::Swarm),
+            _ => Err(Invalid::new(format!("`{}` is not an engine; expected `docker` or `swarm`", text.escape_debug()))),
+        }
+    }
+}
+
 /// The address of the engine, and limits of its use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineSettings {
+    /// The kind of the engine. Default [`EngineKind::Docker`].
+    pub kind: EngineKind,
     /// Name of this Windlass on the engine: only containers with this name in their label are changed. Default
     /// `default`.
     pub instance: String,
@@ -242,6 +269,7 @@ pub struct EngineSettings {
 impl Default for EngineSettings {
     fn default() -> Self {
         Self {
+            kind: EngineKind::Docker,
             instance: "default".to_owned(),
             host: None,
             call_timeout: Duration::from_secs(30),

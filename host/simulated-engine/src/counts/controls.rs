@@ -92,6 +92,7 @@ impl SimulatedSwarm {
         if let Some(service) = self.lock().services.get_mut(key) {
             service.labels = labels;
         }
+        self.changed(key);
     }
 
     /// Sets the CPU use of each running replica, in cores.
