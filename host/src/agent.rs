@@ -128,7 +128,7 @@ impl SteadyClock {
 }
 
 /// Reads a secret. `noun` names it in errors, which do not contain it.
-fn secret(path: &Path, noun: &str) -> anyhow::Result<Secret> {
+pub(crate) fn secret(path: &Path, noun: &str) -> anyhow::Result<Secret> {
     match read_secret(path) {
         Ok(text) => Ok(Secret::new(text)),
         Err(error @ PrivateError::Exposed(_)) if path.starts_with("/run/secrets") => Err(error).with_context(|| {

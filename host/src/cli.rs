@@ -108,15 +108,18 @@ mod tests {
 
     #[test]
     fn flags_become_overrides() {
-        let line = ["windlass", "serve", "--listen", "0.0.0.0:9000", "--insecure", "--interval", "5s"];
+        let line =
+            ["windlass", "serve", "--listen", "0.0.0.0:9000", "--insecure", "--interval", "5s", "--engine", "swarm"];
         let Ok(Cli { command: Command::Serve(arguments) }) = Cli::try_parse_from(line) else {
             panic!("clap rejected the arguments");
         };
         let overrides = crate::config::Overrides::from(arguments);
         assert_eq!(overrides.listen.and_then(|listen| listen.tcp).map(|address| address.port()), Some(9000));
         assert_eq!(overrides.insecure, Some(true));
+        assert_eq!(overrides.engine_kind, Some(windlass_core::settings::EngineKind::Swarm));
         assert_eq!(overrides.interval, Some(std::time::Duration::from_secs(5)));
         assert!(Cli::try_parse_from(["windlass", "serve", "--interval", "5"]).is_err());
+        assert!(Cli::try_parse_from(["windlass", "serve", "--engine", "nomad"]).is_err());
         assert!(Cli::try_parse_from(["windlass", "serve", "--token", "x"]).is_err(), "a token is no flag");
     }
 }

@@ -171,7 +171,7 @@ impl Subscription {
 
 /// The same stream, read by a task of its own: a stream sends its request when it is first read. The task ends with the
 /// stream's reader.
-fn running<T: Send + 'static>(stream: impl Stream<Item = T> + Send + 'static) -> BoxStream<'static, T> {
+pub(crate) fn running<T: Send + 'static>(stream: impl Stream<Item = T> + Send + 'static) -> BoxStream<'static, T> {
     let (sender, receiver) = tokio::sync::mpsc::channel(EVENTS_AHEAD);
     tokio::spawn(async move {
         let mut stream = std::pin::pin!(stream);

@@ -105,6 +105,7 @@ fn check(
         }
         engine.instance = instance;
     }
+    engine.kind = overrides.engine_kind.or(raw.engine.kind).unwrap_or_default();
     engine.host = overrides.engine_host.clone().or(raw.engine.host);
     engine.publish_address = raw.engine.publish_address;
     engine.host_network = raw.engine.host_network.unwrap_or(engine.host_network);

@@ -16,8 +16,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 use windlass_core::PolicyChoice;
 use windlass_core::settings::{
-    ApiSettings, ControlSettings, DiscoverySettings, EngineSettings, HttpGrant, LocalAccess, NamedPolicy, PolicyLimits,
-    PolicyOrigin, PolicySettings, StoreLimits,
+    ApiSettings, ControlSettings, DiscoverySettings, EngineKind, EngineSettings, HttpGrant, LocalAccess, NamedPolicy,
+    PolicyLimits, PolicyOrigin, PolicySettings, StoreLimits,
 };
 
 /// Declares one section of the file. A field with a range sets the field of the same name in the settings type. The
@@ -82,7 +82,14 @@ section! {
         concurrent_actions: Count [Count(1)..=Count(256)],
         sample_interval: Span [secs(1)..=secs(300)],
     }
-    more { instance: String, host: String, publish_address: IpAddr, host_network: bool, agents: RawAgents, }
+    more {
+        kind: EngineKind,
+        instance: String,
+        host: String,
+        publish_address: IpAddr,
+        host_network: bool,
+        agents: RawAgents,
+    }
 }
 
 section! {

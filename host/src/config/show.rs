@@ -26,6 +26,7 @@ impl Config {
                 ..RawApi::from_settings(&self.api)
             },
             engine: RawEngine {
+                kind: Some(self.engine.kind),
                 instance: Some(self.engine.instance.clone()),
                 host: self.engine.host.clone(),
                 publish_address: self.engine.publish_address,

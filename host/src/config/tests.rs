@@ -7,7 +7,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
-use windlass_core::settings::{ApiSettings, ControlSettings, EngineSettings, LocalAccess, PolicyLimits, PolicyOrigin};
+use windlass_core::settings::{
+    ApiSettings, ControlSettings, EngineKind, EngineSettings, LocalAccess, PolicyLimits, PolicyOrigin,
+};
 
 /// Loads a file with this text in this environment.
 fn load_text(text: &str, overrides: Overrides, environment: &[(&str, &str)]) -> Result<Config, String> {
@@ -68,6 +70,7 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
     shutdown_grace = "30s"
 
     [engine]
+    kind = "docker"
     instance = "default"
     host_network = false
     call_timeout = "30s"
@@ -154,6 +157,7 @@ fn every_section_is_understood() {
         body_bytes = "64KiB"
         header_timeout = "250ms"
         [engine]
+        kind = "swarm"
         instance = "blue"
         host = "tcp://10.0.0.1:2375"
         concurrent_actions = 8
@@ -175,6 +179,7 @@ fn every_section_is_understood() {
     assert_eq!((config.api.body_bytes, config.api.header_timeout), (64 << 10, Duration::from_millis(250)));
     assert_eq!((config.engine.instance.as_str(), config.engine.concurrent_actions), ("blue", 8));
     assert_eq!(config.engine.host.as_deref(), Some("tcp://10.0.0.1:2375"));
+    assert_eq!(config.engine.kind, EngineKind::Swarm);
     assert_eq!(config.control.heal_share, 0.5);
     assert_eq!(config.control.backoff_max, Duration::from_secs(90));
     assert_eq!(config.control.health_config, r#"{"failures":3,"grace":{"seconds":2.5}}"#);
@@ -300,14 +305,15 @@ fn flags_and_environment_are_over_the_file() {
         listen: "127.0.0.1:1".parse().ok(),
         interval: Some(Duration::from_secs(3)),
         instance: Some("green".into()),
+        engine_kind: Some(EngineKind::Docker),
         log_format: Some(LogFormat::Human),
         data_dir: Some("/elsewhere".into()),
         ..Overrides::default()
     };
-    let text = "api.listen = '127.0.0.1:2'\nengine.instance = 'blue'\ncontrol.interval = '9s'\nlog.format = 'json'";
+    let text = "api.listen = '127.0.0.1:2'\nengine.instance = 'blue'\nengine.kind = 'swarm'\ncontrol.interval = '9s'\nlog.format = 'json'";
     let config = load_text(text, overrides, HOME).expect("a configuration");
     assert_eq!(config.api.listen.tcp.expect("an address").port(), 1);
-    assert_eq!(config.engine.instance, "green");
+    assert_eq!((config.engine.instance.as_str(), config.engine.kind), ("green", EngineKind::Docker));
     assert_eq!(config.control.interval, Duration::from_secs(3));
     assert_eq!(config.log.format, LogFormat::Human);
     assert_eq!(config.store.data_dir, Path::new("/elsewhere"));

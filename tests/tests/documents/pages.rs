@@ -203,8 +203,9 @@ fn the_commands_shown_exist() -> anyhow::Result<()> {
                 }
                 ["target/release/windlass", arguments @ ..] => {
                     // A command that does not end by itself runs with `--help` instead.
-                    let serves = arguments == ["serve"];
-                    let arguments: Vec<&str> = if serves { vec!["serve", "--help"] } else { arguments.to_vec() };
+                    let serves = arguments.first() == Some(&"serve") && !arguments.contains(&"--help");
+                    let help: &[&str] = if serves { &["--help"] } else { &[] };
+                    let arguments = [arguments, help].concat();
                     // The target directory need not be `target` here.
                     let built = binary()?.with_file_name("..").display().to_string();
                     let arguments = arguments.iter().map(|word| match word.strip_prefix("target/") {
