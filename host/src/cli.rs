@@ -17,6 +17,7 @@ mod new;
 mod output;
 mod policy;
 mod policy_call;
+mod profiles;
 mod remote;
 mod replay;
 mod sample_observation;
@@ -78,7 +79,7 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(arguments) => crate::cli::serve::run(arguments),
-        Command::Config(command) => crate::cli::config::run(command),
+        Command::Config(command) => in_runtime(crate::cli::config::run(command)),
         Command::Policy(command) => in_runtime(async move { report(crate::cli::policy::run(&command).await) }),
         Command::Scaling(command) => in_runtime(async move { report(crate::cli::scaling::run(&command).await) }),
         Command::Explain(arguments) => in_runtime(async move { report(crate::cli::explain::run(&arguments).await) }),

@@ -10,11 +10,13 @@ mod listen;
 mod load;
 mod network;
 mod parse;
+mod profiles;
 mod raw;
 mod show;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod toml_json;
 mod types;
 mod values;
 

@@ -32,6 +32,7 @@ mod path;
 mod paths;
 mod pieces;
 mod policies;
+pub mod profile;
 mod query;
 mod router;
 mod server;

@@ -22,8 +22,8 @@ use windlass_core::contract::Usage;
 use windlass_core::engine::{Engine, EngineError, EngineEvent, SlotEngine};
 use windlass_core::workload::{ContainerPort, Workload};
 use windlass_core::{
-    ContainerId, Declaration, ImageRef, MadeFrom, Phase, PortBinding, Publication, Replica, Slot, Timestamp,
-    WorkloadKey,
+    ContainerId, Declaration, DeclaredService, ImageRef, MadeFrom, Phase, PortBinding, Publication, Replica, Slot,
+    Timestamp, WorkloadKey,
 };
 
 /// Calls that can be made to fail.
@@ -31,6 +31,8 @@ use windlass_core::{
 pub enum Call {
     /// [`Engine::list`] and [`Engine::list_all`].
     List,
+    /// [`Engine::declared`].
+    Declared,
     /// [`SlotEngine::create`].
     Create,
     /// [`SlotEngine::prepare`].
@@ -65,6 +67,7 @@ struct EngineState {
     hanging_pulls: watch::Sender<usize>,
     /// The stops that the engine remembers until it ends.
     stops: Vec<EngineEvent>,
+    declared: Vec<DeclaredService>,
 }
 
 impl EngineState {
@@ -194,6 +197,10 @@ impl Engine for SimulatedEngine {
     async fn list_all(&self) -> Result<Vec<Replica>, EngineError> {
         let engine = self.enter(Some(Call::List))?;
         Ok(sorted(engine.replicas.values().flat_map(BTreeMap::values).cloned().collect()))
+    }
+
+    async fn declared(&self) -> Result<Vec<DeclaredService>, EngineError> {
+        Ok(self.enter(Some(Call::Declared))?.declared.clone())
     }
 
     async fn cpus(&self) -> Option<u32> {

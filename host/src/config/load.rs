@@ -2,6 +2,7 @@
 
 use crate::config::network::registries;
 use crate::config::parse::{Malformed, parse};
+use crate::config::profiles::profiles;
 use crate::config::raw::{RawConfig, Settings, set_interval};
 use crate::config::sources::sources;
 use crate::config::types::{Config, ConfigError, LogSettings, Overrides, Surroundings};
@@ -129,6 +130,7 @@ fn check(
     let metric_sources = sources(raw.metric_sources, folder, &mut problems);
     let network = raw.network.check(&mut problems);
     let registries = registries(&raw.registries, &mut problems);
+    control.profiles = profiles(&raw.profiles, &mut problems);
     (control.scaling_policy, control.health_policy) = (raw.control.scaling_policy, raw.control.health_policy);
     let log = LogSettings {
         filter: overrides.log.clone().or(raw.log.filter).unwrap_or_else(|| "info".to_owned()),

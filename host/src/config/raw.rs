@@ -4,6 +4,7 @@ use crate::config::agents::RawAgents;
 use crate::config::listen::RawListen;
 use crate::config::network::{RawNetwork, RawRegistry, RawTarget};
 use crate::config::sources::RawSource;
+use crate::config::toml_json::json;
 use crate::config::types::LogFormat;
 use crate::config::values::{ConfigValue, Count, Share, Size, Span, kib, mib, ms, secs};
 use serde::{Deserialize, Serialize};
@@ -230,6 +231,9 @@ pub(super) struct RawConfig {
     pub policy: RawPolicy,
     /// Single policies, by name.
     pub policies: BTreeMap<String, RawNamedPolicy>,
+    /// Settings that labels of services name, by the name of the profile.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub profiles: BTreeMap<String, toml::Table>,
     /// Subscribers to the list of replicas.
     pub discovery: RawDiscovery,
     /// Access to the sources of metrics, by any name.
@@ -369,21 +373,4 @@ fn is_within<T: PartialOrd + Display + Copy>(
         problems.push(format!("`{name}` is {value}; expected {} to {}", range.start(), range.end()));
     }
     within
-}
-
-/// A TOML value as JSON; `None` if JSON cannot express it.
-fn json(value: &toml::Value) -> Option<serde_json::Value> {
-    Some(match value {
-        toml::Value::String(text) => text.clone().into(),
-        toml::Value::Integer(number) => (*number).into(),
-        toml::Value::Float(number) => serde_json::Number::from_f64(*number)?.into(),
-        toml::Value::Boolean(truth) => (*truth).into(),
-        toml::Value::Datetime(_) => return None,
-        toml::Value::Array(elements) => elements.iter().map(json).collect::<Option<Vec<_>>>()?.into(),
-        toml::Value::Table(table) => {
-            let entries: Option<serde_json::Map<_, _>> =
-                table.iter().map(|(name, value)| Some((name.clone(), json(value)?))).collect();
-            entries?.into()
-        }
-    })
 }

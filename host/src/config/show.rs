@@ -3,6 +3,7 @@
 use crate::config::agents::RawAgents;
 use crate::config::listen::RawListen;
 use crate::config::network::{RawNetwork, RawRegistry, RawTarget};
+use crate::config::profiles::tables;
 use crate::config::raw::{
     RawApi, RawConfig, RawControl, RawDiscovery, RawEngine, RawHttp, RawLog, RawNamedPolicy, RawPolicy, RawStore,
 };
@@ -43,6 +44,7 @@ impl Config {
             },
             policy: RawPolicy { folder: self.policy.folder.clone(), ..RawPolicy::from_settings(&self.policy.limits) },
             policies: self.policy.named.iter().map(|(name, named)| (name.clone(), raw_policy(named))).collect(),
+            profiles: tables(&self.control.profiles),
             discovery: RawDiscovery {
                 address: self.discovery.address.clone(),
                 file: self.discovery.file.clone(),

@@ -623,6 +623,56 @@ fn what_is_wrong_with_those_who_are_told_of_replicas_is_told_with_its_name() {
 }
 
 #[test]
+fn a_profile_has_the_fields_of_a_start_and_is_shown_as_it_is_read() {
+    let config = of(r#"
+        [profiles.web]
+        scaling_policy = { name = "target-tracking", config = { metrics = [{ name = "load", target = 0.6 }] } }
+        guardrails = { grace = "1m", scale_down = { window = "10m", rates = [{ percent = 10, per = "1m" }] } }
+        stop_hook = { exec = { command = ["drain"] } }
+        [profiles.web.probe.http]
+        port = 80
+        path = "/up"
+        expect = { status = [204, "300-399"], headers = { x-ready = "yes" } }
+        [profiles.web.metrics.load.prometheus]
+        url = "http://prometheus.example:9090"
+        query = "up"
+        headers = { x-scope = "s3cret" }
+        [profiles.idle]
+    "#);
+    let web = &config.control.profiles["web"];
+    assert_eq!(web.scaling[0].config, r#"{"metrics":[{"name":"load","target":0.6}]}"#);
+    assert_eq!(web.guardrails.as_ref().map(|guardrails| guardrails.grace), Some(Duration::from_secs(60)));
+    assert!(web.probe.is_some() && web.stop_hook.is_some() && config.control.profiles.contains_key("idle"));
+    let shown = config.to_toml();
+    assert!(!shown.contains("s3cret"), "{shown}");
+    // Without its secret, it comes to the same.
+    let plain = shown.replace("***", "s3cret");
+    assert_eq!(Config { file: config.file.clone(), ..of(&plain) }, config);
+}
+
+#[test]
+fn the_problems_of_profiles_are_told_all_at_once() {
+    insta::assert_snapshot!(error_of(r#"
+        [profiles.Web]
+        [profiles.web]
+        min_replicas = 2
+        guardrails = { grace = "2h", scale_up = { rates = [{ per = "1s" }] } }
+        probe = { http = { port = 0 } }
+        metrics = { load = { prometheus = { url = "http://a", query = "up", headers = { x = "***" } } } }
+        [profiles.day]
+        scaling_policy = { name = "schedule", config = { since = 2024-01-01 } }
+    "#), @r"
+    `profiles.Web`: the name of a profile must be 1 to 63 lower-case letters, digits and hyphens
+    `profiles.day` has a date or a number that JSON cannot express; write a date as text
+    `profiles.web.min_replicas`: unknown field; expected `scaling_policy`, `health_policy`, `shadow_policies`, `metrics`, `guardrails`, `probe`, `stop_hook`
+    `profiles.web.guardrails.scale_up.rates[0]`: a rate has `count` or `percent`, one of them
+    `profiles.web.guardrails.grace`: expected 0 s to 1 h
+    `profiles.web.probe.http.port`: expected a whole number from 1 to 65535, found `0`
+    `profiles.web.metrics.load.prometheus.headers.x`: `***` stands for a stored secret of the same metric and host, and there is none; give the secret
+    ");
+}
+
+#[test]
 fn the_agents_of_a_swarm_need_a_token_and_an_authority() {
     let config = of("[engine.agents]\ntoken_file = 'token'\nca_file = '/run/secrets/windlass-ca'\n");
     let agents = config.engine.agents.clone().expect("they are configured");

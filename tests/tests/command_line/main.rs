@@ -1,5 +1,6 @@
 //! Tests of commands that need no container engine.
 
+mod config;
 mod confinement;
 mod health;
 mod policy;
