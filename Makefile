@@ -1,6 +1,6 @@
 # The recipes of this repository; CI runs the same ones. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test examples bindings fuzz requests closed-loop bench lint build release setup clean
+.PHONY: help demo test examples bindings fuzz requests closed-loop bench lint build image release setup clean
 
 CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -68,6 +68,16 @@ lint: setup ## check format, clippy, documentation, licences and banned crates
 
 build: setup ## compile the program into target/release/windlass
 	$(CARGO) build --release --locked
+
+# The flags after `--` make the program static, because the image has no C library, and smaller.
+IMAGE ?= windlass:$(VERSION)
+image: setup ## build the image windlass:VERSION (IMAGE names another), which runs without privileges; 15 minutes
+	@command -v docker >/dev/null || { echo 'image: no `docker` command; install docker-cli, or docker.io before Debian 13'; exit 1; }
+	$(CARGO) rustc --locked --profile image --package windlass --bin windlass -- \
+		-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs
+	examples/deploy/context $(TARGET_DIR)/image/windlass >$(TARGET_DIR)/image.tar
+	DOCKER_BUILDKIT=0 $$(.ci/setup runner) docker build --tag $(IMAGE) - <$(TARGET_DIR)/image.tar
+	@$$(.ci/setup runner) docker image inspect --format '{{index .RepoTags 0}} has {{.Size}} bytes' $(IMAGE)
 
 release: build ## put the files of a release into target/published: the program, the policy contract, checksums
 	rm -rf $(PUBLISHED)

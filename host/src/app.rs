@@ -1,11 +1,13 @@
 //! The composition root: creates the adapters, starts the control loop and the API server, and stops them in order.
 
 use crate::config::Config;
+use crate::holder;
+use crate::own_container::own_container;
 use crate::socket::{self, SocketFile};
 use anyhow::Context;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -14,12 +16,17 @@ use tokio::sync::watch;
 use windlass_api::{ApiState, Listeners};
 use windlass_control::clock::Clock;
 use windlass_control::{Controller, Parts};
+use windlass_core::engine::AnyEngine;
 use windlass_core::listen::socket_text;
+use windlass_core::node_usage::AgentClient;
 use windlass_core::policy::PolicyCatalogue;
-use windlass_core::settings::{ApiSettings, ControlSettings, PolicyOrigin, PolicySettings};
-use windlass_core::{Listen, PolicyChoice, PolicyKind, RegistryLogin};
+use windlass_core::settings::{
+    AgentSettings, ApiSettings, ControlSettings, EngineKind, EngineSettings, PolicyOrigin, PolicySettings,
+};
+use windlass_core::{Listen, PolicyChoice, PolicyKind, RegistryLogin, Secret};
 use windlass_discovery::Discovery;
 use windlass_discovery::publish::Publisher;
+use windlass_docker::swarm::{LeaseTimes, SwarmEngine, SwarmSettings};
 use windlass_docker::{DockerEngine, credentials};
 use windlass_network::{NetClient, NetOptions};
 use windlass_policies::registry::{DEFAULT_HEALTH, DEFAULT_SCALING, Defaults, PolicyRegistry};
@@ -80,12 +87,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     );
     check_known_defaults(&registry, &defaults, clock).await?;
     let controller = Controller::begin(Parts {
-        engine: DockerEngine::connect(&engine).await?.into(),
+        engine: connect(&engine, &control, data_dir, &net).await?,
         store: Arc::new(store),
         policies: Arc::<PolicyRegistry>::clone(&registry),
         net: Arc::<NetClient>::clone(&net),
         host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        settings: control,
+        settings: ControlSettings { own_container: own_container(), ..control },
         clock,
     })?;
     let discovery = Discovery::new(controller.clone(), discovery_settings.address.clone());
@@ -141,6 +148,37 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     fetching.abort();
     publishing.inspect(tokio::task::JoinHandle::abort);
     served.context("the API server failed")
+}
+
+/// The engine of the configured kind.
+async fn connect(
+    engine: &EngineSettings,
+    control: &ControlSettings,
+    data_dir: &Path,
+    net: &NetClient,
+) -> anyhow::Result<AnyEngine> {
+    match engine.kind {
+        EngineKind::Docker => Ok(DockerEngine::connect(engine).await?.into()),
+        EngineKind::Swarm => {
+            let earlier_file = Some(data_dir.join("swarm-services.json"));
+            let agents = engine.agents.as_ref().map(|settings| agents(settings, net)).transpose()?;
+            let lease = Some((holder::name(data_dir)?, LeaseTimes::default()));
+            let settings = SwarmSettings { earlier_file, stop_grace: control.stop_grace, agents, lease };
+            let connected = SwarmEngine::connect(engine, settings).await;
+            Ok(AnyEngine::Counts(connected.context("`engine.kind` is `swarm`")?))
+        }
+    }
+}
+
+/// A client of the agents of a Swarm's nodes, and the port on which they listen.
+fn agents(settings: &AgentSettings, net: &NetClient) -> anyhow::Result<(Arc<dyn AgentClient>, u16)> {
+    let path = &settings.ca_file;
+    let authority = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the authority of the agents from `{}`", path.display()))?;
+    let token = crate::agent::secret(&settings.token_file, "token of the agents")?;
+    let client = net.agents(&authority, Secret::new(token.reveal().trim()));
+    let client = client.with_context(|| format!("`{}` is no authority of agents", path.display()))?;
+    Ok((Arc::new(client), settings.port))
 }
 
 /// Listens on the places of `api.listen`.

@@ -3,18 +3,21 @@
 //! Each command creates the runtime it needs. `compile-policy` creates none, because its process runs under tight
 //! limits.
 
+mod agent;
 mod bench;
 mod candidates;
 mod check;
 mod compile_policy;
 mod config;
 mod explain;
+mod health;
 mod log_line;
 mod logging;
 mod new;
 mod output;
 mod policy;
 mod policy_call;
+mod profiles;
 mod remote;
 mod replay;
 mod sample_observation;
@@ -23,6 +26,7 @@ mod scaling;
 mod serve;
 mod server;
 mod simulate;
+mod swarm;
 
 use crate::cli::output::{in_runtime, report};
 use clap::{Parser, Subcommand};
@@ -52,8 +56,15 @@ enum Command {
     Scaling(crate::cli::scaling::ScalingCommand),
     /// Explain why a workload has its count, and what would change the count
     Explain(crate::cli::explain::ExplainArguments),
+    /// Ask a running windlass whether it answers: exit status 0 if it does, else 1
+    Health(crate::cli::health::HealthArguments),
     /// Test policies and guardrails in simulated time, with a load trace or a scenario
     Simulate(Box<crate::cli::simulate::SimulateArguments>),
+    /// Report the resource use of a node's containers to the windlass of its Swarm, over TLS
+    Agent(crate::cli::agent::AgentArguments),
+    /// Prepare a Swarm for windlass
+    #[command(subcommand)]
+    Swarm(crate::cli::swarm::SwarmCommand),
     /// The process that compiles one policy under limits; started by windlass itself.
     #[command(hide = true, disable_help_flag = true)]
     CompilePolicy {
@@ -68,11 +79,14 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(arguments) => crate::cli::serve::run(arguments),
-        Command::Config(command) => crate::cli::config::run(command),
+        Command::Config(command) => in_runtime(crate::cli::config::run(command)),
         Command::Policy(command) => in_runtime(async move { report(crate::cli::policy::run(&command).await) }),
         Command::Scaling(command) => in_runtime(async move { report(crate::cli::scaling::run(&command).await) }),
         Command::Explain(arguments) => in_runtime(async move { report(crate::cli::explain::run(&arguments).await) }),
+        Command::Health(arguments) => in_runtime(async move { report(crate::cli::health::run(&arguments).await) }),
         Command::Simulate(arguments) => in_runtime(async move { report(crate::cli::simulate::run(&arguments).await) }),
+        Command::Agent(arguments) => crate::cli::agent::run(arguments),
+        Command::Swarm(command) => in_runtime(async move { report(crate::cli::swarm::run(&command).await) }),
         Command::CompilePolicy { .. } => crate::cli::compile_policy::compile_policy(),
     }
 }
@@ -94,15 +108,18 @@ mod tests {
 
     #[test]
     fn flags_become_overrides() {
-        let line = ["windlass", "serve", "--listen", "0.0.0.0:9000", "--insecure", "--interval", "5s"];
+        let line =
+            ["windlass", "serve", "--listen", "0.0.0.0:9000", "--insecure", "--interval", "5s", "--engine", "swarm"];
         let Ok(Cli { command: Command::Serve(arguments) }) = Cli::try_parse_from(line) else {
             panic!("clap rejected the arguments");
         };
         let overrides = crate::config::Overrides::from(arguments);
         assert_eq!(overrides.listen.and_then(|listen| listen.tcp).map(|address| address.port()), Some(9000));
         assert_eq!(overrides.insecure, Some(true));
+        assert_eq!(overrides.engine_kind, Some(windlass_core::settings::EngineKind::Swarm));
         assert_eq!(overrides.interval, Some(std::time::Duration::from_secs(5)));
         assert!(Cli::try_parse_from(["windlass", "serve", "--interval", "5"]).is_err());
+        assert!(Cli::try_parse_from(["windlass", "serve", "--engine", "nomad"]).is_err());
         assert!(Cli::try_parse_from(["windlass", "serve", "--token", "x"]).is_err(), "a token is no flag");
     }
 }

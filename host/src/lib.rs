@@ -16,9 +16,12 @@
 //! Each invariant is held by a test: a policy proposes and the host decides; `decide` is pure; a workload has one pass at a
 //! time; the host never changes containers of others; dependencies point to `windlass-core`.
 //!
-//! Modules in reading order: [`app`], [`config`], [`cli`]. ARCHITECTURE.md lists the crates.
+//! Modules in reading order: [`app`], `agent`, [`config`], [`cli`]. ARCHITECTURE.md lists the crates.
 
+mod agent;
 pub mod app;
 pub mod cli;
 pub mod config;
+mod holder;
+mod own_container;
 mod socket;

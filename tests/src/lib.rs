@@ -28,4 +28,4 @@ pub mod private_engine;
 pub mod registry;
 pub mod workloads;
 
-pub use windlass_harness::{engine, images, response, site, wait};
+pub use windlass_harness::{engine, images, response, site, swarm, wait};

@@ -52,7 +52,7 @@ impl PrivateEngine {
         // No bridge, no firewall rules, and a network namespace of its own: an engine without a bridge removes any
         // `docker0` that it finds, and that one belongs to the machine's engine. `unshare` becomes dockerd.
         let process = Command::new("unshare")
-            .args(["--net", "dockerd"])
+            .args(["--net", "--mount", "dockerd"])
             .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-masq=false"])
             .args(["--data-root", &self.path("data"), "--exec-root", &self.path("exec")])
             .args(["--pidfile", &self.path("pid"), "--host", &self.host()])

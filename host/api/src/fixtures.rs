@@ -11,7 +11,7 @@ use std::time::Duration;
 use windlass_control::clock::Clock;
 use windlass_control::{Controller, Parts};
 use windlass_core::contract::{HealthObservation, HealthReport, ScalingDecision, ScalingObservation};
-use windlass_core::engine::AnyEngine;
+use windlass_core::engine::{AnyEngine, EngineError};
 use windlass_core::fixtures::workload;
 use windlass_core::net::{Net, NetError, Reach, SourceRequest, SourceResponse};
 use windlass_core::policy::{HealthPolicy, Policies, ScalingPolicy};
@@ -23,7 +23,7 @@ use windlass_core::{
     PolicyIdentity, Workload, WorkloadKey,
 };
 use windlass_network::NetClient;
-use windlass_simulated_engine::SimulatedEngine;
+use windlass_simulated_engine::{Call, SimulatedEngine};
 use windlass_storage::SqliteStore;
 
 /// A policy that never answers.
@@ -92,9 +92,11 @@ pub(crate) fn controller_and_engine() -> (Controller, SimulatedEngine) {
     (controller_on(engine.clone(), Arc::new(Nobody)), engine)
 }
 
-/// An engine without containers.
+/// An engine without containers. It never lists services with labels, so an adopted workload stays as it was stored.
 pub(crate) fn engine() -> SimulatedEngine {
-    SimulatedEngine::new(|| Clock::System.now(), Duration::ZERO)
+    let engine = SimulatedEngine::new(|| Clock::System.now(), Duration::ZERO);
+    engine.fail(Call::Declared, vec![EngineError::Unreadable("the test lists none".to_owned()); 1_000]);
+    engine
 }
 
 /// As [`isolated_controller`], on an engine, with workloads that were stored before it began.

@@ -5,7 +5,9 @@
 //! `json`, and parts of a workload that several endpoints share are in `workload`. Every error is a [`Problem`].
 //! `paths` accepts image references with slashes, `auth` checks the token, `server`, `connections`, `limits`, `in_flight` and
 //! `write_timeout` limit the resources of one caller, `pieces` sends long lists, and `page_headers` those of browsers.
+//! [`serve_agent`] is another server with the same limits, over [`Tls`].
 
+mod agent;
 mod auth;
 mod body;
 mod connections;
@@ -30,21 +32,26 @@ mod path;
 mod paths;
 mod pieces;
 mod policies;
+pub mod profile;
 mod query;
 mod router;
 mod server;
 pub mod start;
 mod status;
+mod stream;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod workload;
 mod workloads;
 mod write_timeout;
 
+pub use crate::agent::serve_agent;
 pub use crate::error::Problem;
 pub use crate::listeners::Listeners;
 pub use crate::router::router;
 pub use crate::server::serve;
+pub use crate::tls::Tls;
 
 use crate::limits::PerPeer;
 use crate::long_answers::LongAnswers;

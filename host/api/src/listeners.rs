@@ -1,9 +1,10 @@
-//! Accepts connections on a TCP address, a Unix socket, or both.
+//! Accepts connections on a TCP address, with TLS or without, on a Unix socket, or on both.
 
 use crate::limits::Peer;
+use crate::stream::Stream;
+use crate::tls::Tls;
 use std::io;
 use std::net::SocketAddr;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
 /// The sockets on which the API listens.
@@ -11,27 +12,21 @@ use tokio::net::{TcpListener, UnixListener};
 pub struct Listeners {
     /// The TCP address.
     pub tcp: Option<TcpListener>,
+    /// The certificate for the TCP address. `None` for plain HTTP.
+    pub tls: Option<Tls>,
     /// The Unix socket. Its callers need no token, because the permissions of its file say who may connect.
     pub unix: Option<UnixListener>,
 }
 
-/// A connection of either kind.
-pub(crate) trait Connected: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connected for T {}
-
-/// A connection.
-pub(crate) type Stream = Box<dyn Connected>;
-
 impl From<TcpListener> for Listeners {
     fn from(listener: TcpListener) -> Self {
-        Self { tcp: Some(listener), unix: None }
+        Self { tcp: Some(listener), ..Self::default() }
     }
 }
 
 impl From<UnixListener> for Listeners {
     fn from(listener: UnixListener) -> Self {
-        Self { tcp: None, unix: Some(listener) }
+        Self { unix: Some(listener), ..Self::default() }
     }
 }
 
@@ -54,20 +49,25 @@ impl Listeners {
     /// None can be accepted now, for example because no file descriptor is free.
     pub(crate) async fn accept(&self) -> io::Result<(Stream, Peer)> {
         tokio::select! {
-            accepted = accept_tcp(self.tcp.as_ref()) => accepted,
+            accepted = accept_tcp(self.tcp.as_ref(), self.tls.as_ref()) => accepted,
             accepted = accept_unix(self.unix.as_ref()) => accepted,
         }
     }
 }
 
-async fn accept_tcp(listener: Option<&TcpListener>) -> io::Result<(Stream, Peer)> {
+async fn accept_tcp(listener: Option<&TcpListener>, tls: Option<&Tls>) -> io::Result<(Stream, Peer)> {
     let Some(listener) = listener else { return std::future::pending().await };
     let (stream, address) = listener.accept().await?;
     // Answers are small and sent at once; waiting for a full packet would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    Ok((Box::new(stream), Peer::of(address.ip())))
+    let plain: Stream = Box::new(stream);
+    let stream: Stream = match tls {
+        Some(tls) => Box::new(tls.accept(plain)),
+        None => plain,
+    };
+    Ok((stream, Peer::of(address.ip())))
 }
 
 async fn accept_unix(listener: Option<&UnixListener>) -> io::Result<(Stream, Peer)> {

@@ -32,6 +32,7 @@ pub fn replicas(workload: &Workload, count: u32) -> Vec<Replica> {
             workload: workload.key.clone(),
             image: workload.image.to_string(),
             made_from: Default::default(),
+            creator: Default::default(),
             slot: Slot(slot),
             phase: Phase::Running,
             status: "running".to_owned(),
@@ -63,6 +64,7 @@ pub fn usage() -> Usage {
         memory_bytes: 64 << 20,
         network_receive_rate: 1_000.0,
         network_transmit_rate: 2_000.0,
+        network_is_unknown: false,
     }
 }
 

@@ -1,29 +1,15 @@
-//! Services that labels declare: which of them Windlass scales, and why it leaves the others alone.
+//! Services that exist already and declare their workloads by labels.
+//!
+//! `watch` searches for them when there is a reason to. A `search` lists them, `desired` turns labels into desired states
+//! (pure), and `apply` manages, changes and forgets workloads. `refused` keeps the services that are left alone. Nothing
+//! here creates, changes or removes a container.
 
-use crate::controller::Controller;
-use parking_lot::Mutex;
-use windlass_core::{Declaration, WorkloadKey};
+mod apply;
+mod desired;
+pub(crate) mod refused;
+mod search;
+#[cfg(test)]
+mod tests;
+pub(crate) mod watch;
 
-/// A service whose labels ask Windlass to scale it, and which it leaves alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefusedService {
-    /// The key that its workload would have.
-    pub key: WorkloadKey,
-    /// The place of its labels.
-    pub declaration: Declaration,
-    /// Why it is left alone, in one sentence.
-    pub reason: String,
-}
-
-/// The services that labels declare, as last observed.
-#[derive(Debug, Default)]
-pub(crate) struct Adoption {
-    refused: Mutex<Vec<RefusedService>>,
-}
-
-impl Controller {
-    /// The services that labels declare and that are left alone, in the order of their keys.
-    pub fn refused_services(&self) -> Vec<RefusedService> {
-        self.context.adoption.refused.lock().clone()
-    }
-}
+pub use crate::adoption::refused::RefusedService;

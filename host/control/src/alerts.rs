@@ -75,6 +75,7 @@ fn is_known(alert: &Alert, history: &History) -> bool {
         (AlertKind::RolloutPaused, _) => {
             history.rollout.as_ref().is_some_and(|rollout| rollout.paused.is_some()) || history.service.paused.is_some()
         }
+        (AlertKind::Uncopyable, _) => history.compose.as_ref().is_some_and(|compose| compose.uncopyable.is_some()),
         (AlertKind::Outdated, _) => history.outdated.is_some(),
         (AlertKind::Blocked, Some(slot)) => history.blocked.get(slot).is_some_and(Blocked::is_alert),
         (AlertKind::Blocked, None) => history.service.refused.as_ref().is_some_and(Blocked::is_alert),

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use windlass_core::Probe;
 use windlass_core::engine::EngineEvent;
+use windlass_core::store::StoredWorkload;
 
 /// The engine is searched for containers of unknown workloads once in this many intervals.
 const INTERVALS_PER_SEARCH: u32 = 10;
@@ -23,10 +24,15 @@ pub(crate) fn start(context: &Arc<Context>) {
     context.tasks.spawn(gather(Arc::clone(context)));
 }
 
-/// Starts the tasks of a workload.
-pub(crate) fn start_workload(context: &Arc<Context>, handle: &Arc<WorkloadHandle>) {
-    context.tasks.spawn(make_passes(Arc::clone(context), Arc::clone(handle)));
-    context.tasks.spawn(probe(Arc::clone(context), Arc::clone(handle)));
+/// Adds a workload and starts its tasks.
+pub(crate) fn manage(context: &Arc<Context>, stored: StoredWorkload) -> Arc<WorkloadHandle> {
+    let settings = &context.settings;
+    let now = context.clock.now();
+    let handle = Arc::new(WorkloadHandle::new(stored, settings.probes_kept, settings.interval, now));
+    context.workloads.insert(Arc::clone(&handle));
+    context.tasks.spawn(make_passes(Arc::clone(context), Arc::clone(&handle)));
+    context.tasks.spawn(probe(Arc::clone(context), Arc::clone(&handle)));
+    handle
 }
 
 /// Makes a pass when the workload is woken, and when its period is over.
@@ -91,8 +97,11 @@ async fn follow_events(context: Arc<Context>) {
         };
         match event {
             Some(EngineEvent::Changed(key)) => {
-                if let Some(handle) = context.workloads.get(&key) {
-                    handle.wake();
+                let handle = context.workloads.get(&key);
+                handle.iter().for_each(|handle| handle.wake());
+                // The service may be new, or have other labels.
+                if handle.is_none_or(|handle| handle.state().workload.declaration.is_adopted()) {
+                    context.adoption.request();
                 }
             }
             // The end of the process is an event too, and wakes the workload.
@@ -168,6 +177,7 @@ async fn ping(context: &Arc<Context>) -> bool {
 
 async fn observe_everything(context: &Arc<Context>) {
     wake_all(context);
+    context.adoption.request();
     find_orphans(context).await;
 }
 

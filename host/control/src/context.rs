@@ -1,6 +1,6 @@
 //! The parts that all workloads share.
 
-use crate::adoption::Adoption;
+use crate::adoption::refused::Adoption;
 use crate::alerts::Alerts;
 use crate::callbacks::Callbacks;
 use crate::clock::Clock;

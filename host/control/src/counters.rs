@@ -44,8 +44,9 @@ impl WorkloadCounters {
         for action in &result.outcome.actions {
             *self.actions.entry((action.kind, action.error.is_none())).or_default() += 1;
         }
-        let heals = result.plan.steps.iter().filter(|step| matches!(step, Step::Restart { .. } | Step::Replace { .. }));
-        self.heals += heals.count() as u64;
+        let is_repair =
+            |step: &&Step| matches!(step, Step::Restart { .. } | Step::Replace { .. } | Step::Supersede { .. });
+        self.heals += result.plan.steps.iter().filter(is_repair).count() as u64;
         self.failed_metrics = verdict.failed_metrics.failed.len() as u64;
         self.metric_failures += self.failed_metrics;
         self.proposed = verdict.scaling.answer.as_ref().ok().map(|decision| decision.replicas);

@@ -14,6 +14,7 @@ pub(crate) async fn before_acting(context: &Context, handle: &WorkloadHandle, st
     let stopped = steps.iter().flat_map(|step| match step {
         Step::Remove { replica, .. }
         | Step::Replace { replica, .. }
+        | Step::Supersede { replica, .. }
         | Step::Renew { replica, .. }
         | Step::Restart { replica, .. } => std::slice::from_ref(replica),
         Step::SetCount { leaving, .. } => leaving.as_slice(),

@@ -1,5 +1,6 @@
 //! Read requests. They are answered from the last observation and the kept values, never by the engine.
 
+use crate::adoption::RefusedService;
 use crate::controller::Controller;
 use crate::counters::PolicyCounters;
 use crate::drain::Subscriber;
@@ -12,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use windlass_core::store::{DecisionPage, DecisionQuery, StoreSize, StoredDecision};
-use windlass_core::{BuiltIn, Declaration, Replica, Timestamp, WorkloadKey};
+use windlass_core::{BuiltIn, Declaration, Leadership, Replica, Timestamp, WorkloadKey};
 
 impl Controller {
     /// The current state of every workload, in the order of keys.
@@ -35,6 +36,11 @@ impl Controller {
     /// Replicas of this instance whose workload is unknown, because its data directory was lost.
     pub fn orphans(&self) -> Vec<Replica> {
         self.context.workloads.orphans().clone()
+    }
+
+    /// The services that labels declare and that are left alone, in the order of their keys.
+    pub fn refused_services(&self) -> Vec<RefusedService> {
+        self.context.adoption.refused()
     }
 
     /// One decision by its number. `None` if it is not kept any more or never existed.
@@ -71,7 +77,9 @@ impl Controller {
             .filter(|handle| is_late(handle))
             .map(|handle| handle.key.to_string())
             .collect();
-        Readiness { engine: self.context.engine_health.trouble(), late }
+        let leadership = self.context.engine.leadership();
+        let standby = (leadership != Leadership::Leads).then(|| leadership.to_string());
+        Readiness { engine: self.context.engine_health.trouble(), late, standby }
     }
 
     /// The counters of each policy since Windlass started.

@@ -16,14 +16,14 @@ use crate::reconcile::act::act;
 use crate::reconcile::evaluate::evaluate;
 use crate::reconcile::holds::{end_holds, hold_created_stopped};
 use crate::reconcile::observe::{observe, observe_again};
-use crate::reconcile::publish::{publish, publish_blind, publish_first_observation};
+use crate::reconcile::publish::{publish, publish_blind, publish_first_observation, publish_suspended};
 use crate::reconcile::record::{record, save_history};
 use crate::reconcile::result::PassResult;
 use crate::reconcile::rollout_failures::remember_failed_rollout;
 use crate::report::PassReport;
 use crate::workload::handle::WorkloadHandle;
 use std::sync::Arc;
-use windlass_core::Snapshot;
+use windlass_core::{Leadership, Snapshot};
 use windlass_decide::{decide, remember_failures};
 
 /// Makes one pass of a workload and publishes its report.
@@ -36,13 +36,35 @@ pub(crate) async fn pass(context: &Arc<Context>, handle: &Arc<WorkloadHandle>) {
     let (known, at) = (handle.state().known(), context.clock.now());
     let observed = observe(context, handle, &known, at).await;
     context.engine_health.note(observed.as_ref().err());
-    let report = match observed {
+    if let Ok(snapshot) = &observed {
+        handle.state().suspend_if_gone(snapshot);
+    }
+    let suspended = standby(context, handle)
+        .or_else(|| handle.state().suspended.as_ref().map(|suspension| suspension.reason.clone()));
+    let report = match (observed, suspended) {
         // Boxed, so that the task of an idle workload stays small.
-        Ok(snapshot) => Box::pin(steer(context, handle, snapshot)).await,
-        Err(error) => publish_blind(context, handle, at, &error),
+        (Ok(snapshot), None) => Box::pin(steer(context, handle, snapshot)).await,
+        (Ok(snapshot), Some(reason)) => publish_suspended(context, handle, snapshot, &reason),
+        (Err(error), _) => publish_blind(context, handle, at, &error),
     };
     handle.finish(covers, &report);
     context.drain.notify();
+}
+
+/// Why this Windlass leaves the workload to another one. `None` if it acts. Its windows then begin with the count there is,
+/// because it does not know the proposals of the other one.
+fn standby(context: &Context, handle: &WorkloadHandle) -> Option<String> {
+    let leadership = context.engine.leadership();
+    if leadership == Leadership::Leads {
+        return None;
+    }
+    let mut state = handle.state();
+    state.history.proposals.clear();
+    state.history.changes.clear();
+    if let Some(count) = state.snapshot.service.state().map(|service| service.count) {
+        state.set_target(count);
+    }
+    Some(leadership.to_string())
 }
 
 /// The rest of a pass that observed the engine.

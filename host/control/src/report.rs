@@ -39,9 +39,9 @@ pub struct PassReport {
     pub reason: String,
     /// Why the engine could not be observed. The pass did nothing then. `None` if it was observed.
     pub error: Option<String>,
-    /// The call of the health policy. `None` if the engine could not be observed.
+    /// The call of the health policy. `None` if the engine could not be observed, or the workload is suspended.
     pub health_policy: Option<PolicyReport>,
-    /// The call of the scaling policy. `None` if the engine could not be observed.
+    /// The call of the scaling policy. `None` if the engine could not be observed, or the workload is suspended.
     pub scaling_policy: Option<PolicyReport>,
     /// The actions, in the order in which they ended.
     pub actions: Vec<Action>,
@@ -74,12 +74,18 @@ impl PassReport {
 
     /// The report of a pass that could not observe the engine, and therefore did nothing.
     pub(crate) fn blind(at: Timestamp, finished_at: Timestamp, error: String) -> Self {
+        let reason = "the replicas stay as they are".to_owned();
+        Self { error: Some(error), ..Self::idle(at, finished_at, reason) }
+    }
+
+    /// The report of a pass that called no policy and did nothing.
+    pub(crate) fn idle(at: Timestamp, finished_at: Timestamp, reason: String) -> Self {
         Self {
             at,
             finished_at,
             decision: None,
-            reason: "the replicas stay as they are".to_owned(),
-            error: Some(error),
+            reason,
+            error: None,
             health_policy: None,
             scaling_policy: None,
             actions: Vec::new(),
@@ -159,6 +165,8 @@ pub struct Readiness {
     pub engine: Option<String>,
     /// Workloads whose last pass is older than four intervals: the loop is late.
     pub late: Vec<String>,
+    /// Which other Windlass of the instance acts, in one sentence. `None` if this one acts.
+    pub standby: Option<String>,
 }
 
 impl Readiness {

@@ -62,6 +62,9 @@ pub struct Usage {
     pub network_receive_rate: f64,
     /// Bytes sent per second.
     pub network_transmit_rate: f64,
+    /// The network was not measured: both rates are 0, and no metric is made from them. Only the host knows it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub network_is_unknown: bool,
 }
 
 /// Resource limits of a replica (`types.limits`). `None` means unlimited.

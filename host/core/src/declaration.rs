@@ -3,6 +3,7 @@
 use crate::{ImageRef, WorkloadKey};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The place where a workload is declared.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -38,6 +39,13 @@ impl Declaration {
             Self::Compose { .. } => "compose",
             Self::Swarm { .. } => "swarm",
         }
+    }
+}
+
+/// The place in words: "service `web` in project `shop`".
+impl fmt::Display for Declaration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.service().as_deref().unwrap_or("a start request"))
     }
 }
 

@@ -27,6 +27,7 @@ pub fn running(workload: &Workload, slot: u32, since: u64) -> Replica {
         workload: workload.key.clone(),
         image: workload.image.to_string(),
         made_from: Default::default(),
+        creator: Default::default(),
         slot: Slot(slot),
         phase: Phase::Running,
         status: "running".to_owned(),

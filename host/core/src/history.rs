@@ -3,8 +3,8 @@
 use crate::contract::HealthStatus;
 use crate::workload::Mode;
 use crate::{
-    Blocked, Bounds, ContainerId, Generation, MemoryOwner, Phase, Replica, RolloutHistory, ServiceHistory, Slot,
-    Snapshot, Timestamp, Trouble, Unremovable, Workload, WorkloadKey,
+    Blocked, Bounds, ComposeHistory, ContainerId, Generation, MemoryOwner, Phase, Replica, RolloutHistory,
+    ServiceHistory, Slot, Snapshot, Timestamp, Trouble, Unremovable, Workload, WorkloadKey,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -112,6 +112,9 @@ pub struct History {
     /// history: then every container with the workload's labels is a replica.
     #[serde(default)]
     pub containers: Option<BTreeSet<ContainerId>>,
+    /// The memory of a service of Compose. `None` for any other workload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compose: Option<ComposeHistory>,
     /// The memory of the service, if the engine keeps the replicas.
     #[serde(default)]
     pub service: ServiceHistory,
@@ -182,6 +185,7 @@ impl History {
         });
         let rollout = self.rollout.iter_mut().flat_map(RolloutHistory::times);
         let changes = changes.chain(rollout).chain(self.service.times());
+        let changes = changes.chain(self.compose.iter_mut().flat_map(ComposeHistory::times));
         for at in
             maybe.chain(back).chain(proposals).chain(changes).chain(stopped).chain(blind).chain(waiting).chain(ready)
         {

@@ -1,5 +1,6 @@
 //! The parts of an adopted workload that the labels of its service set, so that no request may change them.
 
+use crate::labels::{ENABLE, MAX, MIN, MODE, POLICY, POLICY_CONFIG, PROFILE};
 use crate::workload::Mode;
 use crate::{Declaration, Workload};
 use std::collections::BTreeSet;
@@ -14,30 +15,15 @@ pub struct LabelledField {
     is_same: fn(&Workload, &Workload) -> bool,
 }
 
-/// The label that adopts a service.
-const ENABLE: &str = "windlass.enable";
-/// The label that chooses whether decisions are carried out.
-const MODE: &str = "windlass.mode";
-/// The label that names a profile of the configuration.
-const PROFILE: &str = "windlass.profile";
-
 impl LabelledField {
     /// Every part that labels set, in the order of the API's answers.
     pub const ALL: &[Self] = &[
-        Self {
-            name: "min_replicas",
-            labels: &["windlass.min"],
-            is_same: |one, other| one.bounds.min() == other.bounds.min(),
-        },
-        Self {
-            name: "max_replicas",
-            labels: &["windlass.max"],
-            is_same: |one, other| one.bounds.max() == other.bounds.max(),
-        },
+        Self { name: "min_replicas", labels: &[MIN], is_same: |one, other| one.bounds.min() == other.bounds.min() },
+        Self { name: "max_replicas", labels: &[MAX], is_same: |one, other| one.bounds.max() == other.bounds.max() },
         Self { name: "probe", labels: &[PROFILE], is_same: |one, other| one.probe == other.probe },
         Self {
             name: "scaling_policy",
-            labels: &["windlass.policy", "windlass.policy.config", PROFILE],
+            labels: &[POLICY, POLICY_CONFIG, PROFILE],
             is_same: |one, other| one.policies.scaling == other.policies.scaling,
         },
         Self {

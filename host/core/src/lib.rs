@@ -9,6 +9,7 @@
 //! 5. [`history`] and [`plan`]: the host's memory and its decision.
 //! 6. [`engine`], [`store`], [`net`] and [`policy`]: the traits of everything with I/O.
 
+mod compose_history;
 pub mod contract;
 pub mod declaration;
 pub mod engine;
@@ -21,10 +22,12 @@ pub mod history;
 pub mod image;
 mod invalid;
 mod labelled;
+pub mod labels;
 pub mod listen;
 pub mod login;
 pub mod metric;
 pub mod net;
+pub mod node_usage;
 pub mod origin;
 pub mod overrides;
 pub mod plan;
@@ -53,6 +56,7 @@ mod trouble;
 pub mod verdict;
 pub mod workload;
 
+pub use crate::compose_history::ComposeHistory;
 pub use crate::declaration::{Declaration, DeclaredService};
 pub use crate::error_chain::{error_chain, root_cause};
 pub use crate::generation::{Generation, MadeFrom};
@@ -74,11 +78,11 @@ pub use crate::policy_failure::{FailureKind, PolicyFailure};
 pub use crate::policy_identity::{MemoryOwner, PolicyIdentity, PolicyKind};
 pub use crate::probe::{Expected, HttpProbe, Probe, ProbeTarget, StatusRange};
 pub use crate::publication::{HostPorts, Publication, Publications};
-pub use crate::replica::{ContainerId, HealthCheck, Phase, PortBinding, Replica, Slot};
+pub use crate::replica::{ContainerId, Creator, HealthCheck, Phase, PortBinding, Replica, Slot};
 pub use crate::rollout::{Rollout, RolloutMode, RolloutOrder};
 pub use crate::rollout_history::RolloutHistory;
 pub use crate::secret::Secret;
-pub use crate::service::{CountChange, PendingReplica, ServiceState, ServiceUpdate};
+pub use crate::service::{CountChange, Leadership, PendingReplica, ServiceState, ServiceUpdate};
 pub use crate::service_history::{ServiceHistory, SlotTrouble};
 pub use crate::shadow::{Difference, ShadowComparison};
 pub use crate::snapshot::{DependencySeen, ServiceSeen, Snapshot};

@@ -47,6 +47,16 @@ pub enum Step {
         /// One sentence.
         reason: String,
     },
+    /// Create and start a replica in another slot, then remove the one that it replaces. The old one stays if the new one
+    /// cannot be made or started.
+    Supersede {
+        /// The replica to remove.
+        replica: ContainerId,
+        /// The slot of the new one.
+        slot: Slot,
+        /// One sentence.
+        reason: String,
+    },
     /// Replace an outdated replica by one of the current generation in its slot. The old one stays if the new one cannot
     /// be made.
     Renew {
@@ -135,6 +145,8 @@ pub enum HeldBy {
     Grace,
     /// The workload's minimum and maximum.
     Bounds,
+    /// Compose created the replicas, and no faithful copy of them can be made.
+    Uncopyable,
 }
 
 impl Step {
@@ -146,6 +158,7 @@ impl Step {
             | Self::Remove { reason, .. }
             | Self::Restart { reason, .. }
             | Self::Replace { reason, .. }
+            | Self::Supersede { reason, .. }
             | Self::Renew { reason, .. }
             | Self::SetCount { reason, .. }
             | Self::Deploy { reason, .. } => reason,
@@ -215,6 +228,8 @@ pub enum AlertKind {
     RolloutPaused,
     /// Outdated replicas run, and nothing replaces them.
     Outdated,
+    /// The service of Compose may have more replicas, and no faithful copy of its containers can be made.
+    Uncopyable,
     /// A chosen policy does not act as chosen: it fails, or has no revision that may act.
     StandIn,
 }

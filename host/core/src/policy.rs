@@ -118,9 +118,19 @@ pub enum ShadowPolicy {
 }
 
 /// Provides the policies of a workload, before each pass.
+#[async_trait]
 pub trait PolicySource: Send + Sync + 'static {
     /// The policies that act in a workload now. They decide the whole pass, even if a swap happens meanwhile.
     fn of(&self, workload: &WorkloadKey, choices: &PolicyChoices, now: Timestamp) -> Policies;
+
+    /// Checks that the chosen policies exist and accept their configurations. A policy that its source has not delivered yet
+    /// counts as accepted: it is checked at its first call.
+    ///
+    /// # Errors
+    /// The first check that failed.
+    async fn accept(&self, _choices: &PolicyChoices, _now: Timestamp) -> Result<(), ChoiceError> {
+        Ok(())
+    }
 }
 
 /// The same policies for every workload.

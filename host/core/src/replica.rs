@@ -126,6 +126,21 @@ impl HealthCheck {
     }
 }
 
+/// The tool that created a replica.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Creator {
+    /// Windlass, from the specification of a managed workload; or the engine, for a service.
+    #[default]
+    Windlass,
+    /// Compose.
+    Compose {
+        /// Why no faithful copy of it can be made, in one sentence. `None` if one can.
+        uncopyable: Option<String>,
+    },
+    /// Windlass, as a copy of a container of Compose.
+    Clone,
+}
+
 /// One container of a workload, as the engine last reported it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Replica {
@@ -139,6 +154,8 @@ pub struct Replica {
     pub image: String,
     /// The generation and the image that it was made from.
     pub made_from: MadeFrom,
+    /// The tool that created it.
+    pub creator: Creator,
     /// Its slot in the workload.
     pub slot: Slot,
     /// The phase of its life.
@@ -199,6 +216,11 @@ impl Replica {
             cpu_cores: self.limits.cpu_cores.or(of_workload.cpu_cores),
             memory_bytes: self.limits.memory_bytes.or(of_workload.memory_bytes),
         }
+    }
+
+    /// Whether Compose created it.
+    pub fn is_of_compose(&self) -> bool {
+        matches!(self.creator, Creator::Compose { .. })
     }
 
     /// Whether its process runs, including while it is being stopped.

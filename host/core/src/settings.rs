@@ -2,13 +2,18 @@
 //! and environment.
 
 mod api;
+mod engine;
+mod profile;
+mod store;
 
 pub use self::api::{ApiSettings, LocalAccess};
+pub use self::engine::{AgentSettings, EngineKind, EngineSettings};
+pub use self::profile::Profile;
+pub use self::store::{StoreLimits, StoreSettings};
 
-use crate::GrantedTarget;
+use crate::{ContainerId, GrantedTarget};
 use ipnet::IpNet;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -206,46 +211,6 @@ impl std::fmt::Display for PolicyOrigin {
     }
 }
 
-/// The address of the engine, and limits of its use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EngineSettings {
-    /// Name of this Windlass on the engine: only containers with this name in their label are changed. Default
-    /// `default`.
-    pub instance: String,
-    /// The engine's address: a socket path or a `unix://`, `tcp://`, `http://`, `https://` address. `None`:
-    /// `DOCKER_HOST`, else the default socket.
-    pub host: Option<String>,
-    /// Time limit of a short call (list, inspect, create). Default 30 s.
-    pub call_timeout: Duration,
-    /// Time limit of pulling an image. Default 10 min.
-    pub pull_timeout: Duration,
-    /// Creates, starts and stops in flight at once. Default 4: an engine starts about four containers a second,
-    /// regardless of the number of requests.
-    pub concurrent_actions: u32,
-    /// Time between two samples of resource use. Default 5 s.
-    pub sample_interval: Duration,
-    /// The address of the engine's host on which ports are published that name none. `None`: the engine's default, which
-    /// is every address.
-    pub publish_address: Option<IpAddr>,
-    /// Whether a workload may use the network of the engine's host. Default false.
-    pub host_network: bool,
-}
-
-impl Default for EngineSettings {
-    fn default() -> Self {
-        Self {
-            instance: "default".to_owned(),
-            host: None,
-            call_timeout: Duration::from_secs(30),
-            pull_timeout: Duration::from_secs(600),
-            concurrent_actions: 4,
-            sample_interval: Duration::from_secs(5),
-            publish_address: None,
-            host_network: false,
-        }
-    }
-}
-
 /// Intervals and limits of the control loop.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ControlSettings {
@@ -283,6 +248,11 @@ pub struct ControlSettings {
     pub health_policy: Option<String>,
     /// Its configuration, JSON text. Default `{}`.
     pub health_config: String,
+    /// `[profiles.NAME]`: settings that labels of services name.
+    pub profiles: BTreeMap<String, Profile>,
+    /// The container in which this Windlass runs: its identifier, or the beginning of it. Its service is never adopted.
+    /// `None` if Windlass runs in no container.
+    pub own_container: Option<ContainerId>,
 }
 
 impl Default for ControlSettings {
@@ -304,6 +274,8 @@ impl Default for ControlSettings {
             scaling_config: "{}".to_owned(),
             health_policy: None,
             health_config: "{}".to_owned(),
+            profiles: BTreeMap::new(),
+            own_container: None,
         }
     }
 }
@@ -362,33 +334,5 @@ pub struct NetworkSettings {
 impl Default for NetworkSettings {
     fn default() -> Self {
         Self { private_addresses: true, allowed_networks: Vec::new() }
-    }
-}
-
-/// Settings of the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreSettings {
-    /// The data directory with the database and compiled policies. Created with mode 0700 if it is missing.
-    pub data_dir: PathBuf,
-    /// The budgets of what is stored.
-    pub limits: StoreLimits,
-}
-
-/// Budgets of what is stored. If one is spent, a decision is recorded without its large parts, and says so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoreLimits {
-    /// Bytes of the database. If it is larger, the oldest decisions of all workloads are dropped. Default 1 GiB.
-    pub max_bytes: u64,
-    /// Bytes that one decision adds. Default 2 MiB.
-    pub decision_bytes: u64,
-    /// Bytes of all decisions kept of a workload. If they are more, the oldest lose their large parts. Default 64 MiB.
-    pub workload_bytes: u64,
-    /// Bytes that the decisions and the policies of a workload write in a day (UTC). Default 256 MiB.
-    pub daily_bytes: u64,
-}
-
-impl Default for StoreLimits {
-    fn default() -> Self {
-        Self { max_bytes: 1 << 30, decision_bytes: 2 << 20, workload_bytes: 64 << 20, daily_bytes: 256 << 20 }
     }
 }

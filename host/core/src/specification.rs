@@ -1,6 +1,8 @@
 //! The part of a workload that containers are made from, and the replicas that no longer match it.
 
-use crate::{Bounds, ContainerId, Generation, Phase, Replica, RolloutOrder, Specification, Workload, publication};
+use crate::{
+    Bounds, ContainerId, Declaration, Generation, Phase, Replica, RolloutOrder, Specification, Workload, publication,
+};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
@@ -78,6 +80,24 @@ impl Workload {
         self.specification().generation()
     }
 
+    /// The replica of which copies are made: the newest one that Compose created. `None` if there is none, or the workload
+    /// is no service of Compose.
+    pub fn model<'a>(&self, replicas: &'a [Replica]) -> Option<&'a Replica> {
+        let is_present = |replica: &&Replica| replica.is_of_compose() && replica.phase != Phase::Dead;
+        replicas.iter().filter(is_present).max_by_key(|replica| (replica.created_at, &replica.id))
+    }
+
+    /// The generation of the replicas that are up to date. Compose makes the one of its services: that of its newest
+    /// container, or if it has none, of the newest copy.
+    pub fn current_generation(&self, replicas: &[Replica]) -> Generation {
+        if !matches!(self.declaration, Declaration::Compose { .. }) {
+            return self.generation();
+        }
+        let newest = || replicas.iter().max_by_key(|replica| (replica.created_at, &replica.id));
+        let newest = self.model(replicas).or_else(newest);
+        newest.and_then(|replica| replica.made_from.generation.clone()).unwrap_or_else(|| self.generation())
+    }
+
     /// The same workload with another specification.
     #[must_use]
     pub(crate) fn with_specification(mut self, specification: Specification) -> Self {
@@ -101,18 +121,20 @@ impl Workload {
         replica.made_from.generation.as_ref().or(self.unlabelled.as_ref())
     }
 
-    /// Whether a replica was made from the specification of `current`, the workload's generation.
+    /// Whether a replica was made from the specification of `current`, the workload's generation. A container of Compose
+    /// always counts as such: only Compose replaces it.
     pub fn is_of(&self, current: &Generation, replica: &Replica) -> bool {
-        self.generation_of(replica).is_none_or(|generation| generation == current)
+        replica.is_of_compose() || self.generation_of(replica).is_none_or(|generation| generation == current)
     }
 
     /// The replicas that do not match the desired state: made from another specification, or from another image under the
     /// same reference than the newest replica.
     pub fn outdated(&self, replicas: &[Replica]) -> BTreeSet<ContainerId> {
-        let current = self.generation();
+        let current = self.current_generation(replicas);
         let newest = self.image_id.as_ref().or_else(|| newest_image(self, &current, replicas));
         let is_outdated = |replica: &&Replica| {
-            let is_mixed = replica.made_from.image_id.as_ref().zip(newest).is_some_and(|(own, newest)| own != newest);
+            let is_mixed = !replica.is_of_compose()
+                && replica.made_from.image_id.as_ref().zip(newest).is_some_and(|(own, newest)| own != newest);
             replica.phase != Phase::Stopping && (is_mixed || !self.is_of(&current, replica))
         };
         replicas.iter().filter(is_outdated).map(|replica| replica.id.clone()).collect()

@@ -9,8 +9,9 @@ impl Planner<'_> {
     pub(crate) fn restart_dependents(&mut self, counted: &[&Replica], snapshot: &Snapshot, history: &mut History) {
         let is_repaired = |replica: &Replica| {
             self.steps.iter().any(|step| {
-                matches!(step,
-                Step::Restart { replica: id, .. } | Step::Replace { replica: id, .. } if *id == replica.id)
+                matches!(step, Step::Restart { replica: id, .. }
+                    | Step::Replace { replica: id, .. }
+                    | Step::Supersede { replica: id, .. } if *id == replica.id)
             })
         };
         let others: Vec<&Replica> = counted.iter().copied().filter(|replica| !is_repaired(replica)).collect();

@@ -14,6 +14,8 @@
 //!
 //! A scaling policy can move the count only within the bounds. Only a health policy that answered can cause a repair.
 
+mod compose;
+mod copies;
 mod dependencies;
 mod early_passes;
 mod outdated;
@@ -38,6 +40,7 @@ mod wording;
 pub use crate::early_passes::EarlyPasses;
 pub use crate::rollout::remember_failed_rollout;
 
+use crate::compose::{current_count, note_compose, note_leaving};
 use crate::dependencies::note_dependencies;
 use crate::planner::Planner;
 use crate::replica_count::{CountInputs, replica_count};
@@ -65,9 +68,10 @@ pub fn decide(
 ) -> Plan {
     let mut plan = plan(desired, snapshot, verdict, history, settings, now);
     if desired.policies.mode.unwrap_or_default() == Mode::Recommend {
-        plan = only_recommended(plan, history, history.current(desired, snapshot));
+        plan = only_recommended(plan, history, current_count(desired, snapshot, history));
     }
     plan.history.target = Some(plan.target);
+    note_leaving(&mut plan);
     plan
 }
 
@@ -100,7 +104,7 @@ fn plan(
     settings: &ControlSettings,
     now: Timestamp,
 ) -> Plan {
-    let current = history.current(desired, snapshot);
+    let current = current_count(desired, snapshot, history);
     let mut history = remember_answers(history, snapshot, verdict, now);
     history.note_ready(snapshot);
     if desired.resources.status == DesiredStatus::Stopped {
@@ -125,6 +129,7 @@ fn plan_slots(
     now: Timestamp,
 ) -> Plan {
     let guardrails = desired.guardrails.clone().unwrap_or_default();
+    let compose = note_compose(desired, snapshot, &mut history, now);
     note_stopped_outside(snapshot, &mut history, now);
     let interval = settings.interval;
     let waits_for = note_dependencies(snapshot, &mut history, now);
@@ -146,6 +151,9 @@ fn plan_slots(
         now,
     };
     let mut count = replica_count(&inputs, &mut history);
+    if let Some(compose) = &compose {
+        count = compose.limit(count, desired, snapshot);
+    }
     let (target, reason) = (count.target, &mut count.reason);
     reason.push_str(&stopped_or_paused(snapshot, &history));
     if let Some(outdated) = rollout.as_ref().and_then(Rollout::in_words) {
@@ -153,12 +161,14 @@ fn plan_slots(
     }
     note_change(current, target, &guardrails, &mut history, now);
     let mut planner = Planner::new(settings, now);
+    planner.compose = compose;
 
     let mut counted: Vec<&Replica> = snapshot.counted().collect();
     history.protected.retain(|id| snapshot.replica(id).is_some());
     // Protection holds against a policy, not against the bounds or an operator.
     let down_to = if desired.overrides.forced(now).is_some() { target } else { desired.bounds.max() };
-    let protection = Protection { protected: protected.clone(), down_to };
+    let model = planner.compose.as_ref().and_then(|compose| compose.model.clone());
+    let protection = Protection { protected: protected.clone(), down_to, model };
     let mut most = target;
     if let Some(rollout) = &rollout {
         planner.retire_outdated(&mut counted, target, rollout, snapshot, &mut history);
@@ -174,6 +184,10 @@ fn plan_slots(
     planner.note_troubles(snapshot, &mut history);
     planner.note_stand_ins(verdict, &mut history);
     planner.remove_again(snapshot, &mut history);
+    let can_create = planner.compose.as_ref().is_none_or(|compose| compose.can_copy());
+    if !can_create {
+        planner.leave_uncopyable(snapshot, &mut history);
+    }
     if let Some(why) = waits_for {
         if desired.overrides.forced(now).is_some() {
             reason.push_str(&format!("; {why}"));
@@ -183,14 +197,21 @@ fn plan_slots(
     } else {
         planner.repair(&counted, verdict, snapshot, &mut history);
         planner.restart_dependents(&counted, snapshot, &mut history);
-        planner.create_missing(&counted, target, snapshot, &mut history);
+        if can_create {
+            planner.create_missing(&counted, target, snapshot, &mut history);
+        }
     }
-    if let Some(rollout) = &rollout {
+    if let Some(rollout) = rollout.as_ref().filter(|_| can_create) {
         planner.roll_out(&counted, target, rollout, &rollout_inputs, &mut history);
     }
     planner.alert_outdated(rollout.as_ref(), &rollout_inputs, &mut history);
 
-    planner.into_plan(count, desired, verdict, history)
+    let compose = planner.compose.take();
+    let plan = planner.into_plan(count, desired, verdict, history);
+    match compose {
+        Some(compose) => compose.wait(plan),
+        None => plan,
+    }
 }
 
 /// The history with the containers of the snapshot, and the memory that each policy receives next time: the one it

@@ -62,7 +62,7 @@ fn not_replaced(desired: &Workload, rollout: &Rollout) -> Option<String> {
 
 /// Says that replicas were made from different images under one reference. `None` if they were not.
 fn mixed_images(desired: &Workload, snapshot: &Snapshot) -> Option<String> {
-    let generation = desired.generation();
+    let generation = desired.current_generation(&snapshot.replicas);
     let outdated = desired.outdated(&snapshot.replicas);
     let mixed =
         snapshot.counted().filter(|replica| outdated.contains(&replica.id) && desired.is_of(&generation, replica));

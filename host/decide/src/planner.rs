@@ -1,9 +1,11 @@
 //! The parts of a plan while it is made.
 
+use crate::compose::ComposeRules;
 use crate::replica_count::ReplicaCount;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use windlass_core::settings::ControlSettings;
-use windlass_core::{Alert, Deferral, History, Plan, Slot, Step, Timestamp, Verdict, Workload};
+use windlass_core::{Alert, Deferral, History, Plan, Slot, Snapshot, Step, Timestamp, Verdict, Workload};
 
 /// The shortest time after which a policy may request its next evaluation.
 pub(crate) const SHORTEST_EVALUATE_AFTER: Duration = Duration::from_secs(1);
@@ -12,6 +14,8 @@ pub(crate) const SHORTEST_EVALUATE_AFTER: Duration = Duration::from_secs(1);
 pub(crate) struct Planner<'a> {
     pub(crate) settings: &'a ControlSettings,
     pub(crate) now: Timestamp,
+    /// The rules of a service of Compose. `None` for any other workload.
+    pub(crate) compose: Option<ComposeRules>,
     /// Time until the next pass. `None` means the usual interval.
     pub(crate) next_pass: Option<Duration>,
     pub(crate) steps: Vec<Step>,
@@ -26,6 +30,7 @@ impl<'a> Planner<'a> {
         Self {
             settings,
             now,
+            compose: None,
             next_pass: None,
             steps: Vec::new(),
             deferred: Vec::new(),
@@ -37,6 +42,22 @@ impl<'a> Planner<'a> {
     /// Requests the next pass after this time at the latest.
     pub(crate) fn next_pass_after(&mut self, wait: Duration) {
         self.next_pass = Some(self.next_pass.map_or(wait, |earlier| earlier.min(wait)));
+    }
+
+    /// The slots that the steps so far fill.
+    pub(crate) fn filled(&self) -> impl Iterator<Item = Slot> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Create { slot, .. } | Step::Supersede { slot, .. } => Some(*slot),
+            _ => None,
+        })
+    }
+
+    /// The free slots, the lowest first: none has a replica, gets one by a step so far, or has the name of another container.
+    pub(crate) fn free_slots(&self, snapshot: &Snapshot, history: &History) -> impl Iterator<Item = Slot> + use<> {
+        let mut taken: BTreeSet<Slot> = snapshot.replicas.iter().map(|replica| replica.slot).collect();
+        taken.extend(self.filled());
+        taken.extend(history.blocked.iter().filter(|(_, blocked)| blocked.is_name_taken).map(|(slot, _)| *slot));
+        (1..).map(Slot).filter(move |slot| !taken.contains(slot))
     }
 
     /// Defers the repair or creation of a slot's replica.

@@ -57,6 +57,8 @@ impl Planner<'_> {
         for &replica in counted {
             // The engine restarts one of them by itself, and says nothing about the other.
             let is_left_alone = matches!(replica.phase, Phase::Restarting | Phase::Unknown);
+            // `docker compose create` starts nothing, and neither does Windlass.
+            let is_left_alone = is_left_alone || (replica.is_of_compose() && replica.started_at.is_none());
             if is_left_alone || history.stopped_outside.contains_key(&replica.id) {
                 continue;
             }
@@ -142,13 +144,12 @@ impl Planner<'_> {
                 slot.restarts = slot.restarts.saturating_add(1);
             }
             slot.last_restart = Some(self.now);
-            let replica_id = replica.id.clone();
             if assessment.remedy == Remedy::Restart {
                 slot.process_restarts = slot.process_restarts.saturating_add(1);
-                self.steps.push(Step::Restart { replica: replica_id, reason });
+                self.steps.push(Step::Restart { replica: replica.id.clone(), reason });
             } else {
-                slot.process_restarts = 0;
-                self.steps.push(Step::Replace { replica: replica_id, slot: replica.slot, reason });
+                let step = self.replace(replica, reason, snapshot, history);
+                self.steps.push(step);
             }
         }
     }
@@ -249,7 +250,8 @@ impl Planner<'_> {
         history: &mut History,
     ) {
         let missing = usize::try_from(target).unwrap_or(usize::MAX).saturating_sub(counted.len());
-        let taken: BTreeSet<Slot> = snapshot.replicas.iter().map(|replica| replica.slot).collect();
+        let mut taken: BTreeSet<Slot> = snapshot.replicas.iter().map(|replica| replica.slot).collect();
+        taken.extend(self.filled());
         // Another container has the name of such a slot. The slot is tried again when the longest wait is over.
         let max = self.settings.backoff_max;
         let left_out = |blocked: &Blocked| blocked.is_name_taken && self.left(Some(blocked.last), max).is_some();

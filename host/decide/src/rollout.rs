@@ -86,7 +86,7 @@ pub(crate) fn share(outdated: usize, counted: usize) -> String {
 /// out.
 pub(crate) fn note_rollout(inputs: &RolloutInputs<'_>, history: &mut History) -> Option<Rollout> {
     let RolloutInputs { desired, current, snapshot, settings, now, .. } = *inputs;
-    let generation = desired.generation();
+    let generation = desired.current_generation(&snapshot.replicas);
     let counted: Vec<&Replica> = snapshot.counted().collect();
     let (new, outdated): (Vec<&Replica>, Vec<&Replica>) =
         counted.iter().copied().partition(|replica| desired.is_of(&generation, replica));
@@ -103,9 +103,11 @@ pub(crate) fn note_rollout(inputs: &RolloutInputs<'_>, history: &mut History) ->
     }
     let late = note_failures(inputs, &new, history, &mut memory);
     let is_here = |replica: &&&Replica| is_ours(replica, history);
+    // Compose makes its containers anew by itself; nothing waits for them.
+    let is_made_here = |replica: &&&Replica| is_here(replica) && !replica.is_of_compose();
     let is_over = outdated.is_empty()
         && counted.len() >= usize::try_from(current).unwrap_or(usize::MAX)
-        && new.iter().filter(is_here).all(|replica| memory.available.contains(&replica.id));
+        && new.iter().filter(is_made_here).all(|replica| memory.available.contains(&replica.id));
     if is_over {
         return None;
     }
@@ -120,8 +122,10 @@ pub(crate) fn note_rollout(inputs: &RolloutInputs<'_>, history: &mut History) ->
         is_here(replica) && !is_protected && !is_given_up(&replica.slot)
     });
     let has_failed = |replica: &Replica| memory.failed.get(&replica.id) == Some(&replica.started_at);
-    let coming =
-        new.iter().filter(is_here).filter(|replica| !memory.available.contains(&replica.id) && !has_failed(replica));
+    let coming = new
+        .iter()
+        .filter(is_made_here)
+        .filter(|replica| !memory.available.contains(&replica.id) && !has_failed(replica));
     let rollout = Rollout {
         order: desired.rollout_order(current),
         replaceable: replaceable.map(|replica| replica.id.clone()).collect(),
@@ -288,7 +292,10 @@ impl Planner<'_> {
         let RolloutInputs { desired, snapshot, .. } = *inputs;
         let Some(memory) = history.rollout.clone() else { return };
         self.wake_when_available(&memory, desired.rollout.min_ready);
-        let makes_others = self.steps.iter().any(|step| matches!(step, Step::Create { .. } | Step::Replace { .. }));
+        let makes_others = self
+            .steps
+            .iter()
+            .any(|step| matches!(step, Step::Create { .. } | Step::Replace { .. } | Step::Supersede { .. }));
         let retries = memory.paused.is_some()
             && memory.is_harmless
             && !makes_others
@@ -347,6 +354,7 @@ impl Planner<'_> {
             | Step::Remove { replica, .. }
             | Step::Restart { replica, .. }
             | Step::Replace { replica, .. }
+            | Step::Supersede { replica, .. }
             | Step::Renew { replica, .. } => replica == id,
         })
     }
@@ -357,14 +365,7 @@ impl Planner<'_> {
     }
 
     fn create_new(&mut self, count: usize, snapshot: &Snapshot, history: &mut History) {
-        let of_steps = self.steps.iter().filter_map(|step| match step {
-            Step::Create { slot, .. } => Some(*slot),
-            _ => None,
-        });
-        let taken: BTreeSet<Slot> = snapshot.replicas.iter().map(|replica| replica.slot).chain(of_steps).collect();
-        let has_name = |slot: &Slot| !history.blocked.get(slot).is_some_and(|blocked| blocked.is_name_taken);
-        let free: Vec<Slot> =
-            (1..).map(Slot).filter(|slot| !taken.contains(slot) && has_name(slot)).take(count).collect();
+        let free: Vec<Slot> = self.free_slots(snapshot, history).take(count).collect();
         for slot in free {
             history.slots.insert(slot, SlotHistory::default());
             let reason = "rollout: a new replica starts before an outdated one goes".to_owned();

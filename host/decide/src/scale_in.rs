@@ -11,10 +11,13 @@ pub(crate) struct Protection {
     pub(crate) protected: BTreeSet<ContainerId>,
     /// Protection holds down to this count. Above it, protected replicas are removed too.
     pub(crate) down_to: u32,
+    /// The container of Compose of which copies are made. It always stays. `None` if no copies are made.
+    pub(crate) model: Option<ContainerId>,
 }
 
 impl Planner<'_> {
-    /// Removes the replicas above the target from `counted`, in the order of [`Worth`], the oldest first. Returns how many
+    /// Removes the replicas above the target from `counted`, copies of containers of Compose first, then in
+    /// the order of [`Worth`], the oldest first. Returns how many
     /// replicas above the target stay because they are protected.
     pub(crate) fn scale_in(
         &mut self,
@@ -32,10 +35,14 @@ impl Planner<'_> {
             return 0;
         }
         let must_go = before.saturating_sub(whole(protection.down_to)).min(excess);
-        let mut removed: Vec<(Worth, &Replica)> =
-            counted.iter().map(|replica| (Worth::of(replica, snapshot, &protection.protected), *replica)).collect();
+        let mut removed: Vec<(Worth, &Replica)> = counted
+            .iter()
+            .filter(|replica| protection.model.as_ref() != Some(&replica.id))
+            .map(|replica| (Worth::of(replica, snapshot, &protection.protected), *replica))
+            .collect();
         removed.sort_by(|(a_worth, a), (b_worth, b)| {
-            (a_worth, (a.created_at, &a.id)).cmp(&(b_worth, (b.created_at, &b.id)))
+            let (a_key, b_key) = ((a.is_of_compose(), a_worth), (b.is_of_compose(), b_worth));
+            (a_key, (a.created_at, &a.id)).cmp(&(b_key, (b.created_at, &b.id)))
         });
         removed.truncate(excess);
         let unprotected = removed.iter().filter(|(worth, _)| *worth != Worth::Protected).count();

@@ -17,6 +17,7 @@ use windlass_core::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+mod compose;
 mod engine_states;
 mod outside_causes;
 mod services;
@@ -994,6 +995,7 @@ mod properties {
                     | Step::Remove { replica, .. }
                     | Step::Restart { replica, .. }
                     | Step::Replace { replica, .. }
+                    | Step::Supersede { replica, .. }
                     | Step::Renew { replica, .. } => prop_assert!(objects.insert(replica.clone())),
                     Step::SetCount { .. } | Step::Deploy { .. } => prop_assert!(false, "there is no service"),
                 }

@@ -1,7 +1,12 @@
 //! CPU, memory and network use of a container, read from the kernel's files (cgroup v1 and v2).
 
-use std::fs::File;
-use std::io::{self, Read};
+mod group;
+mod tree;
+
+pub use crate::cgroup::tree::{Tree, TreeSample};
+
+use crate::cgroup::group::{Group, read};
+use std::io;
 use std::path::{Path, PathBuf};
 use tokio::time::Instant;
 
@@ -28,20 +33,9 @@ struct Hierarchy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
     container: String,
-    cpu: Cpu,
-    memory_usage: PathBuf,
-    memory_stat: PathBuf,
-    inactive_key: &'static str,
+    group: Group,
     process_cgroup: PathBuf,
     network: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Cpu {
-    /// `cpuacct.usage`: nanoseconds.
-    Nanoseconds(PathBuf),
-    /// `cpu.stat`: microseconds in the line `usage_usec`.
-    Statistics(PathBuf),
 }
 
 /// The counters of one container at one time.
@@ -88,22 +82,13 @@ impl Roots {
             });
             mounted.filter_map(|hierarchy| hierarchy.folder(path)).find(|folder| folder.is_dir())
         };
-        let (cpu, memory, names) = match (folder(Some("cpuacct")), folder(Some("memory"))) {
-            (Some(cpu), Some(memory)) => {
-                let names = ("memory.usage_in_bytes", "total_inactive_file");
-                (Cpu::Nanoseconds(cpu.join("cpuacct.usage")), memory, names)
-            }
-            _ => {
-                let unified = folder(None)?;
-                (Cpu::Statistics(unified.join("cpu.stat")), unified, ("memory.current", "inactive_file"))
-            }
+        let group = match (folder(Some("cpuacct")), folder(Some("memory"))) {
+            (Some(cpu), Some(memory)) => Group::v1(&cpu, &memory),
+            _ => Group::v2(&folder(None)?),
         };
         Some(Files {
             container: container.to_owned(),
-            cpu,
-            memory_usage: memory.join(names.0),
-            memory_stat: memory.join("memory.stat"),
-            inactive_key: names.1,
+            group,
             process_cgroup,
             network: network.then(|| process.join("net/dev")),
         })
@@ -160,34 +145,14 @@ impl Files {
         if !read(&self.process_cgroup, buffer)?.contains(&self.container) {
             return Err(io::Error::from(io::ErrorKind::NotFound));
         }
-        let cpu_nanoseconds = match &self.cpu {
-            Cpu::Nanoseconds(path) => number(read(path, buffer)?)?,
-            Cpu::Statistics(path) => field(read(path, buffer)?, "usage_usec")?.saturating_mul(1_000),
-        };
-        let used = number(read(&self.memory_usage, buffer)?)?;
-        let inactive = field(read(&self.memory_stat, buffer)?, self.inactive_key)?;
+        let cpu_nanoseconds = self.group.cpu_nanoseconds(buffer)?;
+        let memory_bytes = self.group.memory_bytes(buffer)?;
         let (received_bytes, transmitted_bytes) = match &self.network {
             Some(path) => traffic(read(path, buffer)?),
             None => (0, 0),
         };
-        Ok(Counters { cpu_nanoseconds, memory_bytes: used.saturating_sub(inactive), received_bytes, transmitted_bytes })
+        Ok(Counters { cpu_nanoseconds, memory_bytes, received_bytes, transmitted_bytes })
     }
-}
-
-fn read<'a>(path: &Path, buffer: &'a mut Vec<u8>) -> io::Result<&'a str> {
-    buffer.clear();
-    File::open(path)?.read_to_end(buffer)?;
-    std::str::from_utf8(buffer).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
-}
-
-fn number(text: &str) -> io::Result<u64> {
-    text.trim().parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
-}
-
-/// The value in the line `key value`.
-fn field(text: &str, key: &str) -> io::Result<u64> {
-    let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
-    number(value.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("the file has no line `{key}`")))?)
 }
 
 /// Bytes received and sent over all interfaces except the loopback. Lines are `name: received 7-others sent …`.

@@ -4,6 +4,7 @@ use crate::address::Address;
 use crate::call_error::CallError;
 use crate::endpoint::endpoint;
 use crate::request::prepare;
+use crate::socket_access::denial;
 use bollard::errors::Error;
 use bollard::{BollardRequest, ClientVersion, Docker};
 use parking_lot::Mutex;
@@ -121,7 +122,7 @@ impl EngineClient {
         match tokio::time::timeout(limit, async { send(self.recording(&last, modify).await?).await }).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(Error::RequestTimeoutError)) | Err(_) => Err(timed_out()),
-            Ok(Err(error)) => Err(match CallError::from(error) {
+            Ok(Err(error)) => Err(match self.denial(&error).unwrap_or_else(|| CallError::from(error)) {
                 CallError::Unavailable(reason) => CallError::Unavailable(format!("{}: {reason}", self.address())),
                 // An engine hardly ever answers so. A proxy does that allows only some endpoints.
                 CallError::Response { status: status @ (401 | 403 | 405), message } => {
@@ -137,6 +138,14 @@ impl EngineClient {
                 }
                 error => error,
             }),
+        }
+    }
+
+    /// The error of a socket that this process may not open. `None` if the error has another cause.
+    fn denial(&self, error: &Error) -> Option<CallError> {
+        match self.address() {
+            Address::Socket(path) => denial(error, path).map(CallError::Unavailable),
+            Address::Plain(_) | Address::Tls(..) => None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Converts a workload to the engine's create request, and an inspection to a replica.
 
+use crate::identity::{Identity, identify};
 use crate::labels;
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary,
@@ -8,6 +9,7 @@ use bollard::models::{
 };
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::time::Duration;
 use windlass_core::contract::{Limits, ProbeOutcome, ProbeResult};
 use windlass_core::replica::{HealthCheck, PortBinding, Replica};
 use windlass_core::settings::EngineSettings;
@@ -74,7 +76,8 @@ pub(crate) fn replica(
     instance: &str,
     address: Option<IpAddr>,
 ) -> Option<Replica> {
-    let identity = labels::identify(inspected.config.as_ref()?.labels.as_ref()?, instance)?;
+    let config = inspected.config.as_ref()?;
+    let identity = identify(config.labels.as_ref()?, instance)?;
     let unknown = ContainerState::default();
     let state = inspected.state.as_ref().unwrap_or(&unknown);
     let phase = phase(state);
@@ -84,11 +87,12 @@ pub(crate) fn replica(
     let name = inspected.name.as_deref().unwrap_or_default().trim_start_matches('/').to_owned();
     Some(Replica {
         id: ContainerId(inspected.id.clone()?),
-        has_slot_name: name == labels::container_name(instance, &identity.workload, identity.slot),
+        has_slot_name: identity.has_slot_name(&name, instance),
         name,
+        made_from: made_from(&identity, inspected.image.as_deref()),
         workload: identity.workload,
-        image: identity.image,
-        made_from: MadeFrom { generation: identity.generation, image_id: inspected.image.clone() },
+        image: identity.image.or_else(|| config.image.clone()).unwrap_or_default(),
+        creator: identity.creator,
         slot: identity.slot,
         phase,
         status: state.status.map(|status| status.to_string()).unwrap_or_default(),
@@ -109,6 +113,10 @@ pub(crate) fn replica(
         usage: None,
         health_check: state.health.as_ref().filter(|_| running).and_then(health_check),
     })
+}
+
+fn made_from(identity: &Identity, image_id: Option<&str>) -> MadeFrom {
+    MadeFrom { generation: identity.generation(image_id), image_id: image_id.map(str::to_owned) }
 }
 
 /// Whether the container's image has a HEALTHCHECK.
@@ -148,17 +156,17 @@ fn excerpt(output: Option<&str>) -> String {
 /// The replica behind an entry of the engine's list that the engine does not describe, for this reason. `None` if the
 /// labels do not mark the container as ours.
 pub(crate) fn undescribed_replica(summary: &ContainerSummary, instance: &str, why: String) -> Option<Replica> {
-    let identity = labels::identify(summary.labels.as_ref()?, instance)?;
+    let identity = identify(summary.labels.as_ref()?, instance)?;
     let names = summary.names.iter().flatten().map(|name| name.trim_start_matches('/'));
-    let slot_name = labels::container_name(instance, &identity.workload, identity.slot);
     let created = summary.created.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or_default();
     Some(Replica {
         id: ContainerId(summary.id.clone()?),
-        has_slot_name: names.clone().any(|name| name == slot_name),
+        has_slot_name: names.clone().any(|name| identity.has_slot_name(name, instance)),
         name: names.into_iter().next().unwrap_or_default().to_owned(),
+        made_from: made_from(&identity, summary.image_id.as_deref()),
         workload: identity.workload,
-        image: identity.image,
-        made_from: MadeFrom { generation: identity.generation, image_id: summary.image_id.clone() },
+        image: identity.image.or_else(|| summary.image.clone()).unwrap_or_default(),
+        creator: identity.creator,
         slot: identity.slot,
         phase: Phase::Unknown,
         status: "unknown".to_owned(),
@@ -184,6 +192,12 @@ pub(crate) fn undescribed_replica(summary: &ContainerSummary, instance: &str, wh
 pub(crate) fn stop_signal(inspected: &ContainerInspectResponse) -> &str {
     let signal = inspected.config.as_ref().and_then(|config| config.stop_signal.as_deref());
     signal.filter(|signal| !signal.is_empty()).unwrap_or("SIGTERM")
+}
+
+/// The time that the container's process has to end. `None` if the container does not say.
+pub(crate) fn stop_timeout(inspected: &ContainerInspectResponse) -> Option<Duration> {
+    let seconds = inspected.config.as_ref()?.stop_timeout?;
+    u64::try_from(seconds).ok().map(Duration::from_secs)
 }
 
 /// The restart policy of the engine. `None` if the engine does not restart the container.

@@ -1,13 +1,17 @@
 //! The endpoints of the engine that Windlass needs, for a proxy in front of the engine that allows only some.
 
 /// The endpoints, each with its use. `ID` and `NAME` stand for one part of a path. The table in `MANUAL.md` lists the same.
-const ENDPOINTS: [(&str, &str); 19] = [
+const ENDPOINTS: [(&str, &str); 27] = [
     ("GET /_ping", "Windlass checks with it whether the engine answers"),
     ("GET /version", "Windlass chooses the API version with it"),
     ("GET /info", "without it, Windlass treats the engine as not rootless and relies on this machine's clock"),
     ("GET /events", "without it, changes are noticed at the next interval, and `docker stop` is undone"),
     ("GET /containers/json", "without it, Windlass sees no replicas and does nothing"),
     ("GET /containers/ID/json", "without it, replicas are unknown: neither ready nor repaired"),
+    (
+        "GET /containers/ID/changes",
+        "without it, secrets that Compose copied into a container are not noticed, and its copies lack them",
+    ),
     ("GET /containers/ID/stats", "without it, replicas whose kernel files are not readable have no resource use"),
     ("POST /containers/create", "without it, no replica is created"),
     ("POST /containers/ID/start", "without it, no replica is started"),
@@ -24,6 +28,16 @@ const ENDPOINTS: [(&str, &str); 19] = [
         "without it, workloads with `networks` are not created, and the drivers of networks are unknown",
     ),
     ("POST /networks/ID/connect", "without it, a replica joins only its first network"),
+    ("GET /services", "on a Swarm: without it, Windlass sees no services and does nothing"),
+    ("GET /services/ID", "on a Swarm: without it, no service is changed"),
+    ("GET /tasks", "on a Swarm: without it, Windlass sees no replicas and does nothing"),
+    ("GET /nodes", "on a Swarm: without it, Windlass cannot tell which tasks are on dead nodes, and does nothing"),
+    ("POST /services/ID/update", "on a Swarm: without it, the count of a service is not changed"),
+    ("POST /services/create", "on a Swarm: without it, workloads of start requests are not created"),
+    ("DELETE /services/ID", "on a Swarm: without it, the services of start requests are not removed"),
+    ("GET /configs/ID", "on a Swarm: without it, Windlass never acts, because another one might"),
+    ("POST /configs/create", "on a Swarm: without it, Windlass never acts, because another one might"),
+    ("POST /configs/ID/update", "on a Swarm: without it, Windlass stops to act after half a minute"),
 ];
 
 /// The endpoint of a request, such as `POST /containers/ID/exec`, and its use. The use is empty for an unknown endpoint.
@@ -60,6 +74,9 @@ mod tests {
             ("DELETE", "/containers/ab12", "DELETE /containers/ID"),
             ("GET", "/images/registry:5000/team/app/json", "GET /images/NAME/json"),
             ("GET", "/swarm", "GET /swarm"),
+            ("GET", "/services/shop_web", "GET /services/ID"),
+            ("POST", "/services/create", "POST /services/create"),
+            ("POST", "/services/ab12/update", "POST /services/ID/update"),
         ] {
             assert_eq!(endpoint(method, path).0, expected);
         }

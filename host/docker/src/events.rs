@@ -2,21 +2,22 @@
 
 use crate::call_error::CallError;
 use crate::client::EngineClient;
-use crate::labels;
+use crate::identity::{Identity, identify};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bollard::models::EventMessage;
 use bollard::query_parameters::EventsOptionsBuilder;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
 #[cfg(test)]
 use windlass_core::WorkloadKey;
 use windlass_core::engine::{EngineError, EngineEvent};
-use windlass_core::{ContainerId, Timestamp};
+use windlass_core::{ContainerId, Creator, Timestamp};
 
 /// Events that may change the result of a pass. `exec_…` is left out: each health check sends three.
-const EVENT_KINDS: [&str; 12] = [
+const EVENT_KINDS: [&str; 13] = [
+    "create",
     "die",
     "oom",
     "health_status",
@@ -156,9 +157,9 @@ impl Subscription {
         };
         let now = now.or_else(|| seconds_and_nanoseconds(&jiff::Timestamp::now().to_string())).unwrap_or_default();
         let docker = engine.client().await?;
-        let options = events_of(instance, &EVENT_KINDS);
+        let options = events_of(&EVENT_KINDS);
         let messages = running(docker.events(Some(options.since(&now).build())));
-        let options = events_of(instance, &STOP_KINDS);
+        let options = events_of(&STOP_KINDS);
         // Not 0, which means "no time" to the engine.
         let past = docker.events(Some(options.since("1").until(&now).build()));
         let events = past.filter_map(async |message| engine_event(&message.ok()?, instance));
@@ -170,7 +171,7 @@ impl Subscription {
 
 /// The same stream, read by a task of its own: a stream sends its request when it is first read. The task ends with the
 /// stream's reader.
-fn running<T: Send + 'static>(stream: impl Stream<Item = T> + Send + 'static) -> BoxStream<'static, T> {
+pub(crate) fn running<T: Send + 'static>(stream: impl Stream<Item = T> + Send + 'static) -> BoxStream<'static, T> {
     let (sender, receiver) = tokio::sync::mpsc::channel(EVENTS_AHEAD);
     tokio::spawn(async move {
         let mut stream = std::pin::pin!(stream);
@@ -188,11 +189,12 @@ fn running<T: Send + 'static>(stream: impl Stream<Item = T> + Send + 'static) ->
     stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) }).boxed()
 }
 
-/// The request for events of these kinds about the containers of `instance`.
-fn events_of(instance: &str, kinds: &[&str]) -> EventsOptionsBuilder {
-    let mut filters = labels::filter(instance, None);
-    filters.insert("type".to_owned(), vec!["container".to_owned()]);
-    filters.insert("event".to_owned(), kinds.iter().map(|&kind| kind.to_owned()).collect());
+/// The request for events of these kinds. The engine cannot filter for containers with one of several labels.
+fn events_of(kinds: &[&str]) -> EventsOptionsBuilder {
+    let filters = HashMap::from([
+        ("type".to_owned(), vec!["container".to_owned()]),
+        ("event".to_owned(), kinds.iter().map(|&kind| kind.to_owned()).collect()),
+    ]);
     EventsOptionsBuilder::default().filters(&filters)
 }
 
@@ -215,7 +217,7 @@ fn seconds_and_nanoseconds(text: &str) -> Option<String> {
 fn engine_event(message: &EventMessage, instance: &str) -> Option<EngineEvent> {
     let actor = message.actor.as_ref()?;
     let attributes = actor.attributes.as_ref()?;
-    let workload = labels::identify(attributes, instance)?.workload;
+    let Identity { workload, creator, .. } = identify(attributes, instance)?;
     let replica = || actor.id.clone().map(ContainerId);
     let at = || Some(Timestamp(u64::try_from(message.time_nano?).ok()? / 1_000_000));
     match message.action.as_deref() {
@@ -223,6 +225,8 @@ fn engine_event(message: &EventMessage, instance: &str) -> Option<EngineEvent> {
             let kills = attributes.get("signal").is_some_and(|signal| signal == SIGKILL);
             Some(EngineEvent::Signalled { workload, replica: replica()?, at: at()?, kills })
         }
+        // Compose creates containers of services. A pass creates the others itself.
+        Some("create") if creator == Creator::Windlass => None,
         Some("stop") => Some(EngineEvent::Stopped { workload, replica: replica()?, at: at()? }),
         _ => Some(EngineEvent::Changed(workload)),
     }
@@ -249,6 +253,21 @@ mod tests {
         assert_eq!(engine_event(&died, "other"), None);
         assert_eq!(engine_event(&message("die", &serde_json::json!({"name": "x"})), "i"), None);
         assert_eq!(engine_event(&EventMessage::default(), "i"), None);
+    }
+
+    #[test]
+    fn a_container_of_a_service_wakes_its_workload_and_ours_are_no_news() {
+        let of_service = serde_json::json!({"windlass.enable": "true", "com.docker.compose.project": "shop",
+            "com.docker.compose.service": "web", "com.docker.compose.container-number": "1",
+            "com.docker.compose.config-hash": "aa", "com.docker.compose.oneoff": "False"});
+        let changed = Some(EngineEvent::Changed(WorkloadKey::stored("shop-web")));
+        for action in ["create", "destroy", "rename"] {
+            assert_eq!(engine_event(&message(action, &of_service), "default"), changed, "{action}");
+            assert_eq!(engine_event(&message(action, &of_service), "other"), None);
+        }
+        let managed = serde_json::json!({"orchestrator.image": "web:1", "windlass.instance": "i", "windlass.slot": "0",
+            "windlass.workload": "web"});
+        assert_eq!(engine_event(&message("create", &managed), "i"), None);
     }
 
     #[test]

@@ -80,10 +80,19 @@ pub(crate) fn filter(instance: &str, workload: Option<&WorkloadKey>) -> HashMap<
 /// A slot always has the same name, so the engine itself rejects a second container in it. A host that was killed and
 /// the one started after it cannot both fill the slot.
 pub(crate) fn container_name(instance: &str, workload: &WorkloadKey, slot: Slot) -> String {
+    format!("{}-{slot}", name(instance, workload))
+}
+
+/// The name of a workload's service on a Swarm, which is also a host name.
+pub(crate) fn service_name(instance: &str, workload: &WorkloadKey) -> String {
+    name(instance, workload).replace('.', "-")
+}
+
+fn name(instance: &str, workload: &WorkloadKey) -> String {
     // Another release of the standard library may hash differently. Only the names of new containers would differ.
     let mut hasher = DefaultHasher::new();
     (instance, workload.as_str()).hash(&mut hasher);
-    format!("{}-{:06x}-{slot}", stem(workload.as_str()), hasher.finish() & 0xff_ffff)
+    format!("{}-{:06x}", stem(workload.as_str()), hasher.finish() & 0xff_ffff)
 }
 
 /// The last part of a workload's key, reduced to characters allowed in a container's name.

@@ -1,13 +1,17 @@
-//! The Docker implementation of [`SlotEngine`]; only this crate names bollard.
+//! The Docker implementations of [`SlotEngine`], for one engine, and of [`CountEngine`](windlass_core::engine::CountEngine),
+//! for a [Swarm](swarm). Only this crate names bollard.
 //!
-//! Only containers with our label and this instance's name are listed, changed or removed. Each change first inspects
-//! the container, checks its labels, and then uses its full identifier. The outcome of a change is also decided by an
+//! On one engine, only containers with our label and this instance's name are listed, changed or removed, and those of services
+//! of Compose whose own label asks for it. Each change first inspects the container, checks its labels, and then uses its full
+//! identifier. The outcome of a change is also decided by an
 //! inspection, not by a status code: 500 may mean a taken port, a full disk or a dead containerd.
 
 mod address;
+mod agents;
 mod call_error;
 pub mod cgroup;
 mod client;
+mod compose;
 mod container;
 pub mod credentials;
 mod endpoint;
@@ -15,13 +19,17 @@ mod environment;
 mod events;
 mod exec;
 mod flood;
+mod identity;
 mod image;
 mod labels;
 mod lifecycle;
 mod network;
-#[expect(dead_code, reason = "the engines of Compose and Swarm services use it")]
 mod raw;
+mod reach;
 mod request;
+pub mod secrets;
+mod socket_access;
+pub mod swarm;
 mod usage;
 
 pub use crate::environment::Environment;
@@ -29,22 +37,24 @@ pub use crate::environment::Environment;
 use crate::address::Address;
 use crate::client::EngineClient;
 use crate::lifecycle::Lifecycle;
+use crate::reach::reachable_address;
+use crate::usage::{Sampled, Sampler, UsageTable};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use windlass_core::contract::Usage;
 use windlass_core::engine::{Engine, EngineError, EngineEvent, SlotEngine};
 use windlass_core::settings::EngineSettings;
 use windlass_core::workload::{ContainerPort, Protocol, Workload};
-use windlass_core::{ContainerId, Declaration, ImageRef, PortBinding, Replica, Slot, WorkloadKey};
+use windlass_core::{ContainerId, Declaration, DeclaredService, ImageRef, Replica, Slot, WorkloadKey};
 
 /// A Docker engine with API 1.41 (Docker 20.10) or newer.
 pub struct DockerEngine {
     lifecycle: Lifecycle,
-    usage: crate::usage::UsageTable,
-    _sampler: crate::usage::Sampler,
+    usage: UsageTable,
+    _sampler: Sampler,
 }
 
 impl DockerEngine {
@@ -73,8 +83,8 @@ impl DockerEngine {
                 None
             }
         };
-        let usage = crate::usage::UsageTable::new(roots, settings.sample_interval);
-        let sampler = crate::usage::Sampler::start(&usage, &engine, settings);
+        let usage = UsageTable::new(roots, settings.sample_interval);
+        let sampler = Sampler::start(&usage, &engine, settings, Sampled::Of(settings.instance.clone()));
         let lifecycle = Lifecycle::new(engine, settings.clone(), usage.clone(), environment);
         Ok(Arc::new(Self { lifecycle, usage, _sampler: sampler }))
     }
@@ -89,12 +99,21 @@ impl Engine for DockerEngine {
         Ok(())
     }
 
-    async fn list(&self, workload: &WorkloadKey, _: &Declaration) -> Result<Vec<Replica>, EngineError> {
-        self.lifecycle.list(Some(workload)).await
+    async fn list(&self, workload: &WorkloadKey, declaration: &Declaration) -> Result<Vec<Replica>, EngineError> {
+        match declaration {
+            Declaration::Compose { project, service } => self.lifecycle.list_service(project, service).await,
+            Declaration::Api => self.lifecycle.list(&labels::filter(self.lifecycle.instance(), Some(workload))).await,
+            // Another engine has them.
+            Declaration::Swarm { .. } => Ok(Vec::new()),
+        }
     }
 
     async fn list_all(&self) -> Result<Vec<Replica>, EngineError> {
-        self.lifecycle.list(None).await
+        self.lifecycle.list(&labels::filter(self.lifecycle.instance(), None)).await
+    }
+
+    async fn declared(&self) -> Result<Vec<DeclaredService>, EngineError> {
+        self.lifecycle.declared_services().await
     }
 
     async fn cpus(&self) -> Option<u32> {
@@ -154,41 +173,5 @@ impl SlotEngine for DockerEngine {
 
     async fn remove(&self, id: &ContainerId, force: bool) -> Result<(), EngineError> {
         self.lifecycle.remove(id, force).await
-    }
-}
-
-/// The address at which a published port is reachable. `host` is the address of the engine's machine. `None` if it is
-/// unknown: then only a port that is published on an address of its own is reachable.
-fn reachable_address(binding: &PortBinding, host: Option<IpAddr>) -> Option<SocketAddr> {
-    let bound = if binding.host_ip.is_empty() { host? } else { binding.host_ip.parse().ok()? };
-    let reachable = if bound.is_unspecified() {
-        // IPv4 and IPv6 are bound, and listed, separately.
-        host.filter(|host| host.is_ipv4() == bound.is_ipv4())
-    } else if bound.is_loopback() && !host.is_some_and(|host| host.is_loopback()) {
-        None
-    } else {
-        Some(bound)
-    };
-    reachable.map(|ip| SocketAddr::new(ip, binding.host_port))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_published_port_is_reached_where_it_is_bound() {
-        let reached = |host_ip: &str, host: &str| {
-            let binding = PortBinding { host_ip: host_ip.to_owned(), host_port: 8080 };
-            reachable_address(&binding, host.parse().ok()).map(|address| address.to_string())
-        };
-        assert_eq!(reached("0.0.0.0", "127.0.0.1").as_deref(), Some("127.0.0.1:8080"));
-        assert_eq!(reached("::", "127.0.0.1"), None);
-        assert_eq!(reached("0.0.0.0", "10.0.0.9").as_deref(), Some("10.0.0.9:8080"));
-        assert_eq!(reached("127.0.0.1", "10.0.0.9"), None, "only on the other machine");
-        assert_eq!(reached("192.168.1.5", "127.0.0.1").as_deref(), Some("192.168.1.5:8080"));
-        assert_eq!(reached("", "::1").as_deref(), Some("[::1]:8080"));
-        assert_eq!(reached("0.0.0.0", "unknown"), None, "from a container");
-        assert_eq!(reached("192.168.1.5", "unknown").as_deref(), Some("192.168.1.5:8080"));
     }
 }

@@ -6,21 +6,23 @@ mod stop;
 
 use crate::call_error::CallError;
 use crate::client::EngineClient;
+use crate::compose::copied_files::CopiedFiles;
 use crate::environment::Environment;
 use crate::image::Images;
 use crate::network::Networks;
 use crate::usage::UsageTable;
-use crate::{container, labels};
+use crate::{container, identity, labels};
 use bollard::models::{ContainerInspectResponse, ContainerSummary};
 use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
 use futures_util::stream::{self, StreamExt};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use windlass_core::engine::EngineError;
 use windlass_core::settings::EngineSettings;
-use windlass_core::{ContainerId, Phase, Replica, WorkloadKey};
+use windlass_core::{ContainerId, Phase, Replica};
 
 /// Inspections in flight at once for one listing.
 const CONCURRENT_INSPECTIONS: usize = 16;
@@ -39,6 +41,7 @@ pub(crate) struct Lifecycle {
     images: Images,
     networks: Networks,
     usage: UsageTable,
+    copied_files: CopiedFiles,
     starts: Arc<Semaphore>,
     stops: Arc<Semaphore>,
 }
@@ -57,6 +60,7 @@ impl Lifecycle {
             engine,
             settings: Arc::new(settings),
             usage,
+            copied_files: CopiedFiles::default(),
             starts: Arc::new(Semaphore::new(starts)),
             stops: Arc::new(Semaphore::new(starts * STOPS_PER_START)),
         }
@@ -70,14 +74,31 @@ impl Lifecycle {
         &self.settings.instance
     }
 
-    pub(crate) async fn list(&self, workload: Option<&WorkloadKey>) -> Result<Vec<Replica>, EngineError> {
+    /// The files that Compose copied into containers.
+    pub(crate) fn copied_files(&self) -> &CopiedFiles {
+        &self.copied_files
+    }
+
+    /// Waits until another container may be created or started.
+    pub(crate) async fn start_permit(&self) -> Result<SemaphorePermit<'_>, CallError> {
+        permit(&self.starts).await
+    }
+
+    /// Lists containers in any state.
+    pub(crate) async fn summaries(
+        &self,
+        filter: &HashMap<String, Vec<String>>,
+    ) -> Result<Vec<ContainerSummary>, EngineError> {
         self.engine.info().await?;
-        let filter = labels::filter(self.instance(), workload);
-        let options = ListContainersOptionsBuilder::default().all(true).filters(&filter).build();
-        let summaries = self
-            .engine
-            .call("list containers", |docker| async move { docker.list_containers(Some(options)).await })
-            .await?;
+        let options = ListContainersOptionsBuilder::default().all(true).filters(filter).build();
+        let listed =
+            self.engine.call("list containers", |docker| async move { docker.list_containers(Some(options)).await });
+        Ok(listed.await?)
+    }
+
+    /// Lists the replicas that pass a filter, oldest first.
+    pub(crate) async fn list(&self, filter: &HashMap<String, Vec<String>>) -> Result<Vec<Replica>, EngineError> {
+        let summaries = self.summaries(filter).await?;
         let limit = self.engine.call_timeout().min(INSPECTED_WITHIN);
         let inspections = stream::iter(summaries).map(|summary| async move {
             let id = summary.id.clone().unwrap_or_default();
@@ -146,8 +167,8 @@ impl Lifecycle {
         }
         let _permit = permit(&self.stops).await?;
         let id = before.id.as_str();
-        // Anonymous volumes are removed too, because nothing else refers to them.
-        let options = RemoveContainerOptionsBuilder::default().force(force).v(true).build();
+        // Anonymous volumes are removed too, because nothing else refers to them. Compose keeps those of its containers.
+        let options = RemoveContainerOptionsBuilder::default().force(force).v(!before.is_of_compose()).build();
         let operation = format!("remove container `{}`", before.name);
         let outcome = self
             .engine
@@ -196,14 +217,14 @@ impl Lifecycle {
     }
 
     /// Inspects one of our containers. Any other container is reported as not found.
-    async fn inspect_replica(&self, id: &str) -> Result<Replica, EngineError> {
+    pub(crate) async fn inspect_replica(&self, id: &str) -> Result<Replica, EngineError> {
         let not_found = || EngineError::NotFound(id.to_owned());
         let inspected = self.inspect(id).await?.ok_or_else(not_found)?;
         self.replica(&inspected).await?.ok_or_else(not_found)
     }
 
     /// Inspects any container. `None` if none has this name or identifier.
-    async fn inspect(&self, id: &str) -> Result<Option<ContainerInspectResponse>, EngineError> {
+    pub(crate) async fn inspect(&self, id: &str) -> Result<Option<ContainerInspectResponse>, EngineError> {
         if !labels::is_plain(id) {
             return Ok(None);
         }
@@ -225,7 +246,7 @@ impl Lifecycle {
     /// Converts an inspection to a replica. `None` if the container is not ours.
     async fn replica(&self, inspected: &ContainerInspectResponse) -> Result<Option<Replica>, EngineError> {
         let labels = inspected.config.as_ref().and_then(|config| config.labels.as_ref());
-        if labels.and_then(|labels| labels::identify(labels, self.instance())).is_none() {
+        if labels.and_then(|labels| identity::identify(labels, self.instance())).is_none() {
             return Ok(None);
         }
         let info = self.engine.info().await?;

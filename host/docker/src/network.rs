@@ -111,7 +111,7 @@ impl Networks {
 
     /// The networks of the container in which Windlass runs. `None` if it uses the host's network, or is no container
     /// of this engine.
-    async fn own(&self) -> Option<Arc<HashSet<String>>> {
+    pub(crate) async fn own(&self) -> Option<Arc<HashSet<String>>> {
         let known = self.cache.lock().own.clone();
         if let Some((own, at)) = known
             && at.elapsed() < RETRY

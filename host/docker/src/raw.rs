@@ -6,7 +6,7 @@ use crate::client::EngineClient;
 use bollard::BollardRequest;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use http::Method;
+use http::{HeaderValue, Method};
 use serde_json::Value;
 
 /// A request that takes the place of the library's own: the same connection, another method, path and body.
@@ -16,6 +16,8 @@ struct RawRequest {
     /// Path and query, without the API version.
     path: String,
     body: Bytes,
+    /// The header `X-Registry-Auth`.
+    login: Option<HeaderValue>,
 }
 
 impl RawRequest {
@@ -29,6 +31,9 @@ impl RawRequest {
         }
         *request.method_mut() = self.method.clone();
         *request.body_mut() = bollard::body_full(self.body.clone());
+        if let Some(login) = &self.login {
+            request.headers_mut().insert("X-Registry-Auth", login.clone());
+        }
         request
     }
 }
@@ -37,21 +42,39 @@ impl EngineClient {
     /// Requests the JSON at a path, such as `/services/ID?insertDefaults=true`, within [`EngineClient::call_timeout`]. The
     /// path begins with `/` and has no API version. `operation` describes the call in error messages.
     pub(crate) async fn get(&self, operation: &str, path: &str) -> Result<Value, CallError> {
-        self.send(operation, Method::GET, path, Bytes::new()).await
+        self.send(operation, Method::GET, path, Bytes::new(), None).await
     }
 
     /// Like [`EngineClient::get`], with a body and the method `POST`. An answer without a body is `null`.
     pub(crate) async fn post(&self, operation: &str, path: &str, body: &Value) -> Result<Value, CallError> {
-        self.send(operation, Method::POST, path, Bytes::from(body.to_string())).await
+        self.send(operation, Method::POST, path, Bytes::from(body.to_string()), None).await
     }
 
-    async fn send(&self, operation: &str, method: Method, path: &str, body: Bytes) -> Result<Value, CallError> {
+    /// Like [`EngineClient::post`], with the login of a registry in the form of the header `X-Registry-Auth`.
+    pub(crate) async fn post_with(
+        &self,
+        operation: &str,
+        path: &str,
+        body: &Value,
+        login: HeaderValue,
+    ) -> Result<Value, CallError> {
+        self.send(operation, Method::POST, path, Bytes::from(body.to_string()), Some(login)).await
+    }
+
+    async fn send(
+        &self,
+        operation: &str,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        login: Option<HeaderValue>,
+    ) -> Result<Value, CallError> {
         if path.parse::<http::uri::PathAndQuery>().is_err() {
             return Err(CallError::InvalidRequest(format!("`{}` is not a path", path.escape_debug())));
         }
         // The paths of raw requests have the negotiated version, too.
         self.info().await?;
-        let raw = RawRequest { method, path: path.to_owned(), body };
+        let raw = RawRequest { method, path: path.to_owned(), body, login };
         let modify = move |request| raw.replace(request);
         let answer = self
             .call_modified(self.call_timeout(), operation, modify, |docker| async move {
@@ -84,10 +107,12 @@ mod tests {
             .body(bollard::body_full(Bytes::new()))
             .unwrap();
         let path = "/services/ab/update?version=7".to_owned();
-        let raw = RawRequest { method: Method::POST, path, body: Bytes::from_static(b"{}") };
+        let login = Some(HeaderValue::from_static("e30="));
+        let raw = RawRequest { method: Method::POST, path, body: Bytes::from_static(b"{}"), login };
         let request = raw.replace(of_library);
         assert_eq!(request.method(), Method::POST);
         assert_eq!(request.uri(), "unix://2f/services/ab/update?version=7");
         assert_eq!(request.headers()["Content-Type"], "application/json");
+        assert_eq!(request.headers()["X-Registry-Auth"], "e30=");
     }
 }

@@ -8,5 +8,5 @@ mod sampler;
 mod stats;
 mod table;
 
-pub(crate) use crate::usage::sampler::Sampler;
+pub(crate) use crate::usage::sampler::{Sampled, Sampler};
 pub(crate) use crate::usage::table::UsageTable;

@@ -21,6 +21,8 @@ const MAX_HEADER_BYTES: usize = 64 << 10;
 tokio::task_local! {
     /// The port of the request that the task sends. The resolver gets only the name.
     static PORT: u16;
+    /// The address of the host, for a request whose name is only that of the certificate.
+    static ADDRESS: SocketAddr;
 }
 
 /// Why a request has no response.
@@ -80,6 +82,12 @@ impl Client {
         }
         Ok(response)
     }
+
+    /// Sends a request to an address, whatever the name in its URL stands for. The port of both is the same. The server's
+    /// certificate is for the name.
+    pub(crate) async fn send_to(&self, address: SocketAddr, request: Request) -> Result<Response, ClientError> {
+        ADDRESS.scope(address, self.send(request)).await
+    }
 }
 
 /// The host of an address, if it is an IP address.
@@ -119,6 +127,12 @@ struct Guard {
 }
 
 impl Guard {
+    fn known(&self, address: SocketAddr) -> Result<Vec<SocketAddr>, ClientError> {
+        let denied = |denial| ClientError::Denied { target: address.ip().to_string(), denial };
+        self.rules.check(address.ip(), Some(address.port()), self.reach).map_err(denied)?;
+        Ok(vec![address])
+    }
+
     async fn resolved(&self, host: &str, port: Option<u16>) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
         let (mut allowed, mut denied) = (Vec::new(), None);
         for address in tokio::net::lookup_host((host, 0)).await? {
@@ -142,8 +156,12 @@ impl Resolve for Guard {
         let guard = self.clone();
         // Outside of a request, every port counts.
         let port = PORT.try_with(|port| *port).ok();
+        let known = ADDRESS.try_with(|address| *address).ok();
         Box::pin(async move {
-            let addresses = guard.resolved(name.as_str(), port).await?;
+            let addresses = match known {
+                Some(address) => guard.known(address)?,
+                None => guard.resolved(name.as_str(), port).await?,
+            };
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }

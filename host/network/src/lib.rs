@@ -1,6 +1,8 @@
 //! [`Net`] and [`HttpSender`] implemented with reqwest; only this crate names it.
 
 mod addresses;
+pub mod agent_secrets;
+mod agents;
 mod client;
 mod own_addresses;
 mod redirect;
@@ -8,6 +10,8 @@ pub mod remote;
 mod send_failure;
 mod source;
 mod tcp;
+
+pub use crate::agents::Agents;
 
 use crate::addresses::Rules;
 use crate::client::{Client, ClientError, Excess, body};

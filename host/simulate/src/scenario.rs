@@ -322,6 +322,7 @@ fn snapshot(event: &Event, subject: &Subject, begin: Timestamp, now: Timestamp) 
             workload: workload.key.clone(),
             image: workload.image.to_string(),
             made_from: Default::default(),
+            creator: Default::default(),
             slot: Slot(slot),
             phase: replica.phase.into(),
             status: String::new(),
@@ -345,6 +346,7 @@ fn snapshot(event: &Event, subject: &Subject, begin: Timestamp, now: Timestamp) 
                 memory_bytes,
                 network_receive_rate: replica.network_receive_rate.unwrap_or_default(),
                 network_transmit_rate: replica.network_transmit_rate.unwrap_or_default(),
+                network_is_unknown: false,
             }),
             health_check: None,
         }

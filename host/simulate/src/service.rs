@@ -57,6 +57,7 @@ impl Service {
             workload: workload.key.clone(),
             image: workload.image.to_string(),
             made_from: Default::default(),
+            creator: Default::default(),
             slot,
             phase: Phase::Running,
             status: String::new(),
@@ -104,8 +105,14 @@ impl Service {
         let cores = workload.resources.cpu.cores();
         let replicas = self.replicas.iter().map(|replica| {
             let cpu_cores = if self.is_ready(replica, now) { self.utilization * cores } else { 0.0 };
-            let usage =
-                Usage { at: now, cpu_cores, memory_bytes: 0, network_receive_rate: 0.0, network_transmit_rate: 0.0 };
+            let usage = Usage {
+                at: now,
+                cpu_cores,
+                memory_bytes: 0,
+                network_receive_rate: 0.0,
+                network_transmit_rate: 0.0,
+                network_is_unknown: false,
+            };
             Replica { usage: (replica.phase == Phase::Running).then_some(usage), ..replica.clone() }
         });
         let health = self.replicas.iter().map(|replica| {
@@ -121,7 +128,9 @@ impl Service {
             match step {
                 Step::Create { slot, .. } => self.create(workload, *slot, now),
                 Step::Remove { replica, .. } => self.replicas.retain(|known| known.id != *replica),
-                Step::Replace { replica, slot, .. } | Step::Renew { replica, slot, .. } => {
+                Step::Replace { replica, slot, .. }
+                | Step::Supersede { replica, slot, .. }
+                | Step::Renew { replica, slot, .. } => {
                     self.replicas.retain(|known| known.id != *replica);
                     self.create(workload, *slot, now);
                 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use windlass_core::contract::Usage;
 use windlass_core::engine::{EngineError, EngineEvent};
-use windlass_core::{ContainerId, Phase, Replica, WorkloadKey};
+use windlass_core::{ContainerId, DeclaredService, Phase, Replica, WorkloadKey};
 
 impl SimulatedEngine {
     /// Makes the engine unavailable with this reason, or available again with `None`.
@@ -145,6 +145,19 @@ impl SimulatedEngine {
     pub fn vanish(&self, id: &ContainerId) {
         let workload = self.lock().remove(id);
         if let Some(key) = workload {
+            self.send(EngineEvent::Changed(key));
+        }
+    }
+
+    /// Sets the services that declare their workloads by labels. Each that differs is an event, as `docker compose up` causes.
+    pub fn declare(&self, services: Vec<DeclaredService>) {
+        let mut engine = self.lock();
+        let gone = engine.declared.iter().filter(|old| !services.contains(old));
+        let new = services.iter().filter(|new| !engine.declared.contains(new));
+        let changed: Vec<WorkloadKey> = gone.chain(new).map(|service| service.key.clone()).collect();
+        engine.declared = services;
+        drop(engine);
+        for key in changed {
             self.send(EngineEvent::Changed(key));
         }
     }

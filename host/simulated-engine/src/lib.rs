@@ -22,8 +22,8 @@ use windlass_core::contract::Usage;
 use windlass_core::engine::{Engine, EngineError, EngineEvent, SlotEngine};
 use windlass_core::workload::{ContainerPort, Workload};
 use windlass_core::{
-    ContainerId, Declaration, ImageRef, MadeFrom, Phase, PortBinding, Publication, Replica, Slot, Timestamp,
-    WorkloadKey,
+    ContainerId, Declaration, DeclaredService, ImageRef, MadeFrom, Phase, PortBinding, Publication, Replica, Slot,
+    Timestamp, WorkloadKey,
 };
 
 /// Calls that can be made to fail.
@@ -31,6 +31,8 @@ use windlass_core::{
 pub enum Call {
     /// [`Engine::list`] and [`Engine::list_all`].
     List,
+    /// [`Engine::declared`].
+    Declared,
     /// [`SlotEngine::create`].
     Create,
     /// [`SlotEngine::prepare`].
@@ -65,6 +67,7 @@ struct EngineState {
     hanging_pulls: watch::Sender<usize>,
     /// The stops that the engine remembers until it ends.
     stops: Vec<EngineEvent>,
+    declared: Vec<DeclaredService>,
 }
 
 impl EngineState {
@@ -196,6 +199,10 @@ impl Engine for SimulatedEngine {
         Ok(sorted(engine.replicas.values().flat_map(BTreeMap::values).cloned().collect()))
     }
 
+    async fn declared(&self) -> Result<Vec<DeclaredService>, EngineError> {
+        Ok(self.enter(Some(Call::Declared))?.declared.clone())
+    }
+
     async fn cpus(&self) -> Option<u32> {
         None
     }
@@ -256,6 +263,7 @@ impl SlotEngine for SimulatedEngine {
             workload: workload.key.clone(),
             image: workload.image.to_string(),
             made_from: MadeFrom { generation: Some(workload.generation()), image_id: Some(image_id) },
+            creator: Default::default(),
             slot,
             phase: Phase::Starting,
             status: "created".to_owned(),

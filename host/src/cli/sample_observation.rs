@@ -74,6 +74,7 @@ fn replica(number: u32, now: Timestamp) -> ReplicaFacts {
             memory_bytes: 70 << 20,
             network_receive_rate: 51_200.0,
             network_transmit_rate: 409_600.0,
+            network_is_unknown: false,
         }),
         first_ready_at: Some(ago(now, 3_590_000)),
     }

@@ -10,6 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use windlass_core::settings::EngineKind;
 use windlass_core::text::duration;
 use windlass_core::{Listen, error_chain};
 
@@ -41,6 +42,9 @@ pub(super) struct ServeArguments {
     /// ~/.local/state/windlass]
     #[arg(long, env = "WINDLASS_DATA_DIR", value_name = "DIRECTORY")]
     data_dir: Option<PathBuf>,
+    /// Kind of the engine: `docker` for one engine, `swarm` for the manager of a Docker Swarm [default: docker]
+    #[arg(long, env = "WINDLASS_ENGINE", value_name = "KIND")]
+    engine: Option<EngineKind>,
     /// Name of this windlass on the engine; it changes only containers with this name [default: default]
     #[arg(long, env = "WINDLASS_INSTANCE", value_name = "NAME")]
     instance: Option<String>,
@@ -66,6 +70,7 @@ impl From<ServeArguments> for Overrides {
             token_file: arguments.token_file,
             insecure: arguments.insecure,
             data_dir: arguments.data_dir,
+            engine_kind: arguments.engine,
             instance: arguments.instance,
             engine_host: arguments.engine_host,
             interval: arguments.interval,

@@ -17,9 +17,12 @@ use windlass_network::remote::Remote;
 #[derive(Debug, Args)]
 pub(super) struct Server {
     /// Address or Unix socket windlass listens on, such as `http://127.0.0.1:8000` or `unix:/run/windlass/windlass.sock`
-    /// [default: `api.listen` of the configuration file, else http://127.0.0.1:8000]
+    /// [default: WINDLASS_LISTEN, else `api.listen` of the configuration file, else http://127.0.0.1:8000]
     #[arg(long, env = "WINDLASS_SERVER", value_name = "URL|unix:PATH")]
     server: Option<String>,
+    /// Places that the server listens on: in a container, its variables are those of the commands
+    #[arg(long, env = "WINDLASS_LISTEN", value_name = "ADDRESS:PORT|unix:PATH", hide = true)]
+    server_listen: Option<Listen>,
     /// Configuration file of the server, for its address
     #[arg(long, env = "WINDLASS_CONFIG", value_name = "FILE", hide = true)]
     server_config: Option<PathBuf>,
@@ -44,8 +47,19 @@ impl Server {
             }
             (None, None) => None,
         };
-        let server = self.server.clone().unwrap_or_else(|| address(&config::listen(self.server_config.as_deref())));
-        Ok(Remote::new(&server, token)?)
+        Ok(Remote::new(&self.address(), token)?)
+    }
+
+    /// The address of the server, and a client for requests that need no token. The token's file need not be readable.
+    pub(super) fn without_token(&self) -> anyhow::Result<(String, Remote)> {
+        let server = self.address();
+        let client = Remote::new(&server, None)?;
+        Ok((server, client))
+    }
+
+    fn address(&self) -> String {
+        let configured = || config::listen(self.server_config.as_deref());
+        self.server.clone().unwrap_or_else(|| address(&self.server_listen.clone().unwrap_or_else(configured)))
     }
 }
 

@@ -2,12 +2,15 @@
 
 use crate::config::network::registries;
 use crate::config::parse::{Malformed, parse};
+use crate::config::profiles::profiles;
 use crate::config::raw::{RawConfig, Settings, set_interval};
 use crate::config::sources::sources;
 use crate::config::types::{Config, ConfigError, LogSettings, Overrides, Surroundings};
 use std::path::{Path, PathBuf};
 use windlass_core::Listen;
-use windlass_core::settings::{ApiSettings, LocalAccess, NetworkSettings, PolicyOrigin, PolicySettings, StoreSettings};
+use windlass_core::settings::{
+    ApiSettings, EngineSettings, LocalAccess, NetworkSettings, PolicyOrigin, PolicySettings, StoreSettings,
+};
 use windlass_files::private::{PrivateError, read_secret};
 
 /// The file that is read by default, if it exists.
@@ -37,6 +40,23 @@ pub fn policies(path: &Path) -> Result<PolicySettings, ConfigError> {
     let mut problems = Vec::new();
     let settings = read(path)?.settings(&mut problems);
     if problems.is_empty() { Ok(settings.policy) } else { Err(ConfigError::Invalid(problems)) }
+}
+
+/// The settings of the engine, by a file and an address that overrides its own; [`DEFAULT_FILE`] if no file is named and it
+/// exists.
+///
+/// # Errors
+/// As [`load`], for `[engine]`.
+pub fn engine(file: Option<&Path>, host: Option<String>) -> Result<EngineSettings, ConfigError> {
+    let raw = match file {
+        Some(path) => read(path)?,
+        None if Path::new(DEFAULT_FILE).exists() => read(Path::new(DEFAULT_FILE))?,
+        None => RawConfig::default(),
+    };
+    let (mut problems, mut settings) = (Vec::new(), EngineSettings::default());
+    raw.engine.apply("engine", &mut settings, &mut problems);
+    settings.host = host.or(raw.engine.host);
+    if problems.is_empty() { Ok(settings) } else { Err(ConfigError::Invalid(problems)) }
 }
 
 /// The addresses that requests may reach, by a file.
@@ -85,6 +105,7 @@ fn check(
         }
         engine.instance = instance;
     }
+    engine.kind = overrides.engine_kind.or(raw.engine.kind).unwrap_or_default();
     engine.host = overrides.engine_host.clone().or(raw.engine.host);
     engine.publish_address = raw.engine.publish_address;
     engine.host_network = raw.engine.host_network.unwrap_or(engine.host_network);
@@ -104,10 +125,12 @@ fn check(
             *path = folder.join(&path);
         }
     }
+    engine.agents = raw.engine.agents.and_then(|agents| agents.check(folder, &mut problems));
     let discovery = raw.discovery.check(folder, &mut problems);
     let metric_sources = sources(raw.metric_sources, folder, &mut problems);
     let network = raw.network.check(&mut problems);
     let registries = registries(&raw.registries, &mut problems);
+    control.profiles = profiles(&raw.profiles, &mut problems);
     (control.scaling_policy, control.health_policy) = (raw.control.scaling_policy, raw.control.health_policy);
     let log = LogSettings {
         filter: overrides.log.clone().or(raw.log.filter).unwrap_or_else(|| "info".to_owned()),

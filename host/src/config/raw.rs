@@ -1,8 +1,10 @@
 //! The first stage: the sections and fields of `windlass.toml`, with the range of each field.
 
+use crate::config::agents::RawAgents;
 use crate::config::listen::RawListen;
 use crate::config::network::{RawNetwork, RawRegistry, RawTarget};
 use crate::config::sources::RawSource;
+use crate::config::toml_json::json;
 use crate::config::types::LogFormat;
 use crate::config::values::{ConfigValue, Count, Share, Size, Span, kib, mib, ms, secs};
 use serde::{Deserialize, Serialize};
@@ -14,8 +16,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 use windlass_core::PolicyChoice;
 use windlass_core::settings::{
-    ApiSettings, ControlSettings, DiscoverySettings, EngineSettings, HttpGrant, LocalAccess, NamedPolicy, PolicyLimits,
-    PolicyOrigin, PolicySettings, StoreLimits,
+    ApiSettings, ControlSettings, DiscoverySettings, EngineKind, EngineSettings, HttpGrant, LocalAccess, NamedPolicy,
+    PolicyLimits, PolicyOrigin, PolicySettings, StoreLimits,
 };
 
 /// Declares one section of the file. A field with a range sets the field of the same name in the settings type. The
@@ -80,7 +82,14 @@ section! {
         concurrent_actions: Count [Count(1)..=Count(256)],
         sample_interval: Span [secs(1)..=secs(300)],
     }
-    more { instance: String, host: String, publish_address: IpAddr, host_network: bool, }
+    more {
+        kind: EngineKind,
+        instance: String,
+        host: String,
+        publish_address: IpAddr,
+        host_network: bool,
+        agents: RawAgents,
+    }
 }
 
 section! {
@@ -222,6 +231,9 @@ pub(super) struct RawConfig {
     pub policy: RawPolicy,
     /// Single policies, by name.
     pub policies: BTreeMap<String, RawNamedPolicy>,
+    /// Settings that labels of services name, by the name of the profile.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub profiles: BTreeMap<String, toml::Table>,
     /// Subscribers to the list of replicas.
     pub discovery: RawDiscovery,
     /// Access to the sources of metrics, by any name.
@@ -361,21 +373,4 @@ fn is_within<T: PartialOrd + Display + Copy>(
         problems.push(format!("`{name}` is {value}; expected {} to {}", range.start(), range.end()));
     }
     within
-}
-
-/// A TOML value as JSON; `None` if JSON cannot express it.
-fn json(value: &toml::Value) -> Option<serde_json::Value> {
-    Some(match value {
-        toml::Value::String(text) => text.clone().into(),
-        toml::Value::Integer(number) => (*number).into(),
-        toml::Value::Float(number) => serde_json::Number::from_f64(*number)?.into(),
-        toml::Value::Boolean(truth) => (*truth).into(),
-        toml::Value::Datetime(_) => return None,
-        toml::Value::Array(elements) => elements.iter().map(json).collect::<Option<Vec<_>>>()?.into(),
-        toml::Value::Table(table) => {
-            let entries: Option<serde_json::Map<_, _>> =
-                table.iter().map(|(name, value)| Some((name.clone(), json(value)?))).collect();
-            entries?.into()
-        }
-    })
 }

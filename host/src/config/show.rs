@@ -1,7 +1,9 @@
 //! Writes a configuration as a complete `windlass.toml`, without secrets.
 
+use crate::config::agents::RawAgents;
 use crate::config::listen::RawListen;
 use crate::config::network::{RawNetwork, RawRegistry, RawTarget};
+use crate::config::profiles::tables;
 use crate::config::raw::{
     RawApi, RawConfig, RawControl, RawDiscovery, RawEngine, RawHttp, RawLog, RawNamedPolicy, RawPolicy, RawStore,
 };
@@ -24,10 +26,12 @@ impl Config {
                 ..RawApi::from_settings(&self.api)
             },
             engine: RawEngine {
+                kind: Some(self.engine.kind),
                 instance: Some(self.engine.instance.clone()),
                 host: self.engine.host.clone(),
                 publish_address: self.engine.publish_address,
                 host_network: Some(self.engine.host_network),
+                agents: self.engine.agents.as_ref().map(RawAgents::from),
                 ..RawEngine::from_settings(&self.engine)
             },
             control: RawControl {
@@ -40,6 +44,7 @@ impl Config {
             },
             policy: RawPolicy { folder: self.policy.folder.clone(), ..RawPolicy::from_settings(&self.policy.limits) },
             policies: self.policy.named.iter().map(|(name, named)| (name.clone(), raw_policy(named))).collect(),
+            profiles: tables(&self.control.profiles),
             discovery: RawDiscovery {
                 address: self.discovery.address.clone(),
                 file: self.discovery.file.clone(),

@@ -7,7 +7,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
-use windlass_core::settings::{ApiSettings, ControlSettings, EngineSettings, LocalAccess, PolicyLimits, PolicyOrigin};
+use windlass_core::settings::{
+    ApiSettings, ControlSettings, EngineKind, EngineSettings, LocalAccess, PolicyLimits, PolicyOrigin,
+};
 
 /// Loads a file with this text in this environment.
 fn load_text(text: &str, overrides: Overrides, environment: &[(&str, &str)]) -> Result<Config, String> {
@@ -68,6 +70,7 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
     shutdown_grace = "30s"
 
     [engine]
+    kind = "docker"
     instance = "default"
     host_network = false
     call_timeout = "30s"
@@ -154,6 +157,7 @@ fn every_section_is_understood() {
         body_bytes = "64KiB"
         header_timeout = "250ms"
         [engine]
+        kind = "swarm"
         instance = "blue"
         host = "tcp://10.0.0.1:2375"
         concurrent_actions = 8
@@ -175,6 +179,7 @@ fn every_section_is_understood() {
     assert_eq!((config.api.body_bytes, config.api.header_timeout), (64 << 10, Duration::from_millis(250)));
     assert_eq!((config.engine.instance.as_str(), config.engine.concurrent_actions), ("blue", 8));
     assert_eq!(config.engine.host.as_deref(), Some("tcp://10.0.0.1:2375"));
+    assert_eq!(config.engine.kind, EngineKind::Swarm);
     assert_eq!(config.control.heal_share, 0.5);
     assert_eq!(config.control.backoff_max, Duration::from_secs(90));
     assert_eq!(config.control.health_config, r#"{"failures":3,"grace":{"seconds":2.5}}"#);
@@ -300,14 +305,15 @@ fn flags_and_environment_are_over_the_file() {
         listen: "127.0.0.1:1".parse().ok(),
         interval: Some(Duration::from_secs(3)),
         instance: Some("green".into()),
+        engine_kind: Some(EngineKind::Docker),
         log_format: Some(LogFormat::Human),
         data_dir: Some("/elsewhere".into()),
         ..Overrides::default()
     };
-    let text = "api.listen = '127.0.0.1:2'\nengine.instance = 'blue'\ncontrol.interval = '9s'\nlog.format = 'json'";
+    let text = "api.listen = '127.0.0.1:2'\nengine.instance = 'blue'\nengine.kind = 'swarm'\ncontrol.interval = '9s'\nlog.format = 'json'";
     let config = load_text(text, overrides, HOME).expect("a configuration");
     assert_eq!(config.api.listen.tcp.expect("an address").port(), 1);
-    assert_eq!(config.engine.instance, "green");
+    assert_eq!((config.engine.instance.as_str(), config.engine.kind), ("green", EngineKind::Docker));
     assert_eq!(config.control.interval, Duration::from_secs(3));
     assert_eq!(config.log.format, LogFormat::Human);
     assert_eq!(config.store.data_dir, Path::new("/elsewhere"));
@@ -614,4 +620,71 @@ fn what_is_wrong_with_those_who_are_told_of_replicas_is_told_with_its_name() {
     `discovery.check` does not name the new file; write `{}` in its place: `["haproxy", "-c", "-f", "{}"]`
     `discovery.command` is empty; expected a program and its arguments: `["systemctl", …]`
     "#);
+}
+
+#[test]
+fn a_profile_has_the_fields_of_a_start_and_is_shown_as_it_is_read() {
+    let config = of(r#"
+        [profiles.web]
+        scaling_policy = { name = "target-tracking", config = { metrics = [{ name = "load", target = 0.6 }] } }
+        guardrails = { grace = "1m", scale_down = { window = "10m", rates = [{ percent = 10, per = "1m" }] } }
+        stop_hook = { exec = { command = ["drain"] } }
+        [profiles.web.probe.http]
+        port = 80
+        path = "/up"
+        expect = { status = [204, "300-399"], headers = { x-ready = "yes" } }
+        [profiles.web.metrics.load.prometheus]
+        url = "http://prometheus.example:9090"
+        query = "up"
+        headers = { x-scope = "s3cret" }
+        [profiles.idle]
+    "#);
+    let web = &config.control.profiles["web"];
+    assert_eq!(web.scaling[0].config, r#"{"metrics":[{"name":"load","target":0.6}]}"#);
+    assert_eq!(web.guardrails.as_ref().map(|guardrails| guardrails.grace), Some(Duration::from_secs(60)));
+    assert!(web.probe.is_some() && web.stop_hook.is_some() && config.control.profiles.contains_key("idle"));
+    let shown = config.to_toml();
+    assert!(!shown.contains("s3cret"), "{shown}");
+    // Without its secret, it comes to the same.
+    let plain = shown.replace("***", "s3cret");
+    assert_eq!(Config { file: config.file.clone(), ..of(&plain) }, config);
+}
+
+#[test]
+fn the_problems_of_profiles_are_told_all_at_once() {
+    insta::assert_snapshot!(error_of(r#"
+        [profiles.Web]
+        [profiles.web]
+        min_replicas = 2
+        guardrails = { grace = "2h", scale_up = { rates = [{ per = "1s" }] } }
+        probe = { http = { port = 0 } }
+        metrics = { load = { prometheus = { url = "http://a", query = "up", headers = { x = "***" } } } }
+        [profiles.day]
+        scaling_policy = { name = "schedule", config = { since = 2024-01-01 } }
+    "#), @r"
+    `profiles.Web`: the name of a profile must be 1 to 63 lower-case letters, digits and hyphens
+    `profiles.day` has a date or a number that JSON cannot express; write a date as text
+    `profiles.web.min_replicas`: unknown field; expected `scaling_policy`, `health_policy`, `shadow_policies`, `metrics`, `guardrails`, `probe`, `stop_hook`
+    `profiles.web.guardrails.scale_up.rates[0]`: a rate has `count` or `percent`, one of them
+    `profiles.web.guardrails.grace`: expected 0 s to 1 h
+    `profiles.web.probe.http.port`: expected a whole number from 1 to 65535, found `0`
+    `profiles.web.metrics.load.prometheus.headers.x`: `***` stands for a stored secret of the same metric and host, and there is none; give the secret
+    ");
+}
+
+#[test]
+fn the_agents_of_a_swarm_need_a_token_and_an_authority() {
+    let config = of("[engine.agents]\ntoken_file = 'token'\nca_file = '/run/secrets/windlass-ca'\n");
+    let agents = config.engine.agents.clone().expect("they are configured");
+    assert!(agents.token_file.is_absolute() && agents.token_file.ends_with("token"), "{agents:?}");
+    assert_eq!((agents.ca_file.as_path(), agents.port), (Path::new("/run/secrets/windlass-ca"), 7_443));
+    let shown = config.to_toml();
+    assert_eq!(of(&shown).engine.agents, Some(agents), "{shown}");
+    assert_eq!(of("[engine.agents]\nport = 1\n").engine.agents, None);
+    let error = error_of("[engine.agents]\ntoken_file = 'token'\nport = 0\n");
+    assert!(
+        error.contains("`engine.agents.ca_file` is missing") && error.contains("`engine.agents.port` is 0"),
+        "{error}"
+    );
+    assert!(error_of("[engine.agents]\ntoken = 'x'\n").contains("did you mean `token_file`?"));
 }

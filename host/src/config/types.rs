@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 use windlass_core::settings::{
-    ApiSettings, ControlSettings, DiscoverySettings, EngineSettings, NetworkSettings, PolicySettings, StoreSettings,
+    ApiSettings, ControlSettings, DiscoverySettings, EngineKind, EngineSettings, NetworkSettings, PolicySettings,
+    StoreSettings,
 };
 use windlass_core::{Listen, Origin, SourceAccess};
 
@@ -75,6 +76,8 @@ pub struct Overrides {
     pub insecure: Option<bool>,
     /// `store.data_dir`.
     pub data_dir: Option<PathBuf>,
+    /// `engine.kind`.
+    pub engine_kind: Option<EngineKind>,
     /// `engine.instance`.
     pub instance: Option<String>,
     /// `engine.host`.

@@ -10,9 +10,9 @@ use tempfile::TempDir;
 use windlass_core::fixtures::workload;
 use windlass_core::store::{DecisionPart, PartContent};
 use windlass_core::{
-    Blindness, Blocked, Change, Dependency, FirstReady, Generation, MemoryOwner, PolicyIdentity, PolicyKind, Proposal,
-    Rollout, RolloutHistory, RolloutMode, ServiceHistory, Slot, SlotHistory, SlotTrouble, StoppedOutside, Suspicion,
-    Trouble, TroubleKind, Unremovable,
+    Blindness, Blocked, Change, ComposeHistory, Dependency, FirstReady, Generation, MemoryOwner, PolicyIdentity,
+    PolicyKind, Proposal, Rollout, RolloutHistory, RolloutMode, ServiceHistory, Slot, SlotHistory, SlotTrouble,
+    StoppedOutside, Suspicion, Trouble, TroubleKind, Unremovable,
 };
 
 const NOW: Timestamp = Timestamp(1_767_225_600_000);
@@ -78,6 +78,12 @@ fn everything_stored_is_there_after_reopening() {
         troubles: [(ContainerId("odd".into()), Trouble { kind: TroubleKind::CrashLoop, since: Timestamp(7) })].into(),
         containers: Some([ContainerId("one".into())].into()),
         stand_ins: [("queue".to_owned(), Timestamp(5))].into(),
+        compose: Some(ComposeHistory {
+            seen: [ContainerId("one".into())].into(),
+            leaving: [ContainerId("gone".into())].into(),
+            changed: Some(Timestamp(8)),
+            uncopyable: Some(Timestamp(3)),
+        }),
         service: ServiceHistory {
             no_room: Some(Timestamp(4)),
             paused: Some(Timestamp(5)),

@@ -7,6 +7,7 @@
 //! | [`wait`] | polls a value with a time limit |
 //! | [`engine`] | inspects the container engine independently of Windlass |
 //! | [`images`] | builds small images without a registry |
+//! | [`swarm`] | a Docker Swarm of three engines on this machine |
 
 mod compiled;
 pub mod engine;
@@ -15,4 +16,5 @@ mod log;
 mod program;
 pub mod response;
 pub mod site;
+pub mod swarm;
 pub mod wait;

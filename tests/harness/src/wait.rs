@@ -40,6 +40,14 @@ pub async fn eventually<T>(what: &str, limit: Duration, look: impl AsyncFnMut() 
     }
 }
 
+/// Polls until `is_done` or until `limit` has passed, in code that cannot await: a destructor.
+pub(crate) fn until_blocking(limit: Duration, mut is_done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
+    while !is_done() && Instant::now() < deadline {
+        std::thread::park_timeout(PAUSE);
+    }
+}
+
 /// Polls for the whole of `window`, and panics at the first error of `holds`: for effects that must not happen.
 ///
 /// # Panics

@@ -1,4 +1,6 @@
-//! Tests of commands that need neither a server nor a container engine.
+//! Tests of commands that need no container engine.
 
+mod config;
 mod confinement;
+mod health;
 mod policy;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Command, Output};
+use windlass_core::labels::ServiceLabels;
 use windlass_tests::images::Fixture;
 use windlass_tests::response::redacted;
 use windlass_tests::site::{Site, binary};
@@ -77,6 +78,18 @@ fn the_configurations_shown_are_accepted() -> anyhow::Result<()> {
         assert!(output.status.success(), "{block}\n{}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(())
+}
+
+#[test]
+fn the_labels_shown_are_accepted() {
+    let shown = blocks(&read("MANUAL.md"), "yaml");
+    assert!(!shown.is_empty());
+    for block in shown {
+        let pairs = block.lines().filter_map(|line| line.trim().split_once(": "));
+        let labels = pairs.filter(|(name, _)| name.starts_with("windlass."));
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned())).collect();
+        assert!(matches!(ServiceLabels::read(&labels), Ok(Some(_))), "{block}");
+    }
 }
 
 #[test]
@@ -190,8 +203,9 @@ fn the_commands_shown_exist() -> anyhow::Result<()> {
                 }
                 ["target/release/windlass", arguments @ ..] => {
                     // A command that does not end by itself runs with `--help` instead.
-                    let serves = arguments == ["serve"];
-                    let arguments: Vec<&str> = if serves { vec!["serve", "--help"] } else { arguments.to_vec() };
+                    let serves = arguments.first() == Some(&"serve") && !arguments.contains(&"--help");
+                    let help: &[&str] = if serves { &["--help"] } else { &[] };
+                    let arguments = [arguments, help].concat();
                     // The target directory need not be `target` here.
                     let built = binary()?.with_file_name("..").display().to_string();
                     let arguments = arguments.iter().map(|word| match word.strip_prefix("target/") {

@@ -1,10 +1,12 @@
 //! Authentication, listening addresses, the Unix socket, the host's network, and the lock on a data directory.
 
 use serde_json::json;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::path::Path;
+use std::time::Duration;
 use windlass_tests::images::Fixture;
 use windlass_tests::site::{Site, binary, start_body};
+use windlass_tests::wait::eventually;
 
 const TOKEN: &str = "a-token-of-thirty-two-characters";
 
@@ -143,5 +145,35 @@ async fn a_replica_gets_the_network_of_the_host_only_if_the_configuration_allows
     let site = site.set("engine.host_network", "true");
     let windlass = site.start().await?;
     windlass.post("/start/container", body).await.ok();
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_socket_that_windlass_may_not_open_is_reported_with_its_group() -> anyhow::Result<()> {
+    /// A user without privileges, and a group that it is not in.
+    const ANN: u32 = 54_321;
+    const OTHERS: u32 = 54_322;
+    let site = Site::new("socket-group").await?;
+    if !rustix::process::geteuid().is_root() || !site.engine().host().starts_with("unix://") {
+        return Ok(());
+    }
+    let path = site.folder().join("engine.sock");
+    let _engine = std::os::unix::net::UnixListener::bind(&path)?;
+    chown(&path, None, Some(OTHERS))?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o660))?;
+    let address = format!("unix://{}", path.display());
+    let site = site.owned_by(ANN)?.set("engine.host", &json!(address).to_string());
+    let windlass = site.start().await?;
+    let expected = format!(
+        "{address}: user {ANN} may not open the socket, which belongs to group {OTHERS}; run windlass with this group: \
+         `--group-add {OTHERS}` of `docker run`, `group_add: [\"{OTHERS}\"]` in Compose, `SupplementaryGroups={OTHERS}` in \
+         a systemd unit"
+    );
+    eventually("the reason", Duration::from_secs(30), async || {
+        let ready = windlass.get("/ready").await;
+        let detail = ready.body["detail"].as_str().unwrap_or_default();
+        if detail.contains(&expected) { Ok(()) } else { Err(ready.to_string()) }
+    })
+    .await;
     Ok(())
 }

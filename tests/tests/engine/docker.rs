@@ -1,8 +1,11 @@
 //! The Docker adapter on a real engine: behaviour that only a real engine can show.
 
 mod absent;
+mod compose;
 mod fake;
+mod fidelity;
 mod fixture;
+mod project;
 mod reach;
 mod sampling;
 

@@ -1,6 +1,8 @@
 //! Black-box tests of the program on a real container engine, a module a topic.
 
 mod access;
+mod agent;
+mod compose;
 mod dependencies;
 mod discovery;
 #[expect(clippy::unwrap_used, reason = "the helpers of these tests say what they expect by panicking, as tests do")]
@@ -9,6 +11,7 @@ mod endpoints;
 mod files;
 mod guardrails;
 mod hostile;
+mod image;
 mod lifecycle;
 mod metrics;
 mod oci;
@@ -19,3 +22,5 @@ mod repair;
 mod rollouts;
 mod round_trip;
 mod scale_in;
+#[expect(clippy::unwrap_used, reason = "the helpers of these tests say what they expect by panicking, as tests do")]
+mod swarm;

@@ -1,5 +1,6 @@
 //! Failures of other autoscalers that no other test reproduces; `documents/failure_modes.rs` has the whole table.
 
+use crate::network::Nobody;
 use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,12 +9,11 @@ use std::time::Duration;
 use windlass_control::clock::Clock;
 use windlass_control::{Controller, Parts};
 use windlass_core::contract::{ScalingDecision, ScalingObservation, Usage};
-use windlass_core::net::{Net, NetError, Reach, SourceRequest, SourceResponse};
 use windlass_core::policy::{Policies, PolicySource, ScalingPolicy};
 use windlass_core::settings::ControlSettings;
 use windlass_core::store::{DecisionQuery, StoredDecision};
 use windlass_core::workload::Bounds;
-use windlass_core::{DurationMs, HttpProbe, PolicyChoice, PolicyFailure, PolicyIdentity, Timestamp};
+use windlass_core::{PolicyChoice, PolicyFailure, PolicyIdentity, Timestamp};
 use windlass_simulated_engine::SimulatedEngine;
 use windlass_storage::SqliteStore;
 use windlass_tests::policies::{built_in, registry, turn};
@@ -33,25 +33,6 @@ impl ScalingPolicy for Panicking {
     async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
         assert!(!self.panics.load(Ordering::SeqCst), "the test makes it panic");
         self.real.decide(config, observation).await
-    }
-}
-
-/// A network without any server.
-struct Nobody;
-
-#[async_trait::async_trait]
-impl Net for Nobody {
-    async fn http_probe(&self, _: std::net::SocketAddr, _: &HttpProbe, _: Duration) -> Result<DurationMs, NetError> {
-        Err(NetError::Failed("nobody is there".to_owned()))
-    }
-    async fn tcp_connect(&self, _: std::net::SocketAddr, _: bool, _: Duration) -> Result<DurationMs, NetError> {
-        Err(NetError::Failed("nobody is there".to_owned()))
-    }
-    async fn query_source(&self, _: &SourceRequest<'_>, _: u64, _: Duration) -> Result<SourceResponse, NetError> {
-        Err(NetError::Failed("nobody is there".to_owned()))
-    }
-    async fn post_json(&self, _: &str, _: Reach, _: &serde_json::Value, _: Duration) -> Result<(), NetError> {
-        Ok(())
     }
 }
 
@@ -121,6 +102,7 @@ async fn replicas_replaced_one_after_another_end_as_many_as_they_were() -> anyho
         memory_bytes: 1 << 20,
         network_receive_rate: 0.0,
         network_transmit_rate: 0.0,
+        network_is_unknown: false,
     };
     host.engine.set_load(&key, uses(0.06));
     host.engine.set_starting_load(&key, Duration::from_secs(25), uses(0.1));

@@ -1,7 +1,9 @@
 //! Tests in simulated time: the control loop on the simulated engine, and `windlass simulate`.
 
+mod adoption;
 mod budgets;
 mod failure_modes;
+mod network;
 mod scenarios;
 mod shadows;
 mod simulate;

@@ -22,10 +22,10 @@ use windlass_core::net::{Net, NetError, Reach, SourceRequest, SourceResponse};
 use windlass_core::policy::{HealthPolicy, Policies, PolicySource, ScalingPolicy};
 use windlass_core::settings::ControlSettings;
 use windlass_core::store::{DecisionQuery, StoredDecision};
-use windlass_core::workload::{Bounds, DesiredStatus, HookCall, Mode, Resources, StopHook};
+use windlass_core::workload::{Bounds, DesiredStatus, HookCall, Resources, StopHook};
 use windlass_core::{
-    Declaration, DurationMs, FailureKind, HttpProbe, Phase, PolicyFailure, PolicyIdentity, Probe, ProbeTarget, Replica,
-    Rollout, RolloutMode, Slot, Timestamp, Workload, WorkloadKey,
+    DurationMs, FailureKind, HttpProbe, Phase, PolicyFailure, PolicyIdentity, Probe, ProbeTarget, Replica, Rollout,
+    RolloutMode, Slot, Timestamp, Workload, WorkloadKey,
 };
 use windlass_simulated_engine::{Call, SimulatedEngine, SimulatedSwarm};
 use windlass_storage::SqliteStore;
@@ -470,12 +470,6 @@ fn workload(image: &str, words: &[&str]) -> anyhow::Result<Workload> {
     if words.contains(&"hooked") {
         let call = HookCall::Exec { command: vec!["drain".to_owned()] };
         workload.stop_hook = Some(StopHook { call, timeout: Duration::from_secs(10) });
-    }
-    if words.contains(&"adopted") {
-        workload.declaration = Declaration::Swarm { service: workload.key.to_string() };
-    }
-    if words.contains(&"recommends") {
-        workload.policies.mode = Some(Mode::Recommend);
     }
     if let Some(target) = word("cpu") {
         workload.policies.scaling = vec![swarm::tracks_cpu(target)];

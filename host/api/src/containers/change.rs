@@ -94,7 +94,7 @@ async fn change(
     let current = find(&state, &name);
     let change = body.check(|request, problems| change_of(&request, current.as_ref(), problems))?;
     let controller = state.controller;
-    let replica = detached::run(async move {
+    let replica = detached::run(Box::pin(async move {
         let protected = match change.scale_in_protection {
             Some(is_protected) => Some(controller.protect(&name, is_protected).await?),
             None => None,
@@ -104,7 +104,7 @@ async fn change(
             Some(DesiredStatus::Stopped) => controller.hold(&name).await,
             None => protected.or(current).ok_or(ControlError::NoSuchContainer(name)),
         }
-    })
+    }))
     .await?;
     Ok(Json(ChangedContainer { ok: true, summary: (&replica).into() }))
 }

@@ -54,6 +54,17 @@ impl Problems {
             _ => Err(Problem::invalid_and_more(&self.first, self.more)),
         }
     }
+
+    /// Returns `value` if no problem was recorded.
+    ///
+    /// # Errors
+    /// The first problems.
+    pub(crate) fn listed<T>(self, value: Option<T>) -> Result<T, Vec<FieldProblem>> {
+        match value {
+            Some(value) if self.first.is_empty() => Ok(value),
+            _ => Err(self.first),
+        }
+    }
 }
 
 /// Says that a name is unknown, and which known name is close to it.

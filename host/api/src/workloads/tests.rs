@@ -28,6 +28,7 @@ fn replica(id: &str, phase: Phase, status: &str) -> Replica {
         workload: WorkloadKey::stored("nginx:alpine"),
         image: "nginx:alpine".into(),
         made_from: Default::default(),
+        creator: Default::default(),
         slot: Slot(0),
         phase,
         status: status.into(),
@@ -55,6 +56,7 @@ fn replica(id: &str, phase: Phase, status: &str) -> Replica {
             memory_bytes: 128 << 20,
             network_receive_rate: 0.0,
             network_transmit_rate: 0.0,
+            network_is_unknown: false,
         }),
         health_check: None,
     }

@@ -341,8 +341,9 @@ fn utilization(limits: Limits, usage: &Usage, metric: BuiltIn) -> Option<f64> {
     match metric {
         BuiltIn::CpuUtilization => limits.cpu_cores.filter(|cores| *cores > 0.0).map(|cores| usage.cpu_cores / cores),
         BuiltIn::MemoryUtilization => share(usage.memory_bytes, limits.memory_bytes?),
-        BuiltIn::NetworkReceiveRate => Some(usage.network_receive_rate),
-        BuiltIn::NetworkTransmitRate => Some(usage.network_transmit_rate),
+        // A rate that was not measured is no load of zero.
+        BuiltIn::NetworkReceiveRate => Some(usage.network_receive_rate).filter(|_| !usage.network_is_unknown),
+        BuiltIn::NetworkTransmitRate => Some(usage.network_transmit_rate).filter(|_| !usage.network_is_unknown),
         BuiltIn::ReadyReplicas => None,
     }
 }

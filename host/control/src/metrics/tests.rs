@@ -105,6 +105,7 @@ fn use_is_told_by_replica_and_as_the_mean_over_those_that_are_ready() {
             memory_bytes: workload.resources.memory.bytes() / 2,
             network_receive_rate: 10.0,
             network_transmit_rate: f64::NAN,
+            network_is_unknown: false,
         })
     };
     log.note_usage(&workload, &snapshot, &History::default(), usage, NOW);
@@ -319,6 +320,7 @@ fn if_no_replica_is_ready_the_load_is_that_of_those_that_were() {
             memory_bytes: 0,
             network_receive_rate: 0.0,
             network_transmit_rate: 0.0,
+            network_is_unknown: false,
         })
     };
     let mut history = History::default();
@@ -435,6 +437,7 @@ fn utilization_is_relative_to_the_limits_in_force() {
             memory_bytes: 32 << 20,
             network_receive_rate: 0.0,
             network_transmit_rate: 0.0,
+            network_is_unknown: false,
         };
         let snapshot = Snapshot { at: NOW, replicas: vec![replica], ..Snapshot::default() };
         let log = MetricLog::default();
@@ -448,4 +451,41 @@ fn utilization_is_relative_to_the_limits_in_force() {
     let updated = Limits { cpu_cores: Some(0.2), memory_bytes: Some(128 << 20) };
     assert_eq!(utilization(updated), [0.5, 0.25]);
     assert_eq!(utilization(Limits::default()), [1.0, 0.5], "a container without limits is measured against the wish");
+}
+
+#[test]
+fn a_network_that_was_not_measured_is_no_load_of_zero() {
+    let (log, workload) = (MetricLog::default(), measured(&[]));
+    let replicas: Vec<_> = (1..=2).map(|slot| running(&workload, slot, 1)).collect();
+    let snapshot = Snapshot { at: NOW, replicas: replicas.clone(), ..Snapshot::default() };
+    let usage = |unknown: usize| {
+        let replicas = replicas.clone();
+        move |id: &ContainerId| {
+            let index = replicas.iter().position(|replica| replica.id == *id).unwrap_or_default();
+            let network_is_unknown = index < unknown;
+            let rate = if network_is_unknown { 0.0 } else { 10.0 };
+            Some(Usage {
+                at: NOW,
+                cpu_cores: 0.5,
+                memory_bytes: 1,
+                network_receive_rate: rate,
+                network_transmit_rate: rate,
+                network_is_unknown,
+            })
+        }
+    };
+    log.note_usage(&workload, &snapshot, &History::default(), usage(1), NOW);
+    let whole = |name, now| log.series(&[request(name, 60)], &workload, now).remove(0);
+    assert_eq!(whole("network-receive-rate", NOW).samples[0].value, 10.0, "the mean of those that were measured");
+    let later = NOW.plus(Duration::from_secs(120));
+    log.note_usage(
+        &workload,
+        &snapshot,
+        &History::default(),
+        |id| usage(2)(id).map(|it| Usage { at: later, ..it }),
+        later,
+    );
+    let none = whole("network-transmit-rate", later);
+    assert!(none.samples.is_empty() && none.failure.is_some(), "{none:?}");
+    assert!(!whole("cpu-utilization", later).samples.is_empty());
 }

@@ -105,6 +105,14 @@ impl Actor<'_> {
                 let (created, failure) = self.create(*slot, true, reason).await;
                 (vec![removed, created], failure)
             }
+            Step::Supersede { replica, slot, reason } => {
+                let (created, failure) = self.create(*slot, true, reason).await;
+                if created.error.is_some() {
+                    return (vec![created], failure);
+                }
+                let (removed, failure) = self.remove(replica, reason).await;
+                (vec![created, removed], failure)
+            }
             Step::Restart { replica, reason } => {
                 let hook_failure = match self.snapshot.replica(replica) {
                     Some(observed) => self.stopper.call_hook(observed, reason).await,

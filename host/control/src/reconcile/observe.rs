@@ -8,7 +8,7 @@ use crate::workload::state::Known;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use windlass_core::engine::{AnyEngine, EngineError};
-use windlass_core::{ContainerId, Phase, Plan, Replica, ServiceSeen, Snapshot, Step, Timestamp};
+use windlass_core::{ContainerId, Creator, Phase, Plan, Replica, ServiceSeen, Snapshot, Step, Timestamp};
 
 /// The engine records a stop within this time after the end of the process.
 const STOP_RECORDED_WITHIN: Duration = Duration::from_secs(2);
@@ -129,7 +129,9 @@ pub(crate) async fn observe_again(
 /// Whether a container with the workload's labels is its replica. Labels are copied by `docker commit`; the name of a slot
 /// and the identifier of a container cannot be. A container that was a replica once stays one under any name.
 ///
-/// `containers`: the replicas of the last observation. `None` before the first one.
+/// `containers`: the replicas of the last observation. `None` before the first one. Then a container that Windlass created
+/// is a replica: an earlier version gave other names.
 pub(crate) fn is_ours(replica: &Replica, containers: Option<&BTreeSet<ContainerId>>) -> bool {
-    replica.has_slot_name || containers.is_none_or(|containers| containers.contains(&replica.id))
+    let is_known = |containers: &BTreeSet<ContainerId>| containers.contains(&replica.id);
+    replica.has_slot_name || containers.map_or(replica.creator == Creator::Windlass, is_known)
 }

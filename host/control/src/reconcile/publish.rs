@@ -27,6 +27,29 @@ pub(crate) fn publish_blind(
     PassReport::blind(at, context.clock.now(), error.to_string())
 }
 
+/// Publishes the observation of a workload whose labels are not in force: nothing is decided and nothing is done.
+pub(crate) fn publish_suspended(
+    context: &Context,
+    handle: &WorkloadHandle,
+    snapshot: Snapshot,
+    reason: &str,
+) -> PassReport {
+    let (at, now) = (snapshot.at, context.clock.now());
+    handle.probes.keep_only(snapshot.replicas.iter().map(|replica| &replica.id));
+    let mut state = handle.state();
+    let is_changed = state.snapshot.is_up() != snapshot.is_up();
+    state.next_pass = handle.period;
+    state.observed_at = Some(now);
+    state.begun.clear();
+    state.alerts.clear();
+    state.snapshot = snapshot;
+    drop(state);
+    if is_changed {
+        dependencies::wake_dependents(&context.workloads, &handle.key);
+    }
+    PassReport::idle(at, now, format!("nothing is done: {reason}"))
+}
+
 /// Publishes the first observation before the pass acts: an image may have to be pulled first, and replicas that are
 /// about to stop may receive requests since before Windlass started.
 pub(crate) fn publish_first_observation(context: &Context, handle: &WorkloadHandle, snapshot: &Snapshot) {

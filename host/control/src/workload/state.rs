@@ -51,6 +51,24 @@ pub(crate) struct WorkloadState {
     pub(crate) stale_passes: u32,
     /// The service is not made from the desired state yet, because the engine refused it.
     pub(crate) is_undeployed: bool,
+    /// Why its passes do nothing: it is adopted, and its labels are not in force. `None` if its passes act.
+    pub(crate) suspended: Option<Suspension>,
+}
+
+/// An adopted workload whose service does not declare it for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Suspension {
+    /// When its service was first missing. `None` if that is not known yet.
+    pub(crate) missing_since: Option<Timestamp>,
+    /// One sentence.
+    pub(crate) reason: String,
+}
+
+impl Suspension {
+    /// A suspension until the next search.
+    fn until_confirmed(reason: &str) -> Self {
+        Self { missing_since: None, reason: reason.to_owned() }
+    }
 }
 
 /// The latest events by which a process is ended through the engine. The times are those of the engine's clock.
@@ -94,6 +112,8 @@ impl WorkloadState {
         // The containers of an earlier version have no label: they are of the generation that was wished for then.
         let generation = workload.generation();
         workload.unlabelled.get_or_insert(generation);
+        let until_read = || Suspension::until_confirmed("the labels of its service have not been read yet");
+        let suspended = workload.declaration.is_adopted().then(until_read);
         Self {
             workload,
             history,
@@ -114,6 +134,17 @@ impl WorkloadState {
             early_passes: EarlyPasses::default(),
             stale_passes: 0,
             is_undeployed: false,
+            suspended,
+        }
+    }
+
+    /// Suspends an adopted workload all of whose replicas went away since the last observation: its service may have gone
+    /// with them, and the event about that requests a search.
+    pub(crate) fn suspend_if_gone(&mut self, snapshot: &Snapshot) {
+        let is_gone = snapshot.replicas.is_empty() && !self.snapshot.replicas.is_empty();
+        if is_gone && self.workload.declaration.is_adopted() {
+            self.suspended
+                .get_or_insert(Suspension::until_confirmed("its containers are gone; its labels are read again"));
         }
     }
 

@@ -235,8 +235,11 @@ pub enum ChoiceError {
 }
 
 fn sentences(problems: &[(String, String)]) -> String {
-    let problems: Vec<String> = problems.iter().map(|(at, problem)| format!("`{at}`: {problem}")).collect();
-    text::sentences(&problems)
+    let sentence = |(at, problem): &(String, String)| match at.as_str() {
+        "" => problem.clone(),
+        at => format!("`{at}`: {problem}"),
+    };
+    text::sentences(&problems.iter().map(sentence).collect::<Vec<_>>())
 }
 
 /// The known policies, and the operations on them.

@@ -61,7 +61,9 @@ impl World {
             let (gone, slot) = match step {
                 Step::Create { slot, .. } => (None, Some(*slot)),
                 Step::Remove { replica, .. } => (Some(replica), None),
-                Step::Replace { replica, slot, .. } | Step::Renew { replica, slot, .. } => (Some(replica), Some(*slot)),
+                Step::Replace { replica, slot, .. }
+                | Step::Supersede { replica, slot, .. }
+                | Step::Renew { replica, slot, .. } => (Some(replica), Some(*slot)),
                 Step::Start { .. } | Step::Restart { .. } | Step::SetCount { .. } | Step::Deploy { .. } => (None, None),
             };
             self.pass.snapshot.replicas.retain(|known| Some(&known.id) != gone);

@@ -3,12 +3,12 @@
 use super::{Lifecycle, permit};
 use crate::call_error::CallError;
 use crate::image::Images;
-use crate::{container, labels};
+use crate::{container, identity, labels};
 use bollard::models::{ContainerInspectResponse, NetworkConnectRequest};
 use bollard::query_parameters::CreateContainerOptionsBuilder;
 use std::collections::HashMap;
 use windlass_core::engine::EngineError;
-use windlass_core::{ContainerId, ProbeTarget, Replica, Slot, Workload};
+use windlass_core::{ContainerId, Declaration, ProbeTarget, Replica, Slot, Workload, WorkloadKey};
 
 impl Lifecycle {
     /// Creates a replica in its own task, so that a caller that gives up does not leave a half-created container.
@@ -22,6 +22,9 @@ impl Lifecycle {
     }
 
     async fn create_whole(&self, workload: &Workload, slot: Slot) -> Result<Replica, EngineError> {
+        if let Declaration::Compose { project, service } = &workload.declaration {
+            return self.create_copy(workload, project, service, slot).await;
+        }
         self.require_networks(workload).await?;
         let image = self.images.to_use(workload).await?;
         let id = match self.create_bare(workload, slot, &image).await {
@@ -57,6 +60,10 @@ impl Lifecycle {
 
     /// Makes sure that a replica can be created: its networks exist, and its image is pulled if it is missing.
     pub(crate) async fn prepare(&self, workload: &Workload) -> Result<(), EngineError> {
+        if workload.declaration.is_adopted() {
+            // A copy uses the networks and the image of a container that exists.
+            return Ok(());
+        }
         self.require_networks(workload).await?;
         let image = self.images.to_use(workload).await?;
         if self.images.id_of(&image).await?.is_none() {
@@ -92,7 +99,7 @@ impl Lifecycle {
         match outcome {
             Ok(created) => Ok(created.id),
             Err(error @ CallError::Response { status: 409, .. }) => {
-                Err(self.name_taken(&name, workload, slot).await.unwrap_or(error))
+                Err(self.name_taken(&name, &workload.key, slot).await.unwrap_or(error))
             }
             Err(error) => {
                 if !matches!(error, CallError::Response { .. }) {
@@ -106,13 +113,13 @@ impl Lifecycle {
 
     /// The error for a name that another container has. `None` if that container is the slot's own replica, which another
     /// host has just created.
-    async fn name_taken(&self, name: &str, workload: &Workload, slot: Slot) -> Option<CallError> {
+    pub(crate) async fn name_taken(&self, name: &str, workload: &WorkloadKey, slot: Slot) -> Option<CallError> {
         let inspected = self
             .engine
             .call("inspect container", |docker| async move { docker.inspect_container(name, None).await })
             .await;
         let is_own = |labels: &HashMap<String, String>| {
-            labels::identify(labels, self.instance()).is_some_and(|it| it.workload == workload.key && it.slot == slot)
+            identity::identify(labels, self.instance()).is_some_and(|it| it.workload == *workload && it.slot == slot)
         };
         let by = match inspected {
             Ok(ContainerInspectResponse { id: Some(id), config, .. }) => {
@@ -173,7 +180,7 @@ impl Lifecycle {
     }
 
     /// Removes the remains of a failed create, as far as the engine allows.
-    async fn discard(&self, name_or_id: &str) {
+    pub(crate) async fn discard(&self, name_or_id: &str) {
         match self.remove(&ContainerId(name_or_id.to_owned()), true).await {
             Ok(()) | Err(EngineError::NotFound(_)) => {}
             Err(error) => {

@@ -8,10 +8,10 @@ use futures_util::StreamExt;
 use std::time::Duration;
 use tokio::time::Instant;
 use windlass_core::engine::EngineError;
-use windlass_core::{ContainerId, Phase, Replica};
+use windlass_core::{ContainerId, Creator, Phase, Replica};
 
 impl Lifecycle {
-    /// Stops a replica by its stop signal, and kills it after `grace`.
+    /// Stops a replica by its stop signal, and kills it after `grace`. The `stop_grace_period` of a service takes precedence.
     ///
     /// The engine's own stop does the same. It would also record a stop, which must mean that somebody else wanted it: a
     /// Windlass that is killed between a stop and a start would otherwise find a stop that nobody meant.
@@ -22,6 +22,8 @@ impl Lifecycle {
         if !before.is_alive() && before.phase != Phase::Restarting {
             return Ok(before);
         }
+        let grace =
+            container::stop_timeout(&inspected).filter(|_| before.creator != Creator::Windlass).unwrap_or(grace);
         let _permit = permit(&self.stops).await?;
         let signalled = self.signal(&before, container::stop_signal(&inspected)).await;
         if let Err(error) = &signalled {

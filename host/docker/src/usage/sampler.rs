@@ -4,12 +4,15 @@
 use crate::call_error::CallError;
 use crate::cgroup::{self, Files};
 use crate::client::EngineClient;
+use crate::compose::labels as compose;
+use crate::identity::identify;
 use crate::labels;
 use crate::usage::stats;
 use crate::usage::table::{CounterSample, Source, UsageTable};
+use bollard::models::ContainerSummary;
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use futures_util::stream::{self, StreamExt};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,6 +21,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 use windlass_core::settings::EngineSettings;
 use windlass_core::{ContainerId, Timestamp, time};
 
+/// The label of each container of a task.
+const OF_TASK: &str = "com.docker.swarm.task.id";
 /// Samples between two listings of the running containers. Every inspection elsewhere also updates the table.
 const SAMPLES_PER_REFRESH: u32 = 6;
 /// Stats requests in flight at once.
@@ -25,12 +30,43 @@ const CONCURRENT_STATS: usize = 32;
 /// Inspections in flight at once.
 const CONCURRENT_INSPECTIONS: usize = 8;
 
+/// The containers that are sampled.
+#[derive(Debug, Clone)]
+pub(crate) enum Sampled {
+    /// Replicas of this instance, and of services that labels declare.
+    Of(String),
+    /// Tasks of a Swarm on this engine.
+    Tasks,
+}
+
+impl Sampled {
+    /// The filters of the engine's lists that contain them.
+    fn filters(&self) -> Vec<HashMap<String, Vec<String>>> {
+        match self {
+            Self::Of(instance) => vec![labels::filter(instance, None), compose::filter(None)],
+            Self::Tasks => vec![HashMap::from([("label".to_owned(), vec![OF_TASK.to_owned()])])],
+        }
+    }
+
+    fn includes(&self, summary: &ContainerSummary) -> bool {
+        match self {
+            Self::Of(instance) => summary.labels.as_ref().is_some_and(|labels| identify(labels, instance).is_some()),
+            Self::Tasks => true,
+        }
+    }
+}
+
 /// The sampling tasks; dropping it ends them.
 pub(crate) struct Sampler(Vec<AbortHandle>);
 
 impl Sampler {
     /// Starts sampling.
-    pub(crate) fn start(table: &UsageTable, engine: &EngineClient, settings: &EngineSettings) -> Self {
+    pub(crate) fn start(
+        table: &UsageTable,
+        engine: &EngineClient,
+        settings: &EngineSettings,
+        sampled: Sampled,
+    ) -> Self {
         // Tests may set an interval of 0, which the configuration rejects.
         let interval = settings.sample_interval.max(Duration::from_millis(1));
         let ticker = move |period: Duration| {
@@ -63,12 +99,12 @@ impl Sampler {
             })
         };
         let refresh = {
-            let (table, engine, instance) = (table.clone(), engine.clone(), settings.instance.clone());
+            let (table, engine) = (table.clone(), engine.clone());
             tokio::spawn(async move {
                 let mut ticker = ticker(interval.saturating_mul(SAMPLES_PER_REFRESH));
                 loop {
                     ticker.tick().await;
-                    if let Err(error) = table.refresh(&engine, &instance).await {
+                    if let Err(error) = table.refresh(&engine, &sampled).await {
                         tracing::debug!(
                             ?error,
                             "cannot list the running containers; resource use of new ones is not sampled yet"
@@ -164,14 +200,17 @@ impl UsageTable {
     }
 
     /// Finds running containers that no inspection has added yet.
-    async fn refresh(&self, engine: &EngineClient, instance: &str) -> Result<(), CallError> {
+    async fn refresh(&self, engine: &EngineClient, sampled: &Sampled) -> Result<(), CallError> {
         let known_before: HashSet<ContainerId> = self.targets().keys().cloned().collect();
-        let options = ListContainersOptionsBuilder::default().filters(&labels::filter(instance, None)).build();
-        let running = engine
-            .call("list running containers", |docker| async move { docker.list_containers(Some(options)).await })
-            .await?;
-        let running: HashSet<ContainerId> =
-            running.into_iter().filter_map(|summary| summary.id.map(ContainerId)).collect();
+        let mut running: HashSet<ContainerId> = HashSet::new();
+        for filter in sampled.filters() {
+            let options = ListContainersOptionsBuilder::default().filters(&filter).build();
+            let listed = engine
+                .call("list running containers", |docker| async move { docker.list_containers(Some(options)).await })
+                .await?;
+            let listed = listed.into_iter().filter(|summary| sampled.includes(summary));
+            running.extend(listed.filter_map(|summary| summary.id.map(ContainerId)));
+        }
         self.targets().retain(|id, _| running.contains(id) || !known_before.contains(id));
         let unknown: Vec<_> = running.difference(&known_before).cloned().collect();
         let inspections = stream::iter(unknown).map(|id| async move {

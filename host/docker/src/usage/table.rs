@@ -79,6 +79,7 @@ impl Target {
             memory_bytes: new.memory_bytes,
             network_receive_rate: rate(new.received_bytes, old.received_bytes),
             network_transmit_rate: rate(new.transmitted_bytes, old.transmitted_bytes),
+            network_is_unknown: false,
         });
     }
 }

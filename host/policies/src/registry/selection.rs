@@ -8,8 +8,11 @@ use crate::loading_policy::LoadingPolicy;
 use crate::monitored::{Monitored, MonitoredRevision};
 use crate::registry::root::{DEFAULT_HEALTH, DEFAULT_SCALING, PolicyRegistry};
 use arc_swap::Guard;
+use async_trait::async_trait;
 use std::sync::Arc;
-use windlass_core::policy::{HealthPolicy, Policies, PolicySource, ScalingPolicy, Shadow, ShadowPolicy, StandIn};
+use windlass_core::policy::{
+    ChoiceError, HealthPolicy, Policies, PolicyCatalogue, PolicySource, ScalingPolicy, Shadow, ShadowPolicy, StandIn,
+};
 use windlass_core::{PolicyChoice, PolicyChoices, PolicyKind, Timestamp, WorkloadKey};
 use windlass_sandbox::component::PolicyComponent;
 
@@ -189,6 +192,7 @@ enum Selected {
     None,
 }
 
+#[async_trait]
 impl PolicySource for PolicyRegistry {
     fn of(&self, workload: &WorkloadKey, choices: &PolicyChoices, now: Timestamp) -> Policies {
         let workload = workload.to_string();
@@ -197,5 +201,20 @@ impl PolicySource for PolicyRegistry {
         let (health, health_config) = self.health_of(self.health_choice(choices), &mut place);
         let shadows = self.shadows(choices);
         Policies { scaling, scaling_config, health, health_config, shadows, stand_ins: place.stand_ins }
+    }
+
+    async fn accept(&self, choices: &PolicyChoices, now: Timestamp) -> Result<(), ChoiceError> {
+        let scaling = choices.scaling.iter().map(|choice| (PolicyKind::Scaling, choice));
+        let health = choices.health.iter().map(|choice| (PolicyKind::Health, choice));
+        // The kind of a shadow policy is its component's.
+        let kind = |choice: &PolicyChoice| self.find(&choice.name).map_or(PolicyKind::Scaling, |info| info.kind);
+        let shadows = choices.shadows.iter().map(|choice| (kind(choice), choice));
+        for (kind, choice) in scaling.chain(health).chain(shadows) {
+            match self.check(kind, choice, now).await {
+                Err(ChoiceError::Unknown { name, .. }) if self.find(&name).is_none() && self.is_expected(&name) => {}
+                checked => checked?,
+            }
+        }
+        Ok(())
     }
 }

@@ -10,7 +10,8 @@ use tokio_stream::wrappers::BroadcastStream;
 use windlass_core::contract::Usage;
 use windlass_core::engine::{CountEngine, Engine, EngineError, EngineEvent};
 use windlass_core::{
-    ContainerId, CountChange, Declaration, DeclaredService, Replica, ServiceState, ServiceUpdate, Workload, WorkloadKey,
+    ContainerId, CountChange, Declaration, DeclaredService, Leadership, Replica, ServiceState, ServiceUpdate, Workload,
+    WorkloadKey,
 };
 
 #[async_trait]
@@ -77,6 +78,7 @@ impl Engine for SimulatedSwarm {
             memory_bytes: 0,
             network_receive_rate: 0.0,
             network_transmit_rate: 0.0,
+            network_is_unknown: false,
         };
         (task.runs() && node.answers).then_some(usage)
     }
@@ -91,6 +93,11 @@ impl CountEngine for SimulatedSwarm {
     async fn service(&self, workload: &Workload) -> Result<Option<ServiceState>, EngineError> {
         let state = self.enter(Some(CountCall::Service))?;
         Ok(state.services.get(&workload.key).map(SimService::observed))
+    }
+
+    fn leadership(&self) -> Leadership {
+        let leader = self.lock().leader.clone();
+        leader.map_or(Leadership::Leads, |leader| Leadership::Follows { leader: Some(leader) })
     }
 
     fn node(&self, replica: &ContainerId) -> Option<String> {

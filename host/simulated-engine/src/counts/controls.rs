@@ -24,6 +24,11 @@ impl SimulatedSwarm {
         let _ = self.events.send(event);
     }
 
+    /// Lets another Windlass act, or this one with `None`.
+    pub fn set_leader(&self, leader: Option<&str>) {
+        self.lock().leader = leader.map(str::to_owned);
+    }
+
     /// Makes the next calls of this kind fail with these errors, in this order.
     pub fn fail(&self, call: CountCall, errors: impl IntoIterator<Item = EngineError>) {
         let mut errors: Vec<_> = errors.into_iter().collect();
@@ -92,6 +97,7 @@ impl SimulatedSwarm {
         if let Some(service) = self.lock().services.get_mut(key) {
             service.labels = labels;
         }
+        self.changed(key);
     }
 
     /// Sets the CPU use of each running replica, in cores.

@@ -122,6 +122,17 @@ impl Story {
                 let template = Template { version: (*version).to_owned(), ..Template::default() };
                 swarm.create_outside(&key(name), name.parse()?, Deploy { template, count: Some(count.parse()?) });
             }
+            ["label", name, rest @ ..] => {
+                let labels = rest.iter().filter_map(|word| word.split_once('='));
+                let labels = labels.map(|(name, value)| (format!("windlass.{name}"), value.to_owned())).collect();
+                swarm.set_labels(&key(name), labels);
+            }
+            ["refused"] => {
+                for service in self.controller.refused_services() {
+                    writeln!(self.text, "{}: {}", service.key, service.reason)?;
+                }
+            }
+            ["leader", leader] => swarm.set_leader(Some(*leader).filter(|leader| *leader != "-")),
             ["service-scale", name, count] => swarm.scale_outside(&key(name), count.parse()?),
             ["service-rollback", name] => swarm.roll_back_outside(&key(name)),
             ["failure-action", name, action] => {

@@ -1,0 +1,164 @@
+//! `windlass swarm init`: makes the certificate, the key and the token of the agents, as secrets of the Swarm.
+
+use crate::config;
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+use windlass_core::{Secret, Timestamp};
+use windlass_docker::secrets::SecretStore;
+use windlass_network::agent_secrets::AgentSecrets;
+
+/// The names of the secrets, without their suffix.
+const NAMES: [&str; 4] = ["windlass-ca", "windlass-agent-cert", "windlass-agent-key", "windlass-agent-token"];
+
+/// The variable of the example stack with the suffix of the secrets' names.
+const SUFFIX_VARIABLE: &str = "WINDLASS_SECRETS";
+
+const NEXT: &str = "docker stack deploy -c examples/swarm/stack.yaml windlass";
+
+/// `windlass swarm …`
+#[derive(Debug, Subcommand)]
+pub(super) enum SwarmCommand {
+    /// Make the secrets of the agents on a manager of a Swarm: a certificate of an own authority, its key, and a token
+    Init(InitArguments),
+}
+
+/// Flags of `windlass swarm init`.
+#[derive(Debug, Args)]
+pub(super) struct InitArguments {
+    /// Configuration file, for the address of the engine [default: /etc/windlass/windlass.toml, if it exists]
+    #[arg(long, env = "WINDLASS_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Socket or address of a manager's engine [default: DOCKER_HOST, else the engine's default]
+    #[arg(long, env = "WINDLASS_ENGINE_HOST", value_name = "HOST")]
+    engine_host: Option<String>,
+    /// Make new secrets with other names although there are some
+    #[arg(long)]
+    renew: bool,
+    /// Days for which the certificate is valid
+    #[arg(long, value_name = "DAYS", default_value_t = 3_650, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    days: u32,
+    /// New file for the private key of the authority; without it, the key is forgotten
+    #[arg(long, value_name = "FILE")]
+    keep_ca_key: Option<PathBuf>,
+}
+
+/// Runs the command, and returns the text for standard output.
+pub(super) async fn run(command: &SwarmCommand) -> anyhow::Result<String> {
+    let SwarmCommand::Init(arguments) = command;
+    let settings = config::engine(arguments.config.as_deref(), arguments.engine_host.clone())?;
+    let store = SecretStore::connect(&settings)?;
+    let Some(suffix) = suffix(&store.names().await?, arguments.renew)? else {
+        return Ok(format!(
+            "the secrets {} exist already, and nothing was changed; `--renew` makes new ones\nnext: {NEXT}\n",
+            list(&names(""))
+        ));
+    };
+    let now = Timestamp::from(SystemTime::now());
+    let secrets = AgentSecrets::issue(now, arguments.days).map_err(anyhow::Error::msg)?;
+    // The file comes first: the key cannot be had later.
+    if let Some(file) = &arguments.keep_ca_key {
+        keep(file, &secrets.authority_key)
+            .with_context(|| format!("cannot keep the key of the authority in `{}`", file.display()))?;
+    }
+    let names = names(&suffix);
+    let texts = [Secret::new(secrets.authority), Secret::new(secrets.certificate), secrets.key, secrets.token];
+    let created = store.create(&names.clone().into_iter().zip(texts).collect::<Vec<_>>()).await;
+    if let (Err(_), Some(file)) = (&created, &arguments.keep_ca_key) {
+        // It signs nothing that exists.
+        let _ = std::fs::remove_file(file);
+    }
+    created?;
+    let next = if suffix.is_empty() { NEXT.to_owned() } else { format!("{SUFFIX_VARIABLE}={suffix} {NEXT}") };
+    Ok(format!(
+        "created the secrets {}; the certificate is valid for {} days\nnext: {next}\n",
+        list(&names),
+        arguments.days
+    ))
+}
+
+/// The suffix of new secrets. `None` if there are all secrets, and no new ones are wanted.
+fn suffix(existing: &BTreeSet<String>, renew: bool) -> anyhow::Result<Option<String>> {
+    let [present, missing]: [Vec<String>; 2] =
+        [true, false].map(|is_there| names("").into_iter().filter(|it| existing.contains(it) == is_there).collect());
+    if present.is_empty() {
+        return Ok(Some(String::new()));
+    }
+    if renew {
+        let is_free = |suffix: &String| names(suffix).iter().all(|name| !existing.contains(name));
+        return Ok((2..=u32::MAX).map(|number| format!("-{number}")).find(is_free));
+    }
+    if missing.is_empty() {
+        return Ok(None);
+    }
+    bail!(
+        "there is {}, but not {}; a part of the secrets cannot be made again: make new ones with `--renew`, or remove \
+         the old ones with `docker secret rm {}`",
+        list(&present),
+        list(&missing),
+        present.join(" ")
+    )
+}
+
+fn names(suffix: &str) -> Vec<String> {
+    NAMES.iter().map(|name| format!("{name}{suffix}")).collect()
+}
+
+/// The words as a list for people.
+fn list(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+fn keep(path: &Path, key: &Secret) -> std::io::Result<()> {
+    // An existing file is never replaced.
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(key.reveal().as_bytes())?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(existing: &[&str], renew: bool) -> Result<Option<String>, String> {
+        suffix(&existing.iter().map(|name| (*name).to_owned()).collect(), renew).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn existing_secrets_are_never_replaced() {
+        assert_eq!(of(&["other"], false), Ok(Some(String::new())));
+        assert_eq!(of(&["other"], true), Ok(Some(String::new())));
+        assert_eq!(of(&NAMES, false), Ok(None));
+        assert_eq!(of(&NAMES, true), Ok(Some("-2".to_owned())));
+        let with_second = [&NAMES[..], &["windlass-agent-key-2"]].concat();
+        assert_eq!(of(&with_second, true), Ok(Some("-3".to_owned())), "a part of a set is not completed");
+        let error = of(&["windlass-ca", "windlass-agent-key"], false).expect_err("incomplete");
+        assert_eq!(
+            error,
+            "there is windlass-ca and windlass-agent-key, but not windlass-agent-cert and windlass-agent-token; a part of \
+             the secrets cannot be made again: make new ones with `--renew`, or remove the old ones with `docker secret \
+             rm windlass-ca windlass-agent-key`"
+        );
+        assert_eq!(of(&["windlass-ca", "windlass-agent-key"], true), Ok(Some("-2".to_owned())));
+    }
+
+    #[test]
+    fn the_key_of_the_authority_is_private_and_replaces_no_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ca.key");
+        keep(&path, &Secret::new("key")).expect("written");
+        assert_eq!(path.metadata().expect("it exists").permissions().mode() & 0o777, 0o600);
+        keep(&path, &Secret::new("other")).expect_err("it exists");
+        assert_eq!(std::fs::read_to_string(&path).expect("it exists"), "key");
+    }
+}

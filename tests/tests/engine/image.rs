@@ -1,0 +1,154 @@
+//! The image, as the Compose example runs it: without privileges, with nothing but the program, on an engine of its own.
+
+use anyhow::{Context, ensure};
+use bollard::query_parameters::BuildImageOptionsBuilder;
+use futures_util::TryStreamExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::Duration;
+use tokio::process::Command;
+use windlass_builtin::MIN_MAX;
+use windlass_tests::engine::Engine;
+use windlass_tests::images::Fixture;
+use windlass_tests::private_engine::PrivateEngine;
+use windlass_tests::site::binary;
+use windlass_tests::wait::eventually;
+
+/// The user of the image.
+const USER: u32 = 65_532;
+
+/// Most bytes of the image that `make image` builds.
+const MOST_BYTES: i64 = 60_000_000;
+
+/// The variable with an image to test, such as the one that `make image` built.
+const IMAGE: &str = "WINDLASS_IMAGE";
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
+}
+
+/// Builds the image from the program under test, which brings its libraries because it is not static.
+async fn build(engine: &Engine, image: &str) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let program = folder.path().join("windlass");
+    // The debug information is half of the program.
+    let strip = Command::new("strip").arg("-o").arg(&program).arg(binary()?).status().await?;
+    ensure!(strip.success(), "cannot strip the program");
+    let context = Command::new(example("deploy/context")).arg(&program).output().await?;
+    ensure!(context.status.success(), "{}", String::from_utf8_lossy(&context.stderr));
+    let options = BuildImageOptionsBuilder::new().t(image).rm(true).build();
+    let context = bollard::body_full(context.stdout.into());
+    engine.docker().build_image(options, None, Some(context)).try_collect::<Vec<_>>().await?;
+    Ok(())
+}
+
+/// Copies an image from this machine's engine.
+async fn copy(engine: &Engine, image: &str) -> anyhow::Result<()> {
+    let source = Engine::of_this_machine().await?;
+    let archive: Vec<u8> = source.docker().export_image(image).map_ok(|part| part.to_vec()).try_concat().await?;
+    let options = bollard::query_parameters::ImportImageOptionsBuilder::new().build();
+    let imported = engine.docker().import_image(options, bollard::body_full(archive.into()), None);
+    imported.try_collect::<Vec<_>>().await?;
+    Ok(())
+}
+
+/// The project of `examples/compose/compose.yaml` on an engine.
+struct Project {
+    variables: [(&'static str, String); 5],
+}
+
+impl Project {
+    fn on(engine: &Engine, image: &str, web: &str) -> anyhow::Result<Self> {
+        let socket = engine.host().strip_prefix("unix://").context("the engine has a socket")?;
+        Ok(Self {
+            variables: [
+                ("DOCKER_HOST", engine.host().to_owned()),
+                ("DOCKER_SOCKET", socket.to_owned()),
+                ("DOCKER_GID", std::fs::metadata(socket)?.gid().to_string()),
+                (IMAGE, image.to_owned()),
+                ("WEB_IMAGE", web.to_owned()),
+            ],
+        })
+    }
+
+    async fn compose(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        let mut command = Command::new("docker-compose");
+        command.arg("--file").arg(example("compose/compose.yaml")).args(arguments);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.output().await.context("cannot run docker-compose; `make setup` installs it")
+    }
+
+    /// The standard output of a command that succeeds.
+    async fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = self.compose(arguments).await?;
+        ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    }
+}
+
+#[tokio::test]
+async fn the_compose_example_runs_the_image_without_privileges() -> anyhow::Result<()> {
+    let private = PrivateEngine::start().await?;
+    let engine = private.engine().await?;
+    let web = engine.prepare(Fixture::Web).await?;
+    let given = std::env::var(IMAGE).ok();
+    let image = given.as_deref().unwrap_or("windlass:test");
+    match given {
+        Some(_) => copy(&engine, image).await?,
+        None => build(&engine, image).await?,
+    }
+    let inspected = engine.docker().inspect_image(image).await?;
+    let size = inspected.size.context("a size")?;
+    eprintln!("{image} has {size} bytes");
+    assert!(given.is_none() || size < MOST_BYTES, "{size} bytes");
+
+    let project = Project::on(&engine, image, web)?;
+    project.run(&["up", "--detach"]).await?;
+    // The engine repeats this command every few seconds.
+    let check = inspected.config.and_then(|config| config.healthcheck).and_then(|check| check.test);
+    let check = check.context("the image has a health check")?;
+    assert_eq!(check[0], "CMD", "{check:?}");
+    let check: Vec<&str> =
+        ["exec", "-T", "windlass"].into_iter().chain(check.iter().skip(1).map(String::as_str)).collect();
+    let answer = eventually("windlass to be healthy", Duration::from_secs(120), async || {
+        project.run(&check).await.map_err(|error| error.to_string())
+    });
+    assert_eq!(answer.await, "windlass at unix:/run/windlass/windlass.sock is healthy\n");
+
+    let id = project.run(&["ps", "--quiet", "windlass"]).await?;
+    let container = engine.docker().inspect_container(id.trim(), None).await?;
+    let process = container.state.and_then(|state| state.pid).context("it runs")?;
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let lines: Vec<String> = status.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    for line in [format!("Uid: {USER} {USER} {USER} {USER}").as_str(), "CapEff: 0000000000000000", "NoNewPrivs: 1"] {
+        assert!(lines.iter().any(|known| known == line), "no `{line}` in {lines:?}");
+    }
+    let volumes = container.mounts.unwrap_or_default();
+    let data = volumes.iter().find(|mount| mount.destination.as_deref() == Some("/var/lib/windlass"));
+    let data = std::fs::metadata(data.and_then(|mount| mount.source.as_ref()).context("a volume")?)?;
+    assert_eq!((data.uid(), data.permissions().mode() & 0o777), (USER, 0o700));
+
+    eventually("windlass to use the engine's socket", Duration::from_secs(60), async || {
+        let log = project.run(&["logs", "--no-color", "windlass"]).await.map_err(|error| error.to_string())?;
+        if log.contains("the engine answers") { Ok(()) } else { Err(log) }
+    })
+    .await;
+    // The process that compiles works inside of the image.
+    let policies = tempfile::tempdir()?;
+    std::fs::set_permissions(policies.path(), PermissionsExt::from_mode(0o755))?;
+    std::fs::write(policies.path().join("mine.wasm"), MIN_MAX)?;
+    std::fs::set_permissions(policies.path().join("mine.wasm"), PermissionsExt::from_mode(0o644))?;
+    let mount = format!("{}:/policies:ro", policies.path().display());
+    let one_off = ["run", "--rm", "--no-deps", "-T"];
+    let checked = project
+        .run(&[&one_off[..], &["--volume", &mount, "windlass", "policy", "check", "/policies/mine.wasm"]].concat())
+        .await?;
+    assert!(checked.contains("min-max"), "{checked}");
+    // The name of the other service resolves without the libraries of a distribution. Its server is not Windlass.
+    let asked = project.compose(&[&one_off[..], &["windlass", "health", "--server", "http://web"]].concat()).await?;
+    let error = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(asked.status.code() == Some(1) && error.contains("http://web is not windlass"), "{error}");
+    project.run(&["down", "--volumes", "--timeout", "2"]).await?;
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! The adapter on the second node of a Swarm, and the command `docker` on the first.
+
+use super::WAIT;
+use futures_util::StreamExt;
+use serde_json::Value;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use windlass_core::engine::{CountEngine, Engine, EngineError};
+use windlass_core::settings::EngineSettings;
+use windlass_core::{CountChange, Declaration, Replica, ServiceState, ServiceUpdate, Workload, WorkloadKey, fixtures};
+use windlass_docker::swarm::{LeaseTimes, SwarmEngine, SwarmSettings};
+use windlass_tests::images::Fixture;
+use windlass_tests::swarm::Swarm;
+use windlass_tests::wait::eventually;
+
+pub(crate) struct SwarmSite {
+    pub(crate) engine: Arc<SwarmEngine>,
+    hosts: Vec<String>,
+    folder: TempDir,
+}
+
+impl SwarmSite {
+    pub(crate) async fn new(swarm: &Swarm) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let hosts: Vec<String> = (1..=3).map(|node| swarm.host(node)).collect();
+        let engine = connect(&hosts[1], &folder).await;
+        Ok(Self { engine, hosts, folder })
+    }
+
+    /// The adapter after a restart of Windlass.
+    pub(crate) async fn restarted(&self) -> Arc<SwarmEngine> {
+        connect(&self.hosts[1], &self.folder).await
+    }
+
+    /// Runs the command `docker` on the first node.
+    #[track_caller]
+    pub(crate) fn docker(&self, arguments: &[&str]) -> String {
+        self.docker_on(1, arguments)
+    }
+
+    #[track_caller]
+    pub(crate) fn docker_on(&self, node: usize, arguments: &[&str]) -> String {
+        let output = Command::new("docker").args(["--host", &self.hosts[node - 1]]).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Creates a service whose label asks Windlass to scale it.
+    #[track_caller]
+    pub(crate) fn create(&self, name: &str, count: u32, more: &[&str]) {
+        let count = count.to_string();
+        let mut arguments = vec!["service", "create", "--detach", "--no-resolve-image", "--name", name];
+        arguments.extend(["--replicas", &count, "--label", "windlass.enable=true", "--restart-delay", "1s"]);
+        self.docker(&[&arguments[..], more].concat());
+    }
+
+    /// The service as the engine describes it.
+    #[track_caller]
+    pub(crate) fn inspect(&self, name: &str) -> Value {
+        let mut found: Value = serde_json::from_str(&self.docker(&["service", "inspect", name])).unwrap();
+        found[0].take()
+    }
+
+    pub(crate) async fn state(&self, workload: &Workload) -> ServiceState {
+        eventually("the service", WAIT, async || self.try_state(workload).await).await
+    }
+
+    pub(crate) async fn try_state(&self, workload: &Workload) -> Result<ServiceState, String> {
+        let state = self.engine.service(workload).await.map_err(|error| error.to_string())?;
+        state.ok_or_else(|| "no service".to_owned())
+    }
+
+    /// Waits until the service is in this state of an update.
+    pub(crate) async fn update_is(&self, workload: &Workload, wanted: ServiceUpdate) -> ServiceState {
+        eventually("the state of the update", WAIT, async || {
+            let state = self.try_state(workload).await?;
+            if state.update == wanted { Ok(state) } else { Err(format!("{state:?}")) }
+        })
+        .await
+    }
+
+    pub(crate) async fn replicas(&self, workload: &Workload) -> Result<Vec<Replica>, String> {
+        self.engine.list(&workload.key, &workload.declaration).await.map_err(|error| error.to_string())
+    }
+
+    /// Waits until as many replicas run, and no others are there.
+    pub(crate) async fn running(&self, workload: &Workload, count: usize) -> Vec<Replica> {
+        eventually("the replicas to run", WAIT, async || {
+            let all = self.replicas(workload).await?;
+            let is_so = all.len() == count && all.iter().all(Replica::is_running);
+            let seen = |it: &Replica| format!("{} {} {}; ", it.name, it.status, it.error);
+            if is_so { Ok(all) } else { Err(all.iter().map(seen).collect()) }
+        })
+        .await
+    }
+
+    /// Changes the count at the version of now.
+    pub(crate) async fn set_count(&self, workload: &Workload, to: u32, force: bool) -> Result<(), EngineError> {
+        self.engine.set_count(workload, CountChange { to, version: self.version(workload), force }).await
+    }
+
+    /// Changes the count through another adapter.
+    pub(crate) async fn set_count_by(
+        &self,
+        engine: &SwarmEngine,
+        workload: &Workload,
+        to: u32,
+    ) -> Result<(), EngineError> {
+        engine.set_count(workload, CountChange { to, version: self.version(workload), force: false }).await
+    }
+
+    #[track_caller]
+    fn version(&self, workload: &Workload) -> u64 {
+        let Declaration::Swarm { service } = &workload.declaration else { panic!("{workload:?}") };
+        self.inspect(service)["Version"]["Index"].as_u64().unwrap()
+    }
+
+    /// An adapter of one of several Windlasses of an instance.
+    pub(crate) async fn contender(&self, name: &str, times: LeaseTimes) -> Arc<SwarmEngine> {
+        let host = Some(self.hosts[1].clone());
+        let settings = EngineSettings { instance: "shared".to_owned(), host, ..EngineSettings::default() };
+        let swarm = SwarmSettings { lease: Some((name.to_owned(), times)), ..SwarmSettings::default() };
+        SwarmEngine::connect(&settings, swarm).await.unwrap()
+    }
+}
+
+async fn connect(host: &str, folder: &TempDir) -> Arc<SwarmEngine> {
+    let settings =
+        EngineSettings { instance: "here".to_owned(), host: Some(host.to_owned()), ..EngineSettings::default() };
+    let earlier_file = Some(folder.path().join("services.json"));
+    let swarm = SwarmSettings { earlier_file, stop_grace: Duration::from_secs(2), agents: None, lease: None };
+    let engine = SwarmEngine::connect(&settings, swarm).await.unwrap();
+    // As the control loop does: without somebody who reads the events, changes are noticed late.
+    let mut events = engine.events();
+    tokio::spawn(async move { while events.next().await.is_some() {} });
+    engine
+}
+
+/// The workload that a service declares by its label.
+pub(crate) fn adopted(service: &str) -> Workload {
+    Workload {
+        key: WorkloadKey::stored(service.replace('_', "-")),
+        declaration: Declaration::Swarm { service: service.to_owned() },
+        ..fixtures::workload(Fixture::Web.reference(), 0, 9)
+    }
+}
+
+/// The engine's message in a rejection.
+#[track_caller]
+pub(crate) fn refusal<T: std::fmt::Debug>(outcome: Result<T, EngineError>) -> String {
+    match outcome {
+        Err(EngineError::Refused(text)) => text,
+        other => panic!("expected a refusal, not {other:?}"),
+    }
+}
