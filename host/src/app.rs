@@ -1,6 +1,7 @@
 //! The composition root: creates the adapters, starts the control loop and the API server, and stops them in order.
 
 use crate::config::Config;
+use crate::holder;
 use crate::own_container::own_container;
 use crate::socket::{self, SocketFile};
 use anyhow::Context;
@@ -25,7 +26,7 @@ use windlass_core::settings::{
 use windlass_core::{Listen, PolicyChoice, PolicyKind, RegistryLogin, Secret};
 use windlass_discovery::Discovery;
 use windlass_discovery::publish::Publisher;
-use windlass_docker::swarm::{SwarmEngine, SwarmSettings};
+use windlass_docker::swarm::{LeaseTimes, SwarmEngine, SwarmSettings};
 use windlass_docker::{DockerEngine, credentials};
 use windlass_network::{NetClient, NetOptions};
 use windlass_policies::registry::{DEFAULT_HEALTH, DEFAULT_SCALING, Defaults, PolicyRegistry};
@@ -161,7 +162,8 @@ async fn connect(
         EngineKind::Swarm => {
             let earlier_file = Some(data_dir.join("swarm-services.json"));
             let agents = engine.agents.as_ref().map(|settings| agents(settings, net)).transpose()?;
-            let settings = SwarmSettings { earlier_file, stop_grace: control.stop_grace, agents };
+            let lease = Some((holder::name(data_dir)?, LeaseTimes::default()));
+            let settings = SwarmSettings { earlier_file, stop_grace: control.stop_grace, agents, lease };
             let connected = SwarmEngine::connect(engine, settings).await;
             Ok(AnyEngine::Counts(connected.context("`engine.kind` is `swarm`")?))
         }

@@ -22,5 +22,6 @@ mod agent;
 pub mod app;
 pub mod cli;
 pub mod config;
+mod holder;
 mod own_container;
 mod socket;

@@ -28,6 +28,10 @@ pub(crate) struct Ready {
     /// The people and programs that can change everything, one text for each way. Absent for callers that may not read.
     #[serde(skip_serializing_if = "Option::is_none")]
     administrators: Option<Vec<String>>,
+    /// Which other Windlass acts on the Swarm while this one stands by. Absent if this one acts, and for callers that may not
+    /// read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    standby: Option<String>,
 }
 
 pub(crate) fn health_operation() -> Operation {
@@ -55,7 +59,8 @@ async fn ready(
 fn readiness(readiness: &Readiness, administrators: &[String], caller: Caller) -> Result<Json<Ready>, Problem> {
     let administrators = (caller != Caller::Stranger).then(|| administrators.to_vec());
     if readiness.is_ready() {
-        return Ok(Json(Ready { ready: true, administrators }));
+        let standby = readiness.standby.clone().filter(|_| caller != Caller::Stranger);
+        return Ok(Json(Ready { ready: true, administrators, standby }));
     }
     let reasons: Vec<String> = match caller {
         Caller::Trusted | Caller::Reader => {
@@ -77,17 +82,21 @@ mod tests {
 
     #[test]
     fn what_keeps_windlass_from_its_work_is_told_to_those_who_may_call_it() {
-        let late = Readiness { engine: Some("no socket".into()), late: vec!["nginx".into()] };
+        let late = Readiness { engine: Some("no socket".into()), late: vec!["nginx".into()], standby: None };
         let readiness = |state, caller| readiness(state, &["root".to_owned()], caller);
         let told = readiness(&late, Caller::Trusted).expect_err("not ready");
         assert_eq!(told.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(told.detail(), "the engine cannot be used: no socket; workload `nginx` is overdue for a pass");
         assert_eq!(readiness(&late, Caller::Stranger).expect_err("not ready").detail(), "not ready");
-        let ready = Readiness { engine: None, late: vec![] };
+        let ready = Readiness { engine: None, late: vec![], standby: None };
         let answer = |caller| json!(readiness(&ready, caller).expect("ready").0);
         assert_eq!(answer(Caller::Stranger), json!({"ready": true}));
         for caller in [Caller::Reader, Caller::Trusted] {
             assert_eq!(answer(caller), json!({"ready": true, "administrators": ["root"]}));
         }
+        let standby = Readiness { standby: Some("Windlass `a` acts".to_owned()), ..ready };
+        let answer = |caller| json!(readiness(&standby, caller).expect("ready").0);
+        assert_eq!(answer(Caller::Stranger), json!({"ready": true}));
+        assert_eq!(answer(Caller::Reader)["standby"], "Windlass `a` acts");
     }
 }

@@ -18,12 +18,12 @@ use crate::workload::registry::Workloads;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::{MutexGuard, Semaphore};
-use windlass_core::WorkloadKey;
 use windlass_core::engine::{AnyEngine, EngineError};
 use windlass_core::net::Net;
 use windlass_core::policy::PolicySource;
 use windlass_core::settings::ControlSettings;
 use windlass_core::store::{Store, StoreError, StoredWorkload};
+use windlass_core::{Leadership, WorkloadKey};
 
 /// The parts from which the loop is built.
 pub struct Parts {
@@ -103,9 +103,18 @@ impl Controller {
         self.context.workloads.find(key).ok_or_else(|| ControlError::NoSuchWorkload(key.to_string()))
     }
 
+    /// Refuses a change if another Windlass of the instance acts.
+    pub(crate) fn check_leads(&self) -> Result<(), ControlError> {
+        match self.context.engine.leadership() {
+            Leadership::Leads => Ok(()),
+            follows => Err(ControlError::Conflict(format!("{follows}; send the request to the one that acts"))),
+        }
+    }
+
     /// Waits until no pass and no other request changes the workload, and keeps both away while the guard lives. Fails if the
-    /// caller of the request leaves meanwhile.
+    /// caller of the request leaves meanwhile, or if another Windlass of the instance acts.
     pub(crate) async fn lock<'a>(&self, handle: &'a WorkloadHandle) -> Result<MutexGuard<'a, ()>, ControlError> {
+        self.check_leads()?;
         let lock = while_present(handle.pass_lock.lock()).await?;
         if handle.is_closed() { Err(self.no_more_passes(handle)) } else { Ok(lock) }
     }

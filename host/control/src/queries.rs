@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use windlass_core::store::{DecisionPage, DecisionQuery, StoreSize, StoredDecision};
-use windlass_core::{BuiltIn, Declaration, Replica, Timestamp, WorkloadKey};
+use windlass_core::{BuiltIn, Declaration, Leadership, Replica, Timestamp, WorkloadKey};
 
 impl Controller {
     /// The current state of every workload, in the order of keys.
@@ -77,7 +77,9 @@ impl Controller {
             .filter(|handle| is_late(handle))
             .map(|handle| handle.key.to_string())
             .collect();
-        Readiness { engine: self.context.engine_health.trouble(), late }
+        let leadership = self.context.engine.leadership();
+        let standby = (leadership != Leadership::Leads).then(|| leadership.to_string());
+        Readiness { engine: self.context.engine_health.trouble(), late, standby }
     }
 
     /// The counters of each policy since Windlass started.

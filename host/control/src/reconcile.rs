@@ -23,7 +23,7 @@ use crate::reconcile::rollout_failures::remember_failed_rollout;
 use crate::report::PassReport;
 use crate::workload::handle::WorkloadHandle;
 use std::sync::Arc;
-use windlass_core::Snapshot;
+use windlass_core::{Leadership, Snapshot};
 use windlass_decide::{decide, remember_failures};
 
 /// Makes one pass of a workload and publishes its report.
@@ -39,7 +39,8 @@ pub(crate) async fn pass(context: &Arc<Context>, handle: &Arc<WorkloadHandle>) {
     if let Ok(snapshot) = &observed {
         handle.state().suspend_if_gone(snapshot);
     }
-    let suspended = handle.state().suspended.as_ref().map(|suspension| suspension.reason.clone());
+    let suspended = standby(context, handle)
+        .or_else(|| handle.state().suspended.as_ref().map(|suspension| suspension.reason.clone()));
     let report = match (observed, suspended) {
         // Boxed, so that the task of an idle workload stays small.
         (Ok(snapshot), None) => Box::pin(steer(context, handle, snapshot)).await,
@@ -48,6 +49,22 @@ pub(crate) async fn pass(context: &Arc<Context>, handle: &Arc<WorkloadHandle>) {
     };
     handle.finish(covers, &report);
     context.drain.notify();
+}
+
+/// Why this Windlass leaves the workload to another one. `None` if it acts. Its windows then begin with the count there is,
+/// because it does not know the proposals of the other one.
+fn standby(context: &Context, handle: &WorkloadHandle) -> Option<String> {
+    let leadership = context.engine.leadership();
+    if leadership == Leadership::Leads {
+        return None;
+    }
+    let mut state = handle.state();
+    state.history.proposals.clear();
+    state.history.changes.clear();
+    if let Some(count) = state.snapshot.service.state().map(|service| service.count) {
+        state.set_target(count);
+    }
+    Some(leadership.to_string())
 }
 
 /// The rest of a pass that observed the engine.

@@ -165,6 +165,8 @@ pub struct Readiness {
     pub engine: Option<String>,
     /// Workloads whose last pass is older than four intervals: the loop is late.
     pub late: Vec<String>,
+    /// Which other Windlass of the instance acts, in one sentence. `None` if this one acts.
+    pub standby: Option<String>,
 }
 
 impl Readiness {

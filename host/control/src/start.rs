@@ -50,6 +50,7 @@ impl Controller {
         keep: &Keep,
         pulled: Option<String>,
     ) -> Result<Started, ControlError> {
+        self.check_leads()?;
         self.check_limits(&workload).await?;
         self.check_status(&workload)?;
         let (handle, request) = self.request_start(workload, keep, pulled.as_deref()).await?;

@@ -6,7 +6,7 @@
 
 use crate::contract::Usage;
 use crate::declaration::{Declaration, DeclaredService};
-use crate::service::{CountChange, ServiceState};
+use crate::service::{CountChange, Leadership, ServiceState};
 use crate::workload::Workload;
 use crate::{ContainerId, ImageRef, Replica, Slot, Timestamp, WorkloadKey};
 use async_trait::async_trait;
@@ -181,6 +181,11 @@ pub trait CountEngine: Engine {
     /// Returns the service to its latest specification that this Windlass did not write, with its present count.
     async fn roll_back(&self, workload: &Workload) -> Result<(), EngineError>;
 
+    /// Whether this Windlass acts, if several of one instance share the engine. Never waits for the engine.
+    fn leadership(&self) -> Leadership {
+        Leadership::Leads
+    }
+
     /// Removes the service of a managed workload. A missing service is not an error.
     async fn remove_service(&self, workload: &Workload) -> Result<(), EngineError>;
 }
@@ -207,6 +212,14 @@ impl AnyEngine {
                  instead"
                     .to_owned(),
             )),
+        }
+    }
+
+    /// Whether this Windlass acts. Only an engine that keeps a number of replicas is shared.
+    pub fn leadership(&self) -> Leadership {
+        match self {
+            Self::Slots(_) => Leadership::Leads,
+            Self::Counts(engine) => engine.leadership(),
         }
     }
 }

@@ -82,7 +82,7 @@ pub use crate::replica::{ContainerId, Creator, HealthCheck, Phase, PortBinding, 
 pub use crate::rollout::{Rollout, RolloutMode, RolloutOrder};
 pub use crate::rollout_history::RolloutHistory;
 pub use crate::secret::Secret;
-pub use crate::service::{CountChange, PendingReplica, ServiceState, ServiceUpdate};
+pub use crate::service::{CountChange, Leadership, PendingReplica, ServiceState, ServiceUpdate};
 pub use crate::service_history::{ServiceHistory, SlotTrouble};
 pub use crate::shadow::{Difference, ShadowComparison};
 pub use crate::snapshot::{DependencySeen, ServiceSeen, Snapshot};

@@ -37,7 +37,7 @@ impl HostPorts {
     }
 
     /// Whether any free port is meant.
-    pub(crate) fn is_any(self) -> bool {
+    pub fn is_any(self) -> bool {
         self.first == 0
     }
 

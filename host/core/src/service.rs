@@ -1,6 +1,7 @@
 //! The state of a service on an engine that keeps a number of replicas by itself.
 
 use crate::{Slot, Timestamp};
+use std::fmt;
 
 /// A service as the engine last reported it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +47,30 @@ pub struct PendingReplica {
     pub since: Timestamp,
     /// The engine's reason.
     pub reason: String,
+}
+
+/// Whether this Windlass acts on an engine that several Windlasses of one instance share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leadership {
+    /// It acts.
+    Leads,
+    /// It stands by: it observes, and changes nothing.
+    Follows {
+        /// The Windlass that acts. `None` if none is known yet.
+        leader: Option<String>,
+    },
+}
+
+impl fmt::Display for Leadership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Leads => f.write_str("this Windlass acts"),
+            Self::Follows { leader: Some(leader) } => write!(f, "Windlass `{leader}` acts, and this one stands by"),
+            Self::Follows { leader: None } => {
+                f.write_str("this Windlass waits until it knows whether another one acts")
+            }
+        }
+    }
 }
 
 /// A new number of replicas for a service.

@@ -35,6 +35,9 @@ const ENDPOINTS: [(&str, &str); 27] = [
     ("POST /services/ID/update", "on a Swarm: without it, the count of a service is not changed"),
     ("POST /services/create", "on a Swarm: without it, workloads of start requests are not created"),
     ("DELETE /services/ID", "on a Swarm: without it, the services of start requests are not removed"),
+    ("GET /configs/ID", "on a Swarm: without it, Windlass never acts, because another one might"),
+    ("POST /configs/create", "on a Swarm: without it, Windlass never acts, because another one might"),
+    ("POST /configs/ID/update", "on a Swarm: without it, Windlass stops to act after half a minute"),
 ];
 
 /// The endpoint of a request, such as `POST /containers/ID/exec`, and its use. The use is empty for an unknown endpoint.

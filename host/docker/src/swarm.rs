@@ -4,6 +4,7 @@
 //! JSON, so that a change of the count changes one number whatever else the service has.
 
 mod earlier;
+mod lease;
 mod manager;
 mod node;
 mod observer;
@@ -15,6 +16,7 @@ mod watch;
 mod write;
 
 use self::earlier::Earlier;
+use self::lease::Lease;
 use self::manager::{LIMIT, Manager};
 use self::observer::{Observer, Picture};
 use self::service::Service;
@@ -29,6 +31,7 @@ use crate::network::Networks;
 use crate::reach::reachable_address;
 use crate::usage::{Sampled, Sampler, UsageTable};
 use async_trait::async_trait;
+use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use parking_lot::Mutex;
 use std::collections::HashSet;
@@ -41,7 +44,11 @@ use windlass_core::engine::{CountEngine, Engine, EngineError, EngineEvent};
 use windlass_core::node_usage::AgentClient;
 use windlass_core::settings::EngineSettings;
 use windlass_core::workload::{ContainerPort, Protocol, Workload};
-use windlass_core::{ContainerId, CountChange, Declaration, DeclaredService, Replica, ServiceState, WorkloadKey};
+use windlass_core::{
+    ContainerId, CountChange, Declaration, DeclaredService, Leadership, Replica, ServiceState, WorkloadKey,
+};
+
+pub use self::lease::LeaseTimes;
 
 /// The settings of a Swarm that are not those of an engine.
 #[derive(Clone, Default)]
@@ -54,6 +61,9 @@ pub struct SwarmSettings {
     /// A client of the nodes' agents, and the port on which they listen. `None`: the use of tasks on other nodes than the
     /// manager's is unknown.
     pub agents: Option<(Arc<dyn AgentClient>, u16)>,
+    /// The name of this Windlass, distinct from all others of the instance, and the times of the lease by which one of them
+    /// acts. `None`: this one always acts.
+    pub lease: Option<(String, LeaseTimes)>,
 }
 
 /// A Docker Swarm of engines with API 1.41 (Docker 20.10) or newer.
@@ -67,6 +77,8 @@ pub struct SwarmEngine {
     _poller: Option<Poller>,
     own_node: UsageTable,
     _sampler: Option<Sampler>,
+    /// The lease by which one of several Windlasses acts. `None`: this one always does.
+    lease: Option<Arc<Lease>>,
     /// The picture of the latest listing.
     latest: Mutex<Option<Picture>>,
     instance: String,
@@ -90,8 +102,13 @@ impl SwarmEngine {
         }
         let earlier = Arc::new(Earlier::open(swarm.earlier_file).await);
         let observer = Arc::new(Observer::new(manager.clone(), Arc::clone(&earlier)));
+        let lease = match swarm.lease {
+            Some((holder, times)) => Some(Lease::keep(manager.clone(), &settings.instance, holder, times).await),
+            None => None,
+        };
         let writer = Writer {
             manager: manager.clone(),
+            lease: lease.clone(),
             observer: Arc::clone(&observer),
             earlier,
             facts: Facts { settings: settings.clone(), stop_grace: swarm.stop_grace },
@@ -124,6 +141,7 @@ impl SwarmEngine {
             _poller: poller,
             own_node,
             _sampler: sampler,
+            lease,
             latest: Mutex::default(),
             instance,
         }))
@@ -214,7 +232,12 @@ impl Engine for SwarmEngine {
     }
 
     fn events(&self) -> BoxStream<'static, EngineEvent> {
-        watch::subscribe(self.manager.engine().clone(), Arc::clone(&self.observer), self.instance.clone())
+        let watched =
+            watch::subscribe(self.manager.engine().clone(), Arc::clone(&self.observer), self.instance.clone());
+        match &self.lease {
+            Some(lease) => futures_util::stream::select(watched, lease.gains()).boxed(),
+            None => watched,
+        }
     }
 
     fn usage(&self, id: &ContainerId) -> Option<Usage> {
@@ -261,5 +284,9 @@ impl CountEngine for SwarmEngine {
 
     async fn remove_service(&self, workload: &Workload) -> Result<(), EngineError> {
         self.writer.remove(workload).await
+    }
+
+    fn leadership(&self) -> Leadership {
+        self.lease.as_ref().map_or(Leadership::Leads, |lease| lease.leadership())
     }
 }

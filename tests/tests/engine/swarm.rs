@@ -3,6 +3,7 @@
 //! All of it is one test, because a Swarm takes seconds to start and one machine holds one.
 
 mod deploys;
+mod lease;
 mod nodes;
 mod services;
 mod site;
@@ -37,6 +38,7 @@ async fn services_keep_their_count_and_nothing_else_of_them_changes() -> anyhow:
         deploys::a_rollback_leads_behind_changes_of_the_count(&site).boxed_local(),
         deploys::a_stack_that_is_deployed_again_is_recognized(&site).boxed_local(),
         deploys::a_workload_of_a_start_request_is_one_service(&site).boxed_local(),
+        lease::of_two_windlasses_one_acts(&site).boxed_local(),
     ];
     join_all(scenarios).await;
     nodes::tasks_of_a_dead_node_move_and_the_count_holds(&site, &mut swarm).await?;

@@ -101,6 +101,30 @@ impl Manager {
         self.found(self.limited(self.engine.get("inspect network", &path)).await)
     }
 
+    /// A config of the Swarm by its name. `None` if there is none.
+    pub(super) async fn config(&self, name: &str) -> Result<Option<Value>, EngineError> {
+        let path = format!("/configs/{name}");
+        self.found(self.limited(self.engine.get("inspect a config", &path)).await)
+    }
+
+    /// Creates a config.
+    ///
+    /// # Errors
+    /// [`EngineError::NameTaken`] if another config has its name.
+    pub(super) async fn create_config(&self, specification: &Value) -> Result<(), EngineError> {
+        self.create_at("create a config", "/configs/create", specification, None).await
+    }
+
+    /// Replaces the labels of a config.
+    ///
+    /// # Errors
+    /// [`EngineError::Stale`] if the config has another version.
+    pub(super) async fn update_config(&self, id: &str, version: u64, specification: &Value) -> Result<(), EngineError> {
+        let path = format!("/configs/{id}/update?version={version}");
+        let answer = self.limited(self.post("update a config", &path, specification, None)).await;
+        self.meaning(answer).map(drop)
+    }
+
     /// Replaces the specification of a service.
     ///
     /// # Errors
@@ -123,8 +147,17 @@ impl Manager {
     /// # Errors
     /// [`EngineError::NameTaken`] if another service has its name.
     pub(super) async fn create(&self, specification: &Value, login: Option<HeaderValue>) -> Result<(), EngineError> {
-        let operation = self.post("create a service", "/services/create", specification, login);
-        match self.limited(operation).await {
+        self.create_at("create a service", "/services/create", specification, login).await
+    }
+
+    async fn create_at(
+        &self,
+        operation: &str,
+        path: &str,
+        specification: &Value,
+        login: Option<HeaderValue>,
+    ) -> Result<(), EngineError> {
+        match self.limited(self.post(operation, path, specification, login)).await {
             Err(CallError::Response { status: 409, message }) => Err(EngineError::NameTaken(message)),
             answer => self.meaning(answer).map(drop),
         }

@@ -1,6 +1,7 @@
 //! Writes to services: the count, a return to an earlier specification, and the services of managed workloads.
 
 use super::earlier::Earlier;
+use super::lease::Lease;
 use super::manager::Manager;
 use super::observer::Observer;
 use super::service::{Service, with_count};
@@ -22,6 +23,8 @@ const ATTEMPTS: u32 = 3;
 /// Writes to services, after a check that they are still this Windlass's to change.
 pub(super) struct Writer {
     pub(super) manager: Manager,
+    /// `None`: this Windlass is the only one of its instance.
+    pub(super) lease: Option<Arc<Lease>>,
     pub(super) observer: Arc<Observer>,
     pub(super) earlier: Arc<Earlier>,
     pub(super) facts: Facts,
@@ -30,6 +33,11 @@ pub(super) struct Writer {
 }
 
 impl Writer {
+    /// Checks that no other Windlass of the instance acts.
+    fn check_lease(&self) -> Result<(), EngineError> {
+        self.lease.as_ref().map_or(Ok(()), |lease| lease.check())
+    }
+
     /// Sets the count and nothing else.
     pub(super) async fn set_count(&self, workload: &Workload, change: CountChange) -> Result<(), EngineError> {
         let service = self.current(workload).await?;
@@ -82,6 +90,7 @@ impl Writer {
         let name = labels::service_name(&self.facts.settings.instance, &workload.key);
         let Some(raw) = self.manager.service(&name).await? else {
             let login = self.login(workload).await;
+            self.check_lease()?;
             let created = self.manager.create(&with_count(wanted, count), login).await;
             self.observer.end_picture();
             return created;
@@ -118,6 +127,7 @@ impl Writer {
         if !service.is_of(&workload.key, &workload.declaration, &self.facts.settings.instance) {
             return Ok(());
         }
+        self.check_lease()?;
         let removed = self.manager.remove(&service.id).await;
         self.observer.end_picture();
         removed
@@ -153,6 +163,7 @@ impl Writer {
     async fn update(&self, service: &Service, to: &Value, login: Option<HeaderValue>) -> Result<(), EngineError> {
         // The write makes Swarm forget the specification before this one.
         self.earlier.keep(service).await;
+        self.check_lease()?;
         let updated = self.manager.update(&service.id, service.version, to, login).await;
         self.observer.end_picture();
         updated

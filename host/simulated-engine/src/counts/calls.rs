@@ -10,7 +10,8 @@ use tokio_stream::wrappers::BroadcastStream;
 use windlass_core::contract::Usage;
 use windlass_core::engine::{CountEngine, Engine, EngineError, EngineEvent};
 use windlass_core::{
-    ContainerId, CountChange, Declaration, DeclaredService, Replica, ServiceState, ServiceUpdate, Workload, WorkloadKey,
+    ContainerId, CountChange, Declaration, DeclaredService, Leadership, Replica, ServiceState, ServiceUpdate, Workload,
+    WorkloadKey,
 };
 
 #[async_trait]
@@ -92,6 +93,11 @@ impl CountEngine for SimulatedSwarm {
     async fn service(&self, workload: &Workload) -> Result<Option<ServiceState>, EngineError> {
         let state = self.enter(Some(CountCall::Service))?;
         Ok(state.services.get(&workload.key).map(SimService::observed))
+    }
+
+    fn leadership(&self) -> Leadership {
+        let leader = self.lock().leader.clone();
+        leader.map_or(Leadership::Leads, |leader| Leadership::Follows { leader: Some(leader) })
     }
 
     fn node(&self, replica: &ContainerId) -> Option<String> {

@@ -24,6 +24,11 @@ impl SimulatedSwarm {
         let _ = self.events.send(event);
     }
 
+    /// Lets another Windlass act, or this one with `None`.
+    pub fn set_leader(&self, leader: Option<&str>) {
+        self.lock().leader = leader.map(str::to_owned);
+    }
+
     /// Makes the next calls of this kind fail with these errors, in this order.
     pub fn fail(&self, call: CountCall, errors: impl IntoIterator<Item = EngineError>) {
         let mut errors: Vec<_> = errors.into_iter().collect();

@@ -36,6 +36,8 @@ pub(crate) struct CountState {
     /// The index of the last change of the Swarm's store; a changed service gets it as its version.
     pub(crate) index: u64,
     pub(crate) down: Option<String>,
+    /// Another Windlass that acts. `None` if this one does.
+    pub(crate) leader: Option<String>,
     pub(crate) faults: HashMap<CountCall, Vec<EngineError>>,
     pub(crate) calls: HashMap<CountCall, u64>,
     /// The slots in which commands ran, by service.

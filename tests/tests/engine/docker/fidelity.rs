@@ -8,14 +8,12 @@ use windlass_core::Slot;
 use windlass_core::engine::{Engine, SlotEngine};
 
 /// The differences of a copy, each with its reason. `*` stands for one part of a path.
-const DIFFERENCES: [(&str, &str); 24] = [
+const DIFFERENCES: [(&str, &str); 21] = [
     ("/Id", "each container has one of its own"),
     ("/Created", "the copy is newer"),
     ("/Name", "the next number of the service"),
     ("/State/Pid", "a process of its own"),
     ("/State/StartedAt", "the copy is newer"),
-    ("/State/Health/*", "its own checks"),
-    ("/State/Health/Log/*/*", "its own checks"),
     ("/ResolvConfPath", "the path contains the identifier"),
     ("/HostnamePath", "the path contains the identifier"),
     ("/HostsPath", "the path contains the identifier"),
@@ -29,7 +27,6 @@ const DIFFERENCES: [(&str, &str); 24] = [
     ("/NetworkSettings/SandboxID", "a network namespace of its own"),
     ("/NetworkSettings/SandboxKey", "a network namespace of its own"),
     ("/NetworkSettings/Ports/*/*/HostPort", "the engine chooses a free port"),
-    ("/NetworkSettings/Networks/*/Aliases/*", "the short identifier, which the engine adds"),
     ("/NetworkSettings/Networks/*/EndpointID", "an endpoint of its own"),
     ("/NetworkSettings/Networks/*/IPAddress", "an address of its own"),
     ("/NetworkSettings/Networks/*/MacAddress", "an address of its own"),
@@ -73,10 +70,12 @@ fn paths(id: &str) -> BTreeMap<String, String> {
     let mut inspected = inspect(id);
     let mounts = inspected["Mounts"].as_array_mut().unwrap();
     mounts.sort_by_key(|mount| mount["Destination"].as_str().map(str::to_owned));
+    // The engine adds the short identifier to the aliases.
+    let short = inspected["Config"]["Hostname"].clone();
     for endpoint in inspected["NetworkSettings"]["Networks"].as_object_mut().unwrap().values_mut() {
         if let Some(aliases) = endpoint["Aliases"].as_array_mut() {
-            aliases
-                .sort_by_key(|alias| (alias.as_str() != Some("www"), alias.as_str() != Some("web"), alias.to_string()));
+            aliases.retain(|alias| *alias != short);
+            aliases.sort_by_key(ToString::to_string);
         }
     }
     let mut paths = BTreeMap::new();

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use windlass_core::engine::{CountEngine, Engine, EngineError};
 use windlass_core::settings::EngineSettings;
 use windlass_core::{CountChange, Declaration, Replica, ServiceState, ServiceUpdate, Workload, WorkloadKey, fixtures};
-use windlass_docker::swarm::{SwarmEngine, SwarmSettings};
+use windlass_docker::swarm::{LeaseTimes, SwarmEngine, SwarmSettings};
 use windlass_tests::images::Fixture;
 use windlass_tests::swarm::Swarm;
 use windlass_tests::wait::eventually;
@@ -98,9 +98,31 @@ impl SwarmSite {
 
     /// Changes the count at the version of now.
     pub(crate) async fn set_count(&self, workload: &Workload, to: u32, force: bool) -> Result<(), EngineError> {
+        self.engine.set_count(workload, CountChange { to, version: self.version(workload), force }).await
+    }
+
+    /// Changes the count through another adapter.
+    pub(crate) async fn set_count_by(
+        &self,
+        engine: &SwarmEngine,
+        workload: &Workload,
+        to: u32,
+    ) -> Result<(), EngineError> {
+        engine.set_count(workload, CountChange { to, version: self.version(workload), force: false }).await
+    }
+
+    #[track_caller]
+    fn version(&self, workload: &Workload) -> u64 {
         let Declaration::Swarm { service } = &workload.declaration else { panic!("{workload:?}") };
-        let version = self.inspect(service)["Version"]["Index"].as_u64().unwrap();
-        self.engine.set_count(workload, CountChange { to, version, force }).await
+        self.inspect(service)["Version"]["Index"].as_u64().unwrap()
+    }
+
+    /// An adapter of one of several Windlasses of an instance.
+    pub(crate) async fn contender(&self, name: &str, times: LeaseTimes) -> Arc<SwarmEngine> {
+        let host = Some(self.hosts[1].clone());
+        let settings = EngineSettings { instance: "shared".to_owned(), host, ..EngineSettings::default() };
+        let swarm = SwarmSettings { lease: Some((name.to_owned(), times)), ..SwarmSettings::default() };
+        SwarmEngine::connect(&settings, swarm).await.unwrap()
     }
 }
 
@@ -108,7 +130,7 @@ async fn connect(host: &str, folder: &TempDir) -> Arc<SwarmEngine> {
     let settings =
         EngineSettings { instance: "here".to_owned(), host: Some(host.to_owned()), ..EngineSettings::default() };
     let earlier_file = Some(folder.path().join("services.json"));
-    let swarm = SwarmSettings { earlier_file, stop_grace: Duration::from_secs(2), agents: None };
+    let swarm = SwarmSettings { earlier_file, stop_grace: Duration::from_secs(2), agents: None, lease: None };
     let engine = SwarmEngine::connect(&settings, swarm).await.unwrap();
     // As the control loop does: without somebody who reads the events, changes are noticed late.
     let mut events = engine.events();

@@ -132,6 +132,7 @@ impl Story {
                     writeln!(self.text, "{}: {}", service.key, service.reason)?;
                 }
             }
+            ["leader", leader] => swarm.set_leader(Some(*leader).filter(|leader| *leader != "-")),
             ["service-scale", name, count] => swarm.scale_outside(&key(name), count.parse()?),
             ["service-rollback", name] => swarm.roll_back_outside(&key(name)),
             ["failure-action", name, action] => {
