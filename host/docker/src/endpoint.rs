@@ -1,7 +1,7 @@
 //! The endpoints of the engine that Windlass needs, for a proxy in front of the engine that allows only some.
 
 /// The endpoints, each with its use. `ID` and `NAME` stand for one part of a path. The table in `MANUAL.md` lists the same.
-const ENDPOINTS: [(&str, &str); 27] = [
+const ENDPOINTS: [(&str, &str); 30] = [
     ("GET /_ping", "Windlass checks with it whether the engine answers"),
     ("GET /version", "Windlass chooses the API version with it"),
     ("GET /info", "without it, Windlass treats the engine as not rootless and relies on this machine's clock"),
