@@ -7,6 +7,7 @@ use std::process::Command;
 use windlass_tests::site::binary;
 
 const COMPOSE: &str = "compose/compose.yaml";
+const STACK: &str = "swarm/stack.yaml";
 
 fn read(name: &str) -> String {
     let path = root().join("examples").join(name);
@@ -57,23 +58,48 @@ fn the_variables_of_the_unit_and_the_image_are_known() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The services of an example as `docker-compose` understands it, with the variable that the example requires. An error if
-/// `docker-compose` refuses the file.
-fn services(example: &str, group: Option<&str>) -> anyhow::Result<String> {
-    let mut command = Command::new("docker-compose");
+/// The output of a program that reads an example, with the variable that the example requires. An error if it refuses the file.
+fn accepted(program: &str, arguments: &[&str], group: Option<&str>) -> anyhow::Result<String> {
+    let mut command = Command::new(program);
     command.env_remove("WINDLASS_IMAGE").env_remove("DOCKER_GID").envs(group.map(|group| ("DOCKER_GID", group)));
-    command.current_dir(root().join("examples")).args(["--file", example, "config"]);
-    let output = command.output().context("cannot run docker-compose; `make setup` installs it")?;
-    ensure!(output.status.success(), "{example}: {}", String::from_utf8_lossy(&output.stderr));
+    command.args(arguments).current_dir(root().join("examples"));
+    let output = command.output().with_context(|| format!("cannot run {program}; `make setup` installs it"))?;
+    ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
 }
 
 #[test]
-fn compose_accepts_the_example_with_the_group_of_the_socket() -> anyhow::Result<()> {
-    let found = services(COMPOSE, Some("999"))?;
+fn compose_and_swarm_accept_the_examples_with_the_group_of_the_socket() -> anyhow::Result<()> {
     let image = concat!("image: windlass:", env!("CARGO_PKG_VERSION"), "\n");
-    assert!(found.contains(image), "another version: {found}");
-    let refused = services(COMPOSE, None).expect_err("the group is missing");
-    assert!(refused.to_string().contains("as the first lines of this file say"), "{refused}");
+    for example in [COMPOSE, STACK] {
+        let arguments = ["--file", example, "config"];
+        let found = accepted("docker-compose", &arguments, Some("999"))?;
+        assert!(found.contains(image), "{example} has another version: {found}");
+        let refused = accepted("docker-compose", &arguments, None).expect_err("the group is missing");
+        assert!(refused.to_string().contains("as the first lines of this file say"), "{refused}");
+    }
+    // Docker before version 24 has no such command.
+    let stack = ["stack", "config", "--compose-file", STACK];
+    if Command::new("docker").args(["stack", "config", "--help"]).output().is_ok_and(|output| output.status.success()) {
+        let found = accepted("docker", &stack, Some("999"))?;
+        assert!(found.contains("user: 65532:999\n") && found.contains("order: stop-first\n"), "{found}");
+    }
     Ok(())
+}
+
+#[test]
+fn the_configurations_of_the_image_and_the_stack_are_accepted() -> anyhow::Result<()> {
+    for file in ["deploy/windlass.toml", "swarm/windlass.toml"] {
+        let program = binary()?.display().to_string();
+        accepted(&program, &["config", "check", "--config", file], None)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn readme_shows_the_labels_of_the_example() {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("it is text");
+    let shown =
+        readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("\n```").next()).expect("a block of labels");
+    assert!(shown.contains("windlass.enable") && read(COMPOSE).contains(shown), "{shown}");
 }

@@ -1,6 +1,7 @@
-//! The image, as the Compose example runs it: without privileges, with nothing but the program, on an engine of its own.
+//! The image, as README.md runs it with the Compose example: without privileges, with nothing but the program. The engine is one
+//! of its own, because this Windlass scales every labelled service that it finds.
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use bollard::query_parameters::BuildImageOptionsBuilder;
 use futures_util::TryStreamExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -53,23 +54,31 @@ async fn copy(engine: &Engine, image: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The commands in the section of README.md about the example.
+fn readme() -> anyhow::Result<Vec<String>> {
+    let text = std::fs::read_to_string(example("../README.md"))?;
+    let section = text.split("\n## ").find(|section| section.starts_with("What you already run\n"));
+    let section = section.context("README.md has no such section")?;
+    let blocks = section.split("```sh\n").skip(1).filter_map(|rest| rest.split("\n```").next());
+    Ok(blocks.flat_map(str::lines).map(str::to_owned).collect())
+}
+
 /// The project of `examples/compose/compose.yaml` on an engine.
 struct Project {
-    variables: [(&'static str, String); 5],
+    variables: Vec<(String, String)>,
 }
 
 impl Project {
     fn on(engine: &Engine, image: &str, web: &str) -> anyhow::Result<Self> {
         let socket = engine.host().strip_prefix("unix://").context("the engine has a socket")?;
-        Ok(Self {
-            variables: [
-                ("DOCKER_HOST", engine.host().to_owned()),
-                ("DOCKER_SOCKET", socket.to_owned()),
-                ("DOCKER_GID", std::fs::metadata(socket)?.gid().to_string()),
-                (IMAGE, image.to_owned()),
-                ("WEB_IMAGE", web.to_owned()),
-            ],
-        })
+        let variables = [
+            ("DOCKER_HOST", engine.host().to_owned()),
+            ("DOCKER_SOCKET", socket.to_owned()),
+            ("DOCKER_GID", std::fs::metadata(socket)?.gid().to_string()),
+            (IMAGE, image.to_owned()),
+            ("WEB_IMAGE", web.to_owned()),
+        ];
+        Ok(Self { variables: variables.map(|(name, value)| (name.to_owned(), value)).into() })
     }
 
     async fn compose(&self, arguments: &[&str]) -> anyhow::Result<Output> {
@@ -84,6 +93,22 @@ impl Project {
         let output = self.compose(arguments).await?;
         ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Follows a line of README.md, and returns what it prints.
+    async fn follow(&mut self, line: &str) -> anyhow::Result<String> {
+        if let Some((name, value)) = line.strip_prefix("export ").and_then(|rest| rest.split_once('=')) {
+            // The group is that of this engine's socket.
+            if !value.starts_with("$(") {
+                self.variables.push((name.to_owned(), value.to_owned()));
+            }
+            return Ok(String::new());
+        }
+        let arguments = line.strip_prefix("docker-compose --file examples/compose/compose.yaml ");
+        let arguments = arguments.with_context(|| format!("no test knows how to run `{line}`"))?;
+        // This program has no terminal.
+        let arguments = arguments.replace("exec ", "exec -T ");
+        self.run(&arguments.split(' ').collect::<Vec<_>>()).await
     }
 }
 
@@ -103,8 +128,11 @@ async fn the_compose_example_runs_the_image_without_privileges() -> anyhow::Resu
     eprintln!("{image} has {size} bytes");
     assert!(given.is_none() || size < MOST_BYTES, "{size} bytes");
 
-    let project = Project::on(&engine, image, web)?;
-    project.run(&["up", "--detach"]).await?;
+    let mut project = Project::on(&engine, image, web)?;
+    let lines = readme()?;
+    let [group, up, explain, mode, up_again, list] = lines.as_slice() else { bail!("other steps: {lines:?}") };
+    project.follow(group).await?;
+    project.follow(up).await?;
     // The engine repeats this command every few seconds.
     let check = inspected.config.and_then(|config| config.healthcheck).and_then(|check| check.test);
     let check = check.context("the image has a health check")?;
@@ -129,11 +157,12 @@ async fn the_compose_example_runs_the_image_without_privileges() -> anyhow::Resu
     let data = std::fs::metadata(data.and_then(|mount| mount.source.as_ref()).context("a volume")?)?;
     assert_eq!((data.uid(), data.permissions().mode() & 0o777), (USER, 0o700));
 
-    eventually("windlass to use the engine's socket", Duration::from_secs(60), async || {
-        let log = project.run(&["logs", "--no-color", "windlass"]).await.map_err(|error| error.to_string())?;
-        if log.contains("the engine answers") { Ok(()) } else { Err(log) }
+    eventually("a recommendation", Duration::from_secs(60), async || {
+        let text = project.follow(explain).await.map_err(|error| error.to_string())?;
+        if text.contains("only recommends a target of 2") { Ok(()) } else { Err(text) }
     })
     .await;
+    assert_eq!(project.run(&["ps", "--quiet", "web"]).await?.lines().count(), 1, "a recommendation changes nothing");
     // The process that compiles works inside of the image.
     let policies = tempfile::tempdir()?;
     std::fs::set_permissions(policies.path(), PermissionsExt::from_mode(0o755))?;
@@ -149,6 +178,14 @@ async fn the_compose_example_runs_the_image_without_privileges() -> anyhow::Resu
     let asked = project.compose(&[&one_off[..], &["windlass", "health", "--server", "http://web"]].concat()).await?;
     let error = String::from_utf8_lossy(&asked.stderr).into_owned();
     assert!(asked.status.code() == Some(1) && error.contains("http://web is not windlass"), "{error}");
+
+    project.follow(mode).await?;
+    project.follow(up_again).await?;
+    eventually("a second web server", Duration::from_secs(120), async || {
+        let text = project.follow(list).await.map_err(|error| error.to_string())?;
+        if text.matches(" Up").count() == 2 { Ok(()) } else { Err(text) }
+    })
+    .await;
     project.run(&["down", "--volumes", "--timeout", "2"]).await?;
     Ok(())
 }
