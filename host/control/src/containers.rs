@@ -51,7 +51,7 @@ impl Controller {
         };
         let _lock = self.lock(&handle).await?;
         if let Err(conflict) = self.check_may_change(&found.replica, Some(&handle)) {
-            // One that runs needs no change.
+            // A running container needs no change.
             return if found.replica.is_running() { Ok(found.replica) } else { Err(conflict) };
         }
         let released = self.release_one(&handle, &found.replica.id).await?;
@@ -209,13 +209,15 @@ impl Controller {
     }
 
     /// Starts a held replica. The caller holds the pass lock. At the maximum, the youngest replica is removed: it replaced
-    /// the held one.
+    /// the held one. A container of Compose is removed only if there is no copy.
     async fn release_one(&self, handle: &Arc<WorkloadHandle>, id: &ContainerId) -> Result<Replica, ControlError> {
         let makes_room = {
             let state = handle.state();
             let counts_already = state.snapshot.counted().any(|replica| replica.id == *id);
             let full = !counts_already && state.counted() >= state.workload.bounds.max();
-            state.snapshot.counted().max_by_key(|replica| replica.created_at).filter(|_| full).cloned()
+            let youngest =
+                state.snapshot.counted().max_by_key(|replica| (!replica.is_of_compose(), replica.created_at));
+            youngest.filter(|_| full).cloned()
         };
         let started = self.slots()?.start(id).await.map_err(|error| self.refusal(error))?;
         self.set_held(handle, id, false).await?;

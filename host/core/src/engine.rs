@@ -107,6 +107,11 @@ pub trait Engine: Send + Sync + 'static {
         Ok(Vec::new())
     }
 
+    /// Whether a service exists, whatever its labels are. An engine that cannot tell denies it.
+    async fn has_service(&self, _declaration: &Declaration) -> Result<bool, EngineError> {
+        Ok(false)
+    }
+
     /// The number of CPUs that a container can use. `None` if the engine does not report it.
     async fn cpus(&self) -> Option<u32>;
 

@@ -55,6 +55,7 @@ pub mod time;
 mod trouble;
 pub mod verdict;
 pub mod workload;
+mod workload_key;
 
 pub use crate::compose_history::ComposeHistory;
 pub use crate::declaration::{Declaration, DeclaredService};

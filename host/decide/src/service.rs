@@ -66,7 +66,13 @@ impl ServicePass<'_> {
         history.protected.retain(|id| snapshot.replica(id).is_some());
         let step = match &snapshot.service {
             ServiceSeen::Found(service) => self.set_count(service, waits_for, &mut count, &history),
-            ServiceSeen::Missing => self.deploy(waits_for, &mut count),
+            ServiceSeen::Missing => {
+                if desired.declaration.is_adopted() {
+                    // One that appears later is new: its own count is where its first pass begins.
+                    history.since = None;
+                }
+                self.deploy(waits_for, &mut count)
+            }
             ServiceSeen::NotUsed => None,
         };
         match step {

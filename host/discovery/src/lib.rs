@@ -12,12 +12,12 @@ pub mod template;
 use crate::identifier::unique;
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 use windlass_control::{Controller, WorkloadView};
 use windlass_core::contract::HealthStatus;
 use windlass_core::workload::{ContainerPort, Protocol};
-use windlass_core::{ContainerId, Phase, PortBinding, Replica};
+use windlass_core::{ContainerId, Phase, PortBinding, ProbeTarget, Replica};
 
 /// A TCP port of a running replica.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -112,7 +112,8 @@ impl Discovery {
 
     fn targets_of(&self, view: &WorkloadView) -> Vec<Target> {
         let running = view.replicas.iter().filter(|replica| replica.phase == Phase::Running);
-        let reachable = running.flat_map(|replica| tcp_ports(&view.workload, replica).map(move |port| (replica, port)));
+        let reachable =
+            running.flat_map(|replica| tcp_ports(&view.workload, replica).into_iter().map(move |port| (replica, port)));
         let targets = reachable.filter_map(|(replica, port)| {
             let (host, host_port) = self.location(replica, port)?;
             let bracketed = if host.parse::<Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.clone() };
@@ -149,12 +150,20 @@ impl Discovery {
     }
 }
 
-/// The TCP ports of a replica: those of its start request or, if labels declare the workload, those that the engine lists.
-fn tcp_ports<'a>(workload: &'a windlass_core::Workload, replica: &'a Replica) -> impl Iterator<Item = ContainerPort> {
-    let is_adopted = workload.declaration.is_adopted();
-    let requested = workload.ports.keys().filter(move |_| !is_adopted);
-    let listed = replica.ports.keys().filter(move |_| is_adopted);
-    requested.chain(listed).filter(|port| port.protocol == Protocol::Tcp).copied()
+/// The TCP ports of a replica: those of its start request or, if labels declare the workload, the published ones and the one
+/// that is probed.
+fn tcp_ports(workload: &windlass_core::Workload, replica: &Replica) -> BTreeSet<ContainerPort> {
+    let is_tcp = |port: &ContainerPort| port.protocol == Protocol::Tcp;
+    if !workload.declaration.is_adopted() {
+        return workload.ports.keys().copied().filter(is_tcp).collect();
+    }
+    let probed = workload.probe.as_ref().and_then(|probe| match &probe.target {
+        ProbeTarget::Http(probe) => Some(probe.port),
+        ProbeTarget::Tcp { port } => Some(*port),
+        ProbeTarget::Exec { .. } | ProbeTarget::Docker | ProbeTarget::None => None,
+    });
+    let probed = probed.map(|number| ContainerPort { number, protocol: Protocol::Tcp });
+    replica.ports.keys().copied().filter(is_tcp).chain(probed).collect()
 }
 
 /// Whether clients that use this address of the host reach a published port. Only one that is published on the loopback
@@ -197,8 +206,8 @@ fn label_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use windlass_core::Declaration;
     use windlass_core::fixtures::{running, workload};
+    use windlass_core::{Declaration, HttpProbe, Probe};
 
     #[test]
     fn a_port_that_is_published_on_the_loopback_is_no_target_elsewhere() {
@@ -213,18 +222,21 @@ mod tests {
     }
 
     #[test]
-    fn the_ports_of_an_adopted_workload_are_those_of_its_containers() {
+    fn the_ports_of_an_adopted_workload_are_published_or_probed() {
         let port = |text: &str| text.parse::<ContainerPort>().expect("a port");
         let mut workload = workload("web:1", 1, 3);
         workload.ports = [(port("80/tcp"), 0.into())].into();
         let listed = [(port("8080/tcp"), Vec::new()), (port("53/udp"), Vec::new())].into();
         let replica = Replica { ports: listed, ..running(&workload, 1, 0) };
         let numbers = |workload: &windlass_core::Workload| {
-            tcp_ports(workload, &replica).map(|port| port.number).collect::<Vec<_>>()
+            tcp_ports(workload, &replica).iter().map(|port| port.number).collect::<Vec<_>>()
         };
         assert_eq!(numbers(&workload), [80]);
         workload.declaration = Declaration::Swarm { service: "web".to_owned() };
         assert_eq!(numbers(&workload), [8080]);
+        let target = ProbeTarget::Http(HttpProbe::get(9000, "/"));
+        workload.probe = Some(Probe::usual(target));
+        assert_eq!(numbers(&workload), [8080, 9000], "the port that is probed");
     }
 
     #[test]

@@ -116,6 +116,13 @@ impl Engine for DockerEngine {
         self.lifecycle.declared_services().await
     }
 
+    async fn has_service(&self, declaration: &Declaration) -> Result<bool, EngineError> {
+        match declaration {
+            Declaration::Compose { project, service } => self.lifecycle.has_service(project, service).await,
+            Declaration::Api | Declaration::Swarm { .. } => Ok(false),
+        }
+    }
+
     async fn cpus(&self) -> Option<u32> {
         let info = self.lifecycle.engine().call("read the number of CPUs", |docker| async move { docker.info().await });
         u32::try_from(info.await.ok()?.ncpu?).ok()

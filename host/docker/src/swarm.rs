@@ -213,6 +213,11 @@ impl Engine for SwarmEngine {
         Ok(service::declared(&picture.services, own))
     }
 
+    async fn has_service(&self, declaration: &Declaration) -> Result<bool, EngineError> {
+        let Declaration::Swarm { service } = declaration else { return Ok(false) };
+        Ok(self.observer.picture().await?.services.iter().any(|known| known.name == *service))
+    }
+
     async fn cpus(&self) -> Option<u32> {
         let picture = self.observer.picture().await.ok()?;
         picture.nodes.values().filter(|node| node.is_up()).filter_map(node::Node::cpus).max()

@@ -203,6 +203,12 @@ impl Engine for SimulatedEngine {
         Ok(self.enter(Some(Call::Declared))?.declared.clone())
     }
 
+    async fn has_service(&self, declaration: &Declaration) -> Result<bool, EngineError> {
+        let Declaration::Compose { project, service } = declaration else { return Ok(false) };
+        let key = WorkloadKey::stored(format!("{project}-{service}"));
+        Ok(self.enter(None)?.replicas.get(&key).is_some_and(|replicas| !replicas.is_empty()))
+    }
+
     async fn cpus(&self) -> Option<u32> {
         None
     }

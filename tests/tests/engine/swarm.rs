@@ -5,6 +5,7 @@
 mod deploys;
 mod lease;
 mod nodes;
+mod program;
 mod services;
 mod site;
 
@@ -39,6 +40,7 @@ async fn services_keep_their_count_and_nothing_else_of_them_changes() -> anyhow:
         deploys::a_stack_that_is_deployed_again_is_recognized(&site).boxed_local(),
         deploys::a_workload_of_a_start_request_is_one_service(&site).boxed_local(),
         lease::of_two_windlasses_one_acts(&site).boxed_local(),
+        program::the_program_starts_a_service_and_leaves_its_tasks_to_swarm(&site).boxed_local(),
     ];
     join_all(scenarios).await;
     nodes::tasks_of_a_dead_node_move_and_the_count_holds(&site, &mut swarm).await?;

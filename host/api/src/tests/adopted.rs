@@ -5,7 +5,7 @@ use crate::fixtures::{Tasks, adopted, compose, controller_with, engine};
 use serde_json::json;
 use windlass_core::engine::SlotEngine;
 use windlass_core::workload::Mode;
-use windlass_core::{Declaration, Replica, Slot, Workload};
+use windlass_core::{Declaration, DeclaredService, Replica, Slot, Workload, WorkloadKey};
 use windlass_simulated_engine::SimulatedEngine;
 
 async fn answer(api: &axum::Router, method: &str, uri: &str, body: &Value) -> (u16, Value) {
@@ -200,4 +200,38 @@ async fn tasks_of_a_swarm_are_its_own_and_a_rollback_is_its_own_too() {
     assert!(kept.contains("remove it there and run `docker stack deploy`"), "{kept}");
     assert_eq!(answer(&api, "DELETE", "/workloads/web:1", &Value::Null).await.0, 200);
     assert_eq!(tasks.calls(), ["roll back api", "remove web:1"]);
+}
+
+#[tokio::test]
+async fn a_service_that_is_left_alone_is_listed_and_answered_with_the_reason() {
+    let engine = SimulatedEngine::new(|| windlass_control::clock::Clock::System.now(), std::time::Duration::ZERO);
+    let labels = [("windlass.enable", "true"), ("windlass.max", "many")];
+    engine.declare(vec![DeclaredService {
+        key: WorkloadKey::stored("shop-web"),
+        declaration: compose(),
+        image: "web:1".parse().expect("an image"),
+        labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        depends_on: Vec::new(),
+        obstacle: None,
+    }]);
+    let controller = controller_with(Arc::new(engine).into(), &[]);
+    let listed = async {
+        while controller.refused_services().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let in_time = tokio::time::timeout(std::time::Duration::from_secs(20), listed).await;
+    assert!(in_time.is_ok(), "the service is found");
+    let api = api_of(controller, &ApiSettings::default());
+    let (_, listed) = answer(&api, "GET", "/workloads", &Value::Null).await;
+    let service = &listed["refused"][0];
+    assert_eq!(listed["workloads"], json!([]));
+    assert_eq!([&service["name"], &service["declared_by"], &service["project"]], ["shop-web", "compose", "shop"]);
+    let reason = service["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("`windlass.max` is `many`"), "{reason}");
+    let unknown = refused(&api, "GET", "/workloads/shop-web", &Value::Null).await;
+    assert_eq!(unknown, format!("404 workload `shop-web` is not adopted: {reason}"));
+    let response = api.oneshot(Request::get("/metrics").body(Body::empty()).expect("a request")).await;
+    let bytes = response.expect("an answer").into_body().collect().await.expect("a body").to_bytes();
+    assert!(String::from_utf8_lossy(&bytes).contains("\nwindlass_refused_services 1\n"));
 }

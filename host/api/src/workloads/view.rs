@@ -216,7 +216,8 @@ pub(crate) struct AlertView {
     /// did not set, or a Swarm does so by itself. `no-room`: a Swarm has found no node for a replica for a minute.
     /// `unhealthy`: the health policy would repair a replica that only a Swarm may repair. `rollout-paused`: too many new
     /// replicas failed in a row, or a Swarm paused its update of the service. `outdated`: replicas do not match the desired
-    /// state, and nothing replaces them.
+    /// state, and nothing replaces them. `uncopyable`: the labels of a service of Compose allow more replicas, and no copy of
+    /// its containers can be made.
     #[schema(value_type = String)]
     pub(crate) kind: AlertKind,
     /// When it began.

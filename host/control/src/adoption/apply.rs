@@ -175,13 +175,13 @@ pub(crate) async fn forget(context: &Context, handle: &WorkloadHandle, reason: &
     }
 }
 
-/// Whether containers of a missing service still run: then only its label is gone.
+/// Whether a service that is not declared exists: then only its label is gone.
 pub(crate) async fn has_lost_its_label(context: &Context, handle: &WorkloadHandle) -> Result<bool, EngineError> {
     let declaration = handle.state().workload.declaration.clone();
-    if alive(&context.engine.list(&handle.key, &declaration).await?) == 0 {
+    if !context.engine.has_service(&declaration).await? {
         return Ok(false);
     }
-    // The containers may have been created after the list of services. If they have the label, the service is there now.
+    // It may have come after the list of services. If it has the label, it is listed now.
     let services = context.engine.declared().await?;
     Ok(services.iter().all(|service| service.declaration != declaration))
 }

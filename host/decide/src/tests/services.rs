@@ -279,6 +279,10 @@ fn a_missing_service_is_created_if_it_is_ours() {
     let plan = adopted.decide();
     assert_eq!((plan.steps.len(), plan.target), (0, 2));
     assert!(plan.reason.starts_with("the service does not exist"), "{}", plan.reason);
+    // A service that appears is new: its count stays.
+    let appeared = Pass { history: plan.history, desired: adopted.desired, ..kept(2, 9, 6) }.steered_to(2);
+    let appeared = Pass { scaling: unavailable(), ..appeared }.decide();
+    assert_eq!((set(&appeared), appeared.target), (None, 6));
     let mut waiting = missing();
     waiting.snapshot.dependencies = [(WorkloadKey::stored("db"), DependencySeen::Down)].into();
     assert!(waiting.decide().steps.is_empty());

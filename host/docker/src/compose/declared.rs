@@ -81,7 +81,6 @@ pub(crate) fn declared(summaries: &[ContainerSummary], instance: &str) -> Vec<Fo
         of_service(project, service, &containers, instance)
     }));
     found.sort_by(|a, b| a.service.key.cmp(&b.service.key));
-    refuse_equal_keys(&mut found);
     found
 }
 
@@ -173,18 +172,6 @@ fn depends_on(project: &str, label: &str) -> Vec<WorkloadKey> {
     services.into_iter().map(|service| key(project, service)).collect()
 }
 
-/// The project `a-b` with the service `c` has the key of the project `a` with the service `b-c`.
-fn refuse_equal_keys(found: &mut [Found]) {
-    let mut counts: BTreeMap<WorkloadKey, usize> = BTreeMap::new();
-    for one in found.iter() {
-        *counts.entry(one.service.key.clone()).or_default() += 1;
-    }
-    for one in found.iter_mut().filter(|one| counts[&one.service.key] > 1) {
-        let why = format!("another service has the workload name `{}` too; rename one of them", one.service.key);
-        one.service.obstacle.get_or_insert(why);
-    }
-}
-
 /// The engine's filter for containers that ask for a Windlass.
 pub(crate) fn filter() -> HashMap<String, Vec<String>> {
     HashMap::from([("label".to_owned(), vec![ENABLE.to_owned()])])
@@ -270,8 +257,6 @@ mod tests {
             [("windlass.clone-of", "x"), ("windlass.instance", "other"), ("com.docker.compose.container-number", "2")];
         let alone = [("com.docker.compose.project", "")];
         let task = [("com.docker.compose.config-hash", ""), (SWARM_SERVICE, "stack_web")];
-        let equal = [("com.docker.compose.project", "shop-a"), ("com.docker.compose.service", "b")];
-        let equal_too = [("com.docker.compose.project", "shop"), ("com.docker.compose.service", "a-b")];
         for (containers, key, told) in [
             (
                 vec![container("a", 1, &[]), container("b", 2, &foreign)],
@@ -286,11 +271,6 @@ mod tests {
             (vec![container("a", 1, &[(NUMBER, "x")])], "shop-web", "has no valid number"),
             (vec![container("a", 1, &alone)], "a", "was not created by Compose"),
             (vec![container("a", 1, &task)], "stack_web", "is a task of a Swarm service"),
-            (
-                vec![container("a", 1, &equal), container("b", 1, &equal_too)],
-                "shop-a-b",
-                "another service has the workload name",
-            ),
         ] {
             for (found, obstacle) in keys_and_obstacles(&containers) {
                 assert_eq!(found, key);

@@ -1,7 +1,7 @@
 //! Lists the services that ask for Windlass, and the containers of one service.
 
 use crate::compose::declared;
-use crate::compose::labels::{CONFIG_HASH, filter, identify};
+use crate::compose::labels::{CONFIG_HASH, PROJECT, SERVICE, filter, identify};
 use crate::compose::obstacle::obstacle;
 use crate::lifecycle::Lifecycle;
 use serde_json::Value;
@@ -25,6 +25,13 @@ impl Lifecycle {
             services.push(service);
         }
         Ok(services)
+    }
+
+    /// Whether a service has containers, whatever their labels of Windlass are.
+    pub(crate) async fn has_service(&self, project: &str, service: &str) -> Result<bool, EngineError> {
+        let labels = [CONFIG_HASH.to_owned(), format!("{PROJECT}={project}"), format!("{SERVICE}={service}")];
+        let summaries = self.summaries(&HashMap::from([("label".to_owned(), labels.to_vec())])).await?;
+        Ok(!summaries.is_empty())
     }
 
     /// The containers of a service, oldest first.

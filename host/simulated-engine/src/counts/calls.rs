@@ -45,6 +45,11 @@ impl Engine for SimulatedSwarm {
             .collect())
     }
 
+    async fn has_service(&self, declaration: &Declaration) -> Result<bool, EngineError> {
+        let Declaration::Swarm { service } = declaration else { return Ok(false) };
+        Ok(self.enter(None)?.services.contains_key(&WorkloadKey::stored(service)))
+    }
+
     async fn cpus(&self) -> Option<u32> {
         None
     }

@@ -29,6 +29,11 @@ impl SwarmSite {
         Ok(Self { engine, hosts, folder })
     }
 
+    /// The address of the manager that the adapter uses.
+    pub(crate) fn host(&self) -> &str {
+        &self.hosts[1]
+    }
+
     /// The adapter after a restart of Windlass.
     pub(crate) async fn restarted(&self) -> Arc<SwarmEngine> {
         connect(&self.hosts[1], &self.folder).await
