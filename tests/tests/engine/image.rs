@@ -57,7 +57,7 @@ async fn copy(engine: &Engine, image: &str) -> anyhow::Result<()> {
 /// The commands in the section of README.md about the example.
 fn readme() -> anyhow::Result<Vec<String>> {
     let text = std::fs::read_to_string(example("../README.md"))?;
-    let section = text.split("\n## ").find(|section| section.starts_with("What you already run\n"));
+    let section = text.split("\n## ").find(|section| section.starts_with("Services that you already run\n"));
     let section = section.context("README.md has no such section")?;
     let blocks = section.split("```sh\n").skip(1).filter_map(|rest| rest.split("\n```").next());
     Ok(blocks.flat_map(str::lines).map(str::to_owned).collect())

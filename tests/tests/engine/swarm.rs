@@ -10,7 +10,6 @@ mod services;
 mod site;
 
 use futures_util::FutureExt;
-use futures_util::future::join_all;
 use site::SwarmSite;
 use std::time::Duration;
 use windlass_tests::images::Fixture;
@@ -19,7 +18,7 @@ use windlass_tests::swarm::Swarm;
 /// Time limit for tasks to start, move or be replaced.
 const WAIT: Duration = Duration::from_secs(90);
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_keep_their_count_and_nothing_else_of_them_changes() -> anyhow::Result<()> {
     let machine = windlass_tests::engine::Engine::of_this_machine().await?;
     let images = [machine.prepare(Fixture::Web).await?, machine.prepare(Fixture::Deaf).await?];
@@ -28,7 +27,7 @@ async fn services_keep_their_count_and_nothing_else_of_them_changes() -> anyhow:
         swarm.load(image).await?;
     }
     let site = SwarmSite::new(&swarm).await?;
-    // They use services of their own.
+    // One after the other: the command `docker` blocks this thread, and with it the time limits of requests.
     let scenarios = [
         services::a_change_of_the_count_changes_one_number_of_a_service_with_every_option(&site).boxed_local(),
         services::a_service_without_room_or_in_a_crash_loop_says_why(&site).boxed_local(),
@@ -42,7 +41,9 @@ async fn services_keep_their_count_and_nothing_else_of_them_changes() -> anyhow:
         lease::of_two_windlasses_one_acts(&site).boxed_local(),
         program::the_program_starts_a_service_and_leaves_its_tasks_to_swarm(&site).boxed_local(),
     ];
-    join_all(scenarios).await;
+    for scenario in scenarios {
+        scenario.await;
+    }
     nodes::tasks_of_a_dead_node_move_and_the_count_holds(&site, &mut swarm).await?;
     nodes::a_new_leader_is_followed(&site, &mut swarm).await?;
     nodes::without_a_leader_everything_is_held(&site, &mut swarm).await

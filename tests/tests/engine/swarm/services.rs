@@ -96,7 +96,7 @@ pub(crate) async fn only_replicated_services_are_scaled(site: &SwarmSite) {
     create("ours_wrong", "replicated", "windlass.enable=maybe");
     create("theirs", "replicated", "windlass.enable=false");
     let declared = eventually("the services", WAIT, async || {
-        let mut declared = site.engine.declared().await.unwrap();
+        let mut declared = site.engine.declared().await.map_err(|error| error.to_string())?;
         declared.retain(|it| it.key.as_str().starts_with("ours") || it.key.as_str() == "theirs");
         if declared.len() == 3 { Ok(declared) } else { Err(format!("{declared:?}")) }
     });
