@@ -148,9 +148,10 @@ async fn callers_that_begin_no_handshake_do_not_keep_others_out() {
     }
     let client = served.client(&served.secrets.authority, served.secrets.token.reveal());
     assert_eq!(client.usage(served.address, BOUND).await, Ok(usage()));
+    // A shutdown would wait for their handshakes.
+    drop(idle);
     served.stop.send(()).expect("it runs");
     timeout(BOUND, served.ended).await.expect("in time").expect("no panic").expect("no error");
-    drop(idle);
 }
 
 #[test]
