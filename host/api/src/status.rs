@@ -94,7 +94,7 @@ mod tests {
         for caller in [Caller::Reader, Caller::Trusted] {
             assert_eq!(answer(caller), json!({"ready": true, "administrators": ["root"]}));
         }
-        let standby = Readiness { standby: Some("Windlass `a` acts".to_owned()), ..ready };
+        let standby = Readiness { standby: Some("Windlass `a` acts".to_owned()), ..ready.clone() };
         let answer = |caller| json!(readiness(&standby, caller).expect("ready").0);
         assert_eq!(answer(Caller::Stranger), json!({"ready": true}));
         assert_eq!(answer(Caller::Reader)["standby"], "Windlass `a` acts");
