@@ -10,7 +10,9 @@ use windlass_core::fixtures::running;
 use windlass_core::labels::{ENABLE, MAX, MIN, MODE, POLICY, POLICY_CONFIG, PROFILE};
 use windlass_core::settings::{ControlSettings, Profile};
 use windlass_core::workload::Mode;
-use windlass_core::{ContainerId, Declaration, DeclaredService, Force, Replica, Timestamp, Workload, WorkloadKey};
+use windlass_core::{
+    ContainerId, Creator, Declaration, DeclaredService, Force, Replica, Timestamp, Workload, WorkloadKey,
+};
 use windlass_simulated_engine::{Call, SimulatedEngine};
 use windlass_storage::SqliteStore;
 use windlass_tests::policies::{registry, turn};
@@ -54,7 +56,9 @@ impl Host {
     fn run(&self, count: u32) -> anyhow::Result<Vec<Replica>> {
         let shape = Workload { key: key(), ..workload("web:1", 1, 10)? };
         let since = self.clock.now().0;
-        let replicas: Vec<Replica> = (1..=count).map(|slot| running(&shape, slot, since)).collect();
+        let creator = Creator::Compose { uncopyable: None };
+        let of_compose = |slot| Replica { creator: creator.clone(), ..running(&shape, slot, since) };
+        let replicas: Vec<Replica> = (1..=count).map(of_compose).collect();
         replicas.iter().for_each(|replica| self.engine.adopt(replica.clone()));
         Ok(replicas)
     }
