@@ -11,7 +11,7 @@ use windlass_core::{
 /// Windlass changes a service after Compose has left it alone for this long.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// What Windlass may do with a service of Compose in one pass.
+/// The changes that Windlass may make to a service of Compose in one pass.
 pub(crate) struct ComposeRules {
     /// The time until steps may be taken. `None` if they may be taken now.
     quiet_in: Option<Duration>,

@@ -68,7 +68,7 @@ impl ServicePass<'_> {
             ServiceSeen::Found(service) => self.set_count(service, waits_for, &mut count, &history),
             ServiceSeen::Missing => {
                 if desired.declaration.is_adopted() {
-                    // One that appears later is new: its own count is where its first pass begins.
+                    // A service that appears later is new: its own count is where its first pass begins.
                     history.since = None;
                 }
                 self.deploy(waits_for, &mut count)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// The most containers that are remembered.
 const MOST: usize = 1_000;
 
-/// What is known of each container. A container is asked once, since Compose copies before the first start. Clones share it.
+/// The answer about each container. A container is asked once, since Compose copies before the first start. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct CopiedFiles {
     known: Arc<Mutex<HashMap<String, Option<String>>>>,

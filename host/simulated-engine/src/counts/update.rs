@@ -98,7 +98,7 @@ impl SimulatedSwarm {
         };
         match service.tasks.iter().find(|task| task.id == *id) {
             Some(task) if !task.runs() => Progress::Waits,
-            // One that is gone was removed by a smaller count, or has failed and goes on as another.
+            // A task that is gone was removed by a smaller count, or has failed and goes on as another.
             Some(_) | None => Progress::Runs,
         }
     }

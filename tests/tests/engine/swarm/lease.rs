@@ -51,7 +51,7 @@ pub(crate) async fn of_two_windlasses_one_acts(site: &SwarmSite) {
     assert_eq!(site.state(&workload).await.count, 2, "nothing was written meanwhile");
     site.set_count_by(&second, &workload, 3).await.unwrap();
 
-    // One that is back stands by as long as the other one renews its lease.
+    // A Windlass that is back stands by as long as the other one renews its lease.
     drop(first);
     let first = site.contender("first", often).await;
     until(&first, &Leadership::Follows { leader: Some("second".to_owned()) }).await;
