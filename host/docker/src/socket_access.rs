@@ -21,6 +21,10 @@ pub(crate) fn denial(error: &Error, path: &str) -> Option<String> {
 }
 
 fn is_denied(error: &Error) -> bool {
+    // This variant takes its cause's place, so that its own source is the next one.
+    if let Error::IOError { err } = error {
+        return err.kind() == ErrorKind::PermissionDenied;
+    }
     let mut causes = std::iter::successors(Some(error as &(dyn StdError + 'static)), |error| (**error).source());
     causes.any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == ErrorKind::PermissionDenied))
 }

@@ -138,7 +138,7 @@ mod tests {
         let ours = secrets();
         let (other_authority, heads) = agent(&secrets(), ok(EMPTY)).await;
         let error = client(&ours).usage(other_authority, LIMIT).await.expect_err("another authority");
-        assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+        assert!(error.to_string().contains("invalid peer certificate"), "{error}");
         let now = Timestamp::from(std::time::SystemTime::now());
         let mut other_name = AgentSecrets::issue_for("another-name", now, 1).expect("secrets");
         let (address, heads_of_name) = agent(&other_name, ok(EMPTY)).await;

@@ -169,7 +169,7 @@ async fn a_configuration_is_refused_with_the_field_and_the_reason() {
     assert_eq!(
         refused.to_string(),
         "the schema of policy `liveness` does not allow this configuration: `/failure-threshold`: 0 is less than the \
-         minimum of 1; ``: Additional properties are not allowed ('x' was unexpected)"
+         minimum of 1; Additional properties are not allowed ('x' was unexpected)"
     );
     // The policy itself checks what its schema cannot express.
     let failure = registry
