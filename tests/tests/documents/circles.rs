@@ -125,7 +125,8 @@ fn names(code: &str, module: &[String], children: &BTreeSet<String>) -> Names {
                 at += 3;
                 continue;
             }
-            "use" => {
+            // Behind a bound, `use<…>` names captured lifetimes.
+            "use" if at == 0 || matches!(tokens[at - 1], ";" | "{" | "}" | "]" | ")" | "pub") => {
                 let is_public = at > 0 && matches!(tokens[at - 1], "pub" | ")");
                 let mut leaves = Vec::new();
                 at = use_tree(&tokens, at + 1, &[], &mut leaves);
