@@ -1,11 +1,12 @@
 //! Steps for services of Compose: replacement by copies, and services of which no copy can be made.
 
 use crate::planner::Planner;
-use windlass_core::{Alert, AlertKind, History, Replica, Slot, SlotHistory, Snapshot, Step};
+use windlass_core::{Alert, AlertKind, History, Phase, Replica, Slot, SlotHistory, Snapshot, Step};
 
 impl Planner<'_> {
     /// The step that replaces a replica, with the restart counters after it. A container of Compose of which copies are made
-    /// is only restarted, and so is one of which none can be made.
+    /// is only restarted, and so is one of which none can be made. A process of Compose that ended is first started again in
+    /// its container: the container is what Compose and its user know.
     pub(crate) fn replace(
         &self,
         replica: &Replica,
@@ -20,8 +21,9 @@ impl Planner<'_> {
             entry.process_restarts = 0;
             return Step::Replace { replica: id, slot: replica.slot, reason };
         };
+        let begins_again = replica.phase == Phase::Exited && entry.process_restarts == 0;
         match free {
-            Some(slot) if compose.can_copy() && compose.model.as_ref() != Some(&id) => {
+            Some(slot) if compose.can_copy() && compose.model.as_ref() != Some(&id) && !begins_again => {
                 let entry = SlotHistory { process_restarts: 0, ..*entry };
                 history.slots.insert(slot, entry);
                 Step::Supersede { replica: id, slot, reason }

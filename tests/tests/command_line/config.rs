@@ -58,6 +58,12 @@ fn each_profile_is_checked_against_its_policies() -> anyhow::Result<()> {
     let output = check(&file)?;
     assert_eq!(output.status.code(), Some(2));
     let told = String::from_utf8(output.stderr)?.replace(&folder.path().display().to_string(), "DIR");
-    insta::assert_snapshot!(told, @r"");
+    insta::assert_snapshot!(told, @r"
+    error: `profiles.a.scaling_policy`: there is no scaling policy `liveness`; there are: `min-max`, `mine`, `pass-through`, `predictive`, `schedule`, `step`, `target-tracking`
+    `profiles.a.health_policy.config`: Additional properties are not allowed ('failure-treshold' was unexpected)
+    `profiles.b.scaling_policy[0]`: cannot load `DIR/broken.wasm`: it is not a policy this host can run: the file is text, not a WebAssembly component; if it is WAT, convert it with `wasm-tools parse FILE -o FILE.wasm`
+    `profiles.b.scaling_policy[1].config`: Additional properties are not allowed ('a' was unexpected)
+    `profiles.b.shadow_policies[0]`: there is no policy `nobody`; it is not built in, and there is no `[policies.nobody]`; add that section if the policy is pushed through the API
+    ");
     Ok(())
 }

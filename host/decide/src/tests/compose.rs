@@ -189,6 +189,27 @@ fn a_replacement_starts_in_another_slot_before_the_broken_one_goes() {
 }
 
 #[test]
+fn a_process_that_ended_is_first_started_again_in_its_container() {
+    let ended = exited(copy(2), 137);
+    let mut pass = known(&service(1, 9), vec![own(1), ended.clone()]).steered_to(2);
+    pass.health = says(&[(&ended, Remedy::Replace)]);
+    let plan = pass.decide();
+    assert!(
+        matches!(plan.steps.as_slice(), [Step::Restart { replica, .. }] if *replica == ended.id),
+        "{:?}",
+        plan.steps
+    );
+    pass.history = plan.history;
+    pass.settings.backoff_base = Duration::ZERO;
+    let plan = pass.decide();
+    assert!(
+        matches!(plan.steps.as_slice(), [Step::Supersede { replica, .. }] if *replica == ended.id),
+        "{:?}",
+        plan.steps
+    );
+}
+
+#[test]
 fn a_container_that_compose_only_created_is_not_started() {
     let created = Replica { phase: Phase::Starting, started_at: None, ..own(1) };
     assert_eq!(known(&service(1, 9), vec![created]).decide().steps, []);
