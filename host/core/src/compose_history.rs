@@ -1,6 +1,6 @@
 //! The host's memory of a service of Compose: the containers it last saw, and when Compose last changed them.
 
-use crate::{ContainerId, Snapshot, Timestamp};
+use crate::{ContainerId, Phase, Replica, Snapshot, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ pub struct ComposeHistory {
     /// The containers that Windlass removes. Their end is no change by Compose.
     #[serde(default)]
     pub leaving: BTreeSet<ContainerId>,
-    /// When somebody else last created or removed a container. `None` if nobody did.
+    /// When somebody else last created, stopped or removed a container. `None` if nobody did.
     #[serde(default)]
     pub changed: Option<Timestamp>,
     /// Since when no copy can be made of the service's containers. `None` if one can.
@@ -34,9 +34,12 @@ impl ComposeHistory {
         };
         let is_new = of_compose().any(|replica| !history.seen.contains(&replica.id));
         let is_gone = history.seen.iter().any(|id| !seen.contains(id) && !history.leaving.contains(id));
+        // Compose stops a container before it removes it.
+        let is_going = |replica: &Replica| replica.phase == Phase::Stopping && !history.leaving.contains(&replica.id);
+        let is_going = snapshot.replicas.iter().any(is_going);
         history.leaving.retain(|id| seen.contains(id));
         history.seen = seen;
-        if is_new || is_gone {
+        if is_new || is_gone || is_going {
             history.changed = Some(now);
         }
         (history, is_new || is_gone)

@@ -42,7 +42,7 @@ pub fn policies(path: &Path) -> Result<PolicySettings, ConfigError> {
     if problems.is_empty() { Ok(settings.policy) } else { Err(ConfigError::Invalid(problems)) }
 }
 
-/// The settings of the engine, by a file and an address that overrides its own; [`DEFAULT_FILE`] if no file is named and it
+/// The settings of the engine, by a file and an address that overrides its own; `DEFAULT_FILE` if no file is named and it
 /// exists.
 ///
 /// # Errors

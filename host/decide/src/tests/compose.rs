@@ -105,6 +105,18 @@ fn nothing_is_done_until_compose_has_left_the_service_alone() {
 }
 
 #[test]
+fn a_container_that_compose_stops_is_not_replaced_meanwhile() {
+    let stopping = Replica { phase: Phase::Stopping, ..copy(2) };
+    let plan = known(&service(1, 9), vec![own(1), stopping]).steered_to(2).decide();
+    assert_eq!(plan.steps, []);
+    assert!(
+        plan.reason.ends_with("no step is taken until Compose has left the service alone for 10 s"),
+        "{}",
+        plan.reason
+    );
+}
+
+#[test]
 fn own_changes_are_no_work_of_compose() {
     let mut pass = known(&service(1, 9), vec![own(1), copy(2)]).steered_to(1);
     let plan = pass.decide();

@@ -15,7 +15,9 @@ const CRASH: [&str; 6] = ["service", "update", "--detach", "--no-resolve-image",
 
 pub(crate) async fn a_paused_update_keeps_its_good_replica(site: &SwarmSite) {
     let image = Fixture::Web.reference();
-    site.create("paused", 2, &["--update-monitor", "20s", "--update-failure-action", "pause", image]);
+    // Swarm goes on to the next replica once the one before runs, and the failure comes later.
+    let slowly = ["--update-delay", "30s", "--update-monitor", "20s", "--update-failure-action", "pause", image];
+    site.create("paused", 2, &slowly);
     let workload = adopted("paused");
     let before = site.running(&workload, 2).await;
     site.docker(&[&CRASH[..], &["paused"]].concat());
