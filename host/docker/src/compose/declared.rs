@@ -1,11 +1,10 @@
 //! The services whose containers ask for Windlass, from the engine's list of containers.
 
-use crate::compose::labels::{
-    CLONE_OF, CONFIG_HASH, DEPENDS_ON, ENABLE, PROJECT, SERVICE, identify, is_for, is_one_off, key,
-};
+use crate::compose::labels::{CLONE_OF, CONFIG_HASH, DEPENDS_ON, PROJECT, SERVICE, identify, is_for, is_one_off, key};
 use crate::labels::{INSTANCE, WORKLOAD};
 use bollard::models::ContainerSummary;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use windlass_core::labels::{ENABLE, PREFIX};
 use windlass_core::{Declaration, DeclaredService, ImageRef, WorkloadKey};
 
 /// The label of a container that is a task of a Swarm service.
@@ -50,7 +49,7 @@ impl Listed<'_> {
 
     /// The labels that declare the workload.
     fn declaration(&self) -> BTreeMap<String, String> {
-        let is_declared = |name: &str| name.starts_with("windlass.") && !OWN.contains(&name);
+        let is_declared = |name: &str| name.starts_with(PREFIX) && !OWN.contains(&name);
         let declared = self.labels.iter().filter(|(name, _)| is_declared(name));
         declared.map(|(name, value)| (name.clone(), value.clone())).collect()
     }

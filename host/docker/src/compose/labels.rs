@@ -2,6 +2,7 @@
 
 use crate::labels::INSTANCE;
 use std::collections::HashMap;
+use windlass_core::labels::ENABLE;
 use windlass_core::settings::EngineSettings;
 use windlass_core::{Slot, WorkloadKey};
 
@@ -19,8 +20,6 @@ pub(crate) const ONE_OFF: &str = "com.docker.compose.oneoff";
 pub(crate) const DEPENDS_ON: &str = "com.docker.compose.depends_on";
 /// The container in whose place Compose created this one.
 pub(crate) const REPLACES: &str = "com.docker.compose.replace";
-/// Asks Windlass to scale the service.
-pub(crate) const ENABLE: &str = "windlass.enable";
 /// The identifier of the container of which this one is a copy.
 pub(crate) const CLONE_OF: &str = "windlass.clone-of";
 

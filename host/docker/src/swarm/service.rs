@@ -6,12 +6,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
+use windlass_core::labels::{ENABLE, PREFIX};
 use windlass_core::{Declaration, DeclaredService, ImageRef, ServiceState, ServiceUpdate, WorkloadKey};
 
-/// The label by which a service asks to be scaled.
-const ENABLE: &str = "windlass.enable";
-/// The prefix of Windlass's own labels.
-const PREFIX: &str = "windlass.";
 /// After a change of its tasks, a service has no update for a moment, until Swarm begins one. It begins within a second.
 const UPDATE_BEGINS_WITHIN: Duration = Duration::from_secs(3);
 
