@@ -27,6 +27,8 @@ mod serve;
 mod server;
 mod simulate;
 mod swarm;
+mod tls;
+mod token;
 
 use crate::cli::output::{in_runtime, report};
 use clap::{Parser, Subcommand};
@@ -65,6 +67,12 @@ enum Command {
     /// Prepare a Swarm for windlass
     #[command(subcommand)]
     Swarm(crate::cli::swarm::SwarmCommand),
+    /// Manage the tokens of people and programs
+    #[command(subcommand)]
+    Token(crate::cli::token::TokenCommand),
+    /// Make a certificate for the API
+    #[command(subcommand)]
+    Tls(crate::cli::tls::TlsCommand),
     /// The process that compiles one policy under limits; started by windlass itself.
     #[command(hide = true, disable_help_flag = true)]
     CompilePolicy {
@@ -87,6 +95,8 @@ pub fn main() -> ExitCode {
         Command::Simulate(arguments) => in_runtime(async move { report(crate::cli::simulate::run(&arguments).await) }),
         Command::Agent(arguments) => crate::cli::agent::run(arguments),
         Command::Swarm(command) => in_runtime(async move { report(crate::cli::swarm::run(&command).await) }),
+        Command::Token(command) => in_runtime(async move { report(crate::cli::token::run(&command).await) }),
+        Command::Tls(command) => report(crate::cli::tls::run(&command)),
         Command::CompilePolicy { .. } => crate::cli::compile_policy::compile_policy(),
     }
 }

@@ -48,11 +48,12 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// A Windlass at `http://host:port`, or at a Unix socket `unix:/path`; every request carries `token`.
+    /// A Windlass at `http://host:port` or `https://host:port`, or at a Unix socket `unix:/path`. Every request carries
+    /// `token`. With `authority`, certificates in PEM, the server's certificate must be signed by one of these.
     ///
     /// # Errors
-    /// If the address is invalid or the TLS library cannot be set up.
-    pub fn new(server: &str, token: Option<String>) -> Result<Self, RemoteError> {
+    /// If the address or a certificate is invalid, or the TLS library cannot be set up.
+    pub fn new(server: &str, token: Option<String>, authority: Option<&[u8]>) -> Result<Self, RemoteError> {
         let server = server.to_owned();
         let unreachable = |error| RemoteError::Unreachable { server: server.clone(), error };
         let socket = socket_path(&server).map_err(|invalid| unreachable(NetError::Failed(invalid.0)))?;
@@ -67,6 +68,10 @@ impl Remote {
         let mut builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
         if let Some(path) = socket {
             builder = builder.unix_socket(path).no_proxy();
+        }
+        if let Some(authority) = authority {
+            let wrong = |error: reqwest::Error| unreachable(NetError::Failed(root_cause(&error)));
+            builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(authority).map_err(wrong)?);
         }
         let client = builder.build();
         let client = client.map_err(|error| unreachable(NetError::Failed(root_cause(&error))))?;
@@ -103,6 +108,14 @@ impl Remote {
     /// If the server cannot be reached or rejects the request.
     pub async fn post(&self, path: &[&str], query: &[(&str, String)]) -> Result<Value, RemoteError> {
         self.send(self.client.post(self.url(path, query))).await
+    }
+
+    /// `POST` with a JSON body.
+    ///
+    /// # Errors
+    /// If the server cannot be reached or rejects the request.
+    pub async fn post_json(&self, path: &[&str], query: &[(&str, String)], body: &Value) -> Result<Value, RemoteError> {
+        self.send(self.client.post(self.url(path, query)).json(body)).await
     }
 
     /// `PATCH` with a JSON body.

@@ -29,6 +29,9 @@ pub(super) struct Server {
     /// File with the token; or put the token in WINDLASS_TOKEN
     #[arg(long, env = "WINDLASS_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// File with the certificate, in PEM, of the authority that signed the server's certificate
+    #[arg(long, env = "WINDLASS_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
 }
 
 impl Server {
@@ -47,14 +50,20 @@ impl Server {
             }
             (None, None) => None,
         };
-        Ok(Remote::new(&self.address(), token)?)
+        self.remote(token)
     }
 
     /// The address of the server, and a client for requests that need no token. The token's file need not be readable.
     pub(super) fn without_token(&self) -> anyhow::Result<(String, Remote)> {
-        let server = self.address();
-        let client = Remote::new(&server, None)?;
-        Ok((server, client))
+        Ok((self.address(), self.remote(None)?))
+    }
+
+    fn remote(&self, token: Option<String>) -> anyhow::Result<Remote> {
+        let read = |file: &PathBuf| {
+            std::fs::read(file).with_context(|| format!("cannot read the certificate in `{}`", file.display()))
+        };
+        let authority = self.ca_file.as_ref().map(read).transpose()?;
+        Ok(Remote::new(&self.address(), token, authority.as_deref())?)
     }
 
     fn address(&self) -> String {
