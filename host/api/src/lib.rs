@@ -20,6 +20,7 @@ mod error;
 #[cfg(test)]
 mod fixtures;
 mod in_flight;
+mod inner;
 mod json;
 mod limits;
 mod listeners;
@@ -48,8 +49,9 @@ mod write_timeout;
 
 pub use crate::agent::serve_agent;
 pub use crate::error::Problem;
+pub use crate::inner::{Inner, with_pages};
 pub use crate::listeners::Listeners;
-pub use crate::router::router;
+pub use crate::router::{PAGE_UPLOAD, router};
 pub use crate::server::serve;
 pub use crate::tls::Tls;
 

@@ -126,8 +126,18 @@ static UPLOADS: LazyLock<Vec<(Method, String)>> = LazyLock::new(|| {
     uploads.map(|endpoint| (endpoint.method, endpoint.path)).collect()
 });
 
+/// The path at which the page takes a component in a form.
+pub const PAGE_UPLOAD: &str = "/ui/policies";
+
+/// The bytes of that form without the component.
+const FORM_BYTES: usize = 4_096;
+
 /// The most bytes of the body of a request.
 pub(crate) fn body_limit(method: &Method, path: &str, settings: &ApiSettings) -> usize {
+    // A component in a form, with the rest of the form.
+    if method == Method::POST && path == PAGE_UPLOAD {
+        return settings.upload_bytes.saturating_add(FORM_BYTES);
+    }
     let is_upload = UPLOADS.iter().any(|(upload, pattern)| upload == method && matches(pattern, path));
     if is_upload { settings.upload_bytes } else { settings.body_bytes }
 }
@@ -168,6 +178,7 @@ mod tests {
         let settings = ApiSettings { body_bytes: 1, upload_bytes: 2, ..ApiSettings::default() };
         let limit = |method, path| body_limit(&method, path, &settings);
         assert_eq!(limit(Method::PUT, "/policies/queue"), 2);
+        assert_eq!(limit(Method::POST, PAGE_UPLOAD), 2 + FORM_BYTES);
         for (method, path) in [
             (Method::GET, "/policies/queue"),
             (Method::PUT, "/policies"),
