@@ -101,9 +101,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let publisher = Publisher::new(discovery.clone(), net, discovery_settings).map_err(anyhow::Error::msg)?;
     let fetcher = Arc::clone(&registry);
     let loader = Arc::clone(&registry);
-    let state = ApiState::new(controller.clone(), registry, discovery, Arc::new(api_settings.clone()));
+    let catalogue: Arc<dyn PolicyCatalogue> = Arc::<PolicyRegistry>::clone(&registry);
+    let state = ApiState::new(controller.clone(), catalogue, discovery, Arc::new(api_settings.clone()));
     let state = state.with_tokens(store)?;
     let administrators = state.access.administrators();
+    let router = windlass_page::router(state, registry);
     let (stop, mut stopped) = watch::channel(false);
     let until_stopped = async move {
         // A dropped sender also means the end.
@@ -146,10 +148,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
     let [address, socket] = places(&api_settings.listen);
     tracing::info!(address, socket, instance = engine.instance, data_dir = %data_dir.display(), "listening");
-    let (served, ()) = tokio::join!(
-        windlass_api::serve(listeners, windlass_api::router(state), &api_settings, until_stopped),
-        shutdown
-    );
+    let (served, ()) = tokio::join!(windlass_api::serve(listeners, router, &api_settings, until_stopped), shutdown);
     file_watch.abort();
     fetching.abort();
     for task in publishing.into_iter().chain(tls_watch) {

@@ -21,6 +21,7 @@ mod error;
 #[cfg(test)]
 mod fixtures;
 mod in_flight;
+mod inner;
 mod json;
 mod limits;
 mod listeners;
@@ -51,6 +52,7 @@ mod write_timeout;
 
 pub use crate::agent::serve_agent;
 pub use crate::error::Problem;
+pub use crate::inner::{Inner, PAGE_UPLOAD};
 pub use crate::listeners::Listeners;
 pub use crate::router::{router, router_with};
 pub use crate::server::serve;

@@ -9,11 +9,12 @@ use crate::access::rules::Concerns::{Checked, Container, Everything, Workload};
 use crate::access::rules::{Concerns, Need, Page, Pages, Rule, Rules};
 use crate::access::web::is_change;
 use crate::error::Problem;
+use crate::inner::PAGE_UPLOAD;
 use crate::openapi::Document;
 use crate::operation::Operation;
 use crate::{
-    ApiState, audit, containers, decisions, discovery, openapi, openmetrics, paths, policies, session, start, status,
-    tokens, workloads,
+    ApiState, audit, containers, decisions, discovery, inner, openapi, openmetrics, paths, policies, session, start,
+    status, tokens, workloads,
 };
 use axum::http::{Method, Request, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
@@ -149,7 +150,8 @@ pub fn router_with(state: ApiState, pages: Pages) -> Router {
     let routes = routes.route_layer(guard).fallback(not_found).method_not_allowed_fallback(method_not_allowed);
     // The key is folded before routing, and callers are identified before both.
     let fold = MapRequestLayer::new(|request: Request<_>| paths::fold_key(request, &RESOURCES));
-    let service = ServiceBuilder::new().layer(fold).service(routes);
+    let keep = MapRequestLayer::new(|request: Request<_>| inner::keep(request));
+    let service = ServiceBuilder::new().layer(keep).layer(fold).service(routes);
     Router::new().fallback_service(service).layer(admit)
 }
 
@@ -175,8 +177,15 @@ static UPLOADS: LazyLock<Vec<(Method, String)>> = LazyLock::new(|| {
     uploads.map(|endpoint| (endpoint.method, endpoint.path)).collect()
 });
 
+/// The bytes of that form without the component.
+const FORM_BYTES: usize = 4_096;
+
 /// The most bytes of the body of a request.
 pub(crate) fn body_limit(method: &Method, path: &str, settings: &ApiSettings) -> usize {
+    // A component in a form, with the rest of the form.
+    if method == Method::POST && path == PAGE_UPLOAD {
+        return settings.upload_bytes.saturating_add(FORM_BYTES);
+    }
     let is_upload = UPLOADS.iter().any(|(upload, pattern)| upload == method && matches(pattern, path));
     if is_upload { settings.upload_bytes } else { settings.body_bytes }
 }
@@ -224,6 +233,7 @@ mod tests {
         let settings = ApiSettings { body_bytes: 1, upload_bytes: 2, ..ApiSettings::default() };
         let limit = |method, path| body_limit(&method, path, &settings);
         assert_eq!(limit(Method::PUT, "/policies/queue"), 2);
+        assert_eq!(limit(Method::POST, PAGE_UPLOAD), 2 + FORM_BYTES);
         for (method, path) in [
             (Method::GET, "/policies/queue"),
             (Method::PUT, "/policies"),
