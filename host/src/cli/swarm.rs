@@ -25,6 +25,7 @@ const NEXT: &str = "docker stack deploy -c examples/swarm/stack.yaml windlass";
 #[derive(Debug, Subcommand)]
 pub(super) enum SwarmCommand {
     /// Make the secrets of the agents on a manager of a Swarm: a certificate of an own authority, its key, and a token
+    #[command(after_help = "Examples:\n  windlass swarm init --days 365")]
     Init(InitArguments),
 }
 
