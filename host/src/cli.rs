@@ -141,18 +141,18 @@ enum Command {
     /// Prepare a Swarm for windlass
     #[command(subcommand)]
     Swarm(crate::cli::swarm::SwarmCommand),
-    /// Manage the tokens of people and programs
-    #[command(subcommand)]
-    Token(crate::cli::token::TokenCommand),
-    /// Make a certificate for the API
-    #[command(subcommand)]
-    Tls(crate::cli::tls::TlsCommand),
     /// Print the completion script of a shell
     #[command(after_help = "Examples:\n  windlass completions bash")]
     Completions(crate::cli::completions::CompletionsArguments),
     /// Print the manual page, or write the pages of all commands
     #[command(after_help = "Examples:\n  windlass man --directory man1")]
     Man(crate::cli::man::ManArguments),
+    /// Manage the tokens of people and programs
+    #[command(subcommand)]
+    Token(crate::cli::token::TokenCommand),
+    /// Make a certificate for the API
+    #[command(subcommand)]
+    Tls(crate::cli::tls::TlsCommand),
     /// The process that compiles one policy under limits; started by windlass itself.
     #[command(hide = true, disable_help_flag = true)]
     CompilePolicy {
@@ -189,10 +189,10 @@ pub fn main() -> ExitCode {
         Command::Config(command) => in_runtime(crate::cli::config::run(command)),
         Command::Agent(arguments) => crate::cli::agent::run(arguments),
         Command::Swarm(command) => in_runtime(async move { report(crate::cli::swarm::run(&command).await) }),
-        Command::Token(command) => in_runtime(async move { report(crate::cli::token::run(&command).await) }),
-        Command::Tls(command) => report(crate::cli::tls::run(&command)),
         Command::Completions(arguments) => report(crate::cli::completions::run(&arguments, &Cli::command())),
         Command::Man(arguments) => report(crate::cli::man::run(&arguments, Cli::command())),
+        Command::Token(command) => in_runtime(async move { report(crate::cli::token::run(&command).await) }),
+        Command::Tls(command) => report(crate::cli::tls::run(&command)),
         Command::CompilePolicy { .. } => crate::cli::compile_policy::compile_policy(),
     }
 }

@@ -9,12 +9,11 @@ use crate::access::rules::Concerns::{Checked, Container, Everything, Workload};
 use crate::access::rules::{Concerns, Need, Page, Pages, Rule, Rules};
 use crate::access::web::is_change;
 use crate::error::Problem;
-use crate::inner::PAGE_UPLOAD;
 use crate::openapi::Document;
 use crate::operation::Operation;
 use crate::{
-    ApiState, audit, containers, decisions, discovery, inner, openapi, openmetrics, paths, policies, session, start,
-    status, tokens, workloads,
+    ApiState, audit, containers, decisions, discovery, openapi, openmetrics, paths, policies, session, start, status,
+    tokens, workloads,
 };
 use axum::http::{Method, Request, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
@@ -150,8 +149,7 @@ pub fn router_with(state: ApiState, pages: Pages) -> Router {
     let routes = routes.route_layer(guard).fallback(not_found).method_not_allowed_fallback(method_not_allowed);
     // The key is folded before routing, and callers are identified before both.
     let fold = MapRequestLayer::new(|request: Request<_>| paths::fold_key(request, &RESOURCES));
-    let keep = MapRequestLayer::new(|request: Request<_>| inner::keep(request));
-    let service = ServiceBuilder::new().layer(keep).layer(fold).service(routes);
+    let service = ServiceBuilder::new().layer(fold).service(routes);
     Router::new().fallback_service(service).layer(admit)
 }
 
@@ -176,6 +174,9 @@ static UPLOADS: LazyLock<Vec<(Method, String)>> = LazyLock::new(|| {
     let uploads = endpoints().into_iter().filter(|endpoint| endpoint.operation.description.is_upload);
     uploads.map(|endpoint| (endpoint.method, endpoint.path)).collect()
 });
+
+/// The path at which the page takes a component in a form.
+pub const PAGE_UPLOAD: &str = "/ui/policies";
 
 /// The bytes of that form without the component.
 const FORM_BYTES: usize = 4_096;

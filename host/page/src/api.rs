@@ -3,7 +3,7 @@
 use crate::page::Page;
 use crate::visitor::Visitor;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{Method, StatusCode, Uri};
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -38,7 +38,7 @@ impl Page {
         self.send(caller, Method::GET, path, Sent::Nothing).await
     }
 
-    /// The answer to a request.
+    /// The answer to a request. The guard has checked the CSRF token of the form that it comes from.
     ///
     /// # Errors
     /// The status and the sentence with which the API refuses it.
@@ -49,20 +49,21 @@ impl Page {
         path: &str,
         body: Sent,
     ) -> Result<Value, Refused> {
-        self.exchange(caller, method, path, body).await.map(|(_, value)| value)
+        self.send_with(caller, method, path, caller.csrf.as_deref(), body).await
     }
 
-    /// The headers and the body of the answer to a request.
+    /// The answer to a request with the CSRF token that a form sent.
     ///
     /// # Errors
-    /// As [`Page::send`].
-    pub(crate) async fn exchange(
+    /// The status and the sentence with which the API refuses it.
+    pub(crate) async fn send_with(
         &self,
         caller: &Visitor,
         method: Method,
         path: &str,
+        csrf: Option<&str>,
         body: Sent,
-    ) -> Result<(HeaderMap, Value), Refused> {
+    ) -> Result<Value, Refused> {
         let internal = |detail: String| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, detail);
         let uri: Uri = path.parse().map_err(|_| Refused::new(StatusCode::NOT_FOUND, "this is no path of the API"))?;
         let (kind, body) = match body {
@@ -70,16 +71,16 @@ impl Page {
             Sent::Json(value) => ("application/json", Body::from(value.to_string())),
             Sent::Wasm(bytes) => ("application/wasm", Body::from(bytes)),
         };
-        let request = caller.inner.request(method, uri, kind, body);
+        let request = caller.inner.request(method, uri, kind, csrf, body);
         let answer = match self.api.clone().oneshot(request).await {
             Ok(answer) => answer,
             Err(never) => match never {},
         };
-        let (status, headers) = (answer.status(), answer.headers().clone());
+        let status = answer.status();
         let bytes = to_bytes(answer.into_body(), MOST_BYTES).await.map_err(|error| internal(error.to_string()))?;
         let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         if status.is_success() {
-            return Ok((headers, value));
+            return Ok(value);
         }
         let detail = value["detail"].as_str().unwrap_or("the API gave no reason").to_owned();
         Err(Refused { status, detail })

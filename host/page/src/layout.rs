@@ -75,7 +75,7 @@ fn frame(visitor: &Visitor, content: &Content, readiness: &Readiness) -> Markup 
                         form method="post" action="/ui/logout" { (visitor.field()) (name) " " button { "Log out" } }
                     }
                 }
-                @if !visitor.is_stranger { (banners(readiness)) }
+                (banners(readiness))
                 main #main tabindex="-1" { (content.main) }
                 footer { "Times are UTC." }
             }

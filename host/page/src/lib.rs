@@ -15,7 +15,6 @@ mod fixtures;
 mod forms;
 mod interim;
 mod layout;
-mod login;
 mod page;
 mod path;
 mod policies;
@@ -34,8 +33,8 @@ use axum::Router;
 use axum::http::Method;
 use axum::routing::{MethodRouter, get, post};
 use std::sync::Arc;
+use windlass_api::ApiState;
 use windlass_api::access::{Concerns, Need, Pages};
-use windlass_api::{ApiState, PAGE_UPLOAD};
 use windlass_core::access::Role;
 use windlass_core::policy::PolicySource;
 
@@ -43,35 +42,38 @@ use windlass_core::policy::PolicySource;
 ///
 /// `policies` are the policies as workloads call them.
 pub fn router(state: ApiState, policies: Arc<dyn PolicySource>) -> Router {
-    let (controller, catalogue) = (state.controller.clone(), Arc::clone(&state.policies));
     let api = windlass_api::router(state.clone());
-    windlass_api::router_with(state, pages(&Page::new(controller, catalogue, policies, api)))
+    let page = Page::new(state.controller.clone(), Arc::clone(&state.policies), policies, api);
+    windlass_api::with_inner(windlass_api::router_with(state, pages(&page)))
 }
 
-/// The routes with the roles that they need. The API checks each change again.
+/// The routes with their rules. A change is a request to the API, whose own rule says which role and workload it needs.
 #[rustfmt::skip]
 fn pages(page: &Page) -> Pages {
     let (public, viewer) = (Need::Public, Need::Role(Role::Viewer));
-    let (operator, admin) = (Need::Role(Role::Operator), Need::Role(Role::Admin));
-    let (read, write) = (Method::GET, Method::POST);
-    let table: Vec<(&Method, &'static str, Need, MethodRouter<Page>)> = vec![
-        (&read, "/", viewer, get(workloads::show)),
-        (&read, "/ui/workloads/{name}", viewer, get(workload::show)),
-        (&write, "/ui/workloads/{name}/{change}", operator, post(forms::change_workload)),
-        (&write, "/ui/containers/{id}/{change}", operator, post(forms::change_container)),
-        (&read, PAGE_UPLOAD, viewer, get(policies::show)),
-        (&write, PAGE_UPLOAD, admin, post(upload::push)),
-        (&write, "/ui/policies/{name}/{change}", operator, post(forms::change_policy)),
-        (&read, "/ui/try/{name}", viewer, get(try_it::show)),
-        (&write, "/ui/try/{name}", viewer, post(try_it::begin)),
-        (&write, "/ui/try/{name}/cancel", viewer, post(try_it::cancel)),
-        (&read, "/ui/login", public, get(login::show)),
-        (&write, "/ui/login", public, post(login::log_in)),
-        (&write, "/ui/logout", viewer, post(login::log_out)),
-        (&read, "/ui/assets/{file}", public, get(assets::serve)),
-        (&read, "/ui/{*rest}", viewer, get(error::no_page)),
-    ];
-    table.into_iter().fold(Pages::default(), |pages, (method, path, need, handler)| {
-        pages.on(method.clone(), path, need, Concerns::Checked, handler.with_state(page.clone()))
-    })
+    let route = |pages: Pages, method, path, need, handler: MethodRouter<Page>| {
+        pages.on(method, path, need, Concerns::Checked, handler.with_state(page.clone()))
+    };
+    let mut pages = Pages::default();
+    for (path, need, handler) in [
+        ("/", viewer, get(workloads::show)),
+        ("/ui/workloads/{name}", viewer, get(workload::show)),
+        (windlass_api::PAGE_UPLOAD, viewer, get(policies::show)),
+        ("/ui/try/{name}", viewer, get(try_it::show)),
+        ("/ui/assets/{file}", public, get(assets::serve)),
+        ("/ui/{*rest}", viewer, get(error::no_page)),
+    ] {
+        pages = route(pages, Method::GET, path, need, handler);
+    }
+    for (path, handler) in [
+        ("/ui/workloads/{name}/{change}", post(forms::change_workload)),
+        ("/ui/containers/{id}/{change}", post(forms::change_container)),
+        (windlass_api::PAGE_UPLOAD, post(upload::push)),
+        ("/ui/policies/{name}/{change}", post(forms::change_policy)),
+        ("/ui/try/{name}", post(try_it::begin)),
+        ("/ui/try/{name}/cancel", post(try_it::cancel)),
+    ] {
+        pages = route(pages, Method::POST, path, viewer, handler);
+    }
+    pages
 }

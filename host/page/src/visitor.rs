@@ -23,9 +23,7 @@ pub(crate) struct Visitor {
     /// The text that each form of its session carries.
     pub(crate) csrf: Option<String>,
     /// The workloads that it may see.
-    scope: Scope,
-    /// Whether it is not known, and sees only the page to log in.
-    pub(crate) is_stranger: bool,
+    pub(crate) scope: Scope,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Visitor {
@@ -33,18 +31,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
         let inner = parts.extensions.get::<Inner>().cloned().unwrap_or_default();
-        let Some(caller) = parts.extensions.get::<Caller>() else {
-            return Ok(Self { inner, is_stranger: true, ..Self::default() });
-        };
+        let Some(caller) = parts.extensions.get::<Caller>() else { return Ok(Self { inner, ..Self::default() }) };
         let csrf = caller.csrf().map(str::to_owned);
         Ok(Self {
             inner,
-            session: csrf.as_ref().map(|_| caller.name.to_string()),
+            session: csrf.is_some().then(|| caller.name.to_string()),
             may_operate: caller.role.includes(Role::Operator),
             may_administer: caller.role.includes(Role::Admin),
             csrf,
             scope: caller.scope.clone(),
-            is_stranger: false,
         })
     }
 }

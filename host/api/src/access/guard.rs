@@ -6,18 +6,18 @@ use crate::access::caller::Caller;
 use crate::access::rules::{Concerns, Need, Rule, Rules};
 use crate::access::snapshot::Subject;
 use crate::access::trail::{self, Pending};
-use crate::access::web::{CSRF, check_origin, is_change};
+use crate::access::web::{check_origin, is_change};
 use crate::body::whole;
 use crate::containers::lookup::find;
 use crate::error::Problem;
-use crate::inner::{PAGE_UPLOAD, is_page};
 use crate::limits::{Peer, Slot};
+use crate::router::PAGE_UPLOAD;
 use axum::RequestPartsExt;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Path, Request, State};
-use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderName, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
@@ -25,8 +25,8 @@ use subtle::ConstantTimeEq;
 use windlass_control::ControlError;
 use windlass_core::WorkloadKey;
 
-/// The page that strangers are sent to.
-const LOGIN: &str = "/ui/login";
+/// The header with the CSRF token.
+pub(crate) const CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
 
 /// The field of a form with the CSRF token.
 const CSRF_FIELD: &str = "csrf";
@@ -40,13 +40,9 @@ pub(crate) struct Guard {
 
 /// Answers a request that its rule refuses, and passes the others on.
 pub(crate) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    let leads_to_login = request.method() == Method::GET && is_page(request.uri().path());
     match guard.check(request).await {
         Ok((request, Some(pending))) => trail::record(pending, next.run(request)).await,
         Ok((request, None)) => next.run(request).await,
-        Err(problem) if leads_to_login && problem.status() == StatusCode::UNAUTHORIZED => {
-            (StatusCode::SEE_OTHER, [(LOCATION, LOGIN)]).into_response()
-        }
         Err(problem) => problem.into_response(),
     }
 }
@@ -88,7 +84,10 @@ impl Guard {
             return Err(refused);
         }
         let mut body = body;
+        // The form with a component changes nothing: the request that it becomes carries the token.
+        let is_upload_form = path.as_ref().is_some_and(|path| path.as_str() == PAGE_UPLOAD);
         if is_change(&parts.method)
+            && !is_upload_form
             && let Some(expected) = &caller.csrf
         {
             body = check_csrf(expected, &parts, body).await?;
@@ -154,10 +153,6 @@ async fn check_csrf(expected: &str, parts: &Parts, body: Body) -> Result<Body, P
         return if is_right(sent.as_bytes()) { Ok(body) } else { Err(missing()) };
     }
     let content_type = parts.headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
-    // This body is too large to be kept here. The upload of the page checks the field itself.
-    if parts.uri.path() == PAGE_UPLOAD && content_type.is_some_and(|text| text.starts_with(b"multipart/form-data")) {
-        return Ok(body);
-    }
     if !content_type.is_some_and(|text| text.starts_with(b"application/x-www-form-urlencoded")) {
         return Err(missing());
     }
