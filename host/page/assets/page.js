@@ -78,7 +78,7 @@ async function refresh() {
   if (busy) { again = true; return; }
   busy = true;
   try {
-    // What a change said is said once, and the filter is applied here.
+    // The sentence about a change appears once, and the filter is applied here.
     const url = new URL(location.href);
     url.searchParams.delete("done");
     url.searchParams.delete("q");
@@ -149,6 +149,11 @@ document.addEventListener("focusin", (event) => {
   if (!charts) return;
   const part = Number(/^M([\d.]+)/.exec(mark.getAttribute("d"))[1]) / 1000;
   moment(charts, Number(charts.dataset.since) + part * (charts.dataset.until - charts.dataset.since) + 1);
+});
+// An age shows its time.
+document.addEventListener("pointerover", (event) => {
+  const time = event.target.closest?.("time[data-t]");
+  if (time) time.title = new Date(Number(time.dataset.t)).toISOString();
 });
 // A link to a decision opens it.
 function openTarget() {

@@ -83,7 +83,7 @@ fn frame(visitor: &Visitor, content: &Content, readiness: &Readiness) -> Markup 
     }
 }
 
-/// What every page must say: that the engine does not answer, or that another Windlass acts.
+/// The conditions that concern every page: the engine does not answer, or another Windlass acts.
 fn banners(readiness: &Readiness) -> Markup {
     html! {
         div #banners {

@@ -37,7 +37,7 @@ fn images() -> PathBuf {
     folder
 }
 
-/// What the pages reported, apart from the answers with this status, which the console reports as errors.
+/// The complaints of the pages, without answers of this status, which the console reports as errors.
 fn complaints(browser: &Browser, status: &str) -> Vec<String> {
     let is_expected = |complaint: &String| {
         complaint.contains(&format!("a status of {status}"))
@@ -149,7 +149,7 @@ async fn another_policy_is_tried_on_the_recorded_day_and_a_broken_one_is_refused
     let site = Site::with_history().await?;
     let browser = Browser::start().await?;
     let tab = browser.open(&format!("{}/ui/try/shop", site.url), WIDE, false).await?;
-    tab.eval(&format!("document.querySelector('[name=policy]').value = 'target-tracking'; document.querySelector('[name=config]').value = {}", json!(TRACKING))).await?;
+    tab.eval(&format!("document.querySelector('[name=policy]').value = 'target-tracking'; document.querySelector('[name=hours]').value = '6'; document.querySelector('[name=config]').value = {}", json!(TRACKING))).await?;
     tab.follow("#form form button").await?;
     tab.until("document.querySelectorAll('#result tbody tr').length === 3").await?;
     let result = tab.text("#result").await?;
