@@ -16,11 +16,14 @@
 //! | [`memory`] | the memory of a process |
 //! | [`workloads`] | workloads, their replicas and their target count |
 //! | [`alone`] | runs a test in a process of its own |
+//! | [`commands`] | runs commands of the program as a person does |
+//! | [`terminal`] | a pseudo-terminal with a command in it |
 
 pub mod alone;
 pub mod balancers;
 pub mod browser;
 pub mod callback;
+pub mod commands;
 pub mod engine_proxy;
 pub mod hostile;
 pub mod memory;
@@ -28,6 +31,7 @@ pub mod mutation;
 pub mod policies;
 pub mod private_engine;
 pub mod registry;
+pub mod terminal;
 pub mod workloads;
 
 pub use windlass_harness::{engine, images, response, site, swarm, wait};

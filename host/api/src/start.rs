@@ -22,6 +22,7 @@ use crate::workload::env::{dependencies, labels, networks, variables};
 use crate::workload::policies::{choice, choices, mode, shadows};
 use crate::workload::ports::ports;
 use crate::workload::{guardrails, metric, overrides, probe, resources, rollout, stop_hook};
+use crate::workloads::view::DesiredView;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -216,6 +217,16 @@ async fn start(
 /// 422 with everything that is wrong with the body.
 pub fn workload(body: &Value) -> Result<Workload, Problem> {
     Body::of(body).check(wanted).map(|wanted| wanted.workload)
+}
+
+/// The desired state of a start request in the form of `GET /workloads/{name}`, with every default. The workload does not
+/// exist yet, and its `target` is the fewest replicas.
+///
+/// # Errors
+/// 422 with everything that is wrong with the body.
+pub fn desired(body: &Value) -> Result<Value, Problem> {
+    let workload = workload(body)?;
+    Ok(json!(DesiredView::new(&workload, workload.bounds.min())))
 }
 
 fn wanted(request: StartContainerRequest, problems: &mut Problems) -> Option<Wanted> {
