@@ -38,7 +38,7 @@ impl Page {
         self.send(caller, Method::GET, path, Sent::Nothing).await
     }
 
-    /// The answer to a request.
+    /// The answer to a request. The guard has checked the CSRF token of the form that it comes from.
     ///
     /// # Errors
     /// The status and the sentence with which the API refuses it.
@@ -49,6 +49,21 @@ impl Page {
         path: &str,
         body: Sent,
     ) -> Result<Value, Refused> {
+        self.send_with(caller, method, path, caller.csrf.as_deref(), body).await
+    }
+
+    /// The answer to a request with the CSRF token that a form sent.
+    ///
+    /// # Errors
+    /// The status and the sentence with which the API refuses it.
+    pub(crate) async fn send_with(
+        &self,
+        caller: &Visitor,
+        method: Method,
+        path: &str,
+        csrf: Option<&str>,
+        body: Sent,
+    ) -> Result<Value, Refused> {
         let internal = |detail: String| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, detail);
         let uri: Uri = path.parse().map_err(|_| Refused::new(StatusCode::NOT_FOUND, "this is no path of the API"))?;
         let (kind, body) = match body {
@@ -56,7 +71,7 @@ impl Page {
             Sent::Json(value) => ("application/json", Body::from(value.to_string())),
             Sent::Wasm(bytes) => ("application/wasm", Body::from(bytes)),
         };
-        let request = caller.inner.request(method, uri, kind, body);
+        let request = caller.inner.request(method, uri, kind, csrf, body);
         let answer = match self.api.clone().oneshot(request).await {
             Ok(answer) => answer,
             Err(never) => match never {},

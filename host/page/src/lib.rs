@@ -30,33 +30,50 @@ mod workloads;
 
 use crate::page::Page;
 use axum::Router;
-use axum::routing::{get, post};
+use axum::http::Method;
+use axum::routing::{MethodRouter, get, post};
 use std::sync::Arc;
 use windlass_api::ApiState;
+use windlass_api::access::{Concerns, Need, Pages};
+use windlass_core::access::Role;
 use windlass_core::policy::PolicySource;
 
 /// The API of a state, with the page next to it. Must be called within a tokio runtime.
 ///
 /// `policies` are the policies as workloads call them.
 pub fn router(state: ApiState, policies: Arc<dyn PolicySource>) -> Router {
-    let settings = Arc::clone(&state.settings);
-    let (controller, catalogue) = (state.controller.clone(), Arc::clone(&state.policies));
-    let api = windlass_api::router(state);
-    let pages = pages(Page::new(controller, catalogue, policies, api.clone()));
-    windlass_api::with_pages(api, pages, settings)
+    let api = windlass_api::router(state.clone());
+    let page = Page::new(state.controller.clone(), Arc::clone(&state.policies), policies, api);
+    windlass_api::with_inner(windlass_api::router_with(state, pages(&page)))
 }
 
-fn pages(page: Page) -> Router {
-    Router::new()
-        .route("/", get(workloads::show))
-        .route("/ui/workloads/{name}", get(workload::show))
-        .route("/ui/workloads/{name}/{change}", post(forms::change_workload))
-        .route("/ui/containers/{id}/{change}", post(forms::change_container))
-        .route(windlass_api::PAGE_UPLOAD, get(policies::show).post(upload::push))
-        .route("/ui/policies/{name}/{change}", post(forms::change_policy))
-        .route("/ui/try/{name}", get(try_it::show).post(try_it::begin))
-        .route("/ui/try/{name}/cancel", post(try_it::cancel))
-        .route("/ui/assets/{file}", get(assets::serve))
-        .route("/ui/{*rest}", get(error::no_page))
-        .with_state(page)
+/// The routes with their rules. A change is a request to the API, whose own rule says which role and workload it needs.
+#[rustfmt::skip]
+fn pages(page: &Page) -> Pages {
+    let (public, viewer) = (Need::Public, Need::Role(Role::Viewer));
+    let route = |pages: Pages, method, path, need, handler: MethodRouter<Page>| {
+        pages.on(method, path, need, Concerns::Checked, handler.with_state(page.clone()))
+    };
+    let mut pages = Pages::default();
+    for (path, need, handler) in [
+        ("/", viewer, get(workloads::show)),
+        ("/ui/workloads/{name}", viewer, get(workload::show)),
+        (windlass_api::PAGE_UPLOAD, viewer, get(policies::show)),
+        ("/ui/try/{name}", viewer, get(try_it::show)),
+        ("/ui/assets/{file}", public, get(assets::serve)),
+        ("/ui/{*rest}", viewer, get(error::no_page)),
+    ] {
+        pages = route(pages, Method::GET, path, need, handler);
+    }
+    for (path, handler) in [
+        ("/ui/workloads/{name}/{change}", post(forms::change_workload)),
+        ("/ui/containers/{id}/{change}", post(forms::change_container)),
+        (windlass_api::PAGE_UPLOAD, post(upload::push)),
+        ("/ui/policies/{name}/{change}", post(forms::change_policy)),
+        ("/ui/try/{name}", post(try_it::begin)),
+        ("/ui/try/{name}/cancel", post(try_it::cancel)),
+    ] {
+        pages = route(pages, Method::POST, path, viewer, handler);
+    }
+    pages
 }

@@ -5,7 +5,9 @@ use axum::http::request::Parts;
 use maud::{Markup, html};
 use std::convert::Infallible;
 use windlass_api::Inner;
+use windlass_api::access::{Caller, Scope};
 use windlass_core::WorkloadKey;
+use windlass_core::access::Role;
 
 /// The caller of a page.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +22,8 @@ pub(crate) struct Visitor {
     pub(crate) may_administer: bool,
     /// The text that each form of its session carries.
     pub(crate) csrf: Option<String>,
+    /// The workloads that it may see.
+    pub(crate) scope: Scope,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Visitor {
@@ -27,14 +31,23 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
         let inner = parts.extensions.get::<Inner>().cloned().unwrap_or_default();
-        Ok(Self { inner, session: None, may_operate: true, may_administer: true, csrf: None })
+        let Some(caller) = parts.extensions.get::<Caller>() else { return Ok(Self { inner, ..Self::default() }) };
+        let csrf = caller.csrf().map(str::to_owned);
+        Ok(Self {
+            inner,
+            session: csrf.is_some().then(|| caller.name.to_string()),
+            may_operate: caller.role.includes(Role::Operator),
+            may_administer: caller.role.includes(Role::Admin),
+            csrf,
+            scope: caller.scope.clone(),
+        })
     }
 }
 
 impl Visitor {
     /// Whether it may see a workload.
-    pub(crate) fn sees(&self, _key: &WorkloadKey) -> bool {
-        true
+    pub(crate) fn sees(&self, key: &WorkloadKey) -> bool {
+        self.scope.includes(key)
     }
 
     /// The field that each of its forms has.

@@ -1,7 +1,8 @@
-//! [`Store`] in one SQLite file (WAL mode) in the data directory, which one Windlass process holds at a time.
+//! [`Store`] and `AccessStore` in one SQLite file (WAL mode) in the data directory, which one Windlass process holds at a time.
 //!
 //! One connection writes, and another one reads: an answer of the API never holds up a pass.
 
+mod access;
 mod decision_text;
 mod decisions;
 mod ledger;

@@ -5,6 +5,7 @@ mod budgets;
 mod failure_modes;
 mod network;
 mod page;
+mod pages;
 mod scenarios;
 mod shadows;
 mod simulate;
