@@ -82,7 +82,9 @@ async function refresh() {
     const url = new URL(location.href);
     url.searchParams.delete("done");
     url.searchParams.delete("q");
-    const answer = await fetch(url, { headers: { accept: "text/html" }, redirect: "error" });
+    const answer = await fetch(url, { headers: { accept: "text/html" }, redirect: "manual" });
+    // The session has ended: the page leads to the log-in.
+    if (answer.type === "opaqueredirect") { location.reload(); return; }
     const date = Date.parse(answer.headers.get("date") ?? "");
     if (Math.abs(Date.now() - date) > 5000) skew = Date.now() - date;
     if (answer.ok) renew(new DOMParser().parseFromString(await answer.text(), "text/html"));
@@ -171,7 +173,7 @@ document.addEventListener("submit", (event) => { if (event.target.matches(".sear
 openTarget();
 filter();
 setInterval(ages, 1000);
-follow();
+if (!document.querySelector(".login")) follow();
 
 // A component that is dropped on the form of the policies is its chosen file.
 for (const type of ["dragover", "dragleave", "drop"]) {

@@ -18,6 +18,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 pub(crate) enum Place {
     Workloads,
     Policies,
+    Audit,
     None,
 }
 
@@ -68,6 +69,7 @@ fn frame(visitor: &Visitor, content: &Content, readiness: &Readiness) -> Markup 
                     nav aria-label="Pages" {
                         a href="/" aria-current=[current(Place::Workloads)] { "Workloads" }
                         a href="/ui/policies" aria-current=[current(Place::Policies)] { "Policies" }
+                        @if visitor.may_administer { a href="/ui/audit" aria-current=[current(Place::Audit)] { "Audit" } }
                         a href="/docs" { "API" }
                     }
                     span #live role="status" { "not live: reload for news" }

@@ -69,7 +69,7 @@ fn first_steps(host: &str) -> Markup {
         section #list {
             h2 { "Nothing runs yet" }
             p { "Windlass keeps containers running and decides how many you need. Start the first workload:" }
-            pre tabindex="0" { code { "curl --json '" (FIRST) "' " (host) "/start/container" } }
+            pre.first tabindex="0" { code { "curl --json '" (FIRST) "' " (host) "/start/container" } }
             p {
                 "Or let it scale a service that runs already: add the label "
                 code { "windlass.enable=true" } " and " code { "windlass.max=5" } " to the service in its Compose or stack file."
