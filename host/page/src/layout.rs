@@ -77,7 +77,7 @@ fn frame(visitor: &Visitor, content: &Content, readiness: &Readiness) -> Markup 
                         form method="post" action="/ui/logout" { (visitor.field()) (name) " " button { "Log out" } }
                     }
                 }
-                (banners(readiness))
+                div #banners { @if visitor.is_known { (banners(readiness)) } }
                 main #main tabindex="-1" { (content.main) }
                 footer { "Times are UTC." }
             }
@@ -88,16 +88,14 @@ fn frame(visitor: &Visitor, content: &Content, readiness: &Readiness) -> Markup 
 /// The conditions that concern every page: the engine does not answer, or another Windlass acts.
 fn banners(readiness: &Readiness) -> Markup {
     html! {
-        div #banners {
-            @if let Some(trouble) = &readiness.engine {
-                p.banner.bad role="alert" {
-                    b { "The container engine does not answer. " } (trouble)
-                    " The replicas stay as they are, and this page shows the last observation."
-                }
+        @if let Some(trouble) = &readiness.engine {
+            p.banner.bad role="alert" {
+                b { "The container engine does not answer. " } (trouble)
+                " The replicas stay as they are, and this page shows the last observation."
             }
-            @if let Some(standby) = &readiness.standby {
-                p.banner role="status" { b { "Standby. " } (standby) "." }
-            }
+        }
+        @if let Some(standby) = &readiness.standby {
+            p.banner role="status" { b { "Standby. " } (standby) "." }
         }
     }
 }
@@ -107,8 +105,12 @@ mod tests {
     use super::*;
 
     fn text(readiness: &Readiness) -> String {
+        of(&Visitor { is_known: true, ..Visitor::default() }, readiness)
+    }
+
+    fn of(visitor: &Visitor, readiness: &Readiness) -> String {
         let content = Content { title: "A <b>".to_owned(), place: Place::Policies, main: html! { p { "x" } } };
-        frame(&Visitor::default(), &content, readiness).into_string()
+        frame(visitor, &content, readiness).into_string()
     }
 
     #[test]
@@ -131,5 +133,10 @@ mod tests {
         let text = text(&trouble);
         assert!(text.contains("role=\"alert\"><b>The container engine does not answer. </b>no socket"), "{text}");
         assert!(text.contains("<b>Standby. </b>b acts."), "{text}");
+        let stranger = of(&Visitor::default(), &trouble);
+        assert!(
+            !stranger.contains("no socket") && !stranger.contains("b acts"),
+            "a stranger learns nothing: {stranger}"
+        );
     }
 }
