@@ -4,7 +4,7 @@
 //! answer and its handler; an `Operation` derives the description of the API from them. Requests are declared with
 //! `json`, and parts of a workload that several endpoints share are in `workload`. Every error is a [`Problem`].
 //! `paths` accepts image references with slashes, `auth` checks the token, `server`, `connections`, `limits`, `in_flight` and
-//! `write_timeout` limit the resources of one caller, `pieces` sends long lists, and `page_headers` those of browsers.
+//! `write_timeout` limit the resources of one caller, `pieces` sends long lists, `streams` limits the answers that last, and `page_headers` those of browsers.
 //! [`serve_agent`] is another server with the same limits, over [`Tls`].
 
 mod agent;
@@ -17,6 +17,7 @@ mod detached;
 mod discovery;
 mod drain_body;
 mod error;
+mod events;
 #[cfg(test)]
 mod fixtures;
 mod in_flight;
@@ -34,11 +35,13 @@ mod pieces;
 mod policies;
 pub mod profile;
 mod query;
+mod receiver;
 mod router;
 mod server;
 pub mod start;
 mod status;
 mod stream;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -55,6 +58,7 @@ pub use crate::tls::Tls;
 
 use crate::limits::PerPeer;
 use crate::long_answers::LongAnswers;
+use crate::streams::Streams;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use windlass_control::Controller;
@@ -76,6 +80,7 @@ pub struct ApiState {
     /// The uploads in progress. Each component is held in memory until it is compiled.
     uploads: Arc<Uploads>,
     long_answers: Arc<LongAnswers>,
+    event_streams: Arc<Streams>,
 }
 
 /// Most components that one peer pushes at once, and most that are compiled at once.
@@ -110,6 +115,8 @@ impl ApiState {
         settings: Arc<ApiSettings>,
     ) -> Self {
         let uploads = Arc::new(Uploads::new(&settings));
-        Self { controller, policies, discovery, settings, uploads, long_answers: Arc::default() }
+        let event_streams = Arc::new(Streams::new("event streams", settings.streams, settings.streams_per_peer));
+        let long_answers = Arc::default();
+        Self { controller, policies, discovery, settings, uploads, long_answers, event_streams }
     }
 }

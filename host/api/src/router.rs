@@ -7,7 +7,8 @@ use crate::error::Problem;
 use crate::openapi::Document;
 use crate::operation::Operation;
 use crate::{
-    ApiState, auth, containers, decisions, discovery, openapi, openmetrics, paths, policies, start, status, workloads,
+    ApiState, auth, containers, decisions, discovery, events, openapi, openmetrics, paths, policies, start, status,
+    workloads,
 };
 use axum::http::{Method, Request, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
@@ -53,6 +54,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         on(Method::PATCH, "/containers/{name_or_id}", containers::change::operation()),
         on(Method::DELETE, "/containers/{name_or_id}", containers::delete::operation()),
         on(Method::GET, "/decisions/{id}", decisions::operation()),
+        on(Method::GET, "/events", events::operation()),
         on(Method::GET, "/workloads", workloads::list::operation()),
         on(Method::GET, "/images", workloads::images::operation()),
         on(Method::GET, "/openapi.json", openapi::operation()),

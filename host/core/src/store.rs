@@ -188,6 +188,9 @@ pub struct SeriesChanges {
 /// Persistent state that must survive a crash at any time. Calls are short and block; each is one transaction, on disk
 /// when the call returns.
 pub trait Store: Send + Sync + 'static {
+    /// Counts a run of Windlass with this store, and returns the number of runs before.
+    fn count_run(&self) -> Result<u64, StoreError>;
+
     /// Returns all workloads, ordered by key.
     fn load(&self) -> Result<Vec<StoredWorkload>, StoreError>;
 

@@ -214,6 +214,17 @@ impl Columns {
 }
 
 impl Store for SqliteStore {
+    fn count_run(&self) -> Result<u64, StoreError> {
+        self.transaction("count this run", |transaction| {
+            transaction.query_row(
+                "INSERT INTO counters (name, count) VALUES ('runs', 1)
+                 ON CONFLICT (name) DO UPDATE SET count = count + 1 RETURNING count - 1",
+                [],
+                |row| Ok(row.get::<_, i64>(0)?.cast_unsigned()),
+            )
+        })
+    }
+
     fn load(&self) -> Result<Vec<StoredWorkload>, StoreError> {
         const OPERATION: &str = "read the stored workloads";
         let connection = self.connection();

@@ -13,7 +13,7 @@ type Migration = (&'static str, Option<fn(&Transaction<'_>) -> rusqlite::Result<
 
 /// The migrations from an empty file to the newest schema; `user_version` counts the applied ones. A released migration
 /// never changes.
-pub(crate) const MIGRATIONS: [Migration; 4] = [
+pub(crate) const MIGRATIONS: [Migration; 5] = [
     (
         "
     CREATE TABLE workloads (
@@ -107,6 +107,23 @@ pub(crate) const MIGRATIONS: [Migration; 4] = [
     END;
 ",
         Some(take_parts_out),
+    ),
+    (
+        "
+    CREATE TABLE counters (
+        name TEXT PRIMARY KEY,              -- `runs`: how often Windlass began with this file
+        count INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE bands (
+        key TEXT NOT NULL REFERENCES workloads (key) ON DELETE CASCADE,
+        kind TEXT NOT NULL,                 -- `rollout`, `override`, `outage` or `blind`
+        since INTEGER NOT NULL,
+        until INTEGER,                      -- null while it lasts
+        text TEXT NOT NULL,
+        PRIMARY KEY (key, kind, since)
+    ) STRICT, WITHOUT ROWID;
+",
+        None,
     ),
 ];
 

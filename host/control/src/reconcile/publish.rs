@@ -2,6 +2,8 @@
 
 use crate::context::Context;
 use crate::dependencies;
+use crate::override_events::publish_overrides;
+use crate::reconcile::announce;
 use crate::reconcile::result::{Aftermath, PassResult};
 use crate::report::PassReport;
 use crate::shadows::{self, Round};
@@ -37,6 +39,7 @@ pub(crate) fn publish_suspended(
     let (at, now) = (snapshot.at, context.clock.now());
     handle.probes.keep_only(snapshot.replicas.iter().map(|replica| &replica.id));
     let mut state = handle.state();
+    announce::replicas(&context.events, &handle.key, &state.snapshot, &snapshot, &[]);
     let is_changed = state.snapshot.is_up() != snapshot.is_up();
     state.next_pass = handle.period;
     state.observed_at = Some(now);
@@ -70,11 +73,19 @@ pub(crate) fn publish(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, resu
     context.policy_counters.lock().count(&result.evaluation);
     handle.state().counters.count_pass(&result, decision.is_some());
 
-    let PassResult { desired, policies, observed, evaluation, plan, outcome, aftermath, .. } = result;
+    let PassResult { desired, before, policies, observed, evaluation, plan, outcome, aftermath, .. } = result;
     let Aftermath { snapshot, begun, fell } = aftermath;
     let snapshot = snapshot.unwrap_or(observed);
     handle.probes.keep_only(snapshot.replicas.iter().map(|replica| &replica.id));
+    publish_overrides(context, handle);
     let mut state = handle.state();
+    announce::replicas(&context.events, &handle.key, &state.snapshot, &snapshot, &outcome.actions);
+    let alerts = announce::Alerts {
+        before: state.last_pass.as_ref().map(|_| state.alerts.as_slice()),
+        now: &plan.alerts,
+        history: &before,
+    };
+    announce::alerts(&context.events, &handle.key, &alerts);
     let is_changed = state.last_pass.is_none() || fell || state.snapshot.is_up() != snapshot.is_up();
     if fell {
         state.fell = Some(snapshot.at);

@@ -1,6 +1,7 @@
 //! The record of a pass in the store: the history, and the decision unless it repeats the one before.
 
 use crate::context::Context;
+use crate::reconcile::announce;
 use crate::reconcile::decision_record::decision;
 use crate::reconcile::result::PassResult;
 use crate::workload::handle::WorkloadHandle;
@@ -27,7 +28,7 @@ pub(crate) async fn record(context: &Context, handle: &WorkloadHandle, result: &
     let (key, history, now) = (handle.key.clone(), plan.history.clone(), context.clock.now());
     let (at, outcome) = (result.observed.at, outcome(result));
     let (evaluation, policies) = (Arc::clone(&result.evaluation), result.policies.clone());
-    context
+    let number = context
         .store
         .call_or_log("store a decision", move |store| {
             // On the thread of the store: an observation may be large.
@@ -35,7 +36,9 @@ pub(crate) async fn record(context: &Context, handle: &WorkloadHandle, result: &
             store.save_pass(&key, &history, Some(&decision), now)
         })
         .await
-        .flatten()
+        .flatten();
+    announce::decision(&context.events, result, number);
+    number
 }
 
 /// Stores the history of a workload.
