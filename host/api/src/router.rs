@@ -82,6 +82,7 @@ fn of_workload(path: &str) -> Vec<Endpoint> {
         below(Method::PUT, "/metrics", workloads::metrics::define::operation()),
         below(Method::POST, "/metrics", workloads::metrics::push::operation()),
         below(Method::GET, "/decisions", workloads::decisions::operation()),
+        below(Method::GET, "/series", workloads::series::operation()),
         below(Method::GET, "/shadows", workloads::shadows::operation()),
     ]
 }

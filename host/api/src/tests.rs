@@ -3,6 +3,7 @@
 mod adopted;
 mod generated;
 mod generator;
+mod series;
 mod workload_paths;
 
 use crate::fixtures::{controller_and_engine, idle_controller};

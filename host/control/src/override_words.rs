@@ -26,6 +26,11 @@ pub(crate) fn difference(before: Overrides, now: Overrides) -> String {
     parts.join("; ")
 }
 
+/// The overrides that are set, in words. `None` if none is.
+pub(crate) fn in_words(overrides: Overrides) -> Option<String> {
+    overrides.is_anything().then(|| difference(Overrides::default(), overrides))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,5 +46,6 @@ mod tests {
         assert_eq!(difference(both, none), "the count is not forced any more; scaling is not paused any more");
         let frozen = Overrides { freeze_scale_up: true, freeze_scale_down: true, ..none };
         assert_eq!(difference(none, frozen), "scale-out is frozen; scale-in is frozen");
+        assert_eq!(in_words(none), None);
     }
 }

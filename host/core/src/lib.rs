@@ -42,6 +42,7 @@ pub mod replica;
 pub mod rollout;
 mod rollout_history;
 mod secret;
+pub mod series;
 pub mod service;
 mod service_history;
 pub mod settings;

@@ -1,5 +1,6 @@
 //! Publication of a pass: the workload's state, counters, alerts and shadows.
 
+use crate::bands::{note_blind, note_pass};
 use crate::context::Context;
 use crate::dependencies;
 use crate::override_events::publish_overrides;
@@ -8,8 +9,10 @@ use crate::reconcile::result::{Aftermath, PassResult};
 use crate::report::PassReport;
 use crate::shadows::{self, Round};
 use crate::workload::handle::WorkloadHandle;
+use crate::workload::state::WorkloadState;
 use std::sync::Arc;
 use windlass_core::engine::EngineError;
+use windlass_core::series::BandKind;
 use windlass_core::{ContainerId, PolicyOutcome, Snapshot, Timestamp, Workload};
 
 /// After so many passes in a row that acted on a changed service, the next pass waits for its time.
@@ -24,6 +27,7 @@ pub(crate) fn publish_blind(
 ) -> PassReport {
     tracing::warn!(workload = %handle.key, %error, "the pass could not observe the engine");
     let mut state = handle.state();
+    note_blind(&mut state.bands, &error.to_string(), at);
     state.next_pass = handle.period;
     state.counters.count_blind_pass();
     PassReport::blind(at, context.clock.now(), error.to_string())
@@ -41,6 +45,7 @@ pub(crate) fn publish_suspended(
     let mut state = handle.state();
     announce::replicas(&context.events, &handle.key, &state.snapshot, &snapshot, &[]);
     let is_changed = state.snapshot.is_up() != snapshot.is_up();
+    state.bands.set(BandKind::Blind, None, at);
     state.next_pass = handle.period;
     state.observed_at = Some(now);
     state.begun.clear();
@@ -86,6 +91,8 @@ pub(crate) fn publish(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, resu
         history: &before,
     };
     announce::alerts(&context.events, &handle.key, &alerts);
+    let WorkloadState { bands, snapshot: seen_before, .. } = &mut *state;
+    note_pass(bands, desired.overrides.in_force(snapshot.at), &plan, seen_before, &snapshot);
     let is_changed = state.last_pass.is_none() || fell || state.snapshot.is_up() != snapshot.is_up();
     if fell {
         state.fell = Some(snapshot.at);

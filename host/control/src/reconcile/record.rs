@@ -7,7 +7,7 @@ use crate::reconcile::result::PassResult;
 use crate::workload::handle::WorkloadHandle;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use windlass_core::History;
+use windlass_core::{History, Phase, Snapshot};
 
 /// Stores the result of a pass in one transaction. Returns the number of its decision, or `None` if it repeats the one
 /// before.
@@ -47,6 +47,22 @@ pub(crate) async fn save_history(context: &Context, handle: &WorkloadHandle, his
     context.store.call_or_log("store a pass", move |store| store.save_pass(&key, &history, None, now)).await;
 }
 
+/// Stores the bands that began or ended.
+pub(crate) async fn save_bands(context: &Context, handle: &WorkloadHandle) {
+    let bands = handle.state().bands.take_unsaved();
+    if !bands.is_empty() {
+        let key = handle.key.clone();
+        context.store.call_or_log("store bands", move |store| store.save_bands(&key, &bands)).await;
+    }
+}
+
+/// The replicas after the actions, for charts.
+fn replicas(snapshot: &Snapshot) -> Value {
+    let running = || snapshot.replicas.iter().filter(|replica| replica.phase == Phase::Running);
+    let ready = running().filter(|replica| snapshot.health_of(&replica.id).is_ready()).count();
+    json!({"running": running().count(), "ready": ready})
+}
+
 /// The plan and its actions as JSON.
 fn outcome(result: &PassResult) -> Value {
     let plan = &result.plan;
@@ -75,6 +91,7 @@ fn outcome(result: &PassResult) -> Value {
         "deferred": plan.deferred,
         "alerts": plan.alerts,
         "recommended": plan.recommended,
+        "replicas": replicas(result.latest()),
         "actions": actions,
     })
 }

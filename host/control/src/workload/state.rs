@@ -1,5 +1,6 @@
 //! The state of one workload between two passes.
 
+use crate::bands::Bands;
 use crate::counters::WorkloadCounters;
 use crate::reconcile::result::DecisionSummary;
 use crate::report::{PassReport, WorkloadView};
@@ -34,6 +35,8 @@ pub(crate) struct WorkloadState {
     pub(crate) last_pass: Option<Arc<PassReport>>,
     /// The alerts of the last pass that observed the engine.
     pub(crate) alerts: Vec<Alert>,
+    /// Its rollouts, overrides, outages and blindness over time.
+    pub(crate) bands: Bands,
     /// The overrides in force when they were last an event.
     pub(crate) published_overrides: Overrides,
     /// The newest recorded decision, so that a repetition is not recorded again.
@@ -117,6 +120,7 @@ impl WorkloadState {
         let until_read = || Suspension::until_confirmed("the labels of its service have not been read yet");
         let suspended = workload.declaration.is_adopted().then(until_read);
         Self {
+            bands: Bands::default(),
             published_overrides: workload.overrides,
             workload,
             history,
