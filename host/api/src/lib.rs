@@ -81,7 +81,12 @@ pub struct ApiState {
     uploads: Arc<Uploads>,
     long_answers: Arc<LongAnswers>,
     event_streams: Arc<Streams>,
+    log_streams: Arc<Streams>,
 }
+
+/// Logs that are read at once, and those to one peer. Each has a connection to the engine.
+const LOG_STREAMS: usize = 64;
+const LOG_STREAMS_TO_PEER: usize = 32;
 
 /// Most components that one peer pushes at once, and most that are compiled at once.
 const UPLOADS: usize = 4;
@@ -116,7 +121,8 @@ impl ApiState {
     ) -> Self {
         let uploads = Arc::new(Uploads::new(&settings));
         let event_streams = Arc::new(Streams::new("event streams", settings.streams, settings.streams_per_peer));
+        let log_streams = Arc::new(Streams::new("log streams", LOG_STREAMS, LOG_STREAMS_TO_PEER));
         let long_answers = Arc::default();
-        Self { controller, policies, discovery, settings, uploads, long_answers, event_streams }
+        Self { controller, policies, discovery, settings, uploads, long_answers, event_streams, log_streams }
     }
 }

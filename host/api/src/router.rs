@@ -53,6 +53,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         on(Method::GET, "/containers", containers::list::operation()),
         on(Method::PATCH, "/containers/{name_or_id}", containers::change::operation()),
         on(Method::DELETE, "/containers/{name_or_id}", containers::delete::operation()),
+        on(Method::GET, "/containers/{name_or_id}/logs", containers::logs::operation()),
         on(Method::GET, "/decisions/{id}", decisions::operation()),
         on(Method::GET, "/events", events::operation()),
         on(Method::GET, "/workloads", workloads::list::operation()),

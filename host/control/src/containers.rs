@@ -17,8 +17,8 @@ use windlass_core::{ContainerId, Replica, WorkloadKey};
 const SHORTEST_PREFIX: usize = 12;
 
 /// A container that was found by name or identifier, and its workload.
-struct Found {
-    replica: Replica,
+pub(crate) struct Found {
+    pub(crate) replica: Replica,
     /// `None` if its workload is unknown: nothing counts or repairs it.
     handle: Option<Arc<WorkloadHandle>>,
 }
@@ -297,7 +297,7 @@ impl Controller {
 
     /// Finds a container among the observed ones, then by one request to the engine: it may be newer than the last
     /// observation. A container that only has a replica's labels is not found.
-    async fn find(&self, name_or_id: &str) -> Result<Found, ControlError> {
+    pub(crate) async fn find(&self, name_or_id: &str) -> Result<Found, ControlError> {
         let matches = |replica: &Replica| {
             let id = replica.id.as_str();
             replica.name == name_or_id

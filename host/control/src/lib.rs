@@ -14,6 +14,7 @@ pub mod caller;
 mod changes;
 pub mod clock;
 mod clock_skew;
+mod container_logs;
 mod containers;
 mod context;
 mod controller;

@@ -25,6 +25,7 @@ mod labelled;
 pub mod labels;
 pub mod listen;
 pub mod login;
+pub mod logs;
 pub mod metric;
 pub mod net;
 pub mod node_usage;
