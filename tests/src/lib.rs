@@ -8,6 +8,7 @@
 //! | [`program_image`] | builds the image of Windlass from the program under test |
 //! | [`private_engine`] | a container engine that a test may stop |
 //! | [`registry`] | an OCI registry |
+//! | [`browser`] | a headless Chromium |
 //! | [`callback`] | a server that records the requests it receives |
 //! | [`balancers`] | the templates for load balancers, and workloads with hostile names |
 //! | [`policies`] | the built-in policies, loaded once |
@@ -16,10 +17,14 @@
 //! | [`memory`] | the memory of a process |
 //! | [`workloads`] | workloads, their replicas and their target count |
 //! | [`alone`] | runs a test in a process of its own |
+//! | [`commands`] | runs commands of the program as a person does |
+//! | [`terminal`] | a pseudo-terminal with a command in it |
 
 pub mod alone;
 pub mod balancers;
+pub mod browser;
 pub mod callback;
+pub mod commands;
 pub mod engine_proxy;
 pub mod hostile;
 pub mod memory;
@@ -28,6 +33,7 @@ pub mod policies;
 pub mod private_engine;
 pub mod program_image;
 pub mod registry;
+pub mod terminal;
 pub mod workloads;
 
 pub use windlass_harness::{engine, images, response, site, swarm, wait};

@@ -26,6 +26,7 @@ const SOCKET: &str = "/var/run/docker.sock";
 #[derive(Debug, Subcommand)]
 pub(super) enum SwarmCommand {
     /// Make the secrets of the agents on a manager of a Swarm: a certificate of an own authority, its key, and a token
+    #[command(after_help = "Examples:\n  windlass swarm init --days 365")]
     Init(InitArguments),
 }
 
