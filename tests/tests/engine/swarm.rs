@@ -50,8 +50,10 @@ async fn services_keep_their_count_and_nothing_else_of_them_changes() -> anyhow:
             lease::of_two_windlasses_one_acts(&site).boxed_local(),
             program::the_program_scales_services(&site).boxed_local(),
             nodes::prepare(&site).boxed_local(),
+            stack::the_use_of_every_node_arrives(&site).boxed_local(),
         ];
-        tokio::join!(stack::the_use_of_every_node_arrives(&site).boxed_local(), join_all(scenarios)).0
+        join_all(scenarios).await;
+        anyhow::Ok(())
     };
     // A lease ends after half a minute, so its scenario does not wait for the stack.
     let handed_over = standby::a_standby_acts_when_the_acting_program_is_killed(&site);

@@ -39,7 +39,8 @@ pub(crate) async fn without_a_leader_everything_is_held_and_then_tasks_move(
     swarm.connect(CUT_OFF)?;
     tasks_move_and_the_count_holds(site, &of_leader).await;
     a_new_leader_is_followed(site).await;
-    stack::the_agent_of_a_dead_node_is_missing(site, LEADER).await
+    stack::the_agent_of_a_dead_node_is_missing(site, LEADER).await;
+    Ok(())
 }
 
 async fn everything_is_held(site: &SwarmSite) {

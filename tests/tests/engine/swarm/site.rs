@@ -45,6 +45,11 @@ impl SwarmSite {
         &self.hosts[OTHER - 1]
     }
 
+    /// The addresses of all nodes, that of the adapter first.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &String> {
+        [MANAGER, OTHER, 1].into_iter().map(move |node| &self.hosts[node - 1])
+    }
+
     /// The adapter after a restart of Windlass.
     pub(crate) async fn restarted(&self) -> Arc<SwarmEngine> {
         connect(self.host(), &self.folder).await
@@ -53,16 +58,6 @@ impl SwarmSite {
     /// Runs the command `docker` on another node than the adapter's.
     pub(crate) async fn docker(&self, arguments: &[&str]) -> String {
         swarm::docker(self.other_host(), arguments).await.unwrap()
-    }
-
-    /// Runs the command `docker` on the adapter's node.
-    pub(crate) async fn docker_on_manager(&self, arguments: &[&str]) -> String {
-        self.try_docker_on_manager(arguments).await.unwrap()
-    }
-
-    /// [`SwarmSite::docker_on_manager`] for a command that may fail.
-    pub(crate) async fn try_docker_on_manager(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        swarm::docker(self.host(), arguments).await
     }
 
     /// Creates a service whose label asks Windlass to scale it.
