@@ -47,6 +47,8 @@ mod stop;
 mod swarm;
 mod table;
 mod terminal;
+mod tls;
+mod token;
 mod top;
 mod wait;
 mod waiting;
@@ -145,6 +147,12 @@ enum Command {
     /// Print the manual page, or write the pages of all commands
     #[command(after_help = "Examples:\n  windlass man --directory man1")]
     Man(crate::cli::man::ManArguments),
+    /// Manage the tokens of people and programs
+    #[command(subcommand)]
+    Token(crate::cli::token::TokenCommand),
+    /// Make a certificate for the API
+    #[command(subcommand)]
+    Tls(crate::cli::tls::TlsCommand),
     /// The process that compiles one policy under limits; started by windlass itself.
     #[command(hide = true, disable_help_flag = true)]
     CompilePolicy {
@@ -183,6 +191,8 @@ pub fn main() -> ExitCode {
         Command::Swarm(command) => in_runtime(async move { report(crate::cli::swarm::run(&command).await) }),
         Command::Completions(arguments) => report(crate::cli::completions::run(&arguments, &Cli::command())),
         Command::Man(arguments) => report(crate::cli::man::run(&arguments, Cli::command())),
+        Command::Token(command) => in_runtime(async move { report(crate::cli::token::run(&command).await) }),
+        Command::Tls(command) => report(crate::cli::tls::run(&command)),
         Command::CompilePolicy { .. } => crate::cli::compile_policy::compile_policy(),
     }
 }

@@ -7,6 +7,7 @@
 //! | [`engine_proxy`] | a proxy in front of the container engine that refuses requests, or leaves them without an answer |
 //! | [`private_engine`] | a container engine that a test may stop |
 //! | [`registry`] | an OCI registry |
+//! | [`browser`] | a headless Chromium |
 //! | [`callback`] | a server that records the requests it receives |
 //! | [`balancers`] | the templates for load balancers, and workloads with hostile names |
 //! | [`policies`] | the built-in policies, loaded once |
@@ -20,6 +21,7 @@
 
 pub mod alone;
 pub mod balancers;
+pub mod browser;
 pub mod callback;
 pub mod commands;
 pub mod engine_proxy;

@@ -4,6 +4,7 @@
 mod tests;
 
 use crate::ApiState;
+use crate::access::{Caller, trail};
 use crate::body::Body;
 use crate::containers::summary::ContainerSummary;
 use crate::detached;
@@ -23,10 +24,10 @@ use crate::workload::policies::{choice, choices, mode, shadows};
 use crate::workload::ports::ports;
 use crate::workload::{guardrails, metric, overrides, probe, resources, rollout, stop_hook};
 use crate::workloads::view::DesiredView;
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -177,6 +178,7 @@ pub(crate) fn operation() -> Operation {
 
 async fn start(
     State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
     Query(StartQuery { pull }): Query<StartQuery>,
     body: Body<StartContainerRequest>,
 ) -> Result<Response, Problem> {
@@ -186,6 +188,10 @@ async fn start(
         metric::keep_secrets(&mut wanted.workload.metrics, &stored.unwrap_or_default(), "/metrics", problems);
         Some(wanted)
     })?;
+    caller.check_workload(&state.controller.known_key(&workload.key))?;
+    if let Some(pending) = trail::current() {
+        pending.concerns(&workload.key);
+    }
     check_overrides(&state, &workload.key, overrides)?;
     check::choices(&state, &workload.policies).await?;
     let image = workload.image.to_string();

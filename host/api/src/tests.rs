@@ -1,8 +1,12 @@
 //! The whole router, up to the control loop.
 
 mod adopted;
+mod audit;
 mod generated;
 mod generator;
+mod roles;
+mod sessions;
+mod tls;
 mod workload_paths;
 
 use crate::fixtures::{controller_and_engine, idle_controller};
@@ -414,6 +418,7 @@ async fn the_description_and_the_router_agree() {
     assert_eq!(described, routed());
     let listing: Vec<String> = described.iter().map(|(path, method)| format!("{method} {path}")).collect();
     insta::assert_snapshot!(listing.join("\n"), @r#"
+    get /audit
     get /containers
     delete /containers/{name_or_id}
     patch /containers/{name_or_id}
@@ -436,6 +441,8 @@ async fn the_description_and_the_router_agree() {
     post /images/{image}/rollback
     post /images/{image}/scale
     get /images/{image}/shadows
+    post /login
+    post /logout
     get /metrics
     get /openapi.json
     get /policies
@@ -447,6 +454,9 @@ async fn the_description_and_the_router_agree() {
     post /policies/{name}/rollback
     get /ready
     post /start/container
+    get /tokens
+    post /tokens
+    delete /tokens/{id}
     get /workloads
     delete /workloads/{name}
     get /workloads/{name}

@@ -34,6 +34,8 @@ impl Config {
                 local: Some(self.api.local_access()),
                 token_file: self.token_file.clone(),
                 insecure: Some(self.insecure),
+                tls_certificate: self.api.tls.as_ref().map(|tls| tls.certificate.clone()),
+                tls_key: self.api.tls.as_ref().map(|tls| tls.key.clone()),
                 ..RawApi::from_settings(&self.api)
             },
             engine: RawEngine {

@@ -187,7 +187,7 @@ fn no_other_user_can_access_a_store() {
 fn a_store_written_by_a_newer_windlass_is_refused() {
     let directory = folder();
     open(directory.path()).connection().pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(SqliteStore::open(directory.path(), 3), Err(StoreError::TooNew { found: 99, known: 4 })));
+    assert!(matches!(SqliteStore::open(directory.path(), 3), Err(StoreError::TooNew { found: 99, known: 5 })));
 }
 
 /// A decision whose policy received and returned memories.
