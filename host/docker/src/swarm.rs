@@ -40,7 +40,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use windlass_core::contract::Usage;
-use windlass_core::engine::{CountEngine, Engine, EngineError, EngineEvent};
+use windlass_core::engine::{CountEngine, Engine, EngineError, EngineEvent, LogLines};
+use windlass_core::logs::LogQuery;
 use windlass_core::node_usage::AgentClient;
 use windlass_core::settings::EngineSettings;
 use windlass_core::workload::{ContainerPort, Protocol, Workload};
@@ -234,6 +235,12 @@ impl Engine for SwarmEngine {
             )));
         }
         crate::exec::run(self.manager.engine(), id, command).await
+    }
+
+    async fn logs(&self, id: &ContainerId, query: LogQuery) -> Result<LogLines, EngineError> {
+        let picture = self.observer.picture().await?;
+        let task = picture.task(id.as_str()).ok_or_else(|| EngineError::NotFound(id.to_string()))?;
+        self.manager.logs(&task.id, query).await
     }
 
     fn events(&self) -> BoxStream<'static, EngineEvent> {

@@ -4,6 +4,7 @@
 
 mod deploys;
 mod lease;
+mod logs;
 mod nodes;
 mod program;
 mod services;
@@ -33,6 +34,7 @@ async fn services_keep_their_count_and_nothing_else_of_them_changes() -> anyhow:
         services::a_service_without_room_or_in_a_crash_loop_says_why(&site).boxed_local(),
         services::only_replicated_services_are_scaled(&site).boxed_local(),
         services::a_command_runs_only_on_the_managers_own_node(&site).boxed_local(),
+        logs::the_lines_of_a_task_are_read_and_followed_on_each_node(&site).boxed_local(),
         deploys::a_paused_update_keeps_its_good_replica(&site).boxed_local(),
         deploys::an_update_that_swarm_rolls_back_ends_with_the_good_image(&site).boxed_local(),
         deploys::a_rollback_leads_behind_changes_of_the_count(&site).boxed_local(),
