@@ -14,7 +14,6 @@ mod error;
 #[cfg(test)]
 mod fixtures;
 mod forms;
-mod interim;
 mod layout;
 mod login;
 mod page;

@@ -39,11 +39,7 @@ fn images() -> PathBuf {
 
 /// The complaints of the pages, without answers of this status, which the console reports as errors.
 fn complaints(browser: &Browser, status: &str) -> Vec<String> {
-    let is_expected = |complaint: &String| {
-        complaint.contains(&format!("a status of {status}"))
-            || complaint.contains("/events\\\"")
-            || complaint.contains("/events\"")
-    };
+    let is_expected = |complaint: &String| complaint.contains(&format!("a status of {status}"));
     browser.complaints().into_iter().filter(|complaint| !is_expected(complaint)).collect()
 }
 
