@@ -79,11 +79,14 @@ image: setup ## build the image windlass:VERSION (IMAGE names another), which ru
 	DOCKER_BUILDKIT=0 $$(.ci/setup runner) docker build --tag $(IMAGE) - <$(TARGET_DIR)/image.tar
 	@$$(.ci/setup runner) docker image inspect --format '{{index .RepoTags 0}} has {{.Size}} bytes' $(IMAGE)
 
-release: build ## put the files of a release into target/published: the program, the policy contract, checksums
+release: build ## put the files of a release into target/published: the program, its manual pages and completions, the policy contract, checksums
 	rm -rf $(PUBLISHED)
 	mkdir -p $(PUBLISHED)
 	cp $(TARGET_DIR)/release/windlass $(PUBLISHED)/windlass-$(VERSION)-$(shell uname -m)-linux
 	$(TARGET_DIR)/release/windlass policy wit > $(PUBLISHED)/windlass-policy-$(VERSION).wit
+	$(TARGET_DIR)/release/windlass man --directory $(PUBLISHED)/share/man1
+	for shell in bash zsh fish; do $(TARGET_DIR)/release/windlass completions $$shell > $(PUBLISHED)/share/windlass.$$shell; done
+	tar -C $(PUBLISHED) -czf $(PUBLISHED)/windlass-$(VERSION)-share.tar.gz share && rm -r $(PUBLISHED)/share
 	cd $(PUBLISHED) && sha256sum windlass-* > SHA256SUMS
 
 setup: ## install missing tools, after listing them; start a container engine if none answers

@@ -1,16 +1,20 @@
 //! Measures a pass over 1,000 workloads with 10 replicas each on one thread: the simulated engine, the real default
-//! policies, the real store, and every limit on.
+//! policies, the real store, and every limit on. And a request to the API of the same host, with a token and without one.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use futures_util::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use windlass_api::ApiState;
 use windlass_control::clock::Clock;
 use windlass_control::{Controller, Parts};
 use windlass_core::WorkloadKey;
 use windlass_core::policy::Policies;
-use windlass_core::settings::{ControlSettings, PolicyLimits};
+use windlass_core::settings::{ApiSettings, ControlSettings, PolicyLimits};
 use windlass_core::store::Store;
+use windlass_discovery::Discovery;
 use windlass_network::NetClient;
 use windlass_policies::registry::{Defaults, PolicyRegistry};
 use windlass_sandbox::compile::Compiler;
@@ -52,6 +56,64 @@ async fn controller(directory: &std::path::Path) -> Controller {
     .expect("the controller starts")
 }
 
+/// The token of the configuration.
+const CONFIGURED: &str = "0123456789abcdef";
+
+/// A connection to the API of a host, which is served until the runtime ends.
+async fn connect(controller: &Controller, token: bool, directory: &std::path::Path) -> (TcpStream, ApiState) {
+    let settings = Arc::new(ApiSettings { token: token.then(|| CONFIGURED.to_owned()), ..ApiSettings::default() });
+    let policies = PolicyRegistry::open(PolicyLimits::default(), Compiler::in_process(), Defaults::default(), None);
+    let policies = Arc::new(policies.await.expect("the built-in policies load"));
+    let discovery = Discovery::new(controller.clone(), None);
+    let store = Arc::new(SqliteStore::open(directory, 1).expect("the store opens"));
+    let state = ApiState::new(controller.clone(), policies, discovery, Arc::clone(&settings));
+    let state = state.with_tokens(store).expect("the store is read");
+    let router = windlass_api::router(state.clone());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move { windlass_api::serve(listener, router, &settings, std::future::pending()).await });
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    stream.set_nodelay(true).expect("it is set");
+    (stream, state)
+}
+
+/// Sends a request and reads its answer, which fits in one buffer.
+async fn exchange(stream: &mut TcpStream, request: &str, expected: &str) -> String {
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = vec![0; 64 << 10];
+    let length = stream.read(&mut answer).await.expect("an answer");
+    let text = String::from_utf8_lossy(&answer[..length]).into_owned();
+    assert!(text.starts_with(expected), "{text}");
+    text
+}
+
+/// The same request to an open API and to one with tokens.
+fn requests(criterion: &mut Criterion, runtime: &tokio::runtime::Runtime, controller: &Controller) {
+    const HEAD: &str = "GET /workloads/image-none HTTP/1.1\r\nhost: localhost\r\n";
+    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let [open, closed] = [(false, &folders[0]), (true, &folders[1])]
+        .map(|(token, folder)| runtime.block_on(connect(controller, token, &folder.path().join("data"))));
+    let body = r#"{"name":"bench","role":"viewer","workloads":["image-*"]}"#;
+    let create = format!(
+        "POST /tokens HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {CONFIGURED}\r\ncontent-type: \
+         application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = closed.0;
+    let created = runtime.block_on(exchange(&mut stream, &create, "HTTP/1.1 201"));
+    let token = created.split('"').find(|text| text.starts_with("wl_")).expect("a token").to_owned();
+    let mut group = criterion.benchmark_group("request");
+    let mut measure = |name: &str, mut stream: TcpStream, head: &str| {
+        let request = format!("{head}\r\n");
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| runtime.block_on(exchange(&mut stream, &request, "HTTP/1.1 404")));
+        });
+    };
+    measure("open", open.0, HEAD);
+    measure("with a token", stream, &format!("{HEAD}authorization: Bearer {token}\r\n"));
+    group.finish();
+}
+
 fn bench(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let directory = tempfile::tempdir().expect("a folder");
@@ -69,6 +131,7 @@ fn bench(criterion: &mut Criterion) {
     group.sample_size(10);
     group.bench_function("1000 workloads of 10 replicas", |bencher| bencher.iter(|| runtime.block_on(all())));
     group.finish();
+    requests(criterion, &runtime, &controller);
     runtime.block_on(controller.shut_down());
 }
 

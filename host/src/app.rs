@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::holder;
 use crate::own_container::own_container;
 use crate::socket::{self, SocketFile};
+use crate::tls_files::{self, TlsWatch};
 use anyhow::Context;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -58,6 +59,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     } = config;
     let data_dir = &store.data_dir;
     let store = SqliteStore::open(data_dir, control.decisions_kept)?.with_limits(store.limits);
+    let store = Arc::new(store);
     let (listeners, _socket_file) = listen(&api_settings).await?;
     let tcp = listeners.address().context("the listening socket has no address")?;
     let compiler = Compiler::this_program().with_cache(Cache::open(data_dir)?);
@@ -88,7 +90,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     check_known_defaults(&registry, &defaults, clock).await?;
     let controller = Controller::begin(Parts {
         engine: connect(&engine, &control, data_dir, &net).await?,
-        store: Arc::new(store),
+        store: Arc::<SqliteStore>::clone(&store),
         policies: Arc::<PolicyRegistry>::clone(&registry),
         net: Arc::<NetClient>::clone(&net),
         host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -99,7 +101,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let publisher = Publisher::new(discovery.clone(), net, discovery_settings).map_err(anyhow::Error::msg)?;
     let fetcher = Arc::clone(&registry);
     let loader = Arc::clone(&registry);
-    let state = ApiState::new(controller.clone(), registry, discovery, Arc::new(api_settings.clone()));
+    let catalogue: Arc<dyn PolicyCatalogue> = Arc::<PolicyRegistry>::clone(&registry);
+    let state = ApiState::new(controller.clone(), catalogue, discovery, Arc::new(api_settings.clone()));
+    let state = state.with_tokens(store)?;
+    let administrators = state.access.administrators();
+    let router = windlass_page::router(state, registry);
     let (stop, mut stopped) = watch::channel(false);
     let until_stopped = async move {
         // A dropped sender also means the end.
@@ -122,6 +128,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         tracing::info!("every policy is loaded");
         files.watch(move || clock.now()).await;
     });
+    let tls_watch = api_settings.tls.clone().zip(listeners.tls.clone());
+    let tls_watch = tls_watch.map(|(files, tls)| tokio::spawn(TlsWatch::new(files, tls).run()));
     let publishing = publisher.map(|publisher| tokio::spawn(publisher.run()));
     let fetching = tokio::spawn(async move {
         loop {
@@ -129,7 +137,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             tokio::time::sleep(FETCH_INTERVAL).await;
         }
     });
-    let administrators = api_settings.administrators().join("; ");
+    let administrators = administrators.join("; ");
     if api_settings.needs_token() {
         tracing::info!(administrators, "the administrators of this windlass");
     } else {
@@ -140,13 +148,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
     let [address, socket] = places(&api_settings.listen);
     tracing::info!(address, socket, instance = engine.instance, data_dir = %data_dir.display(), "listening");
-    let (served, ()) = tokio::join!(
-        windlass_api::serve(listeners, windlass_api::router(state), &api_settings, until_stopped),
-        shutdown
-    );
+    let (served, ()) = tokio::join!(windlass_api::serve(listeners, router, &api_settings, until_stopped), shutdown);
     file_watch.abort();
     fetching.abort();
-    publishing.inspect(tokio::task::JoinHandle::abort);
+    for task in publishing.into_iter().chain(tls_watch) {
+        task.abort();
+    }
     served.context("the API server failed")
 }
 
@@ -188,6 +195,7 @@ async fn listen(settings: &ApiSettings) -> anyhow::Result<(Listeners, Option<Soc
         let listener = TcpListener::bind(address).await;
         listeners.tcp = Some(listener.with_context(|| format!("cannot listen on `{address}` (`api.listen`)"))?);
     }
+    listeners.tls = settings.tls.as_ref().map(tls_files::load).transpose()?;
     let Some(path) = &settings.listen.socket else { return Ok((listeners, None)) };
     let (listener, file) = socket::listen(path, settings.socket_group.as_deref())
         .await

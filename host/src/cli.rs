@@ -8,11 +8,23 @@ mod bench;
 mod candidates;
 mod check;
 mod compile_policy;
+mod completions;
 mod config;
+mod container;
+mod context;
+mod contexts;
+mod describe;
+mod diff;
+mod escape;
+mod events;
 mod explain;
+mod format;
+mod get;
 mod health;
 mod log_line;
 mod logging;
+mod logs;
+mod man;
 mod new;
 mod output;
 mod policy;
@@ -20,16 +32,33 @@ mod policy_call;
 mod profiles;
 mod remote;
 mod replay;
+mod resources;
+mod rollback;
 mod sample_observation;
 mod sandbox_args;
+mod scale;
 mod scaling;
 mod serve;
 mod server;
 mod simulate;
+mod sse;
+mod start;
+mod stop;
 mod swarm;
+mod table;
+mod terminal;
+mod tls;
+mod token;
+mod top;
+mod wait;
+mod waiting;
+mod watch;
+mod workload_file;
+mod workload_text;
+mod yaml;
 
 use crate::cli::output::{in_runtime, report};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -44,27 +73,86 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the control loop and the API until a signal
+    #[command(after_help = "Examples:\n  windlass serve --listen 127.0.0.1:8000")]
     Serve(crate::cli::serve::ServeArguments),
-    /// Check the configuration
+    /// List workloads, containers or policies
+    #[command(after_help = "Examples:\n  windlass get workloads\n  windlass get workloads web -o yaml\n  \
+        windlass get containers --workload web -w\n  windlass get policies -o json")]
+    Get(crate::cli::get::GetArguments),
+    /// Show one workload, container or policy with everything around it
+    #[command(after_help = "Examples:\n  windlass describe workload web\n  windlass describe policy min-max -o json")]
+    Describe(crate::cli::describe::DescribeArguments),
+    /// Start the workloads of a file, or change them; or start a stopped workload again
+    #[command(after_help = "Examples:\n  windlass start -f web.yaml --wait --timeout 2m\n  windlass start web -o json")]
+    Start(crate::cli::start::StartArguments),
+    /// Show what `start -f` would change: exit code 0 if nothing, 5 if something
+    #[command(after_help = "Examples:\n  windlass diff -f web.yaml")]
+    Diff(crate::cli::diff::DiffArguments),
+    /// Change the bounds of the number of replicas
+    #[command(after_help = "Examples:\n  windlass scale web --max 4\n  windlass scale web 2 --wait --timeout 2m")]
+    Scale(crate::cli::scale::ScaleArguments),
+    /// Stop the containers of a workload, or remove it
+    #[command(after_help = "Examples:\n  windlass stop web --wait\n  windlass stop web --remove")]
+    Stop(crate::cli::stop::StopArguments),
+    /// Return a workload to the generation before
+    #[command(after_help = "Examples:\n  windlass rollback web --wait")]
+    Rollback(crate::cli::rollback::RollbackArguments),
+    /// Wait until a workload is as wanted: exit code 3 if the time ends before
+    #[command(after_help = "Examples:\n  windlass wait web --for ready --timeout 2m\n  \
+        windlass wait web --for replicas=2 -o json")]
+    Wait(crate::cli::wait::WaitArguments),
+    /// Stop, start, protect or remove single containers
     #[command(subcommand)]
-    Config(crate::cli::config::ConfigCommand),
-    /// Test policies without a server or a container engine, and manage those of a running windlass
-    #[command(subcommand)]
-    Policy(crate::cli::policy::PolicyCommand),
+    Container(crate::cli::container::ContainerCommand),
+    /// Show the workloads as a live table, with keys for the actions
+    #[command(after_help = "Examples:\n  windlass top\n  windlass top -o json")]
+    Top(crate::cli::top::TopArguments),
+    /// Show what happened, and follow what happens
+    #[command(after_help = "Examples:\n  windlass events --workload web --kind decision -o json\n  windlass events -w")]
+    Events(crate::cli::events::EventsArguments),
+    /// Show the output of a container
+    #[command(after_help = "Examples:\n  windlass logs web-3f91a2-0 --tail 20 --since 10m\n  \
+        windlass logs web-3f91a2-0 -f")]
+    Logs(crate::cli::logs::LogsArguments),
+    /// Explain why a workload has its count, and what would change the count
+    #[command(after_help = "Examples:\n  windlass explain web\n  windlass explain web --at 1s -o json")]
+    Explain(crate::cli::explain::ExplainArguments),
     /// Pause the scaling of a workload, freeze one direction, or force a count for some time
     #[command(subcommand)]
     Scaling(crate::cli::scaling::ScalingCommand),
-    /// Explain why a workload has its count, and what would change the count
-    Explain(crate::cli::explain::ExplainArguments),
-    /// Ask a running windlass whether it answers: exit status 0 if it does, else 1
-    Health(crate::cli::health::HealthArguments),
+    /// Test policies without a server or a container engine, and manage those of a running windlass
+    #[command(subcommand)]
+    Policy(crate::cli::policy::PolicyCommand),
     /// Test policies and guardrails in simulated time, with a load trace or a scenario
+    #[command(after_help = "Examples:\n  windlass simulate --trace load.csv --policy min-max --json")]
     Simulate(Box<crate::cli::simulate::SimulateArguments>),
+    /// Name servers, and choose the one that commands use
+    #[command(subcommand)]
+    Context(crate::cli::context::ContextCommand),
+    /// Ask a running windlass whether it answers: exit code 0 if it does, else 1
+    #[command(after_help = "Examples:\n  windlass health -o json")]
+    Health(crate::cli::health::HealthArguments),
+    /// Check the configuration
+    #[command(subcommand)]
+    Config(crate::cli::config::ConfigCommand),
     /// Report the resource use of a node's containers to the windlass of its Swarm, over TLS
+    #[command(after_help = "Examples:\n  windlass agent --listen 0.0.0.0:9323")]
     Agent(crate::cli::agent::AgentArguments),
     /// Prepare a Swarm for windlass
     #[command(subcommand)]
     Swarm(crate::cli::swarm::SwarmCommand),
+    /// Print the completion script of a shell
+    #[command(after_help = "Examples:\n  windlass completions bash")]
+    Completions(crate::cli::completions::CompletionsArguments),
+    /// Print the manual page, or write the pages of all commands
+    #[command(after_help = "Examples:\n  windlass man --directory man1")]
+    Man(crate::cli::man::ManArguments),
+    /// Manage the tokens of people and programs
+    #[command(subcommand)]
+    Token(crate::cli::token::TokenCommand),
+    /// Make a certificate for the API
+    #[command(subcommand)]
+    Tls(crate::cli::tls::TlsCommand),
     /// The process that compiles one policy under limits; started by windlass itself.
     #[command(hide = true, disable_help_flag = true)]
     CompilePolicy {
@@ -74,19 +162,37 @@ enum Command {
     },
 }
 
-/// Runs the command that the process's arguments name. Exits 0 on success, 1 on failure, and 2 if the arguments or the
-/// configuration are wrong.
+/// Runs the command that the process's arguments name. Exits 0 on success, 1 on failure, 2 if the arguments or the
+/// configuration are wrong, 3 if a wait timed out, 4 if the server requires a token or a role, and 5 if a comparison found a
+/// difference.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(arguments) => crate::cli::serve::run(arguments),
-        Command::Config(command) => in_runtime(crate::cli::config::run(command)),
-        Command::Policy(command) => in_runtime(async move { report(crate::cli::policy::run(&command).await) }),
-        Command::Scaling(command) => in_runtime(async move { report(crate::cli::scaling::run(&command).await) }),
+        Command::Get(arguments) => in_runtime(async move { report(crate::cli::get::run(&arguments).await) }),
+        Command::Describe(arguments) => in_runtime(async move { report(crate::cli::describe::run(&arguments).await) }),
+        Command::Start(arguments) => in_runtime(async move { report(crate::cli::start::run(&arguments).await) }),
+        Command::Diff(arguments) => in_runtime(async move { report(crate::cli::diff::run(&arguments).await) }),
+        Command::Scale(arguments) => in_runtime(async move { report(crate::cli::scale::run(&arguments).await) }),
+        Command::Stop(arguments) => in_runtime(async move { report(crate::cli::stop::run(&arguments).await) }),
+        Command::Rollback(arguments) => in_runtime(async move { report(crate::cli::rollback::run(&arguments).await) }),
+        Command::Wait(arguments) => in_runtime(async move { report(crate::cli::wait::run(&arguments).await) }),
+        Command::Container(command) => in_runtime(async move { report(crate::cli::container::run(&command).await) }),
+        Command::Top(arguments) => in_runtime(async move { report(crate::cli::top::run(&arguments).await) }),
+        Command::Events(arguments) => in_runtime(async move { report(crate::cli::events::run(&arguments).await) }),
+        Command::Logs(arguments) => in_runtime(async move { report(crate::cli::logs::run(&arguments).await) }),
         Command::Explain(arguments) => in_runtime(async move { report(crate::cli::explain::run(&arguments).await) }),
-        Command::Health(arguments) => in_runtime(async move { report(crate::cli::health::run(&arguments).await) }),
+        Command::Scaling(command) => in_runtime(async move { report(crate::cli::scaling::run(&command).await) }),
+        Command::Policy(command) => in_runtime(async move { report(crate::cli::policy::run(&command).await) }),
         Command::Simulate(arguments) => in_runtime(async move { report(crate::cli::simulate::run(&arguments).await) }),
+        Command::Context(command) => report(crate::cli::context::run(&command)),
+        Command::Health(arguments) => in_runtime(async move { report(crate::cli::health::run(&arguments).await) }),
+        Command::Config(command) => in_runtime(crate::cli::config::run(command)),
         Command::Agent(arguments) => crate::cli::agent::run(arguments),
         Command::Swarm(command) => in_runtime(async move { report(crate::cli::swarm::run(&command).await) }),
+        Command::Completions(arguments) => report(crate::cli::completions::run(&arguments, &Cli::command())),
+        Command::Man(arguments) => report(crate::cli::man::run(&arguments, Cli::command())),
+        Command::Token(command) => in_runtime(async move { report(crate::cli::token::run(&command).await) }),
+        Command::Tls(command) => report(crate::cli::tls::run(&command)),
         Command::CompilePolicy { .. } => crate::cli::compile_policy::compile_policy(),
     }
 }
@@ -94,7 +200,6 @@ pub fn main() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_commands_are_consistent() {

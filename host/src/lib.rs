@@ -25,3 +25,4 @@ pub mod config;
 mod holder;
 mod own_container;
 mod socket;
+mod tls_files;

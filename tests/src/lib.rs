@@ -7,6 +7,7 @@
 //! | [`engine_proxy`] | a proxy in front of the container engine that refuses requests, or leaves them without an answer |
 //! | [`private_engine`] | a container engine that a test may stop |
 //! | [`registry`] | an OCI registry |
+//! | [`browser`] | a headless Chromium |
 //! | [`callback`] | a server that records the requests it receives |
 //! | [`balancers`] | the templates for load balancers, and workloads with hostile names |
 //! | [`policies`] | the built-in policies, loaded once |
@@ -15,10 +16,14 @@
 //! | [`memory`] | the memory of a process |
 //! | [`workloads`] | workloads, their replicas and their target count |
 //! | [`alone`] | runs a test in a process of its own |
+//! | [`commands`] | runs commands of the program as a person does |
+//! | [`terminal`] | a pseudo-terminal with a command in it |
 
 pub mod alone;
 pub mod balancers;
+pub mod browser;
 pub mod callback;
+pub mod commands;
 pub mod engine_proxy;
 pub mod hostile;
 pub mod memory;
@@ -26,6 +31,7 @@ pub mod mutation;
 pub mod policies;
 pub mod private_engine;
 pub mod registry;
+pub mod terminal;
 pub mod workloads;
 
 pub use windlass_harness::{engine, images, response, site, swarm, wait};

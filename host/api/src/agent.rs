@@ -5,12 +5,17 @@
 #[cfg(test)]
 mod tests;
 
+use crate::access::admit::{self, Access, Stranger};
+use crate::access::caller::Caller;
+use crate::access::guard::check_known;
 use crate::error::Problem;
 use crate::listeners::Listeners;
+use crate::server;
 use crate::tls::Tls;
-use crate::{auth, server};
+use axum::extract::Request;
 use axum::http::{StatusCode, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
@@ -18,9 +23,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use windlass_core::access::Role;
 use windlass_core::node_usage::NodeUsage;
 use windlass_core::settings::{ApiSettings, LocalAccess};
-use windlass_core::{Listen, Secret};
+use windlass_core::{Listen, Secret, Timestamp};
 
 /// Serves `GET /usage` to callers with the token, and `GET /health` to everyone, until `shutdown` resolves. `usage` is called
 /// for each request, and must not block.
@@ -60,11 +66,26 @@ fn settings(listen: Listen, token: &Secret) -> ApiSettings {
 }
 
 fn router(usage: impl Fn() -> NodeUsage + Clone + Send + Sync + 'static, settings: Arc<ApiSettings>) -> Router {
-    Router::new()
-        .route("/health", get(|| async { Json(json!({"ok": true})) }))
+    // The token of agents has no other role, here and in the API. No time is needed, because it does not expire.
+    let access = Access::new(settings, Role::Agent, Timestamp::default);
+    let needs_token = Router::new()
         .route("/usage", get(move || async move { Json(usage()) }))
         .fallback(not_found)
-        .layer(from_fn_with_state(settings, auth::admit))
+        .layer(from_fn(needs_agent));
+    let open = Router::new().route("/health", get(|| async { Json(json!({"ok": true})) }));
+    open.merge(needs_token).layer(from_fn_with_state(Arc::new(access), admit::admit))
+}
+
+/// Passes on the requests of callers with the role of agents.
+async fn needs_agent(request: Request, next: Next) -> Response {
+    let checked = match request.extensions().get::<Caller>() {
+        Some(caller) => caller.check_role(Role::Agent),
+        None => check_known(request.extensions().get::<Stranger>().cloned()),
+    };
+    match checked {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
 }
 
 async fn not_found(uri: Uri) -> Problem {

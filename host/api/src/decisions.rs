@@ -1,12 +1,14 @@
 //! `GET /decisions/{id}`.
 
 use crate::ApiState;
+use crate::access::Caller;
 use crate::error::Problem;
 use crate::long_answers::LongAnswer;
 use crate::operation::Operation;
 use crate::path::DecisionNumber;
 use crate::pieces;
 use crate::query::NoQuery;
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -29,6 +31,7 @@ pub(crate) fn operation() -> Operation {
 
 async fn show(
     State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
     DecisionNumber(id): DecisionNumber,
     _: NoQuery,
     permit: LongAnswer,
@@ -37,7 +40,8 @@ async fn show(
         let detail = format!("there is no decision {id}: it was never made, or is no longer kept");
         Problem::new(StatusCode::NOT_FOUND, detail)
     };
-    let found = state.controller.decision(id).await?.ok_or_else(gone)?;
+    let found = state.controller.decision(id).await?.filter(|found| caller.scope.includes(&found.key));
+    let found = found.ok_or_else(gone)?;
     let piece = |rest: Option<StoredDecision>| async move { Ok(rest.map(|found| (found.json.into(), None))) };
     Ok(pieces::json(permit, Some(found), piece))
 }

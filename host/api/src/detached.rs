@@ -1,6 +1,7 @@
 //! Runs a change to its end even if the caller hangs up: the engine is not left half changed. What the change only waits for
 //! ends with the caller.
 
+use crate::access::trail;
 use crate::error::Problem;
 use crate::in_flight;
 use windlass_control::ControlError;
@@ -28,14 +29,19 @@ where
     F: Future<Output = Result<T, Problem>> + Send + 'static,
 {
     let request = in_flight::current();
+    let recorded = trail::current().map(trail::Pending::run);
     // Dropped with this future, when the caller hangs up.
     let (_presence, caller) = caller();
     let change = caller.scope(async move {
-        match request {
+        let outcome = match request {
             // Counts as a request in progress until its end.
             Some(request) => request.scope(change).await,
             None => change.await,
+        };
+        if let Some(recorded) = recorded {
+            recorded.ended(&outcome);
         }
+        outcome
     });
     match tokio::spawn(change).await {
         Ok(outcome) => outcome,

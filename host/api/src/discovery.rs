@@ -1,15 +1,17 @@
 //! `GET /discovery/prometheus`: the addresses of replicas.
 
 use crate::ApiState;
+use crate::access::Caller;
 use crate::error::Problem;
 use crate::operation::Operation;
 use crate::query::{Parameters, Query, boolean, wrong};
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
+use windlass_core::WorkloadKey;
 
 /// Query of `GET /discovery/prometheus`; without parameters, every target is returned.
 #[derive(Default)]
@@ -62,12 +64,17 @@ pub(crate) fn operation() -> Operation {
 }
 
 /// The targets of the query. An unknown workload has none, and no error: it may be started later.
-async fn prometheus(State(state): State<ApiState>, Query(query): Query<TargetQuery>) -> Json<Value> {
+async fn prometheus(
+    State(state): State<ApiState>,
+    Extension(Caller { scope, .. }): Extension<Caller>,
+    Query(query): Query<TargetQuery>,
+) -> Json<Value> {
     let mut targets = state.discovery.targets();
     targets.retain(|target| {
         query.workload.as_ref().is_none_or(|workload| *workload == target.workload)
             && query.port.is_none_or(|port| port == target.port)
             && (target.ready || !query.ready)
+            && scope.includes(&WorkloadKey::stored(target.workload.as_str()))
     });
     Json(windlass_discovery::prometheus(&targets))
 }

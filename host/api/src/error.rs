@@ -1,10 +1,11 @@
 //! The form of every error: `application/problem+json` (RFC 9457).
 
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 use utoipa::ToSchema;
 use windlass_control::ControlError;
 use windlass_core::policy::CatalogueError;
@@ -44,12 +45,18 @@ pub struct Problem {
     more: Map<String, Value>,
     /// `WWW-Authenticate` of a 401.
     challenge: Option<&'static str>,
+    /// `Retry-After`, in seconds.
+    retry_after: Option<u64>,
 }
+
+/// The explanation of an answered problem, in the extensions of its answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Detail(pub(crate) Arc<str>);
 
 impl Problem {
     /// A problem with this status and explanation.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), more: Map::new(), challenge: None }
+        Self { status, detail: detail.into(), more: Map::new(), challenge: None, retry_after: None }
     }
 
     /// 422 with the problems of a request. It lists the first 20 and counts the others.
@@ -82,8 +89,14 @@ impl Problem {
     }
 
     /// 401: the token is missing or wrong.
-    pub(crate) fn unauthorized(detail: &'static str, challenge: &'static str) -> Self {
+    pub(crate) fn unauthorized(detail: &str, challenge: &'static str) -> Self {
         Self { challenge: Some(challenge), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
+    }
+
+    /// The same with the time after which the caller may try again.
+    #[must_use]
+    pub(crate) fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 
     /// 500 without details for the caller; the log has them.
@@ -134,6 +147,7 @@ pub(crate) struct ProblemDetails {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let detail = Detail(self.detail.as_str().into());
         let mut body = Map::new();
         body.insert("type".to_owned(), json!("about:blank"));
         body.insert("title".to_owned(), json!(self.status.canonical_reason().unwrap_or("Error")));
@@ -145,6 +159,10 @@ impl IntoResponse for Problem {
         if let Some(challenge) = self.challenge {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response.extensions_mut().insert(detail);
         response
     }
 }

@@ -3,12 +3,14 @@
 //! [`router()`] has every endpoint on one screen. Each resource has a folder and each endpoint a file with its request, its
 //! answer and its handler; an `Operation` derives the description of the API from them. Requests are declared with
 //! `json`, and parts of a workload that several endpoints share are in `workload`. Every error is a [`Problem`].
-//! `paths` accepts image references with slashes, `auth` checks the token, `server`, `connections`, `limits`, `in_flight` and
-//! `write_timeout` limit the resources of one caller, `pieces` sends long lists, `streams` limits the answers that last, and `page_headers` those of browsers.
+//! `paths` accepts image references with slashes, [`access`] knows the callers and their rights, `server`, `connections`,
+//! `limits`, `in_flight` and `write_timeout` limit the resources of one caller, `pieces` sends long lists, `streams` limits the
+//! answers that last, and `page_headers` those of browsers.
 //! [`serve_agent`] is another server with the same limits, over [`Tls`].
 
+pub mod access;
 mod agent;
-mod auth;
+mod audit;
 mod body;
 mod connections;
 mod containers;
@@ -21,6 +23,7 @@ mod events;
 #[cfg(test)]
 mod fixtures;
 mod in_flight;
+mod inner;
 mod json;
 mod limits;
 mod listeners;
@@ -38,6 +41,7 @@ mod query;
 mod receiver;
 mod router;
 mod server;
+mod session;
 pub mod start;
 mod status;
 mod stream;
@@ -45,25 +49,31 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tokens;
 mod workload;
 mod workloads;
 mod write_timeout;
 
 pub use crate::agent::serve_agent;
 pub use crate::error::Problem;
+pub use crate::inner::{Inner, with_inner};
 pub use crate::listeners::Listeners;
-pub use crate::router::router;
+pub use crate::router::{PAGE_UPLOAD, router, router_with};
 pub use crate::server::serve;
 pub use crate::tls::Tls;
 
+use crate::access::Access;
 use crate::limits::PerPeer;
 use crate::long_answers::LongAnswers;
 use crate::streams::Streams;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use windlass_control::Controller;
+use windlass_core::Timestamp;
+use windlass_core::access::{AccessStore, Role};
 use windlass_core::policy::PolicyCatalogue;
 use windlass_core::settings::ApiSettings;
+use windlass_core::store::StoreError;
 use windlass_discovery::Discovery;
 
 /// The state of the handlers. Cheap to clone.
@@ -77,6 +87,8 @@ pub struct ApiState {
     pub discovery: Discovery,
     /// The settings of the API.
     pub settings: Arc<ApiSettings>,
+    /// The callers.
+    pub access: Arc<Access>,
     /// The uploads in progress. Each component is held in memory until it is compiled.
     uploads: Arc<Uploads>,
     long_answers: Arc<LongAnswers>,
@@ -112,7 +124,7 @@ impl Uploads {
 }
 
 impl ApiState {
-    /// A state without any uploads yet.
+    /// A state without any uploads yet, and without stored tokens.
     pub fn new(
         controller: Controller,
         policies: Arc<dyn PolicyCatalogue>,
@@ -120,9 +132,23 @@ impl ApiState {
         settings: Arc<ApiSettings>,
     ) -> Self {
         let uploads = Arc::new(Uploads::new(&settings));
+        let clock = controller.clone();
+        let access = Access::new(Arc::clone(&settings), Role::Admin, move || Timestamp(clock.now_ms()));
+        let access = Arc::new(access);
         let event_streams = Arc::new(Streams::new("event streams", settings.streams, settings.streams_per_peer));
         let log_streams = Arc::new(Streams::new("log streams", LOG_STREAMS, LOG_STREAMS_TO_PEER));
         let long_answers = Arc::default();
-        Self { controller, policies, discovery, settings, uploads, long_answers, event_streams, log_streams }
+        Self { controller, policies, discovery, settings, access, uploads, long_answers, event_streams, log_streams }
+    }
+
+    /// The same with the tokens and the audit record of a store. Without one, only the token of the configuration is valid.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn with_tokens(mut self, store: Arc<dyn AccessStore>) -> Result<Self, StoreError> {
+        let clock = self.controller.clone();
+        let access = Access::new(Arc::clone(&self.settings), Role::Admin, move || Timestamp(clock.now_ms()));
+        self.access = Arc::new(access.with_store(store)?);
+        Ok(self)
     }
 }

@@ -3,6 +3,7 @@
 use axum::http::Extensions;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::pin::pin;
 use std::sync::Arc;
@@ -33,6 +34,17 @@ impl Peer {
     /// The peer of a request. Without a connection, as in tests, it is the unspecified address.
     pub(crate) fn among(extensions: &Extensions) -> Self {
         extensions.get().copied().unwrap_or(Self::Address(Ipv4Addr::UNSPECIFIED.into()))
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(IpAddr::V6(network)) => write!(f, "{network}/64"),
+            Self::Address(address) | Self::Loopback(address) => address.fmt(f),
+            Self::User(Some(user)) => write!(f, "user {user} of the Unix socket"),
+            Self::User(None) => f.write_str("the Unix socket"),
+        }
     }
 }
 

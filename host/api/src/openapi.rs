@@ -1,5 +1,6 @@
 //! The description of the API: OpenAPI 3.1, at `/openapi.json`, made from the operations.
 
+use crate::access::Need;
 use crate::error::ProblemDetails;
 use crate::json::shape::Schemas;
 use crate::operation::{Description, Operation};
@@ -24,11 +25,15 @@ async fn serve(Extension(Document(document)): Extension<Document>, _: NoQuery) -
 }
 
 /// The document of these operations. `resources` are the names of the resources of a workload.
-pub(crate) fn document(operations: impl Iterator<Item = (Method, String, Operation)>, resources: &[String]) -> Value {
+pub(crate) fn document(
+    operations: impl Iterator<Item = (Method, String, Need, Operation)>,
+    resources: &[String],
+) -> Value {
     let mut paths: Map<String, Value> = Map::new();
     let mut schemas = problem_schemas();
-    for (method, path, Operation { summary, description, .. }) in operations {
-        let described = describe(&method, &path, summary, &description);
+    for (method, path, need, Operation { summary, description, .. }) in operations {
+        let mut described = describe(&method, &path, summary, &description);
+        state_need(&mut described, need);
         let parameters: Vec<Value> =
             description.path_parameter.iter().map(|parameter| path_parameter(parameter, &path, resources)).collect();
         let item = paths.entry(path).or_insert_with(|| json!({"parameters": parameters}));
@@ -46,14 +51,31 @@ pub(crate) fn document(operations: impl Iterator<Item = (Method, String, Operati
                 since the Unix epoch are accepted, too, and are returned in additional fields that end in `_ms` until \
                 the next minor version. Every error is `application/problem+json`.",
         },
-        // Without a token in the configuration, none is required.
-        "security": [{"token": []}, {}],
+        // Without a token in the configuration, the loopback needs none.
+        "security": [{"token": []}, {"session": []}, {}],
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "session": {"type": "apiKey", "in": "cookie", "name": "windlass_session"},
+            },
         },
     })
+}
+
+/// Adds the role that an operation needs: in words, and as `x-role`.
+fn state_need(described: &mut Value, need: Need) {
+    match need {
+        Need::Public => {
+            described["description"] = json!("Needs no token.");
+            described["security"] = json!([]);
+        }
+        Need::Role(role) => {
+            described["description"] = json!(format!("Needs the role `{role}`."));
+            described["x-role"] = json!(role);
+        }
+    }
 }
 
 fn problem_schemas() -> Schemas {

@@ -1,9 +1,11 @@
 //! `GET /metrics`: the metrics of Windlass itself, in OpenMetrics format.
 
 use crate::ApiState;
+use crate::access::Caller;
 use crate::error::Problem;
 use crate::operation::Operation;
 use crate::query::NoQuery;
+use axum::Extension;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -41,10 +43,14 @@ pub(crate) fn operation() -> Operation {
 }
 
 /// All metrics, from the last observation: the engine is not called.
-async fn show(State(state): State<ApiState>, _: NoQuery) -> Result<impl IntoResponse, Problem> {
+async fn show(
+    State(state): State<ApiState>,
+    Extension(Caller { scope, .. }): Extension<Caller>,
+    _: NoQuery,
+) -> Result<impl IntoResponse, Problem> {
     let controller = &state.controller;
     let figures = Figures {
-        views: controller.views(),
+        views: controller.views().into_iter().filter(|view| scope.includes(&view.workload.key)).collect(),
         policies: controller.policy_counters(),
         engine_up: controller.readiness().engine.is_none(),
         orphans: controller.orphans().len(),

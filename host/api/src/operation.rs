@@ -16,6 +16,8 @@ pub(crate) struct Operation {
     pub(crate) summary: &'static str,
     /// Its parameters, body and answers.
     pub(crate) description: Description,
+    /// Whether a change is recorded in the audit record.
+    pub(crate) is_recorded: bool,
     serve: Box<dyn FnOnce(MethodFilter) -> MethodRouter<ApiState>>,
 }
 
@@ -73,6 +75,10 @@ impl<T> Part for Extension<T> {
     fn describe(_: &mut Description) {}
 }
 
+impl<T> Part for Option<Extension<T>> {
+    fn describe(_: &mut Description) {}
+}
+
 impl Operation {
     /// An operation whose errors are those of every operation and of its arguments.
     pub(crate) fn new<H, T>(summary: &'static str, handler: H) -> Self
@@ -83,7 +89,7 @@ impl Operation {
         let mut description = Description::default();
         T::describe(&mut description);
         description.errors.extend([401, 403, 500, 503]);
-        Self { summary, description, serve: Box::new(move |filter| on(filter, handler)) }
+        Self { summary, description, is_recorded: true, serve: Box::new(move |filter| on(filter, handler)) }
     }
 
     /// Adds the JSON of a successful answer.
@@ -120,6 +126,11 @@ impl Operation {
     fn content(mut self, status: u16, meaning: &'static str, content: Value) -> Self {
         self.description.answers.insert(status, (meaning, content));
         self
+    }
+
+    /// Leaves the requests out of the audit record, because they are data and change no setting.
+    pub(crate) fn unrecorded(self) -> Self {
+        Self { is_recorded: false, ..self }
     }
 
     /// Adds errors.

@@ -1,4 +1,5 @@
-//! The headers that tell browsers what an answer may do: load nothing from elsewhere, and appear in no other page.
+//! The headers that tell browsers what an answer may do: load nothing from elsewhere, and appear in no other page. An answer
+//! may bring its own policies, as those of the page for people do.
 
 use axum::extract::Request;
 use axum::http::HeaderValue;
@@ -19,10 +20,10 @@ pub(crate) async fn protect(request: Request, next: Next) -> Response {
     let is_page = path == "/docs" || path.starts_with("/docs/");
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(if is_page { PAGE } else { OTHER }));
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(if is_page { PAGE } else { OTHER }));
     // For browsers that do not know `frame-ancestors`.
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.entry(REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
     response
 }

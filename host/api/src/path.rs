@@ -29,6 +29,9 @@ pub(crate) struct PolicyName(pub(crate) String);
 /// The `{id}` of a path below `/decisions`.
 pub(crate) struct DecisionNumber(pub(crate) i64);
 
+/// The `{id}` of a path below `/tokens`.
+pub(crate) struct TokenId(pub(crate) String);
+
 /// A path parameter that is converted from the text of its segment.
 trait PathParameter: Sized {
     const MEANING: &'static str;
@@ -86,6 +89,13 @@ impl PathParameter for PolicyName {
     }
 }
 
+impl PathParameter for TokenId {
+    const MEANING: &'static str = "Identifier of a token: the part of its text between `wl_` and the next `_`.";
+    fn parse(text: String) -> Result<Self, Problem> {
+        Ok(Self(text))
+    }
+}
+
 impl PathParameter for DecisionNumber {
     const MEANING: &'static str = "Number of a decision, from 1.";
     fn schema() -> Value {
@@ -122,7 +132,7 @@ macro_rules! extract {
         }
     )+ };
 }
-extract!(ContainerName, PolicyName, DecisionNumber);
+extract!(ContainerName, PolicyName, DecisionNumber, TokenId);
 
 impl<P: PathParameter> Part for P {
     /// The path of the endpoint has the name of the parameter.

@@ -4,6 +4,7 @@
 mod tests;
 
 use crate::ApiState;
+use crate::access::{Caller, trail};
 use crate::body::Body;
 use crate::containers::summary::ContainerSummary;
 use crate::detached;
@@ -22,10 +23,11 @@ use crate::workload::env::{dependencies, labels, networks, variables};
 use crate::workload::policies::{choice, choices, mode, shadows};
 use crate::workload::ports::ports;
 use crate::workload::{guardrails, metric, overrides, probe, resources, rollout, stop_hook};
-use axum::Json;
+use crate::workloads::view::DesiredView;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -176,6 +178,7 @@ pub(crate) fn operation() -> Operation {
 
 async fn start(
     State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
     Query(StartQuery { pull }): Query<StartQuery>,
     body: Body<StartContainerRequest>,
 ) -> Result<Response, Problem> {
@@ -185,6 +188,10 @@ async fn start(
         metric::keep_secrets(&mut wanted.workload.metrics, &stored.unwrap_or_default(), "/metrics", problems);
         Some(wanted)
     })?;
+    caller.check_workload(&state.controller.known_key(&workload.key))?;
+    if let Some(pending) = trail::current() {
+        pending.concerns(&workload.key);
+    }
     check_overrides(&state, &workload.key, overrides)?;
     check::choices(&state, &workload.policies).await?;
     let image = workload.image.to_string();
@@ -216,6 +223,16 @@ async fn start(
 /// 422 with everything that is wrong with the body.
 pub fn workload(body: &Value) -> Result<Workload, Problem> {
     Body::of(body).check(wanted).map(|wanted| wanted.workload)
+}
+
+/// The desired state of a start request in the form of `GET /workloads/{name}`, with every default. The workload does not
+/// exist yet, and its `target` is the fewest replicas.
+///
+/// # Errors
+/// 422 with everything that is wrong with the body.
+pub fn desired(body: &Value) -> Result<Value, Problem> {
+    let workload = workload(body)?;
+    Ok(json!(DesiredView::new(&workload, workload.bounds.min())))
 }
 
 fn wanted(request: StartContainerRequest, problems: &mut Problems) -> Option<Wanted> {

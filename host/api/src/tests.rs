@@ -1,9 +1,13 @@
 //! The whole router, up to the control loop.
 
 mod adopted;
+mod audit;
 mod generated;
 mod generator;
+mod roles;
 mod series;
+mod sessions;
+mod tls;
 mod workload_paths;
 
 use crate::fixtures::{controller_and_engine, idle_controller};
@@ -419,6 +423,7 @@ async fn the_description_and_the_router_agree() {
     assert_eq!(described, routed());
     let listing: Vec<String> = described.iter().map(|(path, method)| format!("{method} {path}")).collect();
     insta::assert_snapshot!(listing.join("\n"), @r#"
+    get /audit
     get /containers
     delete /containers/{name_or_id}
     patch /containers/{name_or_id}
@@ -444,6 +449,8 @@ async fn the_description_and_the_router_agree() {
     post /images/{image}/scale
     get /images/{image}/series
     get /images/{image}/shadows
+    post /login
+    post /logout
     get /metrics
     get /openapi.json
     get /policies
@@ -455,6 +462,9 @@ async fn the_description_and_the_router_agree() {
     post /policies/{name}/rollback
     get /ready
     post /start/container
+    get /tokens
+    post /tokens
+    delete /tokens/{id}
     get /workloads
     delete /workloads/{name}
     get /workloads/{name}

@@ -33,6 +33,11 @@ impl Controller {
         Some(self.context.workloads.find(key)?.state().workload.declaration.clone())
     }
 
+    /// The key of a workload as it is stored, for another spelling of its image. The same key if there is no such workload.
+    pub fn known_key(&self, key: &WorkloadKey) -> WorkloadKey {
+        self.context.workloads.known_key(key)
+    }
+
     /// Replicas of this instance whose workload is unknown, because its data directory was lost.
     pub fn orphans(&self) -> Vec<Replica> {
         self.context.workloads.orphans().clone()

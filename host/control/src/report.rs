@@ -7,7 +7,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_core::contract::HealthStatus;
 use windlass_core::{
-    Alert, ContainerId, Deferral, Phase, PolicyFailure, PolicyIdentity, PolicyOutcome, Recommendation, Replica,
+    Alert, ContainerId, Deferral, HeldBy, Phase, PolicyFailure, PolicyIdentity, PolicyOutcome, Recommendation, Replica,
     RolloutHistory, ShadowComparison, Timestamp, Workload,
 };
 
@@ -37,6 +37,8 @@ pub struct PassReport {
     pub decision: Option<i64>,
     /// Why the count is what it is, or why the pass failed: one sentence.
     pub reason: String,
+    /// The rule that holds the count. `None` if nothing does, or nothing was decided.
+    pub held_by: Option<HeldBy>,
     /// Why the engine could not be observed. The pass did nothing then. `None` if it was observed.
     pub error: Option<String>,
     /// The call of the health policy. `None` if the engine could not be observed, or the workload is suspended.
@@ -62,6 +64,7 @@ impl PassReport {
             finished_at,
             decision,
             reason: plan.reason.clone(),
+            held_by: plan.held_by,
             error: None,
             health_policy: Some(PolicyReport::of(&evaluation.verdict.health)),
             scaling_policy: Some(PolicyReport::of(&evaluation.verdict.scaling)),
@@ -85,6 +88,7 @@ impl PassReport {
             finished_at,
             decision: None,
             reason,
+            held_by: None,
             error: None,
             health_policy: None,
             scaling_policy: None,

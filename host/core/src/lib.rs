@@ -7,8 +7,9 @@
 //! 3. [`contract`]: the input and output of policies, which are the types of `wit/` in Rust.
 //! 4. [`verdict`]: the result of the policies, or why there is none; [`shadow`]: the results of shadow policies.
 //! 5. [`history`] and [`plan`]: the host's memory and its decision.
-//! 6. [`engine`], [`store`], [`net`] and [`policy`]: the traits of everything with I/O.
+//! 6. [`engine`], [`store`], [`net`], [`policy`] and [`access`]: the traits of everything with I/O.
 
+pub mod access;
 mod compose_history;
 pub mod contract;
 pub mod declaration;

@@ -6,7 +6,7 @@ mod engine;
 mod profile;
 mod store;
 
-pub use self::api::{ApiSettings, LocalAccess};
+pub use self::api::{ApiSettings, LocalAccess, TlsFiles};
 pub use self::engine::{AgentSettings, EngineKind, EngineSettings};
 pub use self::profile::Profile;
 pub use self::store::{StoreLimits, StoreSettings};

@@ -97,6 +97,8 @@ impl PartContent {
 pub struct StoredDecision {
     /// Its number.
     pub id: i64,
+    /// The workload.
+    pub key: WorkloadKey,
     /// The text of its [`DecisionRecord`].
     pub json: Vec<u8>,
 }

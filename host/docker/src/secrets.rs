@@ -30,6 +30,14 @@ impl SecretStore {
         Ok(Self { engine: EngineClient::new(address, settings.call_timeout) })
     }
 
+    /// The engine's socket on this machine. `None` if it has another kind of address.
+    pub fn socket(&self) -> Option<&str> {
+        match self.engine.address() {
+            Address::Socket(path) => Some(path.as_str()),
+            _ => None,
+        }
+    }
+
     /// The names of all secrets.
     ///
     /// # Errors

@@ -1,15 +1,8 @@
 //! Makes the secrets of the agents of one installation: a certificate authority, a certificate and a token.
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
-};
-use std::time::Duration;
+use crate::certificates::Certificates;
 use windlass_core::node_usage::AGENT_NAME;
 use windlass_core::{Secret, Timestamp};
-
-/// Certificates are valid from this long before they are made, because the clocks of nodes differ.
-const BEFORE: Duration = Duration::from_secs(24 * 3_600);
 
 /// Random bytes of a token.
 const TOKEN_BYTES: usize = 32;
@@ -40,43 +33,10 @@ impl AgentSecrets {
 
     /// As [`AgentSecrets::issue`], for another name.
     pub(crate) fn issue_for(name: &str, now: Timestamp, days: u32) -> Result<Self, String> {
-        let failed = |error: rcgen::Error| format!("the certificates cannot be made: {error}");
-        let mut authority = params(&[], "Windlass agents", now, days)?;
-        authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        let mut agent = params(&[name.to_owned()], name, now, days)?;
-        agent.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        agent.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        agent.use_authority_key_identifier_extension = true;
-        let (authority_key, key) = (KeyPair::generate().map_err(failed)?, KeyPair::generate().map_err(failed)?);
-        let certificate_of_authority = authority.self_signed(&authority_key).map_err(failed)?;
-        let text_of_authority_key = Secret::new(authority_key.serialize_pem());
-        let issuer = Issuer::new(authority, authority_key);
-        Ok(Self {
-            authority: certificate_of_authority.pem(),
-            authority_key: text_of_authority_key,
-            certificate: agent.signed_by(&key, &issuer).map_err(failed)?.pem(),
-            key: Secret::new(key.serialize_pem()),
-            token: token()?,
-        })
+        let Certificates { authority, authority_key, certificate, key } =
+            Certificates::issue("Windlass agents", &[name.to_owned()], now, days)?;
+        Ok(Self { authority, authority_key, certificate, key, token: token()? })
     }
-}
-
-fn params(names: &[String], subject: &str, now: Timestamp, days: u32) -> Result<CertificateParams, String> {
-    let mut params = CertificateParams::new(names).map_err(|error| format!("the name cannot be certified: {error}"))?;
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, subject);
-    let day = |at: Timestamp| {
-        let at = i64::try_from(at.0).ok().and_then(|at| jiff::Timestamp::from_millisecond(at).ok())?;
-        let date = jiff::tz::Offset::UTC.to_datetime(at).date();
-        Some(date_time_ymd(date.year().into(), date.month().unsigned_abs(), date.day().unsigned_abs()))
-    };
-    // A certificate ends at midnight, so the last day is a whole one.
-    let end = now.plus(Duration::from_secs(24 * 3_600 * (u64::from(days) + 1)));
-    let out_of_range = || "the validity of the certificates is out of range".to_owned();
-    params.not_before = day(now.minus(BEFORE)).ok_or_else(out_of_range)?;
-    params.not_after = day(end).ok_or_else(out_of_range)?;
-    Ok(params)
 }
 
 fn token() -> Result<Secret, String> {
@@ -94,6 +54,7 @@ mod tests {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
     use std::sync::Arc;
+    use std::time::Duration;
 
     const NOW: Timestamp = Timestamp(1_800_000_000_000);
 

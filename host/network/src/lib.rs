@@ -3,6 +3,7 @@
 mod addresses;
 pub mod agent_secrets;
 mod agents;
+pub mod certificates;
 mod client;
 mod own_addresses;
 mod redirect;

@@ -1,5 +1,11 @@
 //! The client of a running Windlass's API, for the command line.
 
+mod error;
+mod lines;
+
+pub use crate::remote::error::RemoteError;
+pub use crate::remote::lines::Lines;
+
 use crate::client::{ClientError, Excess, body};
 use crate::{limited, set_up_tls};
 use serde_json::Value;
@@ -14,30 +20,6 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// Bytes of a response. The longest is a page of decisions.
 const LONGEST: u64 = 256 << 20;
 
-/// Why a request to a Windlass failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RemoteError {
-    /// The server cannot be reached.
-    #[error("cannot reach windlass at {server}: {error}")]
-    Unreachable {
-        /// The server's address.
-        server: String,
-        /// The cause.
-        error: NetError,
-    },
-    /// Windlass rejected the request; the text is its own.
-    #[error("{0}")]
-    Refused(String),
-    /// Another program listens at the address.
-    #[error("the server at {server} is not windlass: {why}; check the address")]
-    NotWindlass {
-        /// The server's address.
-        server: String,
-        /// The unexpected part of the response.
-        why: String,
-    },
-}
-
 /// A running Windlass.
 #[derive(Debug, Clone)]
 pub struct Remote {
@@ -48,11 +30,12 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// A Windlass at `http://host:port`, or at a Unix socket `unix:/path`; every request carries `token`.
+    /// A Windlass at `http://host:port` or `https://host:port`, or at a Unix socket `unix:/path`. Every request carries
+    /// `token`. With `authority`, certificates in PEM, the server's certificate must be signed by one of these.
     ///
     /// # Errors
-    /// If the address is invalid or the TLS library cannot be set up.
-    pub fn new(server: &str, token: Option<String>) -> Result<Self, RemoteError> {
+    /// If the address or a certificate is invalid, or the TLS library cannot be set up.
+    pub fn new(server: &str, token: Option<String>, authority: Option<&[u8]>) -> Result<Self, RemoteError> {
         let server = server.to_owned();
         let unreachable = |error| RemoteError::Unreachable { server: server.clone(), error };
         let socket = socket_path(&server).map_err(|invalid| unreachable(NetError::Failed(invalid.0)))?;
@@ -67,6 +50,10 @@ impl Remote {
         let mut builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
         if let Some(path) = socket {
             builder = builder.unix_socket(path).no_proxy();
+        }
+        if let Some(authority) = authority {
+            let wrong = |error: reqwest::Error| unreachable(NetError::Failed(root_cause(&error)));
+            builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(authority).map_err(wrong)?);
         }
         let client = builder.build();
         let client = client.map_err(|error| unreachable(NetError::Failed(root_cause(&error))))?;
@@ -103,6 +90,44 @@ impl Remote {
     /// If the server cannot be reached or rejects the request.
     pub async fn post(&self, path: &[&str], query: &[(&str, String)]) -> Result<Value, RemoteError> {
         self.send(self.client.post(self.url(path, query))).await
+    }
+
+    /// `POST` with a JSON body.
+    ///
+    /// # Errors
+    /// If the server cannot be reached or rejects the request.
+    pub async fn post_json(&self, path: &[&str], query: &[(&str, String)], body: &Value) -> Result<Value, RemoteError> {
+        self.send(self.client.post(self.url(path, query)).json(body)).await
+    }
+
+    /// `DELETE` with a query.
+    ///
+    /// # Errors
+    /// If the server cannot be reached or rejects the request.
+    pub async fn delete_where(&self, path: &[&str], query: &[(&str, String)]) -> Result<Value, RemoteError> {
+        self.send(self.client.delete(self.url(path, query))).await
+    }
+
+    /// `GET` of an answer that may never end, in lines. `headers` are sent with the request.
+    ///
+    /// # Errors
+    /// If the server cannot be reached or rejects the request.
+    pub async fn lines(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        headers: &[(&'static str, &str)],
+    ) -> Result<Lines, RemoteError> {
+        let request = self.client.get(self.url(path, query));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let mut response = self.begin(request).await?;
+        if response.status().is_success() {
+            return Ok(Lines::new(response, self.server.clone()));
+        }
+        Err(match self.document(&mut response).await {
+            Ok(_) => self.not_windlass(format!("it responded with status {}", response.status())),
+            Err(error) => error,
+        })
     }
 
     /// `PATCH` with a JSON body.
@@ -144,25 +169,42 @@ impl Remote {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value, RemoteError> {
+        let mut response = self.begin(request).await?;
+        self.document(&mut response).await
+    }
+
+    /// Sends a request, and returns the beginning of the response.
+    async fn begin(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, RemoteError> {
         let request = match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
-        let unreachable = |error| RemoteError::Unreachable { server: self.server.clone(), error };
         let sent = async { request.send().await.map_err(ClientError::from) };
-        let mut response = limited(TIMEOUT, sent).await.map_err(unreachable)?;
+        limited(TIMEOUT, sent).await.map_err(|error| self.unreachable(error))
+    }
+
+    /// The JSON document of a response, or the error that it reports.
+    async fn document(&self, response: &mut reqwest::Response) -> Result<Value, RemoteError> {
         let status = response.status();
-        let body = limited(TIMEOUT, body(&mut response, LONGEST, Excess::IsAnError)).await.map_err(unreachable)?;
-        let not_windlass = |why: String| RemoteError::NotWindlass { server: self.server.clone(), why };
+        let body = limited(TIMEOUT, body(response, LONGEST, Excess::IsAnError)).await;
+        let body = body.map_err(|error| self.unreachable(error))?;
         let body: Value = serde_json::from_slice(&body)
-            .map_err(|_| not_windlass(format!("it responded with status {status} and a body that is not JSON")))?;
+            .map_err(|_| self.not_windlass(format!("it responded with status {status} and a body that is not JSON")))?;
         if status.is_success() {
             return Ok(body);
         }
         let detail = body["detail"].as_str().map(str::to_owned);
-        Err(detail.map_or_else(
-            || not_windlass(format!("it responded with status {status} and no `detail`")),
-            RemoteError::Refused,
-        ))
+        Err(match detail {
+            Some(detail) => RemoteError::Refused { status: status.as_u16(), detail },
+            None => self.not_windlass(format!("it responded with status {status} and no `detail`")),
+        })
+    }
+
+    fn unreachable(&self, error: NetError) -> RemoteError {
+        RemoteError::Unreachable { server: self.server.clone(), error }
+    }
+
+    fn not_windlass(&self, why: String) -> RemoteError {
+        RemoteError::NotWindlass { server: self.server.clone(), why }
     }
 }

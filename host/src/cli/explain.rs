@@ -1,12 +1,14 @@
 //! `windlass explain`: says in sentences why a workload has its count, and what would change the count.
 
+use crate::cli::format::Output;
 use crate::cli::sandbox_args::now;
 use crate::cli::server::{Server, span, time, title};
 use anyhow::bail;
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 use windlass_core::text::duration;
+use windlass_network::remote::Remote;
 
 /// `windlass explain …`
 #[derive(Debug, Args)]
@@ -16,6 +18,9 @@ pub(super) struct ExplainArguments {
     /// Explain an earlier count: a time in RFC 3339 (`2026-01-01T12:00:00Z`) or an age (`10m`) [default: now]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     at: Option<Moment>,
+    /// The form of the result.
+    #[command(flatten)]
+    output: Output,
     /// The server.
     #[command(flatten)]
     server: Server,
@@ -36,21 +41,35 @@ fn moment(text: &str) -> Result<Moment, String> {
 
 /// The text the command prints.
 pub(super) async fn run(arguments: &ExplainArguments) -> anyhow::Result<String> {
-    let server = arguments.server.client()?;
-    let view = server.get(&["workloads", &arguments.workload]).await?;
+    let client = arguments.server.client()?;
     let until = arguments.at.map(|at| match at {
         Moment::At(at) => u64::try_from(at.as_millisecond()).unwrap_or_default(),
         Moment::Ago(ago) => now().0.saturating_sub(windlass_core::time::millis(ago)),
     });
+    let (view, decision) = recorded(&client, &arguments.workload, until).await?;
+    let text = explanation(&view, &decision, until.is_none());
+    let sentences: Vec<&str> = text.lines().map(str::trim).collect();
+    let document = json!({"workload": title(&view), "sentences": sentences, "decision": decision});
+    arguments.output.show(&document, &[title(&view).to_owned()], || text.clone())
+}
+
+/// The newest decision about a workload in sentences.
+pub(super) async fn newest(client: &Remote, workload: &str) -> anyhow::Result<String> {
+    let (view, decision) = recorded(client, workload, None).await?;
+    Ok(explanation(&view, &decision, true))
+}
+
+/// A workload, and its newest decision up to a time in milliseconds since the Unix epoch.
+async fn recorded(client: &Remote, workload: &str, until: Option<u64>) -> anyhow::Result<(Value, Value)> {
+    let view = client.get(&["workloads", workload]).await?;
     let query = [("limit", Some(1)), ("until", until)];
     let query = query.into_iter().filter_map(|(name, value)| Some((name, value?.to_string())));
-    let path = ["workloads", arguments.workload.as_str(), "decisions"];
-    let decisions = server.get_where(&path, &query.collect::<Vec<_>>()).await?;
+    let decisions = client.get_where(&["workloads", workload, "decisions"], &query.collect::<Vec<_>>()).await?;
     let Some(decision) = decisions["decisions"].get(0) else {
-        let workload = arguments.workload.escape_debug();
+        let workload = workload.escape_debug();
         bail!("no decision about `{workload}` is kept from that time or before; try a later `--at`");
     };
-    Ok(explanation(&view, decision, arguments.at.is_none()))
+    Ok((view, decision.clone()))
 }
 
 /// A decision in sentences. The newest decision is followed by what would change the target.
@@ -253,7 +272,6 @@ fn word(value: &Value) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn view() -> Value {
         json!({

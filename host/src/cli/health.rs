@@ -1,8 +1,10 @@
 //! `windlass health`: asks a running Windlass whether it answers, for the health check of a container.
 
+use crate::cli::format::Output;
 use crate::cli::server::Server;
 use anyhow::{bail, ensure};
 use clap::Args;
+use serde_json::json;
 use std::time::Duration;
 
 /// Time for the answer, which waits for nothing. The health check of the image has more.
@@ -11,6 +13,9 @@ const LIMIT: Duration = Duration::from_secs(3);
 /// `windlass health`
 #[derive(Debug, Args)]
 pub(super) struct HealthArguments {
+    /// The form of the result.
+    #[command(flatten)]
+    output: Output,
     /// The server.
     #[command(flatten)]
     server: Server,
@@ -27,7 +32,8 @@ pub(super) async fn run(arguments: &HealthArguments) -> anyhow::Result<String> {
     };
     let answer = answer?;
     ensure!(answer["ok"] == true, "the server at {server} is not windlass: its answer is {answer}; check the address");
-    Ok(format!("windlass at {server} is healthy\n"))
+    let document = json!({"server": server, "healthy": true});
+    arguments.output.show(&document, std::slice::from_ref(&server), || format!("windlass at {server} is healthy\n"))
 }
 
 #[cfg(test)]

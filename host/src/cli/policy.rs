@@ -15,6 +15,7 @@ use windlass_sandbox::{wit_text, wrap};
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
     /// Create a policy project from an example, with its tests, under a new name
+    #[command(after_help = "Examples:\n  windlass policy new mine --lang rust")]
     New {
         /// Name of the policy and of the new folder
         name: String,
@@ -23,6 +24,7 @@ pub(super) enum PolicyCommand {
         lang: Language,
     },
     /// Load a policy as the host would, and describe it
+    #[command(after_help = "Examples:\n  windlass policy check queue.wasm")]
     Check {
         /// The component
         file: PathBuf,
@@ -34,6 +36,7 @@ pub(super) enum PolicyCommand {
         sandbox: SandboxArgs,
     },
     /// Call a policy once and print its answer as JSON
+    #[command(after_help = "Examples:\n  windlass policy run queue.wasm --input observation.json")]
     Run {
         /// The component
         file: PathBuf,
@@ -55,6 +58,7 @@ pub(super) enum PolicyCommand {
         sandbox: SandboxArgs,
     },
     /// Measure a policy: compiling, loading, memory, and the time of a call with 10 and 100 replicas
+    #[command(after_help = "Examples:\n  windlass policy bench queue.wasm --calls 100 --json")]
     Bench {
         /// The component
         file: PathBuf,
@@ -72,6 +76,7 @@ pub(super) enum PolicyCommand {
         sandbox: SandboxArgs,
     },
     /// Make a component from the core module that a Rust, C or Go compiler produced
+    #[command(after_help = "Examples:\n  windlass policy wrap module.wasm -o wrapped.wasm")]
     Wrap {
         /// The core module
         module: PathBuf,
@@ -80,6 +85,7 @@ pub(super) enum PolicyCommand {
         output: PathBuf,
     },
     /// Print the policy contract: the WIT package to generate bindings from
+    #[command(after_help = "Examples:\n  windlass policy wit")]
     Wit,
     /// Commands that send a request to a running windlass.
     #[command(flatten)]

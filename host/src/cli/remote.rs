@@ -1,5 +1,6 @@
 //! `windlass policy push`, `list`, `promote`, `rollback`, `refresh`, `delete` and `diff`: the policies of a running Windlass.
 
+use crate::cli::format::Output;
 use crate::cli::server::{Server, time};
 use anyhow::Context;
 use clap::Subcommand;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Subcommand)]
 pub(super) enum RemoteCommand {
     /// Push a component to a running windlass, as the newest revision of a policy
+    #[command(after_help = "Examples:\n  windlass policy push queue.wasm --candidate")]
     Push {
         /// The component
         file: PathBuf,
@@ -26,65 +28,92 @@ pub(super) enum RemoteCommand {
         /// Name to record as the author of this push [default: USER]
         #[arg(long, env = "USER")]
         from: Option<String>,
+        /// The form of the result.
+        #[command(flatten)]
+        output: Output,
         /// The server.
         #[command(flatten)]
         server: Server,
     },
     /// List the policies of a running windlass
+    #[command(after_help = "Examples:\n  windlass policy list -o json")]
     List {
+        /// The form of the result.
+        #[command(flatten)]
+        output: Output,
         /// The server.
         #[command(flatten)]
         server: Server,
     },
     /// Make the candidate act, or a revision by its number
+    #[command(after_help = "Examples:\n  windlass policy promote queue")]
     Promote {
         /// Name of the policy
         name: String,
         /// Number of the revision [default: the candidate]
         #[arg(long, value_name = "NUMBER")]
         revision: Option<u32>,
+        /// The form of the result.
+        #[command(flatten)]
+        output: Output,
         /// The server.
         #[command(flatten)]
         server: Server,
     },
     /// Make the revision before the acting one act again
+    #[command(after_help = "Examples:\n  windlass policy rollback queue")]
     Rollback {
         /// Name of the policy
         name: String,
+        /// The form of the result.
+        #[command(flatten)]
+        output: Output,
         /// The server.
         #[command(flatten)]
         server: Server,
     },
     /// Resolve a policy's registry reference again, and fetch a new version
+    #[command(after_help = "Examples:\n  windlass policy refresh queue")]
     Refresh {
         /// Name of the policy
         name: String,
+        /// The form of the result.
+        #[command(flatten)]
+        output: Output,
         /// The server.
         #[command(flatten)]
         server: Server,
     },
     /// Delete a policy that no workload uses, with all its revisions
+    #[command(after_help = "Examples:\n  windlass policy delete queue")]
     Delete {
         /// Name of the policy
         name: String,
+        /// The form of the result.
+        #[command(flatten)]
+        output: Output,
         /// The server.
         #[command(flatten)]
         server: Server,
     },
     /// Show where the shadow policies of a workload decided differently, and how often
+    #[command(after_help = "Examples:\n  windlass policy diff web")]
     Diff {
         /// Name of the workload, or its image
         workload: String,
+        /// The form of the result.
+        #[command(flatten)]
+        output: Output,
         /// The server.
         #[command(flatten)]
         server: Server,
     },
 }
 
-/// The text a command prints.
+/// The text a command prints. Its document is the server's answer.
 pub(super) async fn run(command: &RemoteCommand) -> anyhow::Result<String> {
     match command {
-        RemoteCommand::Push { file, name, candidate, reset_memory, from, server } => {
+        RemoteCommand::Push { file, name, candidate, reset_memory, from, output, server } => {
             let name = name
                 .clone()
                 .or_else(|| stem(file))
@@ -98,32 +127,39 @@ pub(super) async fn run(command: &RemoteCommand) -> anyhow::Result<String> {
             }
             let component = std::fs::read(file).with_context(|| format!("cannot read `{}`", file.display()))?;
             let path = ["policies", name.as_str()];
-            let pushed = server.client()?.put_component(&path, &query, component, from.as_deref()).await?;
-            Ok(policy_line(&pushed))
+            show(&server.client()?.put_component(&path, &query, component, from.as_deref()).await?, *output)
         }
-        RemoteCommand::List { server } => {
+        RemoteCommand::List { output, server } => {
             let listed = server.client()?.get(&["policies"]).await?;
-            let policies = listed["policies"].as_array().cloned().unwrap_or_default();
-            Ok(policies.iter().map(policy_line).collect())
+            let policies = listed["policies"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let names: Vec<String> =
+                policies.iter().filter_map(|policy| Some(policy["name"].as_str()?.to_owned())).collect();
+            output.show(&listed, &names, || policies.iter().map(policy_line).collect())
         }
-        RemoteCommand::Promote { name, revision, server } => {
+        RemoteCommand::Promote { name, revision, output, server } => {
             let query: Vec<_> = revision.iter().map(|number| ("revision", number.to_string())).collect();
-            Ok(policy_line(&server.client()?.post(&["policies", name, "promote"], &query).await?))
+            show(&server.client()?.post(&["policies", name, "promote"], &query).await?, *output)
         }
-        RemoteCommand::Rollback { name, server } => {
-            Ok(policy_line(&server.client()?.post(&["policies", name, "rollback"], &[]).await?))
+        RemoteCommand::Rollback { name, output, server } => {
+            show(&server.client()?.post(&["policies", name, "rollback"], &[]).await?, *output)
         }
-        RemoteCommand::Refresh { name, server } => {
-            Ok(policy_line(&server.client()?.post(&["policies", name, "refresh"], &[]).await?))
+        RemoteCommand::Refresh { name, output, server } => {
+            show(&server.client()?.post(&["policies", name, "refresh"], &[]).await?, *output)
         }
-        RemoteCommand::Delete { name, server } => {
-            server.client()?.delete(&["policies", name]).await?;
-            Ok(format!("{name}: deleted\n"))
+        RemoteCommand::Delete { name, output, server } => {
+            let answer = server.client()?.delete(&["policies", name]).await?;
+            output.show(&answer, std::slice::from_ref(name), || format!("{name}: deleted\n"))
         }
-        RemoteCommand::Diff { workload, server } => {
-            Ok(diff(&server.client()?.get(&["workloads", workload, "shadows"]).await?))
+        RemoteCommand::Diff { workload, output, server } => {
+            let answer = server.client()?.get(&["workloads", workload, "shadows"]).await?;
+            output.show(&answer, std::slice::from_ref(workload), || diff(&answer))
         }
     }
+}
+
+fn show(policy: &Value, output: Output) -> anyhow::Result<String> {
+    let name = policy["name"].as_str().unwrap_or_default().to_owned();
+    output.show(policy, &[name], || policy_line(policy))
 }
 
 fn stem(file: &Path) -> Option<String> {

@@ -1,6 +1,9 @@
 //! `windlass scaling …`: an operator's overrides of a running workload's policy.
 
-use crate::cli::server::{Server, time, title};
+use crate::cli::format::Output;
+use crate::cli::server::{Server, title};
+use crate::cli::waiting::{Condition, WaitFlags};
+use crate::cli::workload_text;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -52,32 +55,45 @@ impl Override {
 #[derive(Debug, Subcommand)]
 pub(super) enum ScalingCommand {
     /// Show how many replicas a workload should have, and why
+    #[command(after_help = "Examples:\n  windlass scaling show web -o json")]
     Show {
         /// Name of the workload, or its image
         workload: String,
+        /// The form of the result.
+        #[command(flatten)]
+        output: Output,
         /// The server.
         #[command(flatten)]
         server: Server,
     },
     /// Keep the current count; unhealthy replicas are still repaired
+    #[command(after_help = "Examples:\n  windlass scaling pause web")]
     Pause {
         /// Name of the workload, or its image
         workload: String,
+        /// The form of the result.
+        #[command(flatten)]
+        output: Output,
         /// The server.
         #[command(flatten)]
         server: Server,
     },
     /// Freeze scale-out or scale-in
+    #[command(after_help = "Examples:\n  windlass scaling freeze web down")]
     Freeze {
         /// Name of the workload, or its image
         workload: String,
         /// The direction to freeze
         direction: Direction,
+        /// The form of the result.
+        #[command(flatten)]
+        output: Output,
         /// The server.
         #[command(flatten)]
         server: Server,
     },
     /// Force a count for some time
+    #[command(after_help = "Examples:\n  windlass scaling force web 2 --for 1h")]
     Force {
         /// Name of the workload, or its image
         workload: String,
@@ -87,16 +103,26 @@ pub(super) enum ScalingCommand {
         /// How long the count is forced
         #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
         time: Duration,
+        /// Whether to wait.
+        #[command(flatten)]
+        wait: WaitFlags,
+        /// The form of the result.
+        #[command(flatten)]
+        output: Output,
         /// The server.
         #[command(flatten)]
         server: Server,
     },
     /// Remove overrides: the policy decides again
+    #[command(after_help = "Examples:\n  windlass scaling resume web")]
     Resume {
         /// Name of the workload, or its image
         workload: String,
         /// Remove only these overrides [default: all]
         what: Vec<Override>,
+        /// The form of the result.
+        #[command(flatten)]
+        output: Output,
         /// The server.
         #[command(flatten)]
         server: Server,
@@ -105,21 +131,21 @@ pub(super) enum ScalingCommand {
 
 /// The text a command prints.
 pub(super) async fn run(command: &ScalingCommand) -> anyhow::Result<String> {
-    let (workload, server, change) = match command {
-        ScalingCommand::Show { workload, server } => {
-            return Ok(summary(&server.client()?.get(&["workloads", workload]).await?));
+    let (workload, output, server, change) = match command {
+        ScalingCommand::Show { workload, output, server } => {
+            return show(&server.client()?.get(&["workloads", workload]).await?, *output);
         }
-        ScalingCommand::Pause { workload, server } => (workload, server, json!({"paused": true})),
-        ScalingCommand::Freeze { workload, direction: Direction::Up, server } => {
-            (workload, server, json!({"freeze_scale_up": true}))
+        ScalingCommand::Pause { workload, output, server } => (workload, output, server, json!({"paused": true})),
+        ScalingCommand::Freeze { workload, direction: Direction::Up, output, server } => {
+            (workload, output, server, json!({"freeze_scale_up": true}))
         }
-        ScalingCommand::Freeze { workload, direction: Direction::Down, server } => {
-            (workload, server, json!({"freeze_scale_down": true}))
+        ScalingCommand::Freeze { workload, direction: Direction::Down, output, server } => {
+            (workload, output, server, json!({"freeze_scale_down": true}))
         }
-        ScalingCommand::Force { workload, replicas, time, server } => {
-            (workload, server, json!({"force": {"replicas": replicas, "for": time.as_secs_f64()}}))
+        ScalingCommand::Force { workload, replicas, time, output, server, .. } => {
+            (workload, output, server, json!({"force": {"replicas": replicas, "for": time.as_secs_f64()}}))
         }
-        ScalingCommand::Resume { workload, what, server } => {
+        ScalingCommand::Resume { workload, what, output, server } => {
             let current = server.client()?.get(&["workloads", workload]).await?;
             let in_force = |one: Override| one.is_in_force(&current["desired"]["overrides"]);
             let is_sent = |one: &Override| *one == Override::Pause || in_force(*one);
@@ -130,23 +156,38 @@ pub(super) async fn run(command: &ScalingCommand) -> anyhow::Result<String> {
             } else {
                 what.iter().copied().map(Override::removed).collect()
             };
-            (workload, server, change)
+            (workload, output, server, change)
         }
     };
-    Ok(summary(&server.client()?.patch(&["workloads", workload, "overrides"], &change).await?))
+    let client = server.client()?;
+    let mut view = client.patch(&["workloads", workload, "overrides"], &change).await?;
+    if let ScalingCommand::Force { replicas, wait, .. } = command
+        && wait.wait(&client, workload, Condition::Replicas(*replicas)).await?
+    {
+        view = client.get(&["workloads", workload]).await?;
+    }
+    show(&view, *output)
+}
+
+fn show(view: &Value, output: Output) -> anyhow::Result<String> {
+    output.show(&document(view), &[title(view).to_owned()], || summary(view))
+}
+
+/// `{"workload", "target", "min_replicas", "max_replicas", "running", "overrides", "stopped_outside", "reason"}`
+fn document(view: &Value) -> Value {
+    let (desired, observed) = (&view["desired"], &view["observed"]);
+    json!({
+        "workload": title(view), "target": desired["target"], "min_replicas": desired["min_replicas"],
+        "max_replicas": desired["max_replicas"], "running": observed["running"], "overrides": desired["overrides"],
+        "stopped_outside": observed["stopped_outside"], "reason": view["last_pass"]["reason"],
+    })
 }
 
 /// A workload in a few lines.
 fn summary(view: &Value) -> String {
-    let (desired, overrides) = (&view["desired"], &view["desired"]["overrides"]);
+    let desired = &view["desired"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let flags =
-        [("paused", "paused"), ("freeze_scale_up", "scale-out frozen"), ("freeze_scale_down", "scale-in frozen")];
-    let mut active: Vec<String> =
-        flags.iter().filter(|(field, _)| overrides[field] == true).map(|(_, words)| (*words).to_owned()).collect();
-    if let Some(force) = overrides["force"].as_object() {
-        active.push(format!("{} forced until {}", force["replicas"], time(&force["until"])));
-    }
+    let active = workload_text::overrides(&desired["overrides"]);
     let stopped: Vec<String> = view["observed"]["stopped_outside"].as_array().into_iter().flatten().map(text).collect();
     let stopped = match stopped.as_slice() {
         [] => String::new(),

@@ -19,12 +19,14 @@ const NAMES: [&str; 4] = ["windlass-ca", "windlass-agent-cert", "windlass-agent-
 /// The variable of the example stack with the suffix of the secrets' names.
 const SUFFIX_VARIABLE: &str = "WINDLASS_SECRETS";
 
-const NEXT: &str = "docker stack deploy -c examples/swarm/stack.yaml windlass";
+/// The socket that the example stack mounts unless a variable names another one.
+const SOCKET: &str = "/var/run/docker.sock";
 
 /// `windlass swarm …`
 #[derive(Debug, Subcommand)]
 pub(super) enum SwarmCommand {
     /// Make the secrets of the agents on a manager of a Swarm: a certificate of an own authority, its key, and a token
+    #[command(after_help = "Examples:\n  windlass swarm init --days 365")]
     Init(InitArguments),
 }
 
@@ -55,8 +57,9 @@ pub(super) async fn run(command: &SwarmCommand) -> anyhow::Result<String> {
     let store = SecretStore::connect(&settings)?;
     let Some(suffix) = suffix(&store.names().await?, arguments.renew)? else {
         return Ok(format!(
-            "the secrets {} exist already, and nothing was changed; `--renew` makes new ones\nnext: {NEXT}\n",
-            list(&names(""))
+            "the secrets {} exist already, and nothing was changed; `--renew` makes new ones\nnext: {}\n",
+            list(&names("")),
+            next("", store.socket())
         ));
     };
     let now = Timestamp::from(SystemTime::now());
@@ -74,12 +77,28 @@ pub(super) async fn run(command: &SwarmCommand) -> anyhow::Result<String> {
         let _ = std::fs::remove_file(file);
     }
     created?;
-    let next = if suffix.is_empty() { NEXT.to_owned() } else { format!("{SUFFIX_VARIABLE}={suffix} {NEXT}") };
     Ok(format!(
-        "created the secrets {}; the certificate is valid for {} days\nnext: {next}\n",
+        "created the secrets {}; the certificate is valid for {} days\nnext: {}\n",
         list(&names),
-        arguments.days
+        arguments.days,
+        next(&suffix, store.socket())
     ))
+}
+
+/// The command that deploys the example stack with the secrets of this suffix. `socket` is that of the manager's engine; `None`
+/// if this machine has none.
+fn next(suffix: &str, socket: Option<&str>) -> String {
+    let suffix = if suffix.is_empty() { String::new() } else { format!("{SUFFIX_VARIABLE}={suffix} ") };
+    let socket = socket.filter(|socket| !["/run/docker.sock", SOCKET].contains(socket));
+    let mounted = socket.map(|socket| format!("DOCKER_SOCKET={} ", quoted(socket))).unwrap_or_default();
+    let group = format!("DOCKER_GID=$(stat -c %g {}) ", quoted(socket.unwrap_or(SOCKET)));
+    format!("{suffix}{mounted}{group}docker stack deploy -c examples/swarm/stack.yaml windlass")
+}
+
+/// The word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let is_plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+@".contains(&byte));
+    if is_plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// The suffix of new secrets. `None` if there are all secrets, and no new ones are wanted.
@@ -149,6 +168,16 @@ mod tests {
              rm windlass-ca windlass-agent-key`"
         );
         assert_eq!(of(&["windlass-ca", "windlass-agent-key"], true), Ok(Some("-2".to_owned())));
+    }
+
+    #[test]
+    fn the_next_command_has_the_group_of_the_managers_socket() {
+        let deploy = "docker stack deploy -c examples/swarm/stack.yaml windlass";
+        for socket in [None, Some("/var/run/docker.sock"), Some("/run/docker.sock")] {
+            assert_eq!(next("", socket), format!("DOCKER_GID=$(stat -c %g /var/run/docker.sock) {deploy}"));
+        }
+        let (socket, group) = ("DOCKER_SOCKET='/my docker.sock'", "DOCKER_GID=$(stat -c %g '/my docker.sock')");
+        assert_eq!(next("-2", Some("/my docker.sock")), format!("WINDLASS_SECRETS=-2 {socket} {group} {deploy}"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::config::types::{Config, ConfigError, LogSettings, Overrides, Surround
 use std::path::{Path, PathBuf};
 use windlass_core::Listen;
 use windlass_core::settings::{
-    ApiSettings, EngineSettings, LocalAccess, NetworkSettings, PolicyOrigin, PolicySettings, StoreSettings,
+    ApiSettings, EngineSettings, LocalAccess, NetworkSettings, PolicyOrigin, PolicySettings, StoreSettings, TlsFiles,
 };
 use windlass_files::private::{PrivateError, read_secret};
 
@@ -93,6 +93,7 @@ fn check(
         api.listen = listen;
     }
     api.socket_group = raw.api.socket_group;
+    let tls_files = (raw.api.tls_certificate, raw.api.tls_key);
     if let Some(instance) = overrides.instance.clone().or(raw.engine.instance) {
         let valid = !instance.is_empty()
             && instance.len() <= 63
@@ -125,6 +126,7 @@ fn check(
             *path = folder.join(&path);
         }
     }
+    api.tls = tls(tls_files, folder, &api.listen, &mut problems);
     engine.agents = raw.engine.agents.and_then(|agents| agents.check(folder, &mut problems));
     let discovery = raw.discovery.check(folder, &mut problems);
     let metric_sources = sources(raw.metric_sources, folder, &mut problems);
@@ -177,6 +179,32 @@ pub fn listen(file: Option<&Path>) -> Listen {
     let file = file.unwrap_or(Path::new(DEFAULT_FILE));
     let listen = read(file).ok().and_then(|raw| raw.api.listen);
     listen.map_or_else(|| ApiSettings::default().listen, |listen| listen.0)
+}
+
+/// The files of the certificate. Relative paths start at `folder`.
+fn tls(
+    files: (Option<PathBuf>, Option<PathBuf>),
+    folder: &Path,
+    listen: &Listen,
+    problems: &mut Vec<String>,
+) -> Option<TlsFiles> {
+    let (certificate, key) = match files {
+        (Some(certificate), Some(key)) => (certificate, key),
+        (None, None) => return None,
+        (Some(_), None) | (None, Some(_)) => {
+            let (set, missing) = if files.0.is_some() { ("certificate", "key") } else { ("key", "certificate") };
+            problems.push(format!(
+                "`api.tls_{set}` is set, but `api.tls_{missing}` is not; name both files, or none (`windlass tls init` \
+                 makes them)"
+            ));
+            return None;
+        }
+    };
+    if listen.tcp.is_none() {
+        problems
+            .push("`api.tls_certificate` is set, but `api.listen` has no address; add one, or remove it".to_owned());
+    }
+    Some(TlsFiles { certificate: folder.join(certificate), key: folder.join(key) })
 }
 
 /// Checks that the settings about callers agree.

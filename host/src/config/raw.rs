@@ -73,7 +73,15 @@ section! {
         streams_per_peer: Count [Count(1)..=Count(65_536)],
         shutdown_grace: Span [ms(0)..=secs(3_600)],
     }
-    more { listen: RawListen, socket_group: String, local: LocalAccess, token_file: PathBuf, insecure: bool, }
+    more {
+        listen: RawListen,
+        socket_group: String,
+        local: LocalAccess,
+        token_file: PathBuf,
+        insecure: bool,
+        tls_certificate: PathBuf,
+        tls_key: PathBuf,
+    }
 }
 
 section! {
@@ -205,6 +213,8 @@ section! {
         decision_bytes: Size [kib(16)..=mib(64)],
         workload_bytes: Size [mib(1)..=mib(64 << 10)],
         daily_bytes: Size [mib(1)..=mib(1 << 20)],
+        audit_kept: Count [Count(100)..=Count(1_000_000)],
+        audit_age: Span [secs(86_400)..=secs(3_650 * 86_400)],
     }
     more { data_dir: PathBuf, }
 }

@@ -8,6 +8,7 @@ use crate::config::raw::{
     RawApi, RawConfig, RawControl, RawDiscovery, RawEngine, RawHttp, RawLog, RawNamedPolicy, RawPolicy, RawStore,
 };
 use crate::config::sources::RawSource;
+use crate::config::toml_json::json;
 use crate::config::types::Config;
 use windlass_core::SourceUrl;
 use windlass_core::settings::NamedPolicy;
@@ -15,14 +16,26 @@ use windlass_core::settings::NamedPolicy;
 impl Config {
     /// The effective configuration as TOML. It never contains the token, and has a mask in place of other secrets.
     pub fn to_toml(&self) -> String {
+        toml::to_string(&self.raw()).unwrap_or_else(|error| format!("# cannot be written as TOML: {error}\n"))
+    }
+
+    /// As [`Config::to_toml`], as a JSON document.
+    pub fn to_json(&self) -> serde_json::Value {
+        let table = toml::Value::try_from(self.raw()).ok();
+        table.as_ref().and_then(json).unwrap_or_default()
+    }
+
+    fn raw(&self) -> RawConfig {
         let table = |config: &str| serde_json::from_str(config).ok();
-        let raw = RawConfig {
+        RawConfig {
             api: RawApi {
                 listen: Some(RawListen(self.api.listen.clone())),
                 socket_group: self.api.socket_group.clone(),
                 local: Some(self.api.local_access()),
                 token_file: self.token_file.clone(),
                 insecure: Some(self.insecure),
+                tls_certificate: self.api.tls.as_ref().map(|tls| tls.certificate.clone()),
+                tls_key: self.api.tls.as_ref().map(|tls| tls.key.clone()),
                 ..RawApi::from_settings(&self.api)
             },
             engine: RawEngine {
@@ -66,8 +79,7 @@ impl Config {
                 ..RawStore::from_settings(&self.store.limits)
             },
             log: RawLog { filter: Some(self.log.filter.clone()), format: Some(self.log.format) },
-        };
-        toml::to_string(&raw).unwrap_or_else(|error| format!("# cannot be written as TOML: {error}\n"))
+        }
     }
 }
 

@@ -142,6 +142,8 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
     decision_bytes = "2MiB"
     workload_bytes = "64MiB"
     daily_bytes = "256MiB"
+    audit_kept = 10000
+    audit_age = "1year"
 
     [log]
     filter = "info"

@@ -13,6 +13,7 @@ use windlass_core::store::{DecisionPage, DecisionQuery, StoredDecision};
 /// One row of the table.
 struct Stored {
     id: i64,
+    key: String,
     at: i64,
     body: String,
     parts: String,
@@ -21,12 +22,11 @@ struct Stored {
 }
 
 impl Stored {
-    const SELECT: &str =
-        "SELECT id, at, body, parts, id <= bare FROM decisions JOIN histories ON histories.key = decisions.key";
+    const SELECT: &str = "SELECT id, decisions.key, at, body, parts, id <= bare FROM decisions JOIN histories ON histories.key = decisions.key";
 
     fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let (id, at, body, parts) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-        Ok(Self { id, at, body, parts, is_bare: row.get(4)? })
+        let (id, key, at, body, parts) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
+        Ok(Self { id, key, at, body, parts, is_bare: row.get(5)? })
     }
 }
 
@@ -92,7 +92,7 @@ fn text(connection: &Connection, stored: &Stored) -> rusqlite::Result<StoredDeci
         writer.member("omitted", &Value::Array(omitted), &mut String::new())?;
     }
     writer.json.push(b'}');
-    Ok(StoredDecision { id, json: writer.json })
+    Ok(StoredDecision { id, key: WorkloadKey::stored(stored.key.clone()), json: writer.json })
 }
 
 /// Writes a body with its parts.

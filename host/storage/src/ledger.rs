@@ -81,6 +81,7 @@ impl Ledger {
             decision_bytes: u64::MAX,
             workload_bytes: u64::MAX,
             daily_bytes: u64::MAX,
+            ..StoreLimits::default()
         };
         let never = Timestamp::default();
         Self { day: 0, written: 0, memories_at: never, shadows_at: never, now: never, limits, is_full: false }

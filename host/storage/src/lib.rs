@@ -1,7 +1,8 @@
-//! [`Store`] in one SQLite file (WAL mode) in the data directory, which one Windlass process holds at a time.
+//! [`Store`] and `AccessStore` in one SQLite file (WAL mode) in the data directory, which one Windlass process holds at a time.
 //!
 //! One connection writes, and another one reads: an answer of the API never holds up a pass.
 
+mod access;
 mod comparisons;
 mod decision_text;
 mod decisions;
@@ -293,10 +294,13 @@ impl Store for SqliteStore {
                 None => None,
             };
             // After the decision, which has the same memories.
-            memories::save(transaction, key, &memories_of(history), &mut ledger)?;
-            ledger.write(transaction, key)?;
-            retention::apply(transaction, key, self.decisions_kept, self.limits.workload_bytes)?;
-            size::make_room(transaction, self.limits.max_bytes)?;
+            let is_changed = memories::save(transaction, key, &memories_of(history), &mut ledger)?;
+            // Most passes store a history only, which takes the place of the one before.
+            if is_changed || decision.is_some() {
+                ledger.write(transaction, key)?;
+                retention::apply(transaction, key, self.decisions_kept, self.limits.workload_bytes)?;
+                size::make_room(transaction, self.limits.max_bytes)?;
+            }
             Ok(decision)
         })
     }

@@ -17,35 +17,37 @@ pub(crate) struct Memory<'a> {
     pub(crate) bytes: &'a [u8],
 }
 
-/// Stores the memories that changed. If a budget is spent, a new memory of the same owner waits for its turn.
+/// Stores the memories that changed, and returns whether any did. If a budget is spent, a new memory of the same owner waits
+/// for its turn.
 pub(crate) fn save(
     transaction: &Transaction<'_>,
     key: &str,
     memories: &[Memory<'_>],
     ledger: &mut Ledger,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<bool> {
     let mut waiting = Vec::new();
     let mut bytes = 0;
+    let mut is_changed = false;
     for memory in memories {
         let part = Part::of(memory.bytes);
         let stored = part.find(transaction, key)?;
         if memory.bytes.is_empty() || stored.is_some() {
-            put(transaction, key, memory, stored)?;
+            is_changed |= put(transaction, key, memory, stored)?;
         } else if is_owner(transaction, key, memory)? {
             bytes += part.size();
             waiting.push((memory, part));
         } else {
             // The memory of another policy must never be passed on.
             ledger.charge(part.size());
-            put(transaction, key, memory, Some(part.add(transaction, key)?))?;
+            is_changed |= put(transaction, key, memory, Some(part.add(transaction, key)?))?;
         }
     }
     if !waiting.is_empty() && ledger.charge_change(Changing::Memories, bytes) {
         for (memory, part) in waiting {
-            put(transaction, key, memory, Some(part.add(transaction, key)?))?;
+            is_changed |= put(transaction, key, memory, Some(part.add(transaction, key)?))?;
         }
     }
-    Ok(())
+    Ok(is_changed)
 }
 
 /// Stores these memories.
@@ -70,8 +72,9 @@ fn is_owner(transaction: &Transaction<'_>, key: &str, memory: &Memory<'_>) -> ru
     Ok(owner.is_some_and(|owner| owner == memory.owner))
 }
 
-/// Makes a part the memory of a policy. An empty memory has no part, and still has its owner.
-fn put(transaction: &Transaction<'_>, key: &str, memory: &Memory<'_>, part: Option<i64>) -> rusqlite::Result<()> {
+/// Makes a part the memory of a policy, and returns whether it was another one before. An empty memory has no part, and
+/// still has its owner.
+fn put(transaction: &Transaction<'_>, key: &str, memory: &Memory<'_>, part: Option<i64>) -> rusqlite::Result<bool> {
     let part = part.filter(|_| !memory.bytes.is_empty()).unwrap_or(NO_PART);
     transaction
         .prepare_cached(
@@ -80,7 +83,7 @@ fn put(transaction: &Transaction<'_>, key: &str, memory: &Memory<'_>, part: Opti
              WHERE owner IS NOT excluded.owner OR part IS NOT excluded.part",
         )?
         .execute(params![key, memory.policy, memory.owner, part])
-        .map(drop)
+        .map(|rows| rows > 0)
 }
 
 /// The memories of a workload, by policy.

@@ -13,7 +13,7 @@ type Migration = (&'static str, Option<fn(&Transaction<'_>) -> rusqlite::Result<
 
 /// The migrations from an empty file to the newest schema; `user_version` counts the applied ones. A released migration
 /// never changes.
-pub(crate) const MIGRATIONS: [Migration; 5] = [
+pub(crate) const MIGRATIONS: [Migration; 6] = [
     (
         "
     CREATE TABLE workloads (
@@ -107,6 +107,29 @@ pub(crate) const MIGRATIONS: [Migration; 5] = [
     END;
 ",
         Some(take_parts_out),
+    ),
+    (
+        "
+    CREATE TABLE tokens (
+        id TEXT PRIMARY KEY,
+        hash BLOB NOT NULL,                 -- SHA-256 of the secret
+        name TEXT NOT NULL,
+        role TEXT NOT NULL,
+        workloads TEXT NOT NULL,            -- globs, a list, as JSON; empty for every workload
+        created_at INTEGER NOT NULL,
+        created_by TEXT NOT NULL,
+        expires_at INTEGER,                 -- NULL if it does not expire
+        last_used_at INTEGER                -- NULL if it was never used
+    ) STRICT;
+    CREATE TABLE audit (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        workload TEXT,                      -- NULL if the change concerns no single workload
+        record TEXT NOT NULL                -- access::AuditRecord as JSON
+    ) STRICT;
+    CREATE INDEX audit_by_age ON audit (at);
+",
+        None,
     ),
     (
         "

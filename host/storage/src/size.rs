@@ -59,5 +59,5 @@ pub(crate) fn let_shrink(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
-    connection.pragma_query_value(None, name, |row| row.get(0))
+    connection.prepare_cached(&format!("PRAGMA {name}"))?.query_row([], |row| row.get(0))
 }

@@ -2,5 +2,8 @@
 
 mod config;
 mod confinement;
+mod contexts;
 mod health;
 mod policy;
+mod shells;
+mod streams;

@@ -9,3 +9,4 @@ mod language;
 mod pages;
 mod public_items;
 mod sources;
+mod threats;

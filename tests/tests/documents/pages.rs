@@ -130,6 +130,8 @@ fn the_example_shows_every_key_with_its_default() -> anyhow::Result<()> {
                 "password_file",
                 "bearer_token_file",
                 "ca_file",
+                "tls_certificate",
+                "tls_key",
             ]
             .iter()
             .any(|name| key.starts_with(&format!("{name} = "))) =>

@@ -131,6 +131,91 @@ async fn callers_on_the_loopback_may_be_limited_to_reading() -> anyhow::Result<(
     Ok(())
 }
 
+/// Runs `windlass` with these arguments and a token. Returns its exit code, its output and its error.
+async fn command_of(token: &str, arguments: &[&str]) -> anyhow::Result<(bool, String, String)> {
+    let mut command = tokio::process::Command::new(binary()?);
+    let output = command.args(arguments).env_clear().env("WINDLASS_TOKEN", token).output().await?;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ok((output.status.success(), text(output.stdout), text(output.stderr)))
+}
+
+#[tokio::test]
+async fn tokens_of_people_are_made_used_recorded_and_revoked_by_the_commands() -> anyhow::Result<()> {
+    let site = Site::new("tokens").await?.environment("WINDLASS_TOKEN", TOKEN);
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start_with(&["--listen", "127.0.0.1:0"]).await?;
+    let server = format!("http://{}", windlass.address());
+    let create = ["token", "create", "ci", "--role", "operator", "--workload", "web*", "--server", &server];
+    let (is_done, token, said) = command_of(TOKEN, &create).await?;
+    let token = token.trim().to_owned();
+    assert!(is_done && token.starts_with("wl_") && said.contains("nothing can show it again"), "{said}");
+    let windlass = windlass.with_token(TOKEN);
+    let mut body = start_body(image, 1, 2);
+    body["name"] = json!("web");
+    body["env"] = json!({"PASSWORD": "correct-horse"});
+    windlass.post("/start/container", body).await.ok();
+    // It survives kill -9, and lets its owner do what its role and its workloads allow.
+    windlass.kill()?;
+    let windlass = site.start_with(&["--listen", "127.0.0.1:0"]).await?.with_token(&token);
+    let server = format!("http://{}", windlass.address());
+    let (is_done, _, said) = command_of(&token, &["scaling", "pause", "web", "--server", &server]).await?;
+    assert!(is_done, "{said}");
+    let (is_done, _, said) = command_of(&token, &["token", "list", "--server", &server]).await?;
+    assert!(!is_done && said.contains("this needs the role `admin`; `ci` has the role `operator`"), "{said}");
+    assert_eq!(windlass.delete("/workloads/web").await.status, 403);
+    assert_eq!(windlass.get("/workloads/another").await.status, 403);
+    let (_, listed, _) = command_of(TOKEN, &["token", "list", "--server", &server]).await?;
+    let id = token.split('_').nth(1).unwrap_or_default();
+    assert!(listed.contains(id) && listed.contains("operator") && !listed.contains(&token), "{listed}");
+
+    let windlass = windlass.with_token(TOKEN);
+    let records = windlass.get("/audit?workload=web").await;
+    let [pause, start] = records.list("/records") else { panic!("{records}") };
+    assert_eq!((&pause["who"], &pause["token"], &pause["from"]), (&json!("ci"), &json!(id), &json!("127.0.0.1")));
+    assert_eq!(pause["after"]["overrides"]["paused"], true, "{pause}");
+    assert_eq!((&start["who"], &start["after"]["env"]), (&json!("the configured token"), &json!("not shown")));
+    let (is_done, _, said) = command_of(TOKEN, &["token", "revoke", id, "--server", &server]).await?;
+    assert!(is_done, "{said}");
+    let windlass = windlass.with_token(&token);
+    assert_eq!(windlass.get("/workloads/web").await.status, 401);
+    let log = windlass.log();
+    assert!(log.contains("a change") && log.contains("PATCH /workloads/web/overrides"), "each change is in the log");
+    for secret in [TOKEN, &token, "correct-horse"] {
+        assert!(!log.contains(secret) && !records.to_string().contains(secret), "{secret} is shown");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn https_is_served_from_files_and_plain_requests_are_refused() -> anyhow::Result<()> {
+    let site = Site::new("https").await?.environment("WINDLASS_TOKEN", TOKEN);
+    let folder = site.folder().join("tls");
+    let folder_text = folder.display().to_string();
+    let (is_done, said, error) = command_of(TOKEN, &["tls", "init", "--folder", &folder_text]).await?;
+    assert!(is_done && said.contains("tls_certificate"), "{error}");
+    let path = |name: &str| folder.join(name).display().to_string();
+    let site = site.set("api.tls_certificate", &json!(path("certificate.pem")).to_string());
+    let (status, said) = site.refuse(&["--listen", "127.0.0.1:0"]).await?;
+    assert!(!status.success() && said.contains("`api.tls_key` is not; name both files"), "{said}");
+    let site = site.set("api.tls_key", &json!(path("key.pem")).to_string());
+    let windlass = site.begin_with(&["--listen", "127.0.0.1:0"]).await?;
+    let (address, authority) = (windlass.address().to_owned(), path("ca.pem"));
+    let server = format!("https://{address}");
+    eventually("an answer over HTTPS", Duration::from_secs(30), async || {
+        let arguments = ["token", "list", "--server", &server, "--ca-file", &authority];
+        match command_of(TOKEN, &arguments).await {
+            Ok((true, said, _)) if said.contains("no tokens") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let (is_done, _, said) = command_of(TOKEN, &["token", "list", "--server", &server]).await?;
+    assert!(!is_done && said.contains("cannot reach windlass"), "nobody trusts it without the authority: {said}");
+    let plain = windlass.get("/workloads").await;
+    assert!(plain.status == 400 && plain.to_string().contains("HTTPS only"), "{plain}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_replica_gets_the_network_of_the_host_only_if_the_configuration_allows_it() -> anyhow::Result<()> {
     let site = Site::new("host-network").await?;

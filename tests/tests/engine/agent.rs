@@ -182,9 +182,13 @@ fn printed(output: &Output) -> String {
 #[tokio::test]
 async fn the_secrets_of_agents_are_made_once_on_a_swarm() -> anyhow::Result<()> {
     const NAMES: [&str; 4] = ["windlass-ca", "windlass-agent-cert", "windlass-agent-key", "windlass-agent-token"];
-    const NEXT: &str = "docker stack deploy -c examples/swarm/stack.yaml windlass\n";
     let private = PrivateEngine::start().await?;
     let (host, engine) = (private.host(), private.engine().await?);
+    let socket = host.strip_prefix("unix://").context("the engine has a socket")?;
+    let next = format!(
+        "DOCKER_SOCKET={socket} DOCKER_GID=$(stat -c %g {socket}) docker stack deploy -c examples/swarm/stack.yaml \
+         windlass\n"
+    );
     let refused = swarm_init(&host, &[])?;
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("is no manager of a Swarm; run `docker swarm init`"), "{said}");
@@ -197,20 +201,20 @@ async fn the_secrets_of_agents_are_made_once_on_a_swarm() -> anyhow::Result<()> 
     let made = printed(&swarm_init(&host, &["--keep-ca-key", &key.display().to_string()])?);
     let expected = "created the secrets windlass-ca, windlass-agent-cert, windlass-agent-key and windlass-agent-token; the \
                     certificate is valid for 3650 days\nnext: ";
-    assert_eq!(made, format!("{expected}{NEXT}"));
+    assert_eq!(made, format!("{expected}{next}"));
     assert!(std::fs::read_to_string(&key)?.contains("PRIVATE KEY") && key.metadata()?.permissions().mode() & 0o77 == 0);
     let first = secrets(&engine).await?;
     assert_eq!(first.len(), NAMES.len());
 
     let again = printed(&swarm_init(&host, &[])?);
-    assert!(again.contains("exist already, and nothing was changed") && again.ends_with(NEXT), "{again}");
+    assert!(again.contains("exist already, and nothing was changed") && again.ends_with(&next), "{again}");
     assert_eq!(secrets(&engine).await?, first);
     // An existing file is not replaced, and nothing else is done.
     let refused = swarm_init(&host, &["--renew", "--keep-ca-key", &key.display().to_string()])?;
     assert!(!refused.status.success());
     assert_eq!(secrets(&engine).await?, first);
     let renewed = printed(&swarm_init(&host, &["--renew"])?);
-    assert!(renewed.ends_with(&format!("next: WINDLASS_SECRETS=-2 {NEXT}")), "{renewed}");
+    assert!(renewed.ends_with(&format!("next: WINDLASS_SECRETS=-2 {next}")), "{renewed}");
     let both = secrets(&engine).await?;
     assert!(both.len() == 8 && first.iter().all(|secret| both.contains(secret)), "{both:?}");
 

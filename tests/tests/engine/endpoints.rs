@@ -767,6 +767,10 @@ async fn windlass_tells_of_itself() -> anyhow::Result<()> {
     let page = windlass.get("/docs").await;
     assert_eq!(page.status, 200, "{page}");
     assert!(page.content_type.starts_with("text/html"), "{}", page.content_type);
+    // The page for people is served next to the API.
+    let page = windlass.get("/").await;
+    assert_eq!((page.status, page.content_type.as_str()), (200, "text/html; charset=utf-8"), "{page}");
+    assert!(page.text("").contains("Nothing runs yet"), "{page}");
     Ok(())
 }
 

@@ -4,6 +4,8 @@ mod adoption;
 mod budgets;
 mod failure_modes;
 mod network;
+mod page;
+mod pages;
 mod scenarios;
 mod shadows;
 mod simulate;

@@ -106,8 +106,8 @@ async fn a_caller_with_the_token_gets_the_usage_and_others_only_the_health() {
         (format!("GET /images HTTP/1.1\r\nauthorization: Bearer {token}"), 404),
         (format!("DELETE /usage HTTP/1.1\r\nauthorization: Bearer {token}"), 405),
         // These are public in the API, and an agent does not have them.
-        ("GET /docs/ HTTP/1.1".to_owned(), 404),
-        ("GET /openapi.json HTTP/1.1".to_owned(), 404),
+        ("GET /docs/ HTTP/1.1".to_owned(), 401),
+        ("GET /openapi.json HTTP/1.1".to_owned(), 401),
     ] {
         let answer = served.send(&head).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head}: {answer}");

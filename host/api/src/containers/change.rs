@@ -2,6 +2,7 @@
 
 use crate::ApiState;
 use crate::body::Body;
+use crate::containers::lookup::find;
 use crate::containers::summary::ContainerSummary;
 use crate::detached;
 use crate::error::Problem;
@@ -107,17 +108,6 @@ async fn change(
     }))
     .await?;
     Ok(Json(ChangedContainer { ok: true, summary: (&replica).into() }))
-}
-
-/// The container of this name or identifier, as last observed.
-fn find(state: &ApiState, name: &str) -> Option<Replica> {
-    let views = state.controller.views();
-    let mut replicas = views.into_iter().flat_map(|view| view.replicas).chain(state.controller.orphans());
-    replicas.find(|replica| {
-        replica.name == name
-            || (name.len() >= 12 && replica.id.as_str().starts_with(name))
-            || replica.id.as_str() == name
-    })
 }
 
 fn change_of(request: &ChangeRequest, current: Option<&Replica>, problems: &mut Problems) -> Option<Change> {

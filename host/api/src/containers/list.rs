@@ -1,11 +1,12 @@
 //! `GET /containers`.
 
 use crate::ApiState;
+use crate::access::Caller;
 use crate::containers::summary::ContainerSummary;
 use crate::operation::Operation;
 use crate::query::NoQuery;
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -21,9 +22,14 @@ pub(crate) fn operation() -> Operation {
 }
 
 /// The containers as last observed; those of unknown workloads come last.
-async fn list(State(state): State<ApiState>, _: NoQuery) -> Json<ContainerList> {
+async fn list(
+    State(state): State<ApiState>,
+    Extension(Caller { scope, .. }): Extension<Caller>,
+    _: NoQuery,
+) -> Json<ContainerList> {
     let views = state.controller.views();
     let orphans = state.controller.orphans();
-    let containers = views.iter().flat_map(|view| &view.replicas).chain(&orphans).map(ContainerSummary::from);
+    let containers = views.iter().flat_map(|view| &view.replicas).chain(&orphans);
+    let containers = containers.filter(|replica| scope.includes(&replica.workload)).map(ContainerSummary::from);
     Json(ContainerList { containers: containers.collect() })
 }

@@ -1,6 +1,7 @@
 //! `GET /policies/{name}`, and the answer of every change to a policy.
 
 use crate::ApiState;
+use crate::access::Caller;
 use crate::detached;
 use crate::error::Problem;
 use crate::json::time::Time;
@@ -8,10 +9,11 @@ use crate::operation::Operation;
 use crate::path::PolicyName;
 use crate::policies::list::PolicyView;
 use crate::query::NoQuery;
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
+use windlass_core::WorkloadKey;
 use windlass_core::policy::{CatalogueError, FailingPolicy, PolicyEvent, PolicyInfo, RevisionInfo};
 use windlass_core::settings::HttpGrant;
 use windlass_core::time::millis;
@@ -193,10 +195,12 @@ pub(crate) fn operation() -> Operation {
 
 async fn show(
     State(state): State<ApiState>,
+    Extension(Caller { scope, .. }): Extension<Caller>,
     PolicyName(name): PolicyName,
     _: NoQuery,
 ) -> Result<Json<PolicyDetail>, Problem> {
-    if let Some(found) = state.policies.find(&name) {
+    if let Some(mut found) = state.policies.find(&name) {
+        found.failing.retain(|failing| scope.includes(&WorkloadKey::stored(failing.workload.as_str())));
         return Ok(Json(PolicyDetail::from(found)));
     }
     match state.policies.source_problems().remove(&name) {

@@ -131,27 +131,25 @@ fn refusal(status: StatusCode, answer: &Value) -> Option<String> {
 }
 
 /// A Windlass on a simulated engine with a managed workload, which has a container, and an adopted one.
-async fn served() -> (axum::Router, String) {
+async fn served() -> (roles::Served, String) {
     let adopted = adopted(compose(), Mode::Recommend);
     let controller = controller_with(Arc::new(engine()).into(), &[adopted]);
-    let discovery = Discovery::new(controller.clone(), None);
-    let settings = ApiSettings::default();
-    let state = ApiState::new(controller.clone(), Arc::new(Shelf), discovery, Arc::new(settings.clone()));
-    let api = server::bounded(router(state), &settings);
+    let served = roles::served_with(controller, ApiSettings::default());
     let web = json!({
         "image": "nginx", "name": "web", "metrics": {"queue": {"push": {}}}, "max_replicas": 1_000,
         "resources": {"cpu": "1", "memory": "64m"},
     });
     let request = Request::post("/start/container").header("content-type", "application/json");
-    let Ok(started) = api.clone().oneshot(request.body(Body::from(web.to_string())).expect("a request")).await;
+    let Ok(started) = served.api.clone().oneshot(request.body(Body::from(web.to_string())).expect("a request")).await;
     let started = json(started).await;
-    (api, started["name"].as_str().unwrap_or_default().to_owned())
+    (served, started["name"].as_str().unwrap_or_default().to_owned())
 }
 
 #[tokio::test]
 async fn a_request_that_fits_the_description_is_never_refused_for_its_form() {
     let document = document();
-    let (api, container) = served().await;
+    let (served, container) = served().await;
+    let api = &served.api;
     assert!(!container.is_empty());
     let known = [("image", "web"), ("name_or_id", container.as_str()), ("name", "min-max")];
     let known_by_name = [("name", "web"), ("name", "shop-web")];
@@ -208,8 +206,10 @@ async fn a_request_that_fits_the_description_is_never_refused_for_its_form() {
     DELETE /containers/{name_or_id}
     DELETE /images/{image}
     DELETE /policies/{name}
+    DELETE /tokens/{id}
     DELETE /workloads/{name}
     POST /images/{image}/rollback
+    POST /login
     POST /policies/{name}/promote
     POST /policies/{name}/refresh
     POST /policies/{name}/rollback

@@ -1,13 +1,14 @@
 //! `GET /images`.
 
 use crate::ApiState;
+use crate::access::Caller;
 use crate::operation::Operation;
 use crate::query::NoQuery;
 use crate::workload::overrides;
 use crate::workload::ports::{self, PublishedView};
 use crate::workload::resources::ResourcesView;
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -83,8 +84,12 @@ pub(crate) fn operation() -> Operation {
     Operation::new("List the managed workloads, in the form of the start request", list).answer::<ImageList>()
 }
 
-async fn list(State(state): State<ApiState>, _: NoQuery) -> Json<ImageList> {
+async fn list(
+    State(state): State<ApiState>,
+    Extension(Caller { scope, .. }): Extension<Caller>,
+    _: NoQuery,
+) -> Json<ImageList> {
     let mut views = state.controller.views();
-    views.retain(|view| !view.workload.declaration.is_adopted());
+    views.retain(|view| !view.workload.declaration.is_adopted() && scope.includes(&view.workload.key));
     Json(ImageList { images: views.iter().map(|view| ImageSummary::from(&view.workload)).collect() })
 }

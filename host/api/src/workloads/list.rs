@@ -1,13 +1,14 @@
 //! `GET /workloads`.
 
 use crate::ApiState;
+use crate::access::Caller;
 use crate::operation::Operation;
 use crate::query::NoQuery;
 use crate::workload::overrides;
 use crate::workloads::declaration::DeclarationView;
 use crate::workloads::images::DesiredBounds;
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -96,9 +97,16 @@ pub(crate) fn operation() -> Operation {
     Operation::new(summary, list).answer::<WorkloadList>()
 }
 
-async fn list(State(state): State<ApiState>, _: NoQuery) -> Json<WorkloadList> {
+async fn list(
+    State(state): State<ApiState>,
+    Extension(Caller { scope, .. }): Extension<Caller>,
+    _: NoQuery,
+) -> Json<WorkloadList> {
+    let (mut views, mut refused) = (state.controller.views(), state.controller.refused_services());
+    views.retain(|view| scope.includes(&view.workload.key));
+    refused.retain(|service| scope.includes(&service.key));
     Json(WorkloadList {
-        workloads: state.controller.views().iter().map(WorkloadSummary::from).collect(),
-        refused: state.controller.refused_services().iter().map(RefusedView::from).collect(),
+        workloads: views.iter().map(WorkloadSummary::from).collect(),
+        refused: refused.iter().map(RefusedView::from).collect(),
     })
 }

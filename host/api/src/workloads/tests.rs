@@ -81,6 +81,7 @@ fn pass() -> PassReport {
         finished_at: Timestamp(6_000),
         decision: Some(7),
         reason: "2 are wanted".into(),
+        held_by: None,
         error: None,
         health_policy: None,
         scaling_policy: Some(PolicyReport {

@@ -2,6 +2,7 @@
 
 use crate::Listen;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The rights of callers on the loopback that send no token.
@@ -16,6 +17,15 @@ pub enum LocalAccess {
     Off,
 }
 
+/// The files of the TLS certificate of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, with those that signed it if it has any, in PEM.
+    pub certificate: PathBuf,
+    /// Its private key in PEM.
+    pub key: PathBuf,
+}
+
 /// Settings of the API server.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiSettings {
@@ -27,6 +37,8 @@ pub struct ApiSettings {
     pub token: Option<String>,
     /// The rights of callers on the loopback without a token. `None` for [`Self::local_access`]'s default.
     pub local: Option<LocalAccess>,
+    /// The certificate of the address: only HTTPS is spoken there. `None` for plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// Size of a request's body in bytes. Default 1 MiB.
     pub body_bytes: usize,
     /// Size of an uploaded component in bytes, equal to `policy.component_bytes`. Default 40 MiB.
@@ -61,6 +73,7 @@ impl Default for ApiSettings {
             socket_group: None,
             token: None,
             local: None,
+            tls: None,
             body_bytes: 1 << 20,
             upload_bytes: 40 << 20,
             header_timeout: Duration::from_secs(10),

@@ -1,6 +1,7 @@
 //! The settings of the store, and the budgets of its content.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Settings of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,10 +23,21 @@ pub struct StoreLimits {
     pub workload_bytes: u64,
     /// Bytes that the decisions and the policies of a workload write in a day (UTC). Default 256 MiB.
     pub daily_bytes: u64,
+    /// Audit records that are kept. Default 10,000.
+    pub audit_kept: u32,
+    /// Age up to which audit records are kept. Default 1 year.
+    pub audit_age: Duration,
 }
 
 impl Default for StoreLimits {
     fn default() -> Self {
-        Self { max_bytes: 1 << 30, decision_bytes: 2 << 20, workload_bytes: 64 << 20, daily_bytes: 256 << 20 }
+        Self {
+            max_bytes: 1 << 30,
+            decision_bytes: 2 << 20,
+            workload_bytes: 64 << 20,
+            daily_bytes: 256 << 20,
+            audit_kept: 10_000,
+            audit_age: Duration::from_secs(31_557_600),
+        }
     }
 }

@@ -58,7 +58,7 @@ pub(crate) struct PushedSamples {
 }
 
 pub(crate) fn operation() -> Operation {
-    Operation::new("Push samples of metrics", push).answer::<PushedSamples>().errors(&[400, 404])
+    Operation::new("Push samples of metrics", push).answer::<PushedSamples>().errors(&[400, 404]).unrecorded()
 }
 
 async fn push(

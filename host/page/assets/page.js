@@ -1,0 +1,180 @@
+// The one script of the page. Everything works without it; it adds news without a reload, the filter as you type, and the
+// decision of the moment under the pointer.
+"use strict";
+
+const by = (id) => document.getElementById(id);
+const live = by("live");
+const UNITS = [[60, 1, "s"], [3600, 60, "min"], [172800, 3600, "h"], [Infinity, 86400, "d"]];
+
+// Ages, as the server writes them.
+function ages() {
+  for (const time of document.querySelectorAll("time[data-t]")) {
+    const seconds = Math.max(0, Math.floor((Date.now() - skew - Number(time.dataset.t)) / 1000));
+    const [, unit, word] = UNITS.find(([most]) => seconds < most);
+    const text = `${Math.floor(seconds / unit)} ${word}`;
+    if (time.textContent !== text) time.textContent = text;
+  }
+}
+// The clock of this browser minus that of the server.
+let skew = 0;
+
+// The filter as you type. Without the script, its button sends the form.
+function filter() {
+  const input = by("q");
+  if (!input) return;
+  const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const rows = [...document.querySelectorAll("table.list tbody tr")];
+  let found = 0;
+  for (const row of rows) {
+    const text = `${row.cells[0].textContent} ${row.cells[1].textContent}`.toLowerCase();
+    row.hidden = !words.every((word) => text.includes(word));
+    found += row.hidden ? 0 : 1;
+  }
+  const caption = document.querySelector("table.list caption");
+  if (caption) caption.textContent = `${found === 1 ? "1 workload" : `${found} workloads`}${found < rows.length ? ` of ${rows.length}` : ""}`;
+  const none = document.querySelector("#list .none");
+  if (none) none.hidden = found > 0;
+}
+
+// News: the page is fetched again, and its sections that changed take the place of the old ones. A section that somebody uses
+// stays as it is.
+function inUse(section) {
+  const active = document.activeElement;
+  const writes = active && section.contains(active) && active.matches("input, select, textarea");
+  const points = section.matches(":hover") && section.querySelector(".charts") !== null;
+  return writes || points || section.querySelector("details.act[open]") !== null;
+}
+
+function renew(fresh) {
+  for (const id of ["banners", "main"]) {
+    const [now, next] = [by(id), fresh.getElementById(id)];
+    if (!now || !next) continue;
+    const sections = id === "main" ? [...next.querySelectorAll("section[id]")] : [next];
+    for (const section of sections) {
+      const old = by(section.id);
+      if (!old || inUse(old) || old.isEqualNode(section)) continue;
+      const open = [...old.querySelectorAll("details[open][id]")].map((details) => details.id);
+      const focused = old.contains(document.activeElement) ? document.activeElement : null;
+      const place = focused && (focused.getAttribute("href") || focused.parentElement?.id);
+      old.replaceWith(document.adoptNode(section));
+      for (const key of open) if (by(key)) by(key).open = true;
+      if (place) [...section.querySelectorAll("a, summary")].find((it) => it.getAttribute("href") === place || it.parentElement.id === place)?.focus();
+    }
+  }
+  filter();
+  ages();
+}
+
+function state(on) {
+  live.className = on ? "on" : "off";
+  const text = on ? "live" : "disconnected: what you see may be old";
+  if (live.textContent !== text) live.textContent = text;
+  document.body.classList.toggle("stale", !on);
+}
+
+let busy = false;
+let again = false;
+async function refresh() {
+  if (busy) { again = true; return; }
+  busy = true;
+  try {
+    // What a change said is said once, and the filter is applied here.
+    const url = new URL(location.href);
+    url.searchParams.delete("done");
+    url.searchParams.delete("q");
+    const answer = await fetch(url, { headers: { accept: "text/html" }, redirect: "error" });
+    const date = Date.parse(answer.headers.get("date") ?? "");
+    if (Math.abs(Date.now() - date) > 5000) skew = Date.now() - date;
+    if (answer.ok) renew(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    state(answer.ok);
+  } catch {
+    state(false);
+  }
+  busy = false;
+  if (again) { again = false; soon(); }
+}
+
+let timer = 0;
+function soon() {
+  clearTimeout(timer);
+  timer = setTimeout(refresh, 250);
+}
+
+// The stream of events says when there are news. While it is not to be had, the page asks every few seconds.
+const KINDS = ["decision", "replica", "alert", "policy", "override", "workload"];
+let asking = 0;
+function follow() {
+  const source = new EventSource("/events");
+  source.onopen = () => { clearInterval(asking); asking = 0; state(true); refresh(); };
+  source.onerror = () => {
+    if (!asking) asking = setInterval(refresh, 5000);
+    soon();
+    if (source.readyState === EventSource.CLOSED) setTimeout(follow, 30000);
+  };
+  source.addEventListener("dropped", () => { source.close(); setTimeout(follow, 1000); });
+  for (const kind of KINDS) source.addEventListener(kind, soon);
+}
+
+// The moment under the pointer, or at the mark with the focus.
+function moment(charts, at) {
+  const { since, until, moments } = charts.dataset;
+  const list = charts.moments ??= JSON.parse(moments);
+  const x = ((at - since) / (until - since)) * 1000;
+  charts.classList.add("at");
+  for (const cursor of charts.querySelectorAll(".cursor")) cursor.setAttribute("d", `M${x.toFixed(1)} 0V100`);
+  const found = list.find(([time]) => time <= at);
+  const clock = new Date(at).toISOString().slice(11, 19);
+  const output = by("moment");
+  output.textContent = "";
+  const bold = document.createElement("b");
+  bold.textContent = `${clock} UTC `;
+  output.append(bold);
+  if (!found) { output.append("no decision is known"); return; }
+  const [, reason, target, stages] = found;
+  output.append(`target ${target}: ${reason}`);
+  if (stages.length) output.append(` (raw ${stages[0]}, stabilized ${stages[1]}, limited ${stages[2]}, within bounds ${stages[3]})`);
+}
+
+document.addEventListener("pointermove", (event) => {
+  const plot = event.target.closest?.(".plot");
+  const charts = plot?.closest(".charts");
+  if (!charts) return;
+  const box = plot.getBoundingClientRect();
+  const part = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
+  moment(charts, Number(charts.dataset.since) + part * (charts.dataset.until - charts.dataset.since));
+});
+document.addEventListener("focusin", (event) => {
+  const mark = event.target.closest?.(".plot a")?.querySelector(".mark");
+  const charts = mark?.closest(".charts");
+  if (!charts) return;
+  const part = Number(/^M([\d.]+)/.exec(mark.getAttribute("d"))[1]) / 1000;
+  moment(charts, Number(charts.dataset.since) + part * (charts.dataset.until - charts.dataset.since) + 1);
+});
+// A link to a decision opens it.
+function openTarget() {
+  const details = location.hash && by(location.hash.slice(1));
+  if (details?.tagName === "DETAILS") details.open = true;
+}
+addEventListener("hashchange", openTarget);
+document.addEventListener("keydown", (event) => {
+  const open = event.key === "Escape" && document.querySelector("details.act[open]");
+  if (open) { open.open = false; open.querySelector("summary").focus(); }
+});
+document.addEventListener("input", (event) => { if (event.target.id === "q") filter(); });
+document.addEventListener("submit", (event) => { if (event.target.matches(".search")) { event.preventDefault(); filter(); } });
+
+openTarget();
+filter();
+setInterval(ages, 1000);
+follow();
+
+// A component that is dropped on the form of the policies is its chosen file.
+for (const type of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(type, (event) => {
+    const form = event.target.closest?.(".drop");
+    if (!form) return;
+    event.preventDefault();
+    form.classList.toggle("over", type === "dragover");
+    if (type === "drop" && event.dataTransfer.files.length) form.querySelector("input[type=file]").files = event.dataTransfer.files;
+  });
+}

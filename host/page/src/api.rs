@@ -1,0 +1,88 @@
+//! Asks the API within the process, in the name of the page's caller.
+
+use crate::page::Page;
+use crate::visitor::Visitor;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::{Method, StatusCode, Uri};
+use serde_json::Value;
+use tower::ServiceExt;
+
+/// The most bytes of an answer. A page of decisions has at most 16 MiB.
+const MOST_BYTES: usize = 32 << 20;
+
+/// A request that the API refused, or that it could not answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) status: StatusCode,
+    /// One sentence.
+    pub(crate) detail: String,
+}
+
+impl Refused {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into() }
+    }
+}
+
+/// The body of a request to the API.
+pub(crate) enum Sent {
+    Nothing,
+    Json(Value),
+    /// A component.
+    Wasm(Bytes),
+}
+
+impl Page {
+    /// The answer to a `GET`.
+    pub(crate) async fn get(&self, caller: &Visitor, path: &str) -> Result<Value, Refused> {
+        self.send(caller, Method::GET, path, Sent::Nothing).await
+    }
+
+    /// The answer to a request. The guard has checked the CSRF token of the form that it comes from.
+    ///
+    /// # Errors
+    /// The status and the sentence with which the API refuses it.
+    pub(crate) async fn send(
+        &self,
+        caller: &Visitor,
+        method: Method,
+        path: &str,
+        body: Sent,
+    ) -> Result<Value, Refused> {
+        self.send_with(caller, method, path, caller.csrf.as_deref(), body).await
+    }
+
+    /// The answer to a request with the CSRF token that a form sent.
+    ///
+    /// # Errors
+    /// The status and the sentence with which the API refuses it.
+    pub(crate) async fn send_with(
+        &self,
+        caller: &Visitor,
+        method: Method,
+        path: &str,
+        csrf: Option<&str>,
+        body: Sent,
+    ) -> Result<Value, Refused> {
+        let internal = |detail: String| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, detail);
+        let uri: Uri = path.parse().map_err(|_| Refused::new(StatusCode::NOT_FOUND, "this is no path of the API"))?;
+        let (kind, body) = match body {
+            Sent::Nothing => ("application/json", Body::empty()),
+            Sent::Json(value) => ("application/json", Body::from(value.to_string())),
+            Sent::Wasm(bytes) => ("application/wasm", Body::from(bytes)),
+        };
+        let request = caller.inner.request(method, uri, kind, csrf, body);
+        let answer = match self.api.clone().oneshot(request).await {
+            Ok(answer) => answer,
+            Err(never) => match never {},
+        };
+        let status = answer.status();
+        let bytes = to_bytes(answer.into_body(), MOST_BYTES).await.map_err(|error| internal(error.to_string()))?;
+        let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        if status.is_success() {
+            return Ok(value);
+        }
+        let detail = value["detail"].as_str().unwrap_or("the API gave no reason").to_owned();
+        Err(Refused { status, detail })
+    }
+}

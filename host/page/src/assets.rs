@@ -1,0 +1,51 @@
+//! The style sheet, the script and the icon, served from memory. The digest in a name lets browsers keep the file for ever.
+
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
+use std::sync::LazyLock;
+
+/// A file of the page.
+pub(crate) struct Asset {
+    name: String,
+    kind: &'static str,
+    text: &'static str,
+}
+
+impl Asset {
+    fn new(stem: &str, extension: &str, kind: &'static str, text: &'static str) -> Self {
+        let digest = hex::encode(&Sha256::digest(text)[..8]);
+        Self { name: format!("{stem}.{digest}.{extension}"), kind, text }
+    }
+
+    /// Its path.
+    pub(crate) fn path(&self) -> String {
+        format!("/ui/assets/{}", self.name)
+    }
+}
+
+/// The style sheet.
+pub(crate) static STYLE: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("page", "css", "text/css; charset=utf-8", include_str!("../assets/page.css")));
+/// The script.
+pub(crate) static SCRIPT: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("page", "js", "text/javascript; charset=utf-8", include_str!("../assets/page.js")));
+/// The icon.
+pub(crate) static ICON: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("icon", "svg", "image/svg+xml", include_str!("../assets/icon.svg")));
+
+/// `GET /ui/assets/{file}`.
+pub(crate) async fn serve(Path(file): Path<String>) -> Response {
+    match [&*STYLE, &*SCRIPT, &*ICON].into_iter().find(|asset| asset.name == file) {
+        Some(asset) => {
+            let headers = [(CONTENT_TYPE, asset.kind), (CACHE_CONTROL, "public, max-age=31536000, immutable")];
+            (headers, asset.text).into_response()
+        }
+        // Another version of Windlass had it: the page that names it is outdated.
+        None => {
+            (StatusCode::NOT_FOUND, [(CACHE_CONTROL, "no-store")], "no such file; reload the page\n").into_response()
+        }
+    }
+}

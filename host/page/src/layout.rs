@@ -1,0 +1,133 @@
+//! The frame of every page: its head, navigation, banners and foot.
+
+use crate::assets::{ICON, SCRIPT, STYLE};
+use crate::page::Page;
+use crate::visitor::Visitor;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
+use axum::http::{HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use maud::{DOCTYPE, Markup, html};
+use windlass_control::Readiness;
+
+/// A page loads its own files only, and has neither script nor style in its text.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The entry of the navigation that a page belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Workloads,
+    Policies,
+    None,
+}
+
+/// The content of a page.
+pub(crate) struct Content {
+    pub(crate) title: String,
+    pub(crate) place: Place,
+    pub(crate) main: Markup,
+}
+
+impl Page {
+    /// A page with its frame.
+    pub(crate) fn page(&self, visitor: &Visitor, status: StatusCode, content: &Content) -> Response {
+        answer(status, frame(visitor, content, &self.controller.readiness()))
+    }
+}
+
+/// A document with the headers of every page.
+fn answer(status: StatusCode, document: Markup) -> Response {
+    let headers: [(HeaderName, &str); 4] = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CACHE_CONTROL, "no-store"),
+        (CONTENT_SECURITY_POLICY, POLICY),
+        // With `no-referrer`, a browser would send `Origin: null` with a form, which is refused.
+        (REFERRER_POLICY, "same-origin"),
+    ];
+    (status, headers, document.into_string()).into_response()
+}
+
+fn frame(visitor: &Visitor, content: &Content, readiness: &Readiness) -> Markup {
+    let current = |place: Place| (content.place == place).then_some("page");
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (content.title) " · Windlass" }
+                link rel="icon" href=(ICON.path());
+                link rel="stylesheet" href=(STYLE.path());
+                script src=(SCRIPT.path()) defer {}
+            }
+            body {
+                a.skip href="#main" { "Skip to the content" }
+                header {
+                    a.brand href="/" { "Windlass" }
+                    nav aria-label="Pages" {
+                        a href="/" aria-current=[current(Place::Workloads)] { "Workloads" }
+                        a href="/ui/policies" aria-current=[current(Place::Policies)] { "Policies" }
+                        a href="/docs" { "API" }
+                    }
+                    span #live role="status" { "not live: reload for news" }
+                    @if let Some(name) = &visitor.session {
+                        form method="post" action="/ui/logout" { (visitor.field()) (name) " " button { "Log out" } }
+                    }
+                }
+                (banners(readiness))
+                main #main tabindex="-1" { (content.main) }
+                footer { "Times are UTC." }
+            }
+        }
+    }
+}
+
+/// What every page must say: that the engine does not answer, or that another Windlass acts.
+fn banners(readiness: &Readiness) -> Markup {
+    html! {
+        div #banners {
+            @if let Some(trouble) = &readiness.engine {
+                p.banner.bad role="alert" {
+                    b { "The container engine does not answer. " } (trouble)
+                    " The replicas stay as they are, and this page shows the last observation."
+                }
+            }
+            @if let Some(standby) = &readiness.standby {
+                p.banner role="status" { b { "Standby. " } (standby) "." }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(readiness: &Readiness) -> String {
+        let content = Content { title: "A <b>".to_owned(), place: Place::Policies, main: html! { p { "x" } } };
+        frame(&Visitor::default(), &content, readiness).into_string()
+    }
+
+    #[test]
+    fn a_page_names_where_it_is_and_has_no_code_in_its_text() {
+        let ready = Readiness { engine: None, late: Vec::new(), standby: None };
+        let text = text(&ready);
+        assert!(text.contains("<title>A &lt;b&gt; · Windlass</title>"), "{text}");
+        assert!(text.contains("<a href=\"/ui/policies\" aria-current=\"page\">"), "{text}");
+        assert_eq!(text.matches("aria-current").count(), 1);
+        assert!(
+            !text.contains("style=") && !text.contains("onclick") && text.contains("<script src=\"/ui/assets/page.")
+        );
+        assert!(!text.contains("class=\"banner"), "nothing is wrong");
+    }
+
+    #[test]
+    fn trouble_with_the_engine_is_said_on_every_page() {
+        let trouble =
+            Readiness { engine: Some("no socket".to_owned()), late: Vec::new(), standby: Some("b acts".to_owned()) };
+        let text = text(&trouble);
+        assert!(text.contains("role=\"alert\"><b>The container engine does not answer. </b>no socket"), "{text}");
+        assert!(text.contains("<b>Standby. </b>b acts."), "{text}");
+    }
+}

@@ -1,0 +1,38 @@
+//! The state of the handlers.
+
+use crate::try_it::replay::Replay;
+use crate::try_it::runs::Pool;
+use axum::Router;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use windlass_control::Controller;
+use windlass_core::policy::{PolicyCatalogue, PolicySource};
+
+/// The most components that arrive in forms at once. Each is in memory.
+const UPLOADS: usize = 2;
+
+/// The state of the handlers. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Page {
+    pub(crate) controller: Controller,
+    pub(crate) catalogue: Arc<dyn PolicyCatalogue>,
+    pub(crate) policies: Arc<dyn PolicySource>,
+    /// The API, to which every change is sent.
+    pub(crate) api: Router,
+    /// The permits of components that arrive in forms.
+    pub(crate) uploads: Arc<Semaphore>,
+    /// The replays of other policies.
+    pub(crate) runs: Arc<Pool<Replay>>,
+}
+
+impl Page {
+    pub(crate) fn new(
+        controller: Controller,
+        catalogue: Arc<dyn PolicyCatalogue>,
+        policies: Arc<dyn PolicySource>,
+        api: Router,
+    ) -> Self {
+        let uploads = Arc::new(Semaphore::new(UPLOADS));
+        Self { controller, catalogue, policies, api, uploads, runs: Arc::default() }
+    }
+}

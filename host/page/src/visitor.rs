@@ -1,0 +1,57 @@
+//! The caller of a page: what it may see and change.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use maud::{Markup, html};
+use std::convert::Infallible;
+use windlass_api::Inner;
+use windlass_api::access::{Caller, Scope};
+use windlass_core::WorkloadKey;
+use windlass_core::access::Role;
+
+/// The caller of a page.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Visitor {
+    /// Its requests to the API.
+    pub(crate) inner: Inner,
+    /// Its name, if it has a session.
+    pub(crate) session: Option<String>,
+    /// Whether it may pause, freeze, force, scale, promote and roll back.
+    pub(crate) may_operate: bool,
+    /// Whether it may remove replicas and policies, and push policies.
+    pub(crate) may_administer: bool,
+    /// The text that each form of its session carries.
+    pub(crate) csrf: Option<String>,
+    /// The workloads that it may see.
+    pub(crate) scope: Scope,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Visitor {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let inner = parts.extensions.get::<Inner>().cloned().unwrap_or_default();
+        let Some(caller) = parts.extensions.get::<Caller>() else { return Ok(Self { inner, ..Self::default() }) };
+        let csrf = caller.csrf().map(str::to_owned);
+        Ok(Self {
+            inner,
+            session: csrf.is_some().then(|| caller.name.to_string()),
+            may_operate: caller.role.includes(Role::Operator),
+            may_administer: caller.role.includes(Role::Admin),
+            csrf,
+            scope: caller.scope.clone(),
+        })
+    }
+}
+
+impl Visitor {
+    /// Whether it may see a workload.
+    pub(crate) fn sees(&self, key: &WorkloadKey) -> bool {
+        self.scope.includes(key)
+    }
+
+    /// The field that each of its forms has.
+    pub(crate) fn field(&self) -> Markup {
+        html! { @if let Some(csrf) = &self.csrf { input type="hidden" name="csrf" value=(csrf); } }
+    }
+}

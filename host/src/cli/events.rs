@@ -1,0 +1,215 @@
+//! `windlass events`: decisions, changes and alerts of a server, as they happened and as they happen.
+
+use crate::cli::format::{Format, Output, json_line};
+use crate::cli::output::{print, print_error};
+use crate::cli::server::{Server, time};
+use crate::cli::sse::{Parser, StreamEvent};
+use crate::cli::table::Table;
+use crate::cli::yaml;
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+use std::time::Duration;
+use tokio::time::Instant;
+use windlass_core::text::plain;
+use windlass_network::remote::{Remote, RemoteError};
+
+/// Time before the first attempt to connect again; each one after it waits twice as long.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Longest time between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Time after which a server that cannot be reached ends the command.
+const GIVE_UP: Duration = Duration::from_secs(60);
+
+/// A kind of event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum EventKind {
+    /// A count was decided
+    Decision,
+    /// A replica began, ended or changed its health
+    Replica,
+    /// Something needs an operator
+    Alert,
+    /// A policy was pushed, promoted or rolled back
+    Policy,
+    /// An operator changed an override
+    Override,
+    /// A workload was started, changed or removed
+    Workload,
+    /// A change by a person or a token
+    Audit,
+}
+
+impl EventKind {
+    fn word(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
+/// `windlass events …`
+#[derive(Debug, Args)]
+pub(super) struct EventsArguments {
+    /// Go on with each new event
+    #[arg(short = 'w', long)]
+    watch: bool,
+    /// Only events of this workload; may be repeated
+    #[arg(long, value_name = "NAME")]
+    workload: Vec<String>,
+    /// Only events of this kind; may be repeated
+    #[arg(long, value_enum)]
+    kind: Vec<EventKind>,
+    /// Only changes by a person or a token, as `--kind audit`
+    #[arg(long, conflicts_with = "kind")]
+    audit: bool,
+    /// The form of the result.
+    #[command(flatten)]
+    output: Output,
+    /// The server.
+    #[command(flatten)]
+    server: Server,
+}
+
+/// The text the command prints at its end.
+pub(super) async fn run(arguments: &EventsArguments) -> anyhow::Result<String> {
+    let client = arguments.server.client()?;
+    let kinds = if arguments.audit { &[EventKind::Audit][..] } else { &arguments.kind };
+    let mut query: Vec<(&str, String)> = kinds.iter().map(|kind| ("kind", kind.word())).collect();
+    query.extend(arguments.workload.iter().map(|workload| ("workload", workload.clone())));
+    let backlog = [&query[..], &[("follow", "false".to_owned())]].concat();
+    let listed = client.get_where(&["events"], &backlog).await?;
+    let events = listed["events"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if !arguments.watch {
+        let ids: Vec<String> = events.iter().map(|event| event["id"].to_string()).collect();
+        return arguments.output.show(&listed, &ids, || table(events));
+    }
+    let format = arguments.output.format();
+    for event in events {
+        if !print(&shown(event, format)?)? {
+            return Ok(String::new());
+        }
+    }
+    let last = events.last().map(|event| event["id"].to_string());
+    follow(&client, &query, last, format).await?;
+    Ok(String::new())
+}
+
+/// Prints new events until the reader leaves. A broken stream is continued where it ended.
+async fn follow(
+    client: &Remote,
+    query: &[(&str, String)],
+    mut last: Option<String>,
+    format: Format,
+) -> anyhow::Result<()> {
+    let mut gone: Option<Instant> = None;
+    let mut pause = PAUSE;
+    loop {
+        let why = match stream(client, query, &mut last, &mut gone, format).await {
+            Ok(Ended::ReaderLeft) => return Ok(()),
+            Ok(Ended::Dropped(why)) => why,
+            Err(error) => match error.downcast::<RemoteError>() {
+                Ok(error @ RemoteError::Unreachable { .. }) => error.to_string(),
+                Ok(error) => return Err(error.into()),
+                Err(error) => return Err(error),
+            },
+        };
+        pause = if gone.is_some() { (pause * 2).min(LONGEST_PAUSE) } else { PAUSE };
+        let since = *gone.get_or_insert_with(Instant::now);
+        if since.elapsed() >= GIVE_UP {
+            anyhow::bail!("{why}; gave up after {} s", GIVE_UP.as_secs());
+        }
+        print_error(&format!("note: {}; connecting again\n", plain(&why)))?;
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// The end of a stream.
+enum Ended {
+    /// Nobody reads standard output any more.
+    ReaderLeft,
+    /// The server ended the stream, with the reason.
+    Dropped(String),
+}
+
+async fn stream(
+    client: &Remote,
+    query: &[(&str, String)],
+    last: &mut Option<String>,
+    gone: &mut Option<Instant>,
+    format: Format,
+) -> anyhow::Result<Ended> {
+    let mut headers = vec![("accept", "text/event-stream")];
+    let sent = last.clone();
+    headers.extend(sent.as_deref().map(|id| ("last-event-id", id)));
+    let mut lines = client.lines(&["events"], query, &headers).await?;
+    *gone = None;
+    let mut parser = Parser::default();
+    while let Some(line) = lines.next().await? {
+        let Some(StreamEvent { id, kind, data }) = parser.line(&line) else { continue };
+        if kind == "dropped" {
+            return Ok(Ended::Dropped(format!("the server ended the stream: {data}")));
+        }
+        if let Some(id) = id {
+            *last = Some(id);
+        }
+        let Ok(event) = serde_json::from_str(&data) else { continue };
+        if !print(&shown(&event, format)?)? {
+            return Ok(Ended::ReaderLeft);
+        }
+    }
+    Ok(Ended::Dropped("the server ended the stream".to_owned()))
+}
+
+/// One event of a stream in the chosen form.
+fn shown(event: &Value, format: Format) -> anyhow::Result<String> {
+    Ok(match format {
+        Format::Table => {
+            let [at, kind, workload, text] = cells(event);
+            let workload = if workload.is_empty() { "-".to_owned() } else { workload };
+            format!("{at}  {kind:<8}  {workload}  {text}\n")
+        }
+        Format::Json => json_line(event),
+        Format::Yaml => format!("---\n{}", yaml::text(event)?),
+        Format::Name => format!("{}\n", event["id"]),
+    })
+}
+
+fn table(events: &[Value]) -> String {
+    if events.is_empty() {
+        return "there are no events\n".to_owned();
+    }
+    let mut table = Table::new(&["TIME", "KIND", "WORKLOAD", "EVENT"]);
+    events.iter().for_each(|event| table.row(cells(event)));
+    table.text()
+}
+
+fn cells(event: &Value) -> [String; 4] {
+    let word = |field: &str| plain(event[field].as_str().unwrap_or_default());
+    [plain(&time(&event["time"])), word("kind"), word("workload"), word("text")]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_event_is_one_line() {
+        let event = json!({"id": 7, "time": "2026-01-01T00:00:00Z", "kind": "decision", "workload": "web",
+            "text": "3 replicas\nbecause", "data": {}});
+        let text = shown(&event, Format::Table).expect("shown");
+        assert_eq!(text, "2026-01-01T00:00:00Z  decision  web  3 replicas because\n");
+        assert_eq!(shown(&event, Format::Name).expect("shown"), "7\n");
+        assert_eq!(shown(&event, Format::Json).expect("shown"), format!("{event}\n"));
+        let policy = json!({"id": 8, "time": "2026-01-01T00:00:00Z", "kind": "policy", "text": "pushed"});
+        let text = shown(&policy, Format::Table).expect("shown");
+        assert_eq!(text, "2026-01-01T00:00:00Z  policy    -  pushed\n");
+        assert_eq!(table(&[]), "there are no events\n");
+    }
+
+    #[test]
+    fn kinds_are_the_words_of_the_api() {
+        let words: Vec<String> = EventKind::value_variants().iter().map(|kind| kind.word()).collect();
+        assert_eq!(words, ["decision", "replica", "alert", "policy", "override", "workload", "audit"]);
+    }
+}

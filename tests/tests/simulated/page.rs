@@ -1,0 +1,254 @@
+//! The page in a real browser: what an operator sees, and what they can do, with and without the script.
+
+mod site;
+
+use self::site::{Site, TRACKING};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use windlass_core::Replica;
+use windlass_tests::browser::{Browser, Tab};
+use windlass_tests::wait::eventually;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Sizes in CSS pixels: a desk and a phone.
+const WIDE: (u32, u32) = (1_280, 900);
+const NARROW: (u32, u32) = (360, 740);
+
+/// Roles of the accessibility tree whose elements need a name.
+const CONTROLS: [&str; 10] = [
+    "button",
+    "link",
+    "textbox",
+    "searchbox",
+    "combobox",
+    "spinbutton",
+    "checkbox",
+    "DisclosureTriangle",
+    "image",
+    "progressbar",
+];
+
+/// The folder of the images that each run keeps.
+fn images() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/page");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
+/// What the pages reported, apart from the answers with this status, which the console reports as errors.
+fn complaints(browser: &Browser, status: &str) -> Vec<String> {
+    let is_expected = |complaint: &String| {
+        complaint.contains(&format!("a status of {status}"))
+            || complaint.contains("/events\\\"")
+            || complaint.contains("/events\"")
+    };
+    browser.complaints().into_iter().filter(|complaint| !is_expected(complaint)).collect()
+}
+
+/// Keeps an image of a page, and checks what can be read, heard and reached on it.
+async fn inspect(tab: &Tab<'_>, name: &str) -> anyhow::Result<()> {
+    tab.screenshot(&images().join(format!("{name}.png"))).await?;
+    let problems = tab.eval(include_str!("page/checks.js")).await?;
+    assert_eq!(problems, json!([]), "{name}");
+    let nodes = tab.accessible().await?;
+    let unnamed: Vec<_> =
+        nodes.iter().filter(|(role, name)| CONTROLS.contains(&role.as_str()) && name.is_empty()).collect();
+    assert!(unnamed.is_empty(), "{name}: {unnamed:?}");
+    let has = |wanted: &str| nodes.iter().any(|(role, _)| role == wanted);
+    for landmark in ["banner", "navigation", "main", "contentinfo", "heading"] {
+        assert!(has(landmark), "{name} has no {landmark}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_clean_and_readable_in_light_and_dark_wide_and_narrow() -> anyhow::Result<()> {
+    let site = Site::with_history().await?;
+    let browser = Browser::start().await?;
+    for name in ["billing", "mail", "search"] {
+        site.start(name, 1, 6).await?;
+    }
+    let key = site.start("imports", 2, 4).await?;
+    site.controller.override_policy(&key, false, |overrides| overrides.paused = true).await?;
+    // A container that the engine cannot create is an alert.
+    let pages = [
+        ("workloads", site.url.clone()),
+        ("workload", format!("{}?span=24h", site.workload("shop"))),
+        ("policies", format!("{}/ui/policies", site.url)),
+        ("try", format!("{}/ui/try/shop", site.url)),
+        ("missing", site.workload("nothing")),
+    ];
+    for (is_dark, scheme) in [(false, "light"), (true, "dark")] {
+        let tab = browser.open(&site.url, WIDE, is_dark).await?;
+        for (name, url) in &pages {
+            tab.resize(WIDE).await?;
+            tab.go(url).await?;
+            inspect(&tab, &format!("{name}-{scheme}-wide")).await?;
+            tab.resize(NARROW).await?;
+            inspect(&tab, &format!("{name}-{scheme}-narrow")).await?;
+        }
+    }
+    let empty = Site::empty().await?;
+    let tab = browser.open(&empty.url, NARROW, false).await?;
+    assert!(tab.text("main").await?.contains("Nothing runs yet"), "{}", tab.text("main").await?);
+    inspect(&tab, "empty-light-narrow").await?;
+    // The page that was not found is one answer of 404, which the console reports.
+    let complaints = complaints(&browser, "404");
+    assert!(complaints.is_empty(), "{complaints:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_sees_a_killed_replica_come_back_and_takes_over() -> anyhow::Result<()> {
+    let site = Site::with_history().await?;
+    let browser = Browser::start().await?;
+    let key = site.start("mail", 2, 6).await?;
+    let tab = browser.open(&site.workload("mail"), WIDE, false).await?;
+    tab.until("document.querySelectorAll('table.replicas tbody tr').length === 2").await?;
+    // A replica dies and another one takes its place, without a reload.
+    tab.eval("window.stayed = true").await?;
+    let before: Vec<String> = site.engine.replicas(&key).into_iter().map(|replica| replica.name).collect();
+    site.engine.vanish(&site.engine.replicas(&key)[0].id);
+    site.controller.reconcile(&key).await?;
+    let after: Vec<Replica> = site.engine.replicas(&key);
+    let new = after.iter().find(|replica| !before.contains(&replica.name)).expect("a new replica");
+    tab.until(&format!("document.querySelector('#replicas').innerText.includes({})", json!(new.name))).await?;
+    assert_eq!(tab.eval("window.stayed").await?, true);
+    // Pause: the form opens, says what it does, and the page says that it was done.
+    tab.click("#act-pause summary").await?;
+    tab.follow("#act-pause button").await?;
+    assert!(tab.text("main").await?.contains("Scaling is paused."));
+    assert!(site.controller.view(&key).is_some_and(|view| view.workload.overrides.paused));
+    // Force, with an end.
+    tab.eval("document.querySelector('#act-force').open = true; document.querySelector('[name=replicas]').value = 4")
+        .await?;
+    tab.follow("#act-force button").await?;
+    eventually("the forced count", LIMIT, async || {
+        let running = site.engine.replicas(&key).len();
+        if running == 4 { Ok(()) } else { Err(format!("{running} replicas")) }
+    })
+    .await;
+    tab.until("document.querySelector('#act').innerText.includes('The count is forced to 4 until')").await?;
+    // A request that the API refuses is a sentence, not a blank page.
+    tab.eval(
+        "document.querySelector('#act-scale').open = true; document.querySelector('[name=min_replicas]').value = 9",
+    )
+    .await?;
+    tab.follow("#act-scale button").await?;
+    let refused = tab.text("main").await?;
+    assert!(refused.contains("Not accepted") && refused.contains("min_replicas"), "{refused}");
+    let complaints = complaints(&browser, "422");
+    assert!(complaints.is_empty(), "{complaints:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_policy_is_tried_on_the_recorded_day_and_a_broken_one_is_refused() -> anyhow::Result<()> {
+    let site = Site::with_history().await?;
+    let browser = Browser::start().await?;
+    let tab = browser.open(&format!("{}/ui/try/shop", site.url), WIDE, false).await?;
+    tab.eval(&format!("document.querySelector('[name=policy]').value = 'target-tracking'; document.querySelector('[name=config]').value = {}", json!(TRACKING))).await?;
+    tab.follow("#form form button").await?;
+    tab.until("document.querySelectorAll('#result tbody tr').length === 3").await?;
+    let result = tab.text("#result").await?;
+    for part in ["recorded", "target-tracking (current)", "target-tracking (tried)", "needed", "min"] {
+        assert!(result.contains(part), "{part} is missing: {result}");
+    }
+    inspect(&tab, "tried-light-wide").await?;
+    assert_eq!(
+        site.controller.view(&windlass_core::WorkloadKey::named("shop")?).map(|view| view
+            .workload
+            .policies
+            .scaling
+            .len()),
+        Some(1)
+    );
+    // A component that is none.
+    tab.go(&format!("{}/ui/policies", site.url)).await?;
+    tab.eval("const files = new DataTransfer(); files.items.add(new File(['no component'], 'broken.wasm')); document.querySelector('[name=component]').files = files.files").await?;
+    tab.follow(".drop button").await?;
+    let refused = tab.text("main").await?;
+    assert!(refused.contains("Not accepted") && refused.contains("not a WebAssembly component"), "{refused}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_works_without_its_script_and_by_keyboard() -> anyhow::Result<()> {
+    let site = Site::empty().await?;
+    let browser = Browser::start().await?;
+    let key = site.start("mail", 1, 3).await?;
+    site.start("search", 1, 3).await?;
+    let tab = browser.open(&site.url, WIDE, false).await?;
+    tab.scripts(false).await?;
+    tab.go(&format!("{}/?q=mai", site.url)).await?;
+    let list = tab.text("#list").await?;
+    assert!(list.contains("mail") && !list.contains("search") && list.contains("1 workload of 2"), "{list}");
+    tab.go(&site.workload("mail")).await?;
+    tab.click("#act-freeze-up summary").await?;
+    tab.follow("#act-freeze-up button").await?;
+    assert!(site.controller.view(&key).is_some_and(|view| view.workload.overrides.freeze_scale_up));
+    // With the script: the keyboard alone reaches the filter, which works as it is typed.
+    tab.scripts(true).await?;
+    tab.go(&site.url).await?;
+    for _ in 0..12 {
+        tab.press("Tab").await?;
+        if tab.eval("document.activeElement.id").await? == "q" {
+            break;
+        }
+    }
+    tab.type_text("sear").await?;
+    tab.until("[...document.querySelectorAll('table.list tbody tr')].filter((row) => !row.hidden).length === 1")
+        .await?;
+    assert!(tab.text("table.list").await?.contains("search"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_the_engine_and_of_windlass_is_visible() -> anyhow::Result<()> {
+    let site = Site::empty().await?;
+    let browser = Browser::start().await?;
+    let key = site.start("mail", 1, 3).await?;
+    let tab = browser.open(&site.url, WIDE, false).await?;
+    tab.until("document.querySelector('#live').className === 'on'").await?;
+    site.engine.set_down(Some("no socket"));
+    // A pass notices it. The page says so without a reload.
+    drop(site.controller.reconcile(&key).await);
+    tab.until("document.querySelector('#banners').innerText.includes('The container engine does not answer')").await?;
+    site.engine.set_down(None);
+    tab.until("document.querySelector('#banners').innerText === ''").await?;
+    assert_eq!(complaints(&browser, "none"), Vec::<String>::new());
+    drop(site);
+    tab.until("document.querySelector('#live').innerText.includes('disconnected')").await?;
+    inspect(&tab, "disconnected-light-wide").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_workloads_are_one_light_page() -> anyhow::Result<()> {
+    let site = Site::empty().await?;
+    for index in 0..200 {
+        site.start(&format!("service-{index:03}"), 1, 5).await?;
+    }
+    let client = windlass_tests::response::client();
+    let page = client.get(&site.url).send().await?.text().await?;
+    let mut bytes = page.len();
+    let files: Vec<&str> = page.split('"').filter(|text| text.starts_with("/ui/assets/")).collect();
+    assert_eq!(files.len(), 3, "{files:?}");
+    for file in files {
+        let answer = client.get(format!("{}{file}", site.url)).send().await?;
+        let cached = answer.headers().get("cache-control").and_then(|value| value.to_str().ok());
+        assert_eq!(cached, Some("public, max-age=31536000, immutable"), "{file}");
+        bytes += answer.bytes().await?.len();
+    }
+    assert_eq!(page.matches("<tr>").count(), 201);
+    assert!(bytes < 150_000, "{bytes} bytes");
+    let browser = Browser::start().await?;
+    let tab = browser.open(&site.url, WIDE, false).await?;
+    let paint = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1";
+    eprintln!("{bytes} bytes, first paint after {} ms", tab.eval(paint).await?);
+    inspect(&tab, "two-hundred-light-wide").await?;
+    assert_eq!(complaints(&browser, "none"), Vec::<String>::new());
+    Ok(())
+}
