@@ -3,13 +3,17 @@
 mod stream;
 #[cfg(test)]
 mod tests;
+mod visible;
 
 use crate::ApiState;
+use crate::access::Caller;
 use crate::error::Problem;
+use crate::events::visible::Visible;
 use crate::operation::{Description, Operation, Part};
 use crate::pieces;
 use crate::query::{Parameters, Query, boolean, wrong};
 use crate::receiver::Receiver;
+use axum::Extension;
 use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -158,6 +162,7 @@ pub(crate) fn operation() -> Operation {
 
 async fn events(
     State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
     LastEventId(header): LastEventId,
     Query(EventQuery { mut filter, last_event_id, follow }): Query<EventQuery>,
     receiver: Receiver,
@@ -168,13 +173,15 @@ async fn events(
             *key = view.workload.key;
         }
     }
-    let after = header.or(last_event_id);
+    let (after, visible) = (header.or(last_event_id), Visible::of(&caller));
     if follow {
         let permit = receiver.open(&state.event_streams)?;
-        return Ok(stream::serve(state.controller.events().subscribe(after, filter), permit));
+        let reader = state.controller.events().subscribe(after, filter);
+        return Ok(stream::serve(reader, visible, permit));
     }
     let permit = pieces::permit(&state, receiver.peer())?;
-    let list = List { events: state.controller.events().clone(), filter, after: after.unwrap_or(0), separator: BEGIN };
+    let (events, after) = (state.controller.events().clone(), after.unwrap_or(0));
+    let list = List { events, filter, visible, after, separator: BEGIN };
     Ok(pieces::json(permit, Some(list), |rest: Option<List>| async move { Ok(rest.map(List::piece)) }))
 }
 
@@ -182,6 +189,7 @@ async fn events(
 struct List {
     events: Events,
     filter: EventFilter,
+    visible: Visible,
     after: u64,
     /// The text before the next event.
     separator: &'static str,
@@ -195,7 +203,7 @@ impl List {
     fn piece(mut self) -> (Bytes, Option<Self>) {
         let Batch { events, last, is_more } = self.events.since(self.after, &self.filter);
         let mut piece = String::new();
-        for event in &events {
+        for event in events.iter().filter(|event| self.visible.admits(event)) {
             piece.push_str(std::mem::replace(&mut self.separator, ","));
             piece.push_str(&event.json);
         }
