@@ -3,12 +3,10 @@
 mod stream;
 #[cfg(test)]
 mod tests;
-mod visible;
 
 use crate::ApiState;
 use crate::access::Caller;
 use crate::error::Problem;
-use crate::events::visible::Visible;
 use crate::operation::{Description, Operation, Part};
 use crate::pieces;
 use crate::query::{Parameters, Query, boolean, wrong};
@@ -22,7 +20,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
-use windlass_control::events::{Batch, EventFilter, EventKind, Events};
+use windlass_control::events::{Batch, EventFilter, EventKind, Events, Visible};
 use windlass_core::WorkloadKey;
 
 /// Most workloads that a query names.
@@ -173,15 +171,16 @@ async fn events(
             *key = view.workload.key;
         }
     }
-    let (after, visible) = (header.or(last_event_id), Visible::of(&caller));
+    if !caller.scope.is_everything() {
+        filter.visible = Some(Visible::of(move |key| caller.scope.includes(key)));
+    }
+    let after = header.or(last_event_id);
     if follow {
         let permit = receiver.open(&state.event_streams)?;
-        let reader = state.controller.events().subscribe(after, filter);
-        return Ok(stream::serve(reader, visible, permit));
+        return Ok(stream::serve(state.controller.events().subscribe(after, filter), permit));
     }
     let permit = pieces::permit(&state, receiver.peer())?;
-    let (events, after) = (state.controller.events().clone(), after.unwrap_or(0));
-    let list = List { events, filter, visible, after, separator: BEGIN };
+    let list = List { events: state.controller.events().clone(), filter, after: after.unwrap_or(0), separator: BEGIN };
     Ok(pieces::json(permit, Some(list), |rest: Option<List>| async move { Ok(rest.map(List::piece)) }))
 }
 
@@ -189,7 +188,6 @@ async fn events(
 struct List {
     events: Events,
     filter: EventFilter,
-    visible: Visible,
     after: u64,
     /// The text before the next event.
     separator: &'static str,
@@ -203,7 +201,7 @@ impl List {
     fn piece(mut self) -> (Bytes, Option<Self>) {
         let Batch { events, last, is_more } = self.events.since(self.after, &self.filter);
         let mut piece = String::new();
-        for event in events.iter().filter(|event| self.visible.admits(event)) {
+        for event in &events {
             piece.push_str(std::mem::replace(&mut self.separator, ","));
             piece.push_str(&event.json);
         }

@@ -9,5 +9,5 @@ mod log;
 #[cfg(test)]
 mod tests;
 
-pub use crate::events::event::{Event, EventFilter, EventKind};
+pub use crate::events::event::{Event, EventFilter, EventKind, Visible};
 pub use crate::events::log::{Batch, EventReader, Events, Read};

@@ -105,6 +105,12 @@ pub trait Engine: Send + Sync + 'static {
     /// Lists the replicas of all workloads that this instance created, in the order and form of [`Engine::list`].
     async fn list_all(&self) -> Result<Vec<Replica>, EngineError>;
 
+    /// The longest time for which a listing is used again, so that a change may be reported that much later than it happened.
+    /// Zero for an engine that is asked each time.
+    fn listing_age(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Lists the services whose labels ask Windlass to scale them, in the order of their keys. An engine that knows no
     /// services lists none.
     async fn declared(&self) -> Result<Vec<DeclaredService>, EngineError> {

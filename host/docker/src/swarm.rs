@@ -18,7 +18,7 @@ mod write;
 use self::earlier::Earlier;
 use self::lease::Lease;
 use self::manager::{LIMIT, Manager};
-use self::observer::{Observer, Picture};
+use self::observer::{Observer, Picture, TASKS_FOR};
 use self::service::Service;
 use self::specification::Facts;
 use self::task::Task;
@@ -211,7 +211,7 @@ impl Engine for SwarmEngine {
         // A container's host name is the beginning of its identifier unless somebody chose another one.
         let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let own = Some(host_name).filter(|name| name.len() == 12).and_then(|name| picture.service_of_container(&name));
-        Ok(service::declared(&picture.services, own))
+        Ok(service::declared(&picture.services, &self.instance, own))
     }
 
     async fn has_service(&self, declaration: &Declaration) -> Result<bool, EngineError> {
@@ -250,6 +250,10 @@ impl Engine for SwarmEngine {
             Some(lease) => futures_util::stream::select(watched, lease.gains()).boxed(),
             None => watched,
         }
+    }
+
+    fn listing_age(&self) -> Duration {
+        TASKS_FOR
     }
 
     fn usage(&self, id: &ContainerId) -> Option<Usage> {

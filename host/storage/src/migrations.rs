@@ -13,7 +13,7 @@ type Migration = (&'static str, Option<fn(&Transaction<'_>) -> rusqlite::Result<
 
 /// The migrations from an empty file to the newest schema; `user_version` counts the applied ones. A released migration
 /// never changes.
-pub(crate) const MIGRATIONS: [Migration; 6] = [
+pub(crate) const MIGRATIONS: [Migration; 5] = [
     (
         "
     CREATE TABLE workloads (
@@ -128,11 +128,6 @@ pub(crate) const MIGRATIONS: [Migration; 6] = [
         record TEXT NOT NULL                -- access::AuditRecord as JSON
     ) STRICT;
     CREATE INDEX audit_by_age ON audit (at);
-",
-        None,
-    ),
-    (
-        "
     CREATE TABLE counters (
         name TEXT PRIMARY KEY,              -- `runs`: how often Windlass began with this file
         count INTEGER NOT NULL

@@ -70,6 +70,11 @@ const EXAMPLES: &[(&str, How)] = &[
     ("windlass policy delete queue", How::Ends),
     // Only a policy from a registry is refreshed.
     ("windlass policy refresh queue", How::IsUnderstood),
+    ("windlass token list", How::Ends),
+    ("windlass token create ci --role operator --workload web-1 --expires-in 90d", How::Ends),
+    // Each token has another identifier.
+    ("windlass token revoke 0a1b2c3d4e5f", How::IsUnderstood),
+    ("windlass tls init --folder tls --name windlass.lab --name 192.168.1.10", How::Ends),
     ("windlass stop web --wait", How::Ends),
     ("windlass start web -o json", How::Ends),
     ("windlass stop web --remove", How::Ends),

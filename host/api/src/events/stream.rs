@@ -1,6 +1,5 @@
 //! The stream of `GET /events`: server-sent events.
 
-use crate::events::visible::Visible;
 use crate::streams::{OpenStream, unbuffered};
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -21,7 +20,6 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The stream to one reader.
 struct Open {
     reader: EventReader,
-    visible: Visible,
     /// Events that were read and not sent yet.
     pending: VecDeque<Arc<Event>>,
     /// Whether the end was sent.
@@ -30,8 +28,8 @@ struct Open {
 }
 
 /// Sends the events of a reader until it leaves, falls behind, or Windlass shuts down.
-pub(crate) fn serve(reader: EventReader, visible: Visible, permit: OpenStream) -> Response {
-    let open = Open { reader, visible, pending: VecDeque::new(), is_over: false, _permit: permit };
+pub(crate) fn serve(reader: EventReader, permit: OpenStream) -> Response {
+    let open = Open { reader, pending: VecDeque::new(), is_over: false, _permit: permit };
     let begin = sse::Event::default().retry(RETRY).comment("the events of Windlass");
     let begun = futures_util::stream::iter([Ok::<_, Infallible>(begin)]);
     let events = unfold(open, Open::next);
@@ -44,12 +42,9 @@ impl Open {
         if self.is_over {
             return None;
         }
-        while self.pending.is_empty() {
+        if self.pending.is_empty() {
             match self.reader.next().await {
-                Read::Events(events) => {
-                    let visible = events.into_iter().filter(|event| self.visible.admits(event));
-                    self.pending.extend(visible);
-                }
+                Read::Events(events) => self.pending.extend(events),
                 Read::Missed => {
                     let text = "events before the next one are not kept any more; read the current state again";
                     return Some((Ok(notice("missed", text)), self));

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use std::sync::Arc;
 use windlass_core::{Timestamp, WorkloadKey};
 
 /// The kind of an event.
@@ -109,9 +110,28 @@ impl Draft {
     }
 }
 
+/// The workloads whose events a reader may see.
+#[derive(Clone)]
+pub struct Visible(Arc<dyn Fn(&WorkloadKey) -> bool + Send + Sync>);
+
+impl Visible {
+    /// The workloads for which `is_visible` is true.
+    pub fn of(is_visible: impl Fn(&WorkloadKey) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_visible))
+    }
+}
+
+impl std::fmt::Debug for Visible {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Visible")
+    }
+}
+
 /// The events that a reader wants: those of all the given workloads and kinds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct EventFilter {
+    /// A reader that may see some workloads only gets their events, and none without a workload. `None`: it may see all.
+    pub visible: Option<Visible>,
     /// Events of these workloads only. Empty: of all, and those without a workload.
     pub workloads: Vec<WorkloadKey>,
     /// Events of these kinds only. Empty: of all.
@@ -121,6 +141,9 @@ pub struct EventFilter {
 impl EventFilter {
     pub(crate) fn admits(&self, event: &Event) -> bool {
         let is_of_workload = || event.workload.as_ref().is_some_and(|workload| self.workloads.contains(workload));
-        (self.workloads.is_empty() || is_of_workload()) && (self.kinds.is_empty() || self.kinds.contains(&event.kind))
+        let may_see = |Visible(is_visible): &Visible| event.workload.as_ref().is_some_and(|it| is_visible(it));
+        self.visible.as_ref().is_none_or(may_see)
+            && (self.workloads.is_empty() || is_of_workload())
+            && (self.kinds.is_empty() || self.kinds.contains(&event.kind))
     }
 }

@@ -94,11 +94,22 @@ fn the_backlog_is_bounded_in_number_and_in_bytes() {
     assert_eq!((event["text"].as_str().map(str::len), &event["data"]), (Some(4_096), &json!({"omitted": true})));
 }
 
+#[test]
+fn a_limited_reader_gets_the_events_of_its_workloads_only() {
+    let events = log(0);
+    decide(&events, "web", "one");
+    decide(&events, "db", "two");
+    events.publish(EventKind::Policy, None, "three", &Value::Null);
+    let visible = Some(Visible::of(|key| key.as_str() == "web"));
+    let seen = events.since(0, &EventFilter { visible, ..EventFilter::default() }).events;
+    assert_eq!(seen.iter().map(|event| event.id).collect::<Vec<_>>(), [1]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reader_gets_the_events_it_asked_for_from_now_on() {
     let log = awake();
     decide(&log, "web", "before");
-    let filter = EventFilter { workloads: vec![key("web")], kinds: vec![EventKind::Decision] };
+    let filter = EventFilter { workloads: vec![key("web")], kinds: vec![EventKind::Decision], visible: None };
     let mut reader = log.subscribe(None, filter);
     decide(&log, "db", "another workload");
     log.publish(EventKind::Alert, Some(&key("web")), "another kind", &Value::Null);

@@ -14,7 +14,7 @@ pub(crate) async fn the_lines_of_a_task_are_read_and_followed_on_each_node(site:
     let script = "trap 'exit 0' TERM; echo on $(hostname); echo error >&2; while :; do sleep 0.2; echo again; done";
     let options = ["--hostname", "{{.Node.Hostname}}", "--replicas-max-per-node", "1"];
     let command = [Fixture::Deaf.reference(), "/bin/sh", "-c", script];
-    site.create("talking", 3, &[&options[..], &command[..]].concat());
+    site.create("talking", 3, &[&options[..], &command[..]].concat()).await;
     let workload = adopted("talking");
     let mut nodes = BTreeSet::new();
     for replica in site.running(&workload, 3).await {
@@ -37,5 +37,5 @@ pub(crate) async fn the_lines_of_a_task_are_read_and_followed_on_each_node(site:
     assert_eq!(nodes.len(), 3, "each task is on a node of its own: {nodes:?}");
     let unknown = site.engine.logs(&ContainerId("0".repeat(64)), LogQuery::default()).await;
     assert!(matches!(unknown, Err(EngineError::NotFound(_))), "no such task");
-    site.docker(&["service", "rm", "talking"]);
+    site.docker(&["service", "rm", "talking"]).await;
 }
