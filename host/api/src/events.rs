@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use windlass_control::events::{Batch, EventFilter, EventKind, Events, Visible};
 use windlass_core::WorkloadKey;
+use windlass_core::access::Role;
 
 /// Most workloads that a query names.
 const MOST_WORKLOADS: usize = 100;
@@ -171,6 +172,9 @@ async fn events(
             *key = view.workload.key;
         }
     }
+    if !caller.role.includes(Role::Admin) {
+        without_audit(&mut filter, &caller)?;
+    }
     if !caller.scope.is_everything() {
         filter.visible = Some(Visible::of(move |key| caller.scope.includes(key)));
     }
@@ -182,6 +186,21 @@ async fn events(
     let permit = pieces::permit(&state, receiver.peer())?;
     let list = List { events: state.controller.events().clone(), filter, after: after.unwrap_or(0), separator: BEGIN };
     Ok(pieces::json(permit, Some(list), |rest: Option<List>| async move { Ok(rest.map(List::piece)) }))
+}
+
+/// Leaves out the changes by people and programs, which only administrators see.
+///
+/// # Errors
+/// 403 if the caller wants nothing else.
+fn without_audit(filter: &mut EventFilter, caller: &Caller) -> Result<(), Problem> {
+    if filter.kinds == [EventKind::Audit] {
+        caller.check_role(Role::Admin)?;
+    }
+    if filter.kinds.is_empty() {
+        filter.kinds = EventKind::ALL.to_vec();
+    }
+    filter.kinds.retain(|kind| *kind != EventKind::Audit);
+    Ok(())
 }
 
 /// The events that are not sent yet.
@@ -214,5 +233,22 @@ impl List {
         }
         piece.push_str(&format!(r#"],"last_event_id":{last}}}"#));
         (piece.into(), None)
+    }
+}
+
+#[cfg(test)]
+mod rights {
+    use super::*;
+
+    #[test]
+    fn only_administrators_see_the_changes_by_people() {
+        let caller = Caller::new("ada", Role::Operator);
+        let seen = |kinds: &[EventKind]| {
+            let mut filter = EventFilter { kinds: kinds.to_vec(), ..EventFilter::default() };
+            without_audit(&mut filter, &caller).map(|()| filter.kinds).map_err(|problem| problem.status().as_u16())
+        };
+        assert_eq!(seen(&[]), Ok(EventKind::ALL[..6].to_vec()));
+        assert_eq!(seen(&[EventKind::Audit, EventKind::Alert]), Ok(vec![EventKind::Alert]));
+        assert_eq!(seen(&[EventKind::Audit]), Err(403));
     }
 }

@@ -64,15 +64,19 @@ pub(crate) struct SeriesBand {
     kind: String,
     /// Its beginning, which may be before `since`.
     from: Time,
-    /// Its end, which may be after `until`; null while it lasts.
-    until: Option<Time>,
+    /// Its end, which may be after that of the answer; while it lasts, the end of the answer.
+    until: Time,
+    /// Whether it lasts.
+    lasts: bool,
     /// The state in one sentence.
     text: String,
 }
 
-impl From<Band> for SeriesBand {
-    fn from(Band { kind, since, until, text }: Band) -> Self {
-        Self { kind: kind.as_str().to_owned(), from: Time(since), until: until.map(Time), text }
+impl SeriesBand {
+    /// A band in an answer that ends at this time.
+    fn of(Band { kind, since, until, text }: Band, end: Timestamp) -> Self {
+        let (lasts, until) = (until.is_none(), Time(until.unwrap_or(end)));
+        Self { kind: kind.as_str().to_owned(), from: Time(since), until, lasts, text }
     }
 }
 
@@ -140,7 +144,8 @@ impl Rest {
         } else {
             // There is at least one line, so this is what stands between two of them.
             let bands = rest.controller.bands(&rest.key, rest.steps).await?;
-            let bands: Vec<SeriesBand> = bands.into_iter().map(SeriesBand::from).collect();
+            let end = rest.steps.until();
+            let bands: Vec<SeriesBand> = bands.into_iter().map(|band| SeriesBand::of(band, end)).collect();
             let end = format!(r#"],"bands":{}}}"#, json!(bands));
             return Ok(Some((end.into(), None)));
         }
