@@ -1,6 +1,6 @@
 # The recipes of this repository; CI runs the same ones. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test examples bindings fuzz requests closed-loop bench lint build image release setup clean
+.PHONY: help demo demo-swarm test examples bindings fuzz requests closed-loop bench lint build image release setup clean
 
 CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -23,6 +23,10 @@ help: ## list the recipes
 demo: setup ## watch Windlass keep a web server alive (KEEP=1 leaves it running)
 	@$(CARGO) build $(ALL) --bins
 	@$$(.ci/setup runner) $(TARGET_DIR)/debug/demo $(if $(KEEP),--keep)
+
+demo-swarm: setup ## watch Windlass scale a stack on a Swarm of three nodes, one of which dies; a minute
+	@$(CARGO) build $(ALL) --bins
+	@$(if $(filter 0,$(shell id -u)),,sudo -E) $(TARGET_DIR)/debug/demo-swarm
 
 # The tests of the engine mostly wait for it, so more of them run at once than there are processors.
 # Without documentation tests, of which there are none: rustdoc would read each crate to find that out.

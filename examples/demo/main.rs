@@ -3,60 +3,26 @@
 //! The demo checks every step and fails if one does not happen. It removes everything it created, also after an
 //! interrupt; `--keep` leaves it running.
 
-use anyhow::{Context, bail, ensure};
-use bollard::query_parameters::{BuildImageOptionsBuilder, RemoveImageOptionsBuilder};
-use futures_util::TryStreamExt;
+mod stage;
+
+use anyhow::{Context, ensure};
 use serde_json::{Value, json};
+use stage::{IMAGE, LIMIT, build_image, ending, gather_reasons, perform, remove_image, say, seconds};
 use std::process::ExitCode;
-use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use windlass_harness::engine::{Engine, INSTANCE_LABEL};
-use windlass_harness::images::{Entry, archive, busybox};
 use windlass_harness::response::Response;
 use windlass_harness::site::{Site, Windlass};
 use windlass_harness::wait::until;
 
-const IMAGE: &str = "windlass-demo/web:1";
-
-/// Time limit of a step; far more than a step needs, even on a busy machine.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// Prints a line for the user.
-#[expect(clippy::print_stdout, reason = "the demo prints for people")]
-fn say(text: impl AsRef<str>) {
-    println!("{}", text.as_ref());
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let keep = std::env::args().any(|argument| argument == "--keep");
-    let outcome = tokio::select! {
-        outcome = demo(keep) => outcome,
-        // Dropping the future of the demo removes everything it created.
-        () = interrupted() => Err(anyhow::anyhow!("interrupted")),
-    };
+    let outcome = perform(demo(keep)).await;
     if !(keep && outcome.is_ok()) {
         remove_image().await;
     }
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(format!("\nThe demo failed: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn interrupted() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    ending(outcome)
 }
 
 async fn demo(keep: bool) -> anyhow::Result<()> {
@@ -191,46 +157,6 @@ async fn ask(container: &Value) -> Result<String, String> {
 
 fn name_of(container: &Value) -> &str {
     container["name"].as_str().unwrap_or("a container without a name")
-}
-
-fn seconds(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64()
-}
-
-/// Collects the reasons of a decision: of the target and of each step. Each reason is listed once.
-fn gather_reasons(value: &Value, reasons: &mut Vec<String>) {
-    match value {
-        Value::Object(fields) => fields.iter().for_each(|(key, value)| match value {
-            Value::String(reason) if key == "reason" && !reasons.contains(reason) => reasons.push(reason.clone()),
-            value => gather_reasons(value, reasons),
-        }),
-        Value::Array(values) => values.iter().for_each(|value| gather_reasons(value, reasons)),
-        _ => {}
-    }
-}
-
-/// Builds examples/web through the engine's API, with the machine's static busybox.
-async fn build_image(engine: &Engine) -> anyhow::Result<()> {
-    let context = archive(&[
-        ("Dockerfile", Entry::File(include_bytes!("../web/Dockerfile").to_vec(), false)),
-        ("serve", Entry::File(include_bytes!("../web/serve").to_vec(), true)),
-        ("busybox", Entry::File(std::fs::read(busybox()?)?, true)),
-    ])?;
-    let options = BuildImageOptionsBuilder::new().dockerfile("Dockerfile").t(IMAGE).rm(true).build();
-    let lines = engine.docker().build_image(options, None, Some(bollard::body_full(context.into())));
-    let lines: Vec<_> = lines.try_collect().await?;
-    if let Some(error) = lines.into_iter().find_map(|line| line.error_detail) {
-        bail!("the engine did not build {IMAGE}: {}", error.message.unwrap_or_default());
-    }
-    Ok(())
-}
-
-async fn remove_image() {
-    if let Ok(engine) = Engine::of_this_machine().await {
-        let options = RemoveImageOptionsBuilder::new().force(true).build();
-        // An error only means that the image was not built.
-        drop(engine.docker().remove_image(IMAGE, Some(options), None).await);
-    }
 }
 
 fn leave(site: Site, windlass: Windlass) -> anyhow::Result<()> {

@@ -1,6 +1,6 @@
 //! A headless Chromium, driven through its DevTools protocol over pipes: no port, and its end is the end of the browser.
 //!
-//! The crates for this (chromiumoxide, headless_chrome, fantoccini) need 12 to 40 crates that nothing else here uses, and the
+//! The crates for this (chromiumoxide, headless_chrome, fantoccini) need 15 to 18 crates that nothing else here uses, and the
 //! whole protocol as generated code; a test of the page needs eight commands of it.
 
 use anyhow::{Context, anyhow, bail};
@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Answers that are awaited, by the number of their command.
 type Awaited = Arc<std::sync::Mutex<HashMap<u64, oneshot::Sender<Value>>>>;
 
-/// What the pages of a browser reported: errors of the console, exceptions, and violations of the content policy.
+/// The complaints of a browser's pages: errors of the console, exceptions, and violations of the content policy.
 type Complaints = Arc<std::sync::Mutex<Vec<String>>>;
 
 /// A browser. It ends when it is dropped.
@@ -99,7 +99,7 @@ impl Browser {
         Ok(tab)
     }
 
-    /// What the pages reported since the last call.
+    /// The complaints of the pages since the last call.
     pub fn complaints(&self) -> Vec<String> {
         std::mem::take(&mut self.complaints.lock().expect("not poisoned"))
     }

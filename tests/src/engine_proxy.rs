@@ -1,6 +1,7 @@
-//! A proxy in front of the container engine that refuses some requests, or leaves them without an answer.
+//! A proxy in front of the container engine that counts requests, refuses some, or leaves them without an answer.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -23,6 +24,7 @@ type Rules = Arc<Mutex<Vec<(String, Treatment)>>>;
 pub struct EngineProxy {
     socket: PathBuf,
     rules: Rules,
+    requests: Arc<AtomicU64>,
     server: JoinHandle<()>,
 }
 
@@ -37,20 +39,27 @@ impl EngineProxy {
         };
         let listener = UnixListener::bind(socket)?;
         let rules = Rules::default();
-        let of_server = Arc::clone(&rules);
+        let requests = Arc::<AtomicU64>::default();
+        let (of_server, counter) = (Arc::clone(&rules), Arc::clone(&requests));
         let server = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                counter.fetch_add(1, Ordering::Relaxed);
                 let (engine, rules) = (engine.clone(), Arc::clone(&of_server));
                 // A client that breaks off is no fault of the proxy.
                 tokio::spawn(async move { drop(serve(client, &engine, &rules).await) });
             }
         });
-        Ok(Self { socket: socket.to_owned(), rules, server })
+        Ok(Self { socket: socket.to_owned(), rules, requests, server })
     }
 
     /// The proxy's address.
     pub fn host(&self) -> String {
         format!("unix://{}", self.socket.display())
+    }
+
+    /// The number of requests so far.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// Treats requests whose first line contains `part` in this way from now on.

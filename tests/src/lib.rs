@@ -4,7 +4,8 @@
 //!
 //! | module | purpose |
 //! |---|---|
-//! | [`engine_proxy`] | a proxy in front of the container engine that refuses requests, or leaves them without an answer |
+//! | [`engine_proxy`] | a proxy in front of the container engine that counts requests, refuses them, or leaves them without an answer |
+//! | [`program_image`] | builds the image of Windlass from the program under test |
 //! | [`private_engine`] | a container engine that a test may stop |
 //! | [`registry`] | an OCI registry |
 //! | [`browser`] | a headless Chromium |
@@ -30,6 +31,7 @@ pub mod memory;
 pub mod mutation;
 pub mod policies;
 pub mod private_engine;
+pub mod program_image;
 pub mod registry;
 pub mod terminal;
 pub mod workloads;

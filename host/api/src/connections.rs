@@ -189,6 +189,11 @@ impl Connection {
         self.0.close.notified().await;
     }
 
+    /// Does not count the connection any more: it has a stream, and the streams have a limit of their own.
+    pub(crate) fn set_apart(&self) {
+        self.0.all.open.lock().remove(self.0.id);
+    }
+
     /// Keeps the connection from being closed for another one until the guard is dropped.
     fn serve(&self) -> Serving {
         self.set(None);
@@ -304,6 +309,19 @@ mod tests {
         let fourth = all.add(peer(4));
         assert_eq!([&first, &third, &fourth].map(is_closed), [true, false, false]);
         drop((draining, serving, busy));
+    }
+
+    #[test]
+    fn a_connection_with_a_stream_leaves_its_place_to_others() {
+        let all = Connections::new(1, 1);
+        let first = all.add(peer(1));
+        let serving = first.serve();
+        first.set_apart();
+        let second = all.add(peer(1));
+        assert!(!second.is_spare() && !is_closed(&first));
+        drop((serving, first));
+        let open = all.open.lock();
+        assert_eq!((open.by_id.len(), open.by_peer.values().map(|of_peer| of_peer.count).sum::<usize>()), (1, 1));
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! [`router()`] has every endpoint on one screen. Each resource has a folder and each endpoint a file with its request, its
 //! answer and its handler; an `Operation` derives the description of the API from them. Requests are declared with
 //! `json`, and parts of a workload that several endpoints share are in `workload`. Every error is a [`Problem`].
-//! `paths` accepts image references with slashes, [`access`] knows the callers and their rights, `server`, `connections`, `limits`, `in_flight` and
-//! `write_timeout` limit the resources of one caller, `pieces` sends long lists, and `page_headers` those of browsers.
+//! `paths` accepts image references with slashes, [`access`] knows the callers and their rights, `server`, `connections`,
+//! `limits`, `in_flight` and `write_timeout` limit the resources of one caller, `pieces` sends long lists, `streams` limits the
+//! answers that last, and `page_headers` those of browsers.
 //! [`serve_agent`] is another server with the same limits, over [`Tls`].
 
 pub mod access;
@@ -18,6 +19,7 @@ mod detached;
 mod discovery;
 mod drain_body;
 mod error;
+mod events;
 #[cfg(test)]
 mod fixtures;
 mod in_flight;
@@ -36,12 +38,14 @@ mod pieces;
 mod policies;
 pub mod profile;
 mod query;
+mod receiver;
 mod router;
 mod server;
 mod session;
 pub mod start;
 mod status;
 mod stream;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -62,6 +66,7 @@ pub use crate::tls::Tls;
 use crate::access::Access;
 use crate::limits::PerPeer;
 use crate::long_answers::LongAnswers;
+use crate::streams::Streams;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use windlass_control::Controller;
@@ -88,7 +93,13 @@ pub struct ApiState {
     /// The uploads in progress. Each component is held in memory until it is compiled.
     uploads: Arc<Uploads>,
     long_answers: Arc<LongAnswers>,
+    event_streams: Arc<Streams>,
+    log_streams: Arc<Streams>,
 }
+
+/// Logs that are read at once, and those to one peer. Each has a connection to the engine.
+const LOG_STREAMS: usize = 64;
+const LOG_STREAMS_TO_PEER: usize = 32;
 
 /// Most components that one peer pushes at once, and most that are compiled at once.
 const UPLOADS: usize = 4;
@@ -125,7 +136,10 @@ impl ApiState {
         let clock = controller.clone();
         let access = Access::new(Arc::clone(&settings), Role::Admin, move || Timestamp(clock.now_ms()));
         let access = Arc::new(access);
-        Self { controller, policies, discovery, settings, access, uploads, long_answers: Arc::default() }
+        let event_streams = Arc::new(Streams::new("event streams", settings.streams, settings.streams_per_peer));
+        let log_streams = Arc::new(Streams::new("log streams", LOG_STREAMS, LOG_STREAMS_TO_PEER));
+        let long_answers = Arc::default();
+        Self { controller, policies, discovery, settings, access, uploads, long_answers, event_streams, log_streams }
     }
 
     /// The same with the tokens and the audit record of a store. Without one, only the token of the configuration is valid.

@@ -1,7 +1,6 @@
 //! The limit on long answers, each of which has a piece in memory while its client takes it.
 
 use crate::limits::{Counted, Peer, PerPeer};
-use axum::http::Extensions;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -23,8 +22,8 @@ impl Default for LongAnswers {
 
 impl LongAnswers {
     /// Begins an answer. `None` if too many are being sent.
-    pub(crate) fn begin(&self, extensions: &Extensions) -> Option<LongAnswer> {
-        let of_peer = self.of_peer.begin(Peer::among(extensions))?;
+    pub(crate) fn begin(&self, peer: Peer) -> Option<LongAnswer> {
+        let of_peer = self.of_peer.begin(peer)?;
         let of_all = Arc::clone(&self.all).try_acquire_owned().ok()?;
         Some(LongAnswer { _of_peer: of_peer, _of_all: of_all })
     }
@@ -44,11 +43,7 @@ mod tests {
     #[test]
     fn a_peer_and_all_together_have_a_limit() {
         let all = LongAnswers::default();
-        let to = |last: u8| {
-            let mut extensions = Extensions::new();
-            extensions.insert(Peer::of(IpAddr::from([10, 0, 0, last])));
-            all.begin(&extensions)
-        };
+        let to = |last: u8| all.begin(Peer::of(IpAddr::from([10, 0, 0, last])));
         let mut sent: Vec<LongAnswer> = (0..LONG_ANSWERS_TO_PEER).filter_map(|_| to(1)).collect();
         assert_eq!(sent.len(), LONG_ANSWERS_TO_PEER);
         assert!(to(1).is_none(), "the peer has its share");

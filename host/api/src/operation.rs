@@ -115,6 +115,14 @@ impl Operation {
         self.content(200, "Done", content)
     }
 
+    /// Adds another media type of the successful answer.
+    pub(crate) fn or_as(mut self, media_type: &str) -> Self {
+        if let Some((_, content)) = self.description.answers.get_mut(&200) {
+            content[media_type] = json!({});
+        }
+        self
+    }
+
     fn content(mut self, status: u16, meaning: &'static str, content: Value) -> Self {
         self.description.answers.insert(status, (meaning, content));
         self

@@ -2,6 +2,7 @@
 
 use crate::ApiState;
 use crate::error::Problem;
+use crate::limits::Peer;
 use crate::long_answers::LongAnswer;
 use crate::operation::{Description, Part};
 use axum::body::Body;
@@ -22,10 +23,18 @@ impl FromRequestParts<ApiState> for LongAnswer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
-        let detail = "too many long answers are being sent; try again";
-        let begun = state.long_answers.begin(&parts.extensions);
-        begun.ok_or_else(|| Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail))
+        permit(state, Peer::among(&parts.extensions))
     }
+}
+
+/// Begins a long answer.
+///
+/// # Errors
+/// 503 if too many are being sent.
+pub(crate) fn permit(state: &ApiState, peer: Peer) -> Result<LongAnswer, Problem> {
+    let detail = "too many long answers are being sent; try again";
+    let begun = state.long_answers.begin(peer);
+    begun.ok_or_else(|| Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail))
 }
 
 impl Part for LongAnswer {

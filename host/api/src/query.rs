@@ -21,6 +21,11 @@ pub(crate) trait Parameters: Sized + Default {
     /// Each parameter: its name, its meaning and its schema.
     fn described() -> Vec<(&'static str, &'static str, Value)>;
 
+    /// Whether the parameter of this name may be given more than once.
+    fn may_repeat(_name: &str) -> bool {
+        false
+    }
+
     /// Sets the parameter of this name, which is one of the described ones.
     ///
     /// # Errors
@@ -44,7 +49,7 @@ impl<S: Send + Sync, Q: Parameters> FromRequestParts<S> for Query<Q> {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let known: Vec<&str> = Q::described().iter().map(|(name, ..)| *name).collect();
         let mut query = Q::default();
-        for (name, value) in read(&parts.uri, &known)? {
+        for (name, value) in read(&parts.uri, &known, Q::may_repeat)? {
             query.set(&name, value)?;
         }
         Ok(Self(query))
@@ -85,8 +90,8 @@ pub(crate) fn wrong(name: &str, detail: impl Into<String>) -> Problem {
     Problem::invalid_at(&join("/query", name), detail)
 }
 
-/// The parameters of a query, each of which is `known` and appears once.
-fn read(uri: &Uri, known: &[&str]) -> Result<Vec<(String, String)>, Problem> {
+/// The parameters of a query, each of which is `known` and appears once, unless it may be repeated.
+fn read(uri: &Uri, known: &[&str], may_repeat: fn(&str) -> bool) -> Result<Vec<(String, String)>, Problem> {
     let pairs = match extract::Query::<Vec<(String, String)>>::try_from_uri(uri) {
         Ok(extract::Query(pairs)) => pairs,
         Err(_) => return Err(Problem::invalid_at("/query", "the query is malformed")),
@@ -96,7 +101,7 @@ fn read(uri: &Uri, known: &[&str]) -> Result<Vec<(String, String)>, Problem> {
     for (name, value) in pairs {
         let detail = if !known.contains(&name.as_str()) {
             unknown("query parameter", &name, known)
-        } else if seen.iter().any(|(earlier, _)| *earlier == name) {
+        } else if !may_repeat(&name) && seen.iter().any(|(earlier, _)| *earlier == name) {
             "given more than once".to_owned()
         } else {
             seen.push((name, value));
@@ -113,11 +118,12 @@ mod tests {
 
     #[test]
     fn unknown_and_repeated_query_parameters_are_refused() {
-        let read = |text: &str| read(&text.parse().expect("a URI"), &["force"]);
+        let read = |text: &str| read(&text.parse().expect("a URI"), &["force", "kind"], |name| name == "kind");
         assert_eq!(read("/x"), Ok(vec![]));
         assert_eq!(read("/x?force=1"), Ok(vec![("force".to_owned(), "1".to_owned())]));
         let refused = |text: &str| read(text).expect_err(text).detail().to_owned();
         assert_eq!(refused("/x?froce=1"), "/query/froce: unknown query parameter; did you mean `force`?");
         assert_eq!(refused("/x?force=1&force=0"), "/query/force: given more than once");
+        assert_eq!(read("/x?kind=a&kind=b").map(|pairs| pairs.len()), Ok(2));
     }
 }

@@ -12,8 +12,8 @@ use crate::error::Problem;
 use crate::openapi::Document;
 use crate::operation::Operation;
 use crate::{
-    ApiState, audit, containers, decisions, discovery, openapi, openmetrics, paths, policies, session, start, status,
-    tokens, workloads,
+    ApiState, audit, containers, decisions, discovery, events, openapi, openmetrics, paths, policies, session, start,
+    status, tokens, workloads,
 };
 use axum::http::{Method, Request, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
@@ -80,7 +80,9 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         on(Method::GET, "/containers", VIEWER, Checked, containers::list::operation()),
         on(Method::PATCH, "/containers/{name_or_id}", OPERATOR, Container, containers::change::operation()),
         on(Method::DELETE, "/containers/{name_or_id}", ADMIN, Container, containers::delete::operation()),
+        on(Method::GET, "/containers/{name_or_id}/logs", VIEWER, Container, containers::logs::operation()),
         on(Method::GET, "/decisions/{id}", VIEWER, Checked, decisions::operation()),
+        on(Method::GET, "/events", VIEWER, Checked, events::operation()),
         on(Method::GET, "/workloads", VIEWER, Checked, workloads::list::operation()),
         on(Method::GET, "/images", VIEWER, Checked, workloads::images::operation()),
         on(Method::GET, "/tokens", ADMIN, Everything, tokens::list::operation()),
@@ -116,6 +118,7 @@ fn of_workload(path: &str) -> Vec<Endpoint> {
         below(Method::PUT, "/metrics", ADMIN, workloads::metrics::define::operation()),
         below(Method::POST, "/metrics", OPERATOR, workloads::metrics::push::operation()),
         below(Method::GET, "/decisions", VIEWER, workloads::decisions::operation()),
+        below(Method::GET, "/series", VIEWER, workloads::series::operation()),
         below(Method::GET, "/shadows", VIEWER, workloads::shadows::operation()),
     ]
 }

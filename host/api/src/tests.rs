@@ -5,6 +5,7 @@ mod audit;
 mod generated;
 mod generator;
 mod roles;
+mod series;
 mod sessions;
 mod tls;
 mod workload_paths;
@@ -91,10 +92,14 @@ fn api(settings: &ApiSettings) -> axum::Router {
     api_of(idle_controller(), settings)
 }
 
-fn api_of(controller: Controller, settings: &ApiSettings) -> axum::Router {
+pub(crate) fn api_of(controller: Controller, settings: &ApiSettings) -> axum::Router {
+    server::bounded(router(state_of(controller, settings)), settings)
+}
+
+/// The state of handlers with one built-in policy.
+pub(crate) fn state_of(controller: Controller, settings: &ApiSettings) -> ApiState {
     let discovery = Discovery::new(controller.clone(), None);
-    let state = ApiState::new(controller, Arc::new(Shelf), discovery, Arc::new(settings.clone()));
-    server::bounded(router(state), settings)
+    ApiState::new(controller, Arc::new(Shelf), discovery, Arc::new(settings.clone()))
 }
 
 async fn send(method: &str, uri: &str, headers: &[(&str, &str)], body: &str) -> Response<Body> {
@@ -107,7 +112,7 @@ async fn send(method: &str, uri: &str, headers: &[(&str, &str)], body: &str) -> 
     response
 }
 
-async fn json(response: Response<Body>) -> Value {
+pub(crate) async fn json(response: Response<Body>) -> Value {
     let bytes = response.into_body().collect().await.expect("a body").to_bytes();
     serde_json::from_slice(&bytes).expect("JSON")
 }
@@ -422,8 +427,10 @@ async fn the_description_and_the_router_agree() {
     get /containers
     delete /containers/{name_or_id}
     patch /containers/{name_or_id}
+    get /containers/{name_or_id}/logs
     get /decisions/{id}
     get /discovery/prometheus
+    get /events
     get /health
     get /images
     delete /images/{image}
@@ -440,6 +447,7 @@ async fn the_description_and_the_router_agree() {
     post /images/{image}/reconcile
     post /images/{image}/rollback
     post /images/{image}/scale
+    get /images/{image}/series
     get /images/{image}/shadows
     post /login
     post /logout
@@ -472,6 +480,7 @@ async fn the_description_and_the_router_agree() {
     post /workloads/{name}/reconcile
     post /workloads/{name}/rollback
     post /workloads/{name}/scale
+    get /workloads/{name}/series
     get /workloads/{name}/shadows
     "#);
     for (path, method) in &described {

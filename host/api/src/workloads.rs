@@ -18,6 +18,7 @@ pub(crate) mod reconcile;
 pub(crate) mod roll_back;
 pub(crate) mod rollout;
 pub(crate) mod scale;
+pub(crate) mod series;
 pub(crate) mod shadows;
 pub(crate) mod show;
 #[cfg(test)]

@@ -2,16 +2,20 @@
 //! engine's events, one that checks the engine, and one that gathers metrics.
 
 use crate::context::Context;
+use crate::events::EventKind;
 use crate::metrics::gather::gather;
 use crate::probe::probe_all;
 use crate::reconcile::pass;
 use crate::workload::handle::WorkloadHandle;
+use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
+use serde_json::json;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use windlass_core::Probe;
 use windlass_core::engine::EngineEvent;
+use windlass_core::policy::PolicyNews;
 use windlass_core::store::StoredWorkload;
 
 /// The engine is searched for containers of unknown workloads once in this many intervals.
@@ -22,6 +26,8 @@ pub(crate) fn start(context: &Arc<Context>) {
     context.tasks.spawn(follow_events(Arc::clone(context)));
     context.tasks.spawn(check_engine(Arc::clone(context)));
     context.tasks.spawn(gather(Arc::clone(context)));
+    context.tasks.spawn(context.events.clone().wake_readers());
+    context.tasks.spawn(publish_policy_news(Arc::clone(context), context.policies.news()));
 }
 
 /// Adds a workload and starts its tasks.
@@ -139,6 +145,21 @@ async fn follow_events(context: Arc<Context>) {
             }
             None => return,
         }
+    }
+}
+
+/// Publishes what happens to policies.
+async fn publish_policy_news(context: Arc<Context>, mut news: BoxStream<'static, PolicyNews>) {
+    let mut shutdown = context.tasks.shutdown();
+    loop {
+        let next = tokio::select! {
+            () = shutdown.begins() => return,
+            next = news.next() => next,
+        };
+        let Some(PolicyNews { policy, revision, is_failure, what }) = next else { return };
+        let of = revision.map(|revision| format!(", revision {revision}")).unwrap_or_default();
+        let data = json!({"policy": policy, "revision": revision, "failure": is_failure});
+        context.events.publish(EventKind::Policy, None, &format!("policy `{policy}`{of}: {what}"), &data);
     }
 }
 

@@ -3,9 +3,11 @@
 use crate::controller::Controller;
 use crate::error::ControlError;
 use crate::metrics::gather;
+use crate::override_events::publish_overrides;
 use crate::report::PassReport;
 use crate::stop::Stopper;
 use crate::workload::handle::WorkloadHandle;
+use crate::workload_events::publish_change;
 use crate::{dependencies, drain};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,12 +18,13 @@ use windlass_core::{Bounds, Guardrails, Metric, Overrides, PolicyChoices, Replic
 impl Controller {
     /// Changes the bounds.
     pub async fn scale(&self, key: &WorkloadKey, bounds: Bounds) -> Result<PassReport, ControlError> {
-        self.change(key, |workload| workload.bounds = bounds).await
+        let what = format!("its bounds are {} to {}", bounds.min(), bounds.max());
+        self.change(key, &what, |workload| workload.bounds = bounds).await
     }
 
     /// Changes the policies.
     pub async fn assign(&self, key: &WorkloadKey, policies: PolicyChoices) -> Result<PassReport, ControlError> {
-        self.change(key, |workload| workload.policies = policies).await
+        self.change(key, "its policies are chosen", |workload| workload.policies = policies).await
     }
 
     /// Changes an operator's overrides. `resumes` also ends the pause that follows a stop outside Windlass.
@@ -32,7 +35,7 @@ impl Controller {
         change: impl FnOnce(&mut Overrides),
     ) -> Result<PassReport, ControlError> {
         let handle = self.handle(key)?;
-        self.change(key, |workload| {
+        self.change(key, "its overrides are set", |workload| {
             change(&mut workload.overrides);
             if resumes {
                 handle.state().forget_stopped();
@@ -43,7 +46,7 @@ impl Controller {
 
     /// Changes the guardrails.
     pub async fn guard(&self, key: &WorkloadKey, guardrails: Guardrails) -> Result<PassReport, ControlError> {
-        self.change(key, |workload| workload.guardrails = Some(guardrails)).await
+        self.change(key, "its guardrails are set", |workload| workload.guardrails = Some(guardrails)).await
     }
 
     /// Changes the metrics.
@@ -52,7 +55,7 @@ impl Controller {
         key: &WorkloadKey,
         metrics: BTreeMap<String, Metric>,
     ) -> Result<PassReport, ControlError> {
-        self.change(key, |workload| workload.metrics = metrics).await
+        self.change(key, "its metrics are defined", |workload| workload.metrics = metrics).await
     }
 
     /// Stores pushed values of metrics, which the caller has validated, and wakes the workload.
@@ -66,8 +69,13 @@ impl Controller {
         Ok(())
     }
 
-    /// Changes a workload, unless labels set the part that would change.
-    async fn change(&self, key: &WorkloadKey, change: impl FnOnce(&mut Workload)) -> Result<PassReport, ControlError> {
+    /// Changes a workload, unless labels set the part that would change. `what` is the change in words.
+    async fn change(
+        &self,
+        key: &WorkloadKey,
+        what: &str,
+        change: impl FnOnce(&mut Workload),
+    ) -> Result<PassReport, ControlError> {
         let handle = self.handle(key)?;
         let request = {
             let _lock = self.lock(&handle).await?;
@@ -79,11 +87,18 @@ impl Controller {
             }
             let (stored, target) = (workload.clone(), handle.state().target());
             self.context.store.call(move |store| store.save_workload(&stored, target)).await?;
-            {
+            let is_override = {
                 let mut state = handle.state();
+                let is_override = state.workload.overrides != workload.overrides;
                 state.workload = workload;
                 // At once, so that the next pass already uses the new metrics.
                 handle.metrics.keep_only(&state.workload, &state.snapshot);
+                is_override
+            };
+            if is_override {
+                publish_overrides(&self.context, &handle);
+            } else {
+                publish_change(&self.context, &handle.key, "changed", what);
             }
             handle.request()
         };
@@ -120,6 +135,7 @@ impl Controller {
         context.workloads.remove(key);
         handle.close();
         context.drain.notify();
+        publish_change(context, key, "deleted", "it is deleted");
         Ok(replicas)
     }
 

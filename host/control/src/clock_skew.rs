@@ -71,12 +71,12 @@ impl ClockSkew {
         difference
     }
 
-    /// Notes a complete observation of these replicas, and forgets every other one.
-    pub(crate) fn observed<'a>(&self, ids: impl Iterator<Item = &'a ContainerId>, at: Timestamp) {
+    /// Notes a complete observation of these replicas, whose listing may be this old, and forgets every other one.
+    pub(crate) fn observed<'a>(&self, ids: impl Iterator<Item = &'a ContainerId>, at: Timestamp, age: Duration) {
         let mut known = self.known.lock();
         let ids: HashSet<&ContainerId> = ids.collect();
         known.times.retain(|id, _| ids.contains(id));
-        known.observed = Some(at);
+        known.observed = Some(at.minus(age));
     }
 }
 
@@ -109,7 +109,7 @@ mod tests {
         let mut replica = running(&workload("web", 1, 1), 0, 500_000);
         replica.started_at = Some(Timestamp(started));
         let difference = skew.correct(&mut replica, at);
-        skew.observed([&replica.id].into_iter(), at);
+        skew.observed([&replica.id].into_iter(), at, Duration::ZERO);
         (replica.started_at.unwrap_or_default(), difference)
     }
 
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(start(4_600_000, Timestamp(5_000_000)), now, "also after the clock has caught up");
         let later = now.plus(Duration::from_secs(60));
         assert_eq!(start(8_700_000, later), later, "a new process has a new start");
-        skew.observed([].iter(), later);
+        skew.observed([].iter(), later, Duration::ZERO);
         assert_eq!(start(4_600_000, Timestamp(4_600_000)), Timestamp(4_600_000), "it is forgotten with its replica");
     }
 
@@ -140,6 +140,20 @@ mod tests {
         assert_eq!(corrected(&skew, behind.0, later), (next, Duration::ZERO), "one process keeps one start");
         let between = Timestamp(later.0 + 5_000);
         assert_eq!(corrected(&skew, between.0, later.plus(Duration::from_secs(15))).0, between, "clocks agree again");
+    }
+
+    #[test]
+    fn a_start_within_the_age_of_a_listing_is_no_sign_of_another_clock() {
+        let (skew, now) = (ClockSkew::default(), Timestamp(10_000_000));
+        let age = Duration::from_secs(8);
+        skew.observed([].iter(), now, age);
+        let next = now.plus(Duration::from_secs(1));
+        let begun = Timestamp(now.0 - 5_000);
+        let mut replica = running(&workload("web", 1, 1), 0, begun.0);
+        assert_eq!((skew.correct(&mut replica, next), replica.started_at), (Duration::ZERO, Some(begun)));
+        let mut earlier = running(&workload("web", 1, 1), 1, begun.0);
+        earlier.started_at = Some(Timestamp(now.0 - 60_000));
+        assert_eq!(skew.correct(&mut earlier, next), Duration::from_secs(52));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::error::ControlError;
 use crate::reconcile::observe::is_ours;
 use crate::stop::Stopper;
 use crate::workload::handle::WorkloadHandle;
+use crate::workload_events::publish_request;
 use std::sync::Arc;
 use windlass_core::engine::{AnyEngine, EngineError, SlotEngine};
 use windlass_core::workload::DesiredStatus;
@@ -16,8 +17,8 @@ use windlass_core::{ContainerId, Replica, WorkloadKey};
 const SHORTEST_PREFIX: usize = 12;
 
 /// A container that was found by name or identifier, and its workload.
-struct Found {
-    replica: Replica,
+pub(crate) struct Found {
+    pub(crate) replica: Replica,
     /// `None` if its workload is unknown: nothing counts or repairs it.
     handle: Option<Arc<WorkloadHandle>>,
 }
@@ -37,6 +38,7 @@ impl Controller {
         let _lock = self.lock(&handle).await?;
         self.check_may_change(&found.replica, Some(&handle))?;
         let held = self.hold_one(&handle, &found.replica.id).await?;
+        publish_request(&self.context, &held, "hold", "an operator stops and holds it");
         handle.wake();
         Ok(held)
     }
@@ -55,6 +57,7 @@ impl Controller {
             return if found.replica.is_running() { Ok(found.replica) } else { Err(conflict) };
         }
         let released = self.release_one(&handle, &found.replica.id).await?;
+        publish_request(&self.context, &released, "release", "an operator starts it");
         handle.wake();
         Ok(released)
     }
@@ -86,6 +89,12 @@ impl Controller {
         };
         let (key, now) = (handle.key.clone(), self.context.clock.now());
         self.context.store.call(move |store| store.save_pass(&key, &history, None, now)).await?;
+        let (change, what) = if is_protected {
+            ("protect", "an operator protects it from scale-in")
+        } else {
+            ("unprotect", "an operator does not protect it from scale-in any more")
+        };
+        publish_request(&self.context, &found.replica, change, what);
         handle.wake();
         Ok(found.replica)
     }
@@ -118,6 +127,7 @@ impl Controller {
             state.leaving.remove(&id);
         }
         self.set_held(&handle, &id, false).await?;
+        publish_request(&self.context, &found.replica, "remove", "an operator removes it");
         handle.wake();
         Ok(found.replica)
     }
@@ -267,6 +277,8 @@ impl Controller {
             state.workload.clone()
         };
         self.context.callbacks.notify(&workload, &stopped, "stop");
+        let what = "it makes room for the replica that an operator starts";
+        publish_request(&self.context, &stopped, "remove", what);
         Ok(())
     }
 
@@ -285,7 +297,7 @@ impl Controller {
 
     /// Finds a container among the observed ones, then by one request to the engine: it may be newer than the last
     /// observation. A container that only has a replica's labels is not found.
-    async fn find(&self, name_or_id: &str) -> Result<Found, ControlError> {
+    pub(crate) async fn find(&self, name_or_id: &str) -> Result<Found, ControlError> {
         let matches = |replica: &Replica| {
             let id = replica.id.as_str();
             replica.name == name_or_id

@@ -8,6 +8,7 @@ use crate::clock_skew::SkewWarning;
 use crate::counters::PolicyCounters;
 use crate::drain::notifier::Notifier;
 use crate::engine_health::EngineHealth;
+use crate::events::Events;
 use crate::replica_call::{Commands, ReplicaCaller};
 use crate::store_access::StoreAccess;
 use crate::tasks::Tasks;
@@ -32,6 +33,8 @@ pub(crate) struct Context {
     pub(crate) net: Arc<dyn Net>,
     pub(crate) callbacks: Callbacks,
     pub(crate) alerts: Alerts,
+    /// The events, for readers of the API.
+    pub(crate) events: Events,
     /// Notifies the subscriber before a replica stops.
     pub(crate) drain: Notifier,
     pub(crate) workloads: Workloads,

@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::drain::notifier::Notifier;
 use crate::engine_health::EngineHealth;
 use crate::error::ControlError;
+use crate::events::Events;
 use crate::report::PassReport;
 use crate::store_access::StoreAccess;
 use crate::tasks::Tasks;
@@ -56,10 +57,12 @@ impl Controller {
     /// The store cannot be read.
     pub fn begin(parts: Parts) -> Result<Self, StoreError> {
         let stored = parts.store.load()?;
+        let runs = parts.store.count_run()?;
         let Parts { engine, store, policies, net, host_name, settings, clock } = parts;
         let context = Arc::new(Context {
             callbacks: Callbacks::new(Arc::clone(&net), host_name.clone()),
             alerts: Alerts::new(Arc::clone(&net), settings.alert_url.clone(), host_name),
+            events: Events::after_runs(runs, clock),
             engine,
             skew_warning: Default::default(),
             engine_health: EngineHealth::new(clock),
@@ -88,10 +91,16 @@ impl Controller {
     /// Finishes the passes in progress, leaves every container as it is, and answers the waiting callers.
     pub async fn shut_down(&self) {
         self.context.tasks.begin_shutdown();
+        self.context.events.end();
         for handle in self.context.workloads.all() {
             handle.close();
         }
         self.context.tasks.join_all().await;
+    }
+
+    /// The events of the loop.
+    pub fn events(&self) -> &Events {
+        &self.context.events
     }
 
     /// Adds a workload and starts its loop.

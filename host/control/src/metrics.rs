@@ -8,5 +8,7 @@ mod source_clock;
 mod tests;
 mod track;
 
+pub(crate) use crate::metrics::log::max_age;
 pub use crate::metrics::log::{MetricLog, MetricReport};
 pub use crate::metrics::track::LONGEST_KEPT;
+pub(crate) use crate::metrics::track::{KEPT, MEAN_OVER};

@@ -2,6 +2,7 @@
 
 mod act;
 mod act_on_service;
+mod announce;
 mod decision_record;
 pub mod evaluate;
 mod holds;
@@ -17,7 +18,7 @@ use crate::reconcile::evaluate::evaluate;
 use crate::reconcile::holds::{end_holds, hold_created_stopped};
 use crate::reconcile::observe::{observe, observe_again};
 use crate::reconcile::publish::{publish, publish_blind, publish_first_observation, publish_suspended};
-use crate::reconcile::record::{record, save_history};
+use crate::reconcile::record::{record, save_bands, save_history};
 use crate::reconcile::result::PassResult;
 use crate::reconcile::rollout_failures::remember_failed_rollout;
 use crate::report::PassReport;
@@ -47,6 +48,7 @@ pub(crate) async fn pass(context: &Arc<Context>, handle: &Arc<WorkloadHandle>) {
         (Ok(snapshot), Some(reason)) => publish_suspended(context, handle, snapshot, &reason),
         (Err(error), _) => publish_blind(context, handle, at, &error),
     };
+    save_bands(context, handle).await;
     handle.finish(covers, &report);
     context.drain.notify();
 }

@@ -5,6 +5,7 @@ use crate::controller::Controller;
 use crate::error::ControlError;
 use crate::report::PassReport;
 use crate::workload::handle::WorkloadHandle;
+use crate::workload_events::publish_change;
 use windlass_core::engine::AnyEngine;
 use windlass_core::{Declaration, Generation, History, ImageRef, Replica, ServiceSeen, Workload, WorkloadKey};
 
@@ -106,6 +107,7 @@ impl Controller {
                 self.return_to_previous(&handle).await?;
                 self.deploy(&handle, true).await?;
             }
+            publish_change(&self.context, &handle.key, "changed", "it returns to the specification before");
             handle.request()
         };
         self.report(&handle, request).await

@@ -8,6 +8,7 @@ use crate::report::PassReport;
 use crate::rollout::{Before, carry_over};
 use crate::workload::handle::{PassRequest, WorkloadHandle};
 use crate::workload::state::WorkloadState;
+use crate::workload_events::publish_change;
 use std::sync::Arc;
 use windlass_core::engine::AnyEngine;
 use windlass_core::store::StoredWorkload;
@@ -149,6 +150,7 @@ impl Controller {
             let (stored, target) = (workload.clone(), workload.bounds.initial());
             self.context.store.call(move |store| store.save_workload(&stored, target)).await?;
             let handle = self.manage(StoredWorkload::new(workload));
+            publish_change(&self.context, &handle.key, "started", "a start request declares it");
             let request = handle.request();
             return Ok((handle, request));
         }
@@ -191,11 +193,14 @@ impl Controller {
         let stored = workload.clone();
         self.context.store.call(move |store| store.save_workload(&stored, target)).await?;
         let status = workload.resources.status;
+        let is_same = handle.state().workload == workload;
         {
             let mut state = handle.state();
             state.workload = workload;
             state.retry_everything();
         }
+        let what = if is_same { "it is started again" } else { "a start request changes it" };
+        publish_change(&self.context, &handle.key, if is_same { "started" } else { "changed" }, what);
         match (&self.context.engine, status) {
             (AnyEngine::Counts(_), _) => self.deploy(handle, is_changed).await.map_err(|error| match error {
                 ControlError::Refused(why) => {

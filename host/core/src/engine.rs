@@ -6,6 +6,7 @@
 
 use crate::contract::Usage;
 use crate::declaration::{Declaration, DeclaredService};
+use crate::logs::{LogLine, LogQuery};
 use crate::service::{CountChange, Leadership, ServiceState};
 use crate::workload::Workload;
 use crate::{ContainerId, ImageRef, Replica, Slot, Timestamp, WorkloadKey};
@@ -85,6 +86,9 @@ pub enum EngineEvent {
     Lost(String),
 }
 
+/// The lines of a replica. After an error, no more follow.
+pub type LogLines = BoxStream<'static, Result<LogLine, EngineError>>;
+
 /// A container engine that runs replicas.
 ///
 /// Every call has a time limit. All calls except [`Engine::usage`] may wait for the engine. Only containers and services
@@ -100,6 +104,12 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Lists the replicas of all workloads that this instance created, in the order and form of [`Engine::list`].
     async fn list_all(&self) -> Result<Vec<Replica>, EngineError>;
+
+    /// The longest time for which a listing is used again, so that a change may be reported that much later than it happened.
+    /// Zero for an engine that is asked each time.
+    fn listing_age(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Lists the services whose labels ask Windlass to scale them, in the order of their keys. An engine that knows no
     /// services lists none.
@@ -121,6 +131,13 @@ pub trait Engine: Send + Sync + 'static {
     /// long as the command runs, so the caller sets the limit. If the caller stops waiting, the command keeps running:
     /// the engine cannot end it.
     async fn exec(&self, id: &ContainerId, command: &[String]) -> Result<String, EngineError>;
+
+    /// The lines that a replica printed, oldest first. With [`LogQuery::follow`], the stream ends with the replica's process;
+    /// if the caller drops it, the engine stops to send. Only the first answer has a time limit.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] if no replica has this identifier, and [`EngineError::Refused`] if its lines are not kept.
+    async fn logs(&self, id: &ContainerId, query: LogQuery) -> Result<LogLines, EngineError>;
 
     /// The signals and stops that the engine remembers, then [`EngineEvent::Connected`], then events from now on. The
     /// stream never ends: it reconnects by itself.

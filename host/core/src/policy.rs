@@ -10,6 +10,8 @@ pub use crate::policy::catalogue::{
 use crate::contract::{HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation};
 use crate::{PolicyChoices, PolicyFailure, PolicyIdentity, Timestamp, WorkloadKey};
 use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use std::sync::Arc;
 
 /// Decides the number of replicas.
@@ -131,6 +133,24 @@ pub trait PolicySource: Send + Sync + 'static {
     async fn accept(&self, _choices: &PolicyChoices, _now: Timestamp) -> Result<(), ChoiceError> {
         Ok(())
     }
+
+    /// The news about policies from now on. A reader that falls behind misses the oldest news.
+    fn news(&self) -> BoxStream<'static, PolicyNews> {
+        futures_util::stream::pending().boxed()
+    }
+}
+
+/// A change of the revision of a policy that acts or is to act, or a failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyNews {
+    /// The name of the policy.
+    pub policy: String,
+    /// The number of the revision. `None` if it concerns all of them.
+    pub revision: Option<u32>,
+    /// Whether something failed.
+    pub is_failure: bool,
+    /// The change or the failure, in one sentence.
+    pub what: String,
 }
 
 /// The same policies for every workload.

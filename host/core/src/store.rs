@@ -2,6 +2,7 @@
 
 use crate::contract::Sample;
 use crate::metric::SampleChange;
+use crate::series::{Band, DecisionPoint, SamplePoint, Steps};
 use crate::{ContainerId, History, ShadowComparison, Timestamp, Workload, WorkloadKey};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -163,6 +164,8 @@ pub struct StoredWorkload {
     pub shadows: Vec<ShadowComparison>,
     /// The samples of its metrics, by time, each with the metric's name.
     pub samples: Vec<(String, Sample)>,
+    /// The bands that lasted when Windlass ended.
+    pub bands: Vec<Band>,
 }
 
 impl StoredWorkload {
@@ -170,7 +173,7 @@ impl StoredWorkload {
     pub fn new(workload: Workload) -> Self {
         // Only containers that this workload creates are its replicas, however others are labelled.
         let history = History { containers: Some(BTreeSet::new()), ..History::default() };
-        Self { workload, history, held: Vec::new(), shadows: Vec::new(), samples: Vec::new() }
+        Self { workload, history, held: Vec::new(), shadows: Vec::new(), samples: Vec::new(), bands: Vec::new() }
     }
 }
 
@@ -187,9 +190,21 @@ pub struct SeriesChanges {
     pub oldest: Timestamp,
 }
 
+/// The samples of a metric in steps.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SamplePoints {
+    /// The last sample before the first step.
+    pub before: Option<Sample>,
+    /// The steps that have samples, in order.
+    pub steps: Vec<SamplePoint>,
+}
+
 /// Persistent state that must survive a crash at any time. Calls are short and block; each is one transaction, on disk
 /// when the call returns.
 pub trait Store: Send + Sync + 'static {
+    /// Counts a run of Windlass with this store, and returns the number of runs before.
+    fn count_run(&self) -> Result<u64, StoreError>;
+
     /// Returns all workloads, ordered by key.
     fn load(&self) -> Result<Vec<StoredWorkload>, StoreError>;
 
@@ -235,6 +250,27 @@ pub trait Store: Send + Sync + 'static {
 
     /// Returns decisions of a workload, newest first. Reading does not hold up writing.
     fn decisions(&self, key: &WorkloadKey, query: &DecisionQuery) -> Result<DecisionPage, StoreError>;
+
+    /// Returns the numbers of the last decision before a time, for a chart.
+    fn decision_before(&self, key: &WorkloadKey, at: Timestamp) -> Result<Option<DecisionPoint>, StoreError>;
+
+    /// Returns the numbers of at most `most` decisions of the steps, oldest first, that have a higher number than `after`.
+    fn decision_points(
+        &self,
+        key: &WorkloadKey,
+        steps: &Steps,
+        after: i64,
+        most: u32,
+    ) -> Result<Vec<DecisionPoint>, StoreError>;
+
+    /// Returns the samples of a metric by step, and the last one before the steps.
+    fn sample_points(&self, key: &WorkloadKey, name: &str, steps: &Steps) -> Result<SamplePoints, StoreError>;
+
+    /// Returns the bands that overlap the steps, oldest first: at most the newest 1,000 of the workload.
+    fn bands(&self, key: &WorkloadKey, steps: &Steps) -> Result<Vec<Band>, StoreError>;
+
+    /// Stores bands that began or ended. A band of the same kind and beginning is replaced.
+    fn save_bands(&self, key: &WorkloadKey, bands: &[Band]) -> Result<(), StoreError>;
 
     /// Returns the size of the store.
     fn size(&self) -> Result<StoreSize, StoreError>;

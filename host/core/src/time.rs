@@ -24,6 +24,12 @@ impl Timestamp {
         seconds.map_or_else(|| format!("{} ms", self.0), |at| at.to_string())
     }
 
+    /// Formats for programs: RFC 3339 in UTC, to the millisecond.
+    pub fn to_rfc3339_millis(self) -> String {
+        let time = i64::try_from(self.0).ok().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+        time.map_or_else(|| format!("{} ms", self.0), |at| format!("{at:.3}"))
+    }
+
     /// Parses RFC 3339, in any time zone. Digits beyond milliseconds are dropped. `None` for another text, and for a time
     /// before 1970.
     pub fn from_rfc3339(text: &str) -> Option<Self> {

@@ -1,7 +1,7 @@
 //! The endpoints of the engine that Windlass needs, for a proxy in front of the engine that allows only some.
 
 /// The endpoints, each with its use. `ID` and `NAME` stand for one part of a path. The table in `MANUAL.md` lists the same.
-const ENDPOINTS: [(&str, &str); 30] = [
+const ENDPOINTS: [(&str, &str); 33] = [
     ("GET /_ping", "Windlass checks with it whether the engine answers"),
     ("GET /version", "Windlass chooses the API version with it"),
     ("GET /info", "without it, Windlass treats the engine as not rootless and relies on this machine's clock"),
@@ -13,6 +13,7 @@ const ENDPOINTS: [(&str, &str); 30] = [
         "without it, secrets that Compose copied into a container are not noticed, and its copies lack them",
     ),
     ("GET /containers/ID/stats", "without it, replicas whose kernel files are not readable have no resource use"),
+    ("GET /containers/ID/logs", "without it, `GET /containers/{name_or_id}/logs` is refused"),
     ("POST /containers/create", "without it, no replica is created"),
     ("POST /containers/ID/start", "without it, no replica is started"),
     ("POST /containers/ID/kill", "without it, no replica is stopped"),
@@ -31,6 +32,8 @@ const ENDPOINTS: [(&str, &str); 30] = [
     ("GET /services", "on a Swarm: without it, Windlass sees no services and does nothing"),
     ("GET /services/ID", "on a Swarm: without it, no service is changed"),
     ("GET /tasks", "on a Swarm: without it, Windlass sees no replicas and does nothing"),
+    ("GET /tasks/ID", "on a Swarm: without it, `GET /containers/{name_or_id}/logs` is refused"),
+    ("GET /tasks/ID/logs", "on a Swarm: without it, `GET /containers/{name_or_id}/logs` is refused"),
     ("GET /nodes", "on a Swarm: without it, Windlass cannot tell which tasks are on dead nodes, and does nothing"),
     ("POST /services/ID/update", "on a Swarm: without it, the count of a service is not changed"),
     ("POST /services/create", "on a Swarm: without it, workloads of start requests are not created"),

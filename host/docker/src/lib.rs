@@ -23,6 +23,7 @@ mod identity;
 mod image;
 mod labels;
 mod lifecycle;
+mod logs;
 mod network;
 mod raw;
 mod reach;
@@ -45,7 +46,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use windlass_core::contract::Usage;
-use windlass_core::engine::{Engine, EngineError, EngineEvent, SlotEngine};
+use windlass_core::engine::{Engine, EngineError, EngineEvent, LogLines, SlotEngine};
+use windlass_core::logs::LogQuery;
 use windlass_core::settings::EngineSettings;
 use windlass_core::workload::{ContainerPort, Protocol, Workload};
 use windlass_core::{ContainerId, Declaration, DeclaredService, ImageRef, Replica, Slot, WorkloadKey};
@@ -130,6 +132,10 @@ impl Engine for DockerEngine {
 
     async fn exec(&self, id: &ContainerId, command: &[String]) -> Result<String, EngineError> {
         crate::exec::run(self.lifecycle.engine(), id, command).await
+    }
+
+    async fn logs(&self, id: &ContainerId, query: LogQuery) -> Result<LogLines, EngineError> {
+        self.lifecycle.logs(id, query).await
     }
 
     fn events(&self) -> BoxStream<'static, EngineEvent> {

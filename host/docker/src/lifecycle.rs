@@ -11,7 +11,7 @@ use crate::environment::Environment;
 use crate::image::Images;
 use crate::network::Networks;
 use crate::usage::UsageTable;
-use crate::{container, identity, labels};
+use crate::{container, identity, labels, logs};
 use bollard::models::{ContainerInspectResponse, ContainerSummary};
 use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
 use futures_util::stream::{self, StreamExt};
@@ -20,7 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
-use windlass_core::engine::EngineError;
+use windlass_core::engine::{EngineError, LogLines};
+use windlass_core::logs::LogQuery;
 use windlass_core::settings::EngineSettings;
 use windlass_core::{ContainerId, Phase, Replica};
 
@@ -221,6 +222,20 @@ impl Lifecycle {
         let not_found = || EngineError::NotFound(id.to_owned());
         let inspected = self.inspect(id).await?.ok_or_else(not_found)?;
         self.replica(&inspected).await?.ok_or_else(not_found)
+    }
+
+    /// The lines of a replica.
+    pub(crate) async fn logs(&self, id: &ContainerId, query: LogQuery) -> Result<LogLines, EngineError> {
+        let not_found = || EngineError::NotFound(id.to_string());
+        let inspected = self.inspect(id.as_str()).await?.ok_or_else(not_found)?;
+        // A container of others is not found.
+        self.replica(&inspected).await?.ok_or_else(not_found)?;
+        let has_terminal = inspected.config.and_then(|config| config.tty).unwrap_or_default();
+        let path = format!("/containers/{}/logs", id.as_str());
+        logs::lines(&self.engine, &path, query, has_terminal).await.map_err(|error| match error {
+            error if error.is_missing() => not_found(),
+            error => error.into(),
+        })
     }
 
     /// Inspects any container. `None` if none has this name or identifier.

@@ -5,9 +5,14 @@ use crate::call_error::CallError;
 use crate::client::EngineClient;
 use bollard::BollardRequest;
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
 use http::{HeaderValue, Method};
 use serde_json::Value;
+use std::time::Duration;
+
+/// Time after which an answer that has no bytes yet counts as begun: the engine would have refused the request earlier.
+const SILENCE: Duration = Duration::from_millis(500);
 
 /// A request that takes the place of the library's own: the same connection, another method, path and body.
 #[derive(Debug, Clone)]
@@ -92,6 +97,34 @@ impl EngineClient {
             return Ok(Value::Null);
         }
         serde_json::from_slice(&answer).map_err(|error| CallError::Unreadable(format!("{operation}: {error}")))
+    }
+}
+
+impl EngineClient {
+    /// Requests bytes that may come for a long time. Returns when the first ones have come within
+    /// [`EngineClient::call_timeout`], or, if the answer may be silent, after [`SILENCE`].
+    pub(crate) async fn open(
+        &self,
+        operation: &str,
+        path: &str,
+        may_be_silent: bool,
+    ) -> Result<BoxStream<'static, Result<Bytes, CallError>>, CallError> {
+        self.info().await?;
+        let raw = RawRequest { method: Method::GET, path: path.to_owned(), body: Bytes::new(), login: None };
+        let modify = move |request| raw.replace(request);
+        let (first, rest) = self
+            .call_modified(self.call_timeout(), operation, modify, move |docker| async move {
+                let mut parts = docker.export_container("_").boxed();
+                let first = if may_be_silent {
+                    tokio::time::timeout(SILENCE, parts.next()).await.unwrap_or(Some(Ok(Bytes::new())))
+                } else {
+                    parts.next().await
+                };
+                Ok((first.transpose()?, parts))
+            })
+            .await?;
+        let first = futures_util::stream::iter(first.map(Ok));
+        Ok(first.chain(rest.map_err(CallError::from)).boxed())
     }
 }
 

@@ -18,7 +18,7 @@ mod write;
 use self::earlier::Earlier;
 use self::lease::Lease;
 use self::manager::{LIMIT, Manager};
-use self::observer::{Observer, Picture};
+use self::observer::{Observer, Picture, TASKS_FOR};
 use self::service::Service;
 use self::specification::Facts;
 use self::task::Task;
@@ -40,7 +40,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use windlass_core::contract::Usage;
-use windlass_core::engine::{CountEngine, Engine, EngineError, EngineEvent};
+use windlass_core::engine::{CountEngine, Engine, EngineError, EngineEvent, LogLines};
+use windlass_core::logs::LogQuery;
 use windlass_core::node_usage::AgentClient;
 use windlass_core::settings::EngineSettings;
 use windlass_core::workload::{ContainerPort, Protocol, Workload};
@@ -210,7 +211,7 @@ impl Engine for SwarmEngine {
         // A container's host name is the beginning of its identifier unless somebody chose another one.
         let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let own = Some(host_name).filter(|name| name.len() == 12).and_then(|name| picture.service_of_container(&name));
-        Ok(service::declared(&picture.services, own))
+        Ok(service::declared(&picture.services, &self.instance, own))
     }
 
     async fn has_service(&self, declaration: &Declaration) -> Result<bool, EngineError> {
@@ -236,6 +237,12 @@ impl Engine for SwarmEngine {
         crate::exec::run(self.manager.engine(), id, command).await
     }
 
+    async fn logs(&self, id: &ContainerId, query: LogQuery) -> Result<LogLines, EngineError> {
+        let picture = self.observer.picture().await?;
+        let task = picture.task(id.as_str()).ok_or_else(|| EngineError::NotFound(id.to_string()))?;
+        self.manager.logs(&task.id, query).await
+    }
+
     fn events(&self) -> BoxStream<'static, EngineEvent> {
         let watched =
             watch::subscribe(self.manager.engine().clone(), Arc::clone(&self.observer), self.instance.clone());
@@ -243,6 +250,10 @@ impl Engine for SwarmEngine {
             Some(lease) => futures_util::stream::select(watched, lease.gains()).boxed(),
             None => watched,
         }
+    }
+
+    fn listing_age(&self) -> Duration {
+        TASKS_FOR
     }
 
     fn usage(&self, id: &ContainerId) -> Option<Usage> {

@@ -78,11 +78,13 @@ async function refresh() {
   if (busy) { again = true; return; }
   busy = true;
   try {
-    // What a change said is said once, and the filter is applied here.
+    // The sentence about a change appears once, and the filter is applied here.
     const url = new URL(location.href);
     url.searchParams.delete("done");
     url.searchParams.delete("q");
-    const answer = await fetch(url, { headers: { accept: "text/html" }, redirect: "error" });
+    const answer = await fetch(url, { headers: { accept: "text/html" }, redirect: "manual" });
+    // The session has ended: the page leads to the log-in.
+    if (answer.type === "opaqueredirect") { location.reload(); return; }
     const date = Date.parse(answer.headers.get("date") ?? "");
     if (Math.abs(Date.now() - date) > 5000) skew = Date.now() - date;
     if (answer.ok) renew(new DOMParser().parseFromString(await answer.text(), "text/html"));
@@ -150,6 +152,11 @@ document.addEventListener("focusin", (event) => {
   const part = Number(/^M([\d.]+)/.exec(mark.getAttribute("d"))[1]) / 1000;
   moment(charts, Number(charts.dataset.since) + part * (charts.dataset.until - charts.dataset.since) + 1);
 });
+// An age shows its time.
+document.addEventListener("pointerover", (event) => {
+  const time = event.target.closest?.("time[data-t]");
+  if (time) time.title = new Date(Number(time.dataset.t)).toISOString();
+});
 // A link to a decision opens it.
 function openTarget() {
   const details = location.hash && by(location.hash.slice(1));
@@ -166,7 +173,7 @@ document.addEventListener("submit", (event) => { if (event.target.matches(".sear
 openTarget();
 filter();
 setInterval(ages, 1000);
-follow();
+if (!document.querySelector(".login")) follow();
 
 // A component that is dropped on the form of the policies is its chosen file.
 for (const type of ["dragover", "dragleave", "drop"]) {

@@ -4,6 +4,7 @@ use crate::page::Page;
 use crate::visitor::Visitor;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{Method, StatusCode, Uri};
+use axum::response::Response;
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -64,7 +65,22 @@ impl Page {
         csrf: Option<&str>,
         body: Sent,
     ) -> Result<Value, Refused> {
-        let internal = |detail: String| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, detail);
+        let answer = self.ask(caller, method, path, csrf, body).await?;
+        read(answer).await
+    }
+
+    /// The answer to a request, with its headers.
+    ///
+    /// # Errors
+    /// The status and the sentence with which the API refuses it.
+    pub(crate) async fn ask(
+        &self,
+        caller: &Visitor,
+        method: Method,
+        path: &str,
+        csrf: Option<&str>,
+        body: Sent,
+    ) -> Result<Response, Refused> {
         let uri: Uri = path.parse().map_err(|_| Refused::new(StatusCode::NOT_FOUND, "this is no path of the API"))?;
         let (kind, body) = match body {
             Sent::Nothing => ("application/json", Body::empty()),
@@ -77,12 +93,18 @@ impl Page {
             Err(never) => match never {},
         };
         let status = answer.status();
-        let bytes = to_bytes(answer.into_body(), MOST_BYTES).await.map_err(|error| internal(error.to_string()))?;
-        let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         if status.is_success() {
-            return Ok(value);
+            return Ok(answer);
         }
+        let value = read(answer).await?;
         let detail = value["detail"].as_str().unwrap_or("the API gave no reason").to_owned();
         Err(Refused { status, detail })
     }
+}
+
+/// The body of an answer.
+async fn read(answer: Response) -> Result<Value, Refused> {
+    let bytes = to_bytes(answer.into_body(), MOST_BYTES).await;
+    let bytes = bytes.map_err(|error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok(serde_json::from_slice(&bytes).unwrap_or_default())
 }

@@ -24,10 +24,6 @@ pub(crate) struct Decision {
     /// Sentences about what waits.
     pub(crate) deferred: Vec<String>,
     pub(crate) recommended: Option<u64>,
-    /// Whether an operator's override was in force.
-    pub(crate) overridden: bool,
-    pub(crate) running: u64,
-    pub(crate) ready: u64,
 }
 
 /// The answer of one policy.
@@ -65,11 +61,6 @@ impl Decision {
         let scaling = &record["scaling"];
         let parts = list(&scaling["answer"]["parts"]);
         let votes = if parts.is_empty() { vec![vote(scaling)] } else { parts.iter().map(vote).collect() };
-        let replicas = list(&scaling["observation"]["replicas"]);
-        let running = || replicas.iter().filter(|replica| replica["phase"] == "running");
-        let ready = running().filter(|replica| !matches!(replica["health"].as_str(), Some("starting" | "unhealthy")));
-        let overrides = &record["overrides"];
-        let is_on = |name: &str| overrides[name] == true;
         Some(Self {
             id: record["id"].as_i64()?,
             at: record["at"].as_u64()?,
@@ -82,12 +73,6 @@ impl Decision {
             actions: list(&record["actions"]).iter().map(action).collect(),
             deferred: list(&record["deferred"]).iter().map(|deferral| text(&deferral["reason"])).collect(),
             recommended: record["recommended"]["target"].as_u64(),
-            overridden: is_on("paused")
-                || is_on("freeze_scale_up")
-                || is_on("freeze_scale_down")
-                || overrides["force"].is_object(),
-            running: running().count() as u64,
-            ready: ready.count() as u64,
         })
     }
 
@@ -271,9 +256,8 @@ mod tests {
     #[test]
     fn a_record_has_its_votes_inputs_and_counts() {
         let decision = Decision::parse(&record(7, 5)).expect("a decision");
-        assert_eq!((decision.id, decision.target, decision.running, decision.ready), (7, 5, 2, 1));
+        assert_eq!((decision.id, decision.target), (7, 5));
         assert_eq!(decision.stages, Some([9, 7, 6, 5]));
-        assert!(decision.overridden);
         let votes: Vec<_> =
             decision.votes.iter().map(|vote| (vote.policy.as_str(), vote.revision, vote.count)).collect();
         assert_eq!(votes, [("queue", 3, Some(9)), ("cpu", 0, None)]);

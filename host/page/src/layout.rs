@@ -18,6 +18,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 pub(crate) enum Place {
     Workloads,
     Policies,
+    Audit,
     None,
 }
 
@@ -68,6 +69,7 @@ fn frame(visitor: &Visitor, content: &Content, readiness: &Readiness) -> Markup 
                     nav aria-label="Pages" {
                         a href="/" aria-current=[current(Place::Workloads)] { "Workloads" }
                         a href="/ui/policies" aria-current=[current(Place::Policies)] { "Policies" }
+                        @if visitor.may_administer { a href="/ui/audit" aria-current=[current(Place::Audit)] { "Audit" } }
                         a href="/docs" { "API" }
                     }
                     span #live role="status" { "not live: reload for news" }
@@ -75,7 +77,7 @@ fn frame(visitor: &Visitor, content: &Content, readiness: &Readiness) -> Markup 
                         form method="post" action="/ui/logout" { (visitor.field()) (name) " " button { "Log out" } }
                     }
                 }
-                (banners(readiness))
+                div #banners { @if visitor.is_known { (banners(readiness)) } }
                 main #main tabindex="-1" { (content.main) }
                 footer { "Times are UTC." }
             }
@@ -83,19 +85,17 @@ fn frame(visitor: &Visitor, content: &Content, readiness: &Readiness) -> Markup 
     }
 }
 
-/// What every page must say: that the engine does not answer, or that another Windlass acts.
+/// The conditions that concern every page: the engine does not answer, or another Windlass acts.
 fn banners(readiness: &Readiness) -> Markup {
     html! {
-        div #banners {
-            @if let Some(trouble) = &readiness.engine {
-                p.banner.bad role="alert" {
-                    b { "The container engine does not answer. " } (trouble)
-                    " The replicas stay as they are, and this page shows the last observation."
-                }
+        @if let Some(trouble) = &readiness.engine {
+            p.banner.bad role="alert" {
+                b { "The container engine does not answer. " } (trouble)
+                " The replicas stay as they are, and this page shows the last observation."
             }
-            @if let Some(standby) = &readiness.standby {
-                p.banner role="status" { b { "Standby. " } (standby) "." }
-            }
+        }
+        @if let Some(standby) = &readiness.standby {
+            p.banner role="status" { b { "Standby. " } (standby) "." }
         }
     }
 }
@@ -105,8 +105,12 @@ mod tests {
     use super::*;
 
     fn text(readiness: &Readiness) -> String {
+        of(&Visitor { is_known: true, ..Visitor::default() }, readiness)
+    }
+
+    fn of(visitor: &Visitor, readiness: &Readiness) -> String {
         let content = Content { title: "A <b>".to_owned(), place: Place::Policies, main: html! { p { "x" } } };
-        frame(&Visitor::default(), &content, readiness).into_string()
+        frame(visitor, &content, readiness).into_string()
     }
 
     #[test]
@@ -129,5 +133,10 @@ mod tests {
         let text = text(&trouble);
         assert!(text.contains("role=\"alert\"><b>The container engine does not answer. </b>no socket"), "{text}");
         assert!(text.contains("<b>Standby. </b>b acts."), "{text}");
+        let stranger = of(&Visitor::default(), &trouble);
+        assert!(
+            !stranger.contains("no socket") && !stranger.contains("b acts"),
+            "a stranger learns nothing: {stranger}"
+        );
     }
 }

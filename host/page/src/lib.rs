@@ -6,6 +6,7 @@
 
 mod api;
 mod assets;
+mod audit;
 mod chart;
 mod counts;
 mod decisions;
@@ -13,8 +14,8 @@ mod error;
 #[cfg(test)]
 mod fixtures;
 mod forms;
-mod interim;
 mod layout;
+mod login;
 mod page;
 mod path;
 mod policies;
@@ -31,6 +32,7 @@ mod workloads;
 use crate::page::Page;
 use axum::Router;
 use axum::http::Method;
+use axum::middleware::from_fn;
 use axum::routing::{MethodRouter, get, post};
 use std::sync::Arc;
 use windlass_api::ApiState;
@@ -44,7 +46,7 @@ use windlass_core::policy::PolicySource;
 pub fn router(state: ApiState, policies: Arc<dyn PolicySource>) -> Router {
     let api = windlass_api::router(state.clone());
     let page = Page::new(state.controller.clone(), Arc::clone(&state.policies), policies, api);
-    windlass_api::with_inner(windlass_api::router_with(state, pages(&page)))
+    windlass_api::with_inner(windlass_api::router_with(state, pages(&page))).layer(from_fn(login::lead))
 }
 
 /// The routes with their rules. A change is a request to the API, whose own rule says which role and workload it needs.
@@ -60,6 +62,8 @@ fn pages(page: &Page) -> Pages {
         ("/ui/workloads/{name}", viewer, get(workload::show)),
         (windlass_api::PAGE_UPLOAD, viewer, get(policies::show)),
         ("/ui/try/{name}", viewer, get(try_it::show)),
+        ("/ui/audit", Need::Role(Role::Admin), get(audit::show)),
+        ("/ui/login", public, get(login::show)),
         ("/ui/assets/{file}", public, get(assets::serve)),
         ("/ui/{*rest}", viewer, get(error::no_page)),
     ] {
@@ -75,5 +79,6 @@ fn pages(page: &Page) -> Pages {
     ] {
         pages = route(pages, Method::POST, path, viewer, handler);
     }
-    pages
+    pages = route(pages, Method::POST, "/ui/logout", viewer, post(login::log_out));
+    route(pages, Method::POST, "/ui/login", public, post(login::log_in))
 }

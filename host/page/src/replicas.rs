@@ -51,7 +51,7 @@ fn short_id(replica: &Replica) -> String {
     replica.id.as_str().chars().take(12).collect()
 }
 
-/// What else is special about a replica.
+/// The engine's status of a replica, and its other properties.
 fn state(replica: &Replica, view: &WorkloadView) -> Markup {
     let protected = replica.is_protected || view.protected.contains(&replica.id);
     html! {

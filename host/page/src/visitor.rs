@@ -14,6 +14,8 @@ use windlass_core::access::Role;
 pub(crate) struct Visitor {
     /// Its requests to the API.
     pub(crate) inner: Inner,
+    /// Whether the caller is known. A stranger sees the log-in only, and nothing about this installation.
+    pub(crate) is_known: bool,
     /// Its name, if it has a session.
     pub(crate) session: Option<String>,
     /// Whether it may pause, freeze, force, scale, promote and roll back.
@@ -35,6 +37,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
         let csrf = caller.csrf().map(str::to_owned);
         Ok(Self {
             inner,
+            is_known: true,
             session: csrf.is_some().then(|| caller.name.to_string()),
             may_operate: caller.role.includes(Role::Operator),
             may_administer: caller.role.includes(Role::Admin),

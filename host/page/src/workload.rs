@@ -13,7 +13,7 @@ use crate::row::row;
 use crate::series::Series;
 use crate::visitor::Visitor;
 use crate::workloads::{dots, since};
-use crate::{decisions, error, forms, interim, path, replicas, words};
+use crate::{decisions, error, forms, path, replicas, words};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -84,13 +84,8 @@ async fn read(page: &Page, caller: &Visitor, view: WorkloadView, span: &str) -> 
     let records = recorded["decisions"].as_array().map(Vec::as_slice).unwrap_or_default();
     let decisions: Vec<Decision> = records.iter().filter_map(Decision::parse).collect();
     let desired = page.get(caller, &of("")).await?["desired"].take();
-    let series = match page.get(caller, &of(&format!("/series?since={}&until={}", axis.since, axis.until))).await {
-        Ok(answer) => Series::parse(&answer),
-        Err(_) => {
-            let metrics = page.get(caller, &of(&format!("/metrics?since={}", axis.since))).await?;
-            interim::series(&decisions, &metrics, axis.until)
-        }
-    };
+    let series = page.get(caller, &of(&format!("/series?since={}&until={}", axis.since, axis.until))).await?;
+    let series = Series::parse(&series);
     Ok(Shown { view, now, span, axis, series, decisions, desired })
 }
 

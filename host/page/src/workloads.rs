@@ -63,13 +63,13 @@ impl Page {
 /// The body of a first start request: it needs nothing on the machine but the engine.
 pub(crate) const FIRST: &str = r#"{"image": "nginx:alpine", "max_replicas": 5, "ports": {"80/tcp": 0}, "resources": {"cpu": "0.5", "memory": "128m"}}"#;
 
-/// What to type on a fresh installation.
+/// The first command on a fresh installation.
 fn first_steps(host: &str) -> Markup {
     html! {
         section #list {
             h2 { "Nothing runs yet" }
             p { "Windlass keeps containers running and decides how many you need. Start the first workload:" }
-            pre tabindex="0" { code { "curl --json '" (FIRST) "' " (host) "/start/container" } }
+            pre.first tabindex="0" { code { "curl --json '" (FIRST) "' " (host) "/start/container" } }
             p {
                 "Or let it scale a service that runs already: add the label "
                 code { "windlass.enable=true" } " and " code { "windlass.max=5" } " to the service in its Compose or stack file."
@@ -115,7 +115,7 @@ fn alerts(views: &[WorkloadView], now: Timestamp) -> Markup {
 
 /// A time as an age, which the script keeps current.
 pub(crate) fn since(at: Timestamp, now: Timestamp) -> Markup {
-    html! { time data-t=(at) title=(at.to_rfc3339()) { (words::age(now.since(at))) } }
+    html! { time data-t=(at) { (words::age(now.since(at))) } }
 }
 
 fn list(views: &[WorkloadView], filter: &str, now: Timestamp, recent: impl Fn(&WorkloadView) -> Vec<Sample>) -> Markup {
@@ -153,7 +153,7 @@ fn line(row: &Row, now: Timestamp, recent: &[Sample]) -> Markup {
             }
             td { (sparkline(recent, now)) }
             td { (dots(&row.dots)) }
-            td title=(row.reason) {
+            td title=[row.held_by.map(|_| &row.reason)] {
                 @if let Some(rule) = row.held_by { (words::held_by(rule)) }
                 @if row.recommends { span.badge { "recommends" @if let Some(target) = row.recommended { " " (target) } } }
             }
@@ -168,7 +168,7 @@ pub(crate) fn dots(dots: &[(Dot, u32)]) -> Markup {
     let words = if words.is_empty() { "no replica".to_owned() } else { words.join(", ") };
     let many = dots.iter().map(|(_, count)| count).sum::<u32>() > MOST_DOTS;
     html! {
-        span.dots role="img" aria-label=(words) title=(words) {
+        span.dots role="img" aria-label=(words) {
             @if dots.is_empty() { "–" }
             @for (dot, count) in dots {
                 i class=(dot.class()) {

@@ -5,6 +5,7 @@
 
 mod controls;
 mod counts;
+mod logs;
 
 pub use crate::counts::{CountCall, Deploy, FailureAction, SimulatedSwarm, Template};
 
@@ -19,7 +20,8 @@ use std::time::Duration;
 use tokio::sync::{broadcast, watch};
 use tokio_stream::wrappers::BroadcastStream;
 use windlass_core::contract::Usage;
-use windlass_core::engine::{Engine, EngineError, EngineEvent, SlotEngine};
+use windlass_core::engine::{Engine, EngineError, EngineEvent, LogLines, SlotEngine};
+use windlass_core::logs::LogQuery;
 use windlass_core::workload::{ContainerPort, Workload};
 use windlass_core::{
     ContainerId, Declaration, DeclaredService, ImageRef, MadeFrom, Phase, PortBinding, Publication, Replica, Slot,
@@ -217,6 +219,11 @@ impl Engine for SimulatedEngine {
     async fn exec(&self, id: &ContainerId, command: &[String]) -> Result<String, EngineError> {
         self.enter(None)?.find(id)?;
         Ok(command.last().cloned().unwrap_or_default())
+    }
+
+    async fn logs(&self, id: &ContainerId, query: LogQuery) -> Result<LogLines, EngineError> {
+        let name = self.enter(None)?.find(id)?.name.clone();
+        Ok(crate::logs::lines(&name, query, (self.now)()))
     }
 
     fn events(&self) -> BoxStream<'static, EngineEvent> {

@@ -89,7 +89,8 @@ pub(super) async fn run(arguments: &EventsArguments) -> anyhow::Result<String> {
             return Ok(String::new());
         }
     }
-    let last = events.last().map(|event| event["id"].to_string());
+    let last = listed["last_event_id"].as_u64().or(events.last().and_then(|event| event["id"].as_u64()));
+    let last = last.map(|id| id.to_string());
     follow(&client, &query, last, format).await?;
     Ok(String::new())
 }
@@ -146,8 +147,13 @@ async fn stream(
     let mut parser = Parser::default();
     while let Some(line) = lines.next().await? {
         let Some(StreamEvent { id, kind, data }) = parser.line(&line) else { continue };
-        if kind == "dropped" {
-            return Ok(Ended::Dropped(format!("the server ended the stream: {data}")));
+        match kind.as_str() {
+            "dropped" => return Ok(Ended::Dropped(format!("the server ended the stream: {}", notice(&data)))),
+            "missed" => {
+                print_error(&format!("note: {}\n", plain(&notice(&data))))?;
+                continue;
+            }
+            _ => {}
         }
         if let Some(id) = id {
             *last = Some(id);
@@ -158,6 +164,12 @@ async fn stream(
         }
     }
     Ok(Ended::Dropped("the server ended the stream".to_owned()))
+}
+
+/// The sentence of a notice about the stream itself.
+fn notice(data: &str) -> String {
+    let text = serde_json::from_str::<Value>(data).ok().and_then(|notice| Some(notice["text"].as_str()?.to_owned()));
+    text.unwrap_or_else(|| data.to_owned())
 }
 
 /// One event of a stream in the chosen form.

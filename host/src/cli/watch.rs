@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use windlass_core::text::plain;
-use windlass_network::remote::Remote;
+use windlass_network::remote::{Remote, RemoteError};
 
 /// Time between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -20,7 +20,7 @@ pub(super) async fn watch(client: &Remote, selection: Selection<'_>, output: Out
         let found = match fetch(client, selection).await {
             Ok(found) => found,
             // The only resource is gone.
-            Err(_) if selection.name.is_some() && !lines.known.is_empty() => Vec::new(),
+            Err(error) if !lines.known.is_empty() && is_missing(&error) => Vec::new(),
             Err(error) => return Err(error),
         };
         let text = lines.news(&found)?;
@@ -29,6 +29,11 @@ pub(super) async fn watch(client: &Remote, selection: Selection<'_>, output: Out
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Whether there is no resource of the name, other than when the server cannot be reached or refuses.
+fn is_missing(error: &anyhow::Error) -> bool {
+    error.downcast_ref().is_none_or(|error: &RemoteError| error.status() == Some(404))
 }
 
 /// The lines about resources that changed.
@@ -133,6 +138,15 @@ mod tests {
         let third = lines.news(&[container("web-1", "healthy", "3.0 %")]);
         assert_eq!(third.expect("printed"), "web-2  removed\n");
         assert_eq!(lines.news(&[container("web-1", "healthy", "3.0 %")]).expect("printed"), "");
+    }
+
+    #[test]
+    fn a_server_that_is_gone_is_no_removal() {
+        let refused = |status| RemoteError::Refused { status, detail: "no".to_owned() };
+        assert!(is_missing(&refused(404).into()) && is_missing(&anyhow::anyhow!("there is no container `a`")));
+        assert!(!is_missing(&refused(403).into()));
+        let why = "it is no server".to_owned();
+        assert!(!is_missing(&RemoteError::NotWindlass { server: "here".to_owned(), why }.into()));
     }
 
     #[test]

@@ -69,6 +69,8 @@ section! {
         requests_per_peer: Count [Count(1)..=Count(65_536)],
         connections: Count [Count(1)..=Count(65_536)],
         connections_per_peer: Count [Count(1)..=Count(65_536)],
+        streams: Count [Count(1)..=Count(65_536)],
+        streams_per_peer: Count [Count(1)..=Count(65_536)],
         shutdown_grace: Span [ms(0)..=secs(3_600)],
     }
     more {

@@ -67,6 +67,8 @@ fn what_is_shown_says_everything_and_comes_to_the_same() {
     requests_per_peer = 128
     connections = 1024
     connections_per_peer = 512
+    streams = 1024
+    streams_per_peer = 512
     shutdown_grace = "30s"
 
     [engine]

@@ -3,6 +3,7 @@
 //! One connection writes, and another one reads: an answer of the API never holds up a pass.
 
 mod access;
+mod comparisons;
 mod decision_text;
 mod decisions;
 mod ledger;
@@ -10,12 +11,14 @@ mod memories;
 mod migrations;
 mod parts;
 mod retention;
+mod samples;
+mod series;
 mod size;
 #[cfg(test)]
 mod tests;
 mod text;
 
-use crate::ledger::{Changing, Ledger};
+use crate::ledger::Ledger;
 use crate::memories::Memory;
 use crate::migrations::migrate;
 use crate::text::{failed, json, parsed};
@@ -23,12 +26,11 @@ use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OpenFlags, Transaction, params};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use windlass_core::contract::Sample;
-use windlass_core::metric::SampleChange;
+use windlass_core::series::{Band, DecisionPoint, Steps};
 use windlass_core::settings::StoreLimits;
 use windlass_core::store::{
-    DecisionPage, DecisionQuery, NewDecision, SeriesChanges, Store, StoreError, StoreSize, StoredDecision,
-    StoredWorkload,
+    DecisionPage, DecisionQuery, NewDecision, SamplePoints, SeriesChanges, Store, StoreError, StoreSize,
+    StoredDecision, StoredWorkload,
 };
 use windlass_core::{ContainerId, History, ShadowComparison, Timestamp, Workload, WorkloadKey};
 use windlass_files::private;
@@ -179,15 +181,6 @@ fn exists(transaction: &Transaction<'_>, key: &str) -> rusqlite::Result<bool> {
     transaction.prepare_cached("SELECT 1 FROM workloads WHERE key = ?1")?.exists([key])
 }
 
-fn samples_of(connection: &Connection, key: &WorkloadKey) -> rusqlite::Result<Vec<(String, Sample)>> {
-    let mut statement = connection.prepare_cached("SELECT name, at, value FROM samples WHERE key = ?1 ORDER BY at")?;
-    let rows = statement.query_map([key.as_str()], |row| {
-        let at = Timestamp(row.get::<_, i64>(1)?.cast_unsigned());
-        Ok((row.get(0)?, Sample { at, value: row.get(2)? }))
-    })?;
-    rows.collect()
-}
-
 /// The columns of a workload that are read at the start.
 struct Columns {
     desired: String,
@@ -207,14 +200,26 @@ impl Columns {
         history.target = Some(self.target);
         (history.scaling_memory, history.health_memory) = (memory("scaling"), memory("health"));
         for (number, shadow) in shadows.iter_mut().enumerate() {
-            shadow.memory = memory(&shadow_name(number));
+            shadow.memory = memory(&comparisons::name(number));
         }
-        let samples = samples_of(connection, &workload.key)?;
-        Ok(StoredWorkload { workload, history, held: parsed(&self.held)?, shadows, samples })
+        let samples = samples::of(connection, &workload.key)?;
+        let bands = series::open_bands(connection, &workload.key)?;
+        Ok(StoredWorkload { workload, history, held: parsed(&self.held)?, shadows, samples, bands })
     }
 }
 
 impl Store for SqliteStore {
+    fn count_run(&self) -> Result<u64, StoreError> {
+        self.transaction("count this run", |transaction| {
+            transaction.query_row(
+                "INSERT INTO counters (name, count) VALUES ('runs', 1)
+                 ON CONFLICT (name) DO UPDATE SET count = count + 1 RETURNING count - 1",
+                [],
+                |row| Ok(row.get::<_, i64>(0)?.cast_unsigned()),
+            )
+        })
+    }
+
     fn load(&self) -> Result<Vec<StoredWorkload>, StoreError> {
         const OPERATION: &str = "read the stored workloads";
         let connection = self.connection();
@@ -313,7 +318,7 @@ impl Store for SqliteStore {
                 return Ok(());
             }
             let mut ledger = self.ledger(transaction, key, now)?;
-            save_comparisons(transaction, key, shadows, &mut ledger)?;
+            comparisons::save(transaction, key, shadows, &mut ledger)?;
             if let Some((decision, answers)) = answers {
                 decisions::add_member(transaction, key, decision, ("shadows", answers), &mut ledger)?;
             }
@@ -323,35 +328,7 @@ impl Store for SqliteStore {
     }
 
     fn save_samples(&self, changes: &[SeriesChanges], oldest: Timestamp) -> Result<(), StoreError> {
-        self.transaction("store metric samples", |transaction| {
-            transaction
-                .prepare_cached("DELETE FROM samples WHERE at < ?1")?
-                .execute(params![oldest.0.cast_signed()])?;
-            let mut delete =
-                transaction.prepare_cached("DELETE FROM samples WHERE key = ?1 AND name = ?2 AND at >= ?3 AND at < ?4")?;
-            let mut insert = transaction.prepare_cached(
-                "INSERT OR REPLACE INTO samples (key, name, at, value) SELECT key, ?2, ?3, ?4 FROM workloads WHERE key = ?1",
-            )?;
-            for SeriesChanges { key, name, changes, oldest } in changes {
-                let key = key.as_str();
-                for change in changes {
-                    let sample = match change {
-                        SampleChange::Clear => {
-                            delete.execute(params![key, name, i64::MIN, i64::MAX])?;
-                            continue;
-                        }
-                        SampleChange::Put(sample) => sample,
-                        SampleChange::Merge { from, until, into } => {
-                            delete.execute(params![key, name, from.0.cast_signed(), until.0.cast_signed()])?;
-                            into
-                        }
-                    };
-                    insert.execute(params![key, name, sample.at.0.cast_signed(), sample.value])?;
-                }
-                delete.execute(params![key, name, i64::MIN, oldest.0.cast_signed()])?;
-            }
-            Ok(())
-        })
+        self.transaction("store metric samples", |transaction| samples::save(transaction, changes, oldest))
     }
 
     fn decision(&self, id: i64) -> Result<Option<StoredDecision>, StoreError> {
@@ -362,39 +339,36 @@ impl Store for SqliteStore {
         self.read("read the decisions", |connection| decision_text::page(connection, key, query))
     }
 
+    fn decision_before(&self, key: &WorkloadKey, at: Timestamp) -> Result<Option<DecisionPoint>, StoreError> {
+        self.read("read a decision", |connection| series::last_before(connection, key, at))
+    }
+
+    fn decision_points(
+        &self,
+        key: &WorkloadKey,
+        steps: &Steps,
+        after: i64,
+        most: u32,
+    ) -> Result<Vec<DecisionPoint>, StoreError> {
+        self.read("read decisions", |connection| series::decisions(connection, key, steps, after, most))
+    }
+
+    fn sample_points(&self, key: &WorkloadKey, name: &str, steps: &Steps) -> Result<SamplePoints, StoreError> {
+        self.read("read metric samples", |connection| {
+            let before = series::sample_before(connection, key, name, steps.since)?;
+            Ok(SamplePoints { before, steps: series::samples(connection, key, name, steps)? })
+        })
+    }
+
+    fn bands(&self, key: &WorkloadKey, steps: &Steps) -> Result<Vec<Band>, StoreError> {
+        self.read("read the bands", |connection| series::bands(connection, key, steps))
+    }
+
+    fn save_bands(&self, key: &WorkloadKey, bands: &[Band]) -> Result<(), StoreError> {
+        self.transaction("store bands", |transaction| series::save_bands(transaction, key.as_str(), bands))
+    }
+
     fn size(&self) -> Result<StoreSize, StoreError> {
         self.read("measure the store", |connection| size::measure(connection, &self.database))
     }
-}
-
-fn shadow_name(number: usize) -> String {
-    format!("shadow {number}")
-}
-
-/// Stores the comparisons with shadow policies, if it is their turn.
-fn save_comparisons(
-    transaction: &Transaction<'_>,
-    key: &str,
-    shadows: &[ShadowComparison],
-    ledger: &mut Ledger,
-) -> rusqlite::Result<()> {
-    let named = |(number, shadow): (usize, &ShadowComparison)| (shadow_name(number), shadow.memory.clone());
-    let memories: Vec<(String, Vec<u8>)> = shadows.iter().enumerate().map(named).collect();
-    let forgetful = |shadow: &ShadowComparison| ShadowComparison { memory: Vec::new(), ..shadow.clone() };
-    let text = json(&shadows.iter().map(forgetful).collect::<Vec<_>>());
-    let bytes = text.len() + memories.iter().map(|(_, memory)| memory.len()).sum::<usize>();
-    if !ledger.charge_change(Changing::Shadows, i64::try_from(bytes).unwrap_or(i64::MAX)) {
-        return Ok(());
-    }
-    transaction
-        .prepare_cached(
-            "INSERT INTO comparisons (key, shadows) VALUES (?1, ?2)
-             ON CONFLICT (key) DO UPDATE SET shadows = excluded.shadows",
-        )?
-        .execute(params![key, text])?;
-    transaction.prepare_cached("DELETE FROM memories WHERE key = ?1 AND policy LIKE 'shadow %'")?.execute([key])?;
-    let memories: Vec<Memory<'_>> = (memories.iter())
-        .map(|(policy, bytes)| Memory { policy: policy.clone(), owner: String::new(), bytes })
-        .collect();
-    memories::put_all(transaction, key, &memories)
 }

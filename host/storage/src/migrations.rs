@@ -128,6 +128,18 @@ pub(crate) const MIGRATIONS: [Migration; 5] = [
         record TEXT NOT NULL                -- access::AuditRecord as JSON
     ) STRICT;
     CREATE INDEX audit_by_age ON audit (at);
+    CREATE TABLE counters (
+        name TEXT PRIMARY KEY,              -- `runs`: how often Windlass began with this file
+        count INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE bands (
+        key TEXT NOT NULL REFERENCES workloads (key) ON DELETE CASCADE,
+        kind TEXT NOT NULL,                 -- `rollout`, `override`, `outage` or `blind`
+        since INTEGER NOT NULL,
+        until INTEGER,                      -- null while it lasts
+        text TEXT NOT NULL,
+        PRIMARY KEY (key, kind, since)
+    ) STRICT, WITHOUT ROWID;
 ",
         None,
     ),

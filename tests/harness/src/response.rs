@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 use std::fmt;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -118,10 +119,20 @@ fn is_container_name(name: &str) -> bool {
 /// The client of all requests.
 pub fn client() -> &'static reqwest::Client {
     static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
-    CLIENT.get_or_init(|| {
-        // A process has one provider; a second installation fails, which is fine.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let builder = reqwest::Client::builder().timeout(REQUEST_LIMIT).pool_max_idle_per_host(0).no_proxy();
-        builder.build().expect("a client without certificates of its own can always be made")
-    })
+    CLIENT.get_or_init(|| build(builder()))
+}
+
+/// A client of the server at a Unix socket, whatever the host of a URL is.
+pub fn client_of(socket: &Path) -> reqwest::Client {
+    build(builder().unix_socket(socket))
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    // A process has one provider; a second installation fails, which is fine.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    reqwest::Client::builder().timeout(REQUEST_LIMIT).pool_max_idle_per_host(0).no_proxy()
+}
+
+fn build(builder: reqwest::ClientBuilder) -> reqwest::Client {
+    builder.build().expect("a client without certificates of its own can always be made")
 }

@@ -12,8 +12,9 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
+use tokio::process::Command as AsyncCommand;
 
 /// The number of nodes, all managers.
 pub const NODES: usize = 3;
@@ -30,6 +31,7 @@ const NETWORK: &str = "10.99.9";
 /// Time limit for an engine to answer, or to end.
 const LIMIT: Duration = Duration::from_secs(60);
 /// The program that sets up the namespaces of one engine and becomes it. `$1` is its folder, `$2` its name, `$3` its number.
+/// The engine also listens at the default address, for programs that run on the node.
 const NODE: &str = r#"
 set -e
 mkdir -p "$1/run"
@@ -38,7 +40,7 @@ echo nameserver 127.0.0.1 >"$1/resolv.conf"
 mount --bind "$1/resolv.conf" /etc/resolv.conf
 hostname "$2"
 exec dockerd --data-root "$1/data" --exec-root "$1/exec" --pidfile "$1/pid" --host "unix://$1/docker.sock" \
-    --shutdown-timeout 2 --default-address-pool "base=10.21$3.0.0/16,size=24"
+    --host unix:///run/docker.sock --shutdown-timeout 2 --default-address-pool "base=10.21$3.0.0/16,size=24"
 "#;
 
 /// A Swarm. Dropping it ends its engines and removes everything.
@@ -73,12 +75,12 @@ impl Swarm {
         // A short heartbeat, so that a dead node is noticed soon.
         let init =
             ["swarm", "init", "--dispatcher-heartbeat", "1s", "--advertise-addr", &first, "--listen-addr", &first];
-        swarm.docker(1, &init)?;
-        let token = swarm.docker(1, &["swarm", "join-token", "--quiet", "manager"])?;
+        swarm.docker(1, &init).await?;
+        let token = swarm.docker(1, &["swarm", "join-token", "--quiet", "manager"]).await?;
         for node in 2..=NODES {
             let own = address(node);
             let to = format!("{first}:2377");
-            swarm.docker(node, &["swarm", "join", "--token", token.trim(), "--advertise-addr", &own, &to])?;
+            swarm.docker(node, &["swarm", "join", "--token", token.trim(), "--advertise-addr", &own, &to]).await?;
         }
         Ok(swarm)
     }
@@ -101,12 +103,28 @@ impl Swarm {
         format!("windlass-{node}")
     }
 
+    /// The address of a node on the switch.
+    pub fn address(node: usize) -> String {
+        address(node)
+    }
+
     /// Runs the command `docker` on a node, and returns its standard output.
     ///
     /// # Errors
     /// If the command fails; the text has its standard error.
-    pub fn docker(&self, node: usize, arguments: &[&str]) -> anyhow::Result<String> {
-        run(Command::new("docker").args(["--host", &self.host(node)]).args(arguments))
+    pub async fn docker(&self, node: usize, arguments: &[&str]) -> anyhow::Result<String> {
+        docker(&self.host(node), arguments).await
+    }
+
+    /// A program that runs on a node, as a person on that machine starts it: with its network, its name and its `/run`.
+    ///
+    /// # Errors
+    /// If the engine of the node does not run.
+    pub fn command(&self, node: usize, program: &str) -> anyhow::Result<AsyncCommand> {
+        let engine = self.nodes[node - 1].as_ref().context("the engine does not run")?;
+        let mut command = AsyncCommand::new("nsenter");
+        command.args(["--target", &engine.id().to_string(), "--mount", "--net", "--uts", "--wd=.", program]);
+        Ok(command)
     }
 
     /// Copies an image of this machine's engine to every node.
@@ -114,35 +132,40 @@ impl Swarm {
     /// # Errors
     /// If an engine rejects it.
     pub async fn load(&self, image: &str) -> anyhow::Result<()> {
-        let archive = Path::new(FOLDER).join("image.tar");
-        let archive = archive.display().to_string();
-        run(Command::new("docker").args(["save", "--output", &archive, image]))?;
-        for node in 1..=NODES {
-            self.docker(node, &["load", "--quiet", "--input", &archive])?;
-        }
+        let archive = tempfile::Builder::new().suffix(".tar").tempfile_in(FOLDER)?;
+        let archive = archive.path().display().to_string();
+        finished(AsyncCommand::new("docker").args(["save", "--output", &archive, image])).await?;
+        let load = ["load", "--quiet", "--input", &archive];
+        try_join_all((1..=NODES).map(|node| self.docker(node, &load))).await?;
         Ok(())
     }
 
-    /// Kills a node's engine. Its containers run on, as after the loss of a network.
+    /// Kills a node's engine and its containers, as the loss of its power does.
     ///
     /// # Errors
     /// If the engine does not run.
-    pub fn kill(&mut self, node: usize) -> anyhow::Result<()> {
+    pub fn lose(&mut self, node: usize) -> anyhow::Result<()> {
         let mut engine = self.nodes[node - 1].take().context("the engine does not run")?;
         engine.kill()?;
         engine.wait()?;
+        kill_processes(&folder(node));
         Ok(())
     }
 
-    /// Starts the engine of a node again after [`Swarm::kill`].
+    /// Cuts a node off the others. It is still reachable from this machine.
     ///
     /// # Errors
-    /// If it does not answer; the text has its last log lines.
-    pub async fn revive(&mut self, node: usize) -> anyhow::Result<()> {
-        // An engine does not start while it believes that the killed one runs.
-        drop(std::fs::remove_file(folder(node).join("pid")));
-        self.spawn(node)?;
-        answers(node).await
+    /// If the switch has no such port.
+    pub fn cut_off(&self, node: usize) -> anyhow::Result<()> {
+        ip(&format!("-n {SWITCH} link set port{node} down"))
+    }
+
+    /// Connects a node again after [`Swarm::cut_off`].
+    ///
+    /// # Errors
+    /// If the switch has no such port.
+    pub fn connect(&self, node: usize) -> anyhow::Result<()> {
+        ip(&format!("-n {SWITCH} link set port{node} up"))
     }
 
     fn spawn(&mut self, node: usize) -> anyhow::Result<()> {
@@ -201,7 +224,6 @@ async fn answers(node: usize) -> anyhow::Result<()> {
 
 /// Joins this machine and a namespace for each node to the switch.
 fn connect_networks() -> anyhow::Result<()> {
-    let ip = |line: &str| run(Command::new("ip").args(line.split(' '))).map(drop);
     ip(&format!("netns add {SWITCH}"))?;
     ip(&format!("-n {SWITCH} link add bridge type bridge"))?;
     ip(&format!("-n {SWITCH} link set bridge up"))?;
@@ -222,25 +244,43 @@ fn connect_networks() -> anyhow::Result<()> {
     Ok(())
 }
 
+fn ip(line: &str) -> anyhow::Result<()> {
+    run(Command::new("ip").args(line.split(' '))).map(drop)
+}
+
+/// Runs the command `docker` on the engine at this address, and returns its standard output.
+///
+/// # Errors
+/// If the command fails; the text has its standard error.
+pub async fn docker(host: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    finished(AsyncCommand::new("docker").args(["--host", host]).args(arguments)).await
+}
+
+/// Runs a command to its end, and returns its standard output.
+///
+/// # Errors
+/// If the command fails; the text has its standard error.
+pub async fn finished(command: &mut AsyncCommand) -> anyhow::Result<String> {
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await;
+    printed(&format!("{:?}", command.as_std()), output)
+}
+
 fn run(command: &mut Command) -> anyhow::Result<String> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
+    let output = command.stdin(Stdio::null()).output();
+    printed(&format!("{command:?}"), output)
+}
+
+fn printed(command: &str, output: std::io::Result<Output>) -> anyhow::Result<String> {
+    let output = output.with_context(|| format!("cannot run {command}"))?;
     if !output.status.success() {
-        bail!("{command:?}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+        bail!("{command}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Removes everything that a Swarm leaves behind, also one of a run that crashed: processes, namespaces, mounts, files.
 fn clear() {
-    // Containers survive a killed engine, and so do the processes that keep them.
-    until_blocking(Duration::from_secs(10), || {
-        let left = processes();
-        for pid in &left {
-            // It may have ended meanwhile.
-            let _ = kill_process(*pid, Signal::KILL);
-        }
-        left.is_empty()
-    });
+    kill_processes(Path::new(FOLDER));
     let quietly = |program: &str, arguments: &[&str]| {
         // It may be gone already.
         drop(Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status());
@@ -259,8 +299,21 @@ fn clear() {
     drop(std::fs::remove_dir_all(FOLDER));
 }
 
-/// The processes of the Swarm's engines: those whose command line names its folder, except this one, and their children.
-fn processes() -> Vec<Pid> {
+/// Kills the engines in a folder, and their containers: these survive a killed engine, and so do the processes that keep them.
+fn kill_processes(folder: &Path) {
+    until_blocking(Duration::from_secs(10), || {
+        let left = processes(folder);
+        for pid in &left {
+            // It may have ended meanwhile.
+            let _ = kill_process(*pid, Signal::KILL);
+        }
+        left.is_empty()
+    });
+}
+
+/// The processes of the engines in a folder: those whose command line names it, except this one, and their children.
+fn processes(folder: &Path) -> Vec<Pid> {
+    let folder = format!("{}/", folder.display());
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let ours = numbers.filter(|number| {
@@ -268,7 +321,7 @@ fn processes() -> Vec<Pid> {
         let line = String::from_utf8_lossy(&line);
         let program = line.split('\0').next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
         let is_engine = ["dockerd", "containerd"].contains(&program) || program.starts_with("containerd-shim");
-        is_engine && line.contains(&format!("{FOLDER}/"))
+        is_engine && line.contains(&folder)
     });
     let mut all = Vec::new();
     for number in ours.collect::<Vec<i32>>() {

@@ -48,13 +48,13 @@ const EXAMPLES: &[(&str, How)] = &[
     ("windlass container unprotect web-3f91a2-0", How::Ends),
     ("windlass container stop web-3f91a2-0", How::Ends),
     ("windlass container start web-3f91a2-0", How::Ends),
-    ("windlass logs web-3f91a2-0 --tail 20 --since 10m", How::IsUnderstood),
-    ("windlass logs web-3f91a2-0 -f", How::IsUnderstood),
+    ("windlass logs web-3f91a2-0 --tail 20 --since 10m", How::Ends),
+    ("windlass logs web-3f91a2-0 -f", How::Follows),
     ("windlass container remove web-3f91a2-0 --force", How::Ends),
     ("windlass top", How::Ends),
     ("windlass top -o json", How::Ends),
-    ("windlass events --workload web --kind decision -o json", How::IsUnderstood),
-    ("windlass events -w", How::IsUnderstood),
+    ("windlass events --workload web --kind decision -o json", How::Ends),
+    ("windlass events -w", How::Follows),
     ("windlass explain web", How::Ends),
     ("windlass explain web --at 1s -o json", How::Ends),
     ("windlass scaling show web -o json", How::Ends),
@@ -70,6 +70,11 @@ const EXAMPLES: &[(&str, How)] = &[
     ("windlass policy delete queue", How::Ends),
     // Only a policy from a registry is refreshed.
     ("windlass policy refresh queue", How::IsUnderstood),
+    ("windlass token list", How::Ends),
+    ("windlass token create ci --role operator --workload web-1 --expires-in 90d", How::Ends),
+    // Each token has another identifier.
+    ("windlass token revoke 0a1b2c3d4e5f", How::IsUnderstood),
+    ("windlass tls init --folder tls --name windlass.lab --name 192.168.1.10", How::Ends),
     ("windlass stop web --wait", How::Ends),
     ("windlass start web -o json", How::Ends),
     ("windlass stop web --remove", How::Ends),
@@ -120,6 +125,8 @@ impl Place {
         let mut body = start_body(self.image, 1, 3);
         body["name"] = json!("web");
         body["env"] = json!({"A": value, "VERSION": "1.10", "ANSWER": "yes"});
+        let script = "echo ready; trap 'exit 0' TERM; hostname > /www/index.html; httpd -f -p 80 -h /www & wait";
+        body["command"] = json!(["/bin/sh", "-c", script]);
         body
     }
 
@@ -330,6 +337,17 @@ async fn a_wait_ends_with_the_state_or_with_the_pending_reason() -> anyhow::Resu
     assert_eq!(next()?["desired"]["max_replicas"], 3);
     caller.run(&["scale", "web", "--max", "4"])?.ok();
     assert_eq!(next()?["desired"]["max_replicas"], 4);
+
+    // Events and lines of a container arrive as they happen.
+    let mut events = caller.begin(&["events", "-w", "--workload", "web", "--kind", "override", "-o", "json"])?;
+    caller.run(&["scaling", "pause", "web"])?.ok();
+    let event: Value = serde_json::from_str(&first_line(&mut events)?)?;
+    assert_eq!((&event["kind"], &event["workload"]), (&json!("override"), &json!("web")), "{event}");
+    caller.run(&["scaling", "resume", "web"])?.ok();
+    let container = place.container().await;
+    let line = first_line(&mut caller.begin(&["logs", &container, "-f", "-o", "json"])?)?;
+    let line: Value = serde_json::from_str(&line)?;
+    assert_eq!((&line["stream"], &line["text"]), (&json!("stdout"), &json!("ready")), "{line}");
 
     // Progress is for terminals: here it is seen, and above, standard error was empty.
     let arguments = ["wait", "web", "--for", "replicas=2", "--timeout", "2s"];

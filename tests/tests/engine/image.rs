@@ -2,7 +2,6 @@
 //! of its own, because this Windlass scales every labelled service that it finds.
 
 use anyhow::{Context, bail, ensure};
-use bollard::query_parameters::BuildImageOptionsBuilder;
 use futures_util::TryStreamExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -13,7 +12,7 @@ use windlass_builtin::MIN_MAX;
 use windlass_tests::engine::Engine;
 use windlass_tests::images::Fixture;
 use windlass_tests::private_engine::PrivateEngine;
-use windlass_tests::site::binary;
+use windlass_tests::program_image;
 use windlass_tests::wait::eventually;
 
 /// The user of the image.
@@ -27,21 +26,6 @@ const IMAGE: &str = "WINDLASS_IMAGE";
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
-}
-
-/// Builds the image from the program under test, which brings its libraries because it is not static.
-async fn build(engine: &Engine, image: &str) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let program = folder.path().join("windlass");
-    // The debug information is half of the program.
-    let strip = Command::new("strip").arg("-o").arg(&program).arg(binary()?).status().await?;
-    ensure!(strip.success(), "cannot strip the program");
-    let context = Command::new(example("deploy/context")).arg(&program).output().await?;
-    ensure!(context.status.success(), "{}", String::from_utf8_lossy(&context.stderr));
-    let options = BuildImageOptionsBuilder::new().t(image).rm(true).build();
-    let context = bollard::body_full(context.stdout.into());
-    engine.docker().build_image(options, None, Some(context)).try_collect::<Vec<_>>().await?;
-    Ok(())
 }
 
 /// Copies an image from this machine's engine.
@@ -121,7 +105,7 @@ async fn the_compose_example_runs_the_image_without_privileges() -> anyhow::Resu
     let image = given.as_deref().unwrap_or("windlass:test");
     match given {
         Some(_) => copy(&engine, image).await?,
-        None => build(&engine, image).await?,
+        None => program_image::build(&engine, image).await?,
     }
     let inspected = engine.docker().inspect_image(image).await?;
     let size = inspected.size.context("a size")?;

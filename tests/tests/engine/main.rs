@@ -23,5 +23,6 @@ mod repair;
 mod rollouts;
 mod round_trip;
 mod scale_in;
+mod streams;
 #[expect(clippy::unwrap_used, reason = "the helpers of these tests say what they expect by panicking, as tests do")]
 mod swarm;

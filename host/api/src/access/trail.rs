@@ -14,9 +14,10 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
 use parking_lot::Mutex;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use windlass_control::events::EventKind;
 use windlass_core::WorkloadKey;
 use windlass_core::access::AuditRecord;
 
@@ -131,10 +132,23 @@ impl Pending {
     }
 }
 
-/// Writes a record to the log and to the store.
+/// Publishes a change as an event, which only administrators see.
+fn publish(state: &ApiState, record: &AuditRecord) {
+    let AuditRecord { who, from, request, what, workload, before, after, status, result, .. } = record;
+    let data = json!({
+        "who": who, "from": from, "request": request, "what": what, "before": before, "after": after, "status": status,
+        "result": result,
+    });
+    let workload = workload.as_ref().map(WorkloadKey::stored);
+    let text = format!("`{who}` at {from}: {request}: {result}");
+    state.controller.events().publish(EventKind::Audit, workload.as_ref(), &text, &data);
+}
+
+/// Writes a record to the log, to the events and to the store.
 pub(crate) async fn store(state: &ApiState, record: AuditRecord) {
     let AuditRecord { who, token, from, request, workload, before, after, status, result, .. } = &record;
     tracing::info!(who, token, from, request, workload, %before, %after, status, result, "a change");
+    publish(state, &record);
     // A server without a store for tokens has none for records.
     let Ok(store) = state.access.tokens.store() else { return };
     // The failure is in the log, and the change is made.

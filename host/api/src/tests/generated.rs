@@ -43,6 +43,9 @@ const BEYOND_A_SCHEMA: &[(&str, &str)] = &[
     ("/at", "ahead of this clock"),
     ("/at", "28 days ago"),
     ("/force/until", "up to 30 days from now"),
+    // Two times that are compared, and a step that divides what is between them.
+    ("/query/since", "expected a time before"),
+    ("/query/step", "a line has at most"),
     // A component, which OpenAPI cannot describe.
     ("", "bytes say nothing"),
     ("", "by far"),

@@ -74,6 +74,10 @@ impl Served {
         let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
         let Ok(response) = self.api.clone().oneshot(request.body(body).expect("a request")).await;
         let status = response.status().as_u16();
+        if response.headers().get("content-type").is_some_and(|kind| kind == "text/event-stream") {
+            // It has no end.
+            return (status, Value::Null);
+        }
         let bytes = response.into_body().collect().await.expect("a body").to_bytes();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
@@ -138,17 +142,20 @@ fn the_table_of_roles_is_as_it_is_documented() {
     viewer    Checked    GET /containers
     viewer    Checked    GET /decisions/{id}
     viewer    Checked    GET /discovery/prometheus
+    viewer    Checked    GET /events
     viewer    Checked    GET /images
     viewer    Checked    GET /metrics
     viewer    Checked    GET /policies
     viewer    Checked    GET /policies/{name}
     viewer    Checked    GET /workloads
     viewer    Checked    POST /logout
+    viewer    Container  GET /containers/{name_or_id}/logs
     viewer    Workload   GET /workloads/{name}
     viewer    Workload   GET /workloads/{name}/containers
     viewer    Workload   GET /workloads/{name}/decisions
     viewer    Workload   GET /workloads/{name}/health
     viewer    Workload   GET /workloads/{name}/metrics
+    viewer    Workload   GET /workloads/{name}/series
     viewer    Workload   GET /workloads/{name}/shadows
     "#);
     // Both paths of a workload have the same rules.
@@ -283,7 +290,16 @@ async fn a_limited_caller_sees_and_changes_its_workloads_only() {
     let (_, viewer) = &limited[0];
     let (_, admin) = &limited[2];
     let get = async |uri: &str, token: &str| served.send("GET", uri, Some(token), &Value::Null).await;
-    for uri in ["/workloads", "/images", "/containers", "/metrics", "/discovery/prometheus", "/policies", "/ready"] {
+    for uri in [
+        "/workloads",
+        "/images",
+        "/containers",
+        "/metrics",
+        "/discovery/prometheus",
+        "/policies",
+        "/ready",
+        "/events?follow=false",
+    ] {
         let (status, answer) = get(uri, viewer).await;
         let text = answer.to_string();
         assert!(status == 200 && !text.contains("foreign") && !text.contains(&foreign), "{uri}: {text}");

@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::error::ControlError;
 use crate::workload::handle::WorkloadHandle;
 use crate::workload::state::Suspension;
+use crate::workload_events::publish_change;
 use std::sync::Arc;
 use std::time::Duration;
 use windlass_core::engine::{AnyEngine, EngineError};
@@ -75,6 +76,7 @@ async fn adopt(context: &Arc<Context>, workload: Workload) -> Result<Admission, 
     let target = workload.bounds.clamp(count);
     let stored = workload.clone();
     context.store.call(move |store| store.save_workload(&stored, target)).await?;
+    let service = workload.declaration.to_string();
     tracing::info!(
         workload = %workload.key,
         service = %workload.declaration,
@@ -85,7 +87,9 @@ async fn adopt(context: &Arc<Context>, workload: Workload) -> Result<Admission, 
     let mut stored = StoredWorkload::new(workload);
     stored.history.target = Some(target);
     let handle = background::manage(context, stored);
-    resume(&handle);
+    publish_change(context, &handle.key, "adopted", &format!("labels of {} declare it", service));
+    handle.state().suspended = None;
+    handle.wake();
     Ok(Admission::Accepted)
 }
 
@@ -126,15 +130,21 @@ async fn change(
         handle.metrics.keep_only(&state.workload, &state.snapshot);
         drop(state);
         tracing::info!(workload = %handle.key, "the desired state follows the labels of the service");
+        publish_change(context, &handle.key, "changed", "it follows the changed labels of its service");
         handle.wake();
     }
-    resume(handle);
+    resume(context, handle);
     Ok(Admission::Accepted)
 }
 
 /// Lets the passes of a workload act: its labels are in force.
-fn resume(handle: &WorkloadHandle) {
-    if handle.state().suspended.take().is_some() {
+fn resume(context: &Context, handle: &WorkloadHandle) {
+    let suspension = handle.state().suspended.take();
+    if let Some(suspension) = suspension {
+        // One until the labels are read is none for a reader.
+        if suspension.missing_since.is_some() {
+            publish_change(context, &handle.key, "resumed", "the labels of its service are in force again");
+        }
         handle.wake();
     }
 }
@@ -152,6 +162,7 @@ pub(crate) async fn suspend(context: &Context, handle: &WorkloadHandle, reason: 
     };
     if is_new {
         tracing::warn!(workload = %handle.key, reason, "the workload is suspended");
+        publish_change(context, &handle.key, "suspended", &format!("it is suspended: {reason}"));
         handle.wake();
     }
     if now.since(since) >= FORGET_AFTER {
@@ -172,6 +183,7 @@ pub(crate) async fn forget(context: &Context, handle: &WorkloadHandle, reason: &
         context.workloads.remove(&handle.key);
         handle.close();
         context.drain.notify();
+        publish_change(context, &handle.key, "forgotten", &format!("it is forgotten: {reason}"));
     }
 }
 

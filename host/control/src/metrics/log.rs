@@ -330,7 +330,7 @@ fn sources(workload: &Workload) -> BTreeMap<String, MetricSource> {
 }
 
 /// The maximum age of a metric's newest value. `None` if the workload has no such metric.
-fn max_age(workload: &Workload, name: &str) -> Option<Duration> {
+pub(crate) fn max_age(workload: &Workload, name: &str) -> Option<Duration> {
     let of_built_in = || BuiltIn::of(name).map(|_| BUILT_IN_MAX_AGE);
     workload.metrics.get(name).map(|metric| metric.max_age).or_else(of_built_in)
 }

@@ -16,7 +16,7 @@ pub(crate) const KEPT: Duration = Duration::from_secs(24 * 3_600);
 pub const LONGEST_KEPT: Duration = Duration::from_secs(28 * 24 * 3_600);
 
 /// Values older than [`KEPT`] become one mean per this period, counted from the epoch: 8,064 means in 28 days.
-const MEAN_OVER: Duration = Duration::from_secs(300);
+pub(crate) const MEAN_OVER: Duration = Duration::from_secs(300);
 
 /// The most values of one metric that are kept. If there are more, the oldest become means sooner.
 const MOST_KEPT: usize = 20_000;

@@ -9,8 +9,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use windlass_core::engine::{AnyEngine, Engine, EngineError, EngineEvent, SlotEngine};
+use windlass_core::engine::{AnyEngine, Engine, EngineError, EngineEvent, LogLines, SlotEngine};
 use windlass_core::fixtures::{running, workload};
+use windlass_core::logs::LogQuery;
 use windlass_core::net::{Net, NetError, Reach, SourceRequest, SourceResponse};
 use windlass_core::{ContainerId, DurationMs, HealthCheck, HttpProbe};
 use windlass_simulated_engine::SimulatedEngine;
@@ -85,6 +86,9 @@ impl Engine for Hanging {
     }
     async fn cpus(&self) -> Option<u32> {
         self.sim.cpus().await
+    }
+    async fn logs(&self, id: &ContainerId, query: LogQuery) -> Result<LogLines, EngineError> {
+        self.sim.logs(id, query).await
     }
     fn events(&self) -> BoxStream<'static, EngineEvent> {
         self.sim.events()

@@ -76,7 +76,7 @@ pub(crate) async fn observe(
         let node = |replica: &Replica| Some((replica.id.clone(), engine.node(&replica.id)?));
         snapshot.nodes = replicas.iter().filter_map(node).collect();
     }
-    handle.clock_skew.observed(replicas.iter().map(|replica| &replica.id), now);
+    handle.clock_skew.observed(replicas.iter().map(|replica| &replica.id), now, context.engine.listing_age());
     handle.probes.none_later_than(now);
     snapshot.probes = handle.probes.of(replicas.iter().map(|replica| &replica.id));
     snapshot.replicas = replicas;

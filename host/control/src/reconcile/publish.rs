@@ -1,13 +1,18 @@
 //! Publication of a pass: the workload's state, counters, alerts and shadows.
 
+use crate::bands::{note_blind, note_pass};
 use crate::context::Context;
 use crate::dependencies;
+use crate::override_events::publish_overrides;
+use crate::reconcile::announce;
 use crate::reconcile::result::{Aftermath, PassResult};
 use crate::report::PassReport;
 use crate::shadows::{self, Round};
 use crate::workload::handle::WorkloadHandle;
+use crate::workload::state::WorkloadState;
 use std::sync::Arc;
 use windlass_core::engine::EngineError;
+use windlass_core::series::BandKind;
 use windlass_core::{ContainerId, PolicyOutcome, Snapshot, Timestamp, Workload};
 
 /// After so many passes in a row that acted on a changed service, the next pass waits for its time.
@@ -22,6 +27,7 @@ pub(crate) fn publish_blind(
 ) -> PassReport {
     tracing::warn!(workload = %handle.key, %error, "the pass could not observe the engine");
     let mut state = handle.state();
+    note_blind(&mut state.bands, &error.to_string(), at);
     state.next_pass = handle.period;
     state.counters.count_blind_pass();
     PassReport::blind(at, context.clock.now(), error.to_string())
@@ -37,7 +43,9 @@ pub(crate) fn publish_suspended(
     let (at, now) = (snapshot.at, context.clock.now());
     handle.probes.keep_only(snapshot.replicas.iter().map(|replica| &replica.id));
     let mut state = handle.state();
+    announce::replicas(&context.events, &handle.key, &state.snapshot, &snapshot, &[]);
     let is_changed = state.snapshot.is_up() != snapshot.is_up();
+    state.bands.set(BandKind::Blind, None, at);
     state.next_pass = handle.period;
     state.observed_at = Some(now);
     state.begun.clear();
@@ -70,11 +78,21 @@ pub(crate) fn publish(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, resu
     context.policy_counters.lock().count(&result.evaluation);
     handle.state().counters.count_pass(&result, decision.is_some());
 
-    let PassResult { desired, policies, observed, evaluation, plan, outcome, aftermath, .. } = result;
+    let PassResult { desired, before, policies, observed, evaluation, plan, outcome, aftermath, .. } = result;
     let Aftermath { snapshot, begun, fell } = aftermath;
     let snapshot = snapshot.unwrap_or(observed);
     handle.probes.keep_only(snapshot.replicas.iter().map(|replica| &replica.id));
+    publish_overrides(context, handle);
     let mut state = handle.state();
+    announce::replicas(&context.events, &handle.key, &state.snapshot, &snapshot, &outcome.actions);
+    let alerts = announce::Alerts {
+        before: state.last_pass.as_ref().map(|_| state.alerts.as_slice()),
+        now: &plan.alerts,
+        history: &before,
+    };
+    announce::alerts(&context.events, &handle.key, &alerts);
+    let WorkloadState { bands, snapshot: seen_before, .. } = &mut *state;
+    note_pass(bands, desired.overrides.in_force(snapshot.at), &plan, seen_before, &snapshot);
     let is_changed = state.last_pass.is_none() || fell || state.snapshot.is_up() != snapshot.is_up();
     if fell {
         state.fell = Some(snapshot.at);

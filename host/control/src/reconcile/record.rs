@@ -1,12 +1,13 @@
 //! The record of a pass in the store: the history, and the decision unless it repeats the one before.
 
 use crate::context::Context;
+use crate::reconcile::announce;
 use crate::reconcile::decision_record::decision;
 use crate::reconcile::result::PassResult;
 use crate::workload::handle::WorkloadHandle;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use windlass_core::History;
+use windlass_core::{History, Phase, Snapshot};
 
 /// Stores the result of a pass in one transaction. Returns the number of its decision, or `None` if it repeats the one
 /// before.
@@ -27,7 +28,7 @@ pub(crate) async fn record(context: &Context, handle: &WorkloadHandle, result: &
     let (key, history, now) = (handle.key.clone(), plan.history.clone(), context.clock.now());
     let (at, outcome) = (result.observed.at, outcome(result));
     let (evaluation, policies) = (Arc::clone(&result.evaluation), result.policies.clone());
-    context
+    let number = context
         .store
         .call_or_log("store a decision", move |store| {
             // On the thread of the store: an observation may be large.
@@ -35,13 +36,31 @@ pub(crate) async fn record(context: &Context, handle: &WorkloadHandle, result: &
             store.save_pass(&key, &history, Some(&decision), now)
         })
         .await
-        .flatten()
+        .flatten();
+    announce::decision(&context.events, result, number);
+    number
 }
 
 /// Stores the history of a workload.
 pub(crate) async fn save_history(context: &Context, handle: &WorkloadHandle, history: &History) {
     let (key, history, now) = (handle.key.clone(), history.clone(), context.clock.now());
     context.store.call_or_log("store a pass", move |store| store.save_pass(&key, &history, None, now)).await;
+}
+
+/// Stores the bands that began or ended.
+pub(crate) async fn save_bands(context: &Context, handle: &WorkloadHandle) {
+    let bands = handle.state().bands.take_unsaved();
+    if !bands.is_empty() {
+        let key = handle.key.clone();
+        context.store.call_or_log("store bands", move |store| store.save_bands(&key, &bands)).await;
+    }
+}
+
+/// The replicas after the actions, for charts.
+fn replicas(snapshot: &Snapshot) -> Value {
+    let running = || snapshot.replicas.iter().filter(|replica| replica.phase == Phase::Running);
+    let ready = running().filter(|replica| snapshot.health_of(&replica.id).is_ready()).count();
+    json!({"running": running().count(), "ready": ready})
 }
 
 /// The plan and its actions as JSON.
@@ -72,6 +91,7 @@ fn outcome(result: &PassResult) -> Value {
         "deferred": plan.deferred,
         "alerts": plan.alerts,
         "recommended": plan.recommended,
+        "replicas": replicas(result.latest()),
         "actions": actions,
     })
 }

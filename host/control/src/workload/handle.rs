@@ -1,5 +1,6 @@
 //! The handle of one workload: its state, its pass lock, and its requests for passes.
 
+use crate::bands::Bands;
 use crate::clock_skew::ClockSkew;
 use crate::jitter::jitter;
 use crate::metrics::MetricLog;
@@ -56,7 +57,7 @@ impl WorkloadHandle {
     pub(crate) fn new(stored: StoredWorkload, probes_kept: usize, interval: Duration, now: Timestamp) -> Self {
         let jitter = jitter(interval, &stored.workload.key);
         let period = interval - jitter;
-        let StoredWorkload { workload, history, held, shadows, samples } = stored;
+        let StoredWorkload { workload, history, held, shadows, samples, bands } = stored;
         Self {
             jitter,
             period,
@@ -69,7 +70,10 @@ impl WorkloadHandle {
             probe_now: Notify::new(),
             metrics: MetricLog::stored(samples, &workload, now),
             commands: Commands::default(),
-            state: Mutex::new(WorkloadState::new(workload, history, held, shadows, period)),
+            state: Mutex::new(WorkloadState {
+                bands: Bands::stored(bands),
+                ..WorkloadState::new(workload, history, held, shadows, period)
+            }),
             requested: AtomicU64::new(0),
             wake: Notify::new(),
             waiters: Mutex::default(),

@@ -1,5 +1,6 @@
 //! The state of one workload between two passes.
 
+use crate::bands::Bands;
 use crate::counters::WorkloadCounters;
 use crate::reconcile::result::DecisionSummary;
 use crate::report::{PassReport, WorkloadView};
@@ -8,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use windlass_core::contract::HealthStatus;
 use windlass_core::{
-    Alert, ContainerId, Declaration, History, Phase, Probe, Replica, ShadowComparison, Snapshot, Timestamp, Workload,
-    WorkloadKey,
+    Alert, ContainerId, Declaration, History, Overrides, Phase, Probe, Replica, ShadowComparison, Snapshot, Timestamp,
+    Workload, WorkloadKey,
 };
 use windlass_decide::EarlyPasses;
 
@@ -34,6 +35,10 @@ pub(crate) struct WorkloadState {
     pub(crate) last_pass: Option<Arc<PassReport>>,
     /// The alerts of the last pass that observed the engine.
     pub(crate) alerts: Vec<Alert>,
+    /// Its rollouts, overrides, outages and blindness over time.
+    pub(crate) bands: Bands,
+    /// The overrides in force when they were last an event.
+    pub(crate) published_overrides: Overrides,
     /// The newest recorded decision, so that a repetition is not recorded again.
     pub(crate) last_recorded: Option<DecisionSummary>,
     /// The comparisons with its shadow policies.
@@ -115,6 +120,8 @@ impl WorkloadState {
         let until_read = || Suspension::until_confirmed("the labels of its service have not been read yet");
         let suspended = workload.declaration.is_adopted().then(until_read);
         Self {
+            bands: Bands::default(),
+            published_overrides: workload.overrides,
             workload,
             history,
             held: held.into_iter().collect(),

@@ -57,6 +57,11 @@ pub struct ApiSettings {
     pub connections: usize,
     /// Connections of one peer address open at once; a further one closes an idle one of the same peer. Default 512.
     pub connections_per_peer: usize,
+    /// Event streams open at once; a further one is answered with 503. Their connections do not count among
+    /// [`Self::connections`]. Default 1 024.
+    pub streams: usize,
+    /// Event streams to one peer address open at once; a further one is answered with 503. Default 512.
+    pub streams_per_peer: usize,
     /// Time that requests in progress have to end at shutdown. Default 30 s.
     pub shutdown_grace: Duration,
 }
@@ -77,6 +82,8 @@ impl Default for ApiSettings {
             requests_per_peer: 128,
             connections: 1_024,
             connections_per_peer: 512,
+            streams: 1_024,
+            streams_per_peer: 512,
             shutdown_grace: Duration::from_secs(30),
         }
     }

@@ -40,7 +40,7 @@ impl Drop for Poller {
 }
 
 impl Poller {
-    /// Polls every `interval`. `places` lists the nodes that are up.
+    /// Polls every `interval`. `places` lists the nodes.
     pub(crate) fn start<F>(
         table: AgentTable,
         client: Arc<dyn AgentClient>,

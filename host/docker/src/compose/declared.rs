@@ -26,6 +26,8 @@ pub(crate) struct Found {
     pub(crate) service: DeclaredService,
     /// The identifier of a container whose image the list does not name. `None` if the list names it.
     pub(crate) unnamed_image: Option<String>,
+    /// Only copies declare it. The container that they are copies of is gone, or has lost its label.
+    pub(crate) is_of_copies: bool,
 }
 
 impl Listed<'_> {
@@ -155,7 +157,9 @@ fn found(
     let unnamed_image = container.summary.id.clone().filter(|_| image.starts_with("sha256:"));
     let image = ImageRef::stored(image);
     let labels = container.declaration();
-    Found { service: DeclaredService { key, declaration, image, labels, depends_on, obstacle }, unnamed_image }
+    let service = DeclaredService { key, declaration, image, labels, depends_on, obstacle };
+    // The newest container of Compose comes before every copy.
+    Found { service, unnamed_image, is_of_copies: container.is_clone() }
 }
 
 /// The workloads of the services in Compose's label, except those that end before their dependents begin.
@@ -219,7 +223,9 @@ mod tests {
             container("copy", 30, &copy),
         ];
         let found = declared(&containers, "default");
-        let [Found { service, unnamed_image: None }] = found.as_slice() else { panic!("{found:?}") };
+        let [Found { service, unnamed_image: None, is_of_copies: false }] = found.as_slice() else {
+            panic!("{found:?}")
+        };
         assert_eq!((service.key.as_str(), service.image.as_str()), ("shop-web", "web:1"));
         let labels: Vec<(&str, &str)> =
             service.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -229,6 +235,7 @@ mod tests {
         assert_eq!(service.obstacle, None, "the labels of an older generation are no contradiction");
         // Copies alone still declare it: their service is not gone.
         assert_eq!(keys_and_obstacles(&containers[2..]), [("shop-web".to_owned(), String::new())]);
+        assert!(declared(&containers[2..], "default")[0].is_of_copies);
         let mut moved = container("moved", 10, &[]);
         moved.image = Some("sha256:00".to_owned());
         assert_eq!(declared(&[moved], "default")[0].unnamed_image.as_deref(), Some("id-moved"));

@@ -1,13 +1,14 @@
 //! Lists the services that ask for Windlass, and the containers of one service.
 
 use crate::compose::declared;
-use crate::compose::labels::{CONFIG_HASH, PROJECT, SERVICE, filter, identify};
+use crate::compose::labels::{CLONE_OF, CONFIG_HASH, PROJECT, SERVICE, filter, identify, is_one_off};
 use crate::compose::obstacle::obstacle;
 use crate::lifecycle::Lifecycle;
+use bollard::models::ContainerSummary;
 use serde_json::Value;
 use std::collections::HashMap;
 use windlass_core::engine::EngineError;
-use windlass_core::{Creator, DeclaredService, ImageRef, Phase, Replica};
+use windlass_core::{Creator, Declaration, DeclaredService, ImageRef, Phase, Replica};
 
 impl Lifecycle {
     /// The services that ask for the Windlass of this instance.
@@ -16,6 +17,13 @@ impl Lifecycle {
         let mut services = Vec::new();
         for found in declared::declared(&summaries, self.instance()) {
             let mut service = found.service;
+            if found.is_of_copies
+                && let Declaration::Compose { project, service } = &service.declaration
+                && self.summaries_of(project, service).await?.iter().any(is_of_compose)
+            {
+                // Compose's own container has no label any more, so nobody asks for Windlass.
+                continue;
+            }
             if let Some(id) = found.unnamed_image
                 && let Some(inspected) = self.inspect(&id).await?
                 && let Some(image) = inspected.config.and_then(|config| config.image)
@@ -29,9 +37,13 @@ impl Lifecycle {
 
     /// Whether a service has containers, whatever their labels of Windlass are.
     pub(crate) async fn has_service(&self, project: &str, service: &str) -> Result<bool, EngineError> {
+        Ok(!self.summaries_of(project, service).await?.is_empty())
+    }
+
+    /// The containers of a service, whatever their labels of Windlass are.
+    async fn summaries_of(&self, project: &str, service: &str) -> Result<Vec<ContainerSummary>, EngineError> {
         let labels = [CONFIG_HASH.to_owned(), format!("{PROJECT}={project}"), format!("{SERVICE}={service}")];
-        let summaries = self.summaries(&HashMap::from([("label".to_owned(), labels.to_vec())])).await?;
-        Ok(!summaries.is_empty())
+        self.summaries(&HashMap::from([("label".to_owned(), labels.to_vec())])).await
     }
 
     /// The containers of a service, oldest first.
@@ -82,6 +94,11 @@ impl Lifecycle {
         let copied_in = self.copied_files().of(self.engine(), inspected).await;
         obstacle(inspected, has_compose_name, copied_in.as_deref())
     }
+}
+
+/// Whether Compose itself created a container for its service.
+fn is_of_compose(summary: &ContainerSummary) -> bool {
+    summary.labels.as_ref().is_some_and(|labels| !labels.contains_key(CLONE_OF) && !is_one_off(labels))
 }
 
 /// The labels of an inspected container.

@@ -4,6 +4,7 @@ use super::node::Node;
 use super::task::Task;
 use crate::call_error::CallError;
 use crate::client::EngineClient;
+use crate::logs;
 use http::HeaderValue;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -13,7 +14,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
-use windlass_core::engine::EngineError;
+use windlass_core::engine::{EngineError, LogLines};
+use windlass_core::logs::LogQuery;
 
 /// Time limit of a request. A Swarm without a leader answers none.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
@@ -87,6 +89,18 @@ impl Manager {
             "/tasks?filters=%7B%22desired-state%22%3A%5B%22shutdown%22%5D%2C%22service%22%3A%5B%22{service}%22%5D%7D"
         );
         self.typed("list the ended tasks of a service", &path).await
+    }
+
+    /// The lines of a task.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] if there is no such task.
+    pub(super) async fn logs(&self, task: &str, query: LogQuery) -> Result<LogLines, EngineError> {
+        let path = format!("/tasks/{task}");
+        let inspected = self.found(self.limited(self.engine.get("inspect a task", &path)).await)?;
+        let inspected = inspected.ok_or_else(|| EngineError::NotFound(task.to_owned()))?;
+        let has_terminal = inspected.pointer("/Spec/ContainerSpec/TTY").and_then(Value::as_bool).unwrap_or_default();
+        self.meaning(logs::lines(&self.engine, &format!("{path}/logs"), query, has_terminal).await)
     }
 
     /// All nodes, by their identifiers.

@@ -47,9 +47,10 @@ impl Node {
         &self.description.hostname
     }
 
-    /// Whether the managers hear from it.
+    /// Whether the managers hear from it. After an election, the new leader has heard from no node for some seconds and calls
+    /// their state `unknown`; a node that is silent for longer is `down`.
     pub(super) fn is_up(&self) -> bool {
-        self.status.state == "ready"
+        matches!(self.status.state.as_str(), "ready" | "unknown")
     }
 
     /// Its number of CPUs.

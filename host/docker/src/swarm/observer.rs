@@ -9,11 +9,11 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use windlass_core::engine::EngineError;
-use windlass_core::{Declaration, WorkloadKey};
+use windlass_core::{Declaration, Timestamp, WorkloadKey};
 
 /// Time for which a list of tasks is used: the longest time between two polls, and the time of a slow answer.
 pub(super) const TASKS_FOR: Duration = Duration::from_secs(8);
@@ -30,14 +30,23 @@ struct Tasks {
     nodes: HashMap<String, String>,
 }
 
-impl From<Vec<Task>> for Tasks {
-    fn from(tasks: Vec<Task>) -> Self {
+impl Tasks {
+    /// The tasks of a listing at `now`, which follows the one `before`.
+    fn listed(tasks: Vec<Task>, before: Option<&Self>, now: Timestamp) -> Self {
         let mut all = Self::default();
-        for task in tasks {
+        for mut task in tasks {
+            let is_new = before.is_some_and(|before| before.of_service(&task.service, &task.id).is_none());
+            let known = before.and_then(|before| before.of_service(&task.service, &task.id)?.waits_since);
+            // The leader's clock may differ from this machine's, so a time of its own is used only for what nobody saw begin.
+            task.waits_since = known.or(is_new.then_some(now)).or(Some(task.created_at().min(now)));
             all.nodes.insert(task.replica_id().to_owned(), task.node.clone());
             all.by_service.entry(task.service.clone()).or_default().push(task);
         }
         all
+    }
+
+    fn of_service(&self, service: &str, id: &str) -> Option<&Task> {
+        self.by_service.get(service)?.iter().find(|task| task.id == id)
     }
 }
 
@@ -63,7 +72,8 @@ impl Picture {
     #[cfg(test)]
     pub(super) fn of(services: Vec<Service>, tasks: Vec<Task>, nodes: Vec<Node>) -> Self {
         let nodes = nodes.into_iter().map(|node| (node.id.clone(), node)).collect();
-        Self { services: Arc::new(services), tasks: Arc::new(tasks.into()), nodes: Arc::new(nodes) }
+        let tasks = Tasks::listed(tasks, None, Timestamp::default());
+        Self { services: Arc::new(services), tasks: Arc::new(tasks), nodes: Arc::new(nodes) }
     }
 
     /// The tasks of a node.
@@ -179,7 +189,7 @@ impl Observer {
         let tasks = async {
             match Part::usable(known.tasks.as_ref(), epoch, tasks_for) {
                 Some(tasks) => Ok(tasks),
-                None => self.manager.tasks().await.map(|tasks| Part { value: Arc::new(tasks.into()), read_at, epoch }),
+                None => self.tasks(known).await.map(|tasks| Part { value: Arc::new(tasks), read_at, epoch }),
             }
         };
         let nodes = async {
@@ -192,6 +202,12 @@ impl Observer {
         let picture =
             Picture { services: services.value.clone(), tasks: tasks.value.clone(), nodes: nodes.value.clone() };
         Ok((picture, Parts { services: Some(services), tasks: Some(tasks), nodes: Some(nodes), failure: None }))
+    }
+
+    async fn tasks(&self, known: &Parts) -> Result<Tasks, EngineError> {
+        let tasks = self.manager.tasks().await?;
+        let before = known.tasks.as_ref().map(|part| part.value.as_ref());
+        Ok(Tasks::listed(tasks, before, Timestamp::from(SystemTime::now())))
     }
 
     async fn services(&self, known: &Parts) -> Result<Vec<Service>, EngineError> {
@@ -222,6 +238,28 @@ mod tests {
     use std::sync::atomic::AtomicBool;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::UnixListener;
+
+    #[test]
+    fn a_wait_for_a_node_is_measured_by_the_own_clock() {
+        let waiting = |id: &str, created: &str| -> Task {
+            serde_json::from_value(json!({"ID": id, "ServiceID": "s1", "DesiredState": "running", "CreatedAt": created,
+                "Status": {"State": "pending"}}))
+            .unwrap()
+        };
+        let since = |tasks: &Tasks, id: &str| tasks.of_service("s1", id).and_then(Task::pending).map(|it| it.since);
+        let minute = |minute: u64| Timestamp(1_772_359_200_000 + minute * 60_000);
+        let ahead = "2026-03-01T11:00:00Z";
+        let first = Tasks::listed(vec![waiting("old", "2026-03-01T09:59:00Z"), waiting("odd", ahead)], None, minute(0));
+        assert_eq!(since(&first, "old"), Some(Timestamp(minute(0).0 - 60_000)), "it waited before this Windlass began");
+        assert_eq!(since(&first, "odd"), Some(minute(0)), "no wait begins in the future");
+        // The leader's clock is an hour behind, or ahead.
+        let later = vec![waiting("odd", ahead), waiting("behind", "2026-03-01T09:01:00Z"), waiting("ahead", ahead)];
+        let second = Tasks::listed(later.clone(), Some(&first), minute(1));
+        let third = Tasks::listed(later, Some(&second), minute(2));
+        for tasks in [second, third] {
+            assert_eq!(["odd", "behind", "ahead"].map(|id| since(&tasks, id)), [0, 1, 1].map(|it| Some(minute(it))));
+        }
+    }
 
     /// The paths that were requested of a manager, and whether it has a leader.
     #[derive(Default)]
@@ -291,7 +329,7 @@ mod tests {
             let web = (WorkloadKey::stored("web"), Declaration::Swarm { service: "web".to_owned() });
             for picture in pictures {
                 let picture = picture.unwrap();
-                let service = picture.service(&web.0, &web.1, "i").unwrap();
+                let service = picture.service(&web.0, &web.1, "default").unwrap();
                 assert_eq!(picture.tasks(service).len(), 1);
             }
         };

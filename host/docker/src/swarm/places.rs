@@ -10,8 +10,10 @@ use windlass_core::ContainerId;
 
 /// The label of a service whose tasks are agents.
 const AGENT: &str = "windlass.agent";
+/// Why a node that is down has no agent.
+const DOWN: &str = "the node is down";
 
-/// The nodes that are up. `port` is the port on which agents listen, `own_networks` are the networks of the container in
+/// All nodes; those that are down have no agent. `port` is the port on which agents listen, `own_networks` are the networks of the container in
 /// which Windlass runs.
 pub(super) fn places(picture: &Picture, port: u16, own_networks: Option<&HashSet<String>>) -> Vec<Place> {
     let agents = picture.services.iter().filter(|service| service.label(AGENT) == Some("true"));
@@ -22,11 +24,11 @@ pub(super) fn places(picture: &Picture, port: u16, own_networks: Option<&HashSet
         Place {
             node: node.id.clone(),
             name: node.name().to_owned(),
-            agent: agent(&agents, node, port, own_networks),
+            agent: if node.is_up() { agent(&agents, node, port, own_networks) } else { Err(DOWN.to_owned()) },
             containers: containers.map(|task| ContainerId(task.replica_id().to_owned())).collect(),
         }
     };
-    let mut places: Vec<Place> = picture.nodes.values().filter(|node| node.is_up()).map(place).collect();
+    let mut places: Vec<Place> = picture.nodes.values().map(place).collect();
     places.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.node.cmp(&b.node)));
     places
 }
@@ -80,7 +82,12 @@ mod tests {
         };
         let picture = Picture::of(
             vec![service("agents", "windlass.agent"), service("web", "windlass.enable")],
-            vec![task("a1", "agents", "n1", 30_000), task("a2", "agents", "n2", 0), task("w1", "web", "n1", 0)],
+            vec![
+                task("a1", "agents", "n1", 30_000),
+                task("a2", "agents", "n2", 0),
+                task("a4", "agents", "n4", 30_000),
+                task("w1", "web", "n1", 0),
+            ],
             vec![node("n1", "ready"), node("n2", "ready"), node("n3", "ready"), node("n4", "down")],
         );
         let found = places(&picture, 7_443, None);
@@ -88,7 +95,8 @@ mod tests {
         assert_eq!(agents[0], Ok("192.0.2.1:30000".to_owned()));
         assert!(agents[1].as_ref().is_err_and(|why| why.contains("does not publish its port 7443")));
         assert!(agents[2].as_ref().is_err_and(|why| why.contains("`windlass.agent=true`")));
-        assert_eq!((found.len(), found[0].name.as_str()), (3, "name-n1"), "a node that is down has no use");
+        assert_eq!((found[0].name.as_str(), found[3].name.as_str()), ("name-n1", "name-n4"));
+        assert_eq!(found[3].agent, Err("the node is down".to_owned()), "whatever its task's state is");
         let expected = HashSet::from(["c-a1", "c-w1"].map(|id| ContainerId(id.to_owned())));
         assert_eq!(found[0].containers, expected);
         let own = HashSet::from(["net".to_owned()]);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 use windlass_core::labels::{ENABLE, PREFIX};
+use windlass_core::settings::EngineSettings;
 use windlass_core::{Declaration, DeclaredService, ImageRef, ServiceState, ServiceUpdate, WorkloadKey};
 
 /// After a change of its tasks, a service has no update for a moment, until Swarm begins one. It begins within a second.
@@ -60,14 +61,14 @@ impl Service {
 
     /// The key of its workload. `None` if Windlass has nothing to do with the service.
     pub(super) fn key(&self, instance: &str) -> Option<WorkloadKey> {
-        self.managed_key(instance).or_else(|| self.asks_to_be_scaled().then(|| self.declared_key()))
+        self.managed_key(instance).or_else(|| self.asks_to_be_scaled(instance).then(|| self.declared_key()))
     }
 
     /// Whether it is the service of a workload, and its labels say so now.
     pub(super) fn is_of(&self, workload: &WorkloadKey, declaration: &Declaration, instance: &str) -> bool {
         match declaration {
             Declaration::Api => self.managed_key(instance).as_ref() == Some(workload),
-            Declaration::Swarm { service } => self.name == *service && self.asks_to_be_scaled(),
+            Declaration::Swarm { service } => self.name == *service && self.asks_to_be_scaled(instance),
             Declaration::Compose { .. } => false,
         }
     }
@@ -165,8 +166,16 @@ impl Service {
         })
     }
 
-    fn asks_to_be_scaled(&self) -> bool {
-        self.label(ENABLE) == Some("true")
+    fn asks_to_be_scaled(&self, instance: &str) -> bool {
+        self.label(ENABLE) == Some("true") && self.is_for(instance)
+    }
+
+    /// Whether its labels are for the Windlass of an instance: they name it, or they name none and it has the default name.
+    fn is_for(&self, instance: &str) -> bool {
+        match self.label(labels::INSTANCE) {
+            Some(named) => named == instance,
+            None => EngineSettings::default().instance == instance,
+        }
     }
 
     pub(super) fn label(&self, name: &str) -> Option<&str> {
@@ -174,9 +183,11 @@ impl Service {
     }
 }
 
-/// The services that labels declare, in the order of their keys. `own` is the service in which Windlass itself runs.
-pub(super) fn declared(services: &[Service], own: Option<&str>) -> Vec<DeclaredService> {
-    let found = services.iter().filter_map(|service| Some((service, service.declared()?)));
+/// The services that labels declare for the Windlass of an instance, in the order of their keys. `own` is the service in which
+/// Windlass itself runs.
+pub(super) fn declared(services: &[Service], instance: &str, own: Option<&str>) -> Vec<DeclaredService> {
+    let ours = services.iter().filter(|service| service.is_for(instance));
+    let found = ours.filter_map(|service| Some((service, service.declared()?)));
     let mut found: Vec<DeclaredService> = found
         .map(|(service, mut declared)| {
             if own == Some(service.id.as_str()) {
@@ -306,7 +317,7 @@ mod tests {
             Service { id: id.to_owned(), ..service(&one, None, None) }
         };
         let services = [named("b_c", "1"), named("b-c", "2"), named("a", "3"), named("d", "4")];
-        let found = declared(&services, Some("4"));
+        let found = declared(&services, "default", Some("4"));
         let found: Vec<_> =
             found.iter().map(|it| (it.key.as_str(), it.obstacle.as_deref().unwrap_or("none"))).collect();
         assert_eq!((found[0], found[3]), (("a", "none"), ("d", "Windlass itself runs in it")));
@@ -321,8 +332,24 @@ mod tests {
         let (web, of_api) = (WorkloadKey::stored("web"), Declaration::Api);
         assert!(managed.is_of(&web, &of_api, "i") && !managed.is_of(&web, &of_api, "other"));
         let by_label = Declaration::Swarm { service: "shop_web".to_owned() };
-        assert!(adopted.is_of(&WorkloadKey::stored("shop-web"), &by_label, "i"));
-        assert!(!managed.is_of(&web, &by_label, "i") && !adopted.is_of(&web, &of_api, "i"));
+        let shop_web = WorkloadKey::stored("shop-web");
+        assert!(adopted.is_of(&shop_web, &by_label, "default"));
+        assert!(!managed.is_of(&web, &by_label, "i") && !adopted.is_of(&web, &of_api, "default"));
         assert_eq!((managed.key("i"), managed.key("other")), (Some(web), None));
+
+        // A label names the Windlass of another instance.
+        let mut elsewhere = specification("web:1", 1);
+        elsewhere["Labels"]["windlass.instance"] = json!("i");
+        let elsewhere = service(&elsewhere, None, None);
+        for (one, instance, expected) in [
+            (&adopted, "default", true),
+            (&adopted, "i", false),
+            (&elsewhere, "i", true),
+            (&elsewhere, "default", false),
+        ] {
+            assert_eq!(one.is_of(&shop_web, &by_label, instance), expected, "{instance}");
+            assert_eq!(one.key(instance).is_some(), expected, "{instance}");
+            assert_eq!(declared(std::slice::from_ref(one), instance, None).len(), usize::from(expected), "{instance}");
+        }
     }
 }

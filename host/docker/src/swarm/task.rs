@@ -29,6 +29,9 @@ pub(super) struct Task {
     pub(super) status: Status,
     spec: Spec,
     networks_attachments: Vec<Attachment>,
+    /// When it began to wait for a node, by this machine's clock. `None`: when it was created.
+    #[serde(skip)]
+    pub(super) waits_since: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -122,6 +125,11 @@ impl Task {
         container.filter(|id| !id.is_empty()).unwrap_or(&self.id)
     }
 
+    /// When Swarm created it, by the clock of the leader.
+    pub(super) fn created_at(&self) -> Timestamp {
+        timestamp(&self.created_at).unwrap_or_default()
+    }
+
     /// Whether its container runs.
     pub(super) fn is_running(&self) -> bool {
         self.status.state == "running"
@@ -174,7 +182,7 @@ impl Task {
             slot: Slot(self.slot),
             phase,
             status: state.to_owned(),
-            created_at: timestamp(&self.created_at).unwrap_or_default(),
+            created_at: self.created_at(),
             started_at: at.filter(|_| is_running),
             finished_at: at.filter(|_| phase == Phase::Exited),
             exit_code: self.exit_code().filter(|_| phase == Phase::Exited),
@@ -202,7 +210,7 @@ impl Task {
         let waits = self.desired_state == "running" && matches!(self.status.state.as_str(), "new" | "pending");
         waits.then(|| PendingReplica {
             slot: Slot(self.slot),
-            since: timestamp(&self.created_at).unwrap_or_default(),
+            since: self.waits_since.unwrap_or_else(|| self.created_at()),
             reason: if self.status.err.is_empty() { self.status.message.clone() } else { self.status.err.clone() },
         })
     }
@@ -333,6 +341,9 @@ mod tests {
     #[test]
     fn a_ghost_on_a_dead_node_is_not_running() {
         let ghost = task("running", &json!({"ContainerStatus": {"ContainerID": "c1"}}));
+        for silent in ["ready", "unknown"] {
+            assert!(replica(&ghost, Some(&node(silent))).is_running(), "a new leader has heard from no node yet");
+        }
         for node in [Some(node("down")), Some(node("disconnected")), None] {
             let found = replica(&ghost, node.as_ref());
             assert_eq!((found.phase, found.is_running(), found.started_at), (Phase::Unknown, false, None));

@@ -153,7 +153,8 @@ impl PolicyRegistry {
         candidate: Option<u32>,
     ) -> Arc<PushedPolicy> {
         let calls = self.loader.engine.call_group();
-        PushedPolicy::new(name, kind, self.loader.limits_of(name), calls, state, candidate)
+        let news = self.pushed.news().clone();
+        PushedPolicy::new(name, kind, self.loader.limits_of(name), calls, state, candidate, news)
     }
 
     /// The component of a built-in default policy, which is always loaded.

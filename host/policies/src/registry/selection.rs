@@ -9,9 +9,13 @@ use crate::monitored::{Monitored, MonitoredRevision};
 use crate::registry::root::{DEFAULT_HEALTH, DEFAULT_SCALING, PolicyRegistry};
 use arc_swap::Guard;
 use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use std::sync::Arc;
+use tokio::sync::broadcast::{self, error::RecvError};
 use windlass_core::policy::{
-    ChoiceError, HealthPolicy, Policies, PolicyCatalogue, PolicySource, ScalingPolicy, Shadow, ShadowPolicy, StandIn,
+    ChoiceError, HealthPolicy, Policies, PolicyCatalogue, PolicyNews, PolicySource, ScalingPolicy, Shadow,
+    ShadowPolicy, StandIn,
 };
 use windlass_core::{PolicyChoice, PolicyChoices, PolicyKind, Timestamp, WorkloadKey};
 use windlass_sandbox::component::PolicyComponent;
@@ -216,5 +220,18 @@ impl PolicySource for PolicyRegistry {
             }
         }
         Ok(())
+    }
+
+    fn news(&self) -> BoxStream<'static, PolicyNews> {
+        let next = |mut receiver: broadcast::Receiver<PolicyNews>| async move {
+            loop {
+                match receiver.recv().await {
+                    Ok(news) => return Some((news, receiver)),
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
+                }
+            }
+        };
+        futures_util::stream::unfold(self.pushed.news().subscribe(), next).boxed()
     }
 }

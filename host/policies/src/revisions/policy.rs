@@ -7,8 +7,10 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::broadcast;
 use windlass_concurrency::Group;
 use windlass_core::PolicyKind;
+use windlass_core::policy::PolicyNews;
 use windlass_core::settings::PolicyLimits;
 
 /// A pushed policy.
@@ -25,6 +27,7 @@ pub(crate) struct PushedPolicy {
     loading: AtomicBool,
     owned: Mutex<Owned>,
     published: ArcSwap<Published>,
+    news: broadcast::Sender<PolicyNews>,
 }
 
 /// The state, and the components that it needs by revision number.
@@ -52,11 +55,12 @@ impl PushedPolicy {
         calls: Group,
         state: State,
         stored_candidate: Option<u32>,
+        news: broadcast::Sender<PolicyNews>,
     ) -> Arc<Self> {
         let state_is_stored = !state.revisions.is_empty();
         let owned = Mutex::new(Owned { state, loaded: BTreeMap::new() });
         let (loading, published) = (AtomicBool::new(state_is_stored), ArcSwap::default());
-        Arc::new(Self { name: name.to_owned(), kind, limits, calls, stored_candidate, loading, owned, published })
+        Arc::new(Self { name: name.to_owned(), kind, limits, calls, stored_candidate, loading, owned, published, news })
     }
 
     /// Whether its revisions are still being loaded after the start.
@@ -120,11 +124,14 @@ impl PushedPolicy {
                     };
                     dropped.push(self.published.swap(Arc::new(published)));
                 }
-                Effect::Log { revision, severity: Severity::Info, message } => {
-                    tracing::info!(policy = self.name, revision, "{message}");
-                }
-                Effect::Log { revision, severity: Severity::Error, message } => {
-                    tracing::error!(policy = self.name, revision, "{message}");
+                Effect::Log { revision, severity, message } => {
+                    match severity {
+                        Severity::Info => tracing::info!(policy = self.name, revision, "{message}"),
+                        Severity::Error => tracing::error!(policy = self.name, revision, "{message}"),
+                    }
+                    let (policy, is_failure) = (self.name.clone(), severity == Severity::Error);
+                    // Having no reader is fine.
+                    let _ = self.news.send(PolicyNews { policy, revision: Some(revision), is_failure, what: message });
                 }
             }
         }

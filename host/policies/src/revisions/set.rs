@@ -9,7 +9,9 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Weak};
+use tokio::sync::broadcast;
 use windlass_core::Timestamp;
+use windlass_core::policy::PolicyNews;
 
 /// Every pushed policy.
 #[derive(Debug)]
@@ -20,7 +22,12 @@ pub(crate) struct RevisionSet {
     /// Held while the index is written, so that an older index never replaces a newer one, and none without a new revision
     /// removes its component.
     writing: Mutex<()>,
+    /// The news about the policies, for the event log.
+    news: broadcast::Sender<PolicyNews>,
 }
+
+/// News that a reader may be behind.
+const NEWS_KEPT: usize = 256;
 
 /// A change that is written to disk before it acts.
 pub(crate) struct Change {
@@ -33,7 +40,12 @@ pub(crate) struct Change {
 
 impl RevisionSet {
     pub(crate) fn new(store: Option<RevisionStore>) -> Self {
-        Self { store, policies: RwLock::default(), writing: Mutex::default() }
+        Self { store, policies: RwLock::default(), writing: Mutex::default(), news: broadcast::Sender::new(NEWS_KEPT) }
+    }
+
+    /// The channel of the news. A policy reports its own.
+    pub(crate) fn news(&self) -> &broadcast::Sender<PolicyNews> {
+        &self.news
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Arc<PushedPolicy>> {
@@ -73,6 +85,9 @@ impl RevisionSet {
         let _writing = self.writing.lock();
         self.write(|index| drop(index.remove(name)))?;
         self.policies.write().remove(name);
+        let (policy, what) = (name.to_owned(), "it was removed with all its revisions".to_owned());
+        // Having no reader is fine.
+        let _ = self.news.send(PolicyNews { policy, revision: None, is_failure: false, what });
         Ok(())
     }
 

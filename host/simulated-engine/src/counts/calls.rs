@@ -8,7 +8,8 @@ use futures_util::stream::BoxStream;
 use std::net::SocketAddr;
 use tokio_stream::wrappers::BroadcastStream;
 use windlass_core::contract::Usage;
-use windlass_core::engine::{CountEngine, Engine, EngineError, EngineEvent};
+use windlass_core::engine::{CountEngine, Engine, EngineError, EngineEvent, LogLines};
+use windlass_core::logs::LogQuery;
 use windlass_core::{
     ContainerId, CountChange, Declaration, DeclaredService, Leadership, Replica, ServiceState, ServiceUpdate, Workload,
     WorkloadKey,
@@ -62,6 +63,12 @@ impl Engine for SimulatedSwarm {
         let key = state.service_of.get(id).cloned();
         state.commands.extend(key.map(|key| (key, slot)));
         Ok(command.last().cloned().unwrap_or_default())
+    }
+
+    async fn logs(&self, id: &ContainerId, query: LogQuery) -> Result<LogLines, EngineError> {
+        let state = self.enter(None)?;
+        state.task(id).ok_or_else(|| EngineError::NotFound(id.to_string()))?;
+        Ok(crate::logs::lines(id.as_str(), query, (self.now)()))
     }
 
     fn events(&self) -> BoxStream<'static, EngineEvent> {

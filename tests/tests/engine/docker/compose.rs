@@ -172,6 +172,20 @@ async fn labels_and_names_of_compose_v2_are_understood() {
     run(&format!("0123456789ab_{name}"), &labels, &[]);
     assert!(list(&fixture, &project, "web").await.iter().all(|replica| replica.has_slot_name));
 
+    // The label was removed from a service of which a copy is left.
+    let create = |number: u32, change: &dyn Fn(Vec<String>) -> Vec<String>| {
+        let labels = change(project.labels_of_v2(&fixture, "given-back", number));
+        let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+        let name = format!("{}-given-back-{number}", project.name);
+        docker_prints(&[&["create", "--name", &name], labels.as_slice(), &[&fixture.image, "sleep", "1"]].concat())
+    };
+    let copy = create(2, &|labels| [labels, vec!["--label".to_owned(), "windlass.clone-of=1".to_owned()]].concat());
+    let key = project.key("given-back");
+    assert!(declared(&fixture, &project).await.iter().any(|it| it.key == key), "Compose recreates its container");
+    let own = create(1, &|labels| labels.into_iter().map(|it| it.replace("windlass.enable=true", "a=b")).collect());
+    assert!(!declared(&fixture, &project).await.iter().any(|it| it.key == key));
+    docker(&["rm", &copy, &own]);
+
     // A container of `docker compose run` is none of the service, and one outside of Compose is refused.
     let one_off: Vec<String> = project
         .labels_of_v2(&fixture, "web", 1)

@@ -10,10 +10,11 @@ use windlass_docker::swarm::{LeaseTimes, SwarmEngine};
 use windlass_tests::images::Fixture;
 use windlass_tests::wait::eventually;
 
-const LAPSE: Duration = Duration::from_secs(3);
+/// Long enough for a command and a change of the count, however busy the machine is.
+const LAPSE: Duration = Duration::from_secs(12);
 
 fn times(renewal: Duration) -> LeaseTimes {
-    LeaseTimes { renewal, lapse: LAPSE, margin: Duration::from_secs(1) }
+    LeaseTimes { renewal, lapse: LAPSE, margin: Duration::from_secs(2) }
 }
 
 async fn until(engine: &Arc<SwarmEngine>, wanted: &Leadership) {
@@ -25,7 +26,7 @@ async fn until(engine: &Arc<SwarmEngine>, wanted: &Leadership) {
 }
 
 pub(crate) async fn of_two_windlasses_one_acts(site: &SwarmSite) {
-    site.create("leased", 1, &[Fixture::Web.reference()]);
+    site.create("leased", 1, &[Fixture::Web.reference()]).await;
     let workload = adopted("leased");
     site.running(&workload, 1).await;
     let often = times(Duration::from_millis(200));
@@ -55,7 +56,7 @@ pub(crate) async fn of_two_windlasses_one_acts(site: &SwarmSite) {
     drop(first);
     let first = site.contender("first", often).await;
     until(&first, &Leadership::Follows { leader: Some("second".to_owned()) }).await;
-    let labels = site.docker(&["config", "inspect", "windlass-lease-shared", "--format", "{{json .Spec.Labels}}"]);
+    let labels = site.docker(&["config", "inspect", "windlass-lease-here", "--format", "{{json .Spec.Labels}}"]).await;
     let labels: serde_json::Value = serde_json::from_str(&labels).unwrap();
     assert_eq!((&labels["windlass.holder"], &labels["windlass.term"]), (&"second".into(), &"2".into()), "{labels}");
 
@@ -65,5 +66,5 @@ pub(crate) async fn of_two_windlasses_one_acts(site: &SwarmSite) {
     until(&second, &Leadership::Leads).await;
     drop(second);
     until(&first, &Leadership::Leads).await;
-    site.docker(&["service", "rm", "leased"]);
+    site.docker(&["service", "rm", "leased"]).await;
 }

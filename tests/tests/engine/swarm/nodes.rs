@@ -1,10 +1,11 @@
-//! Nodes that die: one of three, the leader, and one too many.
+//! Nodes that die: the leader with its containers, while another manager is cut off.
 
 use super::WAIT;
 use super::site::{SwarmSite, adopted};
+use super::stack;
 use tokio::time::Instant;
 use windlass_core::engine::{CountEngine, Engine, EngineError};
-use windlass_core::{CountChange, Phase};
+use windlass_core::{CountChange, Phase, Replica};
 use windlass_tests::images::Fixture;
 use windlass_tests::swarm::{NODES, Swarm};
 use windlass_tests::wait::eventually;
@@ -12,87 +13,38 @@ use windlass_tests::wait::eventually;
 /// The service of these tests, which begins with three replicas on three nodes.
 const SERVICE: &str = "lasting";
 
-pub(crate) async fn tasks_of_a_dead_node_move_and_the_count_holds(
+/// The first node leads the Swarm, unless the machine was so busy that another one was elected.
+const LEADER: usize = 1;
+const CUT_OFF: usize = 3;
+
+pub(crate) async fn prepare(site: &SwarmSite) {
+    let ports = ["--publish", "mode=host,target=80", "--endpoint-mode", "dnsrr"];
+    site.create(SERVICE, 3, &[&ports[..], &[Fixture::Web.reference()]].concat()).await;
+    site.running(&adopted(SERVICE), NODES).await;
+}
+
+/// Two of three managers are gone, one of them for good: nothing changes until there is a new leader, which then moves the
+/// tasks of the dead node.
+pub(crate) async fn without_a_leader_everything_is_held_and_then_tasks_move(
     site: &SwarmSite,
     swarm: &mut Swarm,
 ) -> anyhow::Result<()> {
-    site.create(
-        SERVICE,
-        3,
-        &["--publish", "mode=host,target=80", "--endpoint-mode", "dnsrr", Fixture::Web.reference()],
-    );
-    let workload = adopted(SERVICE);
-    let before = site.running(&workload, 3).await;
-    let on_node = |node: usize| {
-        let listed = site.docker(&[
-            "service",
-            "ps",
-            "--no-trunc",
-            "--quiet",
-            "--filter",
-            &format!("node={}", Swarm::name(node)),
-            SERVICE,
-        ]);
-        listed.lines().map(str::to_owned).collect::<Vec<_>>()
-    };
-    let of_third: Vec<_> = on_node(3);
-    assert_eq!(of_third.len(), 1, "one of three on each node");
-    swarm.kill(3)?;
-    let is_down =
-        || site.docker(&["node", "inspect", "--format", "{{.Status.State}}", &Swarm::name(3)]).trim() == "down";
-    let after = eventually("the task to move", WAIT, async || {
-        let is_down = is_down();
-        let state = site.try_state(&workload).await?;
-        assert_eq!(state.count, 3, "the count holds");
-        let replicas = site.replicas(&workload).await?;
-        let is_ghost = |it: &windlass_core::Replica| of_third.iter().any(|task| it.name.ends_with(task));
-        // A picture that was read before the node was down may be some seconds old.
-        let ghosts: Vec<_> = replicas.iter().filter(|it| is_ghost(it)).collect();
-        let moved = is_down && ghosts.iter().all(|it| it.phase != Phase::Running);
-        let serving = replicas.iter().filter(|it| it.is_running() && !is_ghost(it)).count();
-        if moved && serving == 3 {
-            Ok(replicas)
-        } else {
-            Err(format!("down: {is_down}, {serving} serve, ghosts: {ghosts:?}"))
-        }
-    });
-    let after = after.await;
-    let kept = before.iter().filter(|it| after.iter().any(|other| other.id == it.id && other.is_running())).count();
-    assert_eq!(kept, 2, "the others stay");
-    swarm.revive(3).await?;
-    eventually("three managers again", WAIT, async || {
-        let listed = site.docker(&["node", "ls", "--format", "{{.ManagerStatus}} {{.Status}}"]);
-        let reachable = listed.lines().filter(|line| matches!(*line, "Leader Ready" | "Reachable Ready")).count();
-        if reachable == NODES { Ok(()) } else { Err(listed) }
-    })
-    .await;
+    let node = format!("node={}", Swarm::name(LEADER));
+    let listed = site.docker(&["service", "ps", "--no-trunc", "--quiet", "--filter", &node, SERVICE]).await;
+    let of_leader: Vec<&str> = listed.lines().collect();
+    assert_eq!(of_leader.len(), 1, "one of three on each node");
+    swarm.lose(LEADER)?;
+    swarm.cut_off(CUT_OFF)?;
+    everything_is_held(site).await;
+    swarm.connect(CUT_OFF)?;
+    tasks_move_and_the_count_holds(site, &of_leader).await;
+    a_new_leader_is_followed(site).await;
+    stack::the_agent_of_a_dead_node_is_missing(site, LEADER).await;
     Ok(())
 }
 
-/// The adapter uses the second node, and the first one leads.
-pub(crate) async fn a_new_leader_is_followed(site: &SwarmSite, swarm: &mut Swarm) -> anyhow::Result<()> {
+async fn everything_is_held(site: &SwarmSite) {
     let workload = adopted(SERVICE);
-    swarm.kill(1)?;
-    eventually("a change of the count", WAIT, async || {
-        let state = site.try_state(&workload).await?;
-        if state.count == 4 {
-            return Ok(());
-        }
-        let change = CountChange { to: 4, version: state.version, force: false };
-        match site.engine.set_count(&workload, change).await {
-            // The next look shows whether it was carried out.
-            Ok(()) | Err(EngineError::Unavailable(_) | EngineError::Stale(_)) => Err("changed".to_owned()),
-            Err(error) => panic!("{error}"),
-        }
-    })
-    .await;
-    Ok(())
-}
-
-pub(crate) async fn without_a_leader_everything_is_held(site: &SwarmSite, swarm: &mut Swarm) -> anyhow::Result<()> {
-    let workload = adopted(SERVICE);
-    swarm.kill(3)?;
-    // Two of three managers are gone.
     let why = eventually("an error", WAIT, async || {
         let asked = Instant::now();
         let answer = site.engine.list(&workload.key, &workload.declaration).await;
@@ -108,11 +60,37 @@ pub(crate) async fn without_a_leader_everything_is_held(site: &SwarmSite, swarm:
     let written = site.engine.set_count(&workload, change).await;
     assert!(matches!(written, Err(EngineError::Unavailable(_))), "{written:?}");
     assert!(site.engine.ping().await.is_err(), "it is not ready");
-    swarm.revive(1).await?;
-    eventually("the Swarm to be back", WAIT, async || {
+}
+
+async fn tasks_move_and_the_count_holds(site: &SwarmSite, of_leader: &[&str]) {
+    let workload = adopted(SERVICE);
+    eventually("the task to move", WAIT, async || {
         let state = site.try_state(&workload).await?;
-        if state.count == 4 { Ok(()) } else { Err(format!("{state:?}")) }
+        assert_eq!(state.count, 3, "the count holds");
+        let replicas = site.replicas(&workload).await?;
+        let is_ghost = |it: &Replica| of_leader.iter().any(|task| it.name.ends_with(task));
+        let moved = replicas.iter().filter(|it| is_ghost(it)).all(|it| it.phase != Phase::Running);
+        let serving = replicas.iter().filter(|it| it.is_running() && !is_ghost(it)).count();
+        if moved && serving == NODES { Ok(()) } else { Err(format!("{serving} serve: {replicas:?}")) }
     })
     .await;
-    Ok(())
+    let is_down = ["node", "inspect", "--format", "{{.Status.State}}", &Swarm::name(LEADER)];
+    assert_eq!(site.docker(&is_down).await.trim(), "down");
+}
+
+async fn a_new_leader_is_followed(site: &SwarmSite) {
+    let workload = adopted(SERVICE);
+    eventually("a change of the count", WAIT, async || {
+        let state = site.try_state(&workload).await?;
+        if state.count == 4 {
+            return Ok(());
+        }
+        let change = CountChange { to: 4, version: state.version, force: false };
+        match site.engine.set_count(&workload, change).await {
+            // The next look shows whether it was carried out.
+            Ok(()) | Err(EngineError::Unavailable(_) | EngineError::Stale(_)) => Err("changed".to_owned()),
+            Err(error) => panic!("{error}"),
+        }
+    })
+    .await;
 }

@@ -24,43 +24,43 @@ const EVERY_OPTION: &str = "--container-label a=b --env A=1 --hostname named --u
     --publish mode=host,target=80 --tty";
 
 pub(crate) async fn a_change_of_the_count_changes_one_number_of_a_service_with_every_option(site: &SwarmSite) {
-    site.docker(&["network", "create", "--driver", "overlay", "full-net"]);
-    site.docker(&["config", "create", "full-config", "/etc/hostname"]);
-    site.docker(&["secret", "create", "full-secret", "/etc/hostname"]);
+    site.docker(&["network", "create", "--driver", "overlay", "full-net"]).await;
+    site.docker(&["config", "create", "full-config", "/etc/hostname"]).await;
+    site.docker(&["secret", "create", "full-secret", "/etc/hostname"]).await;
     let options: Vec<&str> = EVERY_OPTION.split_whitespace().chain([Fixture::Deaf.reference()]).collect();
-    site.create("full", 1, &options);
+    site.create("full", 1, &options).await;
     let workload = adopted("full");
     let first = site.running(&workload, 1).await;
     assert_eq!(first[0].health_check.as_ref().map(|check| check.is_healthy), Some(Some(true)));
     assert_eq!(first[0].limits.cpu_cores, Some(0.5));
 
-    let mut expected = site.inspect("full")["Spec"].take();
+    let mut expected = site.inspect("full").await["Spec"].take();
     assert!(expected["TaskTemplate"]["ContainerSpec"]["Healthcheck"].is_object(), "typed models lose it");
     expected["Mode"]["Replicated"]["Replicas"] = json!(2);
     let version = site.state(&workload).await.version;
     let change = CountChange { to: 2, version, force: false };
     site.engine.set_count(&workload, change).await.unwrap();
-    assert_eq!(site.inspect("full")["Spec"], expected);
+    assert_eq!(site.inspect("full").await["Spec"], expected);
     let both = site.running(&workload, 2).await;
     assert!(both.contains(&first[0]), "the first task was replaced");
 
     // A decision for a version that is gone changes nothing.
     let stale = site.engine.set_count(&workload, CountChange { to: 5, version, force: true }).await;
     assert!(matches!(stale, Err(EngineError::Stale(_))), "{stale:?}");
-    assert_eq!(site.inspect("full")["Spec"], expected);
+    assert_eq!(site.inspect("full").await["Spec"], expected);
 
     // Nor does one for a service whose label is gone, although the picture of it is from before.
     let version = site.state(&workload).await.version;
-    site.docker(&["service", "update", "--detach", "--label-rm", "windlass.enable", "full"]);
+    site.docker(&["service", "update", "--detach", "--label-rm", "windlass.enable", "full"]).await;
     let given_back = site.engine.set_count(&workload, CountChange { to: 5, version, force: true }).await;
     assert!(matches!(given_back, Err(EngineError::Refused(_) | EngineError::NotFound(_))), "{given_back:?}");
-    assert_eq!(site.inspect("full")["Spec"]["Mode"]["Replicated"]["Replicas"], json!(2));
-    site.docker(&["service", "rm", "full"]);
+    assert_eq!(site.inspect("full").await["Spec"]["Mode"]["Replicated"]["Replicas"], json!(2));
+    site.docker(&["service", "rm", "full"]).await;
 }
 
 pub(crate) async fn a_service_without_room_or_in_a_crash_loop_says_why(site: &SwarmSite) {
-    site.create("crowded", 2, &["--constraint", "node.labels.moon==blue", Fixture::Web.reference()]);
-    site.create("crashing", 1, &[Fixture::Web.reference(), "sh", "-c", "exit 3"]);
+    site.create("crowded", 2, &["--constraint", "node.labels.moon==blue", Fixture::Web.reference()]).await;
+    site.create("crashing", 1, &[Fixture::Web.reference(), "sh", "-c", "exit 3"]).await;
     let crowded = adopted("crowded");
     let state = eventually("both tasks to be pending", WAIT, async || {
         let state = site.try_state(&crowded).await?;
@@ -82,25 +82,30 @@ pub(crate) async fn a_service_without_room_or_in_a_crash_loop_says_why(site: &Sw
         found.ok_or_else(|| format!("{replicas:?}"))
     });
     assert_eq!(seen.await.error, "task: non-zero exit (3)");
-    site.docker(&["service", "rm", "crowded", "crashing"]);
+    site.docker(&["service", "rm", "crowded", "crashing"]).await;
 }
 
 pub(crate) async fn only_replicated_services_are_scaled(site: &SwarmSite) {
     let image = Fixture::Deaf.reference();
-    let create = |name: &str, mode: &str, label: &str| {
+    let create = async |name: &str, mode: &str, enable: &str, instance: &str| {
+        let labels = [format!("windlass.enable={enable}"), format!("windlass.instance={instance}")];
         let options = ["service", "create", "--detach", "--no-resolve-image", "--name", name, "--mode", mode];
-        site.docker(&[&options[..], &["--label", label, image]].concat());
+        site.docker(&[&options[..], &["--label", &labels[0], "--label", &labels[1], image]].concat()).await;
     };
-    create("ours_each", "global", "windlass.enable=true");
-    create("ours_once", "replicated-job", "windlass.enable=true");
-    create("ours_wrong", "replicated", "windlass.enable=maybe");
-    create("theirs", "replicated", "windlass.enable=false");
-    let declared = eventually("the services", WAIT, async || {
-        let mut declared = site.engine.declared().await.map_err(|error| error.to_string())?;
-        declared.retain(|it| it.key.as_str().starts_with("ours") || it.key.as_str() == "theirs");
-        if declared.len() == 3 { Ok(declared) } else { Err(format!("{declared:?}")) }
-    });
-    let declared = declared.await;
+    create("ours_each", "global", "true", "here").await;
+    create("ours_once", "replicated-job", "true", "here").await;
+    create("ours_wrong", "replicated", "maybe", "here").await;
+    create("theirs", "replicated", "false", "here").await;
+    create("ours_elsewhere", "replicated", "true", "elsewhere").await;
+    let last = Declaration::Swarm { service: "ours_elsewhere".to_owned() };
+    eventually("all services to be seen", WAIT, async || match site.engine.has_service(&last).await {
+        Ok(true) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    let mut declared = site.engine.declared().await.unwrap();
+    declared.retain(|it| it.key.as_str().starts_with("ours") || it.key.as_str() == "theirs");
+    assert_eq!(declared.len(), 3, "{declared:?}");
     let why: Vec<&str> = declared.iter().map(|it| it.obstacle.as_deref().unwrap_or_default()).collect();
     assert!(why[0].contains("global service") && why[1].contains("job") && why[2].contains("`maybe`"), "{why:?}");
     assert_eq!(declared[0].declaration, Declaration::Swarm { service: "ours_each".to_owned() });
@@ -109,11 +114,15 @@ pub(crate) async fn only_replicated_services_are_scaled(site: &SwarmSite) {
     assert_eq!(site.engine.service(&global).await, Ok(None), "a global service has no count");
     let change = CountChange { to: 3, version: 1, force: true };
     assert!(refusal(site.engine.set_count(&global, change).await).contains("not replicated"));
-    site.docker(&["service", "rm", "ours_each", "ours_once", "ours_wrong", "theirs"]);
+    let elsewhere = adopted("ours_elsewhere");
+    assert_eq!(site.engine.service(&elsewhere).await, Ok(None), "the label names another Windlass");
+    let written = site.engine.set_count(&elsewhere, CountChange { to: 2, version: 1, force: true }).await;
+    assert!(matches!(written, Err(EngineError::NotFound(_))), "{written:?}");
+    site.docker(&["service", "rm", "ours_each", "ours_once", "ours_wrong", "ours_elsewhere", "theirs"]).await;
 }
 
 pub(crate) async fn a_command_runs_only_on_the_managers_own_node(site: &SwarmSite) {
-    site.create("spread", 3, &["--replicas-max-per-node", "1", Fixture::Web.reference()]);
+    site.create("spread", 3, &["--replicas-max-per-node", "1", Fixture::Web.reference()]).await;
     let workload = adopted("spread");
     let mut outcomes = Vec::new();
     for replica in site.running(&workload, 3).await {
@@ -125,5 +134,5 @@ pub(crate) async fn a_command_runs_only_on_the_managers_own_node(site: &SwarmSit
         let why = refusal(outcome);
         assert!(why.contains("node `windlass-") && why.contains("commands run only on the node"), "{why}");
     }
-    site.docker(&["service", "rm", "spread"]);
+    site.docker(&["service", "rm", "spread"]).await;
 }

@@ -1,9 +1,8 @@
-//! The adapter on the second node of a Swarm, and the command `docker` on the first.
+//! The adapter on one node of a Swarm, and the command `docker` on another one.
 
 use super::WAIT;
 use futures_util::StreamExt;
 use serde_json::Value;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -12,8 +11,15 @@ use windlass_core::settings::EngineSettings;
 use windlass_core::{CountChange, Declaration, Replica, ServiceState, ServiceUpdate, Workload, WorkloadKey, fixtures};
 use windlass_docker::swarm::{LeaseTimes, SwarmEngine, SwarmSettings};
 use windlass_tests::images::Fixture;
-use windlass_tests::swarm::Swarm;
+use windlass_tests::swarm::{self, NODES, Swarm};
 use windlass_tests::wait::eventually;
+
+/// The node of the adapter.
+pub(crate) const MANAGER: usize = 2;
+/// Another node, on which the command `docker` runs.
+const OTHER: usize = 3;
+/// The name of the adapter's instance.
+const INSTANCE: &str = "here";
 
 pub(crate) struct SwarmSite {
     pub(crate) engine: Arc<SwarmEngine>,
@@ -24,47 +30,53 @@ pub(crate) struct SwarmSite {
 impl SwarmSite {
     pub(crate) async fn new(swarm: &Swarm) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let hosts: Vec<String> = (1..=3).map(|node| swarm.host(node)).collect();
-        let engine = connect(&hosts[1], &folder).await;
+        let hosts: Vec<String> = (1..=NODES).map(|node| swarm.host(node)).collect();
+        let engine = connect(&hosts[MANAGER - 1], &folder).await;
         Ok(Self { engine, hosts, folder })
     }
 
     /// The address of the manager that the adapter uses.
     pub(crate) fn host(&self) -> &str {
-        &self.hosts[1]
+        &self.hosts[MANAGER - 1]
+    }
+
+    /// The address of another manager.
+    pub(crate) fn other_host(&self) -> &str {
+        &self.hosts[OTHER - 1]
+    }
+
+    /// The addresses of all nodes, that of the adapter first.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &String> {
+        [MANAGER, OTHER, 1].into_iter().map(move |node| &self.hosts[node - 1])
     }
 
     /// The adapter after a restart of Windlass.
     pub(crate) async fn restarted(&self) -> Arc<SwarmEngine> {
-        connect(&self.hosts[1], &self.folder).await
+        connect(self.host(), &self.folder).await
     }
 
-    /// Runs the command `docker` on the first node.
-    #[track_caller]
-    pub(crate) fn docker(&self, arguments: &[&str]) -> String {
-        self.docker_on(1, arguments)
-    }
-
-    #[track_caller]
-    pub(crate) fn docker_on(&self, node: usize, arguments: &[&str]) -> String {
-        let output = Command::new("docker").args(["--host", &self.hosts[node - 1]]).args(arguments).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+    /// Runs the command `docker` on another node than the adapter's.
+    pub(crate) async fn docker(&self, arguments: &[&str]) -> String {
+        swarm::docker(self.other_host(), arguments).await.unwrap()
     }
 
     /// Creates a service whose label asks Windlass to scale it.
-    #[track_caller]
-    pub(crate) fn create(&self, name: &str, count: u32, more: &[&str]) {
-        let count = count.to_string();
+    pub(crate) async fn create(&self, name: &str, count: u32, more: &[&str]) {
+        self.create_for(INSTANCE, name, count, more).await;
+    }
+
+    /// [`SwarmSite::create`] for the Windlass of another instance.
+    pub(crate) async fn create_for(&self, instance: &str, name: &str, count: u32, more: &[&str]) {
+        let (count, instance) = (count.to_string(), format!("windlass.instance={instance}"));
         let mut arguments = vec!["service", "create", "--detach", "--no-resolve-image", "--name", name];
-        arguments.extend(["--replicas", &count, "--label", "windlass.enable=true", "--restart-delay", "1s"]);
-        self.docker(&[&arguments[..], more].concat());
+        arguments.extend(["--replicas", &count, "--restart-delay", "1s"]);
+        arguments.extend(["--label", "windlass.enable=true", "--label", &instance]);
+        self.docker(&[&arguments[..], more].concat()).await;
     }
 
     /// The service as the engine describes it.
-    #[track_caller]
-    pub(crate) fn inspect(&self, name: &str) -> Value {
-        let mut found: Value = serde_json::from_str(&self.docker(&["service", "inspect", name])).unwrap();
+    pub(crate) async fn inspect(&self, name: &str) -> Value {
+        let mut found: Value = serde_json::from_str(&self.docker(&["service", "inspect", name]).await).unwrap();
         found[0].take()
     }
 
@@ -103,7 +115,7 @@ impl SwarmSite {
 
     /// Changes the count at the version of now.
     pub(crate) async fn set_count(&self, workload: &Workload, to: u32, force: bool) -> Result<(), EngineError> {
-        self.engine.set_count(workload, CountChange { to, version: self.version(workload), force }).await
+        self.set_count_at_once(&self.engine, workload, to, force).await
     }
 
     /// Changes the count through another adapter.
@@ -113,19 +125,36 @@ impl SwarmSite {
         workload: &Workload,
         to: u32,
     ) -> Result<(), EngineError> {
-        engine.set_count(workload, CountChange { to, version: self.version(workload), force: false }).await
+        self.set_count_at_once(engine, workload, to, false).await
     }
 
-    #[track_caller]
-    fn version(&self, workload: &Workload) -> u64 {
+    async fn set_count_at_once(
+        &self,
+        engine: &SwarmEngine,
+        workload: &Workload,
+        to: u32,
+        force: bool,
+    ) -> Result<(), EngineError> {
+        eventually("the version of the service to stay", WAIT, async || {
+            let version = self.version(workload).await;
+            match engine.set_count(workload, CountChange { to, version, force }).await {
+                // Swarm began an update in between.
+                Err(EngineError::Stale(why)) => Err(why),
+                outcome => Ok(outcome),
+            }
+        })
+        .await
+    }
+
+    async fn version(&self, workload: &Workload) -> u64 {
         let Declaration::Swarm { service } = &workload.declaration else { panic!("{workload:?}") };
-        self.inspect(service)["Version"]["Index"].as_u64().unwrap()
+        self.inspect(service).await["Version"]["Index"].as_u64().unwrap()
     }
 
     /// An adapter of one of several Windlasses of an instance.
     pub(crate) async fn contender(&self, name: &str, times: LeaseTimes) -> Arc<SwarmEngine> {
-        let host = Some(self.hosts[1].clone());
-        let settings = EngineSettings { instance: "shared".to_owned(), host, ..EngineSettings::default() };
+        let host = Some(self.host().to_owned());
+        let settings = EngineSettings { instance: INSTANCE.to_owned(), host, ..EngineSettings::default() };
         let swarm = SwarmSettings { lease: Some((name.to_owned(), times)), ..SwarmSettings::default() };
         SwarmEngine::connect(&settings, swarm).await.unwrap()
     }
@@ -133,7 +162,7 @@ impl SwarmSite {
 
 async fn connect(host: &str, folder: &TempDir) -> Arc<SwarmEngine> {
     let settings =
-        EngineSettings { instance: "here".to_owned(), host: Some(host.to_owned()), ..EngineSettings::default() };
+        EngineSettings { instance: INSTANCE.to_owned(), host: Some(host.to_owned()), ..EngineSettings::default() };
     let earlier_file = Some(folder.path().join("services.json"));
     let swarm = SwarmSettings { earlier_file, stop_grace: Duration::from_secs(2), agents: None, lease: None };
     let engine = SwarmEngine::connect(&settings, swarm).await.unwrap();

@@ -35,15 +35,20 @@ pub(crate) struct Site {
 impl Site {
     /// A site without workloads.
     pub(crate) async fn empty() -> anyhow::Result<Self> {
-        Self::begin(&[]).await
+        Self::begin(&[], None).await
     }
 
     /// A site whose workload `shop` has a day of history.
     pub(crate) async fn with_history() -> anyhow::Result<Self> {
-        Self::begin(&[shop()?]).await
+        Self::begin(&[shop()?], None).await
     }
 
-    async fn begin(stored: &[Workload]) -> anyhow::Result<Self> {
+    /// A site whose callers need a token.
+    pub(crate) async fn with_token(token: &str) -> anyhow::Result<Self> {
+        Self::begin(&[], Some(token)).await
+    }
+
+    async fn begin(stored: &[Workload], token: Option<&str>) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let clock = Clock::System;
         let engine = SimulatedEngine::new(move || clock.now(), Duration::ZERO);
@@ -52,12 +57,13 @@ impl Site {
             store.save_workload(workload, 3)?;
             record_a_day(&store, &workload.key, clock.now())?;
         }
+        let store = Arc::new(store);
         let policies = directory.path().join("policies");
         let registry = PolicyRegistry::open(unhurried(), compiler(), Defaults::default(), Some(&policies)).await?;
         let registry = Arc::new(registry);
         let controller = Controller::begin(Parts {
             engine: Arc::new(engine.clone()).into(),
-            store: Arc::new(store),
+            store: Arc::<SqliteStore>::clone(&store),
             policies: Arc::<PolicyRegistry>::clone(&registry),
             net: Arc::new(Nobody),
             host_name: "here".to_owned(),
@@ -66,10 +72,11 @@ impl Site {
         })?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let settings = ApiSettings { upload_bytes: 1 << 20, ..ApiSettings::default() };
+        let settings = ApiSettings { upload_bytes: 1 << 20, token: token.map(str::to_owned), ..ApiSettings::default() };
         let catalogue: Arc<dyn PolicyCatalogue> = Arc::<PolicyRegistry>::clone(&registry);
         let discovery = Discovery::new(controller.clone(), None);
         let state = ApiState::new(controller.clone(), catalogue, discovery, Arc::new(settings.clone()));
+        let state = state.with_tokens(store)?;
         let router = windlass_page::router(state, registry);
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(async move {
