@@ -54,11 +54,12 @@ mod workload;
 mod workloads;
 mod write_timeout;
 
+pub use crate::access::rules::PAGE_UPLOAD;
 pub use crate::agent::serve_agent;
 pub use crate::error::Problem;
 pub use crate::inner::{Inner, with_inner};
 pub use crate::listeners::Listeners;
-pub use crate::router::{PAGE_UPLOAD, router, router_with};
+pub use crate::router::{router, router_with};
 pub use crate::server::serve;
 pub use crate::tls::Tls;
 

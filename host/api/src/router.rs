@@ -6,7 +6,7 @@
 use crate::access::admit::{self, Stranger};
 use crate::access::guard::{self, Guard, check_known};
 use crate::access::rules::Concerns::{Checked, Container, Everything, Workload};
-use crate::access::rules::{Concerns, Need, Page, Pages, Rule, Rules};
+use crate::access::rules::{Concerns, Need, PAGE_UPLOAD, Page, Pages, Rule, Rules};
 use crate::access::web::is_change;
 use crate::error::Problem;
 use crate::openapi::Document;
@@ -177,9 +177,6 @@ static UPLOADS: LazyLock<Vec<(Method, String)>> = LazyLock::new(|| {
     let uploads = endpoints().into_iter().filter(|endpoint| endpoint.operation.description.is_upload);
     uploads.map(|endpoint| (endpoint.method, endpoint.path)).collect()
 });
-
-/// The path at which the page takes a component in a form.
-pub const PAGE_UPLOAD: &str = "/ui/policies";
 
 /// The bytes of that form without the component.
 const FORM_BYTES: usize = 4_096;

@@ -1,11 +1,12 @@
 //! `windlass token create`, `list` and `revoke`: the tokens of people and programs.
 
+use crate::cli::format::Output;
+use crate::cli::output::print_error;
 use crate::cli::server::Server;
+use crate::cli::table::Table;
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
-use std::fmt::Write as _;
-use std::io::Write as _;
 use std::time::Duration;
 use windlass_core::text::duration;
 
@@ -39,6 +40,9 @@ pub(super) enum TokenCommand {
     /// List the tokens, without their secrets
     #[command(after_help = "Examples:\n  windlass token list")]
     List {
+        /// The form of the result.
+        #[command(flatten)]
+        output: Output,
         /// The server.
         #[command(flatten)]
         server: Server,
@@ -48,6 +52,9 @@ pub(super) enum TokenCommand {
     Revoke {
         /// Identifier of the token, as `list` prints it
         id: String,
+        /// The form of the result.
+        #[command(flatten)]
+        output: Output,
         /// The server.
         #[command(flatten)]
         server: Server,
@@ -68,15 +75,18 @@ pub(super) struct CreateArguments {
     /// Time until the token expires, such as `90d` [default: it does not expire]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     expires_in: Option<Duration>,
+    /// The form of the result.
+    #[command(flatten)]
+    output: Output,
     /// The server.
     #[command(flatten)]
     server: Server,
 }
 
-/// The text a command prints.
+/// The text a command prints. Its document is the server's answer.
 pub(super) async fn run(command: &TokenCommand) -> anyhow::Result<String> {
     match command {
-        TokenCommand::Create(CreateArguments { name, role, workloads, expires_in, server }) => {
+        TokenCommand::Create(CreateArguments { name, role, workloads, expires_in, output, server }) => {
             let body = json!({
                 "name": name, "role": role.name(), "workloads": workloads,
                 "expires_in": expires_in.map(|life| life.as_secs_f64()),
@@ -84,15 +94,23 @@ pub(super) async fn run(command: &TokenCommand) -> anyhow::Result<String> {
             let created = server.client()?.post_json(&["tokens"], &[], &body).await?;
             let token = created["token"].as_str().context("the answer has no token")?;
             // Standard output has the token alone, for scripts.
-            let _ = writeln!(std::io::stderr(), "{}\nKeep the token: nothing can show it again.", line(&created));
-            Ok(format!("{token}\n"))
+            print_error(&format!("{}\nKeep the token: nothing can show it again.\n", line(&created)))?;
+            output.show(&created, &identifiers(std::slice::from_ref(&created)), || format!("{token}\n"))
         }
-        TokenCommand::List { server } => Ok(table(&server.client()?.get(&["tokens"]).await?)),
-        TokenCommand::Revoke { id, server } => {
+        TokenCommand::List { output, server } => {
+            let answer = server.client()?.get(&["tokens"]).await?;
+            let tokens = answer["tokens"].as_array().map(Vec::as_slice).unwrap_or_default();
+            output.show(&answer, &identifiers(tokens), || table(tokens))
+        }
+        TokenCommand::Revoke { id, output, server } => {
             let revoked = server.client()?.delete(&["tokens", id]).await?;
-            Ok(format!("revoked: {}\n", line(&revoked)))
+            output.show(&revoked, std::slice::from_ref(id), || format!("revoked: {}\n", line(&revoked)))
         }
     }
+}
+
+fn identifiers(tokens: &[Value]) -> Vec<String> {
+    tokens.iter().filter_map(|token| token["id"].as_str().map(str::to_owned)).collect()
 }
 
 /// A token in one line.
@@ -101,22 +119,15 @@ fn line(token: &Value) -> String {
     format!("{id}: `{name}`, role {role}, workloads {workloads}, expires {expires}")
 }
 
-fn table(answer: &Value) -> String {
-    let tokens = answer["tokens"].as_array().map(Vec::as_slice).unwrap_or_default();
+fn table(tokens: &[Value]) -> String {
     if tokens.is_empty() {
         return "no tokens; `windlass token create NAME --role ROLE` makes one\n".to_owned();
     }
-    let head = ["ID", "NAME", "ROLE", "WORKLOADS", "EXPIRES", "LAST USED"].map(str::to_owned);
-    let rows: Vec<[String; 6]> = std::iter::once(head).chain(tokens.iter().map(cells)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: [usize; 6] = std::array::from_fn(width);
-    let mut text = String::new();
-    for row in &rows {
-        let padded: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        // Writing to text cannot fail.
-        let _ = writeln!(text, "{}", padded.join("  ").trim_end());
+    let mut table = Table::new(&["ID", "NAME", "ROLE", "WORKLOADS", "EXPIRES", "LAST USED"]);
+    for token in tokens {
+        table.row(cells(token));
     }
-    text
+    table.text()
 }
 
 fn cells(token: &Value) -> [String; 6] {
@@ -140,12 +151,11 @@ mod tests {
             "id": "ffffffffffff", "name": "ann", "role": "admin", "workloads": [], "expires_at": null,
             "last_used_at": "2026-01-01T00:00:00Z",
         });
-        insta::assert_snapshot!(table(&json!({"tokens": [ci, ann]})), @"
-        ID            NAME  ROLE      WORKLOADS  EXPIRES               LAST USED
-        0a1b2c3d4e5f  ci    operator  web-*,api  2026-01-01T00:00:00Z  never
-        ffffffffffff  ann   admin     all        never                 2026-01-01T00:00:00Z
-        ");
+        let text = table(&[ci.clone(), ann]);
+        let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(rows[1], ["0a1b2c3d4e5f", "ci", "operator", "web-*,api", "2026-01-01T00:00:00Z", "never"]);
+        assert_eq!(rows[2], ["ffffffffffff", "ann", "admin", "all", "never", "2026-01-01T00:00:00Z"]);
         assert_eq!(line(&ci), "0a1b2c3d4e5f: `ci`, role operator, workloads web-*,api, expires 2026-01-01T00:00:00Z");
-        assert!(table(&json!({"tokens": []})).starts_with("no tokens; "));
+        assert!(table(&[]).starts_with("no tokens; "));
     }
 }

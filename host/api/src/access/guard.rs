@@ -3,6 +3,7 @@
 use crate::ApiState;
 use crate::access::admit::Stranger;
 use crate::access::caller::Caller;
+use crate::access::rules::PAGE_UPLOAD;
 use crate::access::rules::{Concerns, Need, Rule, Rules};
 use crate::access::snapshot::Subject;
 use crate::access::trail::{self, Pending};
@@ -11,7 +12,6 @@ use crate::body::whole;
 use crate::containers::lookup::find;
 use crate::error::Problem;
 use crate::limits::{Peer, Slot};
-use crate::router::PAGE_UPLOAD;
 use axum::RequestPartsExt;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Path, Request, State};

@@ -5,6 +5,9 @@ use axum::routing::MethodRouter;
 use std::collections::HashMap;
 use windlass_core::access::Role;
 
+/// The path at which the page takes a component in a form.
+pub const PAGE_UPLOAD: &str = "/ui/policies";
+
 /// The caller that a route is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {

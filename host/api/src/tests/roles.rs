@@ -85,7 +85,9 @@ impl Served {
 
     /// Starts a workload with one container. Returns the container's name.
     async fn start(&self, name: &str) -> String {
-        let body = json!({"image": "nginx:1", "name": name, "resources": {"cpu": "0.5", "memory": "64m"}});
+        // The simulated engine names containers by their image.
+        let image = format!("{name}:1");
+        let body = json!({"image": image, "name": name, "resources": {"cpu": "0.5", "memory": "64m"}});
         let (status, started) = self.send("POST", "/start/container", Some(CONFIGURED), &body).await;
         assert_eq!(status, 200, "{started}");
         started["name"].as_str().expect("a name").to_owned()
@@ -311,7 +313,8 @@ async fn a_limited_caller_sees_and_changes_its_workloads_only() {
     let id = decisions["decisions"][0]["id"].as_i64().expect("a decision");
     assert_eq!(get(&format!("/decisions/{id}"), CONFIGURED).await.0, 200);
     assert_eq!(get(&format!("/decisions/{id}"), viewer).await.0, 404);
-    let body = |name: &str| json!({"image": "nginx:1", "name": name, "resources": {"cpu": "0.5", "memory": "64m"}});
+    let resources = json!({"cpu": "0.5", "memory": "64m"});
+    let body = |name: &str| json!({"image": format!("{name}:1"), "name": name, "resources": resources});
     for (name, expected) in [("foreign", 403), ("web", 200), ("web-2", 200), ("another", 403)] {
         let (status, answer) = served.send("POST", "/start/container", Some(admin), &body(name)).await;
         assert_eq!(status, expected, "{name}: {answer}");
