@@ -27,13 +27,13 @@ impl Ended {
         self.stdout
     }
 
-    /// The standard output as JSON of a command that succeeded.
+    /// The standard output as JSON of a command that succeeded. Notes on standard error are for people.
     ///
     /// # Panics
     /// If it failed, or printed no JSON.
     pub fn json(self) -> serde_json::Value {
-        let text = self.ok();
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+        assert_eq!(self.code, Some(0), "{self:#?}");
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
     }
 
     /// The standard error of a command that ended with this code and printed no result.

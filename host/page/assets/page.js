@@ -102,14 +102,13 @@ function soon() {
   timer = setTimeout(refresh, 250);
 }
 
-// The stream of events says when there are news. While it is not to be had, the page asks every few seconds.
+// The stream of events says when there are news. Ages, the use of replicas and a lost engine make no event, so the page also
+// asks every few seconds while somebody sees it.
 const KINDS = ["decision", "replica", "alert", "policy", "override", "workload"];
-let asking = 0;
 function follow() {
   const source = new EventSource("/events");
-  source.onopen = () => { clearInterval(asking); asking = 0; state(true); refresh(); };
+  source.onopen = () => { state(true); refresh(); };
   source.onerror = () => {
-    if (!asking) asking = setInterval(refresh, 5000);
     soon();
     if (source.readyState === EventSource.CLOSED) setTimeout(follow, 30000);
   };
@@ -173,7 +172,11 @@ document.addEventListener("submit", (event) => { if (event.target.matches(".sear
 openTarget();
 filter();
 setInterval(ages, 1000);
-if (!document.querySelector(".login")) follow();
+// A refusal is the answer to a form: its address shows nothing by itself.
+if (!document.querySelector(".login, .refused")) {
+  follow();
+  setInterval(() => { if (!document.hidden) refresh(); }, 5000);
+}
 
 // A component that is dropped on the form of the policies is its chosen file.
 for (const type of ["dragover", "dragleave", "drop"]) {

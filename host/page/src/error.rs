@@ -20,7 +20,7 @@ pub(crate) fn refused(page: &Page, visitor: &Visitor, refused: &Refused, back: &
     };
     let main = html! {
         h1 { (title) }
-        p.banner.bad role="alert" { (refused.detail) }
+        p.banner.bad.refused role="alert" { (refused.detail) }
         p { a.button href=(back) { "Back" } }
     };
     page.page(visitor, refused.status, &Content { title: title.to_owned(), place: Place::None, main })

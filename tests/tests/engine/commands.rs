@@ -89,11 +89,6 @@ const EXAMPLES: &[(&str, How)] = &[
     ("windlass config check --config windlass.toml", How::Ends),
     ("windlass completions bash", How::Ends),
     ("windlass man --directory man1", How::Ends),
-    ("windlass token create ci --role operator --workload web-1 --expires-in 90d", How::Ends),
-    ("windlass token list", How::Ends),
-    // Each token has another identifier.
-    ("windlass token revoke 0a1b2c3d4e5f", How::IsUnderstood),
-    ("windlass tls init --folder tls --name windlass.lab --name 192.168.1.10", How::Ends),
     ("windlass context use default", How::Ends),
     ("windlass context remove lab", How::Ends),
     // Others show these two on a port and on a Swarm of their own.

@@ -54,7 +54,7 @@ fn lasting(mut answer: Value) -> Value {
 async fn every_resource_of_a_managed_workload_is_the_same_below_both_paths() {
     let api = api_of(isolated_controller(), &ApiSettings::default());
     start(&api).await;
-    let requests: [(&str, &str, Value); 15] = [
+    let requests: [(&str, &str, Value); 16] = [
         ("GET", "", Value::Null),
         ("POST", "/scale", json!({"min_replicas": 1, "max_replicas": 3})),
         ("POST", "/reconcile", Value::Null),
@@ -68,6 +68,7 @@ async fn every_resource_of_a_managed_workload_is_the_same_below_both_paths() {
         ("PUT", "/metrics", json!({"metrics": {"queue": {"push": {}}}})),
         ("POST", "/metrics", json!({"samples": [{"name": "queue", "value": 3}]})),
         ("GET", "/decisions", Value::Null),
+        ("GET", "/series", Value::Null),
         ("GET", "/shadows", Value::Null),
         ("DELETE", "", Value::Null),
     ];
