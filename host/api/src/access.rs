@@ -1,8 +1,8 @@
 //! The callers of the API: their tokens, sessions, roles and workloads, the one table of rules, and the record of changes.
 //!
-//! [`admit`] finds out who calls and adds a [`Caller`] to the request, before routing. [`guard`] looks the matched route up
-//! in the [`rules`], which the router's table makes, and refuses a caller without the role, the workload or the CSRF token.
-//! A route without a rule answers nobody. [`trail`] records each change.
+//! `admit` finds out who calls and adds a [`Caller`] to the request, before routing. `guard` looks the matched route up
+//! in the `rules`, which the router's table makes, and refuses a caller without the role, the workload or the CSRF token.
+//! A route without a rule answers nobody. `trail` records each change.
 
 pub(crate) mod admit;
 pub(crate) mod attempts;
