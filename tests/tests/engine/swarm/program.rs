@@ -89,9 +89,12 @@ async fn a_jump_of_a_metric_grows_a_service_across_nodes_and_back(
     };
     follows(170, &[2; NODES]).await;
     follows(55, &[1, 1]).await;
-    let decisions = windlass.get("/workloads/busy/decisions?limit=20").await.ok().to_string();
-    for reason in ["scale-out from 1 to 6", "scale-in from 6 to 2"] {
-        assert!(decisions.contains(reason), "no `{reason}`: {decisions}");
-    }
+    // A decision is recorded after its change was made.
+    eventually("the decisions about both changes", WAIT, async || {
+        let decisions = windlass.get("/workloads/busy/decisions?limit=20").await.ok().to_string();
+        let missing = ["scale-out from 1 to 6", "scale-in from 6 to 2"].into_iter().find(|it| !decisions.contains(it));
+        missing.map_or(Ok(()), |missing| Err(format!("no `{missing}`: {decisions}")))
+    })
+    .await;
     site.docker(&["service", "rm", "busy"]).await;
 }
