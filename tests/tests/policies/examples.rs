@@ -4,6 +4,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -64,10 +65,14 @@ fn built() -> PathBuf {
     target.join("examples")
 }
 
-/// Runs the last command of each page: the policy with an observation.
+/// Runs the last command of each page: the policy with an observation. An unoptimised compiler needs most of the default time
+/// for the 18 MB of the policy in Python, so the settings give it more.
 fn tried(policy: &Path, input: &Path) {
+    let mut settings = tempfile::NamedTempFile::new().expect("a file");
+    writeln!(settings, "[policy]\ncompile_time = \"3m\"").expect("written");
     let mut run = Command::new(binary().expect("the program is built"));
-    run.args(["policy", "run", "--config", r#"{"target-per-replica": 25}"#, "--input"]).arg(input).arg(policy);
+    run.args(["policy", "run", "--config", r#"{"target-per-replica": 25}"#, "--settings"]).arg(settings.path());
+    run.arg("--input").arg(input).arg(policy);
     let output = run.output().expect("it runs");
     let said: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|_| panic!("{}: {}", policy.display(), String::from_utf8_lossy(&output.stderr)));
