@@ -124,6 +124,12 @@ impl Uploads {
     }
 }
 
+/// The callers without stored tokens, at the time of the loop's clock.
+fn access_of(controller: &Controller, settings: &Arc<ApiSettings>) -> Access {
+    let clock = controller.clone();
+    Access::new(Arc::clone(settings), Role::Admin, move || Timestamp(clock.now_ms()))
+}
+
 impl ApiState {
     /// A state without any uploads yet, and without stored tokens.
     pub fn new(
@@ -133,9 +139,7 @@ impl ApiState {
         settings: Arc<ApiSettings>,
     ) -> Self {
         let uploads = Arc::new(Uploads::new(&settings));
-        let clock = controller.clone();
-        let access = Access::new(Arc::clone(&settings), Role::Admin, move || Timestamp(clock.now_ms()));
-        let access = Arc::new(access);
+        let access = Arc::new(access_of(&controller, &settings));
         let event_streams = Arc::new(Streams::new("event streams", settings.streams, settings.streams_per_peer));
         let log_streams = Arc::new(Streams::new("log streams", LOG_STREAMS, LOG_STREAMS_TO_PEER));
         let long_answers = Arc::default();
@@ -147,9 +151,7 @@ impl ApiState {
     /// # Errors
     /// The store cannot be read.
     pub fn with_tokens(mut self, store: Arc<dyn AccessStore>) -> Result<Self, StoreError> {
-        let clock = self.controller.clone();
-        let access = Access::new(Arc::clone(&self.settings), Role::Admin, move || Timestamp(clock.now_ms()));
-        self.access = Arc::new(access.with_store(store)?);
+        self.access = Arc::new(access_of(&self.controller, &self.settings).with_store(store)?);
         Ok(self)
     }
 }
