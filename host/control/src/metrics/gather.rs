@@ -86,7 +86,10 @@ fn due(context: &Context, before: Timestamp, now: Timestamp) -> BTreeMap<Request
         let state = handle.state();
         for (name, metric) in &state.workload.metrics {
             let turn = |at: Timestamp| u128::from(at.0) / metric.interval.as_millis().max(1);
-            if turn(before) == turn(now) && !handle.metrics.begin(name) {
+            let runs = || state.snapshot.replicas.iter().any(|replica| replica.phase == Phase::Running);
+            let can_run = !matches!(metric.source, MetricSource::Exec { .. }) || runs();
+            let is_due = handle.metrics.take_due(name, can_run);
+            if turn(before) == turn(now) && !is_due {
                 continue;
             }
             let workload = match &metric.source {
@@ -195,7 +198,10 @@ async fn run_in_replicas(
     let note = |answer| note(handle, name, &metric.source, answer);
     match (values.len(), failures.into_iter().next()) {
         (0, Some(failure)) => note(Err(failure)),
-        (0, None) => note(Err(MetricFailure::Missing("no replica runs".to_owned()))),
+        (0, None) => {
+            note(Err(MetricFailure::Missing("no replica runs".to_owned())));
+            handle.metrics.stays_due(name);
+        }
         (printed, failure) => {
             note(Ok(Sample { at, value: values.iter().sum::<f64>() / count(printed) }));
             if let Some(failure) = failure {

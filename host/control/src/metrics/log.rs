@@ -139,12 +139,19 @@ impl MetricLog {
         self.note(name, Err(why.clone()));
     }
 
-    /// Adds a metric without a value. Returns true if it is new, so that it is gathered at once.
-    pub(crate) fn begin(&self, name: &str) -> bool {
+    /// Returns true if a metric is gathered at once instead of at its next interval: if it is new, or if no replica ran
+    /// when its command was due. With `can_run` false, it stays due.
+    pub(crate) fn take_due(&self, name: &str, can_run: bool) -> bool {
         let mut tracks = self.tracks();
-        let is_new = !tracks.contains_key(&(name.to_owned(), None));
-        tracks.entry((name.to_owned(), None)).or_default();
-        is_new
+        let track = tracks.entry((name.to_owned(), None)).or_insert_with(Track::new);
+        can_run && std::mem::take(&mut track.is_due)
+    }
+
+    /// Makes a metric due as soon as a replica runs: none ran when its command was due.
+    pub(crate) fn stays_due(&self, name: &str) {
+        if let Some(track) = self.tracks().get_mut(&(name.to_owned(), None)) {
+            track.is_due = true;
+        }
     }
 
     /// Adds the resource usage of each replica, and at the interval of the built-in metrics also their means.

@@ -489,3 +489,14 @@ fn a_network_that_was_not_measured_is_no_load_of_zero() {
     assert!(none.failure.is_some() && none.samples.iter().all(|sample| sample.at < later), "{none:?}");
     assert!(!whole("cpu-utilization", later).samples.is_empty());
 }
+
+#[test]
+fn a_command_is_due_until_a_replica_has_run_it() {
+    let metrics = MetricLog::default();
+    assert!(!metrics.take_due("depth", false), "no replica runs yet");
+    assert!(metrics.take_due("depth", true), "the first one does");
+    assert!(!metrics.take_due("depth", true), "the next time is at its interval");
+    metrics.stays_due("depth");
+    assert!(!metrics.take_due("depth", false));
+    assert!(metrics.take_due("depth", true), "a replica runs again");
+}
