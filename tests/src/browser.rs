@@ -1,79 +1,77 @@
-//! A headless Chromium, driven through its DevTools protocol over pipes: no port, and its end is the end of the browser.
-//!
-//! The crates for this (chromiumoxide, headless_chrome, fantoccini) need 15 to 18 crates that nothing else here uses, and the
-//! whole protocol as generated code; a test of the page needs eight commands of it.
+//! A headless Chromium, driven by its WebDriver server.
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
+use fantoccini::actions::{InputSource, KeyAction, KeyActions};
+use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
+use fantoccini::{Client, ClientBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::sync::{Mutex, oneshot};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 /// Time limit for one command, generous enough for two cores that compile other programs at the same time.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Answers that are awaited, by the number of their command.
-type Awaited = Arc<std::sync::Mutex<HashMap<u64, oneshot::Sender<Value>>>>;
+/// Of a browser without a window. With the pipe, it ends when its WebDriver server does.
+const ARGUMENTS: [&str; 9] = [
+    "--headless=new",
+    "--remote-debugging-pipe",
+    "--no-sandbox",
+    "--no-first-run",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-extensions",
+    "--disable-background-networking",
+    "--force-color-profile=srgb",
+];
 
-/// The complaints of a browser's pages: errors of the console, exceptions, and violations of the content policy.
-type Complaints = Arc<std::sync::Mutex<Vec<String>>>;
-
-/// A browser. It ends when it is dropped.
+/// A WebDriver server. It ends when it is dropped, and its browsers with it.
 pub struct Browser {
-    next: AtomicU64,
-    to: Mutex<ChildStdin>,
-    awaited: Awaited,
-    complaints: Complaints,
-    _process: Child,
-    _profile: tempfile::TempDir,
+    url: String,
+    _server: Child,
+    // An unread pipe that is closed would end the server.
+    _output: Lines<BufReader<ChildStdout>>,
 }
 
-/// A page in a browser.
+/// A page in a browser of its own, without cookies of another.
 pub struct Tab<'a> {
-    browser: &'a Browser,
-    session: String,
+    client: Client,
+    // The server must live as long as its browsers.
+    _browser: &'a Browser,
 }
 
 impl Browser {
-    /// Starts Chromium.
+    /// Starts the WebDriver server of Chromium.
     ///
     /// # Errors
     /// It is not installed; `.ci/setup` installs it.
     pub async fn start() -> anyhow::Result<Self> {
-        let profile = tempfile::tempdir()?;
-        let program = std::env::var("CHROMIUM").unwrap_or_else(|_| "chromium".to_owned());
-        // It reads commands from descriptor 3 and writes answers to descriptor 4.
-        let mut process = Command::new("sh")
-            .args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1", &program])
-            .args(["--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--no-first-run", "--disable-gpu"])
-            .args(["--disable-dev-shm-usage", "--disable-extensions", "--disable-background-networking"])
-            .arg("--force-color-profile=srgb")
-            .arg(format!("--user-data-dir={}", profile.path().display()))
-            .stdin(Stdio::piped())
+        let program = std::env::var("CHROMEDRIVER").unwrap_or_else(|_| "chromedriver".to_owned());
+        let mut server = Command::new(&program)
+            .arg("--port=0")
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .context("no shell")?;
-        let (to, from) = (process.stdin.take().context("a pipe")?, process.stdout.take().context("a pipe")?);
-        let (awaited, complaints) = (Awaited::default(), Complaints::default());
-        tokio::spawn(read(from, Arc::clone(&awaited), Arc::clone(&complaints)));
-        let browser = Self {
-            next: AtomicU64::new(1),
-            to: Mutex::new(to),
-            awaited,
-            complaints,
-            _process: process,
-            _profile: profile,
-        };
-        let version = browser.command(None, "Browser.getVersion", json!({})).await;
-        version.context("chromium does not start; `.ci/setup` installs it, or CHROMIUM names another program")?;
-        Ok(browser)
+            .with_context(|| {
+                format!("{program} does not start; `.ci/setup` installs it, or CHROMEDRIVER names another")
+            })?;
+        let mut output = BufReader::new(server.stdout.take().context("a pipe")?).lines();
+        let port = tokio::time::timeout(LIMIT, async {
+            while let Some(line) = output.next_line().await? {
+                let port = line.strip_prefix("ChromeDriver was started successfully on port ");
+                let port = port.and_then(|port| port.trim_end_matches('.').parse().ok());
+                if let Some(port) = port {
+                    return Ok::<u16, anyhow::Error>(port);
+                }
+            }
+            bail!("{program} ended before it named its port")
+        });
+        let port = port.await.with_context(|| format!("{program} names no port"))??;
+        Ok(Self { url: format!("http://127.0.0.1:{port}"), _server: server, _output: output })
     }
 
     /// Opens a page of this size in CSS pixels, dark or light.
@@ -81,87 +79,67 @@ impl Browser {
     /// # Errors
     /// The page does not load.
     pub async fn open(&self, url: &str, size: (u32, u32), is_dark: bool) -> anyhow::Result<Tab<'_>> {
-        let context = self.command(None, "Target.createBrowserContext", json!({"disposeOnDetach": true})).await?;
-        let target = json!({"url": "about:blank", "browserContextId": context["browserContextId"]});
-        let target = self.command(None, "Target.createTarget", target).await?;
-        let attach = json!({"targetId": target["targetId"], "flatten": true});
-        let attached = self.command(None, "Target.attachToTarget", attach).await?;
-        let session = attached["sessionId"].as_str().context("a session")?.to_owned();
-        let tab = Tab { browser: self, session };
-        for domain in ["Page", "Runtime", "Log", "Accessibility"] {
-            tab.command(&format!("{domain}.enable"), json!({})).await?;
+        let mut options = json!({"args": ARGUMENTS});
+        if let Ok(program) = std::env::var("CHROMIUM") {
+            options["binary"] = json!(program);
         }
+        let mut wanted = Capabilities::new();
+        wanted.insert("goog:chromeOptions".to_owned(), options);
+        wanted.insert("goog:loggingPrefs".to_owned(), json!({"browser": "ALL"}));
+        let client = ClientBuilder::new(HttpConnector::new()).capabilities(wanted).connect(&self.url).await;
+        let tab = Tab { client: client.context("chromium does not start; `.ci/setup` installs it")?, _browser: self };
         let scheme = if is_dark { "dark" } else { "light" };
-        let features = json!([{"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": "reduce"}]);
+        let features = json!([
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]);
         tab.command("Emulation.setEmulatedMedia", json!({"features": features})).await?;
         tab.resize(size).await?;
         tab.go(url).await?;
         Ok(tab)
     }
-
-    /// The complaints of the pages since the last call.
-    pub fn complaints(&self) -> Vec<String> {
-        std::mem::take(&mut self.complaints.lock().expect("not poisoned"))
-    }
-
-    async fn command(&self, session: Option<&str>, method: &str, params: Value) -> anyhow::Result<Value> {
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let (sender, answer) = oneshot::channel();
-        self.awaited.lock().expect("not poisoned").insert(id, sender);
-        let mut message = json!({"id": id, "method": method, "params": params});
-        if let Some(session) = session {
-            message["sessionId"] = json!(session);
-        }
-        let text = format!("{message}\0");
-        self.to.lock().await.write_all(text.as_bytes()).await.with_context(|| format!("cannot send {method}"))?;
-        let answer = tokio::time::timeout(LIMIT, answer).await.with_context(|| format!("no answer to {method}"))?;
-        let mut answer = answer.map_err(|_| anyhow!("the browser ended before it answered {method}"))?;
-        match answer.get("error") {
-            Some(error) => bail!("{method}: {error}"),
-            None => Ok(answer["result"].take()),
-        }
-    }
 }
 
-/// Passes answers on, and notes complaints, until the browser ends.
-async fn read(from: ChildStdout, awaited: Awaited, complaints: Complaints) {
-    let (mut from, mut bytes) = (BufReader::new(from), Vec::new());
-    while from.read_until(0, &mut bytes).await.is_ok_and(|read| read > 0) {
-        bytes.pop();
-        if let Ok(message) = serde_json::from_slice::<Value>(&bytes) {
-            if let Some(waiting) =
-                message["id"].as_u64().and_then(|id| awaited.lock().expect("not poisoned").remove(&id))
-            {
-                // A caller that waits no more needs no answer.
-                let _ = waiting.send(message);
-            } else if let Some(complaint) = complaint(&message) {
-                complaints.lock().expect("not poisoned").push(complaint);
-            }
-        }
-        bytes.clear();
-    }
-    awaited.lock().expect("not poisoned").clear();
+/// A command of Chromium's WebDriver server that WebDriver itself does not have.
+#[derive(Debug)]
+struct Extension {
+    /// Below the address of the session.
+    path: &'static str,
+    body: Value,
 }
 
-/// The complaint in an event. `None` if it is about something else.
-fn complaint(event: &Value) -> Option<String> {
-    let params = &event["params"];
-    match event["method"].as_str()? {
-        "Runtime.exceptionThrown" => Some(params["exceptionDetails"].to_string()),
-        "Runtime.consoleAPICalled" if matches!(params["type"].as_str(), Some("error" | "warning")) => {
-            Some(params["args"].to_string())
-        }
-        // Violations of the content policy are entries of the log.
-        "Log.entryAdded" if matches!(params["entry"]["level"].as_str(), Some("error" | "warning")) => {
-            Some(params["entry"].to_string())
-        }
-        _ => None,
+impl WebDriverCompatibleCommand for Extension {
+    fn endpoint(&self, server: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        server.join(&format!("session/{}/{}", session.unwrap_or_default(), self.path))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(self.body.to_string()))
     }
 }
 
 impl Tab<'_> {
+    async fn send(&self, path: &'static str, body: Value) -> anyhow::Result<Value> {
+        let what = body.to_string();
+        let answer = tokio::time::timeout(LIMIT, self.client.issue_cmd(Extension { path, body })).await;
+        answer.with_context(|| format!("no answer to {what}"))?.context(what)
+    }
+
+    /// A command of the DevTools protocol.
     async fn command(&self, method: &str, params: Value) -> anyhow::Result<Value> {
-        self.browser.command(Some(&self.session), method, params).await
+        self.send("goog/cdp/execute", json!({"cmd": method, "params": params})).await
+    }
+
+    /// What the page complained about since the last call: errors and warnings of the console, exceptions, and violations of
+    /// the content policy.
+    ///
+    /// # Errors
+    /// The browser ended.
+    pub async fn complaints(&self) -> anyhow::Result<Vec<String>> {
+        let entries = self.send("se/log", json!({"type": "browser"})).await?;
+        let entries = entries.as_array().context("a list")?.iter();
+        let complaints = entries.filter(|entry| entry["level"] == "SEVERE" || entry["level"] == "WARNING");
+        Ok(complaints.map(|entry| entry["message"].to_string()).collect())
     }
 
     /// Changes the size in CSS pixels.
@@ -186,12 +164,7 @@ impl Tab<'_> {
     /// # Errors
     /// It cannot be reached.
     pub async fn go(&self, url: &str) -> anyhow::Result<()> {
-        self.eval("window.earlier = true").await?;
-        let answer = self.command("Page.navigate", json!({"url": url})).await?;
-        if let Some(error) = answer["errorText"].as_str() {
-            bail!("{url}: {error}");
-        }
-        self.arrives().await
+        self.client.goto(url).await.with_context(|| url.to_owned())
     }
 
     /// Waits until another page than the one with `window.earlier` is loaded.
@@ -218,23 +191,16 @@ impl Tab<'_> {
         self.eval(&format!("document.querySelector({}).click()", json!(selector))).await.map(drop)
     }
 
-    /// Presses a key that the protocol calls so, such as `Tab` or `Escape`.
+    /// Presses keys where the focus is, one after the other.
     ///
     /// # Errors
     /// The browser ended.
-    pub async fn press(&self, key: &str) -> anyhow::Result<()> {
-        for kind in ["keyDown", "keyUp"] {
-            self.command("Input.dispatchKeyEvent", json!({"type": kind, "key": key, "code": key})).await?;
+    pub async fn press(&self, keys: &str) -> anyhow::Result<()> {
+        let mut actions = KeyActions::new("keyboard".to_owned());
+        for value in keys.chars() {
+            actions = actions.then(KeyAction::Down { value }).then(KeyAction::Up { value });
         }
-        Ok(())
-    }
-
-    /// Types a text where the focus is.
-    ///
-    /// # Errors
-    /// The browser ended.
-    pub async fn type_text(&self, text: &str) -> anyhow::Result<()> {
-        self.command("Input.insertText", json!({"text": text})).await.map(drop)
+        Ok(self.client.perform_actions(actions).await?)
     }
 
     /// The value of an expression in the page.

@@ -3,9 +3,11 @@
 mod site;
 
 use self::site::{Site, TRACKING};
+use fantoccini::key::Key;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
 use windlass_core::Replica;
 use windlass_tests::browser::{Browser, Tab};
 use windlass_tests::wait::eventually;
@@ -37,10 +39,14 @@ fn images() -> PathBuf {
     folder
 }
 
-/// The complaints of the pages, without answers of this status, which the console reports as errors.
-fn complaints(browser: &Browser, status: &str) -> Vec<String> {
-    let is_expected = |complaint: &String| complaint.contains(&format!("a status of {status}"));
-    browser.complaints().into_iter().filter(|complaint| !is_expected(complaint)).collect()
+/// Checks that the pages of a tab complained about answers of this status, which the console reports as errors, and about
+/// nothing else.
+async fn complains_only_about(tab: &Tab<'_>, status: Option<u16>) -> anyhow::Result<()> {
+    let is_expected = |text: &String| status.is_some_and(|status| text.contains(&format!("a status of {status}")));
+    let (expected, others): (Vec<_>, Vec<_>) = tab.complaints().await?.into_iter().partition(is_expected);
+    assert_eq!(expected.is_empty(), status.is_none(), "{expected:#?}");
+    assert!(others.is_empty(), "{others:#?}");
+    Ok(())
 }
 
 /// Keeps an image of a page, and checks what can be read, heard and reached on it.
@@ -85,14 +91,14 @@ async fn every_page_is_clean_and_readable_in_light_and_dark_wide_and_narrow() ->
             tab.resize(NARROW).await?;
             inspect(&tab, &format!("{name}-{scheme}-narrow")).await?;
         }
+        // The page that was not found is one answer of 404, which the console reports.
+        complains_only_about(&tab, Some(404)).await?;
     }
     let empty = Site::empty().await?;
     let tab = browser.open(&empty.url, NARROW, false).await?;
     assert!(tab.text("main").await?.contains("Nothing runs yet"), "{}", tab.text("main").await?);
     inspect(&tab, "empty-light-narrow").await?;
-    // The page that was not found is one answer of 404, which the console reports.
-    let complaints = complaints(&browser, "404");
-    assert!(complaints.is_empty(), "{complaints:#?}");
+    complains_only_about(&tab, None).await?;
     Ok(())
 }
 
@@ -135,8 +141,7 @@ async fn an_operator_sees_a_killed_replica_come_back_and_takes_over() -> anyhow:
     tab.follow("#act-scale button").await?;
     let refused = tab.text("main").await?;
     assert!(refused.contains("Not accepted") && refused.contains("min_replicas"), "{refused}");
-    let complaints = complaints(&browser, "422");
-    assert!(complaints.is_empty(), "{complaints:#?}");
+    complains_only_about(&tab, Some(422)).await?;
     Ok(())
 }
 
@@ -189,12 +194,12 @@ async fn the_page_works_without_its_script_and_by_keyboard() -> anyhow::Result<(
     tab.scripts(true).await?;
     tab.go(&site.url).await?;
     for _ in 0..12 {
-        tab.press("Tab").await?;
+        tab.press(&char::from(Key::Tab).to_string()).await?;
         if tab.eval("document.activeElement.id").await? == "q" {
             break;
         }
     }
-    tab.type_text("sear").await?;
+    tab.press("sear").await?;
     tab.until("[...document.querySelectorAll('table.list tbody tr')].filter((row) => !row.hidden).length === 1")
         .await?;
     assert!(tab.text("table.list").await?.contains("search"));
@@ -261,7 +266,7 @@ async fn an_outage_of_the_engine_and_of_windlass_is_visible() -> anyhow::Result<
     tab.until("document.querySelector('#banners').innerText.includes('The container engine does not answer')").await?;
     site.engine.set_down(None);
     tab.until("document.querySelector('#banners').innerText === ''").await?;
-    assert_eq!(complaints(&browser, "none"), Vec::<String>::new());
+    complains_only_about(&tab, None).await?;
     drop(site);
     tab.until("document.querySelector('#live').innerText.includes('disconnected')").await?;
     inspect(&tab, "disconnected-light-wide").await?;
@@ -292,6 +297,6 @@ async fn two_hundred_workloads_are_one_light_page() -> anyhow::Result<()> {
     let paint = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1";
     eprintln!("{bytes} bytes, first paint after {} ms", tab.eval(paint).await?);
     inspect(&tab, "two-hundred-light-wide").await?;
-    assert_eq!(complaints(&browser, "none"), Vec::<String>::new());
+    complains_only_about(&tab, None).await?;
     Ok(())
 }

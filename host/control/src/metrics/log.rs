@@ -139,18 +139,18 @@ impl MetricLog {
         self.note(name, Err(why.clone()));
     }
 
-    /// Returns true if a metric is gathered at once instead of at its next interval: if it is new, or if no replica ran
-    /// when its command was due. With `can_run` false, it stays due.
+    /// Returns true if a metric is gathered at once instead of at its next interval: if it is new here, or if no replica
+    /// ran when its command was due. With `can_run` false, it stays due.
     pub(crate) fn take_due(&self, name: &str, can_run: bool) -> bool {
         let mut tracks = self.tracks();
-        let track = tracks.entry((name.to_owned(), None)).or_insert_with(Track::new);
-        can_run && std::mem::take(&mut track.is_due)
+        let track = tracks.entry((name.to_owned(), None)).or_default();
+        can_run && !std::mem::replace(&mut track.was_gathered, true)
     }
 
     /// Makes a metric due as soon as a replica runs: none ran when its command was due.
     pub(crate) fn stays_due(&self, name: &str) {
         if let Some(track) = self.tracks().get_mut(&(name.to_owned(), None)) {
-            track.is_due = true;
+            track.was_gathered = false;
         }
     }
 

@@ -37,8 +37,8 @@ pub(crate) struct Track {
     samples: VecDeque<Sample>,
     /// Values before this time are means.
     means_until: Timestamp,
-    /// Whether the metric is gathered as soon as it can be.
-    pub(crate) is_due: bool,
+    /// If false, the metric is gathered as soon as it can be.
+    pub(crate) was_gathered: bool,
     /// Why the last request had no answer.
     pub(crate) failure: Option<MetricFailure>,
     /// The changes that are not stored yet.
@@ -46,11 +46,6 @@ pub(crate) struct Track {
 }
 
 impl Track {
-    /// A metric that was never gathered.
-    pub(crate) fn new() -> Self {
-        Self { is_due: true, ..Self::default() }
-    }
-
     /// Adds a value, and drops values older than `kept`.
     pub(crate) fn take_in(&mut self, sample: Sample, kept: Duration) {
         self.failure = None;
