@@ -87,31 +87,36 @@ async fn exchange(stream: &mut TcpStream, request: &str, expected: &str) -> Stri
     text
 }
 
-/// The same request to an open API and to one with tokens.
+/// The same request to an open API and to one with tokens: one that the handler answers at once.
 fn requests(criterion: &mut Criterion, runtime: &tokio::runtime::Runtime, controller: &Controller) {
     const HEAD: &str = "GET /workloads/image-none HTTP/1.1\r\nhost: localhost\r\n";
     let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
-    let [open, closed] = [(false, &folders[0]), (true, &folders[1])]
-        .map(|(token, folder)| runtime.block_on(connect(controller, token, &folder.path().join("data"))));
+    let mut group = criterion.benchmark_group("request");
+    for (name, has_token, folder) in [("open", false, &folders[0]), ("with a token", true, &folders[1])] {
+        let data = folder.path().join("data");
+        let (mut stream, _state) = runtime.block_on(connect(controller, has_token, &data));
+        let mut request = format!("{HEAD}\r\n");
+        if has_token {
+            let token = runtime.block_on(create_token(&mut stream));
+            request = format!("{HEAD}authorization: Bearer {token}\r\n\r\n");
+        }
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| runtime.block_on(exchange(&mut stream, &request, "HTTP/1.1 404")));
+        });
+    }
+    group.finish();
+}
+
+/// The text of a new token that is limited to some workloads.
+async fn create_token(stream: &mut TcpStream) -> String {
     let body = r#"{"name":"bench","role":"viewer","workloads":["image-*"]}"#;
     let create = format!(
         "POST /tokens HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {CONFIGURED}\r\ncontent-type: \
          application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
-    let mut stream = closed.0;
-    let created = runtime.block_on(exchange(&mut stream, &create, "HTTP/1.1 201"));
-    let token = created.split('"').find(|text| text.starts_with("wl_")).expect("a token").to_owned();
-    let mut group = criterion.benchmark_group("request");
-    let mut measure = |name: &str, mut stream: TcpStream, head: &str| {
-        let request = format!("{head}\r\n");
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| runtime.block_on(exchange(&mut stream, &request, "HTTP/1.1 404")));
-        });
-    };
-    measure("open", open.0, HEAD);
-    measure("with a token", stream, &format!("{HEAD}authorization: Bearer {token}\r\n"));
-    group.finish();
+    let created = exchange(stream, &create, "HTTP/1.1 201").await;
+    created.split('"').find(|text| text.starts_with("wl_")).expect("a token").to_owned()
 }
 
 fn bench(criterion: &mut Criterion) {

@@ -124,7 +124,7 @@ enum Command {
     #[command(subcommand)]
     Policy(crate::cli::policy::PolicyCommand),
     /// Test policies and guardrails in simulated time, with a load trace or a scenario
-    #[command(after_help = "Examples:\n  windlass simulate --trace load.csv --policy min-max --json")]
+    #[command(after_help = "Examples:\n  windlass simulate --trace load.csv --policy min-max -o json")]
     Simulate(Box<crate::cli::simulate::SimulateArguments>),
     /// Name servers, and choose the one that commands use
     #[command(subcommand)]

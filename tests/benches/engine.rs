@@ -19,6 +19,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use windlass_docker::cgroup;
 use windlass_docker::cgroup::Roots;
+use windlass_tests::bench::{median, print_line, run};
 use windlass_tests::engine::{Engine, INSTANCE_LABEL};
 use windlass_tests::images::Fixture;
 use windlass_tests::memory::resident;
@@ -39,25 +40,9 @@ const AIM_REPLACE: f64 = 1.5;
 const AIM_MEBIBYTES: f64 = 40.0;
 const AIM_SAMPLING: Duration = Duration::from_millis(100);
 
-/// Prints a line of the results.
-#[expect(clippy::print_stdout, reason = "the results go to standard output")]
-fn print_line(text: impl AsRef<str>) {
-    println!("{}", text.as_ref());
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    // Without `--bench`, for example in `cargo test --benches`, the program only has to compile.
-    if !std::env::args().any(|argument| argument == "--bench") {
-        return ExitCode::SUCCESS;
-    }
-    match measure().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            print_line(format!("the engine benchmark failed: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    run("engine", measure).await
 }
 
 async fn measure() -> anyhow::Result<()> {
@@ -112,15 +97,9 @@ async fn measure() -> anyhow::Result<()> {
 
 /// Prints the medians of both sides and their ratio.
 fn row(task: &str, engine: Vec<Duration>, windlass: Vec<Duration>, aim: f64) {
-    let (engine, windlass) = (median(engine), median(windlass));
+    let (engine, windlass) = (median(engine).as_secs_f64(), median(windlass).as_secs_f64());
     let ratio = windlass / engine;
     print_line(format!("{task:<46} {engine:>10.2} s {windlass:>10.2} s {ratio:>8.2} {:>8}", format!("≤ {aim}")));
-}
-
-/// The median, in seconds.
-fn median(mut times: Vec<Duration>) -> f64 {
-    times.sort();
-    times[times.len() / 2].as_secs_f64()
 }
 
 /// Containers that the engine's API creates without Windlass. The label of a group identifies them.

@@ -30,6 +30,7 @@ use windlass_sandbox::cache::Cache;
 use windlass_sandbox::compile::Compiler;
 use windlass_sandbox::component::PolicyComponent;
 use windlass_sandbox::engine::PolicyEngine;
+use windlass_tests::bench::{print_line, run};
 use windlass_tests::hostile;
 use windlass_tests::policies::policies_of;
 use windlass_tests::site::binary;
@@ -73,29 +74,10 @@ const AIM_DAY: Duration = Duration::from_secs(1);
 const AIM_CHILD: f64 = 3.0;
 const AIM_SWAP: f64 = 2.0;
 
-/// Prints a line to standard output.
-#[expect(clippy::print_stdout, reason = "the results and the child's address go to standard output")]
-fn print_line(text: impl AsRef<str>) {
-    println!("{}", text.as_ref());
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    let result = if std::env::var_os(CHILD_VARIABLE).is_some() {
-        serve_as_child().await
-    } else if std::env::args().any(|argument| argument == "--bench") {
-        measure().await
-    } else {
-        // Without `--bench`, for example in `cargo test --benches`, the program only has to compile.
-        Ok(())
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            print_line(format!("the policy benchmark failed: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    let is_child = std::env::var_os(CHILD_VARIABLE).is_some();
+    run("policy", async || if is_child { serve_as_child().await } else { measure().await }).await
 }
 
 async fn measure() -> anyhow::Result<()> {
@@ -150,7 +132,7 @@ fn simulated_day() -> anyhow::Result<()> {
 fn call_costs(built: &[(&str, PathBuf)]) -> anyhow::Result<()> {
     for (language, file) in built {
         let output = std::process::Command::new(binary()?)
-            .args(["policy", "bench", "--json", "--config", CONFIG])
+            .args(["policy", "bench", "-o", "json", "--config", CONFIG])
             .arg(file)
             .output()?;
         ensure!(output.status.success(), "{language}: {}", String::from_utf8_lossy(&output.stderr));
@@ -196,6 +178,7 @@ fn scaling_observation(replicas: usize) -> anyhow::Result<ScalingObservation> {
 /// Compares each example with the same decision by a child process over HTTP.
 async fn compare_with_child(built: &[(&str, PathBuf)]) -> anyhow::Result<()> {
     let mut child = tokio::process::Command::new(std::env::current_exe()?)
+        .arg("--bench")
         .env(CHILD_VARIABLE, "1")
         .stdout(Stdio::piped())
         .kill_on_drop(true)

@@ -14,6 +14,7 @@ use serde_json::json;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::time::Instant;
+use windlass_tests::bench::{median, print_line, run};
 use windlass_tests::engine::Engine;
 use windlass_tests::engine_proxy::EngineProxy;
 use windlass_tests::images::Fixture;
@@ -45,25 +46,9 @@ const AIM_GROWTH: f64 = 1.2;
 const AIM_MOVED: f64 = 1.1;
 const AIM_REQUESTS: f64 = 60.0;
 
-/// Prints a line of the results.
-#[expect(clippy::print_stdout, reason = "the results go to standard output")]
-fn print_line(text: impl AsRef<str>) {
-    println!("{}", text.as_ref());
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    // Without `--bench`, for example in `cargo test --benches`, the program only has to compile.
-    if !std::env::args().any(|argument| argument == "--bench") {
-        return ExitCode::SUCCESS;
-    }
-    match measure().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            print_line(format!("the Swarm benchmark failed: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    run("Swarm", measure).await
 }
 
 async fn measure() -> anyhow::Result<()> {
@@ -152,11 +137,6 @@ fn row(task: &str, alone: Duration, windlass: Duration, aim: f64) {
     let (alone, windlass) = (alone.as_secs_f64(), windlass.as_secs_f64());
     let ratio = windlass / alone;
     print_line(format!("{task:<46} {alone:>10.2} s {windlass:>10.2} s {ratio:>8.2} {:>8}", format!("≤ {aim}")));
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
 }
 
 async fn create(swarm: &Swarm, name: &str, image: &str, count: usize, labels: &[String]) -> anyhow::Result<()> {

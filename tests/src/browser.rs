@@ -130,7 +130,7 @@ impl Tab<'_> {
         self.send("goog/cdp/execute", json!({"cmd": method, "params": params})).await
     }
 
-    /// What the page complained about since the last call: errors and warnings of the console, exceptions, and violations of
+    /// The complaints of the page since the last call: errors and warnings of the console, exceptions, and violations of
     /// the content policy.
     ///
     /// # Errors
@@ -189,6 +189,15 @@ impl Tab<'_> {
     /// There is no such element.
     pub async fn click(&self, selector: &str) -> anyhow::Result<()> {
         self.eval(&format!("document.querySelector({}).click()", json!(selector))).await.map(drop)
+    }
+
+    /// Chooses a file in a field for files.
+    ///
+    /// # Errors
+    /// There is no such field.
+    pub async fn choose_file(&self, selector: &str, file: &Path) -> anyhow::Result<()> {
+        let field = self.client.find(fantoccini::Locator::Css(selector)).await?;
+        Ok(field.send_keys(&file.to_string_lossy()).await?)
     }
 
     /// Presses keys where the focus is, one after the other.

@@ -8,9 +8,12 @@
 //! | [`program_image`] | builds the image of Windlass from the program under test |
 //! | [`private_engine`] | a container engine that a test may stop |
 //! | [`registry`] | an OCI registry |
+//! | [`bench`] | the frame of the benchmarks of whole programs |
 //! | [`browser`] | a headless Chromium |
 //! | [`callback`] | a server that records the requests it receives |
 //! | [`balancers`] | the templates for load balancers, and workloads with hostile names |
+//! | [`page_site`] | the page on a simulated engine |
+//! | [`no_network`] | a network in which nobody answers |
 //! | [`policies`] | the built-in policies, loaded once |
 //! | [`hostile`] | hostile components |
 //! | [`mutation`] | damaged components |
@@ -22,6 +25,7 @@
 
 pub mod alone;
 pub mod balancers;
+pub mod bench;
 pub mod browser;
 pub mod callback;
 pub mod commands;
@@ -29,6 +33,8 @@ pub mod engine_proxy;
 pub mod hostile;
 pub mod memory;
 pub mod mutation;
+pub mod no_network;
+pub mod page_site;
 pub mod policies;
 pub mod private_engine;
 pub mod program_image;

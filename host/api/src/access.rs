@@ -8,6 +8,7 @@ pub(crate) mod admit;
 pub(crate) mod attempts;
 pub(crate) mod caller;
 pub(crate) mod guard;
+pub(crate) mod lasting;
 pub(crate) mod login;
 pub(crate) mod rules;
 pub(crate) mod sessions;

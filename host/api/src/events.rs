@@ -181,7 +181,8 @@ async fn events(
     let after = header.or(last_event_id);
     if follow {
         let permit = receiver.open(&state.event_streams)?;
-        return Ok(stream::serve(state.controller.events().subscribe(after, filter), permit));
+        let reader = state.controller.events().subscribe(after, filter);
+        return Ok(stream::serve(reader, permit, receiver.ended(&state.access)));
     }
     let permit = pieces::permit(&state, receiver.peer())?;
     let list = List { events: state.controller.events().clone(), filter, after: after.unwrap_or(0), separator: BEGIN };

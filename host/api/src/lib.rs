@@ -6,10 +6,12 @@
 //! `paths` accepts image references with slashes, [`access`] knows the callers and their rights, `server`, `connections`,
 //! `limits`, `in_flight` and `write_timeout` limit the resources of one caller, `pieces` sends long lists, `streams` limits the
 //! answers that last, and `page_headers` those of browsers.
+//! A program that shows answers to people reads them with [`answer`], and says with [`remedies`] what would change a target.
 //! [`serve_agent`] is another server with the same limits, over [`Tls`].
 
 pub mod access;
 mod agent;
+pub mod answer;
 mod audit;
 mod body;
 mod connections;
@@ -39,6 +41,7 @@ mod policies;
 pub mod profile;
 mod query;
 mod receiver;
+pub mod remedies;
 mod router;
 mod server;
 mod session;

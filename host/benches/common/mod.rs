@@ -49,6 +49,7 @@ pub fn replicas(workload: &Workload, count: u32) -> Vec<Replica> {
             has_slot_name: true,
             ports: [].into(),
             address: None,
+            node: None,
             is_protected: false,
             usage: Some(usage()),
             health_check: None,

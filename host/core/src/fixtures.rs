@@ -44,6 +44,7 @@ pub fn running(workload: &Workload, slot: u32, since: u64) -> Replica {
         has_slot_name: true,
         ports: [].into(),
         address: None,
+        node: None,
         is_protected: false,
         usage: None,
         health_check: None,

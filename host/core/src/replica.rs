@@ -189,6 +189,8 @@ pub struct Replica {
     pub ports: BTreeMap<ContainerPort, Vec<PortBinding>>,
     /// The address at which the host reaches it directly. `None` if it has none or does not run.
     pub address: Option<IpAddr>,
+    /// The name of its node. `None` if the engine has one machine, or has found no node yet.
+    pub node: Option<String>,
     /// Its label protects it from scale-in by a policy ([`crate::Workload::PROTECTION`]).
     pub is_protected: bool,
     /// Its latest resource use. `None` if there is no sample yet.

@@ -33,7 +33,7 @@ fn line(replica: &Replica, view: &WorkloadView, now: Timestamp, visitor: &Visito
     let up = replica.started_at.filter(|_| replica.is_running());
     html! {
         tr id={ "r" (short_id(replica)) } {
-            th scope="row" { (replica.name) small { (short_id(replica)) } }
+            th scope="row" { (replica.name) small { (short_id(replica)) @if let Some(node) = &replica.node { " on " (node) } } }
             td {
                 span.dots { i class=(dot.class()) aria-hidden="true" { (dot.sign()) } } " " (dot.word())
                 @if let Some(why) = view.health_reasons.get(&replica.id) { small { (why) } }
@@ -110,10 +110,12 @@ mod tests {
         let mut view = view();
         let operator = Visitor { may_operate: true, ..Visitor::default() };
         let id = view.replicas[0].id.clone();
+        view.replicas[0].node = Some("<one>".to_owned());
         view.health_reasons.insert(id.clone(), "<answered> in 3 ms".to_owned());
         let text = table(&view, Timestamp(60_000), &operator).into_string();
         for part in [
             "&lt;answered&gt; in 3 ms",
+            " on &lt;one&gt;</small>",
             ">59 s</time>",
             "action=\"/ui/containers/id-1-1000/hold\"",
             "name=\"workload\" value=\"web:1\"",

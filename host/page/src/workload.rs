@@ -20,6 +20,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use windlass_api::remedies::remedies;
 use windlass_control::WorkloadView;
 use windlass_core::{Timestamp, WorkloadKey};
 
@@ -70,6 +71,8 @@ struct Shown {
     series: Series,
     /// The newest first.
     decisions: Vec<Decision>,
+    /// The ways to change the target, a sentence or two each.
+    remedies: Vec<String>,
     /// The desired state in the form of a start request.
     desired: Value,
 }
@@ -83,10 +86,12 @@ async fn read(page: &Page, caller: &Visitor, view: WorkloadView, span: &str) -> 
     let recorded = page.get(caller, &of(&format!("/decisions?limit={limit}"))).await?;
     let records = recorded["decisions"].as_array().map(Vec::as_slice).unwrap_or_default();
     let decisions: Vec<Decision> = records.iter().filter_map(Decision::parse).collect();
-    let desired = page.get(caller, &of("")).await?["desired"].take();
+    let mut shown = page.get(caller, &of("")).await?;
+    let remedies = records.first().map(|newest| remedies(&shown, newest)).unwrap_or_default();
+    let desired = shown["desired"].take();
     let series = page.get(caller, &of(&format!("/series?since={}&until={}", axis.since, axis.until))).await?;
     let series = Series::parse(&series);
-    Ok(Shown { view, now, span, axis, series, decisions, desired })
+    Ok(Shown { view, now, span, axis, series, decisions, remedies, desired })
 }
 
 impl Shown {
@@ -152,6 +157,12 @@ impl Shown {
                 div { @if let Some(at) = row.passed { (since(at, self.now)) } @else { "none yet" } span { "last pass" } }
             }
             p.reason { (row.reason) }
+            @if !self.remedies.is_empty() {
+                details #remedies {
+                    summary { "What would change the target" }
+                    ul { @for remedy in &self.remedies { li { (remedy) } } }
+                }
+            }
             @if let Some(target) = row.recommended {
                 p.banner role="status" { "This workload only recommends: it would set a target of " b { (target) } "." }
             }
@@ -193,6 +204,7 @@ mod tests {
             axis: Axis { since: 0, until: 60_000 },
             series: Series::default(),
             decisions: Vec::new(),
+            remedies: vec!["Nothing holds it; <b>".to_owned()],
             desired: json!({"image": "web:1", "env": {"A": "<b>"}}),
         }
     }

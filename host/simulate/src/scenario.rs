@@ -339,6 +339,7 @@ fn snapshot(event: &Event, subject: &Subject, begin: Timestamp, now: Timestamp) 
             has_slot_name: true,
             ports: BTreeMap::new(),
             address: None,
+            node: None,
             is_protected: false,
             usage: replica.cpu_cores.zip(replica.memory_bytes).map(|(cpu_cores, memory_bytes)| Usage {
                 at: now,

@@ -74,6 +74,7 @@ impl Service {
             has_slot_name: true,
             ports: BTreeMap::new(),
             address: None,
+            node: None,
             is_protected: false,
             usage: None,
             health_check: None,

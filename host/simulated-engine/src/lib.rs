@@ -294,6 +294,7 @@ impl SlotEngine for SimulatedEngine {
             ports,
             // One address per replica, so that a test can break the probes of one replica.
             address: Some(Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(number).unwrap_or(0)).into()),
+            node: None,
             is_protected: workload.labels.get(Workload::PROTECTION).is_some_and(|value| value == "true"),
             usage: None,
             health_check: None,

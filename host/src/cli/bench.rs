@@ -1,5 +1,6 @@
 //! `windlass policy bench`: measures a policy on this machine, with the limits and the engine of production.
 
+use crate::cli::format::Output;
 use crate::cli::policy_call::CONFIGURING;
 use crate::cli::sample_observation;
 use crate::cli::sandbox_args::{SandboxArgs, now, read_component, with_hints};
@@ -48,12 +49,12 @@ struct Times {
     max_us: f64,
 }
 
-/// Loads a policy and calls it `calls` times with each number of replicas. Returns the figures as text, or as JSON.
+/// Loads a policy and calls it `calls` times with each number of replicas. Returns the figures in the chosen form.
 pub(super) async fn bench(
     file: &Path,
     config: &str,
     calls: u32,
-    json: bool,
+    output: Output,
     sandbox: &SandboxArgs,
 ) -> anyhow::Result<String> {
     let limits = sandbox.limits()?;
@@ -110,10 +111,8 @@ pub(super) async fn bench(
         measured.fresh_call.push(percentiles(replicas, times));
     }
     measured.resident_bytes = resident()?.saturating_sub(resident_before);
-    if json {
-        return Ok(serde_json::to_string_pretty(&measured)? + "\n");
-    }
-    summary(&measured)
+    let (document, text) = (serde_json::to_value(&measured)?, summary(&measured)?);
+    output.show(&document, &[policy.description().name.clone()], || text)
 }
 
 fn summary(measured: &Measured) -> anyhow::Result<String> {

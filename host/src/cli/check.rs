@@ -4,6 +4,7 @@ use crate::cli::policy_call::{CONFIGURING, answer_of};
 use crate::cli::sample_observation;
 use crate::cli::sandbox_args::{SandboxArgs, likely, now};
 use anyhow::{anyhow, bail};
+use serde_json::{Value, json};
 use std::path::Path;
 use windlass_core::contract::MetricRequest;
 use windlass_core::settings::PolicyLimits;
@@ -11,11 +12,11 @@ use windlass_core::{FailureKind, PolicyFailure, PolicyKind, error_chain};
 use windlass_sandbox::component::{Called, PolicyComponent};
 use windlass_sandbox::language;
 
-/// The text that `check` prints.
+/// The description of a component, as a document and as text.
 ///
 /// The host cannot count how much a call uses of its stack, host-call bytes, handles and random bytes. So the first call
 /// gets half of these limits; if it fails, a second call gets all of them.
-pub(super) async fn check(file: &Path, config: Option<&str>, sandbox: &SandboxArgs) -> anyhow::Result<String> {
+pub(super) async fn check(file: &Path, config: Option<&str>, sandbox: &SandboxArgs) -> anyhow::Result<(Value, String)> {
     let limits = sandbox.limits()?;
     let halved = PolicyLimits {
         stack_bytes: limits.stack_bytes / 2,
@@ -24,26 +25,31 @@ pub(super) async fn check(file: &Path, config: Option<&str>, sandbox: &SandboxAr
         random_bytes: limits.random_bytes / 2,
         ..limits.clone()
     };
-    if let Ok(Examined { text, failure: None }) = examine(file, config, sandbox, halved.clone()).await {
-        return Ok(text);
+    if let Ok(Examined { document, text, failure: None }) = examine(file, config, sandbox, halved.clone()).await {
+        return Ok((document, text));
     }
-    let Examined { text, failure } = examine(file, config, sandbox, limits).await?;
+    let Examined { mut document, text, failure } = examine(file, config, sandbox, limits).await?;
     if failure.is_some() {
-        return Ok(text);
+        return Ok((document, text));
     }
     // Again, because a slow moment of the machine can fail the first call.
     let reason = match examine(file, config, sandbox, halved).await {
-        Ok(Examined { failure: None, .. }) => return Ok(text),
+        Ok(Examined { failure: None, .. }) => return Ok((document, text)),
         Ok(Examined { failure: Some(failure), .. }) => failure,
         Err(error) => error_chain(error.as_ref()),
     };
-    Ok(format!(
+    if let Some(near) = document["sample"]["near"].as_array_mut() {
+        near.push(json!("half of the stack, host-call bytes, handles and random bytes"));
+    }
+    let text = format!(
         "{text}          with half of the stack, host-call bytes, handles and random bytes, the call failed: {reason}\n"
-    ))
+    );
+    Ok((document, text))
 }
 
 /// The description of a component.
 struct Examined {
+    document: Value,
     text: String,
     /// Why a sample call failed.
     failure: Option<String>,
@@ -69,15 +75,30 @@ async fn examine(
     if !policy.identity().replayable {
         lines.push("replay:   not possible: the policy may send HTTP requests while it decides".to_owned());
     }
-    let schema: serde_json::Value = serde_json::from_str(&description.config_schema)?;
+    let schema: Value = serde_json::from_str(&description.config_schema)?;
     lines.push(format!("config:   {}", serde_json::to_string_pretty(&schema)?.replace('\n', "\n          ")));
+    let mut document = json!({
+        "name": description.name,
+        "version": description.version,
+        "summary": description.summary,
+        "kind": policy.kind(),
+        "digest": policy.identity().digest,
+        "size_bytes": policy.size_bytes(),
+        "language": language.map(|language| language.to_string()),
+        "imports": policy.imports(),
+        "exports": policy.exports(),
+        "replayable": policy.identity().replayable,
+        "config_schema": schema,
+        "metrics": null,
+        "sample": null,
+    });
     let metrics = match configure(&policy, config.unwrap_or("{}")).await {
         Ok(metrics) => metrics,
         Err(error) if config.is_none() && error.downcast_ref().is_none_or(is_refusal) => {
             let error = error_chain(error.as_ref());
             lines.push(format!("sample:   no call, because the policy needs a `--config`; it rejects `{{}}`: {error}"));
             lines.push(String::new());
-            return Ok(Examined { text: lines.join("\n"), failure: None });
+            return Ok(Examined { document, text: lines.join("\n"), failure: None });
         }
         Err(error) => {
             let hint = error.downcast_ref().and_then(|failure| language::hint_for_call(language, failure));
@@ -90,10 +111,13 @@ async fn examine(
         lines.push(format!("accepted: {config}"));
         lines.push(format!("metrics:  {}", list(&metrics)));
     }
-    let (sample, failure) = call_with_sample(&policy, language, config.unwrap_or("{}"), &metrics).await;
-    lines.push(sample);
+    let windows = metrics.iter().map(|metric| json!({"name": metric.name, "window_ms": metric.window}));
+    document["metrics"] = windows.collect();
+    let sample = call_with_sample(&policy, language, config.unwrap_or("{}"), &metrics).await;
+    lines.push(sample.text);
     lines.push(String::new());
-    Ok(Examined { text: lines.join("\n"), failure })
+    document["sample"] = json!({"failure": sample.failure, "near": sample.near});
+    Ok(Examined { document, text: lines.join("\n"), failure: sample.failure })
 }
 
 /// The metrics a policy requests under a configuration that both its schema and the policy accept.
@@ -112,13 +136,22 @@ fn is_refusal(failure: &PolicyFailure) -> bool {
     failure.kind == FailureKind::Refused
 }
 
-/// Calls a policy with 10 replicas. Returns the result and the limits it came near as text, and the failure, if any.
+/// The result of a call with 10 replicas.
+struct Sample {
+    text: String,
+    /// The limits it came near, a sentence each.
+    near: Vec<String>,
+    /// Why the call failed.
+    failure: Option<String>,
+}
+
+/// Calls a policy with 10 replicas.
 async fn call_with_sample(
     policy: &PolicyComponent,
     language: Option<language::Language>,
     config: &str,
     metrics: &[MetricRequest],
-) -> (String, Option<String>) {
+) -> Sample {
     let limits = policy.limits();
     let mut used = Vec::new();
     let mut protected = None;
@@ -180,7 +213,7 @@ async fn call_with_sample(
     let near = used.iter().filter(|(_, used, limit)| used.saturating_mul(2) >= *limit && *used > 0);
     let near: Vec<String> = near.map(|(what, used, limit)| format!("{what}: {used} of {limit}")).collect();
     text.push_str(&format!("\nnear:     {}", if near.is_empty() { "no limit".to_owned() } else { near.join("; ") }));
-    (text, failed)
+    Sample { text, near, failure: failed }
 }
 
 fn list(names: &[String]) -> String {

@@ -3,12 +3,13 @@
 use crate::cli::format::Output;
 use crate::cli::get::one;
 use crate::cli::resources::Kind;
-use crate::cli::server::{Server, time, title};
+use crate::cli::server::Server;
 use crate::cli::table::Table;
 use crate::cli::workload_text::{alerts, overrides, percent, policies};
 use clap::Args;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use windlass_api::answer::{time, title};
 use windlass_network::remote::Remote;
 
 /// Number of decisions and of policy events that are shown.

@@ -2,7 +2,7 @@
 
 use crate::cli::format::{Format, Output, json_line};
 use crate::cli::output::{print, print_error};
-use crate::cli::server::{Server, time};
+use crate::cli::server::Server;
 use crate::cli::sse::{Parser, StreamEvent};
 use crate::cli::table::Table;
 use crate::cli::yaml;
@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
+use windlass_api::answer::time;
 use windlass_core::text::plain;
 use windlass_network::remote::{Remote, RemoteError};
 

@@ -6,9 +6,10 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 /// The form of a result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// A table or sentences, for people
+    #[default]
     Table,
     /// A JSON document
     Json,
@@ -19,7 +20,7 @@ pub(super) enum Format {
 }
 
 /// The flag of the form.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Copy, Default, Args)]
 pub(super) struct Output {
     /// Form of the result
     #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t = Format::Table)]

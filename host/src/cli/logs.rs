@@ -3,10 +3,11 @@
 use crate::cli::format::{Format, Output, json_line};
 use crate::cli::output::{WrongUse, print, print_error};
 use crate::cli::sandbox_args::now;
-use crate::cli::server::{Server, time};
+use crate::cli::server::Server;
 use crate::cli::yaml;
 use clap::Args;
 use serde_json::Value;
+use windlass_api::answer::time;
 use windlass_core::text::duration;
 use windlass_core::time::millis;
 

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail, ensure};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use windlass_core::PolicyChoice;
@@ -32,7 +33,7 @@ pub(crate) fn language_parser() -> impl TypedValueParser<Value = Language> {
 ///
 /// # Errors
 /// If the name is invalid, or the folder exists or cannot be written.
-pub(super) fn write(language: Language, name: &str, parent: &Path) -> anyhow::Result<String> {
+pub(super) fn write(language: Language, name: &str, parent: &Path) -> anyhow::Result<(Value, String)> {
     // Package names begin with a letter in most languages.
     ensure!(
         PolicyChoice::is_name(name) && name.starts_with(|first: char| first.is_ascii_lowercase()),
@@ -55,11 +56,13 @@ pub(super) fn write(language: Language, name: &str, parent: &Path) -> anyhow::Re
     fs::rename(unfinished.path(), &folder).with_context(failed)?;
     // The folder was renamed, so nothing is left to remove.
     let _renamed = unfinished.keep();
-    Ok(format!(
+    let document = json!({"name": name, "folder": folder, "language": language.folder()});
+    let text = format!(
         "{}: created a policy in {}; its README.md explains how to build it\n",
         folder.display(),
         language.folder()
-    ))
+    );
+    Ok((document, text))
 }
 
 /// A file of the example, changed for a policy with this name.

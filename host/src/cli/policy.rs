@@ -1,5 +1,6 @@
 //! `windlass policy`: its subcommands and their flags.
 
+use crate::cli::format::Output;
 use crate::cli::policy_call::{call, read_input, to_json};
 use crate::cli::remote::RemoteCommand;
 use crate::cli::sandbox_args::SandboxArgs;
@@ -22,15 +23,21 @@ pub(super) enum PolicyCommand {
         /// Its language
         #[arg(long, value_parser = new::language_parser())]
         lang: Language,
+        /// The form of the result.
+        #[command(flatten)]
+        output: Output,
     },
     /// Load a policy as the host would, and describe it
-    #[command(after_help = "Examples:\n  windlass policy check queue.wasm")]
+    #[command(after_help = "Examples:\n  windlass policy check queue.wasm\n  windlass policy check queue.wasm -o json")]
     Check {
         /// The component
         file: PathBuf,
         /// A configuration to check with it, as JSON text
         #[arg(long, value_name = "JSON")]
         config: Option<String>,
+        /// The form of the result.
+        #[command(flatten)]
+        output: Output,
         /// Limits of the call.
         #[command(flatten)]
         sandbox: SandboxArgs,
@@ -58,7 +65,7 @@ pub(super) enum PolicyCommand {
         sandbox: SandboxArgs,
     },
     /// Measure a policy: compiling, loading, memory, and the time of a call with 10 and 100 replicas
-    #[command(after_help = "Examples:\n  windlass policy bench queue.wasm --calls 100 --json")]
+    #[command(after_help = "Examples:\n  windlass policy bench queue.wasm --calls 100 -o json")]
     Bench {
         /// The component
         file: PathBuf,
@@ -68,9 +75,9 @@ pub(super) enum PolicyCommand {
         /// Calls with each number of replicas
         #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         calls: u32,
-        /// Print the figures as JSON
-        #[arg(long)]
-        json: bool,
+        /// The form of the result.
+        #[command(flatten)]
+        output: Output,
         /// Limits of the call.
         #[command(flatten)]
         sandbox: SandboxArgs,
@@ -95,8 +102,15 @@ pub(super) enum PolicyCommand {
 /// The text a command prints.
 pub(super) async fn run(command: &PolicyCommand) -> anyhow::Result<String> {
     match command {
-        PolicyCommand::New { name, lang } => new::write(*lang, name, Path::new("")),
-        PolicyCommand::Check { file, config, sandbox } => check::check(file, config.as_deref(), sandbox).await,
+        PolicyCommand::New { name, lang, output } => {
+            let (document, text) = new::write(*lang, name, Path::new(""))?;
+            output.show(&document, std::slice::from_ref(name), || text)
+        }
+        PolicyCommand::Check { file, config, output, sandbox } => {
+            let (document, text) = check::check(file, config.as_deref(), sandbox).await?;
+            let name = document["name"].as_str().unwrap_or_default().to_owned();
+            output.show(&document, &[name], || text)
+        }
         PolicyCommand::Run { file, decision: Some(decision), server, sandbox, .. } => {
             replay::replay(file, decision, server, sandbox).await
         }
@@ -105,8 +119,8 @@ pub(super) async fn run(command: &PolicyCommand) -> anyhow::Result<String> {
             let (policy, _) = sandbox.load(file).await?;
             to_json(&call(&policy, config.as_deref().unwrap_or("{}"), &input).await?)
         }
-        PolicyCommand::Bench { file, config, calls, json, sandbox } => {
-            bench::bench(file, config, *calls, *json, sandbox).await
+        PolicyCommand::Bench { file, config, calls, output, sandbox } => {
+            bench::bench(file, config, *calls, *output, sandbox).await
         }
         PolicyCommand::Wrap { module, output } => wrap_module(module, output),
         PolicyCommand::Wit => Ok(wit_text::text()),

@@ -1,12 +1,13 @@
 //! `windlass policy push`, `list`, `promote`, `rollback`, `refresh`, `delete` and `diff`: the policies of a running Windlass.
 
 use crate::cli::format::Output;
-use crate::cli::server::{Server, time};
+use crate::cli::server::Server;
 use anyhow::Context;
 use clap::Subcommand;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use windlass_api::answer::time;
 
 /// Commands that send a request to a running Windlass.
 #[derive(Debug, Subcommand)]

@@ -1,11 +1,11 @@
 //! Workloads, containers and policies of a server, as documents and as rows of a table.
 
-use crate::cli::server::{time, title};
 use crate::cli::workload_text::{age, overrides, percent};
 use anyhow::bail;
 use clap::ValueEnum;
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use serde_json::{Map, Value, json};
+use windlass_api::answer::{time, title};
 use windlass_network::remote::{Remote, RemoteError};
 
 /// Requests that are sent at once for a list.

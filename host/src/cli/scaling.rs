@@ -1,12 +1,13 @@
 //! `windlass scaling …`: an operator's overrides of a running workload's policy.
 
 use crate::cli::format::Output;
-use crate::cli::server::{Server, title};
+use crate::cli::server::Server;
 use crate::cli::waiting::{Condition, WaitFlags};
 use crate::cli::workload_text;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use std::time::Duration;
+use windlass_api::answer::title;
 use windlass_core::text::duration;
 
 /// A direction of scaling.

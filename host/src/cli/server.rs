@@ -4,13 +4,10 @@ use crate::cli::contexts::{self, Context, Contexts};
 use crate::config;
 use anyhow::{Context as _, bail};
 use clap::Args;
-use serde_json::Value;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use windlass_core::Listen;
 use windlass_core::listen::socket_text;
-use windlass_core::text::show_duration;
 use windlass_files::private::read_secret;
 use windlass_network::remote::Remote;
 
@@ -125,33 +122,9 @@ fn address(listen: &Listen) -> String {
     }
 }
 
-/// The name by which a workload of the API is addressed: its image if it has no name.
-pub(super) fn title(view: &Value) -> &str {
-    view["name"].as_str().or(view["image"].as_str()).unwrap_or_default()
-}
-
-/// A time of the API as RFC 3339: already in that form, or milliseconds since the Unix epoch.
-pub(super) fn time(value: &Value) -> String {
-    if let Some(text) = value.as_str() {
-        return text.to_owned();
-    }
-    let at = value.as_i64().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
-    at.map(|at| at.to_string()).unwrap_or_default()
-}
-
-/// A duration of the API as text: already in that form, or in seconds.
-pub(super) fn span(value: &Value) -> String {
-    if let Some(text) = value.as_str() {
-        return text.to_owned();
-    }
-    let duration = value.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    duration.map(show_duration).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn the_server_of_this_machine_is_found_by_its_configuration() {
@@ -207,19 +180,5 @@ mod tests {
         assert_eq!(chosen(&[], &both[1..]), context("at-b"));
         assert_eq!(chosen(&["--server-listen", "0.0.0.0:1"], &[]), context("at-a"));
         assert_eq!(chosen(&["--context", "default", "--server-listen", "0.0.0.0:1"], &[]), plain("http://127.0.0.1:1"));
-    }
-
-    #[test]
-    fn a_workload_is_named_by_its_name_or_its_image() {
-        assert_eq!(title(&json!({"name": "shop-web", "image": "web:1"})), "shop-web");
-        assert_eq!(title(&json!({"image": "web:1"})), "web:1");
-    }
-
-    #[test]
-    fn times_and_durations_are_read_as_numbers_and_as_text() {
-        assert_eq!(time(&json!(1_767_225_600_000_u64)), "2026-01-01T00:00:00Z");
-        assert_eq!(time(&json!("2026-01-01T00:00:00Z")), "2026-01-01T00:00:00Z");
-        assert_eq!((span(&json!(90.0)), span(&json!("90s"))), ("1m 30s".to_owned(), "90s".to_owned()));
-        assert_eq!((time(&Value::Null), span(&Value::Null)), (String::new(), String::new()));
     }
 }

@@ -1,6 +1,7 @@
 //! `windlass simulate`: runs policies and guardrails in simulated time, with a load trace or a scenario.
 
 use crate::cli::candidates::{Candidate, candidates};
+use crate::cli::format::Output;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -25,8 +26,8 @@ const PROGRESS_AFTER: Duration = Duration::from_secs(1);
 const MAX_FILE: u64 = 256 << 20;
 
 /// Flags that apply to a trace only.
-const TRACE_FLAGS: [&str; 9] =
-    ["load", "metrics", "capacity", "start_up", "queue", "replicas", "interval", "svg", "png"];
+const TRACE_FLAGS: [&str; 10] =
+    ["load", "metrics", "capacity", "start_up", "queue", "replicas", "interval", "svg", "png", "format"];
 
 /// `windlass simulate …`
 #[derive(Debug, Args)]
@@ -74,9 +75,9 @@ pub(super) struct SimulateArguments {
     /// Write a chart as PNG, light
     #[arg(long, value_name = "FILE")]
     png: Option<PathBuf>,
-    /// Print the figures and every pass as JSON
-    #[arg(long)]
-    json: bool,
+    /// The form of the result; documents also have every pass.
+    #[command(flatten)]
+    output: Output,
 }
 
 fn positive(text: &str) -> Result<f64, String> {
@@ -153,16 +154,12 @@ async fn compare(arguments: &SimulateArguments, file: &Path) -> anyhow::Result<S
     if let Some(file) = &arguments.png {
         chart::png(&drawn, file).map_err(|why| anyhow!("cannot write `{}`: {why}", file.display()))?;
     }
-    if arguments.json {
-        let runs: Vec<Value> = (runs.iter())
-            .map(|(name, ran)| {
-                let Ran { measures, points, silences } = ran;
-                json!({"policy": name, "measures": measures, "points": points, "silences": silences})
-            })
-            .collect();
-        return Ok(format!("{}\n", json!({ "runs": runs })));
-    }
-    Ok(table(&runs))
+    let names: Vec<String> = runs.iter().map(|(name, _)| name.clone()).collect();
+    let all = runs.iter().map(|(name, ran)| {
+        let Ran { measures, points, silences } = ran;
+        json!({"policy": name, "measures": measures, "points": points, "silences": silences})
+    });
+    arguments.output.show(&json!({"runs": all.collect::<Vec<Value>>()}), &names, || table(&runs))
 }
 
 /// Shows the progress of a long run on a terminal.

@@ -1,8 +1,10 @@
 //! `windlass swarm init`: makes the certificate, the key and the token of the agents, as secrets of the Swarm.
 
+use crate::cli::format::Output;
 use crate::config;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
@@ -48,6 +50,9 @@ pub(super) struct InitArguments {
     /// New file for the private key of the authority; without it, the key is forgotten
     #[arg(long, value_name = "FILE")]
     keep_ca_key: Option<PathBuf>,
+    /// The form of the result.
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Runs the command, and returns the text for standard output.
@@ -55,12 +60,15 @@ pub(super) async fn run(command: &SwarmCommand) -> anyhow::Result<String> {
     let SwarmCommand::Init(arguments) = command;
     let settings = config::engine(arguments.config.as_deref(), arguments.engine_host.clone())?;
     let store = SecretStore::connect(&settings)?;
+    let show = |created: bool, names: &[String], next: String, what: String| {
+        let document = json!({"created": created, "secrets": names, "next": next});
+        arguments.output.show(&document, names, || format!("{what}\nnext: {next}\n"))
+    };
     let Some(suffix) = suffix(&store.names().await?, arguments.renew)? else {
-        return Ok(format!(
-            "the secrets {} exist already, and nothing was changed; `--renew` makes new ones\nnext: {}\n",
-            list(&names("")),
-            next("", store.socket())
-        ));
+        let names = names("");
+        let what =
+            format!("the secrets {} exist already, and nothing was changed; `--renew` makes new ones", list(&names));
+        return show(false, &names, next("", store.socket()), what);
     };
     let now = Timestamp::from(SystemTime::now());
     let secrets = AgentSecrets::issue(now, arguments.days).map_err(anyhow::Error::msg)?;
@@ -77,12 +85,8 @@ pub(super) async fn run(command: &SwarmCommand) -> anyhow::Result<String> {
         let _ = std::fs::remove_file(file);
     }
     created?;
-    Ok(format!(
-        "created the secrets {}; the certificate is valid for {} days\nnext: {}\n",
-        list(&names),
-        arguments.days,
-        next(&suffix, store.socket())
-    ))
+    let what = format!("created the secrets {}; the certificate is valid for {} days", list(&names), arguments.days);
+    show(true, &names, next(&suffix, store.socket()), what)
 }
 
 /// The command that deploys the example stack with the secrets of this suffix. `socket` is that of the manager's engine; `None`

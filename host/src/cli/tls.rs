@@ -1,7 +1,9 @@
 //! `windlass tls init`: makes a certificate for the API of a lab.
 
+use crate::cli::format::Output;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use serde_json::json;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -36,6 +38,9 @@ pub(super) struct InitArguments {
     /// Days for which the certificate is valid
     #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3_650))]
     days: u32,
+    /// The form of the result.
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Runs the command, and returns the text for standard output.
@@ -62,15 +67,18 @@ pub(super) fn run(command: &TlsCommand) -> anyhow::Result<String> {
     }
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
     let show = |name: &str| folder.join(name).display().to_string();
-    Ok(format!(
-        "created a certificate for {}, valid for {} days\n\nin windlass.toml:\n[api]\ntls_certificate = \"{}\"\ntls_key = \
-         \"{}\"\n\nclients trust {}: `--ca-file` of the commands, `--cacert` of curl\n",
+    let files = [CERTIFICATE.0, KEY.0, AUTHORITY.0].map(show);
+    let [certificate, key, authority] = &files;
+    let document = json!({
+        "names": names, "days": arguments.days, "certificate": certificate, "key": key, "authority": authority,
+    });
+    let text = format!(
+        "created a certificate for {}, valid for {} days\n\nin windlass.toml:\n[api]\ntls_certificate = \"{certificate}\"\ntls_key = \
+         \"{key}\"\n\nclients trust {authority}: `--ca-file` of the commands, `--cacert` of curl\n",
         names.join(", "),
         arguments.days,
-        show(CERTIFICATE.0),
-        show(KEY.0),
-        show(AUTHORITY.0),
-    ))
+    );
+    arguments.output.show(&document, &files, || text)
 }
 
 fn write(path: &Path, mode: u32, text: &str) -> std::io::Result<()> {
@@ -90,7 +98,8 @@ mod tests {
         let base = tempfile::tempdir().expect("a folder");
         let folder = base.path().join("tls");
         let init = || {
-            let arguments = InitArguments { folder: folder.clone(), names: vec!["windlass.lab".to_owned()], days: 30 };
+            let names = vec!["windlass.lab".to_owned()];
+            let arguments = InitArguments { folder: folder.clone(), names, days: 30, output: Output::default() };
             run(&TlsCommand::Init(arguments))
         };
         let said = init().expect("made");

@@ -1,7 +1,6 @@
 //! Waits until a workload is as wanted, and says why it is not if the time ends.
 
 use crate::cli::output::TimedOut;
-use crate::cli::server::title;
 use crate::cli::terminal;
 use crate::cli::workload_text::alerts;
 use clap::Args;
@@ -11,6 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 use tokio::time::Instant;
+use windlass_api::answer::title;
 use windlass_core::text::{duration, plain, show_duration};
 use windlass_network::remote::{Remote, RemoteError};
 

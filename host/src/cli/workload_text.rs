@@ -1,7 +1,7 @@
 //! Parts of a workload's view as text for people.
 
-use crate::cli::server::time;
 use serde_json::Value;
+use windlass_api::answer::time;
 
 /// The operator's overrides, in words; empty if there are none.
 pub(super) fn overrides(overrides: &Value) -> Vec<String> {

@@ -336,7 +336,7 @@ fn check_tells_the_limits_a_trial_call_came_near() -> anyhow::Result<()> {
 #[test]
 fn bench_measures_loading_memory_and_calls() -> anyhow::Result<()> {
     let file = File::of(MIN_MAX)?;
-    let told = policy(&["bench", file.path(), "--calls", "50", "--json"], "")?.ok();
+    let told = policy(&["bench", file.path(), "--calls", "50", "-o", "json"], "")?.ok();
     let measured: Value = serde_json::from_str(&told)?;
     assert_eq!((&measured["size_bytes"], &measured["calls"]), (&json!(MIN_MAX.len()), &json!(50)));
     let number = |pointer: &str| measured.pointer(pointer).and_then(Value::as_f64).unwrap_or_default();

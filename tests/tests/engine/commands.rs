@@ -15,6 +15,9 @@ use windlass_tests::wait::eventually;
 /// Time limit for a change to show on a terminal.
 const SOON: Duration = Duration::from_secs(20);
 
+/// A load over two minutes.
+const LOAD: &str = "time,load\n0,10\n60,20\n120,30\n";
+
 /// How a test runs an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
@@ -80,12 +83,13 @@ const EXAMPLES: &[(&str, How)] = &[
     ("windlass stop web --remove", How::Ends),
     ("windlass policy new mine --lang rust", How::Ends),
     ("windlass policy check queue.wasm", How::Ends),
+    ("windlass policy check queue.wasm -o json", How::Ends),
     ("windlass policy run queue.wasm --input observation.json", How::Ends),
-    ("windlass policy bench queue.wasm --calls 100 --json", How::Ends),
+    ("windlass policy bench queue.wasm --calls 100 -o json", How::Ends),
     // It needs the output of a compiler.
     ("windlass policy wrap module.wasm -o wrapped.wasm", How::IsUnderstood),
     ("windlass policy wit", How::Ends),
-    ("windlass simulate --trace load.csv --policy min-max --json", How::Ends),
+    ("windlass simulate --trace load.csv --policy min-max -o json", How::Ends),
     ("windlass config check --config windlass.toml", How::Ends),
     ("windlass completions bash", How::Ends),
     ("windlass man --directory man1", How::Ends),
@@ -180,7 +184,7 @@ async fn every_example_of_the_help_runs_as_it_is_written() -> anyhow::Result<()>
     place.windlass.put_component("/policies/queue", MIN_MAX.to_vec()).await.ok();
     place.write("web.yaml", place.web("2").to_string())?;
     place.write("queue.wasm", MIN_MAX)?;
-    place.write("load.csv", "time,load\n0,10\n60,20\n120,30\n")?;
+    place.write("load.csv", LOAD)?;
     place.write("windlass.toml", "")?;
     let observation = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/observations/scaling.json");
     place.write("observation.json", std::fs::read(observation)?)?;
@@ -236,6 +240,8 @@ async fn each_document_has_the_fields_of_the_manual() -> anyhow::Result<()> {
     place.windlass.put_component("/policies/queue", MIN_MAX.to_vec()).await.ok();
     place.windlass.put_component("/policies/queue?candidate=true", MIN_MAX.to_vec()).await.ok();
     place.write("web.yaml", place.web("2").to_string())?;
+    place.write("queue.wasm", MIN_MAX)?;
+    place.write("load.csv", LOAD)?;
     let documents = documents()?;
     assert!(documents.len() >= 20, "{documents:?}");
     for (command, fields) in documents {

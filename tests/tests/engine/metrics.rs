@@ -99,7 +99,7 @@ async fn what_is_measured_steers_the_count_and_an_error_is_never_a_zero() -> any
     std::fs::write(&recorded, windlass.get(&path).await.ok().to_string())?;
     let config = r#"{"metric": "queue", "divide-by": 40}"#;
     let mut simulate = std::process::Command::new(binary()?);
-    simulate.args(["simulate", "--json", "--policy", "pass-through", "--config", config, "--trace"]).arg(&recorded);
+    simulate.args(["simulate", "-o", "json", "--policy", "pass-through", "--config", config, "--trace"]).arg(&recorded);
     let told: Value = serde_json::from_slice(&simulate.output()?.stdout)?;
     let points = told["runs"][0]["points"].as_array().context("points")?;
     let of = |name: &str| points.iter().map(|point| point[name].as_f64()).collect::<Option<Vec<_>>>();

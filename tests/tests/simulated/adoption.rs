@@ -1,6 +1,5 @@
 //! Services that labels declare, on the simulated engine: adopted, changed, suspended and forgotten, and never touched by that.
 
-use crate::network::Nobody;
 use std::sync::Arc;
 use std::time::Duration;
 use windlass_control::clock::Clock;
@@ -15,6 +14,7 @@ use windlass_core::{
 };
 use windlass_simulated_engine::{Call, SimulatedEngine};
 use windlass_storage::SqliteStore;
+use windlass_tests::no_network::Nobody;
 use windlass_tests::policies::{registry, turn};
 use windlass_tests::workloads::workload;
 

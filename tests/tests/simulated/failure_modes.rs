@@ -1,6 +1,5 @@
 //! Failures of other autoscalers that no other test reproduces; `documents/failure_modes.rs` has the whole table.
 
-use crate::network::Nobody;
 use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use windlass_core::workload::Bounds;
 use windlass_core::{PolicyChoice, PolicyFailure, PolicyIdentity, Timestamp};
 use windlass_simulated_engine::SimulatedEngine;
 use windlass_storage::SqliteStore;
+use windlass_tests::no_network::Nobody;
 use windlass_tests::policies::{built_in, registry, turn};
 use windlass_tests::workloads::workload;
 

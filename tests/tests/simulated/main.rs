@@ -3,7 +3,6 @@
 mod adoption;
 mod budgets;
 mod failure_modes;
-mod network;
 mod page;
 mod pages;
 mod scenarios;

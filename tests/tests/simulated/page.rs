@@ -1,8 +1,5 @@
 //! The page in a real browser: what an operator sees, and what they can do, with and without the script.
 
-mod site;
-
-use self::site::{Site, TRACKING};
 use fantoccini::key::Key;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -10,6 +7,7 @@ use std::time::Duration;
 
 use windlass_core::Replica;
 use windlass_tests::browser::{Browser, Tab};
+use windlass_tests::page_site::{PageSite as Site, TRACKING};
 use windlass_tests::wait::eventually;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -166,13 +164,43 @@ async fn another_policy_is_tried_on_the_recorded_day_and_a_broken_one_is_refused
             .len()),
         Some(1)
     );
-    // A component that is none.
+    let folder = tempfile::tempdir()?;
+    let broken = folder.path().join("broken.wasm");
+    std::fs::write(&broken, "no component")?;
     tab.go(&format!("{}/ui/policies", site.url)).await?;
-    tab.eval("const files = new DataTransfer(); files.items.add(new File(['no component'], 'broken.wasm')); document.querySelector('[name=component]').files = files.files").await?;
+    tab.choose_file("[name=component]", &broken).await?;
     tab.follow(".drop button").await?;
     let refused = tab.text("main").await?;
     assert!(refused.contains("Not accepted") && refused.contains("not a WebAssembly component"), "{refused}");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_is_pushed_compared_promoted_and_rolled_back() -> anyhow::Result<()> {
+    let site = Site::empty().await?;
+    let browser = Browser::start().await?;
+    let folder = tempfile::tempdir()?;
+    let tab = browser.open(&format!("{}/ui/policies", site.url), WIDE, false).await?;
+    let built_in = |wanted: &str| windlass_builtin::BUILT_IN.iter().find(|(name, _)| *name == wanted);
+    for (component, role) in [("min-max", "acting"), ("target-tracking", "candidate")] {
+        let file = folder.path().join(format!("{component}.wasm"));
+        std::fs::write(&file, built_in(component).expect("a built-in policy").1)?;
+        tab.choose_file("[name=component]", &file).await?;
+        let fields = format!(
+            "document.querySelector('[name=name]').value = 'mine'; document.querySelector('[name=as]').value = '{role}'"
+        );
+        tab.eval(&fields).await?;
+        tab.follow(".drop button").await?;
+    }
+    let state = async || tab.text("#pushed article > p:nth-of-type(2)").await;
+    assert_eq!(state().await?, "Revision 1 acts, and 2 is the candidate.");
+    tab.click("#p-mine-2 summary").await?;
+    tab.follow("#p-mine-2 button").await?;
+    assert_eq!(state().await?, "Revision 2 acts.");
+    tab.click("#p-mine-rollback summary").await?;
+    tab.follow("#p-mine-rollback button").await?;
+    assert_eq!(state().await?, "Revision 1 acts.");
+    complains_only_about(&tab, None).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -216,7 +216,7 @@ fn without_its_window_a_count_swings_with_the_load() -> anyhow::Result<()> {
         std::fs::write(&workload, guardrails.to_string())?;
         let (file, workload) = (file.to_str().context("a plain path")?, workload.to_str().context("a plain path")?);
         let arguments =
-            ["--policy", "target-tracking", "--config", config, "--json", "--workload", workload, "--trace", file];
+            ["--policy", "target-tracking", "--config", config, "-o", "json", "--workload", workload, "--trace", file];
         let told: serde_json::Value = serde_json::from_str(&told(&arguments)?)?;
         told["runs"][0]["measures"]["flaps"].as_u64().with_context(|| told.to_string())
     };
@@ -382,6 +382,7 @@ fn what_is_said_of_a_trace_is_no_word_about_a_scenario() -> anyhow::Result<()> {
         ("--interval", "1s"),
         ("--svg", "x"),
         ("--png", "x"),
+        ("--output", "json"),
     ];
     for (name, value) in words {
         let output = simulate(&["--scenario", "scenario.jsonl", name, value])?;
@@ -404,7 +405,7 @@ fn a_workload_brings_its_policies() -> anyhow::Result<()> {
     let file = trace("flash-crowd.csv").display().to_string();
     let most = |policies: Vec<Value>| -> anyhow::Result<(String, u64)> {
         std::fs::write(&workload, serde_json::json!({"scaling_policy": policies}).to_string())?;
-        let told: Value = serde_json::from_str(&told(&["--json", "--workload", &workload, "--trace", &file])?)?;
+        let told: Value = serde_json::from_str(&told(&["-o", "json", "--workload", &workload, "--trace", &file])?)?;
         let run = &told["runs"][0];
         let name = run["policy"].as_str().context("a name")?.to_owned();
         Ok((name, run["measures"]["most"].as_u64().context("a count")?))
@@ -441,7 +442,7 @@ fn charts_and_figures_for_programs() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let path = |name: &str| folder.path().join(name).display().to_string();
     let (svg, png, file) = (path("chart.svg"), path("chart.png"), trace("flash-crowd.csv").display().to_string());
-    let out = told(&["--policy", "min-max", "--trace", &file, "--json", "--svg", &svg, "--png", &png])?;
+    let out = told(&["--policy", "min-max", "--trace", &file, "-o", "json", "--svg", &svg, "--png", &png])?;
     let out: Value = serde_json::from_str(&out)?;
     assert_eq!(out["runs"][0]["points"].as_array().map(Vec::len), Some(481));
     assert!(out["runs"][0]["measures"]["too_little"].as_f64().is_some_and(|minutes| minutes > 0.0), "{out}");

@@ -18,6 +18,7 @@ use axum::http::{Extensions, HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
+use tokio::sync::Notify;
 use windlass_core::Timestamp;
 use windlass_core::access::{AccessStore, Role};
 use windlass_core::settings::{ApiSettings, LocalAccess};
@@ -41,6 +42,8 @@ pub struct Access {
     pub(crate) tokens: Tokens,
     pub(crate) sessions: Sessions,
     pub(crate) attempts: Attempts,
+    /// Signals that a token was revoked or a session ended.
+    pub(crate) changed: Notify,
     now: Box<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
@@ -69,6 +72,7 @@ impl Access {
             tokens: Tokens::default(),
             sessions: Sessions::default(),
             attempts: Attempts::default(),
+            changed: Notify::new(),
             now: Box::new(now),
         }
     }

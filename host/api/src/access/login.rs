@@ -36,7 +36,7 @@ impl Access {
             tracing::warn!(from = %peer, reason = problem.detail(), "a log-in failed");
         })?;
         let is_secure = self.settings.tls.is_some();
-        self.sessions.end(headers, is_secure);
+        self.log_out(headers);
         let login = self.sessions.begin(principal, is_secure, now)?;
         let csrf = Some(login.csrf.clone());
         Ok((login, Caller { csrf, ..caller }))
@@ -44,7 +44,9 @@ impl Access {
 
     /// Ends the session of a request. Returns the value of the header `Set-Cookie` that removes the cookie.
     pub fn log_out(&self, headers: &HeaderMap) -> HeaderValue {
-        self.sessions.end(headers, self.settings.tls.is_some())
+        let removed = self.sessions.end(headers, self.settings.tls.is_some());
+        self.changed.notify_waiters();
+        removed
     }
 
     fn principal(&self, token: &str) -> Result<(Principal, Caller), Problem> {

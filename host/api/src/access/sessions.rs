@@ -99,6 +99,11 @@ impl Sessions {
         Some((session.principal.clone(), Arc::clone(&session.csrf)))
     }
 
+    /// Whether the session with this CSRF token is running. Asking is no use of the session.
+    pub(crate) fn is_running(&self, csrf: &str, now: Timestamp) -> bool {
+        self.0.lock().values().any(|session| &*session.csrf == csrf && !session.is_over(now))
+    }
+
     /// Ends the session of a request, if it has one. Returns the cookie that removes the browser's.
     pub(crate) fn end(&self, headers: &HeaderMap, is_secure: bool) -> HeaderValue {
         if let Some(id) = identifier(headers) {

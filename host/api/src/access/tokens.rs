@@ -119,6 +119,11 @@ impl Tokens {
         self.use_now(&token, now)
     }
 
+    /// Whether a token exists and has not expired. Asking is no use of the token.
+    pub(crate) fn is_valid(&self, id: &str, now: Timestamp) -> bool {
+        self.by_id.read().get(id).is_some_and(|token| !token.is_expired(now))
+    }
+
     fn use_now(&self, token: &Arc<Token>, now: Timestamp) -> Result<Caller, Refusal> {
         if token.is_expired(now) {
             return Err(Refusal::Expired);
@@ -188,13 +193,17 @@ impl Tokens {
     /// 404 if there is none, or the problem of the store.
     pub(crate) async fn revoke(&self, id: &str) -> Result<TokenRecord, Problem> {
         let store = self.store()?;
-        let removed = self.by_id.write().remove(id);
-        let Some(removed) = removed else {
+        let unknown = || {
             let detail = format!("there is no token `{id}`; `GET /tokens` lists them");
-            return Err(Problem::new(StatusCode::NOT_FOUND, detail));
+            Problem::new(StatusCode::NOT_FOUND, detail)
         };
+        if !self.by_id.read().contains_key(id) {
+            return Err(unknown());
+        }
+        // First in the store: a token that stays there would be back after a restart.
         let stored = id.to_owned();
         call(&store, move |store| store.remove_token(&stored)).await?;
+        let removed = self.by_id.write().remove(id).ok_or_else(unknown)?;
         Ok(removed.record())
     }
 

@@ -46,6 +46,7 @@ declare! {
         "finished_at_ms": "As `GET` returns it; ignored.",
         "exit_code": "As `GET` returns it; ignored.",
         "out_of_memory": "As `GET` returns it; ignored.",
+        "node": "As `GET` returns it; ignored.",
         "generation": "As `GET` returns it; ignored.",
         "image_id": "As `GET` returns it; ignored.",
         "outdated": "As `GET` returns it; ignored.",

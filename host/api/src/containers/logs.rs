@@ -17,11 +17,11 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use axum::http::request::Parts;
 use axum::response::Response;
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::convert::Infallible;
-use windlass_core::engine::{EngineError, LogLines};
+use windlass_core::engine::EngineError;
 use windlass_core::logs::{LogLine, LogQuery, LogStream};
 use windlass_core::text::plain;
 
@@ -112,7 +112,7 @@ async fn logs(
 ) -> Result<Response, Problem> {
     let permit = receiver.open(&state.log_streams)?;
     let lines = state.controller.logs(&name, query).await?;
-    let mut response = Response::new(body(lines, form, permit));
+    let mut response = Response::new(body(lines.take_until(receiver.ended(&state.access)), form, permit));
     let media_type = match form {
         Form::Text => "text/plain; charset=utf-8",
         Form::Json => JSON_LINES,
@@ -122,7 +122,11 @@ async fn logs(
 }
 
 /// The lines as they come. The engine stops to send when the body is dropped, because the client left.
-fn body(lines: LogLines, form: Form, permit: OpenStream) -> Body {
+fn body(
+    lines: impl Stream<Item = Result<LogLine, EngineError>> + Send + 'static,
+    form: Form,
+    permit: OpenStream,
+) -> Body {
     let pieces = lines.ready_chunks(LINES_AT_ONCE).map(move |lines| {
         let _held = &permit;
         let mut piece = String::new();

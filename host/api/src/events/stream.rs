@@ -3,6 +3,7 @@
 use crate::streams::{OpenStream, unbuffered};
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt as _;
 use futures_util::stream::unfold;
 use serde_json::json;
 use std::collections::VecDeque;
@@ -27,13 +28,16 @@ struct Open {
     _permit: OpenStream,
 }
 
-/// Sends the events of a reader until it leaves, falls behind, or Windlass shuts down.
-pub(crate) fn serve(reader: EventReader, permit: OpenStream) -> Response {
+/// Sends the events of a reader until it leaves, falls behind, has `ended` its rights, or Windlass shuts down.
+pub(crate) fn serve(
+    reader: EventReader,
+    permit: OpenStream,
+    ended: impl Future<Output = ()> + Send + 'static,
+) -> Response {
     let open = Open { reader, pending: VecDeque::new(), is_over: false, _permit: permit };
     let begin = sse::Event::default().retry(RETRY).comment("the events of Windlass");
     let begun = futures_util::stream::iter([Ok::<_, Infallible>(begin)]);
-    let events = unfold(open, Open::next);
-    let all = futures_util::StreamExt::chain(begun, events);
+    let all = begun.chain(unfold(open, Open::next)).take_until(ended);
     unbuffered(Sse::new(all).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
 

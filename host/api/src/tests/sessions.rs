@@ -7,6 +7,7 @@ use axum::http::Method;
 use axum::http::request::Builder;
 use axum::routing::post;
 use serde_json::json;
+use windlass_control::events::EventKind;
 use windlass_core::access::Role;
 
 const CONFIGURED: &str = "0123456789abcdef";
@@ -160,4 +161,45 @@ async fn a_form_of_a_page_carries_the_csrf_token_in_a_field() {
     browser.log_in(&viewer).await;
     let csrf = browser.csrf.clone();
     assert_eq!(browser.status("POST", "/ui/pause", &[("x-csrf-token", &csrf)]).await, 403);
+}
+
+/// The body of a stream of events, which has begun.
+async fn stream(api: &axum::Router, request: Builder) -> Body {
+    let Ok(response) = api.clone().oneshot(request.body(Body::empty()).expect("a request")).await;
+    assert_eq!(response.status(), 200);
+    let mut body = response.into_body();
+    let begin = body.frame().await.expect("a piece").expect("no error");
+    let begin = begin.into_data().expect("data");
+    assert!(String::from_utf8_lossy(&begin).contains("the events of Windlass"), "{begin:?}");
+    body
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_rights_of_its_reader() {
+    let bound = std::time::Duration::from_secs(10);
+    let served = served();
+    let (first, first_id) = token(&served, "viewer").await;
+    let (second, _) = token(&served, "operator").await;
+    let with = |token: &str| Request::builder().uri("/events").header("authorization", format!("Bearer {token}"));
+    let (revoked, kept) = (stream(&served.api, with(&first)).await, stream(&served.api, with(&second)).await);
+    let mut browser = Browser::new(&served.api);
+    browser.log_in(&second).await;
+    let of_session = stream(&served.api, browser.request("GET", "/events")).await;
+
+    served.send("DELETE", &format!("/tokens/{first_id}"), Some(CONFIGURED), &Value::Null).await;
+    tokio::time::timeout(bound, revoked.collect()).await.expect("it ends").expect("no error");
+    let csrf = browser.csrf.clone();
+    assert_eq!(browser.status("POST", "/logout", &[("x-csrf-token", &csrf)]).await, 200);
+    tokio::time::timeout(bound, of_session.collect()).await.expect("it ends").expect("no error");
+    // The other reader of the same token goes on.
+    let mut kept = kept;
+    let key = windlass_core::WorkloadKey::stored("web");
+    served.state.controller.events().publish(EventKind::Alert, Some(&key), "too busy", &json!({}));
+    loop {
+        let piece = tokio::time::timeout(bound, kept.frame()).await.expect("in time").expect("it goes on");
+        let data = piece.expect("no error").into_data().expect("data");
+        if String::from_utf8_lossy(&data).contains("too busy") {
+            return;
+        }
+    }
 }

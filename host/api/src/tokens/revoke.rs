@@ -33,7 +33,7 @@ async fn revoke(
     TokenId(id): TokenId,
     _: NoQuery,
 ) -> Result<Json<RevokedToken>, Problem> {
-    let view = TokenView::from(&state.access.tokens.revoke(&id).await?);
+    let view = TokenView::from(&state.access.revoke(&id).await?);
     if let Some(pending) = trail::current() {
         pending.describe(Some(json!(view)), None);
     }

@@ -49,6 +49,7 @@ fn replica(id: &str, phase: Phase, status: &str) -> Replica {
             BTreeMap::new()
         },
         address: None,
+        node: None,
         is_protected: false,
         usage: Some(Usage {
             at: Timestamp(4_000),
@@ -442,6 +443,7 @@ fn a_workload_is_shown_with_what_runs_and_why() {
             "finished_at_ms": null,
             "exit_code": null,
             "out_of_memory": false,
+            "node": null,
             "generation": null,
             "image_id": null,
             "outdated": false,
@@ -463,6 +465,7 @@ fn a_workload_is_shown_with_what_runs_and_why() {
             "finished_at_ms": 3000,
             "exit_code": 0,
             "out_of_memory": false,
+            "node": null,
             "generation": null,
             "image_id": null,
             "outdated": false,

@@ -195,6 +195,8 @@ pub(crate) struct ReplicaView {
     pub(crate) exit_code: Option<i32>,
     /// Whether the kernel killed its last process because it used too much memory.
     pub(crate) out_of_memory: bool,
+    /// The name of its node in a Swarm; null without a Swarm, and as long as the Swarm has found none.
+    pub(crate) node: Option<String>,
     /// The generation that it was made from; null if an earlier version of Windlass created it.
     pub(crate) generation: Option<String>,
     /// The engine's identifier of its image.
@@ -296,6 +298,7 @@ impl ReplicaView {
             finished_at_ms: replica.finished_at.map(|at| at.0),
             exit_code: replica.exit_code,
             out_of_memory: replica.out_of_memory,
+            node: replica.node.clone(),
             generation: replica.made_from.generation.as_ref().map(ToString::to_string),
             image_id: replica.made_from.image_id.clone(),
             outdated: view.outdated.contains(&replica.id),

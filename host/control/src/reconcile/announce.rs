@@ -5,7 +5,7 @@ use crate::alerts::is_known;
 use crate::events::{EventKind, Events};
 use crate::reconcile::result::PassResult;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use windlass_core::contract::HealthStatus;
 use windlass_core::{Alert, ContainerId, History, Phase, Replica, Snapshot, WorkloadKey};
 
@@ -36,10 +36,11 @@ struct Change {
 /// Publishes the actions of a pass, and the changes that the engine made or a person made through it.
 pub(crate) fn replicas(events: &Events, key: &WorkloadKey, before: &Snapshot, after: &Snapshot, actions: &[Action]) {
     let acted: BTreeSet<&ContainerId> = actions.iter().filter_map(|action| action.container.as_ref()).collect();
-    let known = |snapshot: &Snapshot, replica: &Replica| snapshot.replica(&replica.id).is_some();
-    let appeared = after.replicas.iter().filter(|replica| !known(before, replica) && !acted.contains(&replica.id));
-    let gone = before.replicas.iter().filter(|replica| !known(after, replica) && !acted.contains(&replica.id));
-    let stayed = after.replicas.iter().filter_map(|replica| Some((before.replica(&replica.id)?, replica)));
+    let (was, is) = (by_id(before), by_id(after));
+    let is_news = |known: &BTreeMap<_, &Replica>, id| !known.contains_key(id) && !acted.contains(id);
+    let appeared = after.replicas.iter().filter(|replica| is_news(&was, &replica.id));
+    let gone = before.replicas.iter().filter(|replica| is_news(&is, &replica.id));
+    let stayed = after.replicas.iter().filter_map(|replica| Some((*was.get(&replica.id)?, replica)));
     let changes = (actions.iter().map(of_action))
         .chain(appeared.map(|replica| presence(replica, "appeared")))
         .chain(gone.map(|replica| presence(replica, "gone")))
@@ -57,6 +58,10 @@ pub(crate) fn replicas(events: &Events, key: &WorkloadKey, before: &Snapshot, af
         let data = json!({"change": "more", "count": more});
         events.publish(EventKind::Replica, Some(key), &format!("{more} more changes of replicas"), &data);
     }
+}
+
+fn by_id(snapshot: &Snapshot) -> BTreeMap<&ContainerId, &Replica> {
+    snapshot.replicas.iter().map(|replica| (&replica.id, replica)).collect()
 }
 
 fn of_action(action: &Action) -> Change {
@@ -118,6 +123,7 @@ fn word(phase: Phase) -> &'static str {
 /// A replica's way from no assessment to starting is no news.
 fn health_change(replica: &Replica, (was, is): (HealthStatus, HealthStatus)) -> Option<Change> {
     let word = match is {
+        _ if was == is => return None,
         HealthStatus::Healthy => "healthy",
         HealthStatus::Degraded => "degraded",
         HealthStatus::Unhealthy => "unhealthy",
@@ -125,7 +131,7 @@ fn health_change(replica: &Replica, (was, is): (HealthStatus, HealthStatus)) -> 
     };
     let (id, name) = (&replica.id, &replica.name);
     let data = json!({"change": "health", "container_id": id, "name": name, "from": was, "to": is});
-    (was != is).then(|| Change { text: format!("replica `{name}` is {word}"), data })
+    Some(Change { text: format!("replica `{name}` is {word}"), data })
 }
 
 /// The alerts of two passes that follow each other.

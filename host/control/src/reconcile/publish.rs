@@ -10,6 +10,7 @@ use crate::report::PassReport;
 use crate::shadows::{self, Round};
 use crate::workload::handle::WorkloadHandle;
 use crate::workload::state::WorkloadState;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use windlass_core::engine::EngineError;
 use windlass_core::series::BandKind;
@@ -106,8 +107,9 @@ pub(crate) fn publish(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, resu
             state.health_reasons.insert(ContainerId(assessment.replica_id.clone()), assessment.reason.clone());
         }
     }
-    state.health_reasons.retain(|id, _| snapshot.replica(id).is_some());
-    state.stops.retain(|id, _| snapshot.replica(id).is_some());
+    let exist: BTreeSet<&ContainerId> = snapshot.replicas.iter().map(|replica| &replica.id).collect();
+    state.health_reasons.retain(|id, _| exist.contains(id));
+    state.stops.retain(|id, _| exist.contains(id));
     let soon = plan.next_pass.map_or(handle.period, |soon| soon.min(handle.period));
     let (requested, per_hour) = (plan.evaluate_after, context.settings.early_passes);
     state.next_pass = state.early_passes.wait(requested, soon, per_hour, context.clock.now());

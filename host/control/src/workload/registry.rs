@@ -2,40 +2,46 @@
 
 use crate::workload::handle::WorkloadHandle;
 use parking_lot::{Mutex, MutexGuard, RwLock};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use windlass_core::{Replica, WorkloadKey};
 
 /// The workloads, and the replicas without one.
 #[derive(Debug, Default)]
 pub(crate) struct Workloads {
-    handles: RwLock<BTreeMap<WorkloadKey, Arc<WorkloadHandle>>>,
+    known: RwLock<Known>,
     /// Held while a new workload joins. If two requests start the same new workload, the second one finds the first.
     pub(crate) joining: tokio::sync::Mutex<()>,
     orphans: Mutex<Vec<Replica>>,
 }
 
+#[derive(Debug, Default)]
+struct Known {
+    handles: BTreeMap<WorkloadKey, Arc<WorkloadHandle>>,
+    /// The keys that are images, by the full spelling of the image: finding one must not take longer with more workloads.
+    by_spelling: BTreeMap<String, BTreeSet<WorkloadKey>>,
+}
+
 impl Workloads {
     /// All workloads, in the order of keys.
     pub(crate) fn all(&self) -> Vec<Arc<WorkloadHandle>> {
-        self.handles.read().values().cloned().collect()
+        self.known.read().handles.values().cloned().collect()
     }
 
     /// The workload with exactly this key.
     pub(crate) fn get(&self, key: &WorkloadKey) -> Option<Arc<WorkloadHandle>> {
-        self.handles.read().get(key).cloned()
+        self.known.read().handles.get(key).cloned()
     }
 
     /// The workload that a person addresses by this key. Other spellings of its image lead to it too, unless it has a name.
     pub(crate) fn find(&self, key: &WorkloadKey) -> Option<Arc<WorkloadHandle>> {
-        self.get(key).or_else(|| {
-            let full = key.as_image()?.canonical();
-            let is_same = |handle: &&Arc<WorkloadHandle>| {
-                let state = handle.state();
-                !state.workload.is_named() && state.workload.image.canonical() == full
-            };
-            self.handles.read().values().find(is_same).cloned()
-        })
+        let known = self.known.read();
+        let other_spelling = || {
+            let spelling = known.by_spelling.get(&key.as_image()?.canonical())?;
+            let mut handles = spelling.iter().filter_map(|key| known.handles.get(key));
+            handles.find(|handle| !handle.state().workload.is_named())
+        };
+        known.handles.get(key).or_else(other_spelling).cloned()
     }
 
     /// The key of a workload as it is stored; the same key if there is no such workload.
@@ -44,11 +50,23 @@ impl Workloads {
     }
 
     pub(crate) fn insert(&self, handle: Arc<WorkloadHandle>) {
-        self.handles.write().insert(handle.key.clone(), handle);
+        let mut known = self.known.write();
+        if let Some(image) = handle.key.as_image() {
+            known.by_spelling.entry(image.canonical()).or_default().insert(handle.key.clone());
+        }
+        known.handles.insert(handle.key.clone(), handle);
     }
 
     pub(crate) fn remove(&self, key: &WorkloadKey) {
-        self.handles.write().remove(key);
+        let mut known = self.known.write();
+        known.handles.remove(key);
+        let Some(spelling) = key.as_image().map(|image| image.canonical()) else { return };
+        if let Some(keys) = known.by_spelling.get_mut(&spelling) {
+            keys.remove(key);
+            if keys.is_empty() {
+                known.by_spelling.remove(&spelling);
+            }
+        }
     }
 
     /// Replicas of this instance whose workload is unknown, as last observed.

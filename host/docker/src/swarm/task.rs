@@ -199,6 +199,7 @@ impl Task {
             has_slot_name: true,
             ports: if is_running { self.ports(node) } else { BTreeMap::new() },
             address: own_networks.filter(|_| is_running).and_then(|own| self.address_in(own)),
+            node: node.map(|node| node.name().to_owned()),
             is_protected: container_labels.get(Workload::PROTECTION).is_some_and(|value| value == "true"),
             usage: None,
             health_check: self.health_check(phase, at),

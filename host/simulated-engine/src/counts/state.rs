@@ -278,6 +278,7 @@ impl Task {
             has_slot_name: true,
             ports: BTreeMap::new(),
             address: Some(Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(self.number).unwrap_or(0)).into()),
+            node: self.node.clone(),
             is_protected: false,
             usage: None,
             health_check: None,

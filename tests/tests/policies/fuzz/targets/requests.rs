@@ -5,7 +5,6 @@
 
 use crate::fuzz::target::Target;
 use crate::fuzz::targets::runtime;
-use async_trait::async_trait;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +13,11 @@ use tokio::net::{TcpListener, TcpStream};
 use windlass_api::ApiState;
 use windlass_control::clock::Clock;
 use windlass_control::{Controller, Parts};
-use windlass_core::net::{Net, NetError, Reach, SourceRequest, SourceResponse};
 use windlass_core::settings::{ApiSettings, ControlSettings};
-use windlass_core::{DurationMs, HttpProbe};
 use windlass_discovery::Discovery;
 use windlass_simulated_engine::SimulatedEngine;
 use windlass_storage::SqliteStore;
+use windlass_tests::no_network::Nobody;
 use windlass_tests::policies;
 
 /// The most requests of an input that are sent.
@@ -70,29 +68,6 @@ pub(crate) const TARGET: Target = Target {
     ],
     start: || Box::new(|input| runtime().block_on(send_all(input))),
 };
-
-/// A network in which nobody answers.
-struct Nobody;
-
-fn nobody() -> NetError {
-    NetError::Failed("nobody answers".to_owned())
-}
-
-#[async_trait]
-impl Net for Nobody {
-    async fn http_probe(&self, _: SocketAddr, _: &HttpProbe, _: Duration) -> Result<DurationMs, NetError> {
-        Err(nobody())
-    }
-    async fn tcp_connect(&self, _: SocketAddr, _: bool, _: Duration) -> Result<DurationMs, NetError> {
-        Err(nobody())
-    }
-    async fn query_source(&self, _: &SourceRequest<'_>, _: u64, _: Duration) -> Result<SourceResponse, NetError> {
-        Err(nobody())
-    }
-    async fn post_json(&self, _: &str, _: Reach, _: &serde_json::Value, _: Duration) -> Result<(), NetError> {
-        Err(nobody())
-    }
-}
 
 /// Serves the API of a new Windlass until the runtime ends.
 async fn serve() -> SocketAddr {

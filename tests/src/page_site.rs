@@ -1,6 +1,8 @@
 //! Windlass with its page on a simulated engine, served on a port, with a day of history if a test wants one.
 
-use crate::network::Nobody;
+use crate::no_network::Nobody;
+use crate::policies::{compiler, unhurried};
+use crate::workloads::workload;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,32 +21,42 @@ use windlass_discovery::Discovery;
 use windlass_policies::registry::{Defaults, PolicyRegistry};
 use windlass_simulated_engine::SimulatedEngine;
 use windlass_storage::SqliteStore;
-use windlass_tests::policies::{compiler, unhurried};
-use windlass_tests::workloads::workload;
 
 /// The served page.
-pub(crate) struct Site {
-    pub(crate) url: String,
-    pub(crate) engine: SimulatedEngine,
-    pub(crate) controller: Controller,
+pub struct PageSite {
+    /// Of the first page.
+    pub url: String,
+    /// The engine that it shows.
+    pub engine: SimulatedEngine,
+    /// The controller of the workloads.
+    pub controller: Controller,
     /// The server ends with it.
     _stop: oneshot::Sender<()>,
     _directory: tempfile::TempDir,
 }
 
-impl Site {
+impl PageSite {
     /// A site without workloads.
-    pub(crate) async fn empty() -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// No port or no folder is free.
+    pub async fn empty() -> anyhow::Result<Self> {
         Self::begin(&[], None).await
     }
 
     /// A site whose workload `shop` has a day of history.
-    pub(crate) async fn with_history() -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// No port or no folder is free.
+    pub async fn with_history() -> anyhow::Result<Self> {
         Self::begin(&[shop()?], None).await
     }
 
     /// A site whose callers need a token.
-    pub(crate) async fn with_token(token: &str) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// No port or no folder is free.
+    pub async fn with_token(token: &str) -> anyhow::Result<Self> {
         Self::begin(&[], Some(token)).await
     }
 
@@ -87,14 +99,18 @@ impl Site {
     }
 
     /// Starts a workload.
-    pub(crate) async fn start(&self, name: &str, min: u32, max: u32) -> anyhow::Result<WorkloadKey> {
+    ///
+    /// # Errors
+    /// The name or the bounds are invalid, or the name is taken.
+    pub async fn start(&self, name: &str, min: u32, max: u32) -> anyhow::Result<WorkloadKey> {
         let key = WorkloadKey::named(name)?;
         self.controller.start(Workload { key: key.clone(), ..workload("web:1", min, max)? }).await?;
         Ok(key)
     }
 
     /// The URL of the page of a workload.
-    pub(crate) fn workload(&self, name: &str) -> String {
+    #[must_use]
+    pub fn workload(&self, name: &str) -> String {
         format!("{}/ui/workloads/{name}", self.url)
     }
 }
@@ -115,7 +131,7 @@ fn shop() -> anyhow::Result<Workload> {
 }
 
 /// A replica serves 100 orders.
-pub(crate) const TRACKING: &str = r#"{"metrics": [{"name": "orders", "target": 100, "kind": "total"}]}"#;
+pub const TRACKING: &str = r#"{"metrics": [{"name": "orders", "target": 100, "kind": "total"}]}"#;
 
 /// Orders over a day: a wave with a peak. `minute` counts back from now.
 fn orders(minute: u64) -> f64 {

@@ -6,7 +6,8 @@ use windlass_core::net::{Net, NetError, Reach, SourceRequest, SourceResponse};
 use windlass_core::{DurationMs, HttpProbe};
 
 /// Refuses probes and queries; posts nothing anywhere.
-pub(crate) struct Nobody;
+#[derive(Debug)]
+pub struct Nobody;
 
 #[async_trait::async_trait]
 impl Net for Nobody {
