@@ -167,6 +167,14 @@ impl Tab<'_> {
         self.client.goto(url).await.with_context(|| url.to_owned())
     }
 
+    /// Forgets the files that pages loaded, as before a first visit.
+    ///
+    /// # Errors
+    /// The browser ended.
+    pub async fn forget_files(&self) -> anyhow::Result<()> {
+        self.command("Network.clearBrowserCache", json!({})).await.map(drop)
+    }
+
     /// Waits until another page than the one with `window.earlier` is loaded.
     async fn arrives(&self) -> anyhow::Result<()> {
         let loaded = "document.readyState === 'complete' && !window.earlier && location.href !== 'about:blank'";

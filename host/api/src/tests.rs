@@ -2,6 +2,7 @@
 
 mod adopted;
 mod audit;
+mod bodies;
 mod generated;
 mod generator;
 mod roles;

@@ -6,7 +6,7 @@ use crate::counters::PolicyCounters;
 use crate::drain::Subscriber;
 use crate::error::ControlError;
 use crate::metrics::MetricReport;
-use crate::report::{Readiness, WorkloadView};
+use crate::report::{Readiness, WorkloadBrief, WorkloadView};
 use crate::workload::handle::WorkloadHandle;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -19,6 +19,12 @@ impl Controller {
     /// The current state of every workload, in the order of keys.
     pub fn views(&self) -> Vec<WorkloadView> {
         self.context.workloads.all().iter().map(|handle| self.current(handle.state().view())).collect()
+    }
+
+    /// The current state of every workload as a list shows it, in the order of keys.
+    pub fn briefs(&self) -> Vec<WorkloadBrief> {
+        let now = self.context.clock.now();
+        self.context.workloads.all().iter().map(|handle| handle.state().brief(now)).collect()
     }
 
     /// The current state of one workload.

@@ -6,9 +6,11 @@ use crate::reconcile::result::PassResult;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_core::contract::HealthStatus;
+use windlass_core::workload::Mode;
 use windlass_core::{
-    Alert, ContainerId, Deferral, HeldBy, Phase, PolicyFailure, PolicyIdentity, PolicyOutcome, Recommendation, Replica,
-    RolloutHistory, ShadowComparison, Timestamp, Workload,
+    Alert, Bounds, ContainerId, Declaration, Deferral, HeldBy, ImageRef, Overrides, Phase, PolicyFailure,
+    PolicyIdentity, PolicyOutcome, Recommendation, Replica, RolloutHistory, ShadowComparison, Timestamp, Workload,
+    WorkloadKey,
 };
 
 /// Whether one policy answered in a pass.
@@ -147,13 +149,41 @@ pub struct WorkloadView {
     pub counters: WorkloadCounters,
 }
 
+/// The state of a workload in a list: a list of many workloads copies no replicas.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkloadBrief {
+    /// Its key.
+    pub key: WorkloadKey,
+    /// Its image.
+    pub image: ImageRef,
+    /// The place where it is declared.
+    pub declaration: Declaration,
+    /// The bounds of its replica count.
+    pub bounds: Bounds,
+    /// The replica count that the host steers to.
+    pub target: u32,
+    /// The number of replicas that count towards the target.
+    pub counted: u32,
+    /// The number of replicas that may receive requests.
+    pub ready: usize,
+    /// Whether its plans are carried out.
+    pub mode: Mode,
+    /// The operator's instructions that are in force.
+    pub overrides: Overrides,
+}
+
+/// Whether a replica may receive requests: it runs, is not unhealthy, and is not `between` a start and a stop.
+pub(crate) fn is_ready(replica: &Replica, health: HealthStatus, is_between: bool) -> bool {
+    replica.phase == Phase::Running && !is_between && health.is_ready()
+}
+
 impl WorkloadView {
     /// Whether one of its replicas may receive requests: it runs, has not just begun, is not about to stop, and is not
     /// unhealthy.
     pub fn is_ready(&self, replica: &Replica) -> bool {
         let health = self.health.get(&replica.id).copied().unwrap_or_default();
         let is_between = [&self.leaving, &self.begun, &self.unremovable].iter().any(|set| set.contains(&replica.id));
-        replica.phase == Phase::Running && !is_between && health.is_ready()
+        is_ready(replica, health, is_between)
     }
 
     /// The number of replicas that may receive requests.

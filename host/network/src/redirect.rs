@@ -49,3 +49,34 @@ pub(crate) fn next(
     *request.url_mut() = target;
     Ok(Some((request, reach)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A rule that follows every redirect.
+    struct Everywhere;
+
+    impl RedirectRule for Everywhere {
+        fn follow(&self, _: &Origin) -> Result<Reach, String> {
+            Ok(Reach::Public)
+        }
+    }
+
+    /// The address that a redirect leads to.
+    fn led(from: &str, to: &str) -> Result<Option<String>, String> {
+        let request = Request::new(Method::GET, from.parse().expect("an address"));
+        let response = http::Response::builder().status(302).header(LOCATION, to).body("").expect("a response");
+        let next = next(request, &response.into(), &Everywhere).map_err(|error| error.to_string())?;
+        Ok(next.map(|(request, _)| request.url().to_string()))
+    }
+
+    #[test]
+    fn no_rule_leads_from_https_to_http() {
+        let refused = led("https://a.example/", "http://b.example/").expect_err("it is not encrypted");
+        assert!(refused.ends_with("http://b.example:80 is not followed: it leads from HTTPS to HTTP"), "{refused}");
+        for (from, to) in [("https://a.example/", "https://b.example/x"), ("http://a.example/", "http://b.example/x")] {
+            assert_eq!(led(from, to), Ok(Some(to.to_owned())));
+        }
+    }
+}

@@ -105,14 +105,20 @@ function soon() {
 // The stream of events says when there are news. Ages, the use of replicas and a lost engine make no event, so the page also
 // asks every few seconds while somebody sees it.
 const KINDS = ["decision", "replica", "alert", "policy", "override", "workload"];
-function follow() {
-  const source = new EventSource("/events");
-  source.onopen = () => { state(true); refresh(); };
+function follow(after) {
+  // The page shows what happened until its event; later events come through the stream.
+  let isCurrent = after !== undefined;
+  const source = new EventSource(isCurrent ? `/events?last_event_id=${after}` : "/events");
+  source.onopen = () => {
+    if (isCurrent) state(true); else refresh();
+    isCurrent = false;
+  };
   source.onerror = () => {
     soon();
     if (source.readyState === EventSource.CLOSED) setTimeout(follow, 30000);
   };
   source.addEventListener("dropped", () => { source.close(); setTimeout(follow, 1000); });
+  source.addEventListener("missed", soon);
   for (const kind of KINDS) source.addEventListener(kind, soon);
 }
 
@@ -174,7 +180,7 @@ filter();
 setInterval(ages, 1000);
 // A refusal is the answer to a form: its address shows nothing by itself.
 if (!document.querySelector(".login, .refused")) {
-  follow();
+  follow(document.body.dataset.event);
   setInterval(() => { if (!document.hidden) refresh(); }, 5000);
 }
 

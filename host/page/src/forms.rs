@@ -210,6 +210,31 @@ mod tests {
     }
 
     #[test]
+    fn each_change_says_to_the_api_what_its_button_says() {
+        let form = Form::parse(b"");
+        for (change, body) in [
+            ("pause", json!({"paused": true})),
+            ("resume", json!({"paused": false})),
+            ("freeze-up", json!({"freeze_scale_up": true})),
+            ("unfreeze-up", json!({"freeze_scale_up": false})),
+            ("freeze-down", json!({"freeze_scale_down": true})),
+            ("unfreeze-down", json!({"freeze_scale_down": false})),
+            ("end-force", json!({"force": null})),
+        ] {
+            assert_eq!(workload_request(change, &form), Some((Method::PATCH, "/overrides", Some(body))), "{change}");
+        }
+        for (change, request) in [
+            ("hold", (Method::PATCH, "", Some(json!({"status": "stopped"})))),
+            ("start", (Method::PATCH, "", Some(json!({"status": "running"})))),
+            ("protect", (Method::PATCH, "", Some(json!({"scale_in_protection": true})))),
+            ("unprotect", (Method::PATCH, "", Some(json!({"scale_in_protection": false})))),
+            ("remove", (Method::DELETE, "?force=true", None)),
+        ] {
+            assert_eq!(container_request(change), Some(request), "{change}");
+        }
+    }
+
+    #[test]
     fn the_fields_of_a_form_become_the_body() {
         let form = Form::parse(b"replicas=4&for=+30m+&min_replicas=1&max_replicas=many");
         let (method, resource, body) = workload_request("force", &form).expect("a change");

@@ -62,7 +62,7 @@ fn frame(visitor: &Visitor, content: &Content, readiness: &Readiness) -> Markup 
                 link rel="stylesheet" href=(STYLE.path());
                 script src=(SCRIPT.path()) defer {}
             }
-            body {
+            body data-event=(visitor.last_event) {
                 a.skip href="#main" { "Skip to the content" }
                 header {
                     a.brand href="/" { "Windlass" }

@@ -1,5 +1,6 @@
 //! The caller of a page: what it may see and change.
 
+use crate::page::Page;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use maud::{Markup, html};
@@ -26,12 +27,14 @@ pub(crate) struct Visitor {
     pub(crate) csrf: Option<String>,
     /// The workloads that it may see.
     pub(crate) scope: Scope,
+    /// The newest event when its request came. The page shows what happened until then, and its stream begins there.
+    pub(crate) last_event: u64,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Visitor {
+impl FromRequestParts<Page> for Visitor {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, page: &Page) -> Result<Self, Infallible> {
         let inner = parts.extensions.get::<Inner>().cloned().unwrap_or_default();
         let Some(caller) = parts.extensions.get::<Caller>() else { return Ok(Self { inner, ..Self::default() }) };
         let csrf = caller.csrf().map(str::to_owned);
@@ -43,6 +46,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
             may_administer: caller.role.includes(Role::Admin),
             csrf,
             scope: caller.scope.clone(),
+            last_event: page.controller.events().last(),
         })
     }
 }

@@ -220,6 +220,26 @@ mod tests {
     }
 
     #[test]
+    fn alerts_are_on_top_the_oldest_first_and_counted_in_their_row() {
+        let mut view = crate::fixtures::view();
+        let alert = |since: u64, reason: &str| windlass_core::Alert {
+            kind: AlertKind::GivenUp,
+            since: Timestamp(since),
+            slot: None,
+            replica: None,
+            reason: reason.to_owned(),
+        };
+        view.alerts = vec![alert(2_000, "<later>"), alert(1_000, "it crashed")];
+        let text = alerts(&[view.clone()], Timestamp(60_000)).into_string();
+        assert!(text.contains("2 alerts") && text.contains("<b>given up</b>"), "{text}");
+        let [first, second] = ["it crashed", "&lt;later&gt;"].map(|reason| text.find(reason).expect("the reason"));
+        assert!(first < second, "{text}");
+        let rows = list(&[view], "", Timestamp(60_000), |_| Vec::new()).into_string();
+        assert!(rows.contains("2 alerts</span>"), "{rows}");
+        assert!(!alerts(&[crate::fixtures::view()], Timestamp(0)).into_string().contains("<li>"));
+    }
+
+    #[test]
     fn words_from_outside_are_escaped() {
         let refused = RefusedService {
             key: windlass_core::WorkloadKey::stored("<script>"),

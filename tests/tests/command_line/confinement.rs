@@ -38,6 +38,18 @@ async fn status_while_compiling(mut child: Child) -> anyhow::Result<BTreeMap<Str
         if status["Seccomp"] == "2" { Ok(status) } else { Err(format!("{status:?}")) }
     })
     .await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id()))?;
+    for (name, is_right) in [
+        ("Max cpu time", (|most| (1..=600).contains(&most)) as fn(u64) -> bool),
+        ("Max address space", |most| (1 << 20..8 << 30).contains(&most)),
+        ("Max file size", |most| most == 0),
+        ("Max core file size", |most| most == 0),
+        ("Max open files", |most| most == 64),
+    ] {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name)).with_context(|| name.to_owned())?;
+        let hard = line.split_whitespace().nth(1).and_then(|most| most.parse().ok());
+        ensure!(hard.is_some_and(is_right), "{name}: {line}");
+    }
     input.write_all(MIN_MAX)?;
     drop(input);
     let output = child.wait_with_output()?;

@@ -103,3 +103,19 @@ fn readme_shows_the_labels_of_the_example() {
         readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("\n```").next()).expect("a block of labels");
     assert!(shown.contains("windlass.enable") && read(COMPOSE).contains(shown), "{shown}");
 }
+
+/// Agents read the use of containers only. Two Windlasses never share the data.
+#[test]
+fn agents_of_the_stack_have_no_socket_and_windlass_stops_before_it_starts() {
+    let stack = read(STACK);
+    let service = |name: &str| {
+        let (_, rest) = stack.split_once(&format!("\n  {name}:\n")).expect("the service");
+        rest.split("\n\n").next().unwrap_or_default().to_owned()
+    };
+    let (agent, windlass) = (service("agent"), service("windlass"));
+    assert!(!agent.contains("docker.sock") && agent.contains("source: /sys/fs/cgroup"), "{agent}");
+    let mounts: Vec<&str> = agent.split("- type: bind").skip(1).collect();
+    assert!(!mounts.is_empty() && mounts.iter().all(|mount| mount.contains("read_only: true")), "{agent}");
+    assert!(agent.contains("read_only: true\n    cap_drop: [ALL]") && agent.contains("mode: global"), "{agent}");
+    assert!(windlass.contains("order: stop-first") && windlass.contains("cap_drop: [ALL]"), "{windlass}");
+}

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The parties that the model must mention, by a word of their line.
-const PARTIES: [&str; 16] = [
+const PARTIES: [&str; 19] = [
     "administrator",
     "operator",
     "viewer",
@@ -15,7 +15,10 @@ const PARTIES: [&str; 16] = [
     "web page",
     "guesses tokens",
     "listener on the network",
+    "caller without a token on the loopback",
     "policy author",
+    "while it is compiled",
+    "reader of the store",
     "replica",
     "engine",
     "source of metrics",

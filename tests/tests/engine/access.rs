@@ -213,6 +213,38 @@ async fn https_is_served_from_files_and_plain_requests_are_refused() -> anyhow::
     assert!(!is_done && said.contains("cannot reach windlass"), "nobody trusts it without the authority: {said}");
     let plain = windlass.get("/workloads").await;
     assert!(plain.status == 400 && plain.to_string().contains("HTTPS only"), "{plain}");
+
+    // A renewed certificate is used without a restart. Each file takes the place of the old one.
+    let renewed = site.folder().join("renewed");
+    let (is_done, _, error) = command_of(TOKEN, &["tls", "init", "--folder", &renewed.display().to_string()]).await?;
+    assert!(is_done, "{error}");
+    for name in ["certificate.pem", "key.pem"] {
+        std::fs::rename(renewed.join(name), folder.join(name))?;
+    }
+    let authority = renewed.join("ca.pem").display().to_string();
+    eventually("an answer with the renewed certificate", Duration::from_secs(60), async || {
+        let arguments = ["token", "list", "--server", &server, "--ca-file", &authority];
+        match command_of(TOKEN, &arguments).await {
+            Ok((true, ..)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_socket_belongs_to_the_group_of_the_configuration() -> anyhow::Result<()> {
+    const OTHERS: u32 = 54_322;
+    let site = Site::new("api-group").await?;
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let path = site.folder().join("api.sock");
+    let places = json!(["127.0.0.1:0", format!("unix:{}", path.display())]).to_string();
+    let site = site.set("api.listen", &places).set("api.socket_group", &format!("\"{OTHERS}\""));
+    let _windlass = site.start_with(&[]).await?;
+    assert_eq!(std::os::unix::fs::MetadataExt::gid(&std::fs::metadata(&path)?), OTHERS);
     Ok(())
 }
 

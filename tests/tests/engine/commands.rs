@@ -410,8 +410,25 @@ async fn the_live_table_shows_the_workloads_and_takes_keys() -> anyhow::Result<(
     let raw = terminal.raw();
     assert!(raw.contains("\u{1b}[?1049h") && raw.contains("\u{1b}[?1049l"), "the screen is not restored: {raw:?}");
 
+    // A workload that lacks a replica has a colour, unless NO_COLOR is set.
+    let mut wrong = place.web("1");
+    (wrong["name"], wrong["command"]) = (json!("wrong"), json!(["/bin/sh", "-c", "exit 1"]));
+    place.windlass.post("/start/container", wrong).await.ok();
+    for is_plain in [false, true] {
+        let mut command = place.caller.windlass(&["top", "--interval", "200ms"])?;
+        command.env("TERM", "xterm-256color").env_remove("NO_COLOR");
+        if is_plain {
+            command.env("NO_COLOR", "1");
+        }
+        let terminal = Terminal::run(&command)?;
+        shows(&terminal, "wrong").await;
+        shows(&terminal, "0/1").await;
+        let raw = terminal.raw();
+        assert_eq!(!raw.contains("\u{1b}[38;5;"), is_plain, "{raw:?}");
+    }
+
     // Without a terminal, the table is printed once.
     let once = place.caller.run(&["top"])?.ok();
-    assert!(once.starts_with("NAME  READY  BOUNDS  CPU") && once.contains("\nweb   1/1    1-3"), "{once}");
+    assert!(once.starts_with("NAME   READY  BOUNDS  CPU") && once.contains("\nweb    1/1    1-3"), "{once}");
     place.close().await
 }

@@ -100,6 +100,16 @@ async fn no_other_user_can_access_the_data() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Also for a file that names no mode.
+#[tokio::test]
+async fn windlass_works_with_a_mask_that_keeps_others_out() -> anyhow::Result<()> {
+    let site = Site::new("umask").await?;
+    let windlass = site.start().await?;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", windlass.pid()))?;
+    assert!(status.contains("\nUmask:\t0077\n"), "{status}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_token_that_others_can_read_is_refused() -> anyhow::Result<()> {
     let site = Site::new("token-file").await?;

@@ -171,6 +171,10 @@ async fn an_operator_pauses_forces_and_lets_go_again() -> anyhow::Result<()> {
     assert_eq!(windlass.get("/images").await.ok()["images"][0]["overrides"], frozen);
     let figures = windlass.get("/metrics").await.ok();
     let figures = figures.as_str().expect("a text");
+    for size in ["windlass_store_bytes ", "windlass_store_used_bytes "] {
+        let bytes = figures.lines().find_map(|line| line.strip_prefix(size)?.parse::<u64>().ok());
+        assert!(bytes.is_some_and(|bytes| bytes > 0), "{size}: {figures}");
+    }
     for (what, is_said) in [("paused", 0), ("freeze_scale_up", 0), ("freeze_scale_down", 1), ("force", 0)] {
         let line = format!("windlass_override{{workload=\"{image}\",override=\"{what}\"}} {is_said}\n");
         assert!(figures.contains(&line), "{line}: {figures}");

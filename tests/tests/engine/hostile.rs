@@ -91,3 +91,22 @@ async fn a_folder_of_components_that_compile_for_long_delays_neither_the_api_nor
     .await;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_policy_that_logs_much_in_each_call_does_not_fill_the_log() -> anyhow::Result<()> {
+    /// Its share at once is 64 KiB, and 2 KiB a second after that.
+    const MOST: usize = 512 << 10;
+    let site = Site::new("chatty").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    windlass.post("/start/container", start_body(image, 1, 1)).await.ok();
+    windlass.put_component("/policies/chatty", hostile::floods_log(20, 4_000).build()).await.ok();
+    windlass.put(&format!("/images/{image}/policy"), json!({"scaling_policy": {"name": "chatty"}})).await.ok();
+    for _ in 0..20 {
+        windlass.post(&format!("/images/{image}/reconcile"), json!({})).await.ok();
+    }
+    let log = windlass.log();
+    let written: usize = log.lines().filter(|line| line.contains("AAAA")).map(str::len).sum();
+    assert!(written > 0 && written < MOST, "{written} bytes of 1.6 MB");
+    Ok(())
+}

@@ -554,3 +554,28 @@ async fn what_is_wrong_with_a_metric_is_told_with_its_place() -> anyhow::Result<
     assert!(later["metrics"].as_array().is_some_and(|metrics| metrics.len() == 7), "{later}");
     Ok(())
 }
+
+#[tokio::test]
+async fn windlass_itself_and_private_addresses_that_are_not_allowed_are_no_sources() -> anyhow::Result<()> {
+    let site = Site::new("no-sources").await?.set("network.private_addresses", "false");
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    let (private, asked) = document("7").await;
+    let own = format!("http://{}/health", windlass.address());
+    let mut body = start_body(image, 1, 1);
+    body["metrics"] = json!({
+        "own": {"json": {"url": own, "pointer": "/ok"}, "interval": 1},
+        "private": {"json": {"url": private, "pointer": ""}, "interval": 1},
+    });
+    windlass.post("/start/container", body).await.ok();
+    for (name, why) in [("own", "Windlass itself listens there"), ("private", "it is private")] {
+        eventually(&format!("{name} to be refused"), LIMIT, async || {
+            let metric = metric(&windlass, image, name).await;
+            let is_told = metric["failure"].as_str().is_some_and(|failure| failure.contains(why));
+            if is_told { Ok(()) } else { Err(metric.to_string()) }
+        })
+        .await;
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    Ok(())
+}

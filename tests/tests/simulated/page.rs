@@ -72,7 +72,6 @@ async fn every_page_is_clean_and_readable_in_light_and_dark_wide_and_narrow() ->
     }
     let key = site.start("imports", 2, 4).await?;
     site.controller.override_policy(&key, false, |overrides| overrides.paused = true).await?;
-    // A container that the engine cannot create is an alert.
     let pages = [
         ("workloads", site.url.clone()),
         ("workload", format!("{}?span=24h", site.workload("shop"))),
@@ -107,7 +106,9 @@ async fn an_operator_sees_a_killed_replica_come_back_and_takes_over() -> anyhow:
     let key = site.start("mail", 2, 6).await?;
     let tab = browser.open(&site.workload("mail"), WIDE, false).await?;
     tab.until("document.querySelectorAll('table.replicas tbody tr').length === 2").await?;
-    // A replica dies and another one takes its place, without a reload.
+    // A replica dies and another one takes its place, without a reload: the stream says so, not the clock.
+    tab.until("document.querySelector('#live').className === 'on'").await?;
+    tab.eval("for (let timer = 0; timer < 10000; timer++) clearInterval(timer)").await?;
     tab.eval("window.stayed = true").await?;
     let before: Vec<String> = site.engine.replicas(&key).into_iter().map(|replica| replica.name).collect();
     site.engine.vanish(&site.engine.replicas(&key)[0].id);
@@ -156,6 +157,13 @@ async fn another_policy_is_tried_on_the_recorded_day_and_a_broken_one_is_refused
         assert!(result.contains(part), "{part} is missing: {result}");
     }
     inspect(&tab, "tried-light-wide").await?;
+    // The moment under the pointer has the decision's sentence.
+    tab.go(&format!("{}?span=24h", site.workload("shop"))).await?;
+    let point = "(() => { const plot = document.querySelector('.plot'); const box = plot.getBoundingClientRect(); \
+                 plot.dispatchEvent(new PointerEvent('pointermove', {bubbles: true, clientX: box.left + box.width / 2})); })()";
+    tab.eval(point).await?;
+    let moment = tab.text("#moment").await?;
+    assert!(moment.contains("UTC target ") && moment.contains("orders at 100 a replica (raw "), "{moment}");
     assert_eq!(
         site.controller.view(&windlass_core::WorkloadKey::named("shop")?).map(|view| view
             .workload
@@ -172,6 +180,12 @@ async fn another_policy_is_tried_on_the_recorded_day_and_a_broken_one_is_refused
     tab.follow(".drop button").await?;
     let refused = tab.text("main").await?;
     assert!(refused.contains("Not accepted") && refused.contains("not a WebAssembly component"), "{refused}");
+    // A file that is dropped is chosen.
+    tab.go(&format!("{}/ui/policies", site.url)).await?;
+    let drop = "(() => { const files = new DataTransfer(); files.items.add(new File(['x'], 'dropped.wasm')); \
+                document.querySelector('.drop').dispatchEvent(new DragEvent('drop', {bubbles: true, cancelable: true, \
+                dataTransfer: files})); return document.querySelector('[name=component]').files[0].name; })()";
+    assert_eq!(tab.eval(drop).await?, "dropped.wasm");
     Ok(())
 }
 
@@ -259,6 +273,18 @@ async fn a_person_logs_in_and_changes_only_what_their_role_allows() -> anyhow::R
     assert!(site.controller.view(&key).is_some_and(|view| view.workload.overrides.paused));
     let forged = "fetch('/ui/workloads/mail/resume', {method: 'POST'}).then((answer) => answer.status)";
     assert_eq!(tab.eval(forged).await?, 403);
+    // The form with a component carries it, too, although the server reads that form in pieces.
+    tab.go(&format!("{}/ui/policies", site.url)).await?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("mine.wasm");
+    std::fs::write(&file, windlass_builtin::MIN_MAX)?;
+    tab.choose_file("[name=component]", &file).await?;
+    let forged = "(() => { const form = new FormData(document.querySelector('.drop')); form.delete('csrf'); \
+                  return fetch('/ui/policies', {method: 'POST', body: form}).then((answer) => answer.status); })()";
+    assert_eq!(tab.eval(forged).await?, 403);
+    assert!(tab.text("#pushed").await?.contains("No policy is pushed"));
+    tab.follow(".drop button").await?;
+    assert!(tab.text("#pushed").await?.contains("Revision 1 acts."));
     // The change is in the record, with its caller.
     tab.go(&format!("{}/ui/audit", site.url)).await?;
     let audit = tab.text("main").await?;
@@ -308,7 +334,12 @@ async fn two_hundred_workloads_are_one_light_page() -> anyhow::Result<()> {
         site.start(&format!("service-{index:03}"), 1, 5).await?;
     }
     let client = windlass_tests::response::client();
-    let page = client.get(&site.url).send().await?.text().await?;
+    let page = client.get(&site.url).send().await?;
+    let policy = page.headers().get("content-security-policy").and_then(|policy| policy.to_str().ok());
+    let policy = policy.unwrap_or_default().to_owned();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'; "), "{policy}");
+    assert!(!policy.contains("unsafe") && !policy.contains('*') && !policy.contains("data:"), "{policy}");
+    let page = page.text().await?;
     let mut bytes = page.len();
     let files: Vec<&str> = page.split('"').filter(|text| text.starts_with("/ui/assets/")).collect();
     assert_eq!(files.len(), 3, "{files:?}");

@@ -38,6 +38,14 @@ async fn each_change_is_recorded_with_its_caller_and_its_effect() {
     assert_eq!(send("DELETE", "/workloads/web", CONFIGURED, &Value::Null).await, 200);
 
     let all = records(&served).await;
+    // Each record is an event, too.
+    let (status, events) = served.send("GET", "/events?follow=false&kind=audit", Some(CONFIGURED), &Value::Null).await;
+    let events = events["events"].as_array().expect("a list").clone();
+    assert_eq!((status, events.len()), (200, all.len()), "{events:?}");
+    for (event, record) in events.iter().zip(all.iter().rev()) {
+        assert_eq!((&event["data"]["request"], &event["data"]["who"]), (&record["request"], &record["who"]));
+    }
+    assert!(!json!(events).to_string().contains("hunter"), "{events:?}");
     let text = json!(all).to_string();
     let secret = ci.rsplit_once('_').expect("a secret").1;
     assert!(!text.contains("hunter") && !text.contains(secret) && !text.contains(CONFIGURED), "{text}");

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
-use windlass_core::Workload;
+use windlass_core::{Bounds, Workload};
 
 /// Answer of `GET /images`.
 #[derive(Debug, Serialize, ToSchema)]
@@ -31,9 +31,9 @@ pub(crate) struct DesiredBounds {
     pub(crate) max_replicas: u32,
 }
 
-impl From<&Workload> for DesiredBounds {
-    fn from(workload: &Workload) -> Self {
-        Self { min_replicas: workload.bounds.min(), max_replicas: workload.bounds.max() }
+impl From<Bounds> for DesiredBounds {
+    fn from(bounds: Bounds) -> Self {
+        Self { min_replicas: bounds.min(), max_replicas: bounds.max() }
     }
 }
 
@@ -66,7 +66,7 @@ impl From<&Workload> for ImageSummary {
         Self {
             image: workload.image.to_string(),
             name: given_name(workload),
-            bounds: workload.into(),
+            bounds: workload.bounds.into(),
             env: workload.env.clone(),
             ports: ports::view(&workload.ports),
             resources: (&workload.resources).into(),

@@ -12,7 +12,7 @@ use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use windlass_control::{RefusedService, WorkloadView};
+use windlass_control::{RefusedService, WorkloadBrief};
 use windlass_core::workload::Mode;
 
 /// Answer of `GET /workloads`.
@@ -65,19 +65,18 @@ pub(crate) struct RefusedView {
     reason: String,
 }
 
-impl From<&WorkloadView> for WorkloadSummary {
-    fn from(view: &WorkloadView) -> Self {
-        let workload = &view.workload;
+impl From<&WorkloadBrief> for WorkloadSummary {
+    fn from(brief: &WorkloadBrief) -> Self {
         Self {
-            name: workload.key.to_string(),
-            image: workload.image.to_string(),
-            declaration: (&workload.declaration).into(),
-            bounds: workload.into(),
-            target: view.target,
-            replicas: view.counted,
-            ready: view.ready(),
-            mode: workload.policies.mode.unwrap_or_default(),
-            overrides: workload.overrides.is_anything().then(|| overrides::json_of(&workload.overrides)),
+            name: brief.key.to_string(),
+            image: brief.image.to_string(),
+            declaration: (&brief.declaration).into(),
+            bounds: brief.bounds.into(),
+            target: brief.target,
+            replicas: brief.counted,
+            ready: brief.ready,
+            mode: brief.mode,
+            overrides: brief.overrides.is_anything().then(|| overrides::json_of(&brief.overrides)),
         }
     }
 }
@@ -102,11 +101,11 @@ async fn list(
     Extension(Caller { scope, .. }): Extension<Caller>,
     _: NoQuery,
 ) -> Json<WorkloadList> {
-    let (mut views, mut refused) = (state.controller.views(), state.controller.refused_services());
-    views.retain(|view| scope.includes(&view.workload.key));
+    let (mut briefs, mut refused) = (state.controller.briefs(), state.controller.refused_services());
+    briefs.retain(|brief| scope.includes(&brief.key));
     refused.retain(|service| scope.includes(&service.key));
     Json(WorkloadList {
-        workloads: views.iter().map(WorkloadSummary::from).collect(),
+        workloads: briefs.iter().map(WorkloadSummary::from).collect(),
         refused: refused.iter().map(RefusedView::from).collect(),
     })
 }

@@ -36,7 +36,7 @@ impl ReconcileAnswer {
         Self {
             ok: true,
             image: view.workload.image.to_string(),
-            desired: (&view.workload).into(),
+            desired: view.workload.bounds.into(),
             actions: pass.actions.iter().map(|action| ActionView::of(action, &view.replicas)).collect(),
             current: view.replicas.iter().map(ContainerSummary::from).collect(),
         }

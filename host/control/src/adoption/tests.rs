@@ -4,8 +4,9 @@ use crate::adoption::desired::{Sorted, sort};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use windlass_core::labels::{ENABLE, MAX, MIN, MODE, POLICY, POLICY_CONFIG, PROFILE};
+use windlass_core::probe::{Probe, ProbeTarget};
 use windlass_core::settings::Profile;
-use windlass_core::workload::Mode;
+use windlass_core::workload::{HookCall, Mode, StopHook};
 use windlass_core::{Declaration, DeclaredService, Guardrails, PolicyChoice, WorkloadKey};
 
 fn compose(project: &str, service: &str, labels: &[(&str, &str)]) -> DeclaredService {
@@ -27,7 +28,20 @@ fn choice(name: &str) -> PolicyChoice {
 fn profiles() -> BTreeMap<String, Profile> {
     let guardrails = Guardrails { grace: Duration::ZERO, ..Guardrails::default() };
     let slow = Profile { guardrails: Some(guardrails), health: Some(choice("liveness")), ..Profile::default() };
-    let queue = Profile { scaling: vec![choice("queue")], ..slow.clone() };
+    let queue = Profile {
+        scaling: vec![choice("queue")],
+        shadows: vec![choice("shadow")],
+        probe: Some(Probe {
+            target: ProbeTarget::Tcp { port: 80 },
+            interval: Probe::INTERVAL,
+            timeout: Probe::TIMEOUT,
+        }),
+        stop_hook: Some(StopHook {
+            call: HookCall::Exec { command: vec!["quit".to_owned()] },
+            timeout: StopHook::TIMEOUT,
+        }),
+        ..slow.clone()
+    };
     BTreeMap::from([("queue".to_owned(), queue), ("slow".to_owned(), slow)])
 }
 
@@ -56,6 +70,11 @@ fn labels_and_profile_make_the_desired_state() {
     assert_eq!(workload.guardrails, profiles()["slow"].guardrails);
     let acts = &sorted(&[compose("shop", "web", &[(PROFILE, "queue"), (MODE, "act")])], &[]).wanted[0];
     assert_eq!((acts.policies.mode, acts.policies.scaling.as_slice()), (Some(Mode::Act), &[choice("queue")][..]));
+    let queue = &profiles()["queue"];
+    assert_eq!(
+        (&acts.policies.shadows, &acts.probe, &acts.stop_hook),
+        (&queue.shadows, &queue.probe, &queue.stop_hook)
+    );
     // Containers that Windlass did not create are up to date.
     assert_eq!(acts.unlabelled, Some(acts.generation()));
 }

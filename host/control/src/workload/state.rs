@@ -3,7 +3,7 @@
 use crate::bands::Bands;
 use crate::counters::WorkloadCounters;
 use crate::reconcile::result::DecisionSummary;
-use crate::report::{PassReport, WorkloadView};
+use crate::report::{PassReport, WorkloadBrief, WorkloadView, is_ready};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -213,6 +213,26 @@ impl WorkloadState {
     /// The number of observed replicas that count towards the target.
     pub(crate) fn counted(&self) -> u32 {
         u32::try_from(self.snapshot.counted().count()).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn brief(&self, now: Timestamp) -> WorkloadBrief {
+        let may_serve = |replica: &&Replica| {
+            let id = &replica.id;
+            let is_between =
+                self.leaving.contains(id) || self.begun.contains(id) || self.history.unremovable.contains_key(id);
+            is_ready(replica, self.snapshot.health_of(id), is_between)
+        };
+        WorkloadBrief {
+            key: self.workload.key.clone(),
+            image: self.workload.image.clone(),
+            declaration: self.workload.declaration.clone(),
+            bounds: self.workload.bounds,
+            target: self.target(),
+            counted: self.counted(),
+            ready: self.snapshot.replicas.iter().filter(may_serve).count(),
+            mode: self.workload.policies.mode.unwrap_or_default(),
+            overrides: self.workload.overrides.in_force(now),
+        }
     }
 
     pub(crate) fn view(&self) -> WorkloadView {

@@ -4,11 +4,12 @@ use super::WAIT;
 use super::site::{SwarmSite, adopted, refusal};
 use std::sync::Arc;
 use std::time::Duration;
-use windlass_core::Leadership;
 use windlass_core::engine::CountEngine;
+use windlass_core::{Leadership, Workload, WorkloadKey};
 use windlass_docker::swarm::{LeaseTimes, SwarmEngine};
 use windlass_tests::images::Fixture;
 use windlass_tests::wait::eventually;
+use windlass_tests::workloads::workload as workload_of;
 
 /// Long enough for a command and a change of the count, however busy the machine is.
 const LAPSE: Duration = Duration::from_secs(12);
@@ -35,10 +36,18 @@ pub(crate) async fn of_two_windlasses_one_acts(site: &SwarmSite) {
     let first = site.contender("first", times(Duration::from_secs(3_600))).await;
     until(&first, &Leadership::Leads).await;
     site.set_count_by(&first, &workload, 2).await.unwrap();
+    let managed = workload_of(Fixture::Web.reference(), 1, 1).unwrap();
+    let managed = Workload { key: WorkloadKey::named("lease-managed").unwrap(), ..managed };
+    first.deploy(&managed, 1).await.unwrap();
     let second = site.contender("second", often).await;
     until(&second, &Leadership::Follows { leader: Some("first".to_owned()) }).await;
     let why = refusal(site.set_count_by(&second, &workload, 3).await);
     assert_eq!(why, "Windlass `first` acts, and this one stands by");
+    // Nor does it create or remove a service.
+    let other = Workload { key: WorkloadKey::named("lease-other").unwrap(), ..managed.clone() };
+    for outcome in [second.deploy(&other, 1).await, second.remove_service(&managed).await] {
+        assert_eq!(refusal(outcome), "Windlass `first` acts, and this one stands by");
+    }
 
     // They never act both.
     eventually("the second one to act", WAIT, async || match (first.leadership(), second.leadership()) {
@@ -51,6 +60,7 @@ pub(crate) async fn of_two_windlasses_one_acts(site: &SwarmSite) {
     assert!(why.starts_with("this Windlass waits until it knows"), "{why}");
     assert_eq!(site.state(&workload).await.count, 2, "nothing was written meanwhile");
     site.set_count_by(&second, &workload, 3).await.unwrap();
+    second.remove_service(&managed).await.unwrap();
 
     // A Windlass that is back stands by as long as the other one renews its lease.
     drop(first);

@@ -216,6 +216,15 @@ async fn a_body_without_end_is_read_up_to_its_limit() {
 }
 
 #[tokio::test]
+async fn an_error_of_the_registry_is_one_short_line() {
+    let body = format!("{}\nthe second line", "a\u{7}".repeat(5_000));
+    let server = Server::listen(move |_, _| whole("500 Internal Server Error", &body)).await;
+    let found = oci().fetch(&format!("{}/queue:1", server.address)).await.expect_err("an error");
+    assert!(found.contains("Error: a a a ") && found.len() < 500, "{found}");
+    assert!(!found.contains(char::is_control) && !found.contains("second"), "{found}");
+}
+
+#[tokio::test]
 async fn a_login_is_sent_only_to_the_hosts_that_the_configuration_names() {
     let mut other = Server::listen(|_, _| whole("200 OK", "{\"token\": \"t0ken\"}")).await;
     let realm = format!("http://{}/token?a=b", other.address);
