@@ -268,16 +268,23 @@ fn child_failure(status: ExitStatus, complaint: &[u8], limits: &PolicyLimits) ->
     use std::os::unix::process::ExitStatusExt;
     let complaint = String::from_utf8_lossy(complaint);
     let complaint = complaint.trim();
+    let too_little_memory =
+        || CompileError::Memory { status: status.to_string(), memory_bytes: limits.compile_memory_bytes };
     match (status.code(), status.signal()) {
         (Some(1), _) => CompileError::rejected(complaint),
+        // The address space has no room for the stack of a thread, so rayon panics.
+        (Some(PANICKED), _) if complaint.contains("ThreadPoolBuildError") => too_little_memory(),
         // The kernel sends these when the processor time is used up.
         (_, Some(signal)) if signal == libc_signal::XCPU || signal == libc_signal::KILL => {
             CompileError::Time(limits.compile_time)
         }
-        (_, Some(_)) => CompileError::Memory { status: status.to_string(), memory_bytes: limits.compile_memory_bytes },
+        (_, Some(_)) => too_little_memory(),
         _ => CompileError::Child(format!("{status}: {}", excerpt(complaint))),
     }
 }
+
+/// Exit code of a Rust program that panicked.
+const PANICKED: i32 = 101;
 
 /// Numbers of the two signals that end a process without processor time.
 mod libc_signal {
@@ -361,4 +368,21 @@ fn limit_this_process(memory_bytes: u64, seconds: u64) -> rustix::io::Result<()>
         setrlimit(resource, Rlimit { current: Some(bound), maximum: Some(bound) })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+
+    #[test]
+    fn a_child_without_room_for_its_threads_lacks_memory() {
+        let limits = PolicyLimits::default();
+        let failure =
+            |complaint: &str| child_failure(ExitStatus::from_raw(PANICKED << 8), complaint.as_bytes(), &limits);
+        let complaint =
+            "thread 'main' panicked: The global thread pool has not been initialized.: ThreadPoolBuildError { … }";
+        assert!(matches!(failure(complaint), CompileError::Memory { .. }));
+        assert!(matches!(failure("thread 'main' panicked: overflow"), CompileError::Child(_)));
+    }
 }
