@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use windlass_docker::cgroup;
 use windlass_docker::cgroup::Roots;
-use windlass_tests::bench::{median, print_line, run};
+use windlass_tests::benchmark::{median, print_line, run};
 use windlass_tests::engine::{Engine, INSTANCE_LABEL};
 use windlass_tests::images::Fixture;
 use windlass_tests::memory::resident;

@@ -30,7 +30,7 @@ use windlass_sandbox::cache::Cache;
 use windlass_sandbox::compile::Compiler;
 use windlass_sandbox::component::PolicyComponent;
 use windlass_sandbox::engine::PolicyEngine;
-use windlass_tests::bench::{print_line, run};
+use windlass_tests::benchmark::{print_line, run};
 use windlass_tests::hostile;
 use windlass_tests::policies::policies_of;
 use windlass_tests::site::binary;

@@ -14,7 +14,7 @@ use serde_json::json;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::time::Instant;
-use windlass_tests::bench::{median, print_line, run};
+use windlass_tests::benchmark::{median, print_line, run};
 use windlass_tests::engine::Engine;
 use windlass_tests::engine_proxy::EngineProxy;
 use windlass_tests::images::Fixture;

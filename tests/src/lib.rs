@@ -8,7 +8,7 @@
 //! | [`program_image`] | builds the image of Windlass from the program under test |
 //! | [`private_engine`] | a container engine that a test may stop |
 //! | [`registry`] | an OCI registry |
-//! | [`bench`] | the frame of the benchmarks of whole programs |
+//! | [`benchmark`] | the frame of the benchmarks of whole programs |
 //! | [`browser`] | a headless Chromium |
 //! | [`callback`] | a server that records the requests it receives |
 //! | [`balancers`] | the templates for load balancers, and workloads with hostile names |
@@ -25,7 +25,7 @@
 
 pub mod alone;
 pub mod balancers;
-pub mod bench;
+pub mod benchmark;
 pub mod browser;
 pub mod callback;
 pub mod commands;

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::time::Instant;
 use url::form_urlencoded;
-use windlass_tests::bench::{median, print_line, run};
+use windlass_tests::benchmark::{median, print_line, run};
 use windlass_tests::browser::Browser;
 use windlass_tests::page_site::{PageSite, TRACKING};
 use windlass_tests::response::client;
