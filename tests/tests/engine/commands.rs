@@ -407,7 +407,7 @@ async fn the_live_table_shows_the_workloads_and_takes_keys() -> anyhow::Result<(
     let status =
         eventually("the end of the table", SOON, async || terminal.ended().ok().flatten().ok_or(terminal.text()));
     assert!(status.await.success(), "{}", terminal.text());
-    // What the table wrote at its end may be read after the end is known.
+    // The last bytes of the table may be read after its end is known.
     eventually("the screen to be restored", SOON, async || {
         let raw = terminal.raw();
         if raw.contains("\u{1b}[?1049h") && raw.contains("\u{1b}[?1049l") { Ok(()) } else { Err(raw) }
