@@ -178,6 +178,7 @@ fn scaling_observation(replicas: usize) -> anyhow::Result<ScalingObservation> {
 /// Compares each example with the same decision by a child process over HTTP.
 async fn compare_with_child(built: &[(&str, PathBuf)]) -> anyhow::Result<()> {
     let mut child = tokio::process::Command::new(std::env::current_exe()?)
+        // Without it, a benchmark measures nothing.
         .arg("--bench")
         .env(CHILD_VARIABLE, "1")
         .stdout(Stdio::piped())

@@ -15,7 +15,7 @@ use tokio::process::{Child, ChildStdout, Command};
 /// Time limit for one command, generous enough for two cores that compile other programs at the same time.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Of a browser without a window. With the pipe, it ends when its WebDriver server does.
+/// The arguments of Chromium: without a window, and with a pipe, so that it ends when its WebDriver server ends.
 const ARGUMENTS: [&str; 9] = [
     "--headless=new",
     "--remote-debugging-pipe",

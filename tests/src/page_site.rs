@@ -101,7 +101,7 @@ impl PageSite {
     /// Starts a workload.
     ///
     /// # Errors
-    /// The name or the bounds are invalid, or the name is taken.
+    /// The name, the minimum or the maximum is invalid, or another workload has the name.
     pub async fn start(&self, name: &str, min: u32, max: u32) -> anyhow::Result<WorkloadKey> {
         let key = WorkloadKey::named(name)?;
         self.controller.start(Workload { key: key.clone(), ..workload("web:1", min, max)? }).await?;

@@ -37,8 +37,8 @@ pub fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// A text without its full stop.
-pub fn word(value: &Value) -> &str {
+/// A sentence as a part of another one: without its full stop.
+pub fn clause(value: &Value) -> &str {
     value.as_str().unwrap_or_default().trim_end_matches('.')
 }
 

@@ -1,6 +1,6 @@
 //! The ways to change the target of a workload, for people who ask why it does not change.
 
-use crate::answer::{list, span, time, title, word, workload_metrics};
+use crate::answer::{clause, list, span, time, title, workload_metrics};
 use serde_json::Value;
 
 /// The ways to change the target of a workload, one sentence or two each.
@@ -32,7 +32,7 @@ pub fn remedies(view: &Value, decision: &Value) -> Vec<String> {
         ));
     }
     for series in workload_metrics(decision).filter(|series| series["failure"].is_string()) {
-        let name = word(&series["name"]);
+        let name = clause(&series["name"]);
         all.push(format!("`{name}` has no value, which blocks scale-in; repair the source of the metric."));
     }
     for alert in list(&decision["alerts"]).iter().filter(|alert| alert["kind"] == "given-up") {
@@ -73,7 +73,7 @@ fn remedy_of_hold(view: &Value, decision: &Value) -> Option<String> {
     let bound = label(view, bound).map_or_else(|| format!("`{bound}`"), |label| format!("the label `{label}`"));
     let guardrail = &desired["guardrails"][direction];
     let held = format!("Held at {target}: {} to {raw}", scaling.to_lowercase());
-    Some(match word(&decision["held_by"]) {
+    Some(match clause(&decision["held_by"]) {
         "force" | "pause" | "freeze-up" | "freeze-down" | "stopped-outside" | "metrics" => return None,
         "stopped" => {
             "The workload is stopped; `POST /start/container` with `\"status\": \"running\"` starts it.".to_owned()

@@ -166,13 +166,14 @@ pub struct WorkloadBrief {
     pub counted: u32,
     /// The number of replicas that may receive requests.
     pub ready: usize,
-    /// Whether its plans are carried out.
+    /// Its mode: plans are carried out, or only recorded.
     pub mode: Mode,
     /// The operator's instructions that are in force.
     pub overrides: Overrides,
 }
 
-/// Whether a replica may receive requests: it runs, is not unhealthy, and is not `between` a start and a stop.
+/// Returns whether a replica may receive requests. `is_between` says that the last pass started it, or that it is about to stop
+/// or be removed.
 pub(crate) fn is_ready(replica: &Replica, health: HealthStatus, is_between: bool) -> bool {
     replica.phase == Phase::Running && !is_between && health.is_ready()
 }

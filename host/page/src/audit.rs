@@ -11,6 +11,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use windlass_api::answer::list;
 
 /// `GET /ui/audit?before=7`.
 pub(crate) async fn show(
@@ -30,7 +31,7 @@ pub(crate) async fn show(
 
 /// The records of an answer of `GET /audit`.
 fn table(answer: &Value) -> Markup {
-    let records = answer["records"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let records = list(&answer["records"]);
     let text = |record: &Value, name: &str| record[name].as_str().unwrap_or_default().to_owned();
     html! {
         @if records.is_empty() {

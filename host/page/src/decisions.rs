@@ -4,6 +4,7 @@ use crate::chart::Mark;
 use crate::words;
 use maud::{Markup, html};
 use serde_json::Value;
+use windlass_api::answer::{list, workload_metrics};
 use windlass_core::Timestamp;
 
 /// A decision, as far as the page shows it.
@@ -47,10 +48,6 @@ pub(crate) struct Action {
     pub(crate) error: Option<String>,
 }
 
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
@@ -69,7 +66,7 @@ impl Decision {
             stages: counts(&record["stages"]),
             held_by: record["held_by"].as_str().map(str::to_owned),
             votes,
-            inputs: inputs(&scaling["observation"]["metrics"]),
+            inputs: inputs(record),
             actions: list(&record["actions"]).iter().map(action).collect(),
             deferred: list(&record["deferred"]).iter().map(|deferral| text(&deferral["reason"])).collect(),
             recommended: record["recommended"]["target"].as_u64(),
@@ -101,14 +98,13 @@ fn vote(scaling: &Value) -> Vote {
     }
 }
 
-fn inputs(metrics: &Value) -> Vec<(String, Result<f64, String>)> {
-    let of_workload = list(metrics).iter().filter(|series| series["replica"].is_null());
+fn inputs(record: &Value) -> Vec<(String, Result<f64, String>)> {
     let input = |series: &Value| {
         let newest = list(&series["samples"]).last().and_then(|sample| sample["value"].as_f64());
         let failure = || series["failure"].as_str().unwrap_or("no value yet").to_owned();
         (text(&series["name"]), newest.ok_or_else(failure))
     };
-    of_workload.map(input).collect()
+    workload_metrics(record).map(input).collect()
 }
 
 fn action(action: &Value) -> Action {

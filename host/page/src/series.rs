@@ -1,6 +1,7 @@
 //! The lines and bands of a workload over time, as `GET /workloads/{name}/series` returns them.
 
 use serde_json::Value;
+use windlass_api::answer::list;
 use windlass_core::Timestamp;
 use windlass_core::metric::BuiltIn;
 
@@ -31,13 +32,13 @@ pub(crate) struct Series {
 impl Series {
     /// The series in an answer. What has another form is left out.
     pub(crate) fn parse(answer: &Value) -> Self {
-        let list = |name: &str| answer[name].as_array().map(Vec::as_slice).unwrap_or_default().iter();
-        let lines = list("lines").filter_map(|line| {
+        let all = |name: &str| list(&answer[name]).iter();
+        let lines = all("lines").filter_map(|line| {
             let points = line["points"].as_array()?.iter();
             let points = points.filter_map(|point| Some((point[0].as_u64()?, point[1].as_f64())));
             Some(Line { name: line["name"].as_str()?.to_owned(), points: points.collect() })
         });
-        let bands = list("bands").filter_map(|band| {
+        let bands = all("bands").filter_map(|band| {
             Some(Band {
                 kind: band["kind"].as_str()?.to_owned(),
                 from: instant(&band["from"])?,

@@ -20,6 +20,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use windlass_api::answer::list;
 use windlass_api::remedies::remedies;
 use windlass_control::WorkloadView;
 use windlass_core::{Timestamp, WorkloadKey};
@@ -84,7 +85,7 @@ async fn read(page: &Page, caller: &Visitor, view: WorkloadView, span: &str) -> 
     let name = view.workload.key.as_str();
     let of = |resource: &str| path::api_workload(name, resource);
     let recorded = page.get(caller, &of(&format!("/decisions?limit={limit}"))).await?;
-    let records = recorded["decisions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let records = list(&recorded["decisions"]);
     let decisions: Vec<Decision> = records.iter().filter_map(Decision::parse).collect();
     let mut shown = page.get(caller, &of("")).await?;
     let remedies = records.first().map(|newest| remedies(&shown, newest)).unwrap_or_default();
@@ -217,6 +218,7 @@ mod tests {
             "The last 6 hours",
             "href=\"?span=6h\" aria-current=\"true\"",
             "No decision is recorded yet",
+            "<li>Nothing holds it; &lt;b&gt;</li>",
             "&quot;A&quot;: &quot;&lt;b&gt;&quot;",
             "<b class=\"big warn\">1</b>",
             "action=\"/ui/workloads/web%3A1/pause\"",

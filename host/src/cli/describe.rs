@@ -9,7 +9,7 @@ use crate::cli::workload_text::{alerts, overrides, percent, policies};
 use clap::Args;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use windlass_api::answer::{time, title};
+use windlass_api::answer::{list, time, title};
 use windlass_network::remote::Remote;
 
 /// Number of decisions and of policy events that are shown.
@@ -221,10 +221,6 @@ fn policy(document: &Value) -> String {
 
 fn or_none(text: &str) -> &str {
     if text.is_empty() { "none" } else { text }
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 fn word(value: &Value) -> &str {

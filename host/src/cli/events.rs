@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
-use windlass_api::answer::time;
+use windlass_api::answer::{list, time};
 use windlass_core::text::plain;
 use windlass_network::remote::{Remote, RemoteError};
 
@@ -79,7 +79,7 @@ pub(super) async fn run(arguments: &EventsArguments) -> anyhow::Result<String> {
     query.extend(arguments.workload.iter().map(|workload| ("workload", workload.clone())));
     let backlog = [&query[..], &[("follow", "false".to_owned())]].concat();
     let listed = client.get_where(&["events"], &backlog).await?;
-    let events = listed["events"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let events = list(&listed["events"]);
     if !arguments.watch {
         let ids: Vec<String> = events.iter().map(|event| event["id"].to_string()).collect();
         return arguments.output.show(&listed, &ids, || table(events));

@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use windlass_api::answer::{list, time, title, word, workload_metrics};
+use windlass_api::answer::{clause, list, time, title, workload_metrics};
 use windlass_api::remedies::remedies;
 use windlass_core::text::duration;
 use windlass_network::remote::Remote;
@@ -87,9 +87,9 @@ fn explanation(view: &Value, decision: &Value, is_newest: bool) -> String {
         title(view),
         decision["target"],
         time(&decision["at"]),
-        word(&decision["reason"])
+        clause(&decision["reason"])
     ));
-    let policy = word(&scaling["policy"]["name"]);
+    let policy = clause(&scaling["policy"]["name"]);
     if let Some(chosen) = scaling["policy"]["stands_in_for"].as_str() {
         let instead = match scaling["policy"]["revision"].as_u64() {
             Some(revision) if policy == chosen => format!("its revision {revision}"),
@@ -99,12 +99,12 @@ fn explanation(view: &Value, decision: &Value, is_newest: bool) -> String {
     }
     match scaling["answer"].get("unavailable") {
         Some(failure) => {
-            line(format!("The scaling policy `{policy}` returned no answer: {}.", word(&failure["reason"])));
+            line(format!("The scaling policy `{policy}` returned no answer: {}.", clause(&failure["reason"])));
         }
         None => line(format!(
             "The scaling policy `{policy}` proposed {}: {}.",
             scaling["answer"]["replicas"],
-            word(&scaling["answer"]["reason"])
+            clause(&scaling["answer"]["reason"])
         )),
     }
     if !list(&decision["omitted"]).is_empty() {
@@ -114,19 +114,19 @@ fn explanation(view: &Value, decision: &Value, is_newest: bool) -> String {
         let newest = series["samples"].as_array().and_then(|samples| samples.last());
         let value = newest.map_or_else(|| "had no value".to_owned(), |sample| format!("was {}", sample["value"]));
         let failure = series["failure"].as_str().map(|why| format!(" ({why})")).unwrap_or_default();
-        line(format!("Its input `{}` {value}{failure}.", word(&series["name"])));
+        line(format!("Its input `{}` {value}{failure}.", clause(&series["name"])));
     }
     if let Some(stages) = stages(decision) {
         line(stages);
     }
     for deferred in list(&decision["deferred"]) {
-        line(format!("Delayed until {}: {}.", time(&deferred["until"]), word(&deferred["reason"])));
+        line(format!("Delayed until {}: {}.", time(&deferred["until"]), clause(&deferred["reason"])));
     }
     for alert in list(&decision["alerts"]) {
-        line(format!("Needs attention since {}: {}.", time(&alert["since"]), word(&alert["reason"])));
+        line(format!("Needs attention since {}: {}.", time(&alert["since"]), clause(&alert["reason"])));
     }
     for step in list(&decision["steps"]) {
-        line(format!("Step: {} ({}).", word(&step["step"]), word(&step["reason"])));
+        line(format!("Step: {} ({}).", clause(&step["step"]), clause(&step["reason"])));
     }
     if is_newest {
         line(format!("{} of {} replicas are running now.", view["observed"]["running"], view["desired"]["target"]));

@@ -7,6 +7,7 @@ use crate::cli::table::Table;
 use crate::cli::watch::watch;
 use clap::Args;
 use serde_json::{Value, json};
+use windlass_api::answer::list;
 use windlass_network::remote::Remote;
 
 /// `windlass get …`
@@ -70,7 +71,7 @@ fn text(kind: Kind, found: &[Resource], refused: &Value) -> String {
         found.iter().for_each(|one| table.row(one.row.clone()));
         table.text()
     };
-    let refused = refused.as_array().map(Vec::as_slice).unwrap_or_default();
+    let refused = list(refused);
     if !refused.is_empty() {
         let mut table = Table::new(&["LEFT ALONE", "REASON"]);
         let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();

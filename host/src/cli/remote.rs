@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use windlass_api::answer::time;
+use windlass_api::answer::{list, time};
 
 /// Commands that send a request to a running Windlass.
 #[derive(Debug, Subcommand)]
@@ -132,7 +132,7 @@ pub(super) async fn run(command: &RemoteCommand) -> anyhow::Result<String> {
         }
         RemoteCommand::List { output, server } => {
             let listed = server.client()?.get(&["policies"]).await?;
-            let policies = listed["policies"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let policies = list(&listed["policies"]);
             let names: Vec<String> =
                 policies.iter().filter_map(|policy| Some(policy["name"].as_str()?.to_owned())).collect();
             output.show(&listed, &names, || policies.iter().map(policy_line).collect())
@@ -180,7 +180,7 @@ fn policy_line(policy: &Value) -> String {
 }
 
 fn diff(answer: &Value) -> String {
-    let shadows = answer["shadows"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let shadows = list(&answer["shadows"]);
     if shadows.is_empty() {
         return "no shadow policy was called yet\n".to_owned();
     }

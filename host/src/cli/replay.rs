@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
+use windlass_api::answer::list;
 use windlass_core::contract::{Phase, ScalingObservation};
 use windlass_core::{FailureKind, PolicyFailure, PolicyKind};
 use windlass_policies::combined::shown_to_part;
@@ -103,7 +104,7 @@ async fn recorded_call(record: &Value, policy: &PolicyComponent) -> anyhow::Resu
             protected: Some(protected),
         });
     };
-    let parts = call["answer"]["parts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let parts = list(&call["answer"]["parts"]);
     let has_digest = |index: &usize| {
         let digest = parts.get(*index).and_then(|part| part["policy"]["digest"].as_str());
         digest == Some(&policy.identity().digest)

@@ -5,7 +5,7 @@ use anyhow::bail;
 use clap::ValueEnum;
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use serde_json::{Map, Value, json};
-use windlass_api::answer::{time, title};
+use windlass_api::answer::{list, time, title};
 use windlass_network::remote::{Remote, RemoteError};
 
 /// Requests that are sent at once for a list.
@@ -87,7 +87,7 @@ pub(super) async fn fetch(client: &Remote, selection: Selection<'_>) -> anyhow::
         (Kind::Workloads, name) => workloads(client, name, selection.is_whole).await,
         (Kind::Policies, None) => {
             let listed = client.get(&["policies"]).await?;
-            Ok(elements(&listed["policies"]).iter().map(policy).collect())
+            Ok(list(&listed["policies"]).iter().map(policy).collect())
         }
         (Kind::Policies, Some(name)) => Ok(vec![policy(&client.get(&["policies", name]).await?)]),
         (Kind::Containers, name) => {
@@ -111,7 +111,7 @@ async fn workloads(client: &Remote, name: Option<&str>, is_whole: bool) -> anyho
         None => None,
     };
     let listed = client.get(&["workloads"]).await?;
-    let summaries = elements(&listed["workloads"]).iter();
+    let summaries = list(&listed["workloads"]).iter();
     if let Some(view) = named {
         let mut found = summaries.filter(|one| one["name"] == title(&view)).map(workload);
         return Ok(found.next().map(|one| Resource { document: view, ..one }).into_iter().collect());
@@ -173,7 +173,7 @@ async fn containers(client: &Remote, workload: Option<&str>) -> anyhow::Result<V
         return Ok(containers_of(client, workload).await?);
     }
     let listed = client.get(&["workloads"]).await?;
-    let names: Vec<String> = elements(&listed["workloads"]).iter().map(|one| word(&one["name"])).collect();
+    let names: Vec<String> = list(&listed["workloads"]).iter().map(|one| word(&one["name"])).collect();
     let all = iter(names).map(|name| async move {
         match containers_of(client, &name).await {
             Err(error) if error.status() == Some(404) => Ok(Vec::new()),
@@ -185,7 +185,7 @@ async fn containers(client: &Remote, workload: Option<&str>) -> anyhow::Result<V
     // The last ones of the list are those of no workload.
     let listed = client.get(&["containers"]).await?;
     let is_known = |id: &Value| all.iter().any(|one| one.document["container_id"] == *id);
-    let others = elements(&listed["containers"]).iter().filter(|one| !is_known(&one["container_id"]));
+    let others = list(&listed["containers"]).iter().filter(|one| !is_known(&one["container_id"]));
     let others: Vec<Resource> = others.map(|one| container(one.clone(), None)).collect();
     all.extend(others);
     Ok(all)
@@ -195,8 +195,8 @@ async fn containers(client: &Remote, workload: Option<&str>) -> anyhow::Result<V
 async fn containers_of(client: &Remote, workload: &str) -> Result<Vec<Resource>, RemoteError> {
     let view = client.get(&["workloads", workload]).await?;
     let health = client.get(&["workloads", workload, "health"]).await?;
-    let used = |id: &Value| elements(&health["health"]).iter().find(|one| one["container_id"] == *id);
-    let containers = elements(&view["observed"]["containers"]).iter().map(|one| {
+    let used = |id: &Value| list(&health["health"]).iter().find(|one| one["container_id"] == *id);
+    let containers = list(&view["observed"]["containers"]).iter().map(|one| {
         let mut document = one.clone();
         let used = used(&one["container_id"]).and_then(Value::as_object);
         let used = used.into_iter().flatten().map(|(field, value)| (field.clone(), value.clone()));
@@ -223,10 +223,6 @@ fn container(mut document: Value, workload: Option<&str>) -> Resource {
     ];
     document["workload"] = json!(workload);
     Resource { name, row, document }
-}
-
-fn elements(list: &Value) -> &[Value] {
-    list.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 fn word(value: &Value) -> String {

@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use std::time::Duration;
+use windlass_api::answer::list;
 use windlass_core::text::duration;
 
 /// The rights of a token.
@@ -99,7 +100,7 @@ pub(super) async fn run(command: &TokenCommand) -> anyhow::Result<String> {
         }
         TokenCommand::List { output, server } => {
             let answer = server.client()?.get(&["tokens"]).await?;
-            let tokens = answer["tokens"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let tokens = list(&answer["tokens"]);
             output.show(&answer, &identifiers(tokens), || table(tokens))
         }
         TokenCommand::Revoke { id, output, server } => {

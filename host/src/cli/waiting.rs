@@ -10,7 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 use tokio::time::Instant;
-use windlass_api::answer::title;
+use windlass_api::answer::{list, title};
 use windlass_core::text::{duration, plain, show_duration};
 use windlass_network::remote::{Remote, RemoteError};
 
@@ -131,7 +131,7 @@ impl Seen {
     fn reasons(&self) -> Vec<String> {
         let mut reasons = alerts(&self.view);
         if reasons.is_empty() {
-            let containers = self.view["observed"]["containers"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let containers = list(&self.view["observed"]["containers"]);
             let unhealthy = containers.iter().find(|one| one["health"] != "healthy" && one["phase"] != "held");
             reasons.extend(unhealthy.map(|container| {
                 let word = |field: &str| container[field].as_str().unwrap_or_default();

@@ -420,7 +420,6 @@ async fn the_live_table_shows_the_workloads_and_takes_keys() -> anyhow::Result<(
     place.windlass.post("/start/container", wrong).await.ok();
     for is_plain in [false, true] {
         let mut command = place.caller.windlass(&["top", "--interval", "200ms"])?;
-        command.env("TERM", "xterm-256color").env_remove("NO_COLOR");
         if is_plain {
             command.env("NO_COLOR", "1");
         }

@@ -99,7 +99,7 @@ impl Sessions {
         Some((session.principal.clone(), Arc::clone(&session.csrf)))
     }
 
-    /// Whether the session with this CSRF token is running. Asking is no use of the session.
+    /// Returns whether the session with this CSRF token is running. Unlike [`Self::find`], it does not prolong the session.
     pub(crate) fn is_running(&self, csrf: &str, now: Timestamp) -> bool {
         self.0.lock().values().any(|session| &*session.csrf == csrf && !session.is_over(now))
     }

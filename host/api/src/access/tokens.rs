@@ -119,7 +119,7 @@ impl Tokens {
         self.use_now(&token, now)
     }
 
-    /// Whether a token exists and has not expired. Asking is no use of the token.
+    /// Returns whether a token exists and has not expired. It does not change the time of the token's last use.
     pub(crate) fn is_valid(&self, id: &str, now: Timestamp) -> bool {
         self.by_id.read().get(id).is_some_and(|token| !token.is_expired(now))
     }

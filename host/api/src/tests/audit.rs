@@ -1,12 +1,10 @@
 //! The record of changes.
 
-use super::roles::{Served, served, served_with};
+use super::roles::{CONFIGURED, Served, served, served_with};
 use super::*;
 use crate::fixtures::controller_and_engine;
 use serde_json::json;
 use std::time::Duration;
-
-const CONFIGURED: &str = "0123456789abcdef";
 
 async fn records(served: &Served) -> Vec<Value> {
     let (status, answer) = served.send("GET", "/audit", Some(CONFIGURED), &Value::Null).await;

@@ -1,6 +1,6 @@
 //! The memory of requests' bodies, as the whole server limits it.
 
-use super::roles::served;
+use super::roles::{CONFIGURED, served};
 use super::*;
 use futures_util::{StreamExt, stream};
 use serde_json::json;
@@ -8,8 +8,6 @@ use std::convert::Infallible;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-
-const CONFIGURED: &str = "0123456789abcdef";
 
 #[tokio::test]
 async fn a_body_of_too_many_values_is_refused() {

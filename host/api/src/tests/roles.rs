@@ -10,7 +10,7 @@ use std::time::Duration;
 use windlass_core::access::{AccessStore, Role, TokenRecord};
 use windlass_storage::SqliteStore;
 
-const CONFIGURED: &str = "0123456789abcdef";
+pub(super) const CONFIGURED: &str = "0123456789abcdef";
 
 /// A time of the test's clock.
 const NOW: Timestamp = Timestamp(1_767_225_600_000);

@@ -1,6 +1,6 @@
 //! Sessions of browsers, from the log-in to their end.
 
-use super::roles::{Served, served};
+use super::roles::{CONFIGURED, Served, served};
 use super::*;
 use crate::access::rules::{Concerns, Need, Pages};
 use axum::http::Method;
@@ -9,8 +9,6 @@ use axum::routing::post;
 use serde_json::json;
 use windlass_control::events::EventKind;
 use windlass_core::access::Role;
-
-const CONFIGURED: &str = "0123456789abcdef";
 
 /// A browser: it keeps one cookie.
 struct Browser<'a> {

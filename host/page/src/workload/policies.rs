@@ -5,6 +5,7 @@ use crate::words;
 use crate::workloads::since;
 use maud::{Markup, html};
 use serde_json::Value;
+use windlass_api::answer::list;
 use windlass_control::WorkloadView;
 use windlass_control::report::PolicyReport;
 use windlass_core::{ShadowComparison, Timestamp};
@@ -72,9 +73,9 @@ fn answer(answer: &Value) -> String {
     if answer["unavailable"].is_object() {
         return format!("no answer: {}", reason(&answer["unavailable"]));
     }
-    let list = answer["assessments"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let assessments = list(&answer["assessments"]);
     let sentence = |one: &Value| format!("{}, {}", one["status"].as_str().unwrap_or_default(), reason(one));
-    list.iter().map(sentence).collect::<Vec<_>>().join("; ")
+    assessments.iter().map(sentence).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

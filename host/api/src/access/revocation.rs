@@ -1,4 +1,4 @@
-//! The end of a caller's rights: it ends the streams that are open to the caller.
+//! Revocation: a caller whose token or session has ended loses the streams that are open to it.
 
 use crate::access::admit::Access;
 use crate::access::caller::Caller;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use windlass_core::access::TokenRecord;
 
-/// Time between two looks for rights that ended by time: of an expired token, of an idle session.
-const LOOK: Duration = Duration::from_secs(15);
+/// Time between two checks for a token that expired or a session that was idle: neither sends a signal.
+const CHECK_INTERVAL: Duration = Duration::from_secs(15);
 
 impl Access {
     /// Waits until a caller has no rights any more: its token is revoked or has expired, or its session has ended.
@@ -17,7 +17,7 @@ impl Access {
             return std::future::pending().await;
         }
         loop {
-            // Before the look, so that no change after it is missed.
+            // It begins to listen before the check, so that no signal after the check is lost.
             let changed = self.changed.notified();
             let now = self.now();
             let has_token = caller.token.as_ref().is_none_or(|id| self.tokens.is_valid(id, now));
@@ -25,8 +25,8 @@ impl Access {
             if !(has_token && has_session) {
                 return;
             }
-            // Looks again after either.
-            let _ = tokio::time::timeout(LOOK, changed).await;
+            // Checks again after a signal or after the interval.
+            let _ = tokio::time::timeout(CHECK_INTERVAL, changed).await;
         }
     }
 
@@ -60,6 +60,6 @@ mod tests {
         let caller = Caller { csrf: Some(login.csrf), ..Caller::new("somebody", Role::Viewer) };
         access.ended(caller).await;
         let lasted = begun.elapsed();
-        assert!(lasted >= IDLE && lasted <= IDLE + LOOK, "{lasted:?}");
+        assert!(lasted >= IDLE && lasted <= IDLE + CHECK_INTERVAL, "{lasted:?}");
     }
 }
