@@ -58,10 +58,12 @@ async fn show(
         store: controller.store_size().await?,
         now: Timestamp(controller.now_ms()),
     };
-    match text(figures) {
+    // Thousands of workloads take tens of milliseconds, in which a thread of the runtime would serve nobody else.
+    let written = tokio::task::spawn_blocking(move || text(figures).map_err(|error| error.to_string())).await;
+    match written.map_err(|error| error.to_string()).flatten() {
         Ok(text) => Ok(([(CONTENT_TYPE, CONTENT)], text)),
         Err(error) => {
-            tracing::error!(%error, "the metrics cannot be written");
+            tracing::error!(error, "the metrics cannot be written");
             Err(Problem::internal())
         }
     }

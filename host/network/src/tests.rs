@@ -11,6 +11,9 @@ use windlass_core::{Credentials, Expected, Origin, SourceUrl};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// Time limit for responses that never end.
+const SHORT: Duration = Duration::from_millis(300);
+
 /// A server that answers every request in one way.
 struct Server {
     address: SocketAddr,
@@ -23,6 +26,11 @@ struct Server {
 impl Server {
     /// Answers with `head`, and then repeats `rest` until the client has gone.
     async fn listen(head: String, rest: &'static str) -> Self {
+        Self::listen_slowly(head, rest, Duration::ZERO).await
+    }
+
+    /// [`Server::listen`] with a pause after each `rest`.
+    async fn listen_slowly(head: String, rest: &'static str, pause: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (requests, written) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -30,7 +38,7 @@ impl Server {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (head, asked, sent) = (head.clone(), Arc::clone(&asked), Arc::clone(&sent));
-                tokio::spawn(async move { answer(stream, &head, rest, &asked, &sent).await });
+                tokio::spawn(async move { answer(stream, &head, (rest, pause), &asked, &sent).await });
             }
         });
         Self { address, requests, written }
@@ -45,7 +53,13 @@ impl Server {
     }
 }
 
-async fn answer(mut stream: TcpStream, head: &str, rest: &str, requests: &AtomicUsize, written: &AtomicUsize) {
+async fn answer(
+    mut stream: TcpStream,
+    head: &str,
+    (rest, pause): (&str, Duration),
+    requests: &AtomicUsize,
+    written: &AtomicUsize,
+) {
     let (mut request, mut read) = (vec![0; 8_192], 0);
     while !request[..read].windows(4).any(|end| end == b"\r\n\r\n") {
         match stream.read(&mut request[read..]).await {
@@ -57,6 +71,7 @@ async fn answer(mut stream: TcpStream, head: &str, rest: &str, requests: &Atomic
     let _gone = stream.write_all(head.as_bytes()).await;
     while !rest.is_empty() && stream.write_all(rest.as_bytes()).await.is_ok() {
         written.fetch_add(rest.len(), Ordering::SeqCst);
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -222,6 +237,41 @@ async fn a_response_without_end_is_read_up_to_its_limit() {
         let probe = HttpProbe { expect, ..HttpProbe::get(0, "/") };
         assert!(net.http_probe(server.address, &probe, LIMIT).await.is_err());
         assert!(server.written.load(Ordering::SeqCst) < most, "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_arrives_byte_by_byte_ends_with_its_time() {
+    let timed_out = |sent: Result<(), NetError>| match sent {
+        Err(NetError::TimedOut(limit)) => assert_eq!(limit, SHORT),
+        other => panic!("{other:?}"),
+    };
+    let none = Credentials::default();
+    let pause = Duration::from_millis(10);
+    // The second one has a whole head.
+    for (head, rest, is_whole) in
+        [("HTTP/1.1 200 OK\r\na: ", "b", false), ("HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n", "b", true)]
+    {
+        let server = Server::listen_slowly(head.to_owned(), rest, pause).await;
+        let net = NetClient::new().expect("a client");
+        let url = format!("http://{}/", server.address);
+        let source = SourceUrl::new(&url);
+        let query = SourceRequest { url: &source, endpoint: "", query: &[], credentials: &none };
+        let expect = Expected { body: Some("none".to_owned()), ..Expected::default() };
+        let probe = HttpProbe { expect, ..HttpProbe::get(0, "/") };
+        let every_way = async {
+            timed_out(net.query_source(&query, 1 << 20, SHORT).await.map(drop));
+            timed_out(net.http_probe(server.address, &probe, SHORT).await.map(drop));
+            for reach in [Reach::Configured, Reach::Replica] {
+                let posted = net.post_json(&url, reach, &json!({}), SHORT).await;
+                // A notification reads no body.
+                if is_whole { assert_eq!(posted, Ok(())) } else { timed_out(posted) }
+            }
+        };
+        tokio::time::timeout(LIMIT, every_way).await.expect("the time of each request is limited");
+        assert_eq!(server.requests(), 4);
+        // The server still writes when a limit ends a request.
+        assert!(server.written.load(Ordering::SeqCst) > 4, "nothing arrived");
     }
 }
 

@@ -309,6 +309,27 @@ fn equal_memories_are_stored_once_and_as_bytes() {
 }
 
 #[test]
+fn equal_observations_are_stored_once() {
+    let directory = folder();
+    let (store, key) = with_web(directory.path(), 10, StoreLimits::default());
+    let observed = |replicas: u32| json!({"replicas": replicas, "labels": "x".repeat(2 << 10)});
+    for (at, replicas) in [(1, 3), (2, 3), (3, 4), (4, 3)] {
+        let text = serde_json::to_vec(&observed(replicas)).unwrap();
+        let part = DecisionPart { place: "/scaling/observation".to_owned(), content: PartContent::Json(text) };
+        let body = json!({"at": at, "scaling": {"observation": null}});
+        let decision = NewDecision { parts: vec![part], ..NewDecision::new(Timestamp(at), body) };
+        store.save_pass(&key, &History::default(), Some(&decision), NOW).unwrap();
+        assert_eq!(newest(&store, &key)["scaling"]["observation"], observed(replicas));
+    }
+    assert_eq!(counted(&store, "SELECT count(*) FROM part_bytes"), 2);
+    // Each decision shows its own observation all the same.
+    let page = store.decisions(&key, &DecisionQuery::newest(10)).unwrap();
+    let shown =
+        |text: &[u8]| serde_json::from_slice::<Value>(text).unwrap()["scaling"]["observation"]["replicas"].clone();
+    assert_eq!(page.decisions.iter().map(|it| shown(&it.json)).collect::<Vec<_>>(), [3, 4, 3, 3]);
+}
+
+#[test]
 fn a_decision_that_is_too_large_keeps_its_smaller_parts_and_names_the_others() {
     let directory = folder();
     let limits = StoreLimits { decision_bytes: 100 << 10, ..StoreLimits::default() };

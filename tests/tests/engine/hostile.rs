@@ -1,9 +1,12 @@
 //! Hostile policies pushed to a running Windlass: its memory returns to the level before.
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 use windlass_builtin::MIN_MAX;
+use windlass_tests::engine_proxy::{EngineProxy, Treatment};
 use windlass_tests::hostile::{self, Expect};
 use windlass_tests::images::Fixture;
 use windlass_tests::memory::resident;
@@ -87,6 +90,52 @@ async fn a_folder_of_components_that_compile_for_long_delays_neither_the_api_nor
         let problems = windlass.get("/policies").await.ok()["source_problems"].clone();
         let are_stopped = ["first", "second"].map(|name| problems[name].to_string().contains("took longer than 2 s"));
         if are_stopped == [true, true] { Ok(()) } else { Err(problems.to_string()) }
+    })
+    .await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn starts_that_wait_for_an_image_hold_little_memory() -> anyhow::Result<()> {
+    const STARTS: usize = 30;
+    /// Bytes that the starts may take together. Without limits they took 3.8 GB.
+    const MOST: u64 = 400 << 20;
+    let site = Site::new("hanging-pulls").await?;
+    let proxy = EngineProxy::start(&site.folder().join("proxy.sock"), site.engine().host())?;
+    let site = site.set("engine.host", &json!(proxy.host()).to_string());
+    proxy.treat("/images/create", Treatment::Hang);
+    let windlass = site.start().await?;
+    let before = resident(windlass.pid())?;
+    // Nearly 1 MiB each, the longest body that is accepted, in thousands of values.
+    let variables: serde_json::Map<_, _> =
+        (0..8_000).map(|number| (format!("VARIABLE_{number}"), json!("x".repeat(100)))).collect();
+    let mut starts = FuturesUnordered::new();
+    for number in 0..STARTS {
+        let mut body = start_body(&format!("hanging.invalid/{number}:1"), 1, 1);
+        body["env"] = json!(variables);
+        let windlass = &windlass;
+        starts.push(async move { windlass.post("/start/container?pull=true", body).await });
+    }
+    // The others wait for their image, with all that they hold.
+    let refused = async {
+        for _ in 0..STARTS / 2 {
+            let refused = starts.next().await.expect("a response");
+            assert_eq!(refused.status, 503, "{refused}");
+            let detail = refused.text("/detail");
+            assert_eq!(detail, "the requests in progress have too many bytes of JSON; try again");
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), refused).await?;
+    let held = resident(windlass.pid())?.saturating_sub(before);
+    assert!(held < MOST, "the waiting starts hold {held} bytes");
+    assert_eq!(windlass.get("/health").await.ok(), json!({"ok": true}));
+    // The share of the starts is free again once their callers have left.
+    drop(starts);
+    eventually("a large start to be accepted", Duration::from_secs(60), async || {
+        let mut body = start_body("hanging.invalid/wrong name", 1, 1);
+        body["env"] = json!(variables);
+        let answer = windlass.post("/start/container", body).await;
+        if answer.status == 422 { Ok(()) } else { Err(answer.to_string()) }
     })
     .await;
     Ok(())

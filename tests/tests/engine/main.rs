@@ -2,6 +2,7 @@
 
 mod access;
 mod agent;
+mod breaker;
 mod commands;
 mod compose;
 mod dependencies;

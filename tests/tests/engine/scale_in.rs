@@ -190,6 +190,39 @@ async fn a_replica_is_told_over_http_who_it_is_and_why_it_goes() -> anyhow::Resu
 }
 
 #[tokio::test]
+async fn a_replica_cannot_send_its_stop_hook_to_windlass_itself() -> anyhow::Result<()> {
+    let site = Site::new("hook-redirect").await?;
+    let image = site.engine().prepare(Fixture::Web).await?;
+    let windlass = site.start().await?;
+    for count in [1, 2] {
+        windlass.put_component("/policies/queue", hostile::proposes(count).build()).await.ok();
+    }
+    let mut body = quick(image, 1, 2);
+    body["ports"] = json!({"80/tcp": 0});
+    // Status 307 repeats the request with its method and body: followed, it would roll the policy back.
+    let rollback = format!("http://{}/policies/queue/rollback", windlass.address());
+    let script = format!(
+        "trap 'exit 0' TERM; mkdir /www/cgi-bin; cat > /www/cgi-bin/drain <<'E'\n#!/bin/sh\n\
+         printf 'Status: 307 Temporary Redirect\\r\\nLocation: {rollback}\\r\\n\\r\\n'\nE\n\
+         chmod +x /www/cgi-bin/drain; httpd -f -p 80 -h /www & wait"
+    );
+    body["command"] = json!(["sh", "-c", script]);
+    body["stop_hook"] = json!({"http": {"port": 80, "path": "/cgi-bin/drain"}, "timeout": "1m"});
+    let started = windlass.post("/start/container", body).await.ok();
+    let port = started["ports"]["80/tcp"][0]["HostPort"].as_str().expect("a port").to_owned();
+    let url = format!("http://127.0.0.1:{port}/");
+    eventually("the server to listen", LIMIT, async || Response::of(&url).await.map_err(|error| format!("{error:?}")))
+        .await;
+    let path = format!("/containers/{}", started["name"].as_str().expect("a name"));
+    windlass.patch(&path, json!({"status": "stopped"})).await.ok();
+    let log = windlass.log();
+    assert!(log.contains("status 307 Temporary Redirect, a redirect, which is not followed"), "{log}");
+    let policy = windlass.get("/policies/queue").await.ok();
+    assert_eq!(policy["acting"], 2, "{policy}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_stop_hook_is_told_with_its_place() -> anyhow::Result<()> {
     let site = Site::new("wrong-stop-hook").await?;
     let windlass = site.start().await?;
