@@ -63,11 +63,12 @@ async fn make_passes(context: Arc<Context>, handle: Arc<WorkloadHandle>) {
 async fn probe(context: Arc<Context>, handle: Arc<WorkloadHandle>) {
     let mut last_round: Option<tokio::time::Instant> = None;
     while !handle.is_closed() {
-        let (probe, replicas) = {
+        let asked = {
             let state = handle.state();
-            (state.workload.probe.clone(), state.snapshot.replicas.clone())
+            let probe = state.workload.probe.clone().filter(Probe::is_asked);
+            probe.map(|probe| (probe, state.snapshot.replicas.clone()))
         };
-        let Some(probe) = probe.filter(Probe::is_asked) else {
+        let Some((probe, replicas)) = asked else {
             handle.probe_now.notified().await;
             continue;
         };

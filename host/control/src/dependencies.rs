@@ -5,11 +5,13 @@ use crate::workload::registry::Workloads;
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_core::{DependencySeen, Workload, WorkloadKey};
 
-/// The state of these dependencies.
+/// The state of these dependencies. The caller is woken when it changes.
 pub(crate) fn states(
     workloads: &Workloads,
     depends_on: &BTreeSet<WorkloadKey>,
 ) -> BTreeMap<WorkloadKey, DependencySeen> {
+    // Before their state is read, so that no change of it is missed.
+    workloads.note_needed(depends_on);
     let state = |key: &WorkloadKey| {
         // A deleted workload is down.
         let Some(handle) = workloads.get(key) else { return DependencySeen::Down };
@@ -56,6 +58,10 @@ pub(crate) fn check_no_dependents(workloads: &Workloads, key: &WorkloadKey) -> R
 
 /// Wakes the workloads that depend on this one, after it came up or went down.
 pub(crate) fn wake_dependents(workloads: &Workloads, key: &WorkloadKey) {
+    // All come up at the start of Windlass. If each looked through all others, many would take long.
+    if !workloads.is_needed(key) {
+        return;
+    }
     for handle in workloads.all() {
         if handle.state().workload.depends_on.contains(key) {
             handle.wake();

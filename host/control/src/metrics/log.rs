@@ -2,7 +2,7 @@
 
 use crate::metrics::track::{KEPT, LONGEST_KEPT, Track};
 use parking_lot::{Mutex, MutexGuard};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 use windlass_core::contract::{Limits, MetricRequest, Sample, Series, Usage};
 use windlass_core::metric::{BuiltIn, SampleChange, accept};
@@ -31,6 +31,16 @@ pub struct MetricLog {
     sources: Mutex<BTreeMap<String, MetricSource>>,
     /// Metrics whose stored values belong to an earlier source.
     cleared: Mutex<Vec<String>>,
+    noted: Mutex<Noted>,
+}
+
+/// The parts of the last observation that the log contains, so that it looks at each once.
+#[derive(Debug, Default)]
+struct Noted {
+    /// The time of the newest usage of each replica.
+    usage: HashMap<ContainerId, Timestamp>,
+    /// The time of the observation whose replicas alone are kept.
+    replicas_of: Option<Timestamp>,
 }
 
 /// The windows that policies request, by metric, each with the time of the last request.
@@ -60,6 +70,16 @@ pub struct MetricReport {
     pub samples: Vec<Sample>,
     /// Why it has no value now. `None` if it has one.
     pub failure: Option<String>,
+}
+
+impl Noted {
+    /// Records the time of a replica's usage. Returns false if it is the newest one that the log contains.
+    fn is_new(&mut self, replica: &ContainerId, at: Timestamp) -> bool {
+        match self.usage.get_mut(replica) {
+            Some(newest) => std::mem::replace(newest, at) != at,
+            None => self.usage.insert(replica.clone(), at).is_none(),
+        }
+    }
 }
 
 impl MetricLog {
@@ -167,6 +187,9 @@ impl MetricLog {
             |replica: &Replica, usage: &Usage, metric| utilization(replica.limits_or(workload.limits()), usage, metric);
         for replica in snapshot.replicas.iter().filter(|replica| replica.phase == Phase::Running) {
             let Some(usage) = usage(&replica.id) else { continue };
+            if !self.noted.lock().is_new(&replica.id, usage.at) {
+                continue;
+            }
             for metric in BuiltIn::ALL {
                 let Some(value) = value_of(replica, &usage, metric) else { continue };
                 let sample = accept(value, false).map(|value| Sample { at: usage.at, value });
@@ -229,6 +252,10 @@ impl MetricLog {
     /// changed: the same name would mean two things.
     pub fn keep_only(&self, workload: &Workload, snapshot: &Snapshot) {
         let now = sources(workload);
+        let replicas_of = self.noted.lock().replicas_of.replace(snapshot.at);
+        if *self.sources() == now && replicas_of == Some(snapshot.at) {
+            return;
+        }
         let before = std::mem::replace(&mut *self.sources(), now.clone());
         let changed = before.into_iter().filter(|(name, source)| now.get(name) != Some(source));
         let changed: Vec<String> = changed.map(|(name, _)| name).collect();
@@ -237,6 +264,7 @@ impl MetricLog {
         let is_defined = |name: &String| BuiltIn::of(name).is_some() || workload.metrics.contains_key(name);
         self.windows().retain(|name, _| is_defined(name));
         let replicas: HashSet<&ContainerId> = snapshot.replicas.iter().map(|replica| &replica.id).collect();
+        self.noted.lock().usage.retain(|replica, _| replicas.contains(replica));
         self.tracks().retain(|(name, replica), _| {
             is_defined(name) && replica.as_ref().is_none_or(|replica| replicas.contains(replica))
         });

@@ -126,6 +126,16 @@ fn use_is_told_by_replica_and_as_the_mean_over_those_that_are_ready() {
     assert!(in_part.samples.last().is_some_and(|sample| (sample.value - 0.2).abs() < 1e-9), "{in_part:?}");
     let why = "partial: 1 of 2 replicas have no value: they have not reported their usage lately";
     assert_eq!(in_part.failure.as_deref(), Some(why));
+    // A sample counts once, however often it is looked at, and a newer one is added.
+    let of_first = |at: Timestamp| {
+        let newer = |id: &ContainerId| usage(id).map(|usage| Usage { at, ..usage });
+        log.note_usage(&workload, &snapshot, &History::default(), newer, later);
+        let all = log.series(&[request("cpu-utilization", 60)], &workload, later);
+        all.iter()
+            .find(|one| one.replica.as_deref() == Some(replicas[0].id.as_str()))
+            .map_or(0, |one| one.samples.len())
+    };
+    assert_eq!([of_first(ago(1)), of_first(later), of_first(later)], [1, 2, 2]);
     // The clock is set back: the metric is measured at once, and later values do not count.
     let back = ago(3_600);
     log.note_usage(

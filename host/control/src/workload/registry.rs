@@ -13,6 +13,8 @@ pub(crate) struct Workloads {
     /// Held while a new workload joins. If two requests start the same new workload, the second one finds the first.
     pub(crate) joining: tokio::sync::Mutex<()>,
     orphans: Mutex<Vec<Replica>>,
+    /// The workloads that another one has been seen to depend on, also if it does not any more.
+    needed: Mutex<BTreeSet<WorkloadKey>>,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +52,7 @@ impl Workloads {
     }
 
     pub(crate) fn insert(&self, handle: Arc<WorkloadHandle>) {
+        self.note_needed(&handle.state().workload.depends_on);
         let mut known = self.known.write();
         if let Some(image) = handle.key.as_image() {
             known.by_spelling.entry(image.canonical()).or_default().insert(handle.key.clone());
@@ -67,6 +70,24 @@ impl Workloads {
                 known.by_spelling.remove(&spelling);
             }
         }
+    }
+
+    /// Records that a workload depends on these.
+    pub(crate) fn note_needed(&self, keys: &BTreeSet<WorkloadKey>) {
+        if keys.is_empty() {
+            return;
+        }
+        let mut needed = self.needed.lock();
+        for key in keys {
+            if !needed.contains(key) {
+                needed.insert(key.clone());
+            }
+        }
+    }
+
+    /// Whether a workload may depend on this one.
+    pub(crate) fn is_needed(&self, key: &WorkloadKey) -> bool {
+        self.needed.lock().contains(key)
     }
 
     /// Replicas of this instance whose workload is unknown, as last observed.
