@@ -469,6 +469,12 @@ pub fn knows_only(current: u32) -> Stub {
     Stub::new(Kind::Scaling).first(&format!("(if (i32.eqz {known}) (then (unreachable)))"))
 }
 
+/// Proposes 1 replica if its configuration is empty, and traps otherwise.
+pub fn knows_only_the_empty_configuration() -> Stub {
+    // 4: the offset of the length of the configuration among the arguments of `decide` in the canonical ABI.
+    Stub::new(Kind::Scaling).first("(if (i32.ne (i32.load offset=4 (local.get 0)) (i32.const 2)) (then (unreachable)))")
+}
+
 /// Spins for a number of rounds whenever it is instantiated.
 pub fn begins_slowly(rounds: u32) -> Stub {
     let spin = repeat(rounds, "");

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! The trial is the state of a new revision: after too many failures in its first calls, it never acts again. After the
-//! trial, failures in a row count for each workload, since a policy may fail for the input of one of them only.
+//! trial, failures in a row count for each workload, since a policy may fail for the input of one of them only. A workload
+//! that names the policy several times has a count for each use, since each has a configuration of its own.
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -37,14 +38,22 @@ pub(crate) enum Call {
     Protect,
 }
 
+/// A use of a policy: the answers of one use say nothing about another one, which has another configuration.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Use {
+    pub(crate) workload: String,
+    /// How many earlier uses of the policy the workload names.
+    pub(crate) earlier: usize,
+}
+
 /// Counts the calls of a policy.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     trial: Trial,
-    /// Failures in a row that open it for a workload.
+    /// Failures in a row that open it for a use.
     failures_in_row: u32,
-    /// Workloads with failures in a row. Calls take the lock only while there are some.
-    failing: Mutex<BTreeMap<(String, Call), Failing>>,
+    /// Uses with failures in a row. Calls take the lock only while there are some.
+    failing: Mutex<BTreeMap<(Use, Call), Failing>>,
     failing_count: AtomicUsize,
 }
 
@@ -60,7 +69,7 @@ struct Trial {
     failures: AtomicU32,
 }
 
-/// The failures in a row of a policy in a workload.
+/// The failures in a row of a policy in a use.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Failing {
     /// Number of failures.
@@ -77,7 +86,7 @@ pub(crate) struct Failing {
     wait: Duration,
 }
 
-/// The breaker of a policy for one workload.
+/// The breaker of a policy for one use.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum State {
     /// The policy acts.
@@ -95,9 +104,9 @@ pub(crate) enum Change {
     Passed { calls: u32, failures: u32 },
     /// The trial ended with too many failures. `last` is the last one.
     Failed { calls: u32, failures: u32, last: PolicyFailure },
-    /// It opened for a workload. `is_first`: it was closed for every other workload.
+    /// It opened for a workload. `is_first`: it was closed for every other use.
     Opened { workload: String, failing: Failing, is_first: bool },
-    /// It closed for a workload. `is_last`: it is closed for every workload now.
+    /// It closed for a workload. `is_last`: it is closed for every use now.
     Closed { workload: String, is_last: bool },
 }
 
@@ -126,14 +135,13 @@ impl Breaker {
         self.failing_count.store(0, Ordering::SeqCst);
     }
 
-    /// Its state for a workload.
-    pub(crate) fn state(&self, workload: &str, now: Timestamp) -> State {
+    /// Its state for a use.
+    pub(crate) fn state(&self, used: &Use, now: Timestamp) -> State {
         if self.failing_count.load(Ordering::SeqCst) == 0 {
             return State::Closed;
         }
         let failing = self.failing.lock();
-        let open =
-            [Call::Decide, Call::Protect].into_iter().filter_map(|call| failing.get(&(workload.to_owned(), call)));
+        let open = [Call::Decide, Call::Protect].into_iter().filter_map(|call| failing.get(&(used.clone(), call)));
         // Both calls must be due: each is part of the next decision.
         let open = open.filter(|failing| failing.retry_at.is_some()).max_by_key(|failing| failing.retry_at);
         match open {
@@ -150,17 +158,11 @@ impl Breaker {
     pub(crate) fn open(&self) -> Vec<(String, Failing)> {
         let failing = self.failing.lock();
         let open = failing.iter().filter(|(_, failing)| failing.retry_at.is_some());
-        open.map(|((workload, _), failing)| (workload.clone(), failing.clone())).collect()
+        open.map(|((used, _), failing)| (used.workload.clone(), failing.clone())).collect()
     }
 
     /// Counts a call. Of several concurrent calls, exactly one gets a change.
-    pub(crate) fn count(
-        &self,
-        workload: &str,
-        call: Call,
-        failure: Option<&PolicyFailure>,
-        now: Timestamp,
-    ) -> Vec<Change> {
+    pub(crate) fn count(&self, used: &Use, call: Call, failure: Option<&PolicyFailure>, now: Timestamp) -> Vec<Change> {
         // A policy that lacks facts has answered. A policy that was not called has not.
         let answered = failure.is_none_or(|failure| failure.kind == FailureKind::InsufficientData);
         let counts = failure.is_none_or(PolicyFailure::is_of_the_policy);
@@ -169,28 +171,28 @@ impl Breaker {
             changes.extend(self.trial.count(failure));
         }
         if answered {
-            changes.extend(self.answered(workload, call));
+            changes.extend(self.answered(used, call));
         } else if let Some(failure) = failure.filter(|_| counts) {
-            changes.extend(self.failed(workload, call, failure, now));
+            changes.extend(self.failed(used, call, failure, now));
         }
         changes
     }
 
-    fn answered(&self, workload: &str, call: Call) -> Option<Change> {
+    fn answered(&self, used: &Use, call: Call) -> Option<Change> {
         if self.failing_count.load(Ordering::SeqCst) == 0 {
             return None;
         }
         let mut failing = self.failing.lock();
-        let before = failing.remove(&(workload.to_owned(), call));
+        let before = failing.remove(&(used.clone(), call));
         self.failing_count.store(failing.len(), Ordering::SeqCst);
         let is_last = open_count(&failing) == 0;
-        before?.retry_at.map(|_| Change::Closed { workload: workload.to_owned(), is_last })
+        before?.retry_at.map(|_| Change::Closed { workload: used.workload.clone(), is_last })
     }
 
-    fn failed(&self, workload: &str, call: Call, failure: &PolicyFailure, now: Timestamp) -> Option<Change> {
+    fn failed(&self, used: &Use, call: Call, failure: &PolicyFailure, now: Timestamp) -> Option<Change> {
         let mut failing = self.failing.lock();
         failing.retain(|_, entry| now.since(entry.last_at) < FORGOTTEN_AFTER);
-        let entry = failing.entry((workload.to_owned(), call)).or_insert_with(|| Failing {
+        let entry = failing.entry((used.clone(), call)).or_insert_with(|| Failing {
             failures: 0,
             since: now,
             last: failure.clone(),
@@ -208,11 +210,11 @@ impl Breaker {
         let opened = (!was_open && entry.retry_at.is_some()).then(|| entry.clone());
         self.failing_count.store(failing.len(), Ordering::SeqCst);
         let is_first = open_count(&failing) == 1;
-        opened.map(|failing| Change::Opened { workload: workload.to_owned(), failing, is_first })
+        opened.map(|failing| Change::Opened { workload: used.workload.clone(), failing, is_first })
     }
 }
 
-fn open_count(failing: &BTreeMap<(String, Call), Failing>) -> usize {
+fn open_count(failing: &BTreeMap<(Use, Call), Failing>) -> usize {
     failing.values().filter(|failing| failing.retry_at.is_some()).count()
 }
 

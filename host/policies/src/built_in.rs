@@ -1,7 +1,7 @@
 //! The built-in policies. The two defaults are loaded at start, the others when they are first used, so that a policy that
 //! no workload chose takes no memory.
 
-use crate::breaker::{Breaker, Change};
+use crate::breaker::{Breaker, Change, Use};
 use crate::loader::Loader;
 use crate::monitored::{BreakerObserver, Monitored};
 use async_trait::async_trait;
@@ -193,14 +193,14 @@ impl BuiltInPolicy {
         &self.breaker
     }
 
-    /// The policy for the calls of a workload.
-    pub(crate) fn for_workload(self: &Arc<Self>, workload: &str) -> Monitored<Self> {
+    /// The policy for the calls of a use.
+    pub(crate) fn for_use(self: &Arc<Self>, used: &Use) -> Monitored<Self> {
         Monitored {
             policy: Arc::clone(self),
             identity: self.identity.clone(),
             breaker: Arc::clone(&self.breaker),
             observer: Arc::new(LogChanges { policy: self.identity.name.clone() }),
-            workload: workload.to_owned(),
+            used: used.clone(),
         }
     }
 }

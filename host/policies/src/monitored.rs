@@ -1,6 +1,6 @@
 //! A policy whose calls are counted by its circuit breaker.
 
-use crate::breaker::{Breaker, Call, Change};
+use crate::breaker::{Breaker, Call, Change, Use};
 use async_trait::async_trait;
 use std::sync::Arc;
 use windlass_core::contract::{HealthObservation, HealthReport, MetricRequest, ScalingDecision, ScalingObservation};
@@ -34,8 +34,8 @@ impl MonitoredRevision {
         self.component.identity().revision
     }
 
-    /// The revision for the calls of a workload. `stands_in_for` is the policy whose place it takes there.
-    pub(crate) fn for_workload(&self, workload: &str, stands_in_for: Option<&str>) -> Monitored<PolicyComponent> {
+    /// The revision for the calls of a use. `stands_in_for` is the policy whose place it takes there.
+    pub(crate) fn for_use(&self, used: &Use, stands_in_for: Option<&str>) -> Monitored<PolicyComponent> {
         let identity =
             PolicyIdentity { stands_in_for: stands_in_for.map(str::to_owned), ..self.component.identity().clone() };
         Monitored {
@@ -43,24 +43,24 @@ impl MonitoredRevision {
             identity,
             breaker: Arc::clone(&self.breaker),
             observer: Arc::clone(&self.observer),
-            workload: workload.to_owned(),
+            used: used.clone(),
         }
     }
 }
 
-/// A policy that counts its calls in one workload.
+/// A policy that counts its calls in one use.
 pub(crate) struct Monitored<P> {
     pub(crate) policy: Arc<P>,
     pub(crate) identity: PolicyIdentity,
     pub(crate) breaker: Arc<Breaker>,
     pub(crate) observer: Arc<dyn BreakerObserver>,
-    pub(crate) workload: String,
+    pub(crate) used: Use,
 }
 
 impl<P> Monitored<P> {
     /// Counts an answer and passes it on.
     fn counted<T>(&self, call: Call, at: Timestamp, answer: Result<T, PolicyFailure>) -> Result<T, PolicyFailure> {
-        for change in self.breaker.count(&self.workload, call, answer.as_ref().err(), at) {
+        for change in self.breaker.count(&self.used, call, answer.as_ref().err(), at) {
             self.observer.breaker_changed(self.identity.revision, change, at);
         }
         answer

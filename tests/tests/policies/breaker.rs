@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 use windlass_core::contract::{HealthObservation, ScalingObservation};
-use windlass_core::policy::{PolicyCatalogue, PolicySource};
+use windlass_core::policy::{PolicyCatalogue, PolicySource, ShadowPolicy};
 use windlass_core::settings::PolicyLimits;
-use windlass_core::{PolicyChoices, Timestamp, WorkloadKey};
+use windlass_core::{PolicyChoice, PolicyChoices, Timestamp, WorkloadKey};
 use windlass_policies::registry::{Defaults, PolicyRegistry};
 use windlass_tests::hostile::{self, Kind, Stub};
 use windlass_tests::policies::{choice, compiler, observation, push_of, unhurried};
@@ -43,7 +43,18 @@ struct Decided {
 
 /// A decision for a workload with this target count, this long after the first.
 async fn decide(registry: &PolicyRegistry, workload: &str, current: u32, after: u64) -> Decided {
-    let choices = PolicyChoices { scaling: vec![choice(NAME)], ..PolicyChoices::default() };
+    decide_by(registry, vec![choice(NAME)], workload, current, after).await
+}
+
+/// A decision of these scaling policies.
+async fn decide_by(
+    registry: &PolicyRegistry,
+    scaling: Vec<PolicyChoice>,
+    workload: &str,
+    current: u32,
+    after: u64,
+) -> Decided {
+    let choices = PolicyChoices { scaling, ..PolicyChoices::default() };
     let mut shown = ScalingObservation { current_replicas: current, ..observation() };
     shown.now = Timestamp(shown.now.0 + after);
     let policies = registry.of(&WorkloadKey::stored(workload), &choices, shown.now);
@@ -149,6 +160,50 @@ async fn where_no_revision_answers_the_built_in_policy_takes_the_place() {
     push_proved(&registry, &hostile::proposes(3)).await;
     let anew = decide(&registry, "web", 7, SECOND).await;
     assert_eq!((anew.revision, anew.count, anew.stand_ins.len()), (2, Ok(3), 0));
+}
+
+#[tokio::test]
+async fn of_two_uses_of_one_policy_in_a_workload_only_the_failing_one_gives_way() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let registry = open(data_dir.path()).await;
+    push_proved(&registry, &hostile::knows_only_the_empty_configuration()).await;
+    let failing = PolicyChoice { config: r#"{"queue": "mail"}"#.to_owned(), ..choice(NAME) };
+    let both = async |after| {
+        let scaling = vec![choice(NAME), failing.clone()];
+        decide_by(&registry, scaling, "web", 7, after).await
+    };
+    for _ in 0..5 {
+        // The answers of the first use do not end the failures in a row of the second one.
+        let decided = both(0).await;
+        assert_eq!((decided.policy.as_str(), decided.stand_ins.len()), ("queue + queue", 0));
+    }
+    let instead = both(SECOND).await;
+    assert_eq!((instead.policy.as_str(), instead.count), ("queue + min-max", Ok(7)));
+    let [why] = &instead.stand_ins[..] else { panic!("{:?}", instead.stand_ins) };
+    assert!(why.starts_with("revision 1 of `queue`, entry 2 of `scaling_policy`, failed 5 times in a row"), "{why}");
+    // The first one goes on without a failure, also alone.
+    assert_eq!(decide(&registry, "web", 7, SECOND).await.count, Ok(1));
+    let tried = both(MINUTE).await;
+    assert!(tried.policy == "queue + queue" && tried.stand_ins[0].ends_with("it is tried again now"));
+}
+
+#[tokio::test]
+async fn a_shadow_that_fails_costs_the_acting_policy_of_its_name_nothing() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let registry = open(data_dir.path()).await;
+    push_proved(&registry, &hostile::knows_only_the_empty_configuration()).await;
+    let shadow = PolicyChoice { config: r#"{"queue": "mail"}"#.to_owned(), ..choice(NAME) };
+    let choices = PolicyChoices { scaling: vec![choice(NAME)], shadows: vec![shadow], ..PolicyChoices::default() };
+    let shown = observation();
+    for _ in 0..6 {
+        let policies = registry.of(&WorkloadKey::stored("web"), &choices, shown.now);
+        let [shadow] = &policies.shadows[..] else { panic!("one shadow") };
+        let ShadowPolicy::Scaling(policy) = &shadow.policy else { panic!("a scaling policy") };
+        assert!(policy.decide(&shadow.config, &shown).await.is_err());
+        assert!(policies.scaling.decide(&policies.scaling_config, &shown).await.is_ok());
+        assert_eq!(policies.stand_ins.len(), 0);
+    }
+    assert_eq!(registry.find(NAME).expect("it is there").failing.len(), 0);
 }
 
 #[tokio::test]

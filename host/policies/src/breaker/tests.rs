@@ -12,14 +12,18 @@ fn failure(kind: FailureKind) -> PolicyFailure {
     PolicyFailure::new(kind, "unreachable")
 }
 
+fn only_use(workload: &str) -> Use {
+    Use { workload: workload.to_owned(), earlier: 0 }
+}
+
 /// Counts a decision for a workload at this time, and returns the changes.
 fn decide(breaker: &Breaker, workload: &str, kind: Option<FailureKind>, now: u64) -> Vec<Change> {
-    breaker.count(workload, Call::Decide, kind.map(failure).as_ref(), Timestamp(now))
+    breaker.count(&only_use(workload), Call::Decide, kind.map(failure).as_ref(), Timestamp(now))
 }
 
 /// The state for the workload `web`, as a word.
 fn word(breaker: &Breaker, now: u64) -> &'static str {
-    match breaker.state("web", Timestamp(now)) {
+    match breaker.state(&only_use("web"), Timestamp(now)) {
         State::Closed => "closed",
         State::Open(_) => "open",
         State::HalfOpen(_) => "half-open",
@@ -66,7 +70,7 @@ fn failures_in_a_row_open_it_for_their_workload_alone() {
     assert_eq!((workload.as_str(), failing.failures, failing.since), ("web", 3, Timestamp(1)));
     assert_eq!((failing.last.kind, failing.retry_at), (FailureKind::Time, Some(Timestamp(3 + MINUTE))));
     assert_eq!(word(&breaker, 4), "open");
-    assert_eq!(breaker.state("shop", Timestamp(4)), State::Closed);
+    assert_eq!(breaker.state(&only_use("shop"), Timestamp(4)), State::Closed);
     assert_eq!(breaker.open().len(), 1);
 }
 
@@ -117,8 +121,9 @@ fn the_first_workload_that_opens_it_and_the_last_that_closes_it_are_told_apart()
 fn a_policy_that_decides_and_fails_to_protect_opens_it_too() {
     let breaker = breaker(1, 1);
     breaker.begin(true);
+    let web = only_use("web");
     let protect =
-        |kind: Option<FailureKind>| breaker.count("web", Call::Protect, kind.map(failure).as_ref(), Timestamp(0)).len();
+        |kind: Option<FailureKind>| breaker.count(&web, Call::Protect, kind.map(failure).as_ref(), Timestamp(0)).len();
     for opened in [0, 0, 1] {
         assert_eq!(decide(&breaker, "web", None, 0), []);
         assert_eq!(protect(Some(FailureKind::Trap)), opened);
@@ -126,6 +131,22 @@ fn a_policy_that_decides_and_fails_to_protect_opens_it_too() {
     assert_eq!((word(&breaker, 0), word(&breaker, MINUTE)), ("open", "half-open"));
     assert_eq!(protect(None), 1);
     assert_eq!(word(&breaker, 0), "closed");
+}
+
+#[test]
+fn each_use_of_a_policy_in_a_workload_has_a_count_of_its_own() {
+    let breaker = breaker(1, 1);
+    breaker.begin(true);
+    let (fails, answers) = (only_use("web"), Use { workload: "web".to_owned(), earlier: 1 });
+    let trap = failure(FailureKind::Trap);
+    let mut opened = Vec::new();
+    for now in 0..3 {
+        opened.extend(breaker.count(&fails, Call::Decide, Some(&trap), Timestamp(now)));
+        assert_eq!(breaker.count(&answers, Call::Decide, None, Timestamp(now)), []);
+    }
+    assert!(matches!(&opened[..], [Change::Opened { is_first: true, .. }]), "{opened:?}");
+    assert_eq!((word(&breaker, 3), breaker.state(&answers, Timestamp(3))), ("open", State::Closed));
+    assert_eq!(breaker.open().len(), 1);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Selects the policies of a workload's pass: the acting revisions of the names that it chose, and their shadows.
 
-use crate::breaker::{Breaker, Failing, State};
+use crate::breaker::{Breaker, Failing, State, Use};
 use crate::built_in::BuiltInPolicy;
 use crate::builtin_fallback::BuiltinFallback;
 use crate::combined::Combined;
@@ -37,9 +37,13 @@ impl PolicyRegistry {
     }
 
     /// The scaling policies of a workload as one, with its configuration.
-    fn scaling(&self, choices: &PolicyChoices, place: &mut Place<'_>) -> (Arc<dyn ScalingPolicy>, String) {
+    fn scaling(&self, choices: &PolicyChoices, place: &mut Place) -> (Arc<dyn ScalingPolicy>, String) {
         let choices = self.scaling_choices(choices);
-        let mut parts: Vec<_> = choices.iter().map(|choice| self.scaling_of(choice, place)).collect();
+        let mut parts = Vec::with_capacity(choices.len());
+        for (index, choice) in choices.iter().enumerate() {
+            place.use_part(index, choices);
+            parts.push(self.scaling_of(choice, place));
+        }
         if parts.len() == 1 {
             return parts.remove(0);
         }
@@ -48,7 +52,7 @@ impl PolicyRegistry {
         (Arc::new(combined), config)
     }
 
-    fn scaling_of(&self, choice: &PolicyChoice, place: &mut Place<'_>) -> (Arc<dyn ScalingPolicy>, String) {
+    fn scaling_of(&self, choice: &PolicyChoice, place: &mut Place) -> (Arc<dyn ScalingPolicy>, String) {
         let config = choice.config.clone();
         match self.select(PolicyKind::Scaling, choice, place) {
             Selected::Default(component) => (component, config),
@@ -62,7 +66,7 @@ impl PolicyRegistry {
         }
     }
 
-    fn health_of(&self, choice: &PolicyChoice, place: &mut Place<'_>) -> (Arc<dyn HealthPolicy>, String) {
+    fn health_of(&self, choice: &PolicyChoice, place: &mut Place) -> (Arc<dyn HealthPolicy>, String) {
         let config = choice.config.clone();
         match self.select(PolicyKind::Health, choice, place) {
             Selected::Default(component) => (component, config),
@@ -78,7 +82,7 @@ impl PolicyRegistry {
 
     /// The chosen policy for a workload: the acting revision. Where its breaker is open, the revision before it. Where that
     /// one fails too, or no revision acts, nothing: the built-in default takes its place.
-    fn select(&self, kind: PolicyKind, choice: &PolicyChoice, place: &mut Place<'_>) -> Selected {
+    fn select(&self, kind: PolicyKind, choice: &PolicyChoice, place: &mut Place) -> Selected {
         let name = &choice.name;
         if let Some(built_in) = self.built_in(name, kind) {
             let default = self.built_in.default(kind);
@@ -91,7 +95,7 @@ impl PolicyRegistry {
                 &format!("`{name}`"),
                 &format!("`{}`", default.identity().name),
             );
-            return if may_act { Selected::BuiltIn(built_in.for_workload(place.workload)) } else { Selected::None };
+            return if may_act { Selected::BuiltIn(built_in.for_use(&place.used)) } else { Selected::None };
         }
         let policy = self.pushed.get(name).filter(|policy| policy.kind == kind);
         let published = policy.as_ref().map(|policy| Guard::into_inner(policy.published()));
@@ -106,15 +110,15 @@ impl PolicyRegistry {
             return Selected::None;
         };
         let fallback = published.fallback.as_ref();
-        let fallback = fallback.filter(|fallback| fallback.breaker.state(place.workload, place.now) == State::Closed);
+        let fallback = fallback.filter(|fallback| fallback.breaker.state(&place.used, place.now) == State::Closed);
         let instead =
             fallback.map_or_else(|| format!("`{instead}`"), |fallback| format!("revision {}", fallback.number()));
         let acting = published.acting.as_ref().filter(|acting| {
             place.may_act(&acting.breaker, name, &format!("revision {} of `{name}`", acting.number()), &instead)
         });
         match (acting, fallback) {
-            (Some(acting), _) => Selected::Revision(acting.for_workload(place.workload, None)),
-            (None, Some(fallback)) => Selected::Revision(fallback.for_workload(place.workload, Some(name))),
+            (Some(acting), _) => Selected::Revision(acting.for_use(&place.used, None)),
+            (None, Some(fallback)) => Selected::Revision(fallback.for_use(&place.used, Some(name))),
             (None, None) => Selected::None,
         }
     }
@@ -156,17 +160,32 @@ fn fallback_config(default: &PolicyChoice, built_in: &str) -> String {
     if default.name == built_in { default.config.clone() } else { "{}".to_owned() }
 }
 
-/// The workload and the time of a selection, and the policies that do not act as chosen.
-struct Place<'a> {
-    workload: &'a str,
+/// The use and the time of a selection, and the policies that do not act as chosen.
+struct Place {
+    used: Use,
+    /// The position of the use among the scaling policies, from 1. `None` if the workload names the policy once.
+    position: Option<usize>,
     now: Timestamp,
     stand_ins: Vec<StandIn>,
 }
 
-impl Place<'_> {
+impl Place {
+    /// Goes on with one of several scaling policies.
+    fn use_part(&mut self, index: usize, choices: &[PolicyChoice]) {
+        let is_same = |(_, choice): &(usize, &PolicyChoice)| choice.name == choices[index].name;
+        let uses: Vec<usize> = choices.iter().enumerate().filter(is_same).map(|(at, _)| at).collect();
+        self.used.earlier = uses.iter().filter(|at| **at < index).count();
+        self.position = (uses.len() > 1).then_some(index + 1);
+    }
+
+    /// Goes on with a policy that the workload names once.
+    fn use_only(&mut self) {
+        (self.used.earlier, self.position) = (0, None);
+    }
+
     /// Whether a policy may act here. If it failed too often, notes why, and that `instead` takes its place.
     fn may_act(&mut self, breaker: &Breaker, name: &str, policy: &str, instead: &str) -> bool {
-        let (failing, may_act) = match breaker.state(self.workload, self.now) {
+        let (failing, may_act) = match breaker.state(&self.used, self.now) {
             State::Closed => return true,
             State::Open(failing) => (failing, false),
             State::HalfOpen(failing) => (failing, true),
@@ -176,7 +195,8 @@ impl Place<'_> {
             Some(at) => format!("{instead} takes its place until it is tried again at {}", at.to_rfc3339()),
             None => "it is tried again now".to_owned(),
         };
-        let reason = format!("{policy} failed {failures} times in a row, the last time with {last}; {then}");
+        let position = self.position.map(|at| format!(", entry {at} of `scaling_policy`,")).unwrap_or_default();
+        let reason = format!("{policy}{position} failed {failures} times in a row, the last time with {last}; {then}");
         self.stand_ins.push(StandIn { policy: name.to_owned(), reason });
         may_act
     }
@@ -199,9 +219,10 @@ enum Selected {
 #[async_trait]
 impl PolicySource for PolicyRegistry {
     fn of(&self, workload: &WorkloadKey, choices: &PolicyChoices, now: Timestamp) -> Policies {
-        let workload = workload.to_string();
-        let mut place = Place { workload: &workload, now, stand_ins: Vec::new() };
+        let used = Use { workload: workload.to_string(), earlier: 0 };
+        let mut place = Place { used, position: None, now, stand_ins: Vec::new() };
         let (scaling, scaling_config) = self.scaling(choices, &mut place);
+        place.use_only();
         let (health, health_config) = self.health_of(self.health_choice(choices), &mut place);
         let shadows = self.shadows(choices);
         Policies { scaling, scaling_config, health, health_config, shadows, stand_ins: place.stand_ins }
