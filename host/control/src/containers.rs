@@ -132,19 +132,26 @@ impl Controller {
         Ok(found.replica)
     }
 
-    /// Starts the oldest container of a workload in which none runs. If it does not start, the pass repairs it.
+    /// Starts the stopped containers of a workload in which none runs; of the held ones, the oldest up to its maximum. If one
+    /// does not start, the pass repairs it.
     pub(crate) async fn start_stopped(&self, handle: &Arc<WorkloadHandle>) -> Result<(), ControlError> {
         let replicas = self.list(handle).await?;
         if replicas.iter().any(Replica::is_alive) {
             return Ok(());
         }
-        if let Some(oldest) = replicas.first()
-            && let Err(error) = self.release_one(handle, &oldest.id).await
-        {
-            tracing::warn!(container = %oldest.id, %error, "the stopped container could not be started");
-            self.set_held(handle, &oldest.id, false).await?;
-        }
-        Ok(())
+        let (held, counted, most) = {
+            let state = handle.state();
+            let (held, counted): (Vec<&Replica>, Vec<&Replica>) =
+                replicas.iter().partition(|replica| state.held.contains(&replica.id));
+            (held, counted, state.workload.bounds.max())
+        };
+        let room = usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(counted.len());
+        let starts = counted.into_iter().chain(held.into_iter().take(room)).map(async |replica| {
+            let Err(error) = self.release_one(handle, &replica.id).await else { return Ok(()) };
+            tracing::warn!(container = %replica.id, %error, "the stopped container could not be started");
+            self.set_held(handle, &replica.id, false).await
+        });
+        futures_util::future::try_join_all(starts).await.map(drop)
     }
 
     /// Stops and holds every replica of a workload whose desired status is `stopped`.
