@@ -176,4 +176,9 @@ impl SimulatedEngine {
     pub fn calls(&self, call: Call) -> u64 {
         self.lock().calls.get(&call).copied().unwrap_or_default()
     }
+
+    /// The containers that calls created, started and removed, in this order.
+    pub fn journal(&self) -> Vec<(Call, ContainerId)> {
+        self.lock().journal.clone()
+    }
 }

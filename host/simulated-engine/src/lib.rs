@@ -24,8 +24,8 @@ use windlass_core::engine::{Engine, EngineError, EngineEvent, LogLines, SlotEngi
 use windlass_core::logs::LogQuery;
 use windlass_core::workload::{ContainerPort, Workload};
 use windlass_core::{
-    ContainerId, Declaration, DeclaredService, ImageRef, MadeFrom, Phase, PortBinding, Publication, Replica, Slot,
-    Timestamp, WorkloadKey,
+    ContainerId, Creator, Declaration, DeclaredService, ImageRef, MadeFrom, Phase, PortBinding, Publication, Replica,
+    Slot, Timestamp, WorkloadKey,
 };
 
 /// Calls that can be made to fail.
@@ -65,6 +65,8 @@ struct EngineState {
     load: BTreeMap<WorkloadKey, Usage>,
     starting_load: BTreeMap<WorkloadKey, (Duration, Usage)>,
     calls: HashMap<Call, u64>,
+    /// The containers that were created, started and removed, in this order.
+    journal: Vec<(Call, ContainerId)>,
     pulls_hang: bool,
     hanging_pulls: watch::Sender<usize>,
     /// The stops that the engine remembers until it ends.
@@ -83,6 +85,13 @@ impl EngineState {
     fn insert(&mut self, replica: Replica) {
         self.workload_of.insert(replica.id.clone(), replica.workload.clone());
         self.replicas.entry(replica.workload.clone()).or_default().insert(replica.id.clone(), replica);
+    }
+
+    /// The container of Compose of which a service's copies are made.
+    fn model_of(&self, workload: &Workload) -> Result<&Replica, EngineError> {
+        let all = self.replicas.get(&workload.key).into_iter().flat_map(BTreeMap::values);
+        let newest = all.filter(|it| it.is_of_compose()).max_by_key(|it| (it.created_at, &it.id));
+        newest.ok_or_else(|| EngineError::Refused("no container of Compose is left".to_owned()))
     }
 
     fn remove(&mut self, id: &ContainerId) -> Option<WorkloadKey> {
@@ -156,6 +165,7 @@ impl SimulatedEngine {
             replica.started_at = Some(now);
         }
         let replica = replica.clone();
+        engine.journal.push((Call::Start, id.clone()));
         if let Some(after) = engine.crash_after.get(&replica.workload).copied() {
             let (this, id, started) = (self.clone(), id.clone(), replica.started_at);
             tokio::spawn(async move {
@@ -270,13 +280,18 @@ impl SlotEngine for SimulatedEngine {
             .map(|(port, publications)| (*port, publications.iter().map(binding).collect()))
             .collect();
         let image_id = workload.image_id.clone().unwrap_or_else(|| workload.image.canonical());
+        let own = MadeFrom { generation: Some(workload.generation()), image_id: Some(image_id) };
+        let (made_from, creator) = match &workload.declaration {
+            Declaration::Compose { .. } => (engine.model_of(workload)?.made_from.clone(), Creator::Clone),
+            Declaration::Api | Declaration::Swarm { .. } => (own, Creator::Windlass),
+        };
         let replica = Replica {
             id: ContainerId(format!("sim-{number:05}")),
             name,
             workload: workload.key.clone(),
             image: workload.image.to_string(),
-            made_from: MadeFrom { generation: Some(workload.generation()), image_id: Some(image_id) },
-            creator: Default::default(),
+            made_from,
+            creator,
             slot,
             phase: Phase::Starting,
             status: "created".to_owned(),
@@ -299,6 +314,7 @@ impl SlotEngine for SimulatedEngine {
             usage: None,
             health_check: None,
         };
+        engine.journal.push((Call::Create, replica.id.clone()));
         engine.insert(replica.clone());
         Ok(replica)
     }
@@ -361,6 +377,7 @@ impl SlotEngine for SimulatedEngine {
             )));
         }
         if let Some(workload) = engine.remove(id) {
+            engine.journal.push((Call::Remove, id.clone()));
             self.send(EngineEvent::Changed(workload));
         }
         Ok(())

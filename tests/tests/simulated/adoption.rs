@@ -333,3 +333,42 @@ async fn neither_a_key_of_others_nor_its_own_service_is_taken() -> anyhow::Resul
     host.controller.shut_down().await;
     Ok(())
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_is_replaced_by_a_new_one_that_starts_before_the_old_one_is_removed() -> anyhow::Result<()> {
+    let _turn = turn().await;
+    let host = Host::begin()?;
+    host.run(1)?;
+    host.declare(&[(MIN, "2"), (MODE, "act")]).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let copy = match &host.engine.replicas(&key())[..] {
+        [own, copy] if own.is_of_compose() && copy.creator == Creator::Clone => copy.id.clone(),
+        other => panic!("{other:?}"),
+    };
+    // Its process is first started again in its container. Then the engine refuses the replacement, and after that its start.
+    host.engine.kill(&copy, 1);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(host.engine.calls(Call::Restart), 1);
+    let refused = |why: &str| [EngineError::Refused(why.to_owned())];
+    host.engine.fail(Call::Create, refused("the disk is full"));
+    host.engine.fail(Call::Start, refused("the port is taken"));
+    let (creates, starts) = (host.engine.calls(Call::Create), host.engine.calls(Call::Start));
+    host.engine.kill(&copy, 1);
+    let mut removed_early = false;
+    while host.engine.calls(Call::Start) < starts + 1 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        removed_early |= !host.ids().contains(&copy);
+    }
+    assert_eq!((host.engine.calls(Call::Create), removed_early), (creates + 2, false));
+    // The third attempt succeeds: it is running before the old copy goes.
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    let journal = host.engine.journal();
+    let gone =
+        journal.iter().rposition(|entry| *entry == (Call::Remove, copy.clone())).expect("the old copy is removed");
+    let [.., (Call::Create, created), (Call::Start, started)] = &journal[..gone] else { panic!("{journal:?}") };
+    assert_eq!(created, started);
+    let left = host.engine.replicas(&key());
+    assert!(left.len() == 2 && left[1].id == *created && left.iter().all(Replica::is_running), "{left:?}");
+    host.controller.shut_down().await;
+    Ok(())
+}
