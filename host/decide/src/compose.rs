@@ -19,6 +19,8 @@ pub(crate) struct ComposeRules {
     pub(crate) model: Option<ContainerId>,
     /// Why no copy can be made of the model. `None` if one can, or there is no model.
     pub(crate) uncopyable: Option<String>,
+    /// Compose created the model and has not started it: nobody wants a replica that runs yet.
+    is_unstarted: bool,
     /// The history from before the other rules.
     before: History,
 }
@@ -26,7 +28,7 @@ pub(crate) struct ComposeRules {
 impl ComposeRules {
     /// Whether replicas can be created.
     pub(crate) fn can_copy(&self) -> bool {
-        self.model.is_some() && self.uncopyable.is_none()
+        self.model.is_some() && self.uncopyable.is_none() && !self.is_unstarted
     }
 
     /// The count within the number of replicas that can exist.
@@ -41,6 +43,8 @@ impl ComposeRules {
                 let reason = format!("held at {target}: {why}; otherwise {}: {}", count.target, count.reason);
                 return ReplicaCount { target, reason, held_by: Some(HeldBy::Uncopyable), ..count };
             }
+        } else if self.is_unstarted {
+            count.reason.push_str("; no replica is created until Compose has started its newest container");
         } else if count.target == 0 {
             count.target = desired.bounds.clamp(1);
             count.reason.push_str("; 1 container of Compose stays, because new replicas are copies of it");
@@ -112,7 +116,9 @@ pub(crate) fn note_compose(
     noted.uncopyable = is_alert.then(|| noted.uncopyable.unwrap_or(now));
     let quiet_in = noted.changed.and_then(|at| QUIET.checked_sub(now.since(at))).filter(|left| !left.is_zero());
     history.compose = Some(noted);
-    Some(ComposeRules { quiet_in, model: model.map(|model| model.id.clone()), uncopyable, before: history.clone() })
+    let is_unstarted = model.is_some_and(|model| model.started_at.is_none());
+    let model = model.map(|model| model.id.clone());
+    Some(ComposeRules { quiet_in, model, uncopyable, is_unstarted, before: history.clone() })
 }
 
 /// Records the replicas that the plan removes.

@@ -224,7 +224,11 @@ fn a_process_that_ended_is_first_started_again_in_its_container() {
 #[test]
 fn a_container_that_compose_only_created_is_not_started() {
     let created = Replica { phase: Phase::Starting, started_at: None, ..own(1) };
-    assert_eq!(known(&service(1, 9), vec![created]).decide().steps, []);
+    assert_eq!(known(&service(1, 9), vec![created.clone()]).decide().steps, []);
+    // Nor are copies of it, which would run.
+    let plan = known(&service(3, 9), vec![created]).steered_to(3).decide();
+    assert_eq!((plan.target, plan.steps, plan.alerts), (3, vec![], vec![]));
+    assert_eq!(plan.reason, "because; no replica is created until Compose has started its newest container");
 }
 
 #[test]
@@ -259,4 +263,13 @@ fn copies_follow_the_newest_container_of_compose_a_share_at_a_time() {
     let generations: Vec<_> = copies.iter().filter_map(|copy| copy.made_from.generation.as_ref()).collect();
     assert_eq!(generations, [&Generation::stored("new"), &Generation::stored("new")]);
     assert_eq!(pass.history.rollout, None, "it is over");
+}
+
+#[test]
+fn copies_of_an_older_image_are_replaced_and_containers_of_compose_are_not() {
+    let mut renewed = made(Creator::Compose { uncopyable: None }, "old", 1, LONG_AGO + 5_000);
+    renewed.made_from.image_id = Some("sha256:02".to_owned());
+    let pass = known(&service(1, 9), vec![own(2), copy(3), renewed]).steered_to(3);
+    assert_eq!(pass.desired.outdated(&pass.snapshot.replicas), [copy(3).id].into());
+    assert_eq!(created_slots(&pass.decide()), [4], "the newest container of Compose is the model");
 }
