@@ -8,6 +8,7 @@
 //! | [`program_image`] | builds the image of Windlass from the program under test |
 //! | [`private_engine`] | a container engine that a test may stop |
 //! | [`registry`] | an OCI registry |
+//! | [`compose`] | Docker Compose as it is installed, in version 1 or 2 |
 //! | [`benchmark`] | the frame of the benchmarks of whole programs |
 //! | [`browser`] | a headless Chromium |
 //! | [`callback`] | a server that records the requests it receives |
@@ -29,6 +30,7 @@ pub mod benchmark;
 pub mod browser;
 pub mod callback;
 pub mod commands;
+pub mod compose;
 pub mod engine_proxy;
 pub mod hostile;
 pub mod memory;

@@ -73,9 +73,11 @@ fn compose_and_swarm_accept_the_examples_with_the_group_of_the_socket() -> anyho
     let image = concat!("image: windlass:", env!("CARGO_PKG_VERSION"), "\n");
     for example in [COMPOSE, STACK] {
         let arguments = ["--file", example, "config"];
-        let found = accepted("docker-compose", &arguments, Some("999"))?;
+        let compose = windlass_tests::compose::program();
+        let compose = compose.to_str().context("the program of Compose has a readable name")?;
+        let found = accepted(compose, &arguments, Some("999"))?;
         assert!(found.contains(image), "{example} has another version: {found}");
-        let refused = accepted("docker-compose", &arguments, None).expect_err("the group is missing");
+        let refused = accepted(compose, &arguments, None).expect_err("the group is missing");
         assert!(refused.to_string().contains("as the first lines of this file say"), "{refused}");
     }
     // Docker before version 24 has no such command.

@@ -1,96 +1,13 @@
 //! Services of Compose with labels, from outside of the program: adopted, recommended about, and scaled beside Compose.
 
-use anyhow::Context as _;
-use serde_json::Value;
-use std::path::PathBuf;
-use std::process::Command;
+mod copies;
+mod project;
+
+use project::{AFTER_QUIET, Project, SOON};
 use std::time::Duration;
 use windlass_tests::images::Fixture;
-use windlass_tests::site::{Site, Windlass};
+use windlass_tests::site::Site;
 use windlass_tests::wait::{eventually, throughout};
-
-/// Windlass waits until Compose has left a service alone for 10 s.
-const AFTER_QUIET: Duration = Duration::from_secs(60);
-const SOON: Duration = Duration::from_secs(20);
-
-/// A project of Compose in a site's folder. It is removed with the value.
-struct Project {
-    name: String,
-    folder: PathBuf,
-    host: String,
-}
-
-impl Project {
-    fn new(site: &Site) -> Self {
-        let name = site.instance().replace('-', "");
-        Self { name, folder: site.folder().to_owned(), host: site.engine().host().to_owned() }
-    }
-
-    /// Writes the file of the project: one service, with these lines in it.
-    fn write(&self, site: &Site, image: &str, lines: &[&str]) -> anyhow::Result<()> {
-        let file = format!(
-            "version: '3.8'\nservices:\n  web:\n    image: {image}\n    init: true\n    stop_grace_period: 1s\n    labels:\n      \
-             windlass.enable: 'true'\n      windlass.instance: {}\n      windlass.min: '2'\n      windlass.max: '4'\n{}\n",
-            site.instance(),
-            lines.join("\n")
-        );
-        Ok(std::fs::write(self.folder.join("docker-compose.yml"), file)?)
-    }
-
-    fn run(&self, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
-        let mut command = Command::new(program);
-        command.current_dir(&self.folder).env("DOCKER_HOST", &self.host).args(arguments);
-        let output = command.output().with_context(|| format!("cannot run {program}"))?;
-        let printed = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        anyhow::ensure!(
-            output.status.success(),
-            "{arguments:?}: {printed}\n{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(printed)
-    }
-
-    fn compose(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        self.run("docker-compose", &[&["--no-ansi", "--project-name", &self.name], arguments].concat())
-    }
-
-    /// The running containers of the service: their names, in order, each with the value of a label.
-    fn running(&self, label: &str) -> Result<Vec<(String, String)>, String> {
-        let filter = format!("label=com.docker.compose.project={}", self.name);
-        let format = format!("{{{{.Names}}}} {{{{.Label \"{label}\"}}}}");
-        let listed = self.run("docker", &["ps", "--filter", &filter, "--format", &format]);
-        let listed = listed.map_err(|error| error.to_string())?;
-        let line = |line: &str| {
-            let (name, value) = line.split_once(' ').unwrap_or((line, ""));
-            (name.replace(&format!("{}_", self.name), ""), value.trim().to_owned())
-        };
-        let mut running: Vec<(String, String)> = listed.lines().map(line).collect();
-        running.sort();
-        Ok(running)
-    }
-
-    fn names(&self) -> Result<Vec<String>, String> {
-        Ok(self.running("windlass.enable")?.into_iter().map(|(name, _)| name).collect())
-    }
-
-    async fn runs(&self, why: &str, names: &[&str]) {
-        eventually(why, AFTER_QUIET, async || match self.names()? {
-            running if running == names => Ok(()),
-            other => Err(format!("{other:?}")),
-        })
-        .await;
-    }
-
-    async fn view(&self, windlass: &Windlass) -> Value {
-        windlass.get(&format!("/workloads/{}-web", self.name)).await.body
-    }
-}
-
-impl Drop for Project {
-    fn drop(&mut self) {
-        drop(self.compose(&["down", "--volumes", "--timeout", "0"]));
-    }
-}
 
 #[tokio::test]
 async fn a_service_is_adopted_scaled_repaired_and_left_to_compose_while_it_works() -> anyhow::Result<()> {
@@ -108,20 +25,20 @@ async fn a_service_is_adopted_scaled_repaired_and_left_to_compose_while_it_works
     };
     eventually("Windlass recommends two", AFTER_QUIET, recommends).await;
     throughout("it only recommends", Duration::from_secs(2), async || match project.names()? {
-        names if names == ["web_1"] => Ok(()),
+        names if names == ["web 1"] => Ok(()),
         other => Err(format!("{other:?}")),
     })
     .await;
 
     project.write(&site, image, &["      windlass.mode: act"])?;
     project.compose(&["up", "--detach"])?;
-    project.runs("a copy is made", &["web_1", "web_2"]).await;
+    project.runs("a copy is made", &["web 1", "web 2"]).await;
     assert_eq!(project.compose(&["ps", "--quiet"])?.lines().count(), 2, "Compose lists the copy");
 
-    let copy = project.run("docker", &["inspect", "--format", "{{.Id}}", &format!("{}_web_2", project.name)])?;
+    let copy = project.docker(&["inspect", "--format", "{{.Id}}", &project.container(2)])?;
     site.engine().kill(&copy).await?;
     eventually("the copy is restarted in place", SOON, async || {
-        let state = project.run("docker", &["inspect", "--format", "{{.State.Running}} {{.State.ExitCode}}", &copy]);
+        let state = project.docker(&["inspect", "--format", "{{.State.Running}} {{.State.ExitCode}}", &copy]);
         match state {
             Ok(state) if state == "true 0" => Ok(()),
             other => Err(format!("{other:?}")),
@@ -130,8 +47,8 @@ async fn a_service_is_adopted_scaled_repaired_and_left_to_compose_while_it_works
     .await;
 
     project.compose(&["up", "--detach"])?;
-    assert_eq!(project.names().map_err(anyhow::Error::msg)?, ["web_1"], "the file has one");
-    project.runs("the copy comes back", &["web_1", "web_2"]).await;
+    assert_eq!(project.names().map_err(anyhow::Error::msg)?, ["web 1"], "the file has one");
+    project.runs("the copy comes back", &["web 1", "web 2"]).await;
 
     project.write(&site, image, &["      windlass.mode: act", "      team: other"])?;
     project.compose(&["up", "--detach", "--scale", "web=1"])?;
@@ -156,9 +73,8 @@ async fn a_service_that_cannot_be_copied_says_why_and_stays_at_its_count() -> an
     let site = Site::new("uncopyable").await?.set("control.interval", "\"1s\"");
     let image = site.engine().prepare(Fixture::Web).await?;
     let project = Project::new(&site);
-    project.write(&site, image, &["      windlass.mode: act", "    container_name: PROJECTx"])?;
-    let file = project.folder.join("docker-compose.yml");
-    std::fs::write(&file, std::fs::read_to_string(&file)?.replace("PROJECT", &project.name))?;
+    let name = format!("    container_name: {}x", project.name);
+    project.write(&site, image, &["      windlass.mode: act", &name])?;
     project.compose(&["up", "--detach"])?;
     let windlass = site.start().await?;
     let alert = eventually("there is an alert", AFTER_QUIET, async || {

@@ -66,7 +66,7 @@ impl Project {
     }
 
     async fn compose(&self, arguments: &[&str]) -> anyhow::Result<Output> {
-        let mut command = Command::new("docker-compose");
+        let mut command = Command::new(windlass_tests::compose::program());
         command.arg("--file").arg(example("compose/compose.yaml")).args(arguments);
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.output().await.context("cannot run docker-compose; `make setup` installs it")

@@ -67,7 +67,9 @@ async fn a_service_is_found_copied_and_changed_and_compose_sees_the_copies() {
     assert!(shown.contains(own.id.as_str()) && shown.contains(copy.id.as_str()), "{shown}");
     eventually("the log has both", || async {
         let logs = project.compose(&["logs", "--no-color", "web"]);
-        (logs.contains("web_1") && logs.contains("web_2")).then_some(())
+        let lines_of = |number: u32| [format!("web_{number} "), format!("web-{number} ")];
+        let has = |number| lines_of(number).iter().any(|name| logs.contains(name.as_str()));
+        (has(1) && has(2)).then_some(())
     })
     .await;
 

@@ -1,15 +1,15 @@
-//! A project of Compose on the real engine, and containers as Compose v2 labels them; removed at the end.
+//! A project of Compose on the real engine, and containers with the labels of Compose v2; removed at the end.
 
 use super::fixture::{Fixture, docker};
 use serde_json::Value;
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 use windlass_core::{Declaration, Workload, WorkloadKey};
+use windlass_tests::compose;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// A project. Compose v1 reads its file from a folder.
+/// A project. Compose reads its file from a folder.
 pub(crate) struct Project {
     pub(crate) name: String,
     folder: TempDir,
@@ -32,21 +32,16 @@ impl Project {
 
     /// Runs `docker-compose`, and returns what it printed.
     pub(crate) fn compose(&self, arguments: &[&str]) -> String {
-        let output = Command::new("docker-compose")
-            .current_dir(self.folder.path())
-            .env("DOCKER_HOST", format!("unix://{}", super::fixture::socket()))
-            .args(["--no-ansi", "--project-name", &self.name])
-            .args(arguments)
-            .output()
-            .unwrap();
+        let engine = format!("unix://{}", super::fixture::socket());
+        let output = compose::command(&engine, &self.name, self.folder.path()).args(arguments).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
         text
     }
 
-    /// The name of a container, as Compose v1 gives it.
+    /// The name that Compose gives to a container.
     pub(crate) fn container(&self, service: &str, number: u32) -> String {
-        format!("{}_{service}_{number}", self.name)
+        compose::container(&self.name, service, number)
     }
 
     pub(crate) fn key(&self, service: &str) -> WorkloadKey {
@@ -62,22 +57,42 @@ impl Project {
         Workload { key: self.key(service), declaration: self.declaration(service), ..fixture.workload(&[]) }
     }
 
-    /// The labels of a container as Compose v2 writes them, for `docker run`.
+    /// The labels of a container of Compose v2, for `docker create`. The tests need them on a machine with Compose v1.
+    ///
+    /// They are those of a container that Compose 2.26.1 of Debian 13 created. Its `pkg/api/labels.go` declares them under the
+    /// names beside each, and `prepareLabels` in `pkg/compose/create.go` sets them. The remaining labels of that file are not on
+    /// a container that `up` creates:
+    ///
+    /// - `NetworkLabel` and `VolumeLabel` are those of networks and volumes;
+    /// - `SlugLabel` is on containers of `docker compose run`, beside `OneoffLabel` with `True`;
+    /// - `EnvironmentFileLabel` names the files of `--env-file`;
+    /// - `ContainerReplaceLabel` is on a container that takes the place of another one, with that one's identifier;
+    /// - `ImageBuilderLabel`, of later versions, is a label of images that Compose built.
     pub(crate) fn labels_of_v2(&self, fixture: &Fixture, service: &str, number: u32) -> Vec<String> {
         let labels = [
-            ("com.docker.compose.config-hash", "6c0f7d2c1f5a4a4dbb5b9ab4c0c2a0c7".to_owned()),
+            // ConfigHashLabel: the SHA-256 of the service in the file, without its count.
+            ("com.docker.compose.config-hash", "b86b401e0a09fa969534ab0044dbfa35".repeat(2)),
+            // ContainerNumberLabel.
             ("com.docker.compose.container-number", number.to_string()),
+            // DependenciesLabel: `SERVICE:CONDITION:RESTART`, joined by commas. Empty without dependencies.
             (
                 "com.docker.compose.depends_on",
                 "db:service_started:false,job:service_completed_successfully:false".to_owned(),
             ),
-            ("com.docker.compose.image", "sha256:00".to_owned()),
+            // ImageDigestLabel: the identifier of the image.
+            ("com.docker.compose.image", format!("sha256:{}", "00".repeat(32))),
+            // OneoffLabel.
             ("com.docker.compose.oneoff", "False".to_owned()),
+            // ProjectLabel.
             ("com.docker.compose.project", self.name.clone()),
+            // ConfigFilesLabel: paths, joined by commas.
             ("com.docker.compose.project.config_files", "/srv/shop/compose.yaml".to_owned()),
+            // WorkingDirLabel.
             ("com.docker.compose.project.working_dir", "/srv/shop".to_owned()),
+            // ServiceLabel.
             ("com.docker.compose.service", service.to_owned()),
-            ("com.docker.compose.version", "2.32.4".to_owned()),
+            // VersionLabel: without the `v` and the revision of the package.
+            ("com.docker.compose.version", "2.26.1".to_owned()),
             ("windlass.enable", "true".to_owned()),
             ("windlass.max", "4".to_owned()),
             ("windlass.instance", fixture.instance.clone()),
