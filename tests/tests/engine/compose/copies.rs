@@ -23,8 +23,11 @@ async fn a_scale_in_removes_copies_first_and_never_the_last_container_of_compose
     };
     eventually("both are adopted", SOON, is_adopted).await;
 
+    // One after the other, so that the first copy is the older one.
+    project.force(&windlass, 3).await;
+    project.runs("a copy is made", &["web 1", "web 2", "web 3"]).await;
     project.force(&windlass, 4).await;
-    project.runs("two copies are made", &["web 1", "web 2", "web 3", "web 4"]).await;
+    project.runs("another copy is made", &["web 1", "web 2", "web 3", "web 4"]).await;
     let journal = Journal::begin(&project)?;
     project.force(&windlass, 3).await;
     project.runs("the oldest copy goes", &["web 1", "web 2", "web 4"]).await;
