@@ -31,6 +31,17 @@ impl Metric {
     /// The default timeout, or the interval if that is shorter.
     pub const TIMEOUT: Duration = Duration::from_secs(5);
 
+    /// A metric whose values are pushed, with the defaults of everything else.
+    pub fn pushed() -> Self {
+        Self {
+            source: MetricSource::Push,
+            interval: Self::INTERVAL,
+            timeout: Self::TIMEOUT,
+            max_age: Self::usual_max_age(Self::INTERVAL),
+            allow_negative: false,
+        }
+    }
+
     /// Whether a text can be the name of a metric: 1 to 63 lower-case letters, digits, `-` and `_`.
     pub fn is_name(text: &str) -> bool {
         let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');

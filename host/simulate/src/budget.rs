@@ -1,8 +1,9 @@
 //! The limits of a simulation, so that a small input never runs for long.
 
 use std::time::Duration;
-use windlass_core::PolicyFailure;
+use tokio::time::Instant;
 use windlass_core::text::show_duration;
+use windlass_core::{PolicyFailure, Timestamp};
 
 /// The most passes of one policy: 34 days at the default interval of 15 s.
 pub(crate) const MAX_PASSES: u32 = 200_000;
@@ -15,6 +16,21 @@ pub(crate) const MAX_STEPS: u32 = 4_000_000;
 
 /// The most replicas and metrics that all passes of a run observe, counted once a pass. One takes about a microsecond.
 const MAX_OBSERVED: u64 = 20_000_000;
+
+/// A limit of the time that a simulation takes, counted from the creation of the value. Several runs may share one.
+#[derive(Debug, Clone, Copy)]
+pub struct TimeLimit {
+    limit: Duration,
+    begun: Instant,
+}
+
+impl TimeLimit {
+    /// A limit that begins now.
+    #[must_use]
+    pub fn from_now(limit: Duration) -> Self {
+        Self { limit, begun: Instant::now() }
+    }
+}
 
 /// A run ended without a result.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +66,26 @@ pub enum RunError {
          use fewer replicas or columns"
     )]
     Observed,
+    /// The run took too long.
+    #[error(
+        "the time limit of {} (`--time-limit`) ended at pass {pass}, at {} of the simulated time, {percent} % of the input; \
+         raise `--time-limit` to {}, shorten the input, or let the policy take less time for a call",
+        shown(.limit),
+        .at.to_rfc3339(),
+        shown(.enough)
+    )]
+    Time {
+        /// The time that the run may take.
+        limit: Duration,
+        /// The number of passes that were begun.
+        pass: u32,
+        /// The simulated time of the last one.
+        at: Timestamp,
+        /// The completed share of the input.
+        percent: u8,
+        /// A limit that is probably high enough.
+        enough: Duration,
+    },
 }
 
 fn days(duration: &Duration) -> u64 {
@@ -65,9 +101,36 @@ fn shown(duration: &Duration) -> String {
 pub(crate) struct Budget {
     passes: u32,
     observed: u64,
+    time: Option<TimeLimit>,
 }
 
+/// The most that a longer time limit is recommended for: a run that would take longer needs a shorter input.
+const MOST_RECOMMENDED: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Budget {
+    /// A budget that also has a limit of time.
+    pub(crate) fn within(time: Option<TimeLimit>) -> Self {
+        Self { time, ..Self::default() }
+    }
+
+    /// Checks the time before a pass at `at`. `done` is the completed share of the input, 0 to 1.
+    ///
+    /// # Errors
+    /// [`RunError::Time`], with a limit that is probably high enough.
+    pub(crate) fn check_time(&self, at: Timestamp, done: f64) -> Result<(), RunError> {
+        let Some(TimeLimit { limit, begun }) = self.time else { return Ok(()) };
+        let elapsed = begun.elapsed();
+        if elapsed < limit {
+            return Ok(());
+        }
+        // Half as much again, and whole seconds. Without a completed share, nothing is known.
+        let whole = elapsed.as_secs_f64() / done.max(0.001) * 1.5;
+        let enough = Duration::from_secs_f64(whole.ceil().clamp(1.0, MOST_RECOMMENDED.as_secs_f64()));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 100")]
+        let percent = (done * 100.0) as u8;
+        Err(RunError::Time { limit, pass: self.passes + 1, at, percent, enough: enough.max(limit * 2) })
+    }
+
     /// Counts a pass that observes this many replicas and metrics.
     ///
     /// # Errors
@@ -119,5 +182,25 @@ mod tests {
         let mut budget = Budget::default();
         let passes = (0..MAX_PASSES).take_while(|_| budget.pass(900, 99).is_ok()).count();
         assert_eq!(passes, 20_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_of_a_run_is_limited_and_the_error_names_a_limit_that_is_enough() {
+        let seconds = Duration::from_secs;
+        let budget = Budget::within(Some(TimeLimit::from_now(seconds(60))));
+        tokio::time::advance(seconds(59)).await;
+        assert!(budget.check_time(Timestamp(0), 0.2).is_ok());
+        assert!(Budget::default().check_time(Timestamp(0), 0.2).is_ok());
+        tokio::time::advance(seconds(1)).await;
+        let error = budget.check_time(Timestamp(1_767_225_600_000), 0.25).expect_err("too long").to_string();
+        assert_eq!(
+            error,
+            "the time limit of 1m (`--time-limit`) ended at pass 1, at 2026-01-01T00:00:00Z of the simulated time, 25 % of the \
+             input; raise `--time-limit` to 6m, shorten the input, or let the policy take less time for a call"
+        );
+        let RunError::Time { enough, .. } = budget.check_time(Timestamp(0), 0.0).expect_err("too long") else {
+            panic!("another error");
+        };
+        assert_eq!(enough, MOST_RECOMMENDED);
     }
 }

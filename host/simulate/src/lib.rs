@@ -13,10 +13,10 @@ mod service;
 mod subject;
 pub mod trace;
 
-pub use crate::budget::RunError;
+pub use crate::budget::{RunError, TimeLimit};
 pub use crate::outcome::{Measures, Point, Silence};
 pub use crate::service::ServiceModel;
-pub use crate::subject::Subject;
+pub use crate::subject::{Subject, define_metrics};
 
 use windlass_core::Timestamp;
 

@@ -51,12 +51,14 @@ pub async fn run(
     let (begin, end) = trace.span();
     let span = end.since(begin);
     check_interval(span, subject.interval().max(TICK))?;
-    let (mut budget, step) = (Budget::default(), TICK.max(span / MAX_STEPS));
+    let (mut budget, step) = (Budget::within(subject.time()), TICK.max(span / MAX_STEPS));
+    let done = |now: Timestamp| now.since(begin).as_secs_f64() / span.as_secs_f64().max(1.0);
     let mut service = Service::new(model, &subject.workload, subject.target(), begin);
     let (mut recorder, mut points) = (Recorder::default(), Vec::new());
     let (mut now, mut saturation) = (begin, 0.0);
     let needed = |load: f64| needed(load, model.capacity);
     while now <= end {
+        budget.check_time(now, done(now))?;
         measure(&subject, trace, &service, now);
         let snapshot = service.snapshot(&subject.workload, now);
         budget.pass(snapshot.replicas.len(), trace.names().len())?;
@@ -93,7 +95,7 @@ pub async fn run(
             queue: service.queue(),
             saturation,
         });
-        progress(now.since(begin).as_secs_f64() / span.as_secs_f64().max(1.0));
+        progress(done(now));
         let next = now.plus(subject.wait(&pass.plan, now).max(step));
         let (mut used, mut time) = (0.0, 0.0);
         while now < next {

@@ -3,7 +3,7 @@
 //! Empty lines and lines that begin with `#` are ignored. The first object is the [`Beginning`], each other an
 //! `Event`, which is one pass. The result is one [`Outcome`] per event.
 
-use crate::budget::{Budget, MAX_PASSES, MAX_SPAN, RunError};
+use crate::budget::{Budget, MAX_PASSES, MAX_SPAN, RunError, TimeLimit};
 use crate::{BEGINNING, Subject};
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -214,17 +214,19 @@ impl Scenario {
         workload: Workload,
         policy: Arc<dyn ScalingPolicy>,
         config: String,
+        time: Option<TimeLimit>,
     ) -> Result<Vec<Outcome>, RunError> {
         let begin = self.beginning.begin.and_then(|begin| u64::try_from(begin.as_millisecond()).ok());
         let begin = begin.map_or(BEGINNING, Timestamp);
         let scripted = Arc::new(Scripted { policy, script: Mutex::default() });
         let mut subject = Subject::new(workload, Arc::<Scripted>::clone(&scripted), config);
         subject = subject.beginning_at(self.beginning.replicas);
-        let (mut all, mut budget) = (Vec::new(), Budget::default());
+        let (mut all, mut budget) = (Vec::new(), Budget::within(time));
         for event in &self.events {
             let now = after(begin, event.at);
             let from = subject.target();
             let snapshot = snapshot(event, &subject, begin, now);
+            budget.check_time(now, all.len() as f64 / self.events.len().max(1) as f64)?;
             budget.pass(snapshot.replicas.len(), event.metrics.len())?;
             for (name, value) in &event.metrics {
                 subject.metrics.note(name, sample(value, now).and_then(|sample| subject.accept(name, sample)));

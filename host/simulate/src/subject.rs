@@ -1,5 +1,6 @@
 //! The subject of a simulation: a workload with its policies and guardrails, run pass by pass.
 
+use crate::TimeLimit;
 use async_trait::async_trait;
 use std::sync::Arc;
 use windlass_control::clock::Clock;
@@ -8,11 +9,18 @@ use windlass_control::reconcile::evaluate::{Evaluation, evaluate};
 use windlass_core::contract::{
     Assessment, HealthObservation, HealthReport, HealthStatus, Phase, Remedy, Sample, Series,
 };
-use windlass_core::metric::accept;
+use windlass_core::metric::{BuiltIn, Metric, accept};
 use windlass_core::policy::{HealthPolicy, Policies, ScalingPolicy};
 use windlass_core::settings::ControlSettings;
 use windlass_core::{History, MetricFailure, Plan, PolicyFailure, PolicyIdentity, Snapshot, Timestamp, Workload};
 use windlass_decide::{EarlyPasses, decide};
+
+/// Defines the metrics of a simulation that the workload does not define as pushed ones. Built-in metrics need no definition.
+pub fn define_metrics<'a>(workload: &mut Workload, names: impl IntoIterator<Item = &'a str>) {
+    for name in names.into_iter().filter(|name| BuiltIn::of(name).is_none()) {
+        workload.metrics.entry(name.to_owned()).or_insert_with(Metric::pushed);
+    }
+}
 
 /// A workload for which decisions are made as in the host.
 pub struct Subject {
@@ -24,6 +32,7 @@ pub struct Subject {
     history: History,
     early_passes: EarlyPasses,
     settings: ControlSettings,
+    time: Option<TimeLimit>,
 }
 
 /// The results of one pass.
@@ -46,6 +55,7 @@ impl Subject {
             history: History::default(),
             early_passes: EarlyPasses::default(),
             settings: ControlSettings::default(),
+            time: None,
         }
     }
 
@@ -82,6 +92,18 @@ impl Subject {
     pub fn every(mut self, interval: std::time::Duration) -> Self {
         self.settings.interval = interval;
         self
+    }
+
+    /// The same subject with a limit of the time that its passes take.
+    #[must_use]
+    pub fn within(mut self, time: Option<TimeLimit>) -> Self {
+        self.time = time;
+        self
+    }
+
+    /// The limit of the time that the passes take.
+    pub(crate) fn time(&self) -> Option<TimeLimit> {
+        self.time
     }
 
     /// The sample, if the host would accept its value for this metric.

@@ -11,13 +11,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use windlass_api::start;
 use windlass_core::Workload;
-use windlass_core::metric::{BuiltIn, Metric, MetricSource};
 use windlass_core::text::{duration, show_size};
 use windlass_simulate::encoding::decode;
 use windlass_simulate::run::{QUEUE, Ran};
 use windlass_simulate::scenario::Scenario;
 use windlass_simulate::trace::Trace;
-use windlass_simulate::{Measures, ServiceModel, Silence, Subject, chart};
+use windlass_simulate::{Measures, ServiceModel, Silence, Subject, TimeLimit, chart, define_metrics};
 
 /// A run on a terminal shows its progress after this time.
 const PROGRESS_AFTER: Duration = Duration::from_secs(1);
@@ -69,6 +68,9 @@ pub(super) struct SimulateArguments {
     /// Time between two passes
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
     interval: Duration,
+    /// The longest time that the simulation may take, all policies together
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    time_limit: Duration,
     /// Write a chart as SVG, light or dark as its reader's screen
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -112,12 +114,15 @@ async fn scenario(arguments: &SimulateArguments, file: &Path) -> anyhow::Result<
     let mut body = from_file(arguments.workload.as_deref())?;
     body.extend(scenario.beginning.workload.clone());
     let mut workload = workload(body)?;
-    define(&mut workload, scenario.metrics());
+    define_metrics(&mut workload, scenario.metrics());
     let mut candidates = candidates(&arguments.policies, &arguments.configs, &workload).await?;
     let (1, Some(Candidate { policy, config, .. })) = (candidates.len(), candidates.pop()) else {
         bail!("a scenario runs one policy; pass `--policy` once");
     };
-    let decisions = scenario.run(workload, policy, config).await?;
+    let decisions = scenario
+        .run(workload, policy, config, Some(TimeLimit::from_now(arguments.time_limit)))
+        .await
+        .map_err(|failure| wrong(failure.to_string()))?;
     let lines = decisions.iter().map(|decision| Ok(serde_json::to_string(decision)? + "\n"));
     lines.collect()
 }
@@ -133,16 +138,19 @@ async fn compare(arguments: &SimulateArguments, file: &Path) -> anyhow::Result<S
         trace.show_as(metric, column).map_err(wrong)?;
     }
     let mut workload = workload(from_file(arguments.workload.as_deref())?)?;
-    define(&mut workload, trace.names().chain([QUEUE]));
+    define_metrics(&mut workload, trace.names().chain([QUEUE]));
     let model = ServiceModel { capacity: arguments.capacity, start_up: arguments.start_up, queue: arguments.queue };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float casts saturating")]
     let needed = (trace.load(trace.span().0) / model.capacity).ceil() as u32;
     let target = arguments.replicas.unwrap_or_else(|| workload.bounds.clamp(needed));
     let candidates = candidates(&arguments.policies, &arguments.configs, &workload).await?;
+    let time = TimeLimit::from_now(arguments.time_limit);
     let mut runs: Vec<(String, Ran)> = Vec::new();
     for Candidate { name, policy, config } in candidates {
-        let subject =
-            Subject::new(workload.clone(), policy, config).beginning_at(Some(target)).every(arguments.interval);
+        let subject = Subject::new(workload.clone(), policy, config)
+            .beginning_at(Some(target))
+            .every(arguments.interval)
+            .within(Some(time));
         let ran = windlass_simulate::run::run(subject, &trace, model, progress(&name)).await;
         runs.push((name.clone(), ran.map_err(|failure| anyhow!("`{name}`: {failure}"))?));
     }
@@ -237,17 +245,4 @@ fn workload(mut body: Map<String, Value>) -> anyhow::Result<Workload> {
     body.entry("max_replicas").or_insert(json!(100));
     body.entry("resources").or_insert(json!({"cpu": "1", "memory": "1g"}));
     start::workload(&Value::Object(body)).map_err(|problem| anyhow!("the workload is invalid: {}", problem.detail()))
-}
-
-/// Defines the metrics without a definition as pushed ones.
-fn define<'a>(workload: &mut Workload, names: impl IntoIterator<Item = &'a str>) {
-    for name in names.into_iter().filter(|name| BuiltIn::of(name).is_none()) {
-        workload.metrics.entry(name.to_owned()).or_insert(Metric {
-            source: MetricSource::Push,
-            interval: Metric::INTERVAL,
-            timeout: Metric::TIMEOUT,
-            max_age: Metric::usual_max_age(Metric::INTERVAL),
-            allow_negative: false,
-        });
-    }
 }

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use windlass_tests::hostile;
 use windlass_tests::site::binary;
 
 /// The configuration of each policy on every trace: 80 requests a second for each replica, which can serve 100.
@@ -29,6 +30,9 @@ const POLICIES: [(&str, &str); 6] = [
     ),
     ("target-tracking", r#"{"metrics": [{"name": "requests", "target": 80, "kind": "total"}]}"#),
 ];
+
+/// Rounds of a loop that take a few milliseconds.
+const SLOW_ROUNDS: u32 = 10_000_000;
 
 fn trace(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/traces").join(name)
@@ -558,6 +562,32 @@ fn what_is_wrong_is_told() -> anyhow::Result<()> {
         let output = simulate(&arguments)?;
         let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!((output.status.code(), complaint.contains(why)), (Some(1), true), "{arguments:?}: {complaint}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_run_that_takes_too_long_ends_with_the_place_it_reached() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let slow = folder.path().join("slow.wasm");
+    // Each call takes milliseconds, so that the thousands of passes of a day take a minute or more.
+    std::fs::write(&slow, hostile::spins(SLOW_ROUNDS).build())?;
+    let (slow, day) = (slow.display().to_string(), trace("two-peaks.csv").display().to_string());
+    let lines: Vec<String> = (0..20_000).map(|at| format!("{{\"at\": {at}}}\n")).collect();
+    let events = folder.path().join("events.jsonl");
+    std::fs::write(&events, format!("{{}}\n{}", lines.concat()))?;
+    let events = events.display().to_string();
+    for input in [["--trace", &day], ["--scenario", &events]] {
+        let output = simulate(&[&input[..], &["--policy", &slow, "--time-limit", "1s"]].concat())?;
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{input:?}: {complaint}");
+        for part in [
+            "the time limit of 1s (`--time-limit`) ended at pass ",
+            "of the simulated time",
+            "raise `--time-limit` to ",
+        ] {
+            assert!(complaint.contains(part), "{input:?}: {complaint}");
+        }
     }
     Ok(())
 }

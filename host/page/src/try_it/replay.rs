@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 use windlass_core::contract::{MetricRequest, Sample, ScalingDecision, ScalingObservation};
-use windlass_core::metric::{BuiltIn, Metric, MetricSource};
 use windlass_core::policy::ScalingPolicy;
 use windlass_core::workload::DesiredStatus;
 use windlass_core::{
@@ -15,7 +14,7 @@ use windlass_core::{
 };
 use windlass_simulate::run::{QUEUE, Ran, run};
 use windlass_simulate::trace::Trace;
-use windlass_simulate::{Measures, Point, ServiceModel, Subject};
+use windlass_simulate::{Measures, Point, ServiceModel, Subject, define_metrics};
 
 /// Time between two passes, the default of `windlass simulate`.
 const INTERVAL: Duration = Duration::from_secs(15);
@@ -132,15 +131,7 @@ fn subject_of(mut workload: Workload, trace: &Trace) -> Workload {
     workload.policies = PolicyChoices::default();
     workload.depends_on.clear();
     workload.resources.status = DesiredStatus::Running;
-    for name in trace.names().chain([QUEUE]).filter(|name| BuiltIn::of(name).is_none()) {
-        workload.metrics.entry(name.to_owned()).or_insert(Metric {
-            source: MetricSource::Push,
-            interval: Metric::INTERVAL,
-            timeout: Metric::TIMEOUT,
-            max_age: Metric::usual_max_age(Metric::INTERVAL),
-            allow_negative: false,
-        });
-    }
+    define_metrics(&mut workload, trace.names().chain([QUEUE]));
     workload
 }
 

@@ -51,7 +51,7 @@ fn start() -> Parser {
         let Some(workload) = workload(scenario.beginning.workload.clone()) else { return false };
         let bounds = workload.bounds;
         // A scenario that exceeds the limits of a simulation is an error.
-        let outcomes = runtime.block_on(scenario.run(workload, keeps(), "{}".to_owned())).unwrap_or_default();
+        let outcomes = runtime.block_on(scenario.run(workload, keeps(), "{}".to_owned(), None)).unwrap_or_default();
         for outcome in outcomes {
             assert_eq!(outcome.target, bounds.clamp(outcome.target), "{}", outcome.reason);
         }
