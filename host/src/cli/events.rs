@@ -6,11 +6,13 @@ use crate::cli::server::Server;
 use crate::cli::sse::{Parser, StreamEvent};
 use crate::cli::table::Table;
 use crate::cli::yaml;
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
 use windlass_api::answer::{list, time};
+use windlass_control::events::EventKind;
 use windlass_core::text::plain;
 use windlass_network::remote::{Remote, RemoteError};
 
@@ -23,28 +25,23 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Time after which a server that cannot be reached ends the command.
 const GIVE_UP: Duration = Duration::from_secs(60);
 
-/// A kind of event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum EventKind {
-    /// A count was decided
-    Decision,
-    /// A replica began, ended or changed its health
-    Replica,
-    /// Something needs an operator
-    Alert,
-    /// A policy was pushed, promoted or rolled back
-    Policy,
-    /// An operator changed an override
-    Override,
-    /// A workload was started, changed or removed
-    Workload,
-    /// A change by a person or a token
-    Audit,
+/// Reads a kind of events, and lists the kinds with their meanings in the help.
+fn kind_parser() -> impl TypedValueParser<Value = EventKind> {
+    let values = EventKind::ALL.map(|kind| PossibleValue::new(kind.as_str()).help(meaning(kind)));
+    PossibleValuesParser::new(values).try_map(|word| {
+        EventKind::ALL.into_iter().find(|kind| kind.as_str() == word).ok_or("expected a kind of events")
+    })
 }
 
-impl EventKind {
-    fn word(self) -> String {
-        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+fn meaning(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::Decision => "A count was decided",
+        EventKind::Replica => "A replica began, ended or changed its health",
+        EventKind::Alert => "Something needs an operator",
+        EventKind::Policy => "A policy was pushed, promoted or rolled back",
+        EventKind::Override => "An operator changed an override",
+        EventKind::Workload => "A workload was started, changed or removed",
+        EventKind::Audit => "A change by a person or a token",
     }
 }
 
@@ -58,7 +55,7 @@ pub(super) struct EventsArguments {
     #[arg(long, value_name = "NAME")]
     workload: Vec<String>,
     /// Only events of this kind; may be repeated
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = kind_parser())]
     kind: Vec<EventKind>,
     /// Only changes by a person or a token, as `--kind audit`
     #[arg(long, conflicts_with = "kind")]
@@ -75,7 +72,7 @@ pub(super) struct EventsArguments {
 pub(super) async fn run(arguments: &EventsArguments) -> anyhow::Result<String> {
     let client = arguments.server.client()?;
     let kinds = if arguments.audit { &[EventKind::Audit][..] } else { &arguments.kind };
-    let mut query: Vec<(&str, String)> = kinds.iter().map(|kind| ("kind", kind.word())).collect();
+    let mut query: Vec<(&str, String)> = kinds.iter().map(|kind| ("kind", kind.as_str().to_owned())).collect();
     query.extend(arguments.workload.iter().map(|workload| ("workload", workload.clone())));
     let backlog = [&query[..], &[("follow", "false".to_owned())]].concat();
     let listed = client.get_where(&["events"], &backlog).await?;
@@ -221,8 +218,16 @@ mod tests {
     }
 
     #[test]
-    fn kinds_are_the_words_of_the_api() {
-        let words: Vec<String> = EventKind::value_variants().iter().map(|kind| kind.word()).collect();
-        assert_eq!(words, ["decision", "replica", "alert", "policy", "override", "workload", "audit"]);
+    fn every_kind_of_the_api_is_read() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            events: EventsArguments,
+        }
+        let read = |word: &str| <Line as clap::Parser>::try_parse_from(["windlass", "--kind", word]);
+        for kind in EventKind::ALL {
+            assert_eq!(read(kind.as_str()).map(|line| line.events.kind).ok(), Some(vec![kind]));
+        }
+        assert!(read("nothing").is_err() && read("Audit").is_err());
     }
 }
