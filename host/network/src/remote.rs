@@ -11,7 +11,7 @@ use crate::{limited, set_up_tls};
 use serde_json::Value;
 use std::time::Duration;
 use windlass_core::listen::socket_path;
-use windlass_core::net::NetError;
+use windlass_core::net::{NetError, SendError};
 use windlass_core::root_cause;
 
 /// Time limit of a request. A push checks and compiles the component before the response.
@@ -19,6 +19,9 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Bytes of a response. The longest is a page of decisions.
 const LONGEST: u64 = 256 << 20;
+
+/// The beginning of the answer of a port with TLS to a request without.
+const HTTPS_ONLY: &str = "this port speaks HTTPS only";
 
 /// A running Windlass.
 #[derive(Debug, Clone)]
@@ -179,7 +182,7 @@ impl Remote {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
-        let sent = async { request.send().await.map_err(ClientError::from) };
+        let sent = async { request.send().await.map_err(|error| self.hinted(error)) };
         limited(TIMEOUT, sent).await.map_err(|error| self.unreachable(error))
     }
 
@@ -195,8 +198,28 @@ impl Remote {
         }
         let detail = body["detail"].as_str().map(str::to_owned);
         Err(match detail {
+            Some(detail) if detail.starts_with(HTTPS_ONLY) && self.base.scheme() == "http" => RemoteError::NeedsHttps {
+                server: self.server.clone(),
+                secure: self.server.replacen("http://", "https://", 1),
+            },
             Some(detail) => RemoteError::Refused { status: status.as_u16(), detail },
             None => self.not_windlass(format!("it responded with status {status} and no `detail`")),
+        })
+    }
+
+    /// Why a request was not answered, with the remedy if TLS is the reason.
+    fn hinted(&self, error: reqwest::Error) -> NetError {
+        let why = root_cause(&error);
+        NetError::Failed(match SendError::from(ClientError::from(error)) {
+            SendError::UnknownAuthority(_) => {
+                format!("{why}; name the certificate of the server's authority with `--ca-file`")
+            }
+            SendError::NotTls(_) if self.base.scheme() == "https" => {
+                format!(
+                    "{why}; the port speaks no TLS: check the address, which begins with `http://` for such a server"
+                )
+            }
+            _ => why,
         })
     }
 

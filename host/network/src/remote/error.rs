@@ -21,6 +21,16 @@ pub enum RemoteError {
         /// The reason, in Windlass's own words.
         detail: String,
     },
+    /// The server's port speaks HTTPS, and the address is one of HTTP.
+    #[error(
+        "{server} speaks HTTPS only; use `{secure}`, and `--ca-file` unless the system knows the server's authority"
+    )]
+    NeedsHttps {
+        /// The server's address.
+        server: String,
+        /// The address with HTTPS.
+        secure: String,
+    },
     /// Another program listens at the address.
     #[error("the server at {server} is not windlass: {why}; check the address")]
     NotWindlass {
@@ -36,7 +46,7 @@ impl RemoteError {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Refused { status, .. } => Some(*status),
-            Self::Unreachable { .. } | Self::NotWindlass { .. } => None,
+            Self::Unreachable { .. } | Self::NeedsHttps { .. } | Self::NotWindlass { .. } => None,
         }
     }
 }
