@@ -1,9 +1,11 @@
 //! Runs commands of the program as a person does: with a home folder of its own, through pipes or in a terminal.
 
 use crate::site::binary;
-use std::io::Write;
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use tempfile::TempDir;
 
 /// The result of a command.
@@ -124,6 +126,57 @@ impl Caller {
 /// A command that does not end by itself. Dropping the value kills it.
 pub struct Running(pub Child);
 
+impl Running {
+    /// The next line of its output, with its end. It is empty at the end of the output.
+    ///
+    /// # Errors
+    /// If the output cannot be read.
+    ///
+    /// # Panics
+    /// If its output is not piped.
+    pub fn line(&mut self) -> anyhow::Result<String> {
+        let output = self.0.stdout.as_mut().expect("it is piped");
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        // A reader with a buffer would lose the beginning of the line after this one.
+        while !line.ends_with(b"\n") && output.read(&mut byte)? == 1 {
+            line.extend(byte);
+        }
+        Ok(String::from_utf8(line)?)
+    }
+}
+
+/// The output of a command so far, read in the background.
+#[derive(Clone, Default)]
+pub struct Collected(Arc<Mutex<Vec<u8>>>);
+
+impl Collected {
+    /// Everything that the command printed.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
+impl Running {
+    /// Reads its output in the background from now on.
+    ///
+    /// # Panics
+    /// If its output is not piped.
+    pub fn collect(&mut self) -> Collected {
+        let mut output = self.0.stdout.take().expect("it is piped");
+        let collected = Collected::default();
+        let kept = collected.clone();
+        // The thread ends with the output.
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4_096];
+            while let Ok(read @ 1..) = output.read(&mut bytes) {
+                kept.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&bytes[..read]);
+            }
+        });
+        collected
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         drop(self.0.kill());
@@ -153,6 +206,27 @@ pub struct Documented {
     pub examples: Vec<String>,
     /// Whether it has commands below it.
     pub is_group: bool,
+    /// Whether it has the flag for the form of its result.
+    pub has_forms: bool,
+}
+
+/// The rows of the manual's table about documents: a command, and the fields of its document.
+///
+/// # Errors
+/// If the manual cannot be read.
+///
+/// # Panics
+/// If the manual has no such table.
+pub fn documents() -> anyhow::Result<Vec<(String, BTreeSet<String>)>> {
+    let manual = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../MANUAL.md"))?;
+    let table = manual.split("| command | fields |").nth(1).expect("the manual has the table");
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let rows = rows.map(|row| {
+        let mut cells = row.trim_matches('|').split('|').map(|cell| cell.split('`').skip(1).step_by(2));
+        let command = cells.next().and_then(|mut cell| cell.next()).unwrap_or_default().to_owned();
+        (command, cells.next().into_iter().flatten().map(str::to_owned).collect())
+    });
+    Ok(rows.collect())
 }
 
 /// Every command of the program that its help shows.
@@ -172,7 +246,8 @@ pub fn documented(caller: &Caller) -> anyhow::Result<Vec<Documented>> {
         let examples = help.split("Examples:").nth(1).unwrap_or_default().lines().map(str::trim);
         let examples = examples.filter(|line| line.starts_with("windlass ")).map(str::to_owned).collect();
         open.extend(below.iter().map(|name| [path.clone(), vec![(*name).to_owned()]].concat()));
-        found.push(Documented { path, examples, is_group: !below.is_empty() });
+        let has_forms = help.contains("-o, --output <FORMAT>");
+        found.push(Documented { path, examples, is_group: !below.is_empty(), has_forms });
     }
     Ok(found)
 }

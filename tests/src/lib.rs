@@ -22,6 +22,7 @@
 //! | [`workloads`] | workloads, their replicas and their target count |
 //! | [`alone`] | runs a test in a process of its own |
 //! | [`commands`] | runs commands of the program as a person does |
+//! | [`lone_server`] | a server without a container engine |
 //! | [`terminal`] | a pseudo-terminal with a command in it |
 
 pub mod alone;
@@ -33,6 +34,7 @@ pub mod commands;
 pub mod compose;
 pub mod engine_proxy;
 pub mod hostile;
+pub mod lone_server;
 pub mod memory;
 pub mod mutation;
 pub mod no_network;
@@ -44,4 +46,4 @@ pub mod registry;
 pub mod terminal;
 pub mod workloads;
 
-pub use windlass_harness::{engine, images, response, site, swarm, wait};
+pub use windlass_harness::{compiled, engine, images, response, site, swarm, wait};

@@ -1,7 +1,9 @@
 //! `windlass policy push`, `list`, `promote`, `rollback`, `refresh`, `delete` and `diff`: the policies of a running Windlass.
 
 use crate::cli::format::Output;
+use crate::cli::policy_wait::proved;
 use crate::cli::server::Server;
+use crate::cli::waiting::WaitFlags;
 use anyhow::Context;
 use clap::Subcommand;
 use serde_json::Value;
@@ -21,7 +23,7 @@ pub(super) enum RemoteCommand {
         #[arg(long)]
         name: Option<String>,
         /// Run it as a candidate next to the acting revision; `promote` makes it act
-        #[arg(long)]
+        #[arg(long, conflicts_with = "wait")]
         candidate: bool,
         /// Start with empty memory instead of the previous revision's memory
         #[arg(long)]
@@ -29,6 +31,9 @@ pub(super) enum RemoteCommand {
         /// Name to record as the author of this push [default: USER]
         #[arg(long, env = "USER")]
         from: Option<String>,
+        /// Whether to wait until the acting revision has passed its probation.
+        #[command(flatten)]
+        wait: WaitFlags,
         /// The form of the result.
         #[command(flatten)]
         output: Output,
@@ -54,6 +59,9 @@ pub(super) enum RemoteCommand {
         /// Number of the revision [default: the candidate]
         #[arg(long, value_name = "NUMBER")]
         revision: Option<u32>,
+        /// Whether to wait until the acting revision has passed its probation.
+        #[command(flatten)]
+        wait: WaitFlags,
         /// The form of the result.
         #[command(flatten)]
         output: Output,
@@ -66,6 +74,9 @@ pub(super) enum RemoteCommand {
     Rollback {
         /// Name of the policy
         name: String,
+        /// Whether to wait until the acting revision has passed its probation.
+        #[command(flatten)]
+        wait: WaitFlags,
         /// The form of the result.
         #[command(flatten)]
         output: Output,
@@ -78,6 +89,9 @@ pub(super) enum RemoteCommand {
     Refresh {
         /// Name of the policy
         name: String,
+        /// Whether to wait until the acting revision has passed its probation.
+        #[command(flatten)]
+        wait: WaitFlags,
         /// The form of the result.
         #[command(flatten)]
         output: Output,
@@ -114,7 +128,7 @@ pub(super) enum RemoteCommand {
 /// The text a command prints. Its document is the server's answer.
 pub(super) async fn run(command: &RemoteCommand) -> anyhow::Result<String> {
     match command {
-        RemoteCommand::Push { file, name, candidate, reset_memory, from, output, server } => {
+        RemoteCommand::Push { file, name, candidate, reset_memory, from, wait, output, server } => {
             let name = name
                 .clone()
                 .or_else(|| stem(file))
@@ -128,7 +142,9 @@ pub(super) async fn run(command: &RemoteCommand) -> anyhow::Result<String> {
             }
             let component = std::fs::read(file).with_context(|| format!("cannot read `{}`", file.display()))?;
             let path = ["policies", name.as_str()];
-            show(&server.client()?.put_component(&path, &query, component, from.as_deref()).await?, *output)
+            let client = server.client()?;
+            let pushed = client.put_component(&path, &query, component, from.as_deref()).await?;
+            show(&proved(&client, pushed, *wait).await?, *output)
         }
         RemoteCommand::List { output, server } => {
             let listed = server.client()?.get(&["policies"]).await?;
@@ -137,15 +153,15 @@ pub(super) async fn run(command: &RemoteCommand) -> anyhow::Result<String> {
                 policies.iter().filter_map(|policy| Some(policy["name"].as_str()?.to_owned())).collect();
             output.show(&listed, &names, || policies.iter().map(policy_line).collect())
         }
-        RemoteCommand::Promote { name, revision, output, server } => {
+        RemoteCommand::Promote { name, revision, wait, output, server } => {
             let query: Vec<_> = revision.iter().map(|number| ("revision", number.to_string())).collect();
-            show(&server.client()?.post(&["policies", name, "promote"], &query).await?, *output)
+            change(server, name, "promote", &query, *wait, *output).await
         }
-        RemoteCommand::Rollback { name, output, server } => {
-            show(&server.client()?.post(&["policies", name, "rollback"], &[]).await?, *output)
+        RemoteCommand::Rollback { name, wait, output, server } => {
+            change(server, name, "rollback", &[], *wait, *output).await
         }
-        RemoteCommand::Refresh { name, output, server } => {
-            show(&server.client()?.post(&["policies", name, "refresh"], &[]).await?, *output)
+        RemoteCommand::Refresh { name, wait, output, server } => {
+            change(server, name, "refresh", &[], *wait, *output).await
         }
         RemoteCommand::Delete { name, output, server } => {
             let answer = server.client()?.delete(&["policies", name]).await?;
@@ -156,6 +172,20 @@ pub(super) async fn run(command: &RemoteCommand) -> anyhow::Result<String> {
             output.show(&answer, std::slice::from_ref(workload), || diff(&answer))
         }
     }
+}
+
+/// Sends a change of a policy, and waits if the caller wants that.
+async fn change(
+    server: &Server,
+    name: &str,
+    change: &str,
+    query: &[(&str, String)],
+    wait: WaitFlags,
+    output: Output,
+) -> anyhow::Result<String> {
+    let client = server.client()?;
+    let answer = client.post(&["policies", name, change], query).await?;
+    show(&proved(&client, answer, wait).await?, output)
 }
 
 fn show(policy: &Value, output: Output) -> anyhow::Result<String> {

@@ -72,6 +72,9 @@ pub(super) enum ScalingCommand {
     Pause {
         /// Name of the workload, or its image
         workload: String,
+        /// Whether to wait.
+        #[command(flatten)]
+        wait: WaitFlags,
         /// The form of the result.
         #[command(flatten)]
         output: Output,
@@ -86,6 +89,9 @@ pub(super) enum ScalingCommand {
         workload: String,
         /// The direction to freeze
         direction: Direction,
+        /// Whether to wait.
+        #[command(flatten)]
+        wait: WaitFlags,
         /// The form of the result.
         #[command(flatten)]
         output: Output,
@@ -121,6 +127,9 @@ pub(super) enum ScalingCommand {
         workload: String,
         /// Remove only these overrides [default: all]
         what: Vec<Override>,
+        /// Whether to wait.
+        #[command(flatten)]
+        wait: WaitFlags,
         /// The form of the result.
         #[command(flatten)]
         output: Output,
@@ -132,21 +141,24 @@ pub(super) enum ScalingCommand {
 
 /// The text a command prints.
 pub(super) async fn run(command: &ScalingCommand) -> anyhow::Result<String> {
-    let (workload, output, server, change) = match command {
+    let (workload, output, server, wait, change) = match command {
         ScalingCommand::Show { workload, output, server } => {
             return show(&server.client()?.get(&["workloads", workload]).await?, *output);
         }
-        ScalingCommand::Pause { workload, output, server } => (workload, output, server, json!({"paused": true})),
-        ScalingCommand::Freeze { workload, direction: Direction::Up, output, server } => {
-            (workload, output, server, json!({"freeze_scale_up": true}))
+        ScalingCommand::Pause { workload, wait, output, server } => {
+            (workload, output, server, wait, json!({"paused": true}))
         }
-        ScalingCommand::Freeze { workload, direction: Direction::Down, output, server } => {
-            (workload, output, server, json!({"freeze_scale_down": true}))
+        ScalingCommand::Freeze { workload, direction, wait, output, server } => {
+            let field = match direction {
+                Direction::Up => "freeze_scale_up",
+                Direction::Down => "freeze_scale_down",
+            };
+            (workload, output, server, wait, json!({field: true}))
         }
-        ScalingCommand::Force { workload, replicas, time, output, server, .. } => {
-            (workload, output, server, json!({"force": {"replicas": replicas, "for": time.as_secs_f64()}}))
+        ScalingCommand::Force { workload, replicas, time, wait, output, server } => {
+            (workload, output, server, wait, json!({"force": {"replicas": replicas, "for": time.as_secs_f64()}}))
         }
-        ScalingCommand::Resume { workload, what, output, server } => {
+        ScalingCommand::Resume { workload, what, wait, output, server } => {
             let current = server.client()?.get(&["workloads", workload]).await?;
             let in_force = |one: Override| one.is_in_force(&current["desired"]["overrides"]);
             let is_sent = |one: &Override| *one == Override::Pause || in_force(*one);
@@ -157,14 +169,16 @@ pub(super) async fn run(command: &ScalingCommand) -> anyhow::Result<String> {
             } else {
                 what.iter().copied().map(Override::removed).collect()
             };
-            (workload, output, server, change)
+            (workload, output, server, wait, change)
         }
     };
     let client = server.client()?;
     let mut view = client.patch(&["workloads", workload, "overrides"], &change).await?;
-    if let ScalingCommand::Force { replicas, wait, .. } = command
-        && wait.wait(&client, workload, Condition::Replicas(*replicas)).await?
-    {
+    let condition = match command {
+        ScalingCommand::Force { replicas, .. } => Condition::Replicas(*replicas),
+        _ => Condition::Ready,
+    };
+    if wait.wait(&client, workload, condition).await? {
         view = client.get(&["workloads", workload]).await?;
     }
     show(&view, *output)

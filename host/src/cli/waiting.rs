@@ -1,5 +1,6 @@
 //! Waits until a workload is as wanted, and says why it is not if the time ends.
 
+use crate::cli::news::{News, Pauses};
 use crate::cli::output::TimedOut;
 use crate::cli::terminal;
 use crate::cli::workload_text::alerts;
@@ -14,8 +15,11 @@ use windlass_api::answer::{list, title};
 use windlass_core::text::{duration, plain, show_duration};
 use windlass_network::remote::{Remote, RemoteError};
 
-/// Time between two looks at the workload.
-const PAUSE: Duration = Duration::from_millis(250);
+/// Time between two looks at the server.
+const PAUSES: Pauses = Pauses { with_stream: Duration::from_secs(1), without: Duration::from_millis(250) };
+
+/// Time between two pictures of the progress.
+const TICK: Duration = Duration::from_millis(250);
 
 /// Time limit of a wait, unless a flag sets another one.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
@@ -23,7 +27,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 /// Flags of a command that changes a workload.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct WaitFlags {
-    /// Wait until the change has reached the replicas
+    /// Wait until the change has taken effect
     #[arg(long)]
     wait: bool,
     /// How long to wait [default: 2m]
@@ -35,10 +39,34 @@ impl WaitFlags {
     /// Waits for a workload if the caller wants that. Returns whether it waited.
     pub(super) async fn wait(self, client: &Remote, workload: &str, condition: Condition) -> anyhow::Result<bool> {
         if self.wait {
-            wait(client, workload, condition, self.timeout.unwrap_or(DEFAULT_TIMEOUT)).await?;
+            wait(client, workload, condition, self.timeout()).await?;
         }
         Ok(self.wait)
     }
+
+    /// Whether the caller wants to wait.
+    pub(super) fn is_wanted(self) -> bool {
+        self.wait
+    }
+
+    /// The time limit of the wait.
+    pub(super) fn timeout(self) -> Duration {
+        self.timeout.unwrap_or(DEFAULT_TIMEOUT)
+    }
+}
+
+/// The result of one look at a server.
+pub(super) enum Look {
+    /// The wait is over.
+    Met,
+    /// The state in a few words, and the reasons for it.
+    Pending { state: String, reasons: Vec<String> },
+}
+
+/// The thing that a wait is for, and the state that ends it, for the sentence after the time limit.
+pub(super) struct Wanted<'w> {
+    pub(super) subject: &'w str,
+    pub(super) state: &'w str,
 }
 
 /// A state of a workload.
@@ -155,25 +183,54 @@ pub(super) async fn wait(
     condition: Condition,
     timeout: Duration,
 ) -> anyhow::Result<()> {
+    let wanted = Wanted { subject: workload, state: &condition.to_string() };
+    until(client, vec![("workload", workload.to_owned())], wanted, timeout, async || {
+        look(client, workload, condition).await
+    })
+    .await
+}
+
+/// Whether a workload meets a condition, or why not.
+pub(super) async fn look(client: &Remote, workload: &str, condition: Condition) -> anyhow::Result<Look> {
+    match Seen::of(client, workload).await {
+        Ok(seen) if seen.meets(condition) => Ok(Look::Met),
+        Ok(seen) => Ok(Look::Pending { state: seen.numbers(), reasons: seen.reasons() }),
+        Err(error) if error.status() == Some(404) && condition == Condition::Removed => Ok(Look::Met),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Looks until the wait is over: after each event that fits `query`, and from time to time.
+///
+/// # Errors
+/// [`TimedOut`] with the pending reason after `timeout`; the error of a look, unless the server cannot be reached.
+pub(super) async fn until(
+    client: &Remote,
+    query: Vec<(&'static str, String)>,
+    Wanted { subject, state: wanted }: Wanted<'_>,
+    timeout: Duration,
+    mut look: impl AsyncFnMut() -> anyhow::Result<Look>,
+) -> anyhow::Result<()> {
     let deadline = Instant::now() + timeout;
     let progress = progress();
+    let mut news = News::follow(client, query, PAUSES);
     loop {
-        let pending = match Seen::of(client, workload).await {
-            Ok(seen) if seen.meets(condition) => return Ok(()),
-            Ok(seen) => {
-                progress.set_message(plain(&format!("{workload}: {}", seen.numbers())));
-                [vec![seen.numbers()], seen.reasons()].concat().join("; ")
+        let pending = match look().await {
+            Ok(Look::Met) => return Ok(()),
+            Ok(Look::Pending { state, reasons }) => {
+                progress.set_message(plain(&format!("{subject}: {state}")));
+                [vec![state], reasons].concat().join("; ")
             }
-            Err(error) if error.status() == Some(404) && condition == Condition::Removed => return Ok(()),
             // A server that restarts answers again.
-            Err(error @ RemoteError::Unreachable { .. }) => error.to_string(),
-            Err(error) => return Err(error.into()),
+            Err(error) if matches!(error.downcast_ref(), Some(RemoteError::Unreachable { .. })) => error.to_string(),
+            Err(error) => return Err(error),
         };
-        if Instant::now() + PAUSE > deadline {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
             let waited = show_duration(timeout);
-            return Err(TimedOut(format!("after {waited}, `{workload}` is not {condition}: {pending}")).into());
+            return Err(TimedOut(format!("after {waited}, `{subject}` is not {wanted}: {pending}")).into());
         }
-        tokio::time::sleep(PAUSE).await;
+        news.next(left).await;
     }
 }
 
@@ -186,7 +243,7 @@ fn progress() -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} ({elapsed})") {
         bar.set_style(style);
     }
-    bar.enable_steady_tick(PAUSE);
+    bar.enable_steady_tick(TICK);
     bar
 }
 

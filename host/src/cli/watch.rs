@@ -1,21 +1,24 @@
 //! `windlass get -w`: a line for each resource, and another one for each change of it.
 
 use crate::cli::format::{Format, Output, json_line};
+use crate::cli::news::{News, Pauses};
 use crate::cli::output::print;
-use crate::cli::resources::{Resource, Selection, fetch};
+use crate::cli::resources::{Kind, Resource, Selection, fetch};
 use crate::cli::yaml;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use windlass_control::events::EventKind;
 use windlass_core::text::plain;
 use windlass_network::remote::{Remote, RemoteError};
 
-/// Time between two looks.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Time between two looks. Not every change has an event: the failures of a policy have none.
+const PAUSES: Pauses = Pauses { with_stream: Duration::from_secs(5), without: Duration::from_secs(1) };
 
 /// Prints the resources and their changes until the reader leaves.
 pub(super) async fn watch(client: &Remote, selection: Selection<'_>, output: Output) -> anyhow::Result<()> {
     let mut lines = Lines::new(selection, output.format());
+    let mut news = News::follow(client, query(selection), PAUSES);
     loop {
         let found = match fetch(client, selection).await {
             Ok(found) => found,
@@ -27,7 +30,17 @@ pub(super) async fn watch(client: &Remote, selection: Selection<'_>, output: Out
         if (!text.is_empty() && !print(&text)?) || (selection.name.is_some() && found.is_empty()) {
             return Ok(());
         }
-        tokio::time::sleep(PAUSE).await;
+        news.next(PAUSES.with_stream).await;
+    }
+}
+
+/// The events that may change these resources, as a query of `GET /events`.
+fn query(selection: Selection<'_>) -> Vec<(&'static str, String)> {
+    match selection {
+        Selection { kind: Kind::Policies, .. } => vec![("kind", EventKind::Policy.as_str().to_owned())],
+        Selection { kind: Kind::Workloads, name: Some(workload), .. }
+        | Selection { kind: Kind::Containers, workload: Some(workload), .. } => vec![("workload", workload.to_owned())],
+        Selection { .. } => Vec::new(),
     }
 }
 
@@ -113,7 +126,6 @@ fn document(document: &Value) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::resources::Kind;
 
     fn container(name: &str, health: &str, cpu: &str) -> Resource {
         let row = [name, "web", "running", health, "0123", cpu, "", "1s"].map(str::to_owned).to_vec();

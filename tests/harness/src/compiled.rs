@@ -16,14 +16,14 @@ const KEY: &str = "compiled.key";
 const MOST_ENTRIES: usize = 64;
 
 /// The shared folder, which is laid out as a data directory.
-pub(crate) struct SharedCode(PathBuf);
+pub struct SharedCode(PathBuf);
 
 impl SharedCode {
     /// The folder of this user. `None` if another user owns the path.
     ///
     /// # Errors
     /// If the folder cannot be created.
-    pub(crate) fn open() -> anyhow::Result<Option<Self>> {
+    pub fn open() -> anyhow::Result<Option<Self>> {
         let user = geteuid();
         let path = std::env::temp_dir().join(format!("windlass-tests-code-{}", user.as_raw()));
         let mut builder = DirBuilder::new();
@@ -35,7 +35,7 @@ impl SharedCode {
     ///
     /// # Errors
     /// If a file cannot be copied.
-    pub(crate) fn give(&self, data_dir: &Path) -> io::Result<()> {
+    pub fn give(&self, data_dir: &Path) -> io::Result<()> {
         let key = match fs::read(self.0.join(KEY)) {
             Ok(key) if !data_dir.join(FOLDER).exists() => key,
             Ok(_) => return Ok(()),
@@ -60,7 +60,7 @@ impl SharedCode {
     ///
     /// # Errors
     /// If a file cannot be copied.
-    pub(crate) fn take(&self, data_dir: &Path) -> io::Result<()> {
+    pub fn take(&self, data_dir: &Path) -> io::Result<()> {
         let key = fs::read(data_dir.join(KEY))?;
         let shared = self.0.join(KEY);
         if !shared.exists() {

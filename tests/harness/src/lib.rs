@@ -2,6 +2,7 @@
 //!
 //! | module | purpose |
 //! |---|---|
+//! | [`compiled`] | shares machine code of policies between tests |
 //! | [`site`] | runs the program and sends requests to it |
 //! | [`response`] | the program's answers, with varying values replaced |
 //! | [`wait`] | polls a value with a time limit |
@@ -9,7 +10,7 @@
 //! | [`images`] | builds small images without a registry |
 //! | [`swarm`] | a Docker Swarm of three engines on this machine |
 
-mod compiled;
+pub mod compiled;
 pub mod engine;
 pub mod images;
 mod log;

@@ -162,3 +162,40 @@ fn a_log_keeps_its_two_streams_apart() -> anyhow::Result<()> {
     assert!(caller.run(&["logs", "x", "-o", "name"])?.refused(2).starts_with("error: a log has no names"));
     Ok(())
 }
+
+/// A server whose policies change, and whose stream has one event after each change.
+#[test]
+fn a_follower_of_resources_looks_again_after_an_event() -> anyhow::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = format!("http://{}", listener.local_addr()?);
+    let acting = Arc::new(Mutex::new(1));
+    let (opened, streams) = std::sync::mpsc::channel();
+    let shown = Arc::clone(&acting);
+    // The thread ends with this program.
+    std::thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            let head = head(&stream);
+            if head.starts_with("GET /events") {
+                let _ = (&stream).write_all(answer("text/event-stream", ": hello\n\n").as_bytes());
+                let _ = opened.send((head, stream));
+                continue;
+            }
+            let number = *shown.lock().unwrap_or_else(PoisonError::into_inner);
+            let list = json!({"policies": [{"name": "queue", "acting": number}]});
+            let _ = (&stream).write_all(answer("application/json", &list.to_string()).as_bytes());
+        }
+    });
+    let caller = Caller::new()?.with("WINDLASS_SERVER", &address);
+    let mut follower = caller.begin(&["get", "policies", "-w", "-o", "json"])?;
+    let mut next =
+        || -> anyhow::Result<Value> { Ok(serde_json::from_str::<Value>(&follower.line()?)?["acting"].take()) };
+    assert_eq!(next()?, 1);
+    let (head, stream) = streams.recv_timeout(std::time::Duration::from_secs(30))?;
+    assert!(head.starts_with("GET /events?kind=policy HTTP/1.1"), "{head}");
+    for number in 2..5 {
+        *acting.lock().unwrap_or_else(PoisonError::into_inner) = number;
+        (&stream).write_all(sent(&event(number, "policy", None, "another revision acts")).as_bytes())?;
+        assert_eq!(next()?, number);
+    }
+    Ok(())
+}

@@ -198,9 +198,9 @@ async fn the_secrets_of_agents_are_made_once_on_a_swarm() -> anyhow::Result<()> 
     engine.docker().init_swarm(swarm).await?;
     let folder = tempfile::tempdir()?;
     let key = folder.path().join("ca.key");
-    let made = printed(&swarm_init(&host, &["--keep-ca-key", &key.display().to_string()])?);
+    let made = printed(&swarm_init(&host, &["--days", "365", "--keep-ca-key", &key.display().to_string()])?);
     let expected = "created the secrets windlass-ca, windlass-agent-cert, windlass-agent-key and windlass-agent-token; the \
-                    certificate is valid for 3650 days\nnext: ";
+                    certificate is valid for 365 days\nnext: ";
     assert_eq!(made, format!("{expected}{next}"));
     assert!(std::fs::read_to_string(&key)?.contains("PRIVATE KEY") && key.metadata()?.permissions().mode() & 0o77 == 0);
     let first = secrets(&engine).await?;
