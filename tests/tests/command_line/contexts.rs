@@ -2,47 +2,14 @@
 
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::{Child, Stdio};
-use std::time::Duration;
 use windlass_tests::commands::Caller;
-use windlass_tests::wait::eventually;
-
-/// A server that is killed with the value.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-/// Starts a server on a Unix socket and a port, with a token, and waits for it. Returns its TCP address.
-async fn serve(folder: &Path, token: &str) -> anyhow::Result<(Server, String)> {
-    // A caller of the socket needs no token. So the port is tested.
-    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let (file, data) = (folder.join("windlass.toml"), folder.join("data"));
-    std::fs::write(&file, format!("api.listen = '127.0.0.1:{port}'\nstore.data_dir = {data:?}\n"))?;
-    let caller = Caller::new()?.with("WINDLASS_TOKEN", token).with("DOCKER_HOST", "unix:///nonexistent/docker.sock");
-    let mut command = caller.windlass(&["serve", "--config", file.to_str().expect("a plain path")])?;
-    // The home folder of this caller ends before the server does.
-    command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let server = Server(command.spawn()?);
-    let address = format!("http://127.0.0.1:{port}");
-    eventually("windlass to be healthy", Duration::from_secs(60), async || {
-        let ended = caller.run(&["health", "--server", &address]).map_err(|error| error.to_string())?;
-        if ended.code == Some(0) { Ok(()) } else { Err(format!("{ended:?}")) }
-    })
-    .await;
-    Ok((server, address))
-}
+use windlass_tests::lone_server::LoneServer;
 
 #[tokio::test]
 async fn a_command_finds_the_server_and_the_token_by_the_context() -> anyhow::Result<()> {
     const TOKEN: &str = "a-token-of-thirty-two-characters";
-    let folder = tempfile::tempdir()?;
-    let (_server, address) = serve(folder.path(), TOKEN).await?;
+    let server = LoneServer::start(TOKEN).await?;
+    let address = server.url();
     let caller = Caller::new()?;
     let token = caller.folder().join("token");
     std::fs::write(&token, format!("{TOKEN}\n"))?;
