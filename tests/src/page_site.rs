@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use windlass_api::ApiState;
 use windlass_control::clock::Clock;
 use windlass_control::{Controller, Parts};
+use windlass_core::access::{AccessStore, TokenRecord};
 use windlass_core::contract::Sample;
 use windlass_core::metric::{Metric, MetricSource, SampleChange};
 use windlass_core::policy::PolicyCatalogue;
@@ -30,6 +31,7 @@ pub struct PageSite {
     pub engine: SimulatedEngine,
     /// The controller of the workloads.
     pub controller: Controller,
+    store: Arc<SqliteStore>,
     /// The server ends with it.
     _stop: oneshot::Sender<()>,
     _directory: tempfile::TempDir,
@@ -41,7 +43,7 @@ impl PageSite {
     /// # Errors
     /// No port or no folder is free.
     pub async fn empty() -> anyhow::Result<Self> {
-        Self::begin(&[], None).await
+        Self::begin(&[], None, &[]).await
     }
 
     /// A site whose workload `shop` has a day of history.
@@ -49,7 +51,7 @@ impl PageSite {
     /// # Errors
     /// No port or no folder is free.
     pub async fn with_history() -> anyhow::Result<Self> {
-        Self::begin(&[shop()?], None).await
+        Self::begin(&[shop()?], None, &[]).await
     }
 
     /// A site whose callers need a token.
@@ -57,10 +59,26 @@ impl PageSite {
     /// # Errors
     /// No port or no folder is free.
     pub async fn with_token(token: &str) -> anyhow::Result<Self> {
-        Self::begin(&[], Some(token)).await
+        Self::begin(&[], Some(token), &[]).await
     }
 
-    async fn begin(stored: &[Workload], token: Option<&str>) -> anyhow::Result<Self> {
+    /// As [`PageSite::with_token`], and other tokens are in the store already.
+    ///
+    /// # Errors
+    /// No port or no folder is free, or two tokens have the same identifier.
+    pub async fn with_tokens(token: &str, others: &[TokenRecord]) -> anyhow::Result<Self> {
+        Self::begin(&[], Some(token), others).await
+    }
+
+    /// The tokens in the store.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn tokens(&self) -> anyhow::Result<Vec<TokenRecord>> {
+        Ok(self.store.tokens()?)
+    }
+
+    async fn begin(stored: &[Workload], token: Option<&str>, others: &[TokenRecord]) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let clock = Clock::System;
         let engine = SimulatedEngine::new(move || clock.now(), Duration::ZERO);
@@ -68,6 +86,9 @@ impl PageSite {
         for workload in stored {
             store.save_workload(workload, 3)?;
             record_a_day(&store, &workload.key, clock.now())?;
+        }
+        for token in others {
+            store.add_token(token)?;
         }
         let store = Arc::new(store);
         let policies = directory.path().join("policies");
@@ -88,14 +109,14 @@ impl PageSite {
         let catalogue: Arc<dyn PolicyCatalogue> = Arc::<PolicyRegistry>::clone(&registry);
         let discovery = Discovery::new(controller.clone(), None);
         let state = ApiState::new(controller.clone(), catalogue, discovery, Arc::new(settings.clone()));
-        let state = state.with_tokens(store)?;
+        let state = state.with_tokens(Arc::<SqliteStore>::clone(&store))?;
         let router = windlass_page::router(state, registry);
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(async move {
             let ended = async move { drop(stopped.await) };
             windlass_api::serve(listener, router, &settings, ended).await.expect("it serves");
         });
-        Ok(Self { url, engine, controller, _stop: stop, _directory: directory })
+        Ok(Self { url, engine, controller, store, _stop: stop, _directory: directory })
     }
 
     /// Starts a workload.

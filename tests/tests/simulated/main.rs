@@ -4,6 +4,7 @@ mod adoption;
 mod budgets;
 mod failure_modes;
 mod page;
+mod page_rights;
 mod pages;
 mod scenarios;
 mod shadows;

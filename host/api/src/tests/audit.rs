@@ -1,6 +1,6 @@
 //! The record of changes.
 
-use super::roles::{CONFIGURED, Served, served, served_with};
+use super::roles::{CONFIGURED, Served, path_with, served, served_with};
 use super::*;
 use crate::fixtures::controller_and_engine;
 use serde_json::json;
@@ -115,4 +115,41 @@ async fn a_change_whose_caller_leaves_is_recorded_when_it_has_ended() {
     let record = tokio::time::timeout(Duration::from_secs(20), found).await.expect("a record");
     assert_eq!((&record["who"], &record["status"]), (&json!("the configured token"), &json!(503)), "{record}");
     assert_eq!(record["request"], "POST /start/container");
+}
+
+/// The changing requests that are no changes in the record.
+const UNRECORDED: [(&str, &str, &str); 4] = [
+    ("POST", "/workloads/{name}/metrics", "samples are data"),
+    ("POST", "/images/{image}/metrics", "samples are data"),
+    ("POST", "/login", "it is recorded by itself, and only if it succeeds"),
+    ("POST", "/logout", "the session is no object of others"),
+];
+
+#[tokio::test]
+async fn every_changing_request_of_the_table_is_recorded_also_if_it_fails() {
+    let served = served();
+    let endpoints = endpoints().into_iter();
+    let changing: Vec<_> = endpoints.filter(|one| crate::access::web::is_change(&one.method)).collect();
+    assert!(changing.len() > 25, "{}", changing.len());
+    let mut recorded = 0;
+    for endpoint in changing {
+        let method = endpoint.method.as_str();
+        let uri = path_with(&endpoint.path, "nothing");
+        // Nothing fits this body.
+        let (status, answer) = served.send(method, &uri, Some(CONFIGURED), &json!([])).await;
+        let all = records(&served).await;
+        let is_known = |(of, path, _): &(&str, &str, &str)| *of == method && *path == endpoint.path;
+        if UNRECORDED.iter().any(is_known) {
+            assert_eq!(all.len(), recorded, "{method} {uri}: {:?}", all.first());
+            continue;
+        }
+        recorded += 1;
+        assert_eq!(all.len(), recorded, "{method} {uri} is not recorded: {status} {answer}");
+        let record = &all[0];
+        assert_eq!(record["request"], format!("{method} {uri}"));
+        assert_eq!((&record["who"], &record["status"]), (&json!("the configured token"), &json!(status)), "{record}");
+        let result = record["result"].as_str().unwrap_or_default();
+        assert_eq!(result == "done", status < 300, "{method} {uri}: {record}");
+        assert!(record["what"].as_str().is_some_and(|what| !what.is_empty()), "{record}");
+    }
 }

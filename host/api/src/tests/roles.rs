@@ -95,7 +95,7 @@ impl Served {
 }
 
 /// The path of an endpoint with a name in place of its parameter.
-fn path_with(path: &str, name: &str) -> String {
+pub(super) fn path_with(path: &str, name: &str) -> String {
     let Some((before, rest)) = path.split_once('{') else { return path.to_owned() };
     let (_, after) = rest.split_once('}').expect("a parameter");
     format!("{before}{name}{after}")
@@ -212,6 +212,13 @@ async fn every_endpoint_answers_exactly_the_callers_of_its_role() {
         assert!(!matches!(status, 401 | 403), "{place}, the configured token: {status} {answer}");
     }
     assert!(walked > 150, "{walked}");
+    // The documentation is for everybody, and has nothing about this installation.
+    for uri in ["/docs", "/docs/", "/docs/index.css"] {
+        for token in [None, Some("wrong"), Some(&tokens[0].1)] {
+            let (status, _) = served.send("GET", uri, token, &Value::Null).await;
+            assert!(!matches!(status, 401 | 403), "{uri} {token:?}: {status}");
+        }
+    }
     // Strangers do not learn which paths and methods exist.
     for (method, uri) in [("GET", "/nowhere"), ("PUT", "/workloads"), ("POST", "/health"), ("GET", "/tokens/x")] {
         assert_eq!(served.send(method, uri, None, &Value::Null).await.0, 401, "{method} {uri}");
