@@ -69,7 +69,7 @@ pub(super) struct SimulateArguments {
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
     interval: Duration,
     /// The longest time that the simulation may take, all policies together
-    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     time_limit: Duration,
     /// Write a chart as SVG, light or dark as its reader's screen
     #[arg(long, value_name = "FILE")]

@@ -39,7 +39,10 @@ fn trace(name: &str) -> PathBuf {
 }
 
 fn simulate(arguments: &[&str]) -> anyhow::Result<Output> {
-    Ok(Command::new(binary()?).arg("simulate").args(arguments).env_clear().output()?)
+    // A program with debug information on a busy machine is slow.
+    let has_limit = arguments.contains(&"--time-limit");
+    let limit: &[&str] = if has_limit { &[] } else { &["--time-limit", "1h"] };
+    Ok(Command::new(binary()?).arg("simulate").args(arguments).args(limit).env_clear().output()?)
 }
 
 fn told(arguments: &[&str]) -> anyhow::Result<String> {
