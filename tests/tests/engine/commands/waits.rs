@@ -47,10 +47,7 @@ async fn a_change_of_a_container_or_of_the_scaling_is_there_when_its_command_end
     place.windlass.post("/start/container", wrong).await.ok();
     let late = ["scaling", "force", "wrong", "2", "--for", "1h", "--wait", "--timeout", "300ms"];
     let late = caller.run(&late)?.refused(3);
-    assert!(
-        late.starts_with("error: after 300ms, `wrong` is not at 2 ready replicas: 0 of 2 replicas are ready"),
-        "{late}"
-    );
+    assert!(late.starts_with("error: after 300ms, `wrong` is not at 2 ready replicas: "), "{late}");
     assert!(caller.run(&["scaling", "pause", "web", "--timeout", "1s"])?.refused(2).contains("--wait"));
     place.close().await
 }
