@@ -25,8 +25,10 @@ pub(crate) fn say(text: impl AsRef<str>) {
 /// Runs a demo until it ends or a signal interrupts it. Dropping its future removes everything it created.
 pub(crate) async fn perform(demo: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     tokio::select! {
-        outcome = demo => outcome,
+        // Without the handlers, an early signal would end the program before it removes anything.
+        biased;
         () = interrupted() => Err(anyhow::anyhow!("interrupted")),
+        outcome = demo => outcome,
     }
 }
 

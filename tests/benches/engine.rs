@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use windlass_docker::cgroup;
 use windlass_docker::cgroup::Roots;
-use windlass_tests::benchmark::{median, print_line, run};
+use windlass_tests::benchmark::{mark, median, print_line, run};
 use windlass_tests::engine::{Engine, INSTANCE_LABEL};
 use windlass_tests::images::Fixture;
 use windlass_tests::memory::resident;
@@ -77,16 +77,18 @@ async fn measure() -> anyhow::Result<()> {
     row("create and start 19 in parallel | scale 1 → 20", engine_scale, windlass_scale, AIM_SCALE);
     row("create and start 1 | replace a killed one", engine_start, windlass_replace, AIM_REPLACE);
     print_line(format!(
-        "{:<46} {:>12} {:>9.1} MiB {:>8} {:>8}",
+        "{:<46} {:>12} {:>9.1} MiB {:>8} {:>8}{}",
         "resident memory, idle with 50 containers",
         "",
         memory,
         "",
-        format!("≤ {AIM_MEBIBYTES} MiB")
+        format!("≤ {AIM_MEBIBYTES} MiB"),
+        mark(memory <= AIM_MEBIBYTES)
     ));
+    let mark_of_sampling = mark(sampling <= AIM_SAMPLING);
     let (sampling, aim) = (sampling.as_secs_f64() * 1e3, AIM_SAMPLING.as_millis());
     print_line(format!(
-        "{:<46} {:>12} {sampling:>10.1} ms {:>8} {:>8}",
+        "{:<46} {:>12} {sampling:>10.1} ms {:>8} {:>8}{mark_of_sampling}",
         "resource use of 500 containers sampled",
         "",
         "",
@@ -99,7 +101,8 @@ async fn measure() -> anyhow::Result<()> {
 fn row(task: &str, engine: Vec<Duration>, windlass: Vec<Duration>, aim: f64) {
     let (engine, windlass) = (median(engine).as_secs_f64(), median(windlass).as_secs_f64());
     let ratio = windlass / engine;
-    print_line(format!("{task:<46} {engine:>10.2} s {windlass:>10.2} s {ratio:>8.2} {:>8}", format!("≤ {aim}")));
+    let (aim, mark) = (format!("≤ {aim}"), mark(ratio <= aim));
+    print_line(format!("{task:<46} {engine:>10.2} s {windlass:>10.2} s {ratio:>8.2} {aim:>8}{mark}"));
 }
 
 /// Containers that the engine's API creates without Windlass. The label of a group identifies them.

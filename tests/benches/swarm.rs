@@ -14,7 +14,7 @@ use serde_json::json;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::time::Instant;
-use windlass_tests::benchmark::{median, print_line, run};
+use windlass_tests::benchmark::{mark, median, print_line, run};
 use windlass_tests::engine::Engine;
 use windlass_tests::engine_proxy::EngineProxy;
 use windlass_tests::images::Fixture;
@@ -123,11 +123,12 @@ async fn measure() -> anyhow::Result<()> {
     row("grow from 2 to 8 tasks", median(alone), median(watched), AIM_GROWTH);
     row("a dead node: all tasks run again", moved_alone, moved_watched, AIM_MOVED);
     print_line(format!(
-        "{:<46} {:>12} {requests:>12.1} {:>8} {:>8}",
+        "{:<46} {:>12} {requests:>12.1} {:>8} {:>8}{}",
         "requests a minute at rest, 100 services",
         "",
         "",
-        format!("< {AIM_REQUESTS}")
+        format!("< {AIM_REQUESTS}"),
+        mark(requests < AIM_REQUESTS)
     ));
     Ok(())
 }
@@ -136,7 +137,8 @@ async fn measure() -> anyhow::Result<()> {
 fn row(task: &str, alone: Duration, windlass: Duration, aim: f64) {
     let (alone, windlass) = (alone.as_secs_f64(), windlass.as_secs_f64());
     let ratio = windlass / alone;
-    print_line(format!("{task:<46} {alone:>10.2} s {windlass:>10.2} s {ratio:>8.2} {:>8}", format!("≤ {aim}")));
+    let (aim, mark) = (format!("≤ {aim}"), mark(ratio <= aim));
+    print_line(format!("{task:<46} {alone:>10.2} s {windlass:>10.2} s {ratio:>8.2} {aim:>8}{mark}"));
 }
 
 async fn create(swarm: &Swarm, name: &str, image: &str, count: usize, labels: &[String]) -> anyhow::Result<()> {

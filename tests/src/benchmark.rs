@@ -33,3 +33,9 @@ pub fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
     times[times.len() / 2]
 }
+
+/// The mark at the end of a row: nothing if its aim is met.
+#[must_use]
+pub fn mark(is_met: bool) -> &'static str {
+    if is_met { "" } else { "  MISSED" }
+}

@@ -278,9 +278,16 @@ fn printed(command: &str, output: std::io::Result<Output>) -> anyhow::Result<Str
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Removes everything that a Swarm leaves behind, also one of a run that crashed: processes, namespaces, mounts, files.
+/// Removes everything that a Swarm leaves behind, also one of a run that crashed: processes, control groups, namespaces, mounts,
+/// files.
 fn clear() {
+    let control_groups = control_groups();
     kill_processes(Path::new(FOLDER));
+    // A group is busy until the last process of its container is gone.
+    until_blocking(Duration::from_secs(10), || {
+        control_groups.iter().for_each(|group| drop(std::fs::remove_dir(group)));
+        !control_groups.iter().any(|group| group.exists())
+    });
     let quietly = |program: &str, arguments: &[&str]| {
         // It may be gone already.
         drop(Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status());
@@ -297,6 +304,24 @@ fn clear() {
         quietly("umount", &["--lazy", path]);
     }
     drop(std::fs::remove_dir_all(FOLDER));
+}
+
+/// The control groups of the containers that the engines still know: nobody else removes those of a container whose engine was
+/// killed.
+fn control_groups() -> Vec<PathBuf> {
+    let names = |folder: &Path| -> Vec<String> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    };
+    let containers: Vec<String> = (1..=NODES).flat_map(|node| names(&folder(node).join("data/containers"))).collect();
+    // Each controller has a hierarchy of its own, unless there is one for all.
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies = names(root).into_iter().map(|name| root.join(name)).chain([root.to_owned()]);
+    let groups = hierarchies.flat_map(|hierarchy| {
+        let of = move |container: &String| hierarchy.join("docker").join(container);
+        containers.iter().map(of).collect::<Vec<_>>()
+    });
+    groups.filter(|group| group.is_dir()).collect()
 }
 
 /// Kills the engines in a folder, and their containers: these survive a killed engine, and so do the processes that keep them.

@@ -45,6 +45,20 @@ fn the_unit_and_the_image_run_windlass_without_privileges() {
     assert!(user.is_some_and(|user| !user.starts_with("0") && !user.starts_with("root")), "{user:?}");
 }
 
+/// `make image` fails with a larger image, and so does the test of that image.
+#[test]
+fn the_recipe_and_the_test_of_the_image_have_one_limit_for_its_size() {
+    let text =
+        |name: &str| std::fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let number = |text: &str, before: &str| -> Option<u64> {
+        let digits = text.split_once(before)?.1.lines().next()?.trim_end_matches(';').replace('_', "");
+        digits.parse().ok()
+    };
+    let recipe = number(&text("Makefile"), "MOST_BYTES := ");
+    let test = number(&text("tests/tests/engine/image.rs"), "const MOST_BYTES: i64 = ");
+    assert_eq!((recipe, test), (Some(60_000_000), Some(60_000_000)));
+}
+
 #[test]
 fn the_variables_of_the_unit_and_the_image_are_known() -> anyhow::Result<()> {
     let help = Command::new(binary()?).args(["serve", "--help"]).output()?;

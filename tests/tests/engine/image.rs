@@ -13,6 +13,7 @@ use windlass_tests::engine::Engine;
 use windlass_tests::images::Fixture;
 use windlass_tests::private_engine::PrivateEngine;
 use windlass_tests::program_image;
+use windlass_tests::site::binary;
 use windlass_tests::wait::eventually;
 
 /// The user of the image.
@@ -45,6 +46,47 @@ fn readme() -> anyhow::Result<Vec<String>> {
     let section = section.context("README.md has no such section")?;
     let blocks = section.split("```sh\n").skip(1).filter_map(|rest| rest.split("\n```").next());
     Ok(blocks.flat_map(str::lines).map(str::to_owned).collect())
+}
+
+/// The files of the image.
+const FILES: [&str; 5] = [
+    "etc/group",
+    "etc/passwd",
+    "etc/ssl/certs/ca-certificates.crt",
+    "etc/windlass/windlass.toml",
+    "usr/local/bin/windlass",
+];
+
+/// Files of every container that the engine makes, whatever is in its image.
+const OF_THE_ENGINE: [&str; 6] =
+    [".dockerenv", "dev/console", "etc/hostname", "etc/hosts", "etc/mtab", "etc/resolv.conf"];
+
+/// The files of an image besides [`FILES`], none of which is missing.
+async fn other_files(engine: &Engine, image: &str) -> anyhow::Result<Vec<String>> {
+    let body = bollard::models::ContainerCreateBody { image: Some(image.to_owned()), ..Default::default() };
+    let options = None::<bollard::query_parameters::CreateContainerOptions>;
+    let container = engine.docker().create_container(options, body).await?.id;
+    let archive: Vec<u8> =
+        engine.docker().export_container(&container).map_ok(|part| part.to_vec()).try_concat().await?;
+    engine.remove(&container).await;
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), archive)?;
+    let listed = Command::new("tar").arg("--list").arg("--file").arg(file.path()).output().await?;
+    ensure!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    let listed = String::from_utf8(listed.stdout)?;
+    let mut others: Vec<String> = listed.lines().filter(|path| !path.ends_with('/')).map(str::to_owned).collect();
+    for file in FILES {
+        ensure!(others.iter().any(|path| path == file), "{image} has no {file}: {others:?}");
+    }
+    others.retain(|path| !FILES.contains(&path.as_str()) && !OF_THE_ENGINE.contains(&path.as_str()));
+    Ok(others)
+}
+
+/// The libraries of the program under test, which is not static.
+async fn libraries() -> anyhow::Result<Vec<String>> {
+    let listed = Command::new("ldd").arg(binary()?).output().await?;
+    let listed = String::from_utf8(listed.stdout)?;
+    Ok(listed.split_whitespace().filter_map(|word| word.strip_prefix('/')).map(str::to_owned).collect())
 }
 
 /// The project of `examples/compose/compose.yaml` on an engine.
@@ -111,6 +153,11 @@ async fn the_compose_example_runs_the_image_without_privileges() -> anyhow::Resu
     let size = inspected.size.context("a size")?;
     eprintln!("{image} has {size} bytes");
     assert!(given.is_none() || size < MOST_BYTES, "{size} bytes");
+    // Without a library in the image, the program is static: it could not start otherwise.
+    let allowed = if given.is_some() { Vec::new() } else { libraries().await? };
+    let mut others = other_files(&engine, image).await?;
+    others.retain(|path| !allowed.contains(path));
+    assert_eq!(others, [""; 0], "the image has nothing but the program, the authorities and their settings");
 
     let mut project = Project::on(&engine, image, web)?;
     let lines = readme()?;
@@ -118,7 +165,9 @@ async fn the_compose_example_runs_the_image_without_privileges() -> anyhow::Resu
     project.follow(group).await?;
     project.follow(up).await?;
     // The engine repeats this command every few seconds.
-    let check = inspected.config.and_then(|config| config.healthcheck).and_then(|check| check.test);
+    let config = inspected.config.context("a configuration")?;
+    assert_eq!(config.user, Some(format!("{USER}:{USER}")));
+    let check = config.healthcheck.and_then(|check| check.test);
     let check = check.context("the image has a health check")?;
     assert_eq!(check[0], "CMD", "{check:?}");
     let check: Vec<&str> =

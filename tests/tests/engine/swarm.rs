@@ -4,10 +4,12 @@
 //! with services of its own; those in which nodes die come last.
 
 mod deploys;
+mod endpoints;
 mod lease;
 mod logs;
 mod nodes;
 mod program;
+mod rollback;
 mod services;
 mod site;
 mod stack;
@@ -48,18 +50,21 @@ async fn services_keep_their_count_and_nothing_else_of_them_changes() -> anyhow:
             deploys::a_stack_that_is_deployed_again_is_recognized(&site).boxed_local(),
             deploys::a_workload_of_a_start_request_is_one_service(&site).boxed_local(),
             lease::of_two_windlasses_one_acts(&site).boxed_local(),
+            lease::a_wrong_time_on_the_lease_changes_nothing(&site).boxed_local(),
             program::the_program_scales_services(&site).boxed_local(),
             nodes::prepare(&site).boxed_local(),
             stack::the_use_of_every_node_arrives(&site).boxed_local(),
+            stack::the_health_check_of_the_image_succeeds(&site).boxed_local(),
+            stack::a_service_grows_with_the_use_that_an_agent_reports(&site).boxed_local(),
         ];
         join_all(scenarios).await;
         anyhow::Ok(())
     };
     // A lease ends after half a minute, so its scenario does not wait for the stack.
-    let handed_over = standby::a_standby_acts_when_the_acting_program_is_killed(&site);
+    let handed_over = standby::a_program_that_hangs_or_is_killed_is_replaced_and_one_that_goes_on_stands_by(&site);
     tokio::join!(handed_over.boxed_local(), others.boxed_local()).1?;
     // From here on, nodes die.
-    nodes::without_a_leader_everything_is_held_and_then_tasks_move(&site, &mut swarm).await
+    nodes::without_a_leader_everything_is_held_and_then_tasks_move(&site, &mut swarm).boxed_local().await
 }
 
 #[tokio::test]

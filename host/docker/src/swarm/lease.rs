@@ -228,3 +228,25 @@ impl Lease {
         specification
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::swarm::manager::LIMIT;
+
+    /// The manual promises 40 s. The rest is for a pass.
+    #[test]
+    fn another_windlass_takes_the_lease_of_a_dead_one_within_forty_seconds() {
+        let times = LeaseTimes::default();
+        let look = times.renewal / LOOKS_PER_RENEWAL;
+        let longest = times.lapse + look + LIMIT;
+        assert!(longest < Duration::from_secs(40), "{longest:?}");
+    }
+
+    #[test]
+    fn the_holder_stops_before_anybody_else_acts() {
+        let times = LeaseTimes::default();
+        assert!(times.margin > LIMIT, "a write that it has begun ends before");
+        assert!(times.renewal + LIMIT < times.lapse - times.margin, "one slow renewal ends nothing");
+    }
+}

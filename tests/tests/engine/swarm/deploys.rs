@@ -11,7 +11,7 @@ use windlass_tests::images::Fixture;
 use windlass_tests::wait::eventually;
 
 /// Makes the replicas of a service end after some seconds, which is a failed update.
-const CRASH: [&str; 6] = ["service", "update", "--detach", "--no-resolve-image", "--args", "sleep 4"];
+pub(crate) const CRASH: [&str; 6] = ["service", "update", "--detach", "--no-resolve-image", "--args", "sleep 4"];
 
 pub(crate) async fn a_paused_update_keeps_its_good_replica(site: &SwarmSite) {
     let image = Fixture::Web.reference();
@@ -48,7 +48,9 @@ pub(crate) async fn an_update_that_swarm_rolls_back_ends_with_the_good_image(sit
     site.docker(&[&CRASH[..], &["returning"]].concat()).await;
     // From the first moment, also before Swarm has begun.
     let why = refusal(site.set_count(&workload, 3, false).await);
-    assert!(why.contains("`returning` is being updated"), "{why}");
+    // A busy machine may be late, and Swarm on its way back.
+    let is_begun = ["is being updated", "is being rolled back"].iter().any(|state| why.contains(state));
+    assert!(is_begun && why.starts_with("service `returning` "), "{why}");
     eventually("the end of the rollback", WAIT, async || {
         let status = site.inspect("returning").await["UpdateStatus"]["State"].take();
         if status == json!("rollback_completed") { Ok(()) } else { Err(status.to_string()) }
@@ -61,7 +63,7 @@ pub(crate) async fn an_update_that_swarm_rolls_back_ends_with_the_good_image(sit
 }
 
 pub(crate) async fn a_rollback_leads_behind_changes_of_the_count(site: &SwarmSite) {
-    site.create("versions", 1, &["--env", "VERSION=1", "--update-monitor", "3s", Fixture::Web.reference()]).await;
+    site.create("versions", 1, &["--env", "VERSION=1", "--update-monitor", "10s", Fixture::Web.reference()]).await;
     let workload = adopted("versions");
     site.running(&workload, 1).await;
     assert!(refusal(site.engine.roll_back(&workload).await).contains("no earlier specification"));
@@ -97,13 +99,14 @@ pub(crate) async fn a_stack_that_is_deployed_again_is_recognized(site: &SwarmSit
     let deploy = async |version: u32| {
         let stack = json!({"version": "3.8", "services": {"front": {
             "image": Fixture::Web.reference(), "environment": {"VERSION": version.to_string()},
-            "deploy": {"replicas": 1, "endpoint_mode": "dnsrr", "update_config": {"monitor": "3s"},
+            "deploy": {"replicas": 1, "endpoint_mode": "dnsrr", "update_config": {"monitor": "10s"},
                 "labels": {"windlass.enable": "true", "windlass.instance": "here"}}}}});
         std::fs::write(&path, stack.to_string()).unwrap();
         site.docker(&["stack", "deploy", "--resolve-image", "never", "--compose-file", &path, "shop"]).await;
     };
     let mut events = site.engine.events();
-    assert_eq!(events.next().await, Some(EngineEvent::Connected));
+    // A busy manager may answer late, which is an event, too.
+    while events.next().await != Some(EngineEvent::Connected) {}
     deploy(1).await;
     let workload = adopted("shop_front");
     assert_eq!(workload.key, WorkloadKey::stored("shop-front"));

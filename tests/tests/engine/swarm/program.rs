@@ -2,12 +2,12 @@
 
 use super::WAIT;
 use super::site::SwarmSite;
+use super::{endpoints, rollback};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use windlass_tests::engine::Engine;
 use windlass_tests::images::Fixture;
-use windlass_tests::site::{Site, Windlass, start_body};
-use windlass_tests::swarm::NODES;
+use windlass_tests::site::{Site, Windlass};
 use windlass_tests::wait::eventually;
 
 pub(crate) async fn the_program_scales_services(site: &SwarmSite) {
@@ -22,34 +22,13 @@ pub(crate) async fn the_program_scales_services(site: &SwarmSite) {
     let windlass = program.start_with(&["--listen", "127.0.0.1:0", "--engine", "swarm"]).await.unwrap();
     let (windlass, instance) = (&windlass, program.instance());
     tokio::join!(
-        the_program_starts_a_service_and_leaves_its_tasks_to_swarm(site, windlass, instance),
+        endpoints::the_ten_endpoints_answer_for_tasks(site, windlass),
+        rollback::the_command_ends_a_paused_update(site, windlass, instance),
+        rollback::the_command_returns_a_workload_of_a_start_request(site, windlass),
         a_jump_of_a_metric_grows_a_service_across_nodes_and_back(site, windlass, instance),
     );
-}
-
-async fn the_program_starts_a_service_and_leaves_its_tasks_to_swarm(
-    site: &SwarmSite,
-    windlass: &Windlass,
-    instance: &str,
-) {
-    let image = Fixture::Deaf.reference();
-    let started = windlass.post("/start/container", start_body(image, 2, 4)).await;
-    assert!(started.status < 300, "{started}");
-    let containers = eventually("two tasks", WAIT, async || {
-        let listed = windlass.get(&format!("/images/{image}/containers")).await;
-        let containers = listed.list("/containers").to_vec();
-        let are_running = containers.len() == 2 && containers.iter().all(|it| it["status"] == "running");
-        if are_running { Ok(containers) } else { Err(listed.to_string()) }
-    })
-    .await;
-    let path = format!("/containers/{}", containers[0]["name"].as_str().unwrap());
-    for refused in [windlass.patch(&path, json!({"status": "stopped"})).await, windlass.delete(&path).await] {
-        assert_eq!(refused.status, 409, "{refused}");
-    }
-    windlass.delete(&format!("/images/{image}")).await.ok();
     let label = format!("label=windlass.instance={instance}");
-    let services = site.docker(&["service", "ls", "--filter", &label, "--format", "{{.Name}}"]).await;
-    assert!(services.lines().all(|service| service == "busy"), "{services}");
+    assert_eq!(site.docker(&["service", "ls", "--quiet", "--filter", &label]).await, "", "no service is left");
 }
 
 async fn a_jump_of_a_metric_grows_a_service_across_nodes_and_back(
@@ -60,7 +39,7 @@ async fn a_jump_of_a_metric_grows_a_service_across_nodes_and_back(
     let labels = ["--label", "windlass.min=1", "--label", "windlass.max=9", "--label", "windlass.mode=act"];
     let more = ["--label", "windlass.profile=busy", Fixture::Deaf.reference()];
     site.create_for(instance, "busy", 1, &[&labels[..], &more].concat()).await;
-    let follows = async |load: u32, expected: &[usize]| {
+    let follows = async |load: u32, tasks: usize, on_nodes_at_least: usize| {
         let body = json!({"samples": [{"name": "load", "value": load}]});
         eventually("the workload to take the metric", WAIT, async || {
             match windlass.post("/workloads/busy/metrics", body.clone()).await {
@@ -70,25 +49,16 @@ async fn a_jump_of_a_metric_grows_a_service_across_nodes_and_back(
         })
         .await;
         eventually("the tasks to follow the metric", WAIT, async || {
-            let listed = ["service", "ps", "--filter", "desired-state=running", "--format"];
-            let format = ["{{.Node}} {{.CurrentState}}", "busy"];
-            let tasks = site.docker(&[&listed[..], &format].concat()).await;
-            let mut nodes: BTreeMap<&str, usize> = BTreeMap::new();
-            for task in tasks.lines().filter(|task| task.contains("Running")) {
-                *nodes.entry(task.split(' ').next().unwrap_or_default()).or_default() += 1;
-            }
-            let mut counts: Vec<usize> = nodes.into_values().collect();
-            counts.sort_unstable();
-            if counts == expected && tasks.lines().count() == counts.iter().sum::<usize>() {
-                Ok(())
-            } else {
-                Err(tasks)
-            }
+            let nodes = site.nodes_of("busy").await?;
+            let different: BTreeSet<&String> = nodes.iter().collect();
+            let is_so = nodes.len() == tasks && different.len() >= on_nodes_at_least;
+            if is_so { Ok(()) } else { Err(nodes.join(" ")) }
         })
         .await;
     };
-    follows(170, &[2; NODES]).await;
-    follows(55, &[1, 1]).await;
+    // Swarm spreads them over the nodes. A busy machine may lose one of the three for a moment.
+    follows(170, 6, 2).await;
+    follows(55, 2, 1).await;
     // A decision is recorded after its change was made.
     eventually("the decisions about both changes", WAIT, async || {
         let decisions = windlass.get("/workloads/busy/decisions?limit=20").await.ok().to_string();

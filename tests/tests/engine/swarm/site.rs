@@ -3,6 +3,7 @@
 use super::WAIT;
 use futures_util::StreamExt;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -19,7 +20,11 @@ pub(crate) const MANAGER: usize = 2;
 /// Another node, on which the command `docker` runs.
 const OTHER: usize = 3;
 /// The name of the adapter's instance.
-const INSTANCE: &str = "here";
+pub(crate) const INSTANCE: &str = "here";
+
+/// Signs of a failure that passes, and that leaves nothing done: an election on a busy machine, or a service that Swarm wrote
+/// at the same moment.
+const PASSING: [&str; 3] = ["does not have a leader", "context deadline exceeded", "update out of sequence"];
 
 pub(crate) struct SwarmSite {
     pub(crate) engine: Arc<SwarmEngine>,
@@ -57,7 +62,47 @@ impl SwarmSite {
 
     /// Runs the command `docker` on another node than the adapter's.
     pub(crate) async fn docker(&self, arguments: &[&str]) -> String {
-        swarm::docker(self.other_host(), arguments).await.unwrap()
+        eventually("a Swarm that takes the command", WAIT, async || {
+            swarm::docker(self.other_host(), arguments).await.map_err(|error| {
+                let why = format!("{error:#}");
+                assert!(PASSING.iter().any(|sign| why.contains(sign)), "{why}");
+                why
+            })
+        })
+        .await
+    }
+
+    /// The node of each task of a service, sorted. An error if Swarm keeps a task that does not run.
+    pub(crate) async fn nodes_of(&self, service: &str) -> Result<Vec<String>, String> {
+        let listed = ["service", "ps", "--filter", "desired-state=running", "--format"];
+        let tasks = self.docker(&[&listed[..], &["{{.Node}} {{.CurrentState}}", service]].concat()).await;
+        let node = |task: &str| {
+            let (node, state) = task.split_once(' ')?;
+            state.starts_with("Running").then(|| node.to_owned())
+        };
+        let nodes: Option<Vec<String>> = tasks.lines().map(node).collect();
+        let mut nodes = nodes.ok_or(tasks)?;
+        nodes.sort();
+        Ok(nodes)
+    }
+
+    /// Waits until a service with as many tasks as there are nodes has one on each. A busy machine may lose a node for a
+    /// moment, and Swarm moves no task back to it unless it is forced to begin all of them anew.
+    pub(crate) async fn on_each_node(&self, service: &str) {
+        eventually("a task on each node", 2 * WAIT, async || {
+            let nodes = self.nodes_of(service).await?;
+            let different: BTreeSet<&String> = nodes.iter().collect();
+            if different.len() == NODES {
+                return Ok(());
+            }
+            if nodes.len() == NODES {
+                let anew = ["service", "update", "--force", "--quiet", service];
+                let begun_anew = tokio::time::timeout(WAIT, self.docker(&anew)).await;
+                begun_anew.map_err(|error| error.to_string())?;
+            }
+            Err(nodes.join(" "))
+        })
+        .await;
     }
 
     /// Creates a service whose label asks Windlass to scale it.
@@ -151,10 +196,15 @@ impl SwarmSite {
         self.inspect(service).await["Version"]["Index"].as_u64().unwrap()
     }
 
+    /// The count of a service of any instance.
+    pub(crate) async fn count_of(&self, service: &str) -> Value {
+        self.inspect(service).await["Spec"]["Mode"]["Replicated"]["Replicas"].take()
+    }
+
     /// An adapter of one of several Windlasses of an instance.
-    pub(crate) async fn contender(&self, name: &str, times: LeaseTimes) -> Arc<SwarmEngine> {
+    pub(crate) async fn contender(&self, instance: &str, name: &str, times: LeaseTimes) -> Arc<SwarmEngine> {
         let host = Some(self.host().to_owned());
-        let settings = EngineSettings { instance: INSTANCE.to_owned(), host, ..EngineSettings::default() };
+        let settings = EngineSettings { instance: instance.to_owned(), host, ..EngineSettings::default() };
         let swarm = SwarmSettings { lease: Some((name.to_owned(), times)), ..SwarmSettings::default() };
         SwarmEngine::connect(&settings, swarm).await.unwrap()
     }

@@ -42,7 +42,9 @@ pub(crate) async fn deploy(site: &SwarmSite, swarm: &Swarm) -> anyhow::Result<()
     shell.args(["-c", next]).envs(variables).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
     finished(&mut shell).await?;
     let placed = until("Windlass to be placed", WAIT, async || {
-        let node = site.docker(&["service", "ps", "--format", "{{.Node}}", "windlass_windlass"]).await;
+        let listed =
+            ["service", "ps", "--filter", "desired-state=running", "--format", "{{.Node}}", "windlass_windlass"];
+        let node = site.docker(&listed).await;
         if node.trim() == Swarm::name(MANAGER) { Ok(()) } else { Err(node) }
     });
     placed.await?;
@@ -138,12 +140,58 @@ pub(crate) async fn the_use_of_every_node_arrives(site: &SwarmSite) {
     })
     .await;
     let all: BTreeSet<String> = (1..=NODES).map(Swarm::name).collect();
+    site.on_each_node("windlass_web").await;
     eventually("the use of a task on each node", WAIT, async || {
         let has_use = |task: &Value| task["server_alive"] == true && task["cpu_percent"].is_number();
         let nodes = Stack::find(site).await?.nodes(has_use).await?;
         if nodes == all { Ok(()) } else { Err(format!("{nodes:?}")) }
     })
     .await;
+}
+
+/// The check of the image succeeds as Swarm runs it, and only then does Swarm call the task running.
+pub(crate) async fn the_health_check_of_the_image_succeeds(site: &SwarmSite) {
+    eventually("a healthy Windlass", WAIT, async || {
+        let stack = Stack::find(site).await?;
+        let inspect = ["inspect", "--format", "{{json .State.Health}}", &stack.container];
+        let health = docker(&stack.host, &inspect).await.map_err(|error| format!("{error:#}"))?;
+        let health: Value = serde_json::from_str(&health).map_err(|error| error.to_string())?;
+        let last = health["Log"].as_array().and_then(|log| log.last()).cloned().unwrap_or_default();
+        let says = last["Output"].as_str().unwrap_or_default();
+        let succeeds = last["ExitCode"] == 0 && says == "windlass at unix:/run/windlass/windlass.sock is healthy\n";
+        let nodes = site.nodes_of("windlass_windlass").await?;
+        if health["Status"] == "healthy" && succeeds && nodes.len() == 1 { Ok(()) } else { Err(health.to_string()) }
+    })
+    .await;
+}
+
+/// A service on another node than the manager's, whose task uses its processor. Only the agent of that node knows.
+pub(crate) async fn a_service_grows_with_the_use_that_an_agent_reports(site: &SwarmSite) {
+    let config = r#"{"metrics": [{"name": "cpu-utilization", "target": 0.4}], "warm-up-ms": 0}"#;
+    let config = format!("windlass.policy.config={config}");
+    let elsewhere = format!("node.hostname!={}", Swarm::name(MANAGER));
+    let labels = ["--label", "windlass.min=1", "--label", "windlass.max=2", "--label", "windlass.mode=act"];
+    let policy = ["--label", "windlass.policy=target-tracking", "--label", &config];
+    let task = ["--limit-cpu", ".1", "--constraint", &elsewhere, Fixture::Deaf.reference()];
+    let burn = ["sh", "-c", "trap 'exit 0' TERM; while :; do :; done"];
+    site.create_for("default", "burning", 1, &[&labels[..], &policy, &task, &burn].concat()).await;
+    eventually("a second task", WAIT, async || {
+        let count = site.count_of("burning").await;
+        if count == 2 { Ok(()) } else { Err(count.to_string()) }
+    })
+    .await;
+    // A decision is recorded after its change was made.
+    let (record, health) = ("/workloads/burning/decisions?limit=50", "/workloads/burning/health");
+    eventually("the decision and the use", WAIT, async || {
+        let stack = Stack::find(site).await?;
+        let decisions = stack.request(Method::GET, record, &Value::Null).await?.to_string();
+        let has_reason = decisions.contains("scale-out from 1 to 2") && decisions.contains("cpu-utilization");
+        let tasks = stack.request(Method::GET, health, &Value::Null).await?["health"].take();
+        let is_known = tasks[0]["cpu_percent"].as_f64().is_some_and(|percent| percent > 0.0);
+        if has_reason && is_known { Ok(()) } else { Err(format!("{decisions} {tasks}")) }
+    })
+    .await;
+    site.docker(&["service", "rm", "burning"]).await;
 }
 
 /// After the death of a node, its task has moved, and its agent is missed by name.
