@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 use windlass_harness::engine::Engine;
 use windlass_harness::images::{Entry, archive, busybox};
@@ -70,8 +71,22 @@ pub(crate) fn gather_reasons(value: &Value, reasons: &mut Vec<String>) {
     }
 }
 
+/// Held while the engine builds the image: it keeps the parts of a build that is broken off.
+static BUILDING: Mutex<()> = Mutex::const_new(());
+
 /// Builds examples/web through the engine's API, with the machine's static busybox.
 pub(crate) async fn build_image(engine: &Engine) -> anyhow::Result<()> {
+    let (engine, building) = (engine.clone(), BUILDING.lock().await);
+    // An interrupt does not end a task of its own.
+    let build = tokio::spawn(async move {
+        let built = build(&engine).await;
+        drop(building);
+        built
+    });
+    build.await?
+}
+
+async fn build(engine: &Engine) -> anyhow::Result<()> {
     let context = archive(&[
         ("Dockerfile", Entry::File(include_bytes!("../web/Dockerfile").to_vec(), false)),
         ("serve", Entry::File(include_bytes!("../web/serve").to_vec(), true)),
@@ -86,7 +101,9 @@ pub(crate) async fn build_image(engine: &Engine) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Removes the image, once its build has ended.
 pub(crate) async fn remove_image() {
+    let _building = BUILDING.lock().await;
     if let Ok(engine) = Engine::of_this_machine().await {
         let options = RemoveImageOptionsBuilder::new().force(true).build();
         // An error only means that the image was not built.

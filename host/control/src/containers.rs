@@ -175,7 +175,8 @@ impl Controller {
         conflict.map_or(Ok(()), |why| Err(ControlError::Conflict(why)))
     }
 
-    fn is_count_engine(&self) -> bool {
+    /// Whether the engine keeps the replicas by itself.
+    pub(crate) fn is_count_engine(&self) -> bool {
         matches!(self.context.engine, AnyEngine::Counts(_))
     }
 

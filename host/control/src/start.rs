@@ -10,6 +10,7 @@ use crate::workload::handle::{PassRequest, WorkloadHandle};
 use crate::workload::state::WorkloadState;
 use crate::workload_events::publish_change;
 use std::sync::Arc;
+use std::time::Duration;
 use windlass_core::engine::AnyEngine;
 use windlass_core::store::StoredWorkload;
 use windlass_core::workload::DesiredStatus;
@@ -17,6 +18,11 @@ use windlass_core::{Phase, ProbeTarget, Replica, Workload, WorkloadKey};
 
 /// Billionths of a CPU.
 const NANO_PER_CPU: u64 = 1_000_000_000;
+
+/// Time for which a start waits for the first task of a service, which a Swarm lists within about a second, and time between two
+/// looks.
+const FIRST_TASK_WITHIN: Duration = Duration::from_secs(4);
+const FIRST_TASK_LOOK: Duration = Duration::from_millis(100);
 
 /// Copies the parts of an existing workload (second argument) that a repeated start keeps into the new one.
 pub type Keep = dyn Fn(&mut Workload, &Workload) + Send + Sync;
@@ -67,6 +73,10 @@ impl Controller {
             };
             replica.cloned()
         };
+        let replica = match replica {
+            None if created.is_some() => self.first_task(&handle).await,
+            found => found,
+        };
         let makes_replica = |action: &&Action| creates(action) || action.kind == ActionKind::Start;
         let refused = pass.actions.iter().filter(makes_replica).find_map(|action| action.error.as_ref());
         if let Some(error) = refused.filter(|_| created.is_none()) {
@@ -84,6 +94,24 @@ impl Controller {
         }
         // No action failed: nothing was to be done yet.
         Ok(Started { created: false, replica: None, pass })
+    }
+
+    /// The first task of a service that was just created: a Swarm makes tasks after it has answered. `None` if it makes none in
+    /// time, or shall make none.
+    async fn first_task(&self, handle: &WorkloadHandle) -> Option<Replica> {
+        if !self.is_count_engine() || handle.state().target() == 0 {
+            return None;
+        }
+        let look = async {
+            loop {
+                // Without an answer, the pass has the reason.
+                if let Some(task) = self.list(handle).await.ok()?.into_iter().next() {
+                    return Some(task);
+                }
+                tokio::time::sleep(FIRST_TASK_LOOK).await;
+            }
+        };
+        tokio::time::timeout(FIRST_TASK_WITHIN, look).await.ok().flatten()
     }
 
     /// Refuses limits that the engine cannot grant.
