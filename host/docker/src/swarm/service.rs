@@ -10,8 +10,9 @@ use windlass_core::labels::{ENABLE, PREFIX};
 use windlass_core::settings::EngineSettings;
 use windlass_core::{Declaration, DeclaredService, ImageRef, ServiceState, ServiceUpdate, WorkloadKey};
 
-/// After a change of its tasks, a service has no update for a moment, until Swarm begins one. It begins within a second.
-const UPDATE_BEGINS_WITHIN: Duration = Duration::from_secs(3);
+/// After a change of its tasks, a service has no update for a moment, until Swarm begins one: within a second, or after several
+/// if its managers are busy. Swarm begins none if the change concerns no task, and that looks the same.
+const UPDATE_BEGINS_WITHIN: Duration = Duration::from_secs(30);
 
 /// A service.
 #[derive(Debug, Clone)]
@@ -101,9 +102,7 @@ impl Service {
             Some("paused") => (ServiceUpdate::Paused, message),
             Some("rollback_started") => (ServiceUpdate::RollingBack, message),
             Some("rollback_paused") => (ServiceUpdate::RollbackPaused, message),
-            None if self.changes_tasks() && self.first_seen.elapsed() < UPDATE_BEGINS_WITHIN => {
-                (ServiceUpdate::Updating, "the update begins".to_owned())
-            }
+            None if self.awaits_update() => (ServiceUpdate::Updating, "the update begins".to_owned()),
             _ => (ServiceUpdate::None, message),
         }
     }
@@ -111,6 +110,11 @@ impl Service {
     /// Whether the latest write changed the count together with other parts. Windlass never does that, so it was a deploy.
     fn is_redeployed(&self) -> bool {
         self.previous().is_some_and(|previous| count_in(previous) != self.count() && self.differs_from(previous))
+    }
+
+    /// Whether Swarm has probably not begun the update that the latest write calls for.
+    fn awaits_update(&self) -> bool {
+        self.changes_tasks() && self.count() != Some(0) && self.first_seen.elapsed() < UPDATE_BEGINS_WITHIN
     }
 
     /// Whether the latest write changed what tasks are made from.
@@ -281,8 +285,10 @@ mod tests {
     async fn an_update_that_swarm_has_not_begun_yet_counts_as_one() {
         let changed = service(&specification("web:2", 1), Some(specification("web:1", 1)), None);
         assert_eq!(changed.update().0, ServiceUpdate::Updating);
+        let stopped = service(&specification("web:2", 0), Some(specification("web:1", 1)), None);
+        assert_eq!(stopped.update().0, ServiceUpdate::None, "it has no tasks to replace");
         tokio::time::advance(UPDATE_BEGINS_WITHIN).await;
-        assert_eq!(changed.update().0, ServiceUpdate::None, "it has no tasks to replace");
+        assert_eq!(changed.update().0, ServiceUpdate::None, "the change concerned no task");
         let scaled = service(&specification("web:1", 2), Some(specification("web:1", 1)), None);
         assert_eq!(scaled.update().0, ServiceUpdate::None);
     }

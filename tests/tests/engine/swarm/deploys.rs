@@ -40,17 +40,16 @@ pub(crate) async fn a_paused_update_keeps_its_good_replica(site: &SwarmSite) {
 }
 
 pub(crate) async fn an_update_that_swarm_rolls_back_ends_with_the_good_image(site: &SwarmSite) {
-    let options = ["--update-monitor", "20s", "--update-failure-action", "rollback", "--rollback-monitor", "1s"];
+    let options = ["--update-monitor", "60s", "--update-failure-action", "rollback", "--rollback-monitor", "1s"];
     site.create("returning", 2, &[&options[..], &[Fixture::Web.reference()]].concat()).await;
     let workload = adopted("returning");
     site.running(&workload, 2).await;
     let before = site.inspect("returning").await["Spec"].take();
-    site.docker(&[&CRASH[..], &["returning"]].concat()).await;
+    // Late enough for a busy machine to see the update before it fails.
+    site.docker(&["service", "update", "--detach", "--no-resolve-image", "--args", "sleep 12", "returning"]).await;
     // From the first moment, also before Swarm has begun.
     let why = refusal(site.set_count(&workload, 3, false).await);
-    // A busy machine may be late, and Swarm on its way back.
-    let is_begun = ["is being updated", "is being rolled back"].iter().any(|state| why.contains(state));
-    assert!(is_begun && why.starts_with("service `returning` "), "{why}");
+    assert!(why.contains("`returning` is being updated"), "{why}");
     eventually("the end of the rollback", WAIT, async || {
         let status = site.inspect("returning").await["UpdateStatus"]["State"].take();
         if status == json!("rollback_completed") { Ok(()) } else { Err(status.to_string()) }
