@@ -123,7 +123,7 @@ async fn tasks(site: &SwarmSite, windlass: &Windlass, image: &str, count: usize)
         }
         let service =
             found.values().next().and_then(|name| name.split('.').next()).ok_or_else(|| listed.to_string())?;
-        let on_nodes = containers(site, service).await;
+        let on_nodes = containers(site, service).await?;
         let is_so = found.len() == count && listed.list("/containers").len() == count && on_nodes == found;
         if is_so { Ok(found) } else { Err(format!("{listed} {on_nodes:?}")) }
     })
@@ -131,14 +131,14 @@ async fn tasks(site: &SwarmSite, windlass: &Windlass, image: &str, count: usize)
 }
 
 /// The running containers of a service on all nodes, as their engines list them.
-async fn containers(site: &SwarmSite, service: &str) -> BTreeMap<String, String> {
+async fn containers(site: &SwarmSite, service: &str) -> Result<BTreeMap<String, String>, String> {
     let filter = format!("label=com.docker.swarm.service.name={service}");
     let listing = ["ps", "--no-trunc", "--filter", &filter, "--format", "{{.ID}} {{.Names}}"];
     let mut found = BTreeMap::new();
     for host in site.hosts() {
-        let listed = docker(host, &listing).await.unwrap();
+        let listed = docker(host, &listing).await.map_err(|error| format!("{error:#}"))?;
         let pairs = listed.lines().filter_map(|line| line.split_once(' '));
         found.extend(pairs.map(|(id, name)| (id.to_owned(), name.to_owned())));
     }
-    found
+    Ok(found)
 }

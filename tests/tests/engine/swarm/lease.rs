@@ -15,7 +15,7 @@ use windlass_tests::wait::{eventually, throughout};
 use windlass_tests::workloads::workload as workload_of;
 
 /// Long enough for a command and a change of the count, however busy the machine is.
-const LAPSE: Duration = Duration::from_secs(20);
+const LAPSE: Duration = Duration::from_secs(35);
 
 /// A holder that never renews its lease: it hangs, or is cut off.
 const NEVER: Duration = Duration::from_secs(3_600);

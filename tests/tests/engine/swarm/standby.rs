@@ -20,8 +20,8 @@ const ARGUMENTS: [&str; 4] = ["--listen", "127.0.0.1:0", "--engine", "swarm"];
 const SERVICE: &str = "handed";
 
 /// The counts that operators force through the first and the second program. Neither knows the wish of the other one.
-const WISH_OF_FIRST: u32 = 7;
-const WISH_OF_SECOND: u32 = 4;
+const WISH_OF_FIRST: u32 = 4;
+const WISH_OF_SECOND: u32 = 3;
 
 /// A program that is stopped and goes on later still has its wish, and wakes up in the middle of what it did. It may write
 /// nothing before it holds the lease again.
