@@ -48,7 +48,11 @@ pub(crate) async fn show(
         }
         (left_alone(&refused))
     };
-    page.page(&visitor, StatusCode::OK, &Content { title: "Workloads".to_owned(), place: Place::Workloads, main })
+    page.page(
+        &visitor,
+        StatusCode::OK,
+        &Content { title: "Workloads".to_owned(), place: Place::Workloads, main, again: None },
+    )
 }
 
 impl Page {
