@@ -179,7 +179,7 @@ fn controls(choice: Choice, raw: &str) -> Markup {
         nav.spans aria-label="Number of lines" {
             @for tail in TAILS {
                 a href=(Choice { tail, ..choice }.query()) aria-current=[(tail == choice.tail).then_some("true")] {
-                    (words::count(tail.into(), "line"))
+                    (tail) span.hide { " lines" }
                 }
             }
         }
@@ -213,7 +213,7 @@ fn lines(newest: &Newest, choice: Choice) -> Markup {
             div.log tabindex="0" role="region" aria-label="Lines of the log" {
                 ol {
                     @for line in &newest.lines {
-                        li.stderr[line.is_error] {
+                        li class=[line.is_error.then_some("stderr")] {
                             @if !line.at.is_empty() { time { (line.at) } " " }
                             @if line.is_error { b title="Standard error" { "err" } " " }
                             span { (line.text) }

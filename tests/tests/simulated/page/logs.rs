@@ -29,7 +29,7 @@ async fn the_lines_of_a_replica_are_a_page_that_follows() -> anyhow::Result<()> 
     inspect_everywhere(&tab, "logs").await?;
     // A log that is not followed stays as it is.
     assert_eq!(tab.text("#live").await?, "not live: reload for news");
-    tab.follow(".spans a:first-child").await?;
+    tab.follow(".spans a").await?;
     assert_eq!(tab.text(".spans [aria-current]").await?, "50 lines");
     tab.follow(".acts a").await?;
     assert_eq!(tab.text(".acts a").await?, "Stop following");

@@ -51,7 +51,8 @@ async fn a_page_that_is_too_slow_says_so_and_follows_again_with_what_it_missed()
         site.start("search", 1, 3).await
     };
     let (computed, started) = tokio::join!(tab.eval(busy), flood);
-    (computed?, started?);
+    computed?;
+    started?;
     tab.until("window.states.includes('off')").await?;
     tab.until("document.querySelector('#live').className === 'on'").await?;
     tab.until("document.querySelector('#list').innerText.includes('search')").await?;
