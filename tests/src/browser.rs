@@ -178,6 +178,14 @@ impl Tab<'_> {
         self.command("Emulation.setScriptExecutionDisabled", json!({"value": !are_on})).await.map(drop)
     }
 
+    /// Runs a script in each page that is loaded from now on, before the scripts of the page.
+    ///
+    /// # Errors
+    /// The browser ended.
+    pub async fn run_first(&self, script: &str) -> anyhow::Result<()> {
+        self.command("Page.addScriptToEvaluateOnNewDocument", json!({"source": script})).await.map(drop)
+    }
+
     /// Loads another page, and waits until it is there.
     ///
     /// # Errors

@@ -177,6 +177,7 @@ impl Page {
 fn controls(choice: Choice, raw: &str) -> Markup {
     html! {
         nav.spans aria-label="Number of lines" {
+            span.none aria-hidden="true" { "Lines" }
             @for tail in TAILS {
                 a href=(Choice { tail, ..choice }.query()) aria-current=[(tail == choice.tail).then_some("true")] {
                     (tail) span.hide { " lines" }

@@ -84,7 +84,7 @@ fn policy(info: &PolicyInfo, now: Timestamp, visitor: &Visitor) -> Markup {
             (state(info))
             (failing(info, visitor))
             @if let Some(problem) = &info.source_problem { p.banner.bad { "Its source: " (problem) } }
-            table {
+            table.revisions {
                 thead { tr {
                     th scope="col" { "Revision" } th scope="col" { "State" } th scope="col" { "Pushed" } th scope="col" { "Component" }
                     th scope="col" { span.hide { "Actions" } }

@@ -7,21 +7,20 @@ async fn each_kind_of_band_is_on_the_charts_and_in_words() -> anyhow::Result<()>
     let site = Site::with_history().await?;
     let browser = Browser::start().await?;
     let tab = browser.open(&format!("{}?span=24h", site.workload("shop")), WIDE, false).await?;
-    // `blind` has the colour of an outage, and its own words.
-    for (kind, class, words) in [
-        ("rollout", "rollout", "generation 2 is rolled out"),
-        ("override", "override", "scaling is paused"),
-        ("outage", "outage", "no replica serves; the target is 4"),
-        ("blind", "outage", "the engine could not be observed: no socket"),
+    for (kind, words) in [
+        ("rollout", "generation 2 is rolled out"),
+        ("override", "scaling is paused"),
+        ("outage", "no replica serves; the target is 4"),
+        ("blind", "the engine could not be observed: no socket"),
     ] {
         let drawn = format!(
-            "[...document.querySelectorAll('.plot')].every((plot) => [...plot.querySelectorAll('rect.band.{class} title')] \
+            "[...document.querySelectorAll('.plot')].every((plot) => [...plot.querySelectorAll('rect.band.{kind} title')] \
              .some((title) => title.textContent === {}))",
             json!(words)
         );
         assert_eq!(tab.eval(&drawn).await?, true, "{kind} is not on every chart");
         let seen = format!(
-            "[...document.querySelectorAll('rect.band.{class}')].every((band) => {{ const box = band.getBoundingClientRect(); \
+            "[...document.querySelectorAll('rect.band.{kind}')].every((band) => {{ const box = band.getBoundingClientRect(); \
              return box.width >= 1 && box.height > 50 && !/^rgb\\(0, 0, 0\\)$/.test(getComputedStyle(band).fill); }})"
         );
         assert_eq!(tab.eval(&seen).await?, true, "{kind} cannot be seen");

@@ -7,7 +7,7 @@ use windlass_core::policy::PolicyCatalogue;
 use windlass_tests::policies::push_of;
 
 /// A control of a form: the form's address, and the control's name or words.
-const CONTROL: &str = "((it) => it?.form ? `${it.form.getAttribute('action')} ${it.name || it.innerText}` : null)";
+const CONTROL: &str = "((it) => it?.form ? `${it.form.getAttribute('action')} ${it.name || it.textContent}` : null)";
 
 /// The controls of every form, closed or open.
 const CONTROLS: &str = "[...document.forms].flatMap((form) => [...form.elements]).filter((it) => it.type !== 'hidden')";
