@@ -85,15 +85,12 @@ impl Browser {
         }
         let mut wanted = Capabilities::new();
         wanted.insert("goog:chromeOptions".to_owned(), options);
+        // The certificates of tests are signed by authorities that nobody trusts.
+        wanted.insert("acceptInsecureCerts".to_owned(), json!(true));
         wanted.insert("goog:loggingPrefs".to_owned(), json!({"browser": "ALL"}));
         let client = ClientBuilder::new(HttpConnector::new()).capabilities(wanted).connect(&self.url).await;
         let tab = Tab { client: client.context("chromium does not start; `.ci/setup` installs it")?, _browser: self };
-        let scheme = if is_dark { "dark" } else { "light" };
-        let features = json!([
-            {"name": "prefers-color-scheme", "value": scheme},
-            {"name": "prefers-reduced-motion", "value": "reduce"},
-        ]);
-        tab.command("Emulation.setEmulatedMedia", json!({"features": features})).await?;
+        tab.darken(is_dark).await?;
         tab.resize(size).await?;
         tab.go(url).await?;
         Ok(tab)
@@ -142,6 +139,28 @@ impl Tab<'_> {
         Ok(complaints.map(|entry| entry["message"].to_string()).collect())
     }
 
+    /// Changes to dark or to light colours.
+    ///
+    /// # Errors
+    /// The browser ended.
+    pub async fn darken(&self, is_dark: bool) -> anyhow::Result<()> {
+        let scheme = if is_dark { "dark" } else { "light" };
+        let features = json!([
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]);
+        self.command("Emulation.setEmulatedMedia", json!({"features": features})).await.map(drop)
+    }
+
+    /// The cookies of the page, also those that no script can read, as the DevTools protocol describes them.
+    ///
+    /// # Errors
+    /// The browser ended.
+    pub async fn cookies(&self) -> anyhow::Result<Vec<Value>> {
+        let mut answer = self.command("Network.getCookies", json!({})).await?;
+        Ok(answer["cookies"].as_array_mut().map(std::mem::take).unwrap_or_default())
+    }
+
     /// Changes the size in CSS pixels.
     ///
     /// # Errors
@@ -157,6 +176,14 @@ impl Tab<'_> {
     /// The browser ended.
     pub async fn scripts(&self, are_on: bool) -> anyhow::Result<()> {
         self.command("Emulation.setScriptExecutionDisabled", json!({"value": !are_on})).await.map(drop)
+    }
+
+    /// Runs a script in each page that is loaded from now on, before the scripts of the page.
+    ///
+    /// # Errors
+    /// The browser ended.
+    pub async fn run_first(&self, script: &str) -> anyhow::Result<()> {
+        self.command("Page.addScriptToEvaluateOnNewDocument", json!({"source": script})).await.map(drop)
     }
 
     /// Loads another page, and waits until it is there.

@@ -37,12 +37,25 @@ function filter() {
 }
 
 // News: the page is fetched again, and its sections that changed take the place of the old ones. A section that somebody uses
-// stays as it is.
+// stays as it is: with an open form, a field that differs from its default, selected text, a pointer on its charts, or a log
+// that is scrolled back.
+function isChanged(field) {
+  if (field.type === "file") return field.files.length > 0;
+  if (field.tagName !== "SELECT") return field.value !== field.defaultValue;
+  // Without a default, the first choice is selected.
+  const usual = [...field.options].find((option) => option.defaultSelected) ?? field.options[0];
+  return field.selectedOptions[0] !== usual;
+}
+
 function inUse(section) {
   const active = document.activeElement;
   const writes = active && section.contains(active) && active.matches("input, select, textarea");
   const points = section.matches(":hover") && section.querySelector(".charts") !== null;
-  return writes || points || section.querySelector("details.act[open]") !== null;
+  const selection = getSelection();
+  const reads = selection && !selection.isCollapsed && selection.containsNode(section, true);
+  const scrolled = (section.querySelector(".log")?.scrollTop ?? 0) < -4;
+  return writes || points || reads || scrolled || section.querySelector("details.act[open]") !== null
+    || [...section.querySelectorAll("input, select, textarea")].some(isChanged);
 }
 
 function renew(fresh) {
@@ -87,13 +100,26 @@ async function refresh() {
     if (answer.type === "opaqueredirect") { location.reload(); return; }
     const date = Date.parse(answer.headers.get("date") ?? "");
     if (Math.abs(Date.now() - date) > 5000) skew = Date.now() - date;
-    if (answer.ok) renew(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    if (answer.ok) {
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      renew(fresh);
+      document.body.dataset.again = fresh.body.dataset.again ?? "";
+    }
     state(answer.ok);
   } catch {
     state(false);
   }
   busy = false;
   if (again) { again = false; soon(); }
+  later();
+}
+
+// A page about something in progress says after how many seconds it has news.
+let next = 0;
+function later() {
+  const seconds = Number(document.body.dataset.again ?? "");
+  clearTimeout(next);
+  if (seconds > 0) next = setTimeout(refresh, seconds * 1000);
 }
 
 let timer = 0;
@@ -117,7 +143,8 @@ function follow(after) {
     soon();
     if (source.readyState === EventSource.CLOSED) setTimeout(follow, 30000);
   };
-  source.addEventListener("dropped", () => { source.close(); setTimeout(follow, 1000); });
+  // This page was too slow to follow: it says so until it has the current state.
+  source.addEventListener("dropped", () => { source.close(); state(false); setTimeout(follow, 1000); });
   source.addEventListener("missed", soon);
   for (const kind of KINDS) source.addEventListener(kind, soon);
 }
@@ -173,14 +200,22 @@ document.addEventListener("keydown", (event) => {
   if (open) { open.open = false; open.querySelector("summary").focus(); }
 });
 document.addEventListener("input", (event) => { if (event.target.id === "q") filter(); });
-document.addEventListener("submit", (event) => { if (event.target.matches(".search")) { event.preventDefault(); filter(); } });
+document.addEventListener("submit", (event) => {
+  if (event.target.matches(".search")) { event.preventDefault(); filter(); return; }
+  // A component takes seconds to arrive and to compile.
+  event.target.setAttribute("aria-busy", "true");
+  if (live) live.textContent = "sending…";
+});
+// The browser may show a page as it was left.
+addEventListener("pageshow", () => document.querySelector("[aria-busy]")?.removeAttribute("aria-busy"));
 
 openTarget();
 filter();
 setInterval(ages, 1000);
-// A refusal is the answer to a form: its address shows nothing by itself.
-if (!document.querySelector(".login, .refused")) {
+// A refusal is the answer to a form: its address shows nothing by itself. A log that is not followed stays as it is.
+if (!document.querySelector(".login, .refused, .still")) {
   follow(document.body.dataset.event);
+  later();
   setInterval(() => { if (!document.hidden) refresh(); }, 5000);
 }
 

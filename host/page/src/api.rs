@@ -3,7 +3,9 @@
 use crate::page::Page;
 use crate::visitor::Visitor;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::http::{Method, StatusCode, Uri};
+use axum::extract::Request;
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::Response;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -81,13 +83,25 @@ impl Page {
         csrf: Option<&str>,
         body: Sent,
     ) -> Result<Response, Refused> {
-        let uri: Uri = path.parse().map_err(|_| Refused::new(StatusCode::NOT_FOUND, "this is no path of the API"))?;
         let (kind, body) = match body {
             Sent::Nothing => ("application/json", Body::empty()),
             Sent::Json(value) => ("application/json", Body::from(value.to_string())),
             Sent::Wasm(bytes) => ("application/wasm", Body::from(bytes)),
         };
-        let request = caller.inner.request(method, uri, kind, csrf, body);
+        self.answer(caller.inner.request(method, uri(path)?, kind, csrf, body)).await
+    }
+
+    /// The lines of a log, as lines of JSON that arrive one after the other.
+    ///
+    /// # Errors
+    /// The status and the sentence with which the API refuses it.
+    pub(crate) async fn lines(&self, caller: &Visitor, path: &str) -> Result<Body, Refused> {
+        let mut request = caller.inner.request(Method::GET, uri(path)?, "application/json", None, Body::empty());
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/x-ndjson"));
+        Ok(self.answer(request).await?.into_body())
+    }
+
+    async fn answer(&self, request: Request) -> Result<Response, Refused> {
         let answer = match self.api.clone().oneshot(request).await {
             Ok(answer) => answer,
             Err(never) => match never {},
@@ -100,6 +114,10 @@ impl Page {
         let detail = value["detail"].as_str().unwrap_or("the API gave no reason").to_owned();
         Err(Refused { status, detail })
     }
+}
+
+fn uri(path: &str) -> Result<Uri, Refused> {
+    path.parse().map_err(|_| Refused::new(StatusCode::NOT_FOUND, "this is no path of the API"))
 }
 
 /// The body of an answer.

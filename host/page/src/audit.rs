@@ -23,7 +23,11 @@ pub(crate) async fn show(
     match page.get(&visitor, &format!("/audit?limit=100{}", before.unwrap_or_default())).await {
         Ok(answer) => {
             let main = html! { h1 { "Audit" } section #audit { (table(&answer)) } };
-            page.page(&visitor, StatusCode::OK, &Content { title: "Audit".to_owned(), place: Place::Audit, main })
+            page.page(
+                &visitor,
+                StatusCode::OK,
+                &Content { title: "Audit".to_owned(), place: Place::Audit, main, again: None },
+            )
         }
         Err(refused) => error::refused(&page, &visitor, &refused, "/"),
     }
@@ -47,8 +51,8 @@ fn table(answer: &Value) -> Markup {
                     td {
                         (text(record, "what")) small { (text(record, "request")) }
                         @if record["after"].is_object() || record["before"].is_object() {
-                            details { summary { "Before and after" } pre tabindex="0" {
-                                (record["before"].to_string()) "\n" (record["after"].to_string())
+                            details id={ "c" (record["id"].as_i64().unwrap_or_default()) } { summary { "Before and after" } pre tabindex="0" {
+                                "before: " (record["before"].to_string()) "\nafter:  " (record["after"].to_string())
                             } }
                         }
                     }

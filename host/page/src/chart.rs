@@ -187,6 +187,7 @@ impl Chart<'_> {
         let class = match band.kind.as_str() {
             "rollout" => "band rollout",
             "override" => "band override",
+            "blind" => "band blind",
             _ => "band outage",
         };
         html! {

@@ -16,7 +16,8 @@ const HEIGHT: f64 = 20.0;
 pub(crate) fn bar(ready: u32, target: u32, max: u32) -> Markup {
     let (ready, target) = (part(ready, max), part(target, max));
     html! {
-        svg.bar viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true" {
+        // A unit is a pixel, as in the style sheet.
+        svg.bar aria-hidden="true" {
             rect width=(ready) height="8" {}
             path d={ "M" (target) " 0v8" } {}
         }

@@ -14,7 +14,7 @@ pub(crate) fn refused(page: &Page, visitor: &Visitor, refused: &Refused, back: &
     let title = match refused.status {
         StatusCode::NOT_FOUND => "Not found",
         StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => "Not allowed",
-        StatusCode::CONFLICT => "Not possible now",
+        StatusCode::CONFLICT | StatusCode::SERVICE_UNAVAILABLE => "Not possible now",
         status if status.is_client_error() => "Not accepted",
         _ => "It failed",
     };
@@ -23,7 +23,7 @@ pub(crate) fn refused(page: &Page, visitor: &Visitor, refused: &Refused, back: &
         p.banner.bad.refused role="alert" { (refused.detail) }
         p { a.button href=(back) { "Back" } }
     };
-    page.page(visitor, refused.status, &Content { title: title.to_owned(), place: Place::None, main })
+    page.page(visitor, refused.status, &Content { title: title.to_owned(), place: Place::None, main, again: None })
 }
 
 /// Any other path below `/ui`.

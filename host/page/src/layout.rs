@@ -27,6 +27,8 @@ pub(crate) struct Content {
     pub(crate) title: String,
     pub(crate) place: Place,
     pub(crate) main: Markup,
+    /// The seconds after which it is requested again, because it is about something in progress.
+    pub(crate) again: Option<u32>,
 }
 
 impl Page {
@@ -61,18 +63,22 @@ fn frame(visitor: &Visitor, content: &Content, readiness: &Readiness) -> Markup 
                 link rel="icon" href=(ICON.path());
                 link rel="stylesheet" href=(STYLE.path());
                 script src=(SCRIPT.path()) defer {}
+                // The script requests it by itself, without a reload.
+                @if let Some(seconds) = content.again { noscript { meta http-equiv="refresh" content=(seconds); } }
             }
-            body data-event=(visitor.last_event) {
+            body data-event=(visitor.last_event) data-again=[content.again] {
                 a.skip href="#main" { "Skip to the content" }
                 header {
                     a.brand href="/" { "Windlass" }
                     nav aria-label="Pages" {
-                        a href="/" aria-current=[current(Place::Workloads)] { "Workloads" }
-                        a href="/ui/policies" aria-current=[current(Place::Policies)] { "Policies" }
+                        @if visitor.is_known {
+                            a href="/" aria-current=[current(Place::Workloads)] { "Workloads" }
+                            a href="/ui/policies" aria-current=[current(Place::Policies)] { "Policies" }
+                        }
                         @if visitor.may_administer { a href="/ui/audit" aria-current=[current(Place::Audit)] { "Audit" } }
                         a href="/docs" { "API" }
                     }
-                    span #live role="status" { "not live: reload for news" }
+                    @if visitor.is_known { span #live role="status" { "not live: reload for news" } }
                     @if let Some(name) = &visitor.session {
                         form method="post" action="/ui/logout" { (visitor.field()) (name) " " button { "Log out" } }
                     }
@@ -109,7 +115,8 @@ mod tests {
     }
 
     fn of(visitor: &Visitor, readiness: &Readiness) -> String {
-        let content = Content { title: "A <b>".to_owned(), place: Place::Policies, main: html! { p { "x" } } };
+        let content =
+            Content { title: "A <b>".to_owned(), place: Place::Policies, main: html! { p { "x" } }, again: Some(7) };
         frame(visitor, &content, readiness).into_string()
     }
 
@@ -124,6 +131,7 @@ mod tests {
             !text.contains("style=") && !text.contains("onclick") && text.contains("<script src=\"/ui/assets/page.")
         );
         assert!(!text.contains("class=\"banner"), "nothing is wrong");
+        assert!(text.contains("<noscript><meta http-equiv=\"refresh\" content=\"7\"></noscript>"), "{text}");
     }
 
     #[test]

@@ -49,7 +49,7 @@ fn with_cookie(mut answer: Response, asked: &Response) -> Response {
 }
 
 fn answer(page: &Page, visitor: &Visitor, status: StatusCode, problem: Option<&str>) -> Response {
-    let content = Content { title: "Log in".to_owned(), place: Place::None, main: form(problem) };
+    let content = Content { title: "Log in".to_owned(), place: Place::None, main: form(problem), again: None };
     page.page(visitor, status, &content)
 }
 

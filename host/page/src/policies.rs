@@ -42,12 +42,16 @@ pub(crate) async fn show(
                 tbody { @for info in built_in { tr {
                     th scope="row" { b { (info.name) } small { (info.version) } }
                     td { (info.kind) }
-                    td { (info.summary) (failing(info, &visitor)) details { summary { "Configuration" } (schema(info)) } }
+                    td { (info.summary) (failing(info, &visitor)) details id={ "b-" (info.name) } { summary { "Configuration" } (schema(info)) } }
                 } } }
             }
         }
     };
-    page.page(&visitor, StatusCode::OK, &Content { title: "Policies".to_owned(), place: Place::Policies, main })
+    page.page(
+        &visitor,
+        StatusCode::OK,
+        &Content { title: "Policies".to_owned(), place: Place::Policies, main, again: None },
+    )
 }
 
 fn push_form(visitor: &Visitor) -> Markup {
@@ -80,7 +84,7 @@ fn policy(info: &PolicyInfo, now: Timestamp, visitor: &Visitor) -> Markup {
             (state(info))
             (failing(info, visitor))
             @if let Some(problem) = &info.source_problem { p.banner.bad { "Its source: " (problem) } }
-            table {
+            table.revisions {
                 thead { tr {
                     th scope="col" { "Revision" } th scope="col" { "State" } th scope="col" { "Pushed" } th scope="col" { "Component" }
                     th scope="col" { span.hide { "Actions" } }
@@ -88,12 +92,12 @@ fn policy(info: &PolicyInfo, now: Timestamp, visitor: &Visitor) -> Markup {
                 tbody { @for revision in &info.revisions { (line(info, revision, now, visitor)) } }
             }
             div.acts { (policy_forms(info, visitor)) }
-            details { summary { "Events" }
+            details id={ "p-" (info.name) "-events" } { summary { "Events" }
                 ul { @for event in info.events.iter().take(MOST_EVENTS) {
                     li { (since(event.at, now)) " ago, revision " (event.revision) ": " (event.what) }
                 } }
             }
-            details { summary { "Configuration" } (schema(info)) }
+            details id={ "p-" (info.name) "-config" } { summary { "Configuration" } (schema(info)) }
         }
     }
 }

@@ -38,9 +38,9 @@ fn line(replica: &Replica, view: &WorkloadView, now: Timestamp, visitor: &Visito
                 span.dots { i class=(dot.class()) aria-hidden="true" { (dot.sign()) } } " " (dot.word())
                 @if let Some(why) = view.health_reasons.get(&replica.id) { small { (why) } }
             }
-            td { (usage.map_or_else(|| "–".to_owned(), |usage| format!("{} cores", words::number(usage.cpu_cores)))) }
-            td { (usage.map_or_else(|| "–".to_owned(), |usage| words::bytes(usage.memory_bytes))) }
-            td { @if let Some(at) = up { (since(at, now)) } @else { "–" } }
+            td data-of="CPU" { (usage.map_or_else(|| "–".to_owned(), |usage| format!("{} cores", words::number(usage.cpu_cores)))) }
+            td data-of="Memory" { (usage.map_or_else(|| "–".to_owned(), |usage| words::bytes(usage.memory_bytes))) }
+            td data-of="Up" { @if let Some(at) = up { (since(at, now)) } @else { "–" } }
             td { (state(replica, view)) }
             td { (actions(replica, is_held, view, visitor)) }
         }
@@ -79,7 +79,7 @@ fn actions(replica: &Replica, is_held: bool, view: &WorkloadView, visitor: &Visi
         }
     };
     html! {
-        a href={ "/containers/" (path::segment(id)) "/logs?tail=200" } aria-label={ "Logs of " (replica.name) } { "Logs" }
+        a href={ "/ui/containers/" (path::segment(id)) "/logs" } aria-label={ "Logs of " (replica.name) } { "Logs" }
         @if visitor.may_operate {
             " "
             details.act id={ "a" (short_id(replica)) } {

@@ -11,6 +11,7 @@ use crate::api::Refused;
 use crate::forms::{Form, see_other};
 use crate::layout::{Content, Place};
 use crate::page::Page;
+use crate::try_it::form::Loads;
 use crate::try_it::recorded::Recorded;
 use crate::try_it::replay::{Input, Tried, replay};
 use crate::try_it::request::{Load, Request};
@@ -18,18 +19,22 @@ use crate::visitor::Visitor;
 use crate::{error, path};
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
-use axum::http::header::REFRESH;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{Markup, html};
 use std::collections::BTreeMap;
 use windlass_control::WorkloadView;
+use windlass_core::metric::BuiltIn;
 use windlass_core::policy::ShadowPolicy;
 use windlass_core::{PolicyChoice, PolicyChoices, PolicyKind, Timestamp, WorkloadKey};
 use windlass_simulate::trace::Trace;
 
 /// The capacity of a replica in the examples, as in `windlass simulate`.
 const EXAMPLE_CAPACITY: f64 = 100.0;
+
+/// The refusal of a replay when as many as may be are in progress.
+const TOO_MANY: &str =
+    "two replays are in progress, and no more than two run at once; wait until one has ended, or cancel one";
 
 /// The page of replays of a workload.
 fn back(name: &str) -> String {
@@ -65,18 +70,11 @@ pub(crate) async fn show(
                 (None, None) => { @if lost { p.banner { "That replay is no longer kept. Begin another one." } } }
             }
         }
-        section #form aria-labelledby="form-h" { (form::show(&view, &page.metrics(&view), &page.catalogue.list(), &query, &visitor)) }
+        section #form aria-labelledby="form-h" { (form::show(&view, &page.loads(&view), &page.catalogue.list(), &query, &visitor)) }
     };
-    let mut response = page.page(
-        &visitor,
-        StatusCode::OK,
-        &Content { title: format!("Try a policy for {name}"), place: Place::Workloads, main },
-    );
-    if run.is_some() && outcome.is_none() {
-        // Works without the script, too.
-        response.headers_mut().insert(REFRESH, HeaderValue::from_static("1"));
-    }
-    response
+    let again = (run.is_some() && outcome.is_none()).then_some(1);
+    let content = Content { title: format!("Try a policy for {name}"), place: Place::Workloads, main, again };
+    page.page(&visitor, StatusCode::OK, &content)
 }
 
 /// The workload, if the caller may see it.
@@ -103,14 +101,15 @@ fn progress(visitor: &Visitor, name: &str, run: u64, done: f64) -> Markup {
 }
 
 impl Page {
-    /// The recorded metrics of a workload that have values, without those that cannot be a load.
-    fn metrics(&self, view: &WorkloadView) -> Vec<String> {
+    /// The recorded loads of a workload that have enough values for a replay.
+    fn loads(&self, view: &WorkloadView) -> Loads {
         let key = &view.workload.key;
-        let has_values = |name: &&String| {
+        let is_recorded = |name: &str| {
             let report = self.controller.metric(key, name, Timestamp(0)).ok().flatten();
-            report.is_some_and(|report| !report.samples.is_empty())
+            report.is_some_and(|report| report.samples.len() >= recorded::FEWEST)
         };
-        view.workload.metrics.keys().filter(has_values).cloned().collect()
+        let metrics = view.workload.metrics.keys().filter(|name| is_recorded(name)).cloned().collect();
+        Loads { metrics, cpu: is_recorded(BuiltIn::CpuUtilization.name()) }
     }
 
     /// Every metric of a workload with its values since a time.
@@ -172,7 +171,7 @@ async fn start(page: &Page, view: WorkloadView, form: &Form) -> Result<u64, Refu
     }
     let name = view.workload.key.to_string();
     let input = input(page, view, &request, policies).map_err(unprocessable)?;
-    let too_many = || Refused::new(StatusCode::SERVICE_UNAVAILABLE, "other replays are in progress; try again");
+    let too_many = || Refused::new(StatusCode::SERVICE_UNAVAILABLE, TOO_MANY);
     let run = page.runs.begin(&name).ok_or_else(too_many)?;
     let (id, runtime) = (run.id, tokio::runtime::Handle::current());
     // On a thread of its own: a replay computes for seconds, and the loop must not wait for it.

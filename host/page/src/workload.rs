@@ -47,7 +47,11 @@ pub(crate) async fn show(
     match read(&page, &visitor, view, text("span")).await {
         Ok(shown) => {
             let main = shown.main(&visitor, forms::done(text("done")));
-            page.page(&visitor, StatusCode::OK, &Content { title: key.to_string(), place: Place::Workloads, main })
+            page.page(
+                &visitor,
+                StatusCode::OK,
+                &Content { title: key.to_string(), place: Place::Workloads, main, again: None },
+            )
         }
         Err(refused) => error::refused(&page, &visitor, &refused, "/"),
     }
@@ -138,7 +142,7 @@ impl Shown {
             }
             section #config aria-labelledby="config-h" {
                 h2 #config-h { "Configuration" }
-                details { summary { "The desired state as it is stored" }
+                details #desired { summary { "The desired state as it is stored" }
                     pre tabindex="0" { (serde_json::to_string_pretty(&self.desired).unwrap_or_default()) }
                 }
             }

@@ -48,7 +48,11 @@ pub(crate) async fn show(
         }
         (left_alone(&refused))
     };
-    page.page(&visitor, StatusCode::OK, &Content { title: "Workloads".to_owned(), place: Place::Workloads, main })
+    page.page(
+        &visitor,
+        StatusCode::OK,
+        &Content { title: "Workloads".to_owned(), place: Place::Workloads, main, again: None },
+    )
 }
 
 impl Page {
@@ -148,7 +152,7 @@ fn line(row: &Row, now: Timestamp, recent: &[Sample]) -> Markup {
             }
             td { (row.place) }
             td {
-                span.of { b.warn[row.ready < row.target] { (row.ready) } " / " (row.target) } " "
+                span.of { b class=[(row.ready < row.target).then_some("warn")] { (row.ready) } " / " (row.target) } " "
                 small { (row.min) "–" (row.max) } (bar(row.ready, row.target, row.max))
             }
             td { (sparkline(recent, now)) }

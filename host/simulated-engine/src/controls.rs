@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use windlass_core::contract::Usage;
 use windlass_core::engine::{EngineError, EngineEvent};
+use windlass_core::logs::{LogLine, LogStream};
 use windlass_core::{ContainerId, DeclaredService, Phase, Replica, WorkloadKey};
 
 impl SimulatedEngine {
@@ -139,6 +140,12 @@ impl SimulatedEngine {
         let mut engine = self.lock();
         // A removed replica is not started.
         let _ = self.begin(&mut engine, id);
+    }
+
+    /// Makes a replica print a line. `stream` is the one that it prints to.
+    pub fn print(&self, id: &ContainerId, stream: LogStream, text: &str) {
+        let line = LogLine { at: Some((self.now)()), stream, text: text.to_owned() };
+        self.lock().printed.entry(id.clone()).or_default().push(line);
     }
 
     /// Removes a replica without the host's knowledge.

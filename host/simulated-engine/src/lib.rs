@@ -21,7 +21,7 @@ use tokio::sync::{broadcast, watch};
 use tokio_stream::wrappers::BroadcastStream;
 use windlass_core::contract::Usage;
 use windlass_core::engine::{Engine, EngineError, EngineEvent, LogLines, SlotEngine};
-use windlass_core::logs::LogQuery;
+use windlass_core::logs::{LogLine, LogQuery};
 use windlass_core::workload::{ContainerPort, Workload};
 use windlass_core::{
     ContainerId, Creator, Declaration, DeclaredService, ImageRef, MadeFrom, Phase, PortBinding, Publication, Replica,
@@ -72,6 +72,8 @@ struct EngineState {
     /// The stops that the engine remembers until it ends.
     stops: Vec<EngineEvent>,
     declared: Vec<DeclaredService>,
+    /// The lines that replicas printed besides the usual ones.
+    printed: HashMap<ContainerId, Vec<LogLine>>,
 }
 
 impl EngineState {
@@ -232,8 +234,10 @@ impl Engine for SimulatedEngine {
     }
 
     async fn logs(&self, id: &ContainerId, query: LogQuery) -> Result<LogLines, EngineError> {
-        let name = self.enter(None)?.find(id)?.name.clone();
-        Ok(crate::logs::lines(&name, query, (self.now)()))
+        let mut engine = self.enter(None)?;
+        let name = engine.find(id)?.name.clone();
+        let printed = engine.printed.get(id).map(Vec::as_slice).unwrap_or_default();
+        Ok(crate::logs::lines(&name, printed, query, (self.now)()))
     }
 
     fn events(&self) -> BoxStream<'static, EngineEvent> {

@@ -1,4 +1,4 @@
-//! The lines of simulated replicas: some old ones, and one a second for who follows.
+//! The lines of simulated replicas: some old ones, those that a test printed, and one a second for a reader that follows.
 
 use futures_util::stream::{StreamExt, iter, unfold};
 use std::time::Duration;
@@ -12,8 +12,8 @@ const OLD_LINES: u32 = 5;
 /// Time between two lines.
 const BETWEEN: Duration = Duration::from_secs(1);
 
-/// The lines of a replica of this name.
-pub(crate) fn lines(name: &str, query: LogQuery, now: Timestamp) -> LogLines {
+/// The lines of a replica of this name that printed some more.
+pub(crate) fn lines(name: &str, printed: &[LogLine], query: LogQuery, now: Timestamp) -> LogLines {
     let line = {
         let name = name.to_owned();
         move |number: u32, at: Timestamp| {
@@ -22,7 +22,7 @@ pub(crate) fn lines(name: &str, query: LogQuery, now: Timestamp) -> LogLines {
         }
     };
     let old = (1..=OLD_LINES).map(|number| line(number, now.minus(BETWEEN * (OLD_LINES - number))));
-    let old: Vec<LogLine> = old.filter(|line| line.at >= query.since).collect();
+    let old: Vec<LogLine> = old.chain(printed.iter().cloned()).filter(|line| line.at >= query.since).collect();
     let tail = query.tail.map_or(usize::MAX, |tail| usize::try_from(tail).unwrap_or(usize::MAX));
     let skipped = old.len().saturating_sub(tail);
     let old = iter(old.into_iter().skip(skipped).map(Ok));

@@ -8,5 +8,6 @@ mod failure_modes;
 mod language;
 mod pages;
 mod public_items;
+mod scripts;
 mod sources;
 mod threats;

@@ -9,10 +9,18 @@ use windlass_control::WorkloadView;
 use windlass_core::PolicyKind;
 use windlass_core::policy::PolicyInfo;
 
-/// The form, with the current policy as its first choice.
+/// The recorded loads that can be replayed.
+pub(crate) struct Loads {
+    /// The workload's own metrics.
+    pub(crate) metrics: Vec<String>,
+    /// Whether its CPU use is one.
+    pub(crate) cpu: bool,
+}
+
+/// The form, with the current policy as its first choice. The first load is a recorded one, or an example if there is none.
 pub(crate) fn show(
     view: &WorkloadView,
-    metrics: &[String],
+    loads: &Loads,
     policies: &[PolicyInfo],
     query: &BTreeMap<String, String>,
     visitor: &Visitor,
@@ -23,6 +31,9 @@ pub(crate) fn show(
     let scaling = policies.iter().filter(|info| info.kind == PolicyKind::Scaling);
     html! {
         h2 #form-h { "Replay" }
+        @if loads.metrics.is_empty() && !loads.cpu {
+            p { "No load of this workload is recorded for long enough yet. An example that comes with Windlass is chosen." }
+        }
         form method="post" action={ "/ui/try/" (path::segment(view.workload.key.as_str())) } {
             (visitor.field())
             div.fields {
@@ -30,8 +41,8 @@ pub(crate) fn show(
                     @for info in scaling { option value=(info.name) selected[chosen == Some(info.name.as_str())] { (info.name) } }
                 } }
                 label { "Load" select name="load" {
-                    @for name in metrics { option value={ "metric:" (name) } { "recorded metric " (name) } }
-                    option value="cpu" { "recorded CPU use" }
+                    @for name in &loads.metrics { option value={ "metric:" (name) } { "recorded metric " (name) } }
+                    @if loads.cpu { option value="cpu" { "recorded CPU use" } }
                     @for shipped in Shipped::ALL { option value=(shipped.value()) { (shipped.words()) } }
                 } }
                 label { "Recorded hours" select name="hours" {
@@ -57,9 +68,19 @@ mod tests {
         let mut view = view();
         view.workload.policies.scaling =
             vec![PolicyChoice { name: "queue".to_owned(), config: "{\"a\": \"<b>\"}".to_owned() }];
-        let text = show(&view, &["orders".to_owned()], &[], &BTreeMap::new(), &Visitor::default()).into_string();
+        let of = |metrics: &[&str], cpu| {
+            let loads = Loads { metrics: metrics.iter().map(|name| (*name).to_owned()).collect(), cpu };
+            show(&view, &loads, &[], &BTreeMap::new(), &Visitor::default()).into_string()
+        };
+        let text = of(&["orders"], true);
         assert!(text.contains("{&quot;a&quot;: &quot;&lt;b&gt;&quot;}</textarea>"), "{text}");
-        let first = text.split("<select name=\"load\">").nth(1).expect("the load");
-        assert!(first.starts_with("<option value=\"metric:orders\">"), "an own metric comes first: {first}");
+        let first = |text: &str| {
+            let load = text.split("<select name=\"load\"><option value=\"").nth(1).expect("the load");
+            load.split('"').next().unwrap_or_default().to_owned()
+        };
+        assert_eq!(first(&text), "metric:orders");
+        assert_eq!(first(&of(&[], true)), "cpu");
+        let without = of(&[], false);
+        assert!(first(&without) == "trace:two-peaks" && without.contains("An example"), "{without}");
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct Recorded {
 pub(crate) const CPU: &str = "cpu-load";
 
 /// The fewest values that are worth a replay.
-const FEWEST: usize = 10;
+pub(crate) const FEWEST: usize = 10;
 
 /// The load over time from CPU utilization and ready replicas: the CPUs in use, in replicas.
 fn cpu_load(recorded: &[Recorded]) -> Vec<Sample> {

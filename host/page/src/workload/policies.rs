@@ -41,7 +41,7 @@ pub(crate) fn of(view: &WorkloadView, now: Timestamp) -> Markup {
 fn comparison(shadow: &ShadowComparison, now: Timestamp) -> Markup {
     let agreed = shadow.calls.saturating_sub(shadow.differed).saturating_sub(shadow.failed);
     html! {
-        details {
+        details id={ "s-" (shadow.policy.name) "-" (shadow.policy.revision) } {
             summary {
                 b { (shadow.policy.name) } @if shadow.policy.revision > 0 { ", revision " (shadow.policy.revision) }
                 ": agreed in " (agreed) " of " (words::count(shadow.calls, "call"))

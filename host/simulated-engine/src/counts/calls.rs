@@ -68,7 +68,7 @@ impl Engine for SimulatedSwarm {
     async fn logs(&self, id: &ContainerId, query: LogQuery) -> Result<LogLines, EngineError> {
         let state = self.enter(None)?;
         state.task(id).ok_or_else(|| EngineError::NotFound(id.to_string()))?;
-        Ok(crate::logs::lines(id.as_str(), query, (self.now)()))
+        Ok(crate::logs::lines(id.as_str(), &[], query, (self.now)()))
     }
 
     fn events(&self) -> BoxStream<'static, EngineEvent> {

@@ -25,8 +25,9 @@
     const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
     if (ratio < (large ? 3 : 4.5)) problems.push(`contrast ${ratio.toFixed(2)}: ${element.outerHTML.slice(0, 120)}`);
   }
-  const wide = document.documentElement.scrollWidth;
-  if (wide > innerWidth) problems.push(`the page is ${wide} pixels wide on a screen of ${innerWidth}`);
+  // A phone zooms out for a wide page, so that its inner width grows; the width of its screen does not.
+  const [wide, screen] = [document.documentElement.scrollWidth, document.documentElement.clientWidth];
+  if (wide > screen) problems.push(`the page is ${wide} pixels wide on a screen of ${screen}`);
   for (const label of document.querySelectorAll("[aria-labelledby]")) {
     if (!document.getElementById(label.getAttribute("aria-labelledby"))) problems.push(`no label: ${label.outerHTML.slice(0, 80)}`);
   }
