@@ -26,6 +26,7 @@ pub(super) async fn candidates(
     policies: &[String],
     configs: &[String],
     workload: &Workload,
+    limits: PolicyLimits,
 ) -> anyhow::Result<Vec<Candidate>> {
     if configs.len() > policies.len() {
         bail!(
@@ -34,7 +35,8 @@ pub(super) async fn candidates(
             policies.len()
         );
     }
-    let limits = PolicyLimits { concurrent_calls: 1, ..PolicyLimits::default() };
+    // Simulated time has no hosts to ask.
+    let limits = PolicyLimits { concurrent_calls: 1, http: None, ..limits };
     // A simulation makes thousands of calls, so the pool pays off.
     let engine = Arc::new(PolicyEngine::new(limits.clone())?);
     let mut found = Vec::new();

@@ -2,6 +2,7 @@
 
 use crate::cli::candidates::{Candidate, candidates};
 use crate::cli::format::Output;
+use crate::cli::sandbox_args::SandboxArgs;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -71,6 +72,8 @@ pub(super) struct SimulateArguments {
     /// The longest time that the simulation may take, all policies together
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     time_limit: Duration,
+    #[command(flatten)]
+    sandbox: SandboxArgs,
     /// Write a chart as SVG, light or dark as its reader's screen
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -115,7 +118,8 @@ async fn scenario(arguments: &SimulateArguments, file: &Path) -> anyhow::Result<
     body.extend(scenario.beginning.workload.clone());
     let mut workload = workload(body)?;
     define_metrics(&mut workload, scenario.metrics());
-    let mut candidates = candidates(&arguments.policies, &arguments.configs, &workload).await?;
+    let mut candidates =
+        candidates(&arguments.policies, &arguments.configs, &workload, arguments.sandbox.limits()?).await?;
     let (1, Some(Candidate { policy, config, .. })) = (candidates.len(), candidates.pop()) else {
         bail!("a scenario runs one policy; pass `--policy` once");
     };
@@ -143,7 +147,8 @@ async fn compare(arguments: &SimulateArguments, file: &Path) -> anyhow::Result<S
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float casts saturating")]
     let needed = (trace.load(trace.span().0) / model.capacity).ceil() as u32;
     let target = arguments.replicas.unwrap_or_else(|| workload.bounds.clamp(needed));
-    let candidates = candidates(&arguments.policies, &arguments.configs, &workload).await?;
+    let candidates =
+        candidates(&arguments.policies, &arguments.configs, &workload, arguments.sandbox.limits()?).await?;
     let time = TimeLimit::from_now(arguments.time_limit);
     let mut runs: Vec<(String, Ran)> = Vec::new();
     for Candidate { name, policy, config } in candidates {

@@ -5,9 +5,11 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use tempfile::NamedTempFile;
 use windlass_tests::hostile;
 use windlass_tests::site::binary;
 
@@ -42,7 +44,20 @@ fn simulate(arguments: &[&str]) -> anyhow::Result<Output> {
     // A program with debug information on a busy machine is slow.
     let has_limit = arguments.contains(&"--time-limit");
     let limit: &[&str] = if has_limit { &[] } else { &["--time-limit", "1h"] };
-    Ok(Command::new(binary()?).arg("simulate").args(arguments).args(limit).env_clear().output()?)
+    let mut command = Command::new(binary()?);
+    command.arg("simulate").args(arguments).args(limit);
+    let unhurried = call_limits("5s")?;
+    if !arguments.contains(&"--settings") {
+        command.arg("--settings").arg(unhurried.path());
+    }
+    Ok(command.env_clear().output()?)
+}
+
+/// A `windlass.toml` with this time for each call of a policy.
+fn call_limits(decision_time: &str) -> anyhow::Result<NamedTempFile> {
+    let mut file = NamedTempFile::with_suffix(".toml")?;
+    write!(file, "[policy]\ndecision_time = \"{decision_time}\"\n")?;
+    Ok(file)
 }
 
 fn told(arguments: &[&str]) -> anyhow::Result<String> {
@@ -592,5 +607,23 @@ fn a_run_that_takes_too_long_ends_with_the_place_it_reached() -> anyhow::Result<
             assert!(complaint.contains(part), "{input:?}: {complaint}");
         }
     }
+    Ok(())
+}
+
+#[test]
+fn the_limits_of_a_call_are_those_of_the_settings() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let slow = folder.path().join("slow.wasm");
+    // About 25 ms in a call.
+    std::fs::write(&slow, hostile::spins(50_000_000).build())?;
+    let slow = slow.display().to_string();
+    let played = |decision_time: &str| {
+        let settings = call_limits(decision_time)?;
+        let settings = settings.path().display().to_string();
+        played("{}\n{\"at\": 0}\n", &["--policy", &slow, "--settings", &settings])
+    };
+    let (hurried, unhurried) = (played("1ms")?, played("5s")?);
+    assert!(hurried.contains("is unavailable (time: it ran longer than 1 ms"), "{hurried}");
+    assert!(!unhurried.contains("unavailable"), "{unhurried}");
     Ok(())
 }
