@@ -15,6 +15,9 @@ use tokio::process::{Child, ChildStdout, Command};
 /// Time limit for one command, generous enough for two cores that compile other programs at the same time.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// How often a WebDriver server is started if it ends at once.
+const STARTS: u32 = 5;
+
 /// The arguments of Chromium: without a window, and with a pipe, so that it ends when its WebDriver server ends.
 const ARGUMENTS: [&str; 9] = [
     "--headless=new",
@@ -49,6 +52,17 @@ impl Browser {
     /// # Errors
     /// It is not installed; `.ci/setup` installs it.
     pub async fn start() -> anyhow::Result<Self> {
+        let mut started = Self::start_once().await;
+        // Two servers that start at once may choose the same free port. One of them ends.
+        for _ in 1..STARTS {
+            if started.is_err() {
+                started = Self::start_once().await;
+            }
+        }
+        started
+    }
+
+    async fn start_once() -> anyhow::Result<Self> {
         let program = std::env::var("CHROMEDRIVER").unwrap_or_else(|_| "chromedriver".to_owned());
         let mut server = Command::new(&program)
             .arg("--port=0")
