@@ -264,12 +264,3 @@ fn copies_follow_the_newest_container_of_compose_a_share_at_a_time() {
     assert_eq!(generations, [&Generation::stored("new"), &Generation::stored("new")]);
     assert_eq!(pass.history.rollout, None, "it is over");
 }
-
-#[test]
-fn copies_of_an_older_image_are_replaced_and_containers_of_compose_are_not() {
-    let mut renewed = made(Creator::Compose { uncopyable: None }, "old", 1, LONG_AGO + 5_000);
-    renewed.made_from.image_id = Some("sha256:02".to_owned());
-    let pass = known(&service(1, 9), vec![own(2), copy(3), renewed]).steered_to(3);
-    assert_eq!(pass.desired.outdated(&pass.snapshot.replicas), [copy(3).id].into());
-    assert_eq!(created_slots(&pass.decide()), [4], "the newest container of Compose is the model");
-}
