@@ -130,12 +130,12 @@ async fn a_copy_that_fails_its_probe_is_removed_after_its_replacement_has_starte
     eventually("both answer", SOON, ready).await;
 
     let journal = Journal::begin(&project)?;
-    site.engine().exec(&project.container(2), &["rm", "/www/index.html"]).await?;
+    site.engine().exec(&project.container(2), &["busybox", "rm", "/www/index.html"]).await?;
     project.runs("another copy takes its place", &["web 1", "web 3"]).await;
     let events = journal.until("destroy web 2").await;
     assert_eq!(events, ["create web 3", "start web 3", "die web 2", "destroy web 2"]);
     // The container of Compose that copies are made of is only restarted.
-    site.engine().exec(&project.container(1), &["rm", "/www/index.html"]).await?;
+    site.engine().exec(&project.container(1), &["busybox", "rm", "/www/index.html"]).await?;
     let events = journal.until("start web 1").await;
     assert_eq!(events[4..], ["die web 1", "start web 1"]);
     eventually("both answer again", AFTER_QUIET, ready).await;
