@@ -161,8 +161,9 @@ async fn differences(fixture: &Fixture, project: &Project, service: &str, id: &s
 #[tokio::test]
 async fn a_copy_differs_from_its_source_only_where_it_must() {
     let fixture = Fixture::new("fidelity").await;
-    let project = Project::new(&fixture, "");
     let (first, second) = (Foreign::network("fidelity-a"), Foreign::network("fidelity-b"));
+    // Dropped before the networks, which the engine removes only without containers in them.
+    let project = Project::new(&fixture, "");
     let other = Foreign::container("fidelity-other", &["--volume", "/of-other", &fixture.image, "sleep", "100000"]);
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("secret"), "hush").unwrap();
