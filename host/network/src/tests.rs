@@ -71,7 +71,10 @@ async fn answer(
     let _gone = stream.write_all(head.as_bytes()).await;
     while !rest.is_empty() && stream.write_all(rest.as_bytes()).await.is_ok() {
         written.fetch_add(rest.len(), Ordering::SeqCst);
-        tokio::time::sleep(pause).await;
+        // A pause of zero would last until the next tick of the timer.
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
     }
 }
 

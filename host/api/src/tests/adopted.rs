@@ -5,7 +5,7 @@ use crate::fixtures::{Tasks, adopted, compose, controller_with, engine};
 use serde_json::json;
 use windlass_core::engine::SlotEngine;
 use windlass_core::workload::Mode;
-use windlass_core::{Declaration, DeclaredService, Replica, Slot, Workload, WorkloadKey};
+use windlass_core::{Creator, Declaration, DeclaredService, Replica, Slot, Workload, WorkloadKey};
 use windlass_simulated_engine::SimulatedEngine;
 
 async fn answer(api: &axum::Router, method: &str, uri: &str, body: &Value) -> (u16, Value) {
@@ -23,7 +23,10 @@ async fn refused(api: &axum::Router, method: &str, uri: &str, body: &Value) -> S
 
 /// A running container of a workload, which Windlass did not create.
 async fn container(engine: &SimulatedEngine, workload: &Workload) -> Replica {
-    let created = engine.create(workload, Slot(1)).await.expect("created");
+    // The engine creates containers of a managed workload, and copies of those of Compose.
+    let managed = Workload { declaration: Declaration::Api, ..workload.clone() };
+    let created = engine.create(&managed, Slot(1)).await.expect("created");
+    engine.change(&created.id, |replica| replica.creator = Creator::Compose { uncopyable: None });
     engine.start(&created.id).await.expect("started")
 }
 
