@@ -84,6 +84,7 @@ pub(crate) struct Row {
     pub(crate) max: u32,
     /// Dots of one kind with their number, the best first.
     pub(crate) dots: Vec<(Dot, u32)>,
+    /// The rule that held the last pass, or an operator's that will hold the next change.
     pub(crate) held_by: Option<HeldBy>,
     /// The sentence of the last pass.
     pub(crate) reason: String,
@@ -109,13 +110,24 @@ pub(crate) fn row(view: &WorkloadView) -> Row {
         min: workload.bounds.min(),
         max: workload.bounds.max(),
         dots: dots(view),
-        held_by: pass.and_then(|pass| pass.held_by),
+        held_by: pass.and_then(|pass| pass.held_by).or_else(|| held_by_operator(view)),
         reason: pass.map(|pass| pass.error.clone().unwrap_or_else(|| pass.reason.clone())).unwrap_or_default(),
         passed: view.observed_at,
         alerts: view.alerts.len(),
         recommended: pass.and_then(|pass| pass.recommended.as_ref()).map(|plan| plan.target),
         recommends: workload.policies.mode == Some(Mode::Recommend),
     }
+}
+
+/// The override that will hold the next change.
+fn held_by_operator(view: &WorkloadView) -> Option<HeldBy> {
+    let overrides = &view.workload.overrides;
+    let all = [
+        (overrides.paused, HeldBy::Pause),
+        (overrides.freeze_scale_up, HeldBy::FreezeUp),
+        (overrides.freeze_scale_down, HeldBy::FreezeDown),
+    ];
+    all.into_iter().find_map(|(is_set, rule)| is_set.then_some(rule))
 }
 
 fn place(declaration: &Declaration) -> String {

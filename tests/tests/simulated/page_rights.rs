@@ -17,11 +17,12 @@ enum For {
 }
 
 /// Every route: its method, its path as the page registers it, a path that leads to it, and its callers.
-const ROUTES: [(&str, &str, &str, For); 16] = [
+const ROUTES: [(&str, &str, &str, For); 17] = [
     ("GET", "/", "/", For::From(Role::Viewer)),
     ("GET", "/ui/workloads/{name}", "/ui/workloads/web", For::From(Role::Viewer)),
     ("GET", "/ui/policies", "/ui/policies", For::From(Role::Viewer)),
     ("GET", "/ui/try/{name}", "/ui/try/web", For::From(Role::Viewer)),
+    ("GET", "/ui/containers/{id}/logs", "/ui/containers/CONTAINER/logs", For::From(Role::Viewer)),
     ("GET", "/ui/audit", "/ui/audit", For::From(Role::Admin)),
     ("GET", "/ui/login", "/ui/login", For::Everybody),
     ("GET", "/ui/assets/{file}", "/ui/assets/nothing", For::Everybody),
@@ -161,6 +162,7 @@ async fn a_limited_visitor_sees_and_changes_their_workloads_only() -> anyhow::Re
             ("POST", "/ui/try/foreign".to_owned()),
             ("POST", "/ui/try/foreign/cancel".to_owned()),
             ("POST", "/ui/workloads/foreign/pause".to_owned()),
+            ("GET", format!("/ui/containers/{container}/logs")),
             ("POST", format!("/ui/containers/{container}/protect")),
             ("POST", "/ui/policies/nothing/rollback".to_owned()),
             ("POST", "/ui/policies".to_owned()),
