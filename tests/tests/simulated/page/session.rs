@@ -6,6 +6,7 @@ use serde_json::Value;
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 async fn log_in(tab: &Tab<'_>, token: &str) -> anyhow::Result<()> {
+    tab.until("document.querySelector('#token') !== null").await?;
     tab.eval(&format!("document.querySelector('#token').value = {}", json!(token))).await?;
     tab.follow(".login button").await
 }
