@@ -175,7 +175,7 @@ impl Controller {
         conflict.map_or(Ok(()), |why| Err(ControlError::Conflict(why)))
     }
 
-    /// Whether the engine keeps the replicas by itself.
+    /// Returns true if the engine keeps the number of replicas, as a Swarm does.
     pub(crate) fn is_count_engine(&self) -> bool {
         matches!(self.context.engine, AnyEngine::Counts(_))
     }

@@ -46,7 +46,7 @@ struct Line {
 struct Newest {
     lines: VecDeque<Line>,
     bytes: usize,
-    /// Whether lines were left out because of their bytes.
+    /// Older lines were left out because the page has the most bytes.
     is_cut: bool,
     /// The reason for which the engine ended the log early.
     failure: Option<String>,

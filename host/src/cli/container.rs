@@ -54,7 +54,7 @@ pub(super) struct WaitTarget {
     /// The container.
     #[command(flatten)]
     target: Target,
-    /// Whether to wait.
+    /// The flags of a wait.
     #[command(flatten)]
     wait: WaitFlags,
 }

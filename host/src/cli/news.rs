@@ -34,7 +34,7 @@ pub(super) struct News {
     state: Arc<State>,
     reader: JoinHandle<()>,
     pauses: Pauses,
-    /// Whether the last look followed an event.
+    /// The last look followed an event.
     is_fresh: bool,
 }
 

@@ -28,7 +28,7 @@ pub(super) async fn proved(client: &Remote, answer: Value, flags: WaitFlags) -> 
     Ok(policy)
 }
 
-/// Whether a revision has proved itself. Revision 0 is a built-in policy.
+/// Compares a policy with the wait for its revision: the wait ends when the revision has proved itself. Revision 0 is built in.
 fn look(policy: &Value, revision: u64) -> anyhow::Result<Look> {
     let found = list(&policy["revisions"]).iter().find(|one| one["number"] == revision);
     if let Some(why) = found.and_then(|one| one["quarantined"].as_str()) {

@@ -31,7 +31,7 @@ pub(super) enum RemoteCommand {
         /// Name to record as the author of this push [default: USER]
         #[arg(long, env = "USER")]
         from: Option<String>,
-        /// Whether to wait until the acting revision has passed its probation.
+        /// The flags of a wait, which ends when the acting revision has passed its probation.
         #[command(flatten)]
         wait: WaitFlags,
         /// The form of the result.
@@ -59,7 +59,7 @@ pub(super) enum RemoteCommand {
         /// Number of the revision [default: the candidate]
         #[arg(long, value_name = "NUMBER")]
         revision: Option<u32>,
-        /// Whether to wait until the acting revision has passed its probation.
+        /// The flags of a wait, which ends when the acting revision has passed its probation.
         #[command(flatten)]
         wait: WaitFlags,
         /// The form of the result.
@@ -74,7 +74,7 @@ pub(super) enum RemoteCommand {
     Rollback {
         /// Name of the policy
         name: String,
-        /// Whether to wait until the acting revision has passed its probation.
+        /// The flags of a wait, which ends when the acting revision has passed its probation.
         #[command(flatten)]
         wait: WaitFlags,
         /// The form of the result.
@@ -89,7 +89,7 @@ pub(super) enum RemoteCommand {
     Refresh {
         /// Name of the policy
         name: String,
-        /// Whether to wait until the acting revision has passed its probation.
+        /// The flags of a wait, which ends when the acting revision has passed its probation.
         #[command(flatten)]
         wait: WaitFlags,
         /// The form of the result.

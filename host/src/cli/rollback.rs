@@ -10,7 +10,7 @@ use clap::Args;
 pub(super) struct RollbackArguments {
     /// Name of the workload, or its image
     name: String,
-    /// Whether to wait.
+    /// The flags of a wait.
     #[command(flatten)]
     wait: WaitFlags,
     /// The form of the result.

@@ -22,7 +22,7 @@ pub(super) struct ScaleArguments {
     /// The most replicas [default: as it is]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     max: Option<u32>,
-    /// Whether to wait.
+    /// The flags of a wait.
     #[command(flatten)]
     wait: WaitFlags,
     /// The form of the result.

@@ -72,7 +72,7 @@ pub(super) enum ScalingCommand {
     Pause {
         /// Name of the workload, or its image
         workload: String,
-        /// Whether to wait.
+        /// The flags of a wait.
         #[command(flatten)]
         wait: WaitFlags,
         /// The form of the result.
@@ -89,7 +89,7 @@ pub(super) enum ScalingCommand {
         workload: String,
         /// The direction to freeze
         direction: Direction,
-        /// Whether to wait.
+        /// The flags of a wait.
         #[command(flatten)]
         wait: WaitFlags,
         /// The form of the result.
@@ -110,7 +110,7 @@ pub(super) enum ScalingCommand {
         /// How long the count is forced
         #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
         time: Duration,
-        /// Whether to wait.
+        /// The flags of a wait.
         #[command(flatten)]
         wait: WaitFlags,
         /// The form of the result.
@@ -127,7 +127,7 @@ pub(super) enum ScalingCommand {
         workload: String,
         /// Remove only these overrides [default: all]
         what: Vec<Override>,
-        /// Whether to wait.
+        /// The flags of a wait.
         #[command(flatten)]
         wait: WaitFlags,
         /// The form of the result.

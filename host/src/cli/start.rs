@@ -27,7 +27,7 @@ pub(super) struct StartArguments {
     /// Pull each image first; another image under the same name is rolled out
     #[arg(long)]
     pull: bool,
-    /// Whether to wait.
+    /// The flags of a wait.
     #[command(flatten)]
     wait: WaitFlags,
     /// The form of the result.

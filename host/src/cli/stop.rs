@@ -15,7 +15,7 @@ pub(super) struct StopArguments {
     /// Remove its containers, and forget the workload with its settings
     #[arg(long)]
     remove: bool,
-    /// Whether to wait.
+    /// The flags of a wait.
     #[command(flatten)]
     wait: WaitFlags,
     /// The form of the result.

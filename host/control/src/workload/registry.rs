@@ -85,7 +85,7 @@ impl Workloads {
         }
     }
 
-    /// Whether a workload may depend on this one.
+    /// Returns true if a workload may depend on this one.
     pub(crate) fn is_needed(&self, key: &WorkloadKey) -> bool {
         self.needed.lock().contains(key)
     }

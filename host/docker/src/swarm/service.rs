@@ -112,7 +112,7 @@ impl Service {
         self.previous().is_some_and(|previous| count_in(previous) != self.count() && self.differs_from(previous))
     }
 
-    /// Whether Swarm has probably not begun the update that the latest write calls for.
+    /// Returns true if Swarm will probably begin an update for the latest write.
     fn awaits_update(&self) -> bool {
         self.changes_tasks() && self.count() != Some(0) && self.first_seen.elapsed() < UPDATE_BEGINS_WITHIN
     }

@@ -13,7 +13,7 @@ use windlass_core::policy::PolicyInfo;
 pub(crate) struct Loads {
     /// The workload's own metrics.
     pub(crate) metrics: Vec<String>,
-    /// Whether its CPU use is one.
+    /// The recorded CPU use can be replayed.
     pub(crate) cpu: bool,
 }
 
