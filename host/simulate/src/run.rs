@@ -137,13 +137,12 @@ fn count(replicas: usize) -> u32 {
     u32::try_from(replicas).unwrap_or(u32::MAX)
 }
 
-/// Replicas a load needs, at least: load ÷ capacity, rounded up.
+/// The minimum number of replicas for a load: load ÷ capacity, rounded up.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "a float casts saturating; neither is below 0"
 )]
-/// The minimum number of replicas for a load: load ÷ capacity, rounded up.
 fn needed(load: f64, capacity: f64) -> u32 {
     (load / capacity).ceil() as u32
 }

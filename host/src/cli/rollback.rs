@@ -28,6 +28,6 @@ pub(super) async fn run(arguments: &RollbackArguments) -> anyhow::Result<String>
     let view = client.post(&["workloads", name, "rollback"], &[]).await?;
     wait.wait(&client, name, Condition::RolledOut).await?;
     output.show(&view, std::slice::from_ref(name), || {
-        format!("{name}: returns to the state before; {} containers are outdated\n", view["observed"]["outdated"])
+        format!("{name}: returns to the state before; outdated containers: {}\n", view["observed"]["outdated"])
     })
 }

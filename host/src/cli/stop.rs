@@ -36,7 +36,7 @@ pub(super) async fn run(arguments: &StopArguments) -> anyhow::Result<String> {
         let removed: Vec<&Value> = answer["removed"].as_array().into_iter().flatten().collect();
         let document = json!({"workload": name, "deleted": true, "removed": removed});
         return output.show(&document, std::slice::from_ref(name), || {
-            format!("{name}: removed, with {} containers\n", removed.len())
+            format!("{name}: removed; removed containers: {}\n", removed.len())
         });
     }
     let stopped = with_status(&client, name, "stopped").await?;

@@ -19,13 +19,18 @@ const PAUSES: Pauses = Pauses { with_stream: Duration::from_secs(5), without: Du
 pub(super) async fn watch(client: &Remote, selection: Selection<'_>, output: Output) -> anyhow::Result<()> {
     let mut lines = Lines::new(selection, output.format());
     let mut news = News::follow(client, query(selection), PAUSES);
+    let mut was_there = false;
     loop {
         let found = match fetch(client, selection).await {
             Ok(found) => found,
-            // The only resource is gone.
-            Err(error) if !lines.known.is_empty() && is_missing(&error) => Vec::new(),
+            // The only resource is gone, or the workload of the containers.
+            Err(error) if was_there && is_missing(&error) => {
+                print(&lines.news(&[])?)?;
+                return Ok(());
+            }
             Err(error) => return Err(error),
         };
+        was_there = true;
         let text = lines.news(&found)?;
         if (!text.is_empty() && !print(&text)?) || (selection.name.is_some() && found.is_empty()) {
             return Ok(());

@@ -10,7 +10,7 @@ use windlass_tests::wait::eventually;
 
 /// A command that follows, with its output so far.
 struct Follower {
-    _command: Running,
+    command: Running,
     output: Collected,
 }
 
@@ -18,7 +18,7 @@ impl Follower {
     fn begin(caller: &Caller, arguments: &[&str], form: &str) -> anyhow::Result<Self> {
         let mut command = caller.begin(&[&["get"][..], arguments, &["-w", "-o", form]].concat())?;
         let output = command.collect();
-        Ok(Self { _command: command, output })
+        Ok(Self { command, output })
     }
 
     async fn until(&self, what: &str, is_there: impl Fn(&str) -> bool) {
@@ -107,7 +107,18 @@ async fn a_follower_of_each_kind_prints_each_change_in_each_form() -> anyhow::Re
     let workloads = Followers::begin(caller, &["workloads"], "web").await?;
     caller.run(&["scale", "web", "--max", "4"])?.ok();
     workloads.see("web", "1-4", "/desired/max_replicas", &Value::from(4)).await;
+
+    // Followers of one workload, and of its containers, end with it.
+    let containers = Follower::begin(caller, &["containers", "--workload", "web"], "name")?;
+    containers.until("a replica", |text| !text.is_empty()).await;
+    let workload = Follower::begin(caller, &["workloads", "web"], "name")?;
+    workload.until("the workload", |text| text.contains("web")).await;
     caller.run(&["stop", "web", "--remove"])?.ok();
     workloads.see_removal("web").await;
+    for mut follower in [containers, workload] {
+        let ended = async || follower.command.0.try_wait().ok().flatten().ok_or("it follows".to_owned());
+        let status = eventually("the end of a follower", SOON, ended).await;
+        assert!(status.success(), "{status}: {}", follower.output.text());
+    }
     place.close().await
 }
