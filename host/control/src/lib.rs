@@ -48,5 +48,5 @@ pub use crate::action::{Action, ActionKind};
 pub use crate::adoption::RefusedService;
 pub use crate::controller::{Controller, Parts};
 pub use crate::error::ControlError;
-pub use crate::report::{PassReport, Readiness, WorkloadBrief, WorkloadView};
+pub use crate::report::{PassReport, Readiness, ReplicaState, WorkloadBrief, WorkloadView};
 pub use crate::start::{Keep, Started};

@@ -34,6 +34,24 @@ impl Controller {
         Some(self.current(view))
     }
 
+    /// The replicas of every workload as last observed, in the order of the workloads' keys, with their newest usage.
+    pub fn replicas(&self) -> Vec<Replica> {
+        let copy = |handle: &Arc<WorkloadHandle>| handle.state().snapshot.replicas.clone();
+        let mut replicas: Vec<Replica> = self.context.workloads.all().iter().flat_map(copy).collect();
+        self.measure(&mut replicas);
+        replicas
+    }
+
+    /// The first replica that `is_wanted`, as last observed, with its newest usage. Those of unknown workloads come last.
+    pub fn find_replica(&self, is_wanted: impl Fn(&Replica) -> bool) -> Option<Replica> {
+        let among = |replicas: &[Replica]| replicas.iter().find(|replica| is_wanted(replica)).cloned();
+        let workloads = self.context.workloads.all();
+        let known = workloads.iter().find_map(|handle| among(&handle.state().snapshot.replicas));
+        let mut found = known.or_else(|| among(&self.context.workloads.orphans()))?;
+        self.measure(std::slice::from_mut(&mut found));
+        Some(found)
+    }
+
     /// The place where a workload is declared. `None` if there is no such workload.
     pub fn declaration(&self, key: &WorkloadKey) -> Option<Declaration> {
         Some(self.context.workloads.find(key)?.state().workload.declaration.clone())
@@ -138,9 +156,14 @@ impl Controller {
     /// The view with the newest usage and without overrides that have expired.
     fn current(&self, mut view: WorkloadView) -> WorkloadView {
         view.workload.overrides = view.workload.overrides.in_force(self.context.clock.now());
-        for replica in &mut view.replicas {
+        self.measure(&mut view.replicas);
+        view
+    }
+
+    /// Gives replicas their newest usage.
+    fn measure(&self, replicas: &mut [Replica]) {
+        for replica in replicas {
             replica.usage = self.context.engine.usage(&replica.id).or(replica.usage).filter(|_| replica.is_running());
         }
-        view
     }
 }

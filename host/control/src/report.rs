@@ -5,6 +5,7 @@ use crate::counters::WorkloadCounters;
 use crate::reconcile::result::PassResult;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use windlass_core::contract::HealthStatus;
 use windlass_core::workload::Mode;
 use windlass_core::{
@@ -136,7 +137,7 @@ pub struct WorkloadView {
     /// The end of the last pass that observed the engine. `None` before the first one since Windlass started.
     pub observed_at: Option<Timestamp>,
     /// The last pass. `None` before the first one.
-    pub last_pass: Option<PassReport>,
+    pub last_pass: Option<Arc<PassReport>>,
     /// The comparisons with its shadow policies.
     pub shadows: Vec<ShadowComparison>,
     /// The problems that a person should look into, from the last pass that observed the engine.
@@ -170,6 +171,27 @@ pub struct WorkloadBrief {
     pub mode: Mode,
     /// The operator's instructions that are in force.
     pub overrides: Overrides,
+    /// The states of its replicas, oldest first.
+    pub states: Vec<ReplicaState>,
+    /// The end of the last pass that observed the engine. `None` before the first one since Windlass started.
+    pub observed_at: Option<Timestamp>,
+    /// The last pass. `None` before the first one.
+    pub last_pass: Option<Arc<PassReport>>,
+    /// The problems that a person should look into.
+    pub alerts: Vec<Alert>,
+}
+
+/// The state of one replica in a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplicaState {
+    /// Its state in the engine.
+    pub phase: Phase,
+    /// Its health, as the health policy last assessed it.
+    pub health: HealthStatus,
+    /// Whether somebody stopped it: an operator, or somebody through the engine.
+    pub is_held: bool,
+    /// Whether it may receive requests.
+    pub is_ready: bool,
 }
 
 /// Returns whether a replica may receive requests. `is_between` says that the last pass started it, or that it is about to stop
@@ -190,6 +212,30 @@ impl WorkloadView {
     /// The number of replicas that may receive requests.
     pub fn ready(&self) -> usize {
         self.replicas.iter().filter(|replica| self.is_ready(replica)).count()
+    }
+
+    /// It as a list shows it.
+    pub fn brief(&self) -> WorkloadBrief {
+        let state = |replica: &Replica| {
+            let health = self.health.get(&replica.id).copied().unwrap_or_default();
+            let is_held = self.held.contains(&replica.id) || self.stopped_outside.contains(&replica.id);
+            ReplicaState { phase: replica.phase, health, is_held, is_ready: self.is_ready(replica) }
+        };
+        WorkloadBrief {
+            key: self.workload.key.clone(),
+            image: self.workload.image.clone(),
+            declaration: self.workload.declaration.clone(),
+            bounds: self.workload.bounds,
+            target: self.target,
+            counted: self.counted,
+            ready: self.ready(),
+            mode: self.workload.policies.mode.unwrap_or_default(),
+            overrides: self.workload.overrides,
+            states: self.replicas.iter().map(state).collect(),
+            observed_at: self.observed_at,
+            last_pass: self.last_pass.clone(),
+            alerts: self.alerts.clone(),
+        }
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) fn sparkline(samples: &[Sample], now: Timestamp) -> Markup {
 fn steps(samples: &[Sample], now: Timestamp, most: f64) -> String {
     let begin = now.0.saturating_sub(HOUR);
     let x = |at: u64| at.saturating_sub(begin).min(HOUR) * WIDTH / HOUR;
-    let y = |value: f64| format!("{:.0}", HEIGHT - value / most.max(1.0) * HEIGHT);
+    let y = |value: f64| (HEIGHT - value / most.max(1.0) * HEIGHT).round() as i64;
     let Some((first, rest)) = samples.split_first() else { return String::new() };
     let mut last = y(first.value);
     let mut path = format!("M{} {last}", x(first.at.0));

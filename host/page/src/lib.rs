@@ -20,6 +20,7 @@ mod logs;
 mod page;
 mod path;
 mod policies;
+mod rendered;
 mod replicas;
 mod row;
 mod series;

@@ -18,7 +18,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use windlass_core::text::plain;
-use windlass_core::{ContainerId, WorkloadKey};
+use windlass_core::{Replica, WorkloadKey};
 
 /// How many lines may be chosen, counted from the newest.
 const TAILS: [u32; 4] = [50, 200, 1_000, 5_000];
@@ -165,12 +165,8 @@ pub(crate) async fn show(
 impl Page {
     /// The workload of a container that the caller may see, and the container's name.
     fn owner(&self, visitor: &Visitor, id: &str) -> Option<(WorkloadKey, String)> {
-        let id = ContainerId(id.to_owned());
-        let views = self.controller.views().into_iter().filter(|view| visitor.sees(&view.workload.key));
-        views.into_iter().find_map(|view| {
-            let replica = view.replicas.iter().find(|replica| replica.id == id)?;
-            Some((view.workload.key.clone(), replica.name.clone()))
-        })
+        let is_wanted = |replica: &Replica| replica.id.as_str() == id && visitor.sees(&replica.workload);
+        self.controller.find_replica(is_wanted).map(|replica| (replica.workload, replica.name))
     }
 }
 

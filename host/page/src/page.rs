@@ -1,10 +1,12 @@
 //! The state of the handlers.
 
+use crate::rendered::Rendered;
 use crate::try_it::replay::Replay;
 use crate::try_it::runs::Pool;
 use axum::Router;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
+use windlass_api::access::Scope;
 use windlass_control::Controller;
 use windlass_core::policy::{PolicyCatalogue, PolicySource};
 
@@ -23,6 +25,8 @@ pub(crate) struct Page {
     pub(crate) uploads: Arc<Semaphore>,
     /// The replays of other policies.
     pub(crate) runs: Arc<Pool<Replay>>,
+    /// The lists of workloads that were rendered last.
+    pub(crate) lists: Arc<Rendered<Scope>>,
 }
 
 impl Page {
@@ -33,6 +37,6 @@ impl Page {
         api: Router,
     ) -> Self {
         let uploads = Arc::new(Semaphore::new(UPLOADS));
-        Self { controller, catalogue, policies, api, uploads, runs: Arc::default() }
+        Self { controller, catalogue, policies, api, uploads, runs: Arc::default(), lists: Arc::default() }
     }
 }

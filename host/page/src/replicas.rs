@@ -28,7 +28,7 @@ pub(crate) fn table(view: &WorkloadView, now: Timestamp, visitor: &Visitor) -> M
 fn line(replica: &Replica, view: &WorkloadView, now: Timestamp, visitor: &Visitor) -> Markup {
     let health = view.health.get(&replica.id).copied().unwrap_or_default();
     let is_held = view.held.contains(&replica.id);
-    let dot = if is_held { Dot::Held } else { Dot::of(replica, health) };
+    let dot = if is_held { Dot::Held } else { Dot::of(replica.phase, health) };
     let usage = replica.usage.as_ref();
     let up = replica.started_at.filter(|_| replica.is_running());
     html! {

@@ -1,9 +1,9 @@
-//! The numbers of a workload in the list: pure functions of its view.
+//! The numbers of a workload in the list: pure functions of its state.
 
-use windlass_control::WorkloadView;
+use windlass_control::{ReplicaState, WorkloadBrief};
 use windlass_core::contract::HealthStatus;
 use windlass_core::workload::Mode;
-use windlass_core::{Declaration, HeldBy, Phase, Replica, Timestamp};
+use windlass_core::{Declaration, HeldBy, Overrides, Phase, Timestamp};
 
 /// The state of a replica as a dot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,9 +55,9 @@ impl Dot {
         }
     }
 
-    /// The dot of a replica with this health.
-    pub(crate) fn of(replica: &Replica, health: HealthStatus) -> Self {
-        match (replica.phase, health) {
+    /// The dot of a replica in this phase, with this health.
+    pub(crate) fn of(phase: Phase, health: HealthStatus) -> Self {
+        match (phase, health) {
             (Phase::Held | Phase::Paused, _) => Self::Held,
             (Phase::Starting | Phase::Restarting, _) => Self::Starting,
             (Phase::Running | Phase::Unknown, HealthStatus::Healthy) => Self::Healthy,
@@ -97,31 +97,29 @@ pub(crate) struct Row {
 }
 
 /// The numbers of a workload.
-pub(crate) fn row(view: &WorkloadView) -> Row {
-    let workload = &view.workload;
-    let pass = view.last_pass.as_ref();
-    let image = workload.image.to_string();
+pub(crate) fn row(brief: &WorkloadBrief) -> Row {
+    let pass = brief.last_pass.as_ref();
+    let image = brief.image.to_string();
     Row {
-        name: workload.key.to_string(),
-        image: (workload.key.as_str() != image).then_some(image),
-        place: place(&workload.declaration),
-        ready: u32::try_from(view.ready()).unwrap_or(u32::MAX),
-        target: view.target,
-        min: workload.bounds.min(),
-        max: workload.bounds.max(),
-        dots: dots(view),
-        held_by: pass.and_then(|pass| pass.held_by).or_else(|| held_by_operator(view)),
+        name: brief.key.to_string(),
+        image: (brief.key.as_str() != image).then_some(image),
+        place: place(&brief.declaration),
+        ready: u32::try_from(brief.ready).unwrap_or(u32::MAX),
+        target: brief.target,
+        min: brief.bounds.min(),
+        max: brief.bounds.max(),
+        dots: dots(&brief.states),
+        held_by: pass.and_then(|pass| pass.held_by).or_else(|| held_by_operator(&brief.overrides)),
         reason: pass.map(|pass| pass.error.clone().unwrap_or_else(|| pass.reason.clone())).unwrap_or_default(),
-        passed: view.observed_at,
-        alerts: view.alerts.len(),
+        passed: brief.observed_at,
+        alerts: brief.alerts.len(),
         recommended: pass.and_then(|pass| pass.recommended.as_ref()).map(|plan| plan.target),
-        recommends: workload.policies.mode == Some(Mode::Recommend),
+        recommends: brief.mode == Mode::Recommend,
     }
 }
 
 /// The override that will hold the next change.
-fn held_by_operator(view: &WorkloadView) -> Option<HeldBy> {
-    let overrides = &view.workload.overrides;
+fn held_by_operator(overrides: &Overrides) -> Option<HeldBy> {
     let all = [
         (overrides.paused, HeldBy::Pause),
         (overrides.freeze_scale_up, HeldBy::FreezeUp),
@@ -138,14 +136,10 @@ fn place(declaration: &Declaration) -> String {
     }
 }
 
-/// The dots of a workload's replicas, and one for each replica that is still to come.
-fn dots(view: &WorkloadView) -> Vec<(Dot, u32)> {
-    let of = |replica: &Replica| {
-        let is_held = view.held.contains(&replica.id) || view.stopped_outside.contains(&replica.id);
-        let health = view.health.get(&replica.id).copied().unwrap_or_default();
-        if is_held { Dot::Held } else { Dot::of(replica, health) }
-    };
-    let mut all: Vec<Dot> = view.replicas.iter().map(of).collect();
+/// The dots of a workload's replicas.
+fn dots(states: &[ReplicaState]) -> Vec<(Dot, u32)> {
+    let of = |state: &ReplicaState| if state.is_held { Dot::Held } else { Dot::of(state.phase, state.health) };
+    let mut all: Vec<Dot> = states.iter().map(of).collect();
     all.sort_unstable();
     let mut dots: Vec<(Dot, u32)> = Vec::new();
     for dot in all {
@@ -168,18 +162,15 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use windlass_core::fixtures::{exited, running, workload};
 
     #[test]
     fn each_state_of_a_replica_has_one_dot() {
-        let replica = running(&workload("web:1", 1, 3), 1, 0);
-        let of = |phase, health| Dot::of(&Replica { phase, ..replica.clone() }, health);
-        assert_eq!(of(Phase::Running, HealthStatus::Unknown), Dot::Running);
-        assert_eq!(of(Phase::Running, HealthStatus::Healthy), Dot::Healthy);
-        assert_eq!(of(Phase::Running, HealthStatus::Unhealthy), Dot::Unhealthy);
-        assert_eq!(of(Phase::Starting, HealthStatus::Healthy), Dot::Starting);
-        assert_eq!(of(Phase::Held, HealthStatus::Healthy), Dot::Held);
-        assert_eq!(Dot::of(&exited(replica, 1), HealthStatus::Healthy), Dot::Stopped);
+        assert_eq!(Dot::of(Phase::Running, HealthStatus::Unknown), Dot::Running);
+        assert_eq!(Dot::of(Phase::Running, HealthStatus::Healthy), Dot::Healthy);
+        assert_eq!(Dot::of(Phase::Running, HealthStatus::Unhealthy), Dot::Unhealthy);
+        assert_eq!(Dot::of(Phase::Starting, HealthStatus::Healthy), Dot::Starting);
+        assert_eq!(Dot::of(Phase::Held, HealthStatus::Healthy), Dot::Held);
+        assert_eq!(Dot::of(Phase::Exited, HealthStatus::Healthy), Dot::Stopped);
     }
 
     #[test]

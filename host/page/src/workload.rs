@@ -151,7 +151,7 @@ impl Shown {
 
     /// The state in one glance: the counts and the sentence of the last pass.
     fn head(&self) -> Markup {
-        let row = row(&self.view);
+        let row = row(&self.view.brief());
         html! {
             div.facts {
                 div { b.big.warn[row.ready < row.target] { (row.ready) } span { "ready" } }

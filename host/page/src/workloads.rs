@@ -3,6 +3,7 @@
 use crate::counts::{HOUR, bar, sparkline};
 use crate::layout::{Content, Place};
 use crate::page::Page;
+use crate::rendered::Moment;
 use crate::row::{Dot, Row, row};
 use crate::visitor::Visitor;
 use crate::{path, words};
@@ -12,7 +13,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use maud::{Markup, html};
 use std::collections::BTreeMap;
-use windlass_control::{RefusedService, WorkloadView};
+use windlass_control::{RefusedService, WorkloadBrief};
 use windlass_core::contract::Sample;
 use windlass_core::metric::BuiltIn;
 use windlass_core::{Timestamp, WorkloadKey};
@@ -31,23 +32,9 @@ pub(crate) async fn show(
     headers: HeaderMap,
 ) -> Response {
     let filter = query.get("q").map(String::as_str).unwrap_or_default();
-    let mut views = page.controller.views();
-    views.retain(|view| visitor.sees(&view.workload.key));
     let now = Timestamp(page.controller.now_ms());
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1:8000");
-    let mut refused = page.controller.refused_services();
-    refused.retain(|service| visitor.sees(&service.key));
-    let main = html! {
-        h1 { "Workloads" }
-        (alerts(&views, now))
-        @if views.is_empty() {
-            (first_steps(host))
-        } @else {
-            (search(filter))
-            (list(&views, filter, now, |view| page.last_hour(&view.workload.key, now)))
-        }
-        (left_alone(&refused))
-    };
+    let main = page.list(&visitor, filter, now).unwrap_or_else(|| page.nothing_runs(&visitor, host));
     page.page(
         &visitor,
         StatusCode::OK,
@@ -56,6 +43,51 @@ pub(crate) async fn show(
 }
 
 impl Page {
+    /// The workloads that a filter finds, with their alerts. `None` if there is no workload.
+    fn list(&self, visitor: &Visitor, filter: &str, now: Timestamp) -> Option<Markup> {
+        if !filter.is_empty() {
+            return self.render(visitor, filter, now);
+        }
+        let moment = Moment { last_event: visitor.last_event, second: now.0 / 1_000 };
+        if let Some(list) = self.lists.find(moment, &visitor.scope) {
+            return Some(list);
+        }
+        let list = self.render(visitor, filter, now)?;
+        self.lists.keep(moment, &visitor.scope, &list);
+        Some(list)
+    }
+
+    fn render(&self, visitor: &Visitor, filter: &str, now: Timestamp) -> Option<Markup> {
+        let mut briefs = self.controller.briefs();
+        briefs.retain(|brief| visitor.sees(&brief.key));
+        (!briefs.is_empty()).then(|| {
+            html! {
+                h1 { "Workloads" }
+                (alerts(&briefs, now))
+                (search(filter))
+                (list(&briefs, filter, now, |brief| self.last_hour(&brief.key, now)))
+                (left_alone(&self.refused(visitor)))
+            }
+        })
+    }
+
+    /// The page of a fresh installation.
+    fn nothing_runs(&self, visitor: &Visitor, host: &str) -> Markup {
+        html! {
+            h1 { "Workloads" }
+            (alerts(&[], Timestamp::default()))
+            (first_steps(host))
+            (left_alone(&self.refused(visitor)))
+        }
+    }
+
+    /// The services that are left alone, as far as the caller may see them.
+    fn refused(&self, visitor: &Visitor) -> Vec<RefusedService> {
+        let mut refused = self.controller.refused_services();
+        refused.retain(|service| visitor.sees(&service.key));
+        refused
+    }
+
     /// The ready replicas of a workload in the last hour. They are in memory.
     fn last_hour(&self, key: &WorkloadKey, now: Timestamp) -> Vec<Sample> {
         let since = Timestamp(now.0.saturating_sub(HOUR));
@@ -94,9 +126,9 @@ fn search(filter: &str) -> Markup {
 }
 
 /// The alerts of all workloads, the oldest first.
-fn alerts(views: &[WorkloadView], now: Timestamp) -> Markup {
+fn alerts(briefs: &[WorkloadBrief], now: Timestamp) -> Markup {
     let mut all: Vec<_> =
-        views.iter().flat_map(|view| view.alerts.iter().map(|alert| (&view.workload.key, alert))).collect();
+        briefs.iter().flat_map(|brief| brief.alerts.iter().map(|alert| (&brief.key, alert))).collect();
     all.sort_by_key(|(_, alert)| alert.since);
     html! {
         section #alerts aria-label="Alerts" {
@@ -122,8 +154,13 @@ pub(crate) fn since(at: Timestamp, now: Timestamp) -> Markup {
     html! { time data-t=(at) { (words::age(now.since(at))) } }
 }
 
-fn list(views: &[WorkloadView], filter: &str, now: Timestamp, recent: impl Fn(&WorkloadView) -> Vec<Sample>) -> Markup {
-    let rows: Vec<(Row, &WorkloadView)> = views.iter().map(|view| (row(view), view)).collect();
+fn list(
+    briefs: &[WorkloadBrief],
+    filter: &str,
+    now: Timestamp,
+    recent: impl Fn(&WorkloadBrief) -> Vec<Sample>,
+) -> Markup {
+    let rows: Vec<(Row, &WorkloadBrief)> = briefs.iter().map(|brief| (row(brief), brief)).collect();
     let found: Vec<_> = rows.iter().filter(|(row, _)| row.matches(filter)).collect();
     html! {
         section #list {
@@ -134,7 +171,7 @@ fn list(views: &[WorkloadView], filter: &str, now: Timestamp, recent: impl Fn(&W
                     th scope="col" { "Last hour" } th scope="col" { "Health" } th scope="col" { "Held by" }
                     th scope="col" { "Last pass" }
                 } }
-                tbody { @for (row, view) in &found { (line(row, now, &recent(view))) } }
+                tbody { @for (row, brief) in &found { (line(row, now, &recent(brief))) } }
             }
             p.none hidden[!found.is_empty()] { "No workload matches the filter. " a href="/" { "Show all" } }
         }
@@ -234,13 +271,13 @@ mod tests {
             reason: reason.to_owned(),
         };
         view.alerts = vec![alert(2_000, "<later>"), alert(1_000, "it crashed")];
-        let text = alerts(&[view.clone()], Timestamp(60_000)).into_string();
+        let text = alerts(&[view.brief()], Timestamp(60_000)).into_string();
         assert!(text.contains("2 alerts") && text.contains("<b>given up</b>"), "{text}");
         let [first, second] = ["it crashed", "&lt;later&gt;"].map(|reason| text.find(reason).expect("the reason"));
         assert!(first < second, "{text}");
-        let rows = list(&[view], "", Timestamp(60_000), |_| Vec::new()).into_string();
+        let rows = list(&[view.brief()], "", Timestamp(60_000), |_| Vec::new()).into_string();
         assert!(rows.contains("2 alerts</span>"), "{rows}");
-        assert!(!alerts(&[crate::fixtures::view()], Timestamp(0)).into_string().contains("<li>"));
+        assert!(!alerts(&[crate::fixtures::view().brief()], Timestamp(0)).into_string().contains("<li>"));
     }
 
     #[test]

@@ -118,6 +118,12 @@ impl Scope {
     }
 }
 
+impl PartialEq for Scope {
+    fn eq(&self, other: &Self) -> bool {
+        self.globs() == other.globs()
+    }
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let texts: Vec<String> = self.globs().iter().map(|glob| format!("`{glob}`")).collect();

@@ -27,9 +27,8 @@ async fn list(
     Extension(Caller { scope, .. }): Extension<Caller>,
     _: NoQuery,
 ) -> Json<ContainerList> {
-    let views = state.controller.views();
-    let orphans = state.controller.orphans();
-    let containers = views.iter().flat_map(|view| &view.replicas).chain(&orphans);
+    let (replicas, orphans) = (state.controller.replicas(), state.controller.orphans());
+    let containers = replicas.iter().chain(&orphans);
     let containers = containers.filter(|replica| scope.includes(&replica.workload)).map(ContainerSummary::from);
     Json(ContainerList { containers: containers.collect() })
 }

@@ -5,9 +5,7 @@ use windlass_core::Replica;
 
 /// The container of this name or identifier, as last observed. An identifier may be shortened to 12 characters.
 pub(crate) fn find(state: &ApiState, name: &str) -> Option<Replica> {
-    let views = state.controller.views();
-    let mut replicas = views.into_iter().flat_map(|view| view.replicas).chain(state.controller.orphans());
-    replicas.find(|replica| {
+    state.controller.find_replica(|replica| {
         replica.name == name
             || (name.len() >= 12 && replica.id.as_str().starts_with(name))
             || replica.id.as_str() == name

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use windlass_control::report::PolicyReport;
-use windlass_control::{Action, ActionKind, PassReport, RefusedService, WorkloadBrief, WorkloadView};
+use windlass_control::{Action, ActionKind, PassReport, RefusedService, WorkloadView};
 use windlass_core::contract::{HealthStatus, Limits, Usage};
 use windlass_core::workload::{Bounds, DesiredStatus, Resources, WorkloadKey};
 use windlass_core::{
@@ -147,7 +147,7 @@ fn view() -> WorkloadView {
             reason: "it is ill; it is given up".into(),
         }],
         seen: Some(Timestamp(3_000)),
-        last_pass: Some(pass()),
+        last_pass: Some(pass().into()),
     }
 }
 
@@ -653,18 +653,7 @@ fn an_adopted_workload_is_shown_with_its_service_and_without_what_the_service_ha
 
 #[test]
 fn a_workload_is_listed_with_its_service_and_one_that_is_left_alone_with_the_reason() {
-    let view = view();
-    let brief = WorkloadBrief {
-        key: view.workload.key.clone(),
-        image: view.workload.image.clone(),
-        declaration: view.workload.declaration.clone(),
-        bounds: view.workload.bounds,
-        target: view.target,
-        counted: view.counted,
-        ready: view.ready(),
-        mode: view.workload.policies.mode.unwrap_or_default(),
-        overrides: view.workload.overrides,
-    };
+    let brief = view().brief();
     let mut named = brief.clone();
     named.key = WorkloadKey::stored("api");
     named.declaration = Declaration::Swarm { service: "api".into() };

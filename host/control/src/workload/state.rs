@@ -3,7 +3,7 @@
 use crate::bands::Bands;
 use crate::counters::WorkloadCounters;
 use crate::reconcile::result::DecisionSummary;
-use crate::report::{PassReport, WorkloadBrief, WorkloadView, is_ready};
+use crate::report::{PassReport, ReplicaState, WorkloadBrief, WorkloadView, is_ready};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -216,12 +216,14 @@ impl WorkloadState {
     }
 
     pub(crate) fn brief(&self, now: Timestamp) -> WorkloadBrief {
-        let may_serve = |replica: &&Replica| {
-            let id = &replica.id;
+        let state = |replica: &Replica| {
+            let (id, health) = (&replica.id, self.snapshot.health_of(&replica.id));
             let is_between =
                 self.leaving.contains(id) || self.begun.contains(id) || self.history.unremovable.contains_key(id);
-            is_ready(replica, self.snapshot.health_of(id), is_between)
+            let is_held = self.held.contains(id) || self.history.stopped_outside.contains_key(id);
+            ReplicaState { phase: replica.phase, health, is_held, is_ready: is_ready(replica, health, is_between) }
         };
+        let states: Vec<ReplicaState> = self.snapshot.replicas.iter().map(state).collect();
         WorkloadBrief {
             key: self.workload.key.clone(),
             image: self.workload.image.clone(),
@@ -229,9 +231,13 @@ impl WorkloadState {
             bounds: self.workload.bounds,
             target: self.target(),
             counted: self.counted(),
-            ready: self.snapshot.replicas.iter().filter(may_serve).count(),
+            ready: states.iter().filter(|state| state.is_ready).count(),
             mode: self.workload.policies.mode.unwrap_or_default(),
             overrides: self.workload.overrides.in_force(now),
+            states,
+            observed_at: self.observed_at,
+            last_pass: self.last_pass.clone(),
+            alerts: self.alerts.clone(),
         }
     }
 
@@ -252,7 +258,7 @@ impl WorkloadState {
             protected: self.history.protected.clone(),
             observed_at: self.observed_at,
             seen: Some(self.snapshot.at).filter(|at| *at != Timestamp::default()),
-            last_pass: self.last_pass.as_deref().cloned(),
+            last_pass: self.last_pass.clone(),
             shadows: self.shadows.clone(),
             alerts: self.alerts.clone(),
             leaving: self.leaving.clone(),
