@@ -1,17 +1,24 @@
 //! The frame of every page: its head, navigation, banners and foot.
 
-use crate::assets::{ICON, SCRIPT, STYLE};
+use crate::assets::{ICON, SCRIPT, STYLE, style_source};
 use crate::page::Page;
 use crate::visitor::Visitor;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
-use axum::http::{HeaderName, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use maud::{DOCTYPE, Markup, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use std::sync::LazyLock;
 use windlass_control::Readiness;
 
-/// A page loads its own files only, and has neither script nor style in its text.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// A page loads its own files only, and has no script in its text, and no style but the style sheet.
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src {}; img-src 'self'; connect-src 'self'; form-action 'self'; \
+         base-uri 'none'; frame-ancestors 'none'",
+        style_source()
+    );
+    HeaderValue::try_from(policy).expect("visible characters")
+});
 
 /// The entry of the navigation that a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,12 +47,12 @@ impl Page {
 
 /// A document with the headers of every page.
 fn answer(status: StatusCode, document: Markup) -> Response {
-    let headers: [(HeaderName, &str); 4] = [
-        (CONTENT_TYPE, "text/html; charset=utf-8"),
-        (CACHE_CONTROL, "no-store"),
-        (CONTENT_SECURITY_POLICY, POLICY),
+    let headers: [(HeaderName, HeaderValue); 4] = [
+        (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (CONTENT_SECURITY_POLICY, POLICY.clone()),
         // With `no-referrer`, a browser would send `Origin: null` with a form, which is refused.
-        (REFERRER_POLICY, "same-origin"),
+        (REFERRER_POLICY, HeaderValue::from_static("same-origin")),
     ];
     (status, headers, document.into_string()).into_response()
 }
@@ -61,7 +68,7 @@ fn frame(visitor: &Visitor, content: &Content, readiness: &Readiness) -> Markup 
                 meta name="color-scheme" content="light dark";
                 title { (content.title) " · Windlass" }
                 link rel="icon" href=(ICON.path());
-                link rel="stylesheet" href=(STYLE.path());
+                style { (PreEscaped(STYLE)) }
                 script src=(SCRIPT.path()) defer {}
                 // The script requests it by itself, without a reload.
                 @if let Some(seconds) = content.again { noscript { meta http-equiv="refresh" content=(seconds); } }
@@ -126,7 +133,7 @@ mod tests {
         let text = text(&ready);
         assert!(text.contains("<title>A &lt;b&gt; · Windlass</title>"), "{text}");
         assert!(text.contains("<a href=\"/ui/policies\" aria-current=\"page\">"), "{text}");
-        assert_eq!(text.matches("aria-current").count(), 1);
+        assert_eq!(text.matches("aria-current=").count(), 1);
         assert!(
             !text.contains("style=") && !text.contains("onclick") && text.contains("<script src=\"/ui/assets/page.")
         );
