@@ -213,8 +213,12 @@ mod tests {
     #[test]
     fn each_error_of_the_control_loop_has_its_status() {
         let table = [
-            (ControlError::NoSuchWorkload("x".into()), 404, "image `x` was never started"),
-            (ControlError::NoSuchContainer("x".into()), 404, "Container 'x' not found"),
+            (
+                ControlError::NoSuchWorkload("x".into()),
+                404,
+                "there is no workload `x`; it was never started, or it was deleted",
+            ),
+            (ControlError::NoSuchContainer("x".into()), 404, "there is no container `x`"),
             (ControlError::Conflict("stop it first".into()), 409, "stop it first"),
             (ControlError::Dependency("no `db`".into()), 422, "/depends_on: no `db`"),
             (ControlError::Refused("no such network".into()), 400, "no such network"),

@@ -168,9 +168,7 @@ async fn events(
 ) -> Result<Response, Problem> {
     // Another spelling of an image leads to the same workload.
     for key in &mut filter.workloads {
-        if let Some(view) = state.controller.view(key) {
-            *key = view.workload.key;
-        }
+        *key = state.controller.known_key(key);
     }
     if !caller.role.includes(Role::Admin) {
         without_audit(&mut filter, &caller)?;

@@ -2,6 +2,8 @@
 //! a change nor decides who may make it.
 
 use crate::access::guard::CSRF;
+use crate::access::sessions::BACKGROUND;
+use crate::access::web::FETCH_SITE;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -11,7 +13,7 @@ use tower::ServiceBuilder;
 use tower::util::MapRequestLayer;
 
 /// The headers of the caller that a request to the API repeats.
-const REPEATED: [HeaderName; 5] = [AUTHORIZATION, COOKIE, FROM, HOST, ORIGIN];
+const REPEATED: [HeaderName; 7] = [AUTHORIZATION, COOKIE, FROM, HOST, ORIGIN, FETCH_SITE, BACKGROUND];
 
 /// The caller of a page, as the API knows it: an extension of every request to a page.
 #[derive(Debug, Clone, Default)]

@@ -66,7 +66,7 @@ impl Alerts {
     }
 }
 
-/// Whether a history contains the cause of an alert.
+/// Returns true if a history contains the cause of an alert.
 pub(crate) fn is_known(alert: &Alert, history: &History) -> bool {
     match (alert.kind, &alert.slot) {
         (AlertKind::GivenUp, Some(slot)) => history.slots.get(slot).is_some_and(|entry| entry.given_up.is_some()),

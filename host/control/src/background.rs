@@ -2,6 +2,7 @@
 //! engine's events, one that checks the engine, and one that gathers metrics.
 
 use crate::context::Context;
+use crate::engine_return::{engine_is_back, find_orphans, observe_everything};
 use crate::events::EventKind;
 use crate::metrics::gather::gather;
 use crate::probe::probe_all;
@@ -38,6 +39,11 @@ pub(crate) fn manage(context: &Arc<Context>, stored: StoredWorkload) -> Arc<Work
     context.workloads.insert(Arc::clone(&handle));
     context.tasks.spawn(make_passes(Arc::clone(context), Arc::clone(&handle)));
     context.tasks.spawn(probe(Arc::clone(context), Arc::clone(&handle)));
+    // If the shutdown closed all handles before this one was among them, its tasks would never end, and the shutdown would
+    // wait for them.
+    if context.tasks.is_shutting_down() {
+        handle.close();
+    }
     handle
 }
 
@@ -184,8 +190,7 @@ async fn ping(context: &Arc<Context>) -> bool {
     match context.engine.ping().await {
         Ok(()) => {
             if context.engine_health.note(None) {
-                tracing::info!("the engine answers");
-                observe_everything(context).await;
+                engine_is_back(context);
             }
             true
         }
@@ -193,49 +198,6 @@ async fn ping(context: &Arc<Context>) -> bool {
             tracing::warn!(%error, "the engine does not answer");
             context.engine_health.note(Some(&error));
             false
-        }
-    }
-}
-
-async fn observe_everything(context: &Arc<Context>) {
-    wake_all(context);
-    context.adoption.request();
-    find_orphans(context).await;
-}
-
-/// Wakes every workload, each after its jitter, so that the load on the engine and the policies is spread.
-pub(crate) fn wake_all(context: &Arc<Context>) {
-    let mut handles = context.workloads.all();
-    handles.sort_by_key(|handle| handle.jitter);
-    let mut shutdown = context.tasks.shutdown();
-    context.tasks.spawn(async move {
-        let started = tokio::time::Instant::now();
-        for handle in handles {
-            tokio::select! {
-                () = shutdown.begins() => return,
-                () = tokio::time::sleep_until(started + handle.jitter) => handle.wake(),
-            }
-        }
-    });
-}
-
-/// Records the containers of this instance whose workload is unknown.
-async fn find_orphans(context: &Arc<Context>) {
-    match context.engine.list_all().await {
-        Ok(replicas) => {
-            context.engine_health.note(None);
-            let orphans: Vec<_> =
-                replicas.into_iter().filter(|replica| context.workloads.get(&replica.workload).is_none()).collect();
-            if !orphans.is_empty() && context.workloads.orphans().is_empty() {
-                tracing::warn!(
-                    count = orphans.len(),
-                    "some containers of this instance belong to no known workload; they are listed and otherwise left alone"
-                );
-            }
-            *context.workloads.orphans() = orphans;
-        }
-        Err(error) => {
-            context.engine_health.note(Some(&error));
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::override_events::publish_overrides;
 use crate::report::PassReport;
 use crate::stop::Stopper;
 use crate::workload::handle::WorkloadHandle;
+use crate::workload::state::WorkloadState;
 use crate::workload_events::publish_change;
 use crate::{dependencies, drain};
 use std::collections::BTreeMap;
@@ -34,14 +35,19 @@ impl Controller {
         resumes: bool,
         change: impl FnOnce(&mut Overrides),
     ) -> Result<PassReport, ControlError> {
-        let handle = self.handle(key)?;
-        self.change(key, "its overrides are set", |workload| {
-            change(&mut workload.overrides);
+        // The event if the overrides stay the same. Otherwise, the event describes them.
+        let what = if resumes {
+            "replicas that were stopped outside of Windlass count again"
+        } else {
+            "its overrides stay as they are"
+        };
+        let change = |workload: &mut Workload| change(&mut workload.overrides);
+        let resume = |state: &mut WorkloadState| {
             if resumes {
-                handle.state().forget_stopped();
+                state.forget_stopped();
             }
-        })
-        .await
+        };
+        self.change_with(key, what, change, resume).await
     }
 
     /// Changes the guardrails.
@@ -64,9 +70,9 @@ impl Controller {
         for (name, sample) in samples {
             handle.metrics.push(name, *sample);
         }
-        gather::save(&self.context, &[Arc::clone(&handle)]).await;
+        let saved = gather::save(&self.context, &[Arc::clone(&handle)]).await;
         handle.wake();
-        Ok(())
+        saved
     }
 
     /// Changes a workload, unless labels set the part that would change. `what` is the change in words.
@@ -75,6 +81,17 @@ impl Controller {
         key: &WorkloadKey,
         what: &str,
         change: impl FnOnce(&mut Workload),
+    ) -> Result<PassReport, ControlError> {
+        self.change_with(key, what, change, |_| {}).await
+    }
+
+    /// As [`Self::change`]. `effect` changes the state of the workload if the change is accepted and stored.
+    async fn change_with(
+        &self,
+        key: &WorkloadKey,
+        what: &str,
+        change: impl FnOnce(&mut Workload),
+        effect: impl FnOnce(&mut WorkloadState),
     ) -> Result<PassReport, ControlError> {
         let handle = self.handle(key)?;
         let request = {
@@ -91,6 +108,7 @@ impl Controller {
                 let mut state = handle.state();
                 let is_override = state.workload.overrides != workload.overrides;
                 state.workload = workload;
+                effect(&mut state);
                 // At once, so that the next pass already uses the new metrics.
                 handle.metrics.keep_only(&state.workload, &state.snapshot);
                 is_override
@@ -129,6 +147,12 @@ impl Controller {
         if let Err(error) = self.remove_all(&handle, &workload, &replicas).await {
             handle.wake();
             return Err(self.refusal(error));
+        }
+        // While the replicas stopped, a workload that depends on this one may have joined. None joins from here on.
+        let _joining = context.workloads.joining.lock().await;
+        if let Err(conflict) = dependencies::check_no_dependents(&context.workloads, key) {
+            handle.wake();
+            return Err(conflict);
         }
         let stored = key.clone();
         context.store.call(move |store| store.delete_workload(&stored)).await?;

@@ -13,9 +13,6 @@ use windlass_core::engine::{AnyEngine, EngineError, SlotEngine};
 use windlass_core::workload::DesiredStatus;
 use windlass_core::{ContainerId, Replica, WorkloadKey};
 
-/// The fewest characters by which an identifier may be abbreviated.
-const SHORTEST_PREFIX: usize = 12;
-
 /// A container that was found by name or identifier, and its workload.
 pub(crate) struct Found {
     pub(crate) replica: Replica,
@@ -111,14 +108,21 @@ impl Controller {
         };
         let _lock = self.lock(&handle).await?;
         self.check_may_change(&found.replica, Some(&handle))?;
-        drain::before_stop(&self.context, &handle, [&id]).await;
+        // Without force, the engine refuses to remove a container that runs.
+        if force || !found.replica.is_alive() {
+            drain::before_stop(&self.context, &handle, [&id]).await;
+        }
         if force && found.replica.is_alive() {
             // The engine kills it without a grace period. Its stop hook runs all the same.
             let workload = handle.state().workload.clone();
             let stopper = Stopper::new(&self.context, &handle, &workload);
             stopper.call_hook(&found.replica, "an operator removes it").await;
         }
-        self.slots()?.remove(&id, force).await.map_err(|error| self.refusal(error))?;
+        if let Err(error) = self.slots()?.remove(&id, force).await {
+            drain::cancel(&self.context, &handle, &id);
+            handle.wake();
+            return Err(self.refusal(error));
+        }
         {
             let mut state = handle.state();
             // A removal is not a crash: the slot is filled again without backoff.
@@ -273,11 +277,23 @@ impl Controller {
         }
     }
 
+    /// Stops and removes a replica in whose place another one starts.
+    async fn stop_and_remove(&self, handle: &WorkloadHandle, id: &ContainerId) -> Result<Replica, EngineError> {
+        let stopped = self.stop(handle, id, "an operator starts another replica at the maximum").await?;
+        self.context.engine.slots()?.remove(id, true).await?;
+        Ok(stopped)
+    }
+
     async fn make_room(&self, handle: &WorkloadHandle, replica: &Replica) -> Result<(), ControlError> {
         drain::before_stop(&self.context, handle, [&replica.id]).await;
-        let stopped = self.stop(handle, &replica.id, "an operator starts another replica at the maximum").await;
-        let stopped = stopped.map_err(|error| self.refusal(error))?;
-        self.slots()?.remove(&replica.id, true).await.map_err(|error| self.refusal(error))?;
+        let stopped = match self.stop_and_remove(handle, &replica.id).await {
+            Ok(stopped) => stopped,
+            Err(error) => {
+                drain::cancel(&self.context, handle, &replica.id);
+                handle.wake();
+                return Err(self.refusal(error));
+            }
+        };
         let workload = {
             let mut state = handle.state();
             state.history.slots.remove(&replica.slot);
@@ -291,6 +307,8 @@ impl Controller {
     }
 
     async fn set_held(&self, handle: &WorkloadHandle, id: &ContainerId, held: bool) -> Result<(), ControlError> {
+        // Several replicas may be held at once, and the last copy that the store receives must be the newest.
+        let _lock = handle.held_lock.lock().await;
         let all: Vec<ContainerId> = {
             let mut state = handle.state();
             let changed = if held { state.held.insert(id.clone()) } else { state.held.remove(id) };
@@ -306,24 +324,18 @@ impl Controller {
     /// Finds a container among the observed ones, then by one request to the engine: it may be newer than the last
     /// observation. A container that only has a replica's labels is not found.
     pub(crate) async fn find(&self, name_or_id: &str) -> Result<Found, ControlError> {
-        let matches = |replica: &Replica| {
-            let id = replica.id.as_str();
-            replica.name == name_or_id
-                || id == name_or_id
-                || (name_or_id.len() >= SHORTEST_PREFIX && id.starts_with(name_or_id))
-        };
         for handle in self.context.workloads.all() {
-            let known = handle.state().snapshot.replicas.iter().find(|replica| matches(replica)).cloned();
+            let known = handle.state().snapshot.replicas.iter().find(|replica| replica.is_called(name_or_id)).cloned();
             if let Some(replica) = known {
                 return Ok(Found { replica, handle: Some(handle) });
             }
         }
-        let known = self.context.workloads.orphans().iter().find(|replica| matches(replica)).cloned();
+        let known = self.context.workloads.orphans().iter().find(|replica| replica.is_called(name_or_id)).cloned();
         if let Some(replica) = known {
             return Ok(Found { replica, handle: None });
         }
         let listed = self.context.engine.list_all().await.map_err(|error| self.refusal(error))?;
-        match listed.into_iter().find(|replica| matches(replica)) {
+        match listed.into_iter().find(|replica| replica.is_called(name_or_id)) {
             Some(replica) => {
                 let handle = self.context.workloads.get(&WorkloadKey::stored(replica.workload.as_str()));
                 let is_stranger = handle

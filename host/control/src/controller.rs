@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::context::Context;
 use crate::drain::notifier::Notifier;
 use crate::engine_health::EngineHealth;
+use crate::engine_return::wake_all;
 use crate::error::ControlError;
 use crate::events::Events;
 use crate::report::PassReport;
@@ -83,7 +84,7 @@ impl Controller {
         for workload in stored {
             controller.manage(workload);
         }
-        background::wake_all(&controller.context);
+        wake_all(&controller.context);
         controller.context.tasks.spawn(watch(Arc::clone(&controller.context)));
         Ok(controller)
     }
@@ -152,7 +153,7 @@ impl Controller {
         self.context.engine_health.refusal(error)
     }
 
-    /// Why a workload has no more passes.
+    /// The reason why a workload has no more passes.
     fn no_more_passes(&self, handle: &WorkloadHandle) -> ControlError {
         if self.context.tasks.is_shutting_down() {
             ControlError::ShuttingDown

@@ -26,7 +26,8 @@ pub struct WorkloadCounters {
     pub metric_failures: u64,
     /// The proposal of the scaling policy in the last pass. `None` if it returned no answer.
     pub proposed: Option<u32>,
-    /// Whether the health policy and the scaling policy answered in the last pass. `None` before the first pass.
+    /// The answers in the last pass: true if the health policy gave one, and if the scaling policy did. `None` before the
+    /// first pass.
     pub answered: Option<(bool, bool)>,
 }
 

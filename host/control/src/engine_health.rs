@@ -1,4 +1,4 @@
-//! Whether the engine answers, and when it was last lost.
+//! The health of the engine: if it answers, and when it was last lost.
 
 use crate::clock::Clock;
 use crate::error::ControlError;
@@ -11,10 +11,10 @@ use windlass_core::engine::EngineError;
 #[derive(Debug)]
 pub(crate) struct EngineHealth {
     clock: Clock,
-    /// Why the engine cannot be used. `None` if it can.
+    /// The reason why the engine cannot be used. `None` if it can be used.
     trouble: Mutex<Option<String>>,
     lost_at: Mutex<Timestamp>,
-    /// Whether the engine's record of earlier stops was read, or cannot be read for now.
+    /// True if the engine's record of earlier stops was read, or cannot be read for now.
     are_events_known: AtomicBool,
 }
 
@@ -43,7 +43,7 @@ impl EngineHealth {
         self.are_events_known.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the stops from before the start of the host are known, as far as the engine reports them.
+    /// Returns true if the stops from before the start of the host are known, as far as the engine reports them.
     pub(crate) fn are_events_known(&self) -> bool {
         self.are_events_known.load(Ordering::Relaxed)
     }
@@ -58,7 +58,7 @@ impl EngineHealth {
         *self.lost_at.lock()
     }
 
-    /// Why the engine cannot be used. `None` if it can.
+    /// The reason why the engine cannot be used. `None` if it can be used.
     pub(crate) fn trouble(&self) -> Option<String> {
         self.trouble.lock().clone()
     }

@@ -1,13 +1,13 @@
 //! The errors of requests to the loop.
 
-/// Why a request failed. Each variant maps to one status of the API.
+/// The reason why a request failed. Each variant maps to one status of the API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
     /// 404: no workload has this key.
-    #[error("image `{0}` was never started")]
+    #[error("there is no workload `{0}`; it was never started, or it was deleted")]
     NoSuchWorkload(String),
     /// 404: no container of this instance has this name or identifier.
-    #[error("Container '{0}' not found")]
+    #[error("there is no container `{0}`")]
     NoSuchContainer(String),
     /// 409: the request contradicts the current state; the text says what to do.
     #[error("{0}")]

@@ -22,6 +22,7 @@ pub mod counters;
 mod dependencies;
 pub mod drain;
 mod engine_health;
+mod engine_return;
 mod error;
 pub mod events;
 mod jitter;

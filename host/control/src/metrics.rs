@@ -7,6 +7,7 @@ mod source_clock;
 #[cfg(test)]
 mod tests;
 mod track;
+mod unsaved;
 
 pub(crate) use crate::metrics::log::max_age;
 pub use crate::metrics::log::{MetricLog, MetricReport};

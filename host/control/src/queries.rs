@@ -88,7 +88,7 @@ impl Controller {
         self.context.store.read(|store| store.size()).await
     }
 
-    /// Whether Windlass can work.
+    /// Returns the reasons why Windlass cannot work, if there are any.
     pub fn readiness(&self) -> Readiness {
         let now = self.context.clock.now();
         let patience = self.context.settings.interval * 4;

@@ -13,6 +13,7 @@ pub(crate) mod result;
 mod rollout_failures;
 
 use crate::context::Context;
+use crate::engine_return::engine_is_back;
 use crate::reconcile::act::act;
 use crate::reconcile::evaluate::evaluate;
 use crate::reconcile::holds::{end_holds, hold_created_stopped};
@@ -36,7 +37,9 @@ pub(crate) async fn pass(context: &Arc<Context>, handle: &Arc<WorkloadHandle>) {
     let covers = handle.covers();
     let (known, at) = (handle.state().known(), context.clock.now());
     let observed = observe(context, handle, &known, at).await;
-    context.engine_health.note(observed.as_ref().err());
+    if context.engine_health.note(observed.as_ref().err()) {
+        engine_is_back(context);
+    }
     if let Ok(snapshot) = &observed {
         handle.state().suspend_if_gone(snapshot);
     }
@@ -53,8 +56,8 @@ pub(crate) async fn pass(context: &Arc<Context>, handle: &Arc<WorkloadHandle>) {
     context.drain.notify();
 }
 
-/// Why this Windlass leaves the workload to another one. `None` if it acts. Its windows then begin with the count there is,
-/// because it does not know the proposals of the other one.
+/// The reason why this Windlass leaves the workload to another one. `None` if it acts. Its windows then begin with the count
+/// there is, because it does not know the proposals of the other one.
 fn standby(context: &Context, handle: &WorkloadHandle) -> Option<String> {
     let leadership = context.engine.leadership();
     if leadership == Leadership::Leads {
@@ -93,8 +96,8 @@ async fn steer(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, snapshot: S
     let evaluation = Arc::new(evaluation);
     let result = PassResult { desired, before, policies, observed, evaluation, plan, outcome, aftermath };
     end_holds(context, handle, result.latest()).await;
-    let decision = record(context, handle, &result).await;
-    let report = PassReport::of(&result, decision, context.clock.now());
-    publish(context, handle, result, decision);
+    let recorded = record(context, handle, &result).await;
+    let report = PassReport::of(&result, recorded.number, context.clock.now());
+    publish(context, handle, result, recorded, &report);
     report
 }

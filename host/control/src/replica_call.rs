@@ -12,7 +12,7 @@ use windlass_core::net::{Net, NetError, Reach};
 use windlass_core::time::millis;
 use windlass_core::{ContainerId, DurationMs, HttpProbe, Replica};
 
-/// Why a call to a replica failed.
+/// The reason why a call to a replica failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CallError {
     /// The port has no address on the host.
@@ -68,7 +68,7 @@ impl Drop for Mark {
 }
 
 impl Commands {
-    /// Whether no command runs.
+    /// Returns true if no command runs.
     #[cfg(test)]
     pub(crate) fn are_idle(&self) -> bool {
         self.running.lock().is_empty()

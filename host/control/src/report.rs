@@ -188,14 +188,37 @@ pub struct ReplicaState {
     pub phase: Phase,
     /// Its health, as the health policy last assessed it.
     pub health: HealthStatus,
-    /// Whether somebody stopped it: an operator, or somebody through the engine.
+    /// True if an operator stopped it.
     pub is_held: bool,
-    /// Whether it may receive requests.
+    /// True if somebody stopped it through the engine.
+    pub is_stopped_outside: bool,
+    /// True if it may receive requests.
     pub is_ready: bool,
 }
 
-/// Returns whether a replica may receive requests. `is_between` says that the last pass started it, or that it is about to stop
-/// or be removed.
+impl WorkloadBrief {
+    /// The part of a brief that needs no pass.
+    pub(crate) fn of(workload: &Workload, overrides: Overrides, target: u32, states: Vec<ReplicaState>) -> Self {
+        Self {
+            key: workload.key.clone(),
+            image: workload.image.clone(),
+            declaration: workload.declaration.clone(),
+            bounds: workload.bounds,
+            target,
+            counted: 0,
+            ready: states.iter().filter(|state| state.is_ready).count(),
+            mode: workload.policies.mode.unwrap_or_default(),
+            overrides,
+            states,
+            observed_at: None,
+            last_pass: None,
+            alerts: Vec::new(),
+        }
+    }
+}
+
+/// Returns true if a replica may receive requests. `is_between` is true if the last pass started the replica, or if it is about to
+/// stop or be removed.
 pub(crate) fn is_ready(replica: &Replica, health: HealthStatus, is_between: bool) -> bool {
     replica.phase == Phase::Running && !is_between && health.is_ready()
 }
@@ -214,27 +237,26 @@ impl WorkloadView {
         self.replicas.iter().filter(|replica| self.is_ready(replica)).count()
     }
 
-    /// It as a list shows it.
+    /// The state of one of its replicas.
+    pub fn state_of(&self, replica: &Replica) -> ReplicaState {
+        ReplicaState {
+            phase: replica.phase,
+            health: self.health.get(&replica.id).copied().unwrap_or_default(),
+            is_held: self.held.contains(&replica.id),
+            is_stopped_outside: self.stopped_outside.contains(&replica.id),
+            is_ready: self.is_ready(replica),
+        }
+    }
+
+    /// The state of the workload for a list.
     pub fn brief(&self) -> WorkloadBrief {
-        let state = |replica: &Replica| {
-            let health = self.health.get(&replica.id).copied().unwrap_or_default();
-            let is_held = self.held.contains(&replica.id) || self.stopped_outside.contains(&replica.id);
-            ReplicaState { phase: replica.phase, health, is_held, is_ready: self.is_ready(replica) }
-        };
+        let states = self.replicas.iter().map(|replica| self.state_of(replica)).collect();
         WorkloadBrief {
-            key: self.workload.key.clone(),
-            image: self.workload.image.clone(),
-            declaration: self.workload.declaration.clone(),
-            bounds: self.workload.bounds,
-            target: self.target,
             counted: self.counted,
-            ready: self.ready(),
-            mode: self.workload.policies.mode.unwrap_or_default(),
-            overrides: self.workload.overrides,
-            states: self.replicas.iter().map(state).collect(),
             observed_at: self.observed_at,
             last_pass: self.last_pass.clone(),
             alerts: self.alerts.clone(),
+            ..WorkloadBrief::of(&self.workload, self.workload.overrides, self.target, states)
         }
     }
 }

@@ -30,10 +30,10 @@ pub type Keep = dyn Fn(&mut Workload, &Workload) + Send + Sync;
 /// The result of a start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Started {
-    /// Whether a replica was created. Otherwise one existed already.
+    /// True if a replica was created. Otherwise one existed already.
     pub created: bool,
-    /// The replica to return: the newest created one, or the oldest existing one. `None` if nothing was to be done yet: the
-    /// workload waits for a dependency, is paused, or is only recommended about. The pass contains the reason.
+    /// The replica to return: the first one that was created, or the oldest existing one. `None` if nothing was to be
+    /// done yet: the workload waits for a dependency, is paused, or is only recommended about. The pass has the reason.
     pub replica: Option<Replica>,
     /// The pass that answered the start.
     pub pass: PassReport,
@@ -122,9 +122,12 @@ impl Controller {
             return Ok(());
         }
         match self.context.engine.cpus().await {
-            Some(cpus) if cpu.nano_cores() > u64::from(cpus) * NANO_PER_CPU => Err(ControlError::Limits(format!(
-                "the engine has {cpus} CPUs, and each replica would need {cpu}; expected at most {cpus}"
-            ))),
+            Some(cpus) if cpu.nano_cores() > u64::from(cpus) * NANO_PER_CPU => {
+                let unit = if cpus == 1 { "CPU" } else { "CPUs" };
+                Err(ControlError::Limits(format!(
+                    "the engine has {cpus} {unit}, and each replica would need {cpu}; expected at most {cpus}"
+                )))
+            }
             _ => Ok(()),
         }
     }
@@ -173,6 +176,8 @@ impl Controller {
             if workloads.find(&workload.key).is_some() {
                 continue;
             }
+            // A dependency may have been deleted meanwhile.
+            dependencies::check(workloads, &workload)?;
             self.check_networks(&workload)?;
             workload.unlabelled = Some(workload.generation());
             let (stored, target) = (workload.clone(), workload.bounds.initial());
@@ -226,6 +231,8 @@ impl Controller {
             let mut state = handle.state();
             state.workload = workload;
             state.retry_everything();
+            // At once, so that the next pass already uses the new metrics.
+            handle.metrics.keep_only(&state.workload, &state.snapshot);
         }
         let what = if is_same { "it is started again" } else { "a start request changes it" };
         publish_change(&self.context, &handle.key, if is_same { "started" } else { "changed" }, what);

@@ -21,7 +21,7 @@ pub(crate) struct Stopper<'a> {
 /// A stopped replica.
 pub(crate) struct Stopped {
     pub(crate) replica: Replica,
-    /// Why its hook failed. `None` if the hook succeeded or does not exist.
+    /// The reason why its hook failed. `None` if the hook succeeded or does not exist.
     pub(crate) hook_failure: Option<String>,
 }
 

@@ -51,10 +51,16 @@ impl StoreAccess {
         match self.call(call).await {
             Ok(value) => Some(value),
             Err(error) => {
-                let ControlError::Store(cause) = &error else { return None };
-                tracing::error!(operation, cause, "the store failed");
+                log_failure(operation, &error);
                 None
             }
         }
+    }
+}
+
+/// Logs that a call of the store failed, with the cause that a caller of the API does not receive.
+pub(crate) fn log_failure(operation: &'static str, error: &ControlError) {
+    if let ControlError::Store(cause) = error {
+        tracing::error!(operation, cause, "the store failed");
     }
 }

@@ -199,7 +199,16 @@ pub struct Replica {
     pub health_check: Option<HealthCheck>,
 }
 
+/// Fewest characters of an identifier that stand for a container.
+const SHORTEST_ID: usize = 12;
+
 impl Replica {
+    /// Returns true if this is the name of its container, or its identifier, which may be shortened to 12 characters.
+    pub fn is_called(&self, name_or_id: &str) -> bool {
+        let id = self.id.as_str();
+        self.name == name_or_id || id == name_or_id || (name_or_id.len() >= SHORTEST_ID && id.starts_with(name_or_id))
+    }
+
     /// Its ports in the format of the API and the callbacks: `{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"32769"}]}`.
     pub fn docker_ports(&self) -> serde_json::Value {
         let bindings = |bindings: &Vec<PortBinding>| {

@@ -80,7 +80,8 @@ function renew(fresh) {
 
 function state(on) {
   live.className = on ? "on" : "off";
-  const text = on ? "live" : "disconnected: what you see may be old";
+  const isSending = document.querySelector("[aria-busy]") !== null;
+  const text = !on ? "disconnected: what you see may be old" : isSending ? "sending…" : "live";
   if (live.textContent !== text) live.textContent = text;
   document.body.classList.toggle("stale", !on);
 }
@@ -95,16 +96,22 @@ async function refresh() {
     const url = new URL(location.href);
     url.searchParams.delete("done");
     url.searchParams.delete("q");
-    const answer = await fetch(url, { headers: { accept: "text/html" }, redirect: "manual" });
+    // A request that nobody made does not prolong the session.
+    const headers = { accept: "text/html", "x-windlass-background": "1" };
+    const answer = await fetch(url, { headers, redirect: "manual", signal: AbortSignal.timeout(15000) });
     // The session has ended: the page leads to the log-in.
     if (answer.type === "opaqueredirect") { location.reload(); return; }
     const date = Date.parse(answer.headers.get("date") ?? "");
-    if (Math.abs(Date.now() - date) > 5000) skew = Date.now() - date;
+    // A difference of seconds may be that of the network.
+    const difference = Date.now() - date;
+    skew = Math.abs(difference) > 5000 ? difference : 0;
     if (answer.ok) {
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       renew(fresh);
       document.body.dataset.again = fresh.body.dataset.again ?? "";
     }
+    // The subject of the page is gone: the server says so.
+    if (answer.status === 404) { location.reload(); return; }
     state(answer.ok);
   } catch {
     state(false);
@@ -122,10 +129,10 @@ function later() {
   if (seconds > 0) next = setTimeout(refresh, seconds * 1000);
 }
 
+// However often events come, the page asks again after a quarter of a second.
 let timer = 0;
 function soon() {
-  clearTimeout(timer);
-  timer = setTimeout(refresh, 250);
+  timer ||= setTimeout(() => { timer = 0; refresh(); }, 250);
 }
 
 // The stream of events says when there are news. Ages, the use of replicas and a lost engine make no event, so the page also
@@ -163,7 +170,7 @@ function moment(charts, at) {
   const bold = document.createElement("b");
   bold.textContent = `${clock} UTC `;
   output.append(bold);
-  if (!found) { output.append("no decision is known"); return; }
+  if (!found) { output.append("no decision of that moment is on this page"); return; }
   const [, reason, target, stages] = found;
   output.append(`target ${target}: ${reason}`);
   if (stages.length) output.append(` (raw ${stages[0]}, stabilized ${stages[1]}, limited ${stages[2]}, within bounds ${stages[3]})`);
@@ -215,6 +222,8 @@ setInterval(ages, 1000);
 // A refusal is the answer to a form: its address shows nothing by itself. A log that is not followed stays as it is.
 if (!document.querySelector(".login, .refused, .still")) {
   follow(document.body.dataset.event);
+  // The server has filtered the list: the filter of the page needs all rows.
+  if (by("q")?.value) soon();
   later();
   setInterval(() => { if (!document.hidden) refresh(); }, 5000);
 }

@@ -1,6 +1,7 @@
 //! Asks the API within the process, in the name of the page's caller.
 
 use crate::page::Page;
+use crate::pruned::Pruned;
 use crate::visitor::Visitor;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
@@ -8,6 +9,7 @@ use axum::http::header::ACCEPT;
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::Response;
 use serde_json::Value;
+use tokio::task::spawn_blocking;
 use tower::ServiceExt;
 
 /// The most bytes of an answer. A page of decisions has at most 16 MiB.
@@ -39,6 +41,18 @@ impl Page {
     /// The answer to a `GET`.
     pub(crate) async fn get(&self, caller: &Visitor, path: &str) -> Result<Value, Refused> {
         self.send(caller, Method::GET, path, Sent::Nothing).await
+    }
+
+    /// The decisions of an answer to a `GET`, with the parts that a page shows.
+    ///
+    /// # Errors
+    /// The status and the sentence with which the API refuses it.
+    pub(crate) async fn decisions(&self, caller: &Visitor, path: &str) -> Result<Value, Refused> {
+        let bytes = body(self.ask(caller, Method::GET, path, None, Sent::Nothing).await?).await?;
+        // Beside the loop: it may be 16 MiB.
+        let read =
+            spawn_blocking(move || serde_json::from_slice(&bytes).map(|Pruned(value)| value).unwrap_or_default());
+        read.await.map_err(|_| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the decisions cannot be read"))
     }
 
     /// The answer to a request. The guard has checked the CSRF token of the form that it comes from.
@@ -120,9 +134,12 @@ fn uri(path: &str) -> Result<Uri, Refused> {
     path.parse().map_err(|_| Refused::new(StatusCode::NOT_FOUND, "this is no path of the API"))
 }
 
-/// The body of an answer.
+/// The document of an answer.
 async fn read(answer: Response) -> Result<Value, Refused> {
+    Ok(serde_json::from_slice(&body(answer).await?).unwrap_or_default())
+}
+
+async fn body(answer: Response) -> Result<Bytes, Refused> {
     let bytes = to_bytes(answer.into_body(), MOST_BYTES).await;
-    let bytes = bytes.map_err(|error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    Ok(serde_json::from_slice(&bytes).unwrap_or_default())
+    bytes.map_err(|error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }

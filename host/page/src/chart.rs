@@ -77,7 +77,7 @@ impl Axis {
     }
 }
 
-/// The end of the axis of values: the next of 1, 2, 5, 10, 20 … from the highest value on.
+/// The end of the axis of values: the highest value, rounded up to 1, 2, 4, 5 or 10 times a power of ten.
 pub(crate) fn top(highest: f64) -> f64 {
     if !highest.is_finite() || highest <= 0.0 {
         return 1.0;
@@ -243,7 +243,13 @@ mod tests {
     #[test]
     fn a_chart_names_its_lines_bands_and_marks_for_readers_who_do_not_see_it() {
         let ready = line(&[(1_000, Some(2.0)), (1_500, Some(3.0))]);
-        let band = |from, until| Band { kind: "override".to_owned(), from, until, text: "paused by <ada>".to_owned() };
+        let band = |from, until| Band {
+            kind: "override".to_owned(),
+            from,
+            until,
+            lasts: false,
+            text: "paused by <ada>".to_owned(),
+        };
         let chart = Chart {
             title: "Replicas",
             axis: AXIS,

@@ -77,6 +77,11 @@ impl Decision {
     pub(crate) fn anchor(&self) -> String {
         format!("d{}", self.id)
     }
+
+    /// The path of its whole record.
+    fn record(&self) -> String {
+        format!("/decisions/{}", self.id)
+    }
 }
 
 /// The count after each stage. `None` if no policy answered.
@@ -119,23 +124,25 @@ fn action(action: &Value) -> Action {
 /// The most marks in a chart, the newest ones.
 const MOST_MARKS: usize = 200;
 
-/// The decisions that changed the target, as marks of a chart. `decisions` are the newest first.
-pub(crate) fn marks(decisions: &[Decision]) -> Vec<Mark> {
-    let mark = |(decision, before): (&Decision, Option<&Decision>)| {
+/// The decisions that changed the target, as marks of a chart. `decisions` are the newest first. The first `listed` of them are on
+/// the page, and a mark leads there; another one leads to the record. If they do not begin with the first decision of the
+/// workload, the oldest is no mark: it is not known whether it changed the target.
+pub(crate) fn marks(decisions: &[Decision], listed: usize, is_whole: bool) -> Vec<Mark> {
+    let mark = |(index, decision): (usize, &Decision)| {
+        let before = decisions.get(index + 1);
         let change = before
             .map_or_else(|| decision.target.to_string(), |before| format!("{} → {}", before.target, decision.target));
-        (before.is_none_or(|before| before.target != decision.target)).then(|| Mark {
+        (before.map_or(is_whole, |before| before.target != decision.target)).then(|| Mark {
             at: decision.at,
             sentence: format!(
                 "{} UTC: {change}: {}",
                 words::time(Timestamp(decision.at), Timestamp(decision.at)),
                 decision.reason
             ),
-            link: format!("#{}", decision.anchor()),
+            link: if index < listed { format!("#{}", decision.anchor()) } else { decision.record() },
         })
     };
-    let pairs = decisions.iter().enumerate().map(|(index, decision)| (decision, decisions.get(index + 1)));
-    pairs.filter_map(mark).take(MOST_MARKS).collect()
+    decisions.iter().enumerate().filter_map(mark).take(MOST_MARKS).collect()
 }
 
 /// The decisions as a list, each a sentence that opens. `now` is the time of the page.
@@ -213,7 +220,7 @@ fn rest(decision: &Decision) -> Markup {
                 @for deferred in &decision.deferred { li { "waits: " (deferred) } }
             }
         }
-        p { a href={ "/decisions/" (decision.id) } { "The whole record, as JSON" } }
+        p { a href=(decision.record()) { "The whole record, as JSON" } }
     }
 }
 
@@ -269,9 +276,10 @@ mod tests {
         let of = |targets: &[u64]| {
             let records = targets.iter().zip(1..).map(|(target, id)| record(id, *target));
             let decisions: Vec<Decision> = records.filter_map(|record| Decision::parse(&record)).collect();
-            marks(&decisions.into_iter().rev().collect::<Vec<_>>())
+            decisions.into_iter().rev().collect::<Vec<_>>()
         };
-        let marks = of(&[2, 2, 5, 5]);
+        let decisions = of(&[2, 2, 5, 5]);
+        let marks = marks(&decisions, 2, true);
         let sentences: Vec<&str> = marks.iter().map(|mark| mark.sentence.as_str()).collect();
         assert_eq!(
             sentences,
@@ -280,7 +288,9 @@ mod tests {
                 "00:00:01 UTC: 2: `queue` proposed 2: <more> load",
             ]
         );
-        assert_eq!(marks[0].link, "#d3");
+        assert_eq!([&marks[0].link, &marks[1].link], ["#d3", "/decisions/1"]);
+        let of_a_part = super::marks(&decisions, 3, false);
+        assert_eq!(of_a_part.iter().map(|mark| mark.link.as_str()).collect::<Vec<_>>(), ["#d3"]);
     }
 
     #[test]

@@ -82,7 +82,7 @@ fn frame(visitor: &Visitor, content: &Content, readiness: &Readiness) -> Markup 
                             a href="/" aria-current=[current(Place::Workloads)] { "Workloads" }
                             a href="/ui/policies" aria-current=[current(Place::Policies)] { "Policies" }
                         }
-                        @if visitor.may_administer { a href="/ui/audit" aria-current=[current(Place::Audit)] { "Audit" } }
+                        @if visitor.may_administer_everything() { a href="/ui/audit" aria-current=[current(Place::Audit)] { "Audit" } }
                         a href="/docs" { "API" }
                     }
                     @if visitor.is_known { span #live role="status" { "not live: reload for news" } }

@@ -20,6 +20,7 @@ mod logs;
 mod page;
 mod path;
 mod policies;
+mod pruned;
 mod rendered;
 mod replicas;
 mod row;
@@ -49,7 +50,7 @@ use windlass_core::policy::PolicySource;
 /// `policies` are the policies as workloads call them.
 pub fn router(state: ApiState, policies: Arc<dyn PolicySource>) -> Router {
     let api = windlass_api::router(state.clone());
-    let page = Page::new(state.controller.clone(), Arc::clone(&state.policies), policies, api);
+    let page = Page::new(&state, policies, api);
     windlass_api::with_inner(windlass_api::router_with(state, pages(&page))).layer(from_fn(login::lead))
 }
 

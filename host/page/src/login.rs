@@ -62,7 +62,7 @@ fn form(problem: Option<&str>) -> Markup {
             p { input #token type="password" name="token" autocomplete="current-password" required autofocus size="40"; }
             button { "Log in" }
         }
-        p.none { "An administrator makes a token with " code { "windlass token create" } ". The session ends when you log out, or 30 minutes after its last use." }
+        p.none { "An administrator makes a token with " code { "windlass token create" } ". The session ends when you log out, 30 minutes after you last used a page, or after 12 hours." }
     }
 }
 

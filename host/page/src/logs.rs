@@ -165,7 +165,7 @@ pub(crate) async fn show(
 impl Page {
     /// The workload of a container that the caller may see, and the container's name.
     fn owner(&self, visitor: &Visitor, id: &str) -> Option<(WorkloadKey, String)> {
-        let is_wanted = |replica: &Replica| replica.id.as_str() == id && visitor.sees(&replica.workload);
+        let is_wanted = |replica: &Replica| replica.is_called(id) && visitor.sees(&replica.workload);
         self.controller.find_replica(is_wanted).map(|replica| (replica.workload, replica.name))
     }
 }

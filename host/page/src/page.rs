@@ -6,6 +6,7 @@ use crate::try_it::runs::Pool;
 use axum::Router;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
+use windlass_api::ApiState;
 use windlass_api::access::Scope;
 use windlass_control::Controller;
 use windlass_core::policy::{PolicyCatalogue, PolicySource};
@@ -25,18 +26,23 @@ pub(crate) struct Page {
     pub(crate) uploads: Arc<Semaphore>,
     /// The replays of other policies.
     pub(crate) runs: Arc<Pool<Replay>>,
+    /// True if the server speaks HTTPS.
+    pub(crate) is_tls: bool,
     /// The lists of workloads that were rendered last.
     pub(crate) lists: Arc<Rendered<Scope>>,
 }
 
 impl Page {
-    pub(crate) fn new(
-        controller: Controller,
-        catalogue: Arc<dyn PolicyCatalogue>,
-        policies: Arc<dyn PolicySource>,
-        api: Router,
-    ) -> Self {
-        let uploads = Arc::new(Semaphore::new(UPLOADS));
-        Self { controller, catalogue, policies, api, uploads, runs: Arc::default(), lists: Arc::default() }
+    pub(crate) fn new(state: &ApiState, policies: Arc<dyn PolicySource>, api: Router) -> Self {
+        Self {
+            controller: state.controller.clone(),
+            catalogue: Arc::clone(&state.policies),
+            policies,
+            api,
+            uploads: Arc::new(Semaphore::new(UPLOADS)),
+            runs: Arc::default(),
+            is_tls: state.settings.tls.is_some(),
+            lists: Arc::default(),
+        }
     }
 }

@@ -12,6 +12,11 @@ pub(crate) fn workload(name: &str) -> String {
     format!("/ui/workloads/{}", segment(name))
 }
 
+/// The page on which other policies are tried for a workload.
+pub(crate) fn try_it(name: &str) -> String {
+    format!("/ui/try/{}", segment(name))
+}
+
 /// A resource of a workload in the API.
 pub(crate) fn api_workload(name: &str, resource: &str) -> String {
     format!("/workloads/{}{resource}", segment(name))

@@ -18,6 +18,7 @@ use windlass_core::{Timestamp, WorkloadKey};
 /// The most events of a policy on the page.
 const MOST_EVENTS: usize = 10;
 
+/// `GET /ui/policies`.
 pub(crate) async fn show(
     State(page): State<Page>,
     visitor: Visitor,
@@ -29,11 +30,15 @@ pub(crate) async fn show(
     let main = html! {
         h1 { "Policies" }
         @if let Some(done) = query.get("done").and_then(|done| forms::done(done)) { p.banner.good role="status" { (done) } }
-        @if visitor.may_administer { section #push aria-labelledby="push-h" { (push_form(&visitor)) } }
+        @if visitor.may_administer_everything() { section #push aria-labelledby="push-h" { (push_form(&visitor)) } }
         section #pushed aria-labelledby="pushed-h" {
             h2 #pushed-h { "Pushed" }
-            @if pushed.is_empty() { p.none { "No policy is pushed. The built-in policies below are always available." } }
-            @for info in pushed { (policy(info, now, &visitor)) }
+            @if pushed.is_empty() && page.catalogue.source_problems().is_empty() { p.none { "No policy is pushed. The built-in policies below are always available." } }
+            @for info in &pushed { (policy(info, now, &visitor)) }
+            @for (name, problem) in page.catalogue.source_problems() {
+                // A policy that never arrived is not in the list.
+                @if all.iter().all(|info| info.name != name) { article { h3 { (name) } p.banner.bad { "Its source: " (problem) } } }
+            }
         }
         section #built-in aria-labelledby="built-in-h" {
             h2 #built-in-h { "Built in" }
@@ -144,7 +149,8 @@ fn revision_state(info: &PolicyInfo, revision: &RevisionInfo) -> String {
 }
 
 fn line(info: &PolicyInfo, revision: &RevisionInfo, now: Timestamp, visitor: &Visitor) -> Markup {
-    let may_act = visitor.may_operate && revision.quarantined.is_none() && info.acting != Some(revision.number);
+    let may_act =
+        visitor.may_change_policies() && revision.quarantined.is_none() && info.acting != Some(revision.number);
     html! {
         tr {
             th scope="row" { (revision.number) small { (revision.described_name) " " (revision.version) } }
@@ -184,13 +190,13 @@ fn policy_forms(info: &PolicyInfo, visitor: &Visitor) -> Markup {
         revision.acted && revision.quarantined.is_none() && info.acting.is_some_and(|acting| revision.number < acting)
     };
     html! {
-        @if visitor.may_operate && info.revisions.iter().any(could_act_again) {
+        @if visitor.may_change_policies() && info.revisions.iter().any(could_act_again) {
             (form("rollback", "Roll back…", "The newest revision before the acting one that acted and may act takes its place.", "Roll back"))
         }
-        @if visitor.may_administer && info.source == Some(Source::Registry) {
+        @if visitor.may_administer_everything() && info.source == Some(Source::Registry) {
             (form("refresh", "Fetch again…", "Its reference is resolved again. Another component becomes the acting revision.", "Fetch again"))
         }
-        @if visitor.may_administer {
+        @if visitor.may_administer_everything() {
             (form("delete", "Remove…", "The policy and all its revisions are removed. This needs that no workload has chosen it.", "Remove the policy"))
         }
     }

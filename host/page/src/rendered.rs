@@ -11,8 +11,8 @@ const MOST_LISTS: usize = 8;
 /// The most bytes of a list that is kept. A longer one is rendered for each reader.
 const MOST_BYTES: usize = 1 << 20;
 
-/// The time of a list. Two lists of the same moment are equal: every change of a workload is an event, except for what the page
-/// may show a second late, such as ages.
+/// The time of a list. Readers of the same moment may receive a list that is up to a second old: every change of a workload is an
+/// event, and a few other changes, such as ages, are not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Moment {
     /// The newest event before the list was made.
@@ -47,7 +47,9 @@ impl<S: Clone + PartialEq> Rendered<S> {
             *newest = at;
             lists.clear();
         }
-        if at == *newest && lists.len() < MOST_LISTS && list.0.len() <= MOST_BYTES {
+        // Readers that come together render the same list.
+        let is_known = lists.iter().any(|(of, _)| of == scope);
+        if at == *newest && !is_known && lists.len() < MOST_LISTS && list.0.len() <= MOST_BYTES {
             lists.push((scope.clone(), list.clone()));
         }
     }
@@ -75,7 +77,7 @@ mod tests {
         rendered.keep(Moment { last_event: 6, ..now }, &"*", &text("late"));
         assert_eq!(find(now, "*"), None, "a list that took long to render is old");
         rendered.keep(Moment { last_event: 8, ..now }, &"*", &text("next"));
-        assert_eq!(find(now, "web*"), None, "only the newest moment is kept");
+        assert_eq!(find(Moment { last_event: 8, ..now }, "web*"), None, "only lists of the newest moment are kept");
     }
 
     #[test]
@@ -86,6 +88,8 @@ mod tests {
         rendered.keep(now, &0, &text(&"x".repeat(MOST_BYTES + 1)));
         assert!(!is_kept(0));
         for scope in 1..=MOST_LISTS + 1 {
+            // The second time, it is known.
+            rendered.keep(now, &scope, &text("x"));
             rendered.keep(now, &scope, &text("x"));
         }
         assert!(is_kept(1) && is_kept(MOST_LISTS) && !is_kept(MOST_LISTS + 1));

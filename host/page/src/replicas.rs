@@ -26,9 +26,8 @@ pub(crate) fn table(view: &WorkloadView, now: Timestamp, visitor: &Visitor) -> M
 }
 
 fn line(replica: &Replica, view: &WorkloadView, now: Timestamp, visitor: &Visitor) -> Markup {
-    let health = view.health.get(&replica.id).copied().unwrap_or_default();
     let is_held = view.held.contains(&replica.id);
-    let dot = if is_held { Dot::Held } else { Dot::of(replica.phase, health) };
+    let dot = Dot::of(view.state_of(replica));
     let usage = replica.usage.as_ref();
     let up = replica.started_at.filter(|_| replica.is_running());
     html! {

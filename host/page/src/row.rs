@@ -15,6 +15,7 @@ pub(crate) enum Dot {
     Starting,
     Unhealthy,
     Stopped,
+    StoppedOutside,
     Held,
 }
 
@@ -27,7 +28,7 @@ impl Dot {
             Self::Starting => '○',
             Self::Unhealthy => '✖',
             Self::Stopped => '▪',
-            Self::Held => '‖',
+            Self::StoppedOutside | Self::Held => '‖',
         }
     }
 
@@ -38,11 +39,11 @@ impl Dot {
             Self::Running => "run",
             Self::Degraded | Self::Starting => "warn",
             Self::Unhealthy | Self::Stopped => "bad",
-            Self::Held => "off",
+            Self::StoppedOutside | Self::Held => "off",
         }
     }
 
-    /// It in a word.
+    /// Its name in the text of the page.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
@@ -51,13 +52,16 @@ impl Dot {
             Self::Starting => "starting",
             Self::Unhealthy => "unhealthy",
             Self::Stopped => "not running",
+            Self::StoppedOutside => "stopped outside",
             Self::Held => "held",
         }
     }
 
-    /// The dot of a replica in this phase, with this health.
-    pub(crate) fn of(phase: Phase, health: HealthStatus) -> Self {
-        match (phase, health) {
+    /// The dot of a replica.
+    pub(crate) fn of(replica: ReplicaState) -> Self {
+        match (replica.phase, replica.health) {
+            _ if replica.is_held => Self::Held,
+            _ if replica.is_stopped_outside => Self::StoppedOutside,
             (Phase::Held | Phase::Paused, _) => Self::Held,
             (Phase::Starting | Phase::Restarting, _) => Self::Starting,
             (Phase::Running | Phase::Unknown, HealthStatus::Healthy) => Self::Healthy,
@@ -88,6 +92,8 @@ pub(crate) struct Row {
     pub(crate) held_by: Option<HeldBy>,
     /// The sentence of the last pass.
     pub(crate) reason: String,
+    /// The reason why the last pass could not observe the engine. `None` if it could.
+    pub(crate) failure: Option<String>,
     /// The end of the last pass that observed the engine.
     pub(crate) passed: Option<Timestamp>,
     pub(crate) alerts: usize,
@@ -111,6 +117,7 @@ pub(crate) fn row(brief: &WorkloadBrief) -> Row {
         dots: dots(&brief.states),
         held_by: pass.and_then(|pass| pass.held_by).or_else(|| held_by_operator(&brief.overrides)),
         reason: pass.map(|pass| pass.error.clone().unwrap_or_else(|| pass.reason.clone())).unwrap_or_default(),
+        failure: pass.and_then(|pass| pass.error.clone()),
         passed: brief.observed_at,
         alerts: brief.alerts.len(),
         recommended: pass.and_then(|pass| pass.recommended.as_ref()).map(|plan| plan.target),
@@ -138,8 +145,7 @@ fn place(declaration: &Declaration) -> String {
 
 /// The dots of a workload's replicas.
 fn dots(states: &[ReplicaState]) -> Vec<(Dot, u32)> {
-    let of = |state: &ReplicaState| if state.is_held { Dot::Held } else { Dot::of(state.phase, state.health) };
-    let mut all: Vec<Dot> = states.iter().map(of).collect();
+    let mut all: Vec<Dot> = states.iter().map(|state| Dot::of(*state)).collect();
     all.sort_unstable();
     let mut dots: Vec<(Dot, u32)> = Vec::new();
     for dot in all {
@@ -165,12 +171,18 @@ mod tests {
 
     #[test]
     fn each_state_of_a_replica_has_one_dot() {
-        assert_eq!(Dot::of(Phase::Running, HealthStatus::Unknown), Dot::Running);
-        assert_eq!(Dot::of(Phase::Running, HealthStatus::Healthy), Dot::Healthy);
-        assert_eq!(Dot::of(Phase::Running, HealthStatus::Unhealthy), Dot::Unhealthy);
-        assert_eq!(Dot::of(Phase::Starting, HealthStatus::Healthy), Dot::Starting);
-        assert_eq!(Dot::of(Phase::Held, HealthStatus::Healthy), Dot::Held);
-        assert_eq!(Dot::of(Phase::Exited, HealthStatus::Healthy), Dot::Stopped);
+        let state =
+            |phase, health| ReplicaState { phase, health, is_held: false, is_stopped_outside: false, is_ready: false };
+        let of = |phase, health| Dot::of(state(phase, health));
+        assert_eq!(of(Phase::Running, HealthStatus::Unknown), Dot::Running);
+        assert_eq!(of(Phase::Running, HealthStatus::Healthy), Dot::Healthy);
+        assert_eq!(of(Phase::Running, HealthStatus::Unhealthy), Dot::Unhealthy);
+        assert_eq!(of(Phase::Starting, HealthStatus::Healthy), Dot::Starting);
+        assert_eq!(of(Phase::Held, HealthStatus::Healthy), Dot::Held);
+        assert_eq!(of(Phase::Exited, HealthStatus::Healthy), Dot::Stopped);
+        let exited = state(Phase::Exited, HealthStatus::Unknown);
+        assert_eq!(Dot::of(ReplicaState { is_held: true, ..exited }), Dot::Held);
+        assert_eq!(Dot::of(ReplicaState { is_stopped_outside: true, ..exited }), Dot::StoppedOutside);
     }
 
     #[test]
@@ -186,6 +198,7 @@ mod tests {
             dots: Vec::new(),
             held_by: None,
             reason: String::new(),
+            failure: None,
             passed: None,
             alerts: 0,
             recommended: None,

@@ -18,7 +18,9 @@ pub(crate) struct Band {
     /// `rollout`, `override`, `outage` or `blind`.
     pub(crate) kind: String,
     pub(crate) from: u64,
+    /// Its end; while it lasts, the end of the answer.
     pub(crate) until: u64,
+    pub(crate) lasts: bool,
     pub(crate) text: String,
 }
 
@@ -30,7 +32,7 @@ pub(crate) struct Series {
 }
 
 impl Series {
-    /// The series in an answer. What has another form is left out.
+    /// The series in an answer. Entries of another form are skipped.
     pub(crate) fn parse(answer: &Value) -> Self {
         let all = |name: &str| list(&answer[name]).iter();
         let lines = all("lines").filter_map(|line| {
@@ -43,6 +45,7 @@ impl Series {
                 kind: band["kind"].as_str()?.to_owned(),
                 from: instant(&band["from"])?,
                 until: instant(&band["until"])?,
+                lasts: band["lasts"] == true,
                 text: band["text"].as_str().unwrap_or_default().to_owned(),
             })
         });
@@ -93,7 +96,7 @@ mod tests {
                 {"name": "metric.empty", "points": [[1_000, null]]},
                 {"points": []},
             ],
-            "bands": [{"kind": "override", "from": "1970-01-01T00:00:01Z", "until": 2_000, "text": "paused"}, {}],
+            "bands": [{"kind": "override", "from": "1970-01-01T00:00:01Z", "until": 2_000, "lasts": true, "text": "paused"}, {}],
         });
         let series = Series::parse(&answer);
         assert_eq!(
@@ -101,7 +104,8 @@ mod tests {
             Some(vec![(1_000, Some(2.0)), (2_000, None)])
         );
         assert_eq!(series.metrics(), ["queue"]);
-        let band = Band { kind: "override".to_owned(), from: 1_000, until: 2_000, text: "paused".to_owned() };
+        let band =
+            Band { kind: "override".to_owned(), from: 1_000, until: 2_000, lasts: true, text: "paused".to_owned() };
         assert_eq!(series.bands, [band]);
         assert_eq!(Series::parse(&json!(null)), Series::default());
     }

@@ -23,6 +23,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{Markup, html};
 use std::collections::BTreeMap;
+use tokio::task::spawn_blocking;
 use windlass_control::WorkloadView;
 use windlass_core::metric::BuiltIn;
 use windlass_core::policy::ShadowPolicy;
@@ -36,11 +37,6 @@ const EXAMPLE_CAPACITY: f64 = 100.0;
 const TOO_MANY: &str =
     "two replays are in progress, and no more than two run at once; wait until one has ended, or cancel one";
 
-/// The page of replays of a workload.
-fn back(name: &str) -> String {
-    format!("/ui/try/{}", path::segment(name))
-}
-
 fn unprocessable(detail: impl Into<String>) -> Refused {
     Refused::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
 }
@@ -52,7 +48,8 @@ pub(crate) async fn show(
     Path(name): Path<String>,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Response {
-    let Some(view) = seen(&page, &visitor, &name) else { return unknown(&page, &visitor, &name) };
+    let Some(view) = visitor.workload(&page, &name) else { return unknown(&page, &visitor, &name) };
+    let name = view.workload.key.to_string();
     let run = query.get("run").and_then(|id| page.runs.find(&name, id.parse().ok()?));
     let lost = query.contains_key("run") && run.is_none();
     let outcome = run.as_ref().and_then(|run| run.outcome());
@@ -77,12 +74,6 @@ pub(crate) async fn show(
     page.page(&visitor, StatusCode::OK, &content)
 }
 
-/// The workload, if the caller may see it.
-fn seen(page: &Page, visitor: &Visitor, name: &str) -> Option<WorkloadView> {
-    let key = WorkloadKey::stored(name);
-    page.controller.view(&key).filter(|_| visitor.sees(&key))
-}
-
 fn unknown(page: &Page, visitor: &Visitor, name: &str) -> Response {
     error::refused(page, visitor, &Refused::new(StatusCode::NOT_FOUND, format!("There is no workload {name}.")), "/")
 }
@@ -92,7 +83,7 @@ fn progress(visitor: &Visitor, name: &str, run: u64, done: f64) -> Markup {
     html! {
         p { label for="progress" { "Replaying, " (percent) " %" } }
         p { progress #progress max="100" value=(percent) { (percent) " %" } }
-        form method="post" action={ (back(name)) "/cancel" } {
+        form method="post" action={ (path::try_it(name)) "/cancel" } {
             (visitor.field())
             input type="hidden" name="run" value=(run);
             button { "Cancel" }
@@ -151,10 +142,11 @@ pub(crate) async fn begin(
     Path(name): Path<String>,
     body: Bytes,
 ) -> Response {
-    let Some(view) = seen(&page, &visitor, &name) else { return unknown(&page, &visitor, &name) };
+    let Some(view) = visitor.workload(&page, &name) else { return unknown(&page, &visitor, &name) };
+    let back = path::try_it(view.workload.key.as_str());
     match start(&page, view, &Form::parse(&body)).await {
-        Ok(run) => see_other(&format!("{}?run={run}", back(&name))),
-        Err(refused) => error::refused(&page, &visitor, &refused, &back(&name)),
+        Ok(run) => see_other(&format!("{back}?run={run}")),
+        Err(refused) => error::refused(&page, &visitor, &refused, &back),
     }
 }
 
@@ -169,14 +161,18 @@ async fn start(page: &Page, view: WorkloadView, form: &Form) -> Result<u64, Refu
             policies.insert(0, Tried { name: format!("{} (current)", current.name), ..tried });
         }
     }
-    let name = view.workload.key.to_string();
-    let input = input(page, view, &request, policies).map_err(unprocessable)?;
     let too_many = || Refused::new(StatusCode::SERVICE_UNAVAILABLE, TOO_MANY);
-    let run = page.runs.begin(&name).ok_or_else(too_many)?;
-    let (id, runtime) = (run.id, tokio::runtime::Handle::current());
-    // On a thread of its own: a replay computes for seconds, and the loop must not wait for it.
-    tokio::task::spawn_blocking(move || {
-        let outcome = runtime.block_on(replay(input, &run));
+    let run = page.runs.begin(view.workload.key.as_str()).ok_or_else(too_many)?;
+    let id = run.id;
+    // Both on threads of their own: they compute for seconds, and the loop must not wait for them.
+    let page = page.clone();
+    let read = spawn_blocking(move || (run, input(&page, view, &request, policies)));
+    let (run, input) =
+        read.await.map_err(|_| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the load cannot be read"))?;
+    let input = input.map_err(unprocessable)?;
+    let runtime = tokio::runtime::Handle::current();
+    spawn_blocking(move || {
+        let outcome = runtime.block_on(replay(input, run.shared()));
         run.finish(outcome);
     });
     Ok(id)
@@ -212,11 +208,10 @@ pub(crate) async fn cancel(
     Path(name): Path<String>,
     body: Bytes,
 ) -> Response {
-    if seen(&page, &visitor, &name).is_none() {
-        return unknown(&page, &visitor, &name);
-    }
+    let Some(view) = visitor.workload(&page, &name) else { return unknown(&page, &visitor, &name) };
+    let name = view.workload.key.as_str();
     let form = Form::parse(&body);
-    let run = form.text("run").parse().ok().and_then(|id| page.runs.find(&name, id));
+    let run = form.text("run").parse().ok().and_then(|id| page.runs.find(name, id));
     run.inspect(|run| run.cancel());
-    see_other(&format!("{}?run={}", back(&name), path::segment(form.text("run"))))
+    see_other(&format!("{}?run={}", path::try_it(name), path::segment(form.text("run"))))
 }

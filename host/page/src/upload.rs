@@ -20,7 +20,13 @@ struct Upload {
     component: Bytes,
 }
 
+/// `POST /ui/policies`.
 pub(crate) async fn push(State(page): State<Page>, caller: Visitor, headers: HeaderMap, body: Body) -> Response {
+    if !caller.may_administer_everything() {
+        // Before the component arrives, which takes one of few places.
+        let why = "a push needs the role admin for all workloads";
+        return error::refused(&page, &caller, &Refused::new(StatusCode::FORBIDDEN, why), PAGE_UPLOAD);
+    }
     let pushed = match Arc::clone(&page.uploads).try_acquire_owned() {
         Ok(_permit) => send(&page, &caller, &headers, body).await,
         Err(_) => Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "other components are being uploaded; try again")),
@@ -39,15 +45,20 @@ async fn send(page: &Page, caller: &Visitor, headers: &HeaderMap, body: Body) ->
         return Err(Refused::new(StatusCode::UNPROCESSABLE_ENTITY, "no file is chosen; choose a component (.wasm)"));
     }
     let name = Some(text("name")).filter(|name| !name.is_empty()).unwrap_or_else(|| text("file_stem"));
-    let query = match (text("as"), text("memory")) {
-        ("candidate", _) => "?candidate=true",
-        (_, "reset") => "?memory=reset",
-        _ => "",
-    };
-    let path = format!("/policies/{}{query}", path::segment(name));
+    let path = format!("/policies/{}{}", path::segment(name), query(text("as"), text("memory")));
     let csrf = fields.get("csrf").map(String::as_str);
     // The guard does not read this form, so the API checks the token that it carries.
     page.send_with(caller, Method::PUT, &path, csrf, Sent::Wasm(component)).await.map(drop)
+}
+
+/// The query of a push with these choices.
+fn query(register_as: &str, memory: &str) -> &'static str {
+    match (register_as, memory) {
+        ("candidate", "reset") => "?candidate=true&memory=reset",
+        ("candidate", _) => "?candidate=true",
+        (_, "reset") => "?memory=reset",
+        _ => "",
+    }
 }
 
 /// Reads the form. The server limits its bytes.
@@ -74,6 +85,14 @@ async fn read(kind: &str, body: Body) -> Result<Upload, Refused> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_choice_of_a_push_reaches_the_api() {
+        assert_eq!(query("acting", "keep"), "");
+        assert_eq!(query("acting", "reset"), "?memory=reset");
+        assert_eq!(query("candidate", "keep"), "?candidate=true");
+        assert_eq!(query("candidate", "reset"), "?candidate=true&memory=reset");
+    }
 
     #[tokio::test]
     async fn a_form_has_the_component_and_the_name_of_its_file() {

@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use std::convert::Infallible;
 use windlass_api::Inner;
 use windlass_api::access::{Caller, Scope};
+use windlass_control::WorkloadView;
 use windlass_core::WorkloadKey;
 use windlass_core::access::Role;
 
@@ -15,13 +16,13 @@ use windlass_core::access::Role;
 pub(crate) struct Visitor {
     /// Its requests to the API.
     pub(crate) inner: Inner,
-    /// Whether the caller is known. A stranger sees the log-in only, and nothing about this installation.
+    /// True if the caller is known. A stranger sees the log-in only, and nothing about this installation.
     pub(crate) is_known: bool,
     /// Its name, if it has a session.
     pub(crate) session: Option<String>,
-    /// Whether it may pause, freeze, force, scale, promote and roll back.
+    /// True if it may pause, freeze, force and scale the workloads that it sees.
     pub(crate) may_operate: bool,
-    /// Whether it may remove replicas and policies, and push policies.
+    /// True if it may remove the replicas that it sees.
     pub(crate) may_administer: bool,
     /// The text that each form of its session carries.
     pub(crate) csrf: Option<String>,
@@ -52,9 +53,24 @@ impl FromRequestParts<Page> for Visitor {
 }
 
 impl Visitor {
-    /// Whether it may see a workload.
+    /// Returns true if it may see a workload.
     pub(crate) fn sees(&self, key: &WorkloadKey) -> bool {
         self.scope.includes(key)
+    }
+
+    /// Returns true if it may promote a revision of a policy, or roll back. A policy belongs to all workloads.
+    pub(crate) fn may_change_policies(&self) -> bool {
+        self.may_operate && self.scope.is_everything()
+    }
+
+    /// Returns true if it may push and remove policies, and read the record of changes.
+    pub(crate) fn may_administer_everything(&self) -> bool {
+        self.may_administer && self.scope.is_everything()
+    }
+
+    /// A workload by its name or another spelling of its image. `None` if it is not there, or not for this visitor.
+    pub(crate) fn workload(&self, page: &Page, name: &str) -> Option<WorkloadView> {
+        page.controller.view(&WorkloadKey::stored(name)).filter(|view| self.sees(&view.workload.key))
     }
 
     /// The field that each of its forms has.

@@ -6,7 +6,7 @@ mod policies;
 
 use crate::api::Refused;
 use crate::chart::Axis;
-use crate::decisions::Decision;
+use crate::decisions::{Decision, marks};
 use crate::layout::{Content, Place};
 use crate::page::Page;
 use crate::row::row;
@@ -40,18 +40,15 @@ pub(crate) async fn show(
     Path(name): Path<String>,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Response {
-    let key = WorkloadKey::stored(name);
-    let view = page.controller.view(&key).filter(|_| visitor.sees(&key));
-    let Some(view) = view else { return unknown(&page, &visitor, &key) };
+    let Some(view) = visitor.workload(&page, &name) else {
+        return unknown(&page, &visitor, &WorkloadKey::stored(name));
+    };
+    let title = view.workload.key.to_string();
     let text = |field: &str| query.get(field).map(String::as_str).unwrap_or_default();
     match read(&page, &visitor, view, text("span")).await {
         Ok(shown) => {
             let main = shown.main(&visitor, forms::done(text("done")));
-            page.page(
-                &visitor,
-                StatusCode::OK,
-                &Content { title: key.to_string(), place: Place::Workloads, main, again: None },
-            )
+            page.page(&visitor, StatusCode::OK, &Content { title, place: Place::Workloads, main, again: None })
         }
         Err(refused) => error::refused(&page, &visitor, &refused, "/"),
     }
@@ -76,6 +73,8 @@ struct Shown {
     series: Series,
     /// The newest first.
     decisions: Vec<Decision>,
+    /// The last of them is the first decision of the workload.
+    is_whole: bool,
     /// The ways to change the target, a sentence or two each.
     remedies: Vec<String>,
     /// The desired state in the form of a start request.
@@ -88,7 +87,7 @@ async fn read(page: &Page, caller: &Visitor, view: WorkloadView, span: &str) -> 
     let axis = Axis { since: now.0.saturating_sub(length), until: now.0 };
     let name = view.workload.key.as_str();
     let of = |resource: &str| path::api_workload(name, resource);
-    let recorded = page.get(caller, &of(&format!("/decisions?limit={limit}"))).await?;
+    let recorded = page.decisions(caller, &of(&format!("/decisions?limit={limit}"))).await?;
     let records = list(&recorded["decisions"]);
     let decisions: Vec<Decision> = records.iter().filter_map(Decision::parse).collect();
     let mut shown = page.get(caller, &of("")).await?;
@@ -96,7 +95,8 @@ async fn read(page: &Page, caller: &Visitor, view: WorkloadView, span: &str) -> 
     let desired = shown["desired"].take();
     let series = page.get(caller, &of(&format!("/series?since={}&until={}", axis.since, axis.until))).await?;
     let series = Series::parse(&series);
-    Ok(Shown { view, now, span, axis, series, decisions, remedies, desired })
+    let is_whole = recorded["next"].is_null();
+    Ok(Shown { view, now, span, axis, series, decisions, is_whole, remedies, desired })
 }
 
 impl Shown {
@@ -115,7 +115,8 @@ impl Shown {
                         a href={ "?span=" (span) } aria-current=[(span == self.span).then_some("true")] { (span) }
                     }
                 }
-                (charts::all(self.axis, &self.series, &self.decisions))
+                @let listed = self.decisions.len().min(NEWEST + OLDER);
+                (charts::all(self.axis, &self.series, &self.decisions, marks(&self.decisions, listed, self.is_whole)))
             }
             section #decisions aria-labelledby="decisions-h" {
                 h2 #decisions-h { "Decisions" }
@@ -209,6 +210,7 @@ mod tests {
             axis: Axis { since: 0, until: 60_000 },
             series: Series::default(),
             decisions: Vec::new(),
+            is_whole: true,
             remedies: vec!["Nothing holds it; <b>".to_owned()],
             desired: json!({"image": "web:1", "env": {"A": "<b>"}}),
         }

@@ -64,7 +64,7 @@ impl Page {
             html! {
                 h1 { "Workloads" }
                 (alerts(&briefs, now))
-                (search(filter))
+                section #find { (search(filter)) }
                 (list(&briefs, filter, now, |brief| self.last_hour(&brief.key, now)))
                 (left_alone(&self.refused(visitor)))
             }
@@ -76,7 +76,12 @@ impl Page {
         html! {
             h1 { "Workloads" }
             (alerts(&[], Timestamp::default()))
-            (first_steps(host))
+            section #find {}
+            @if visitor.scope.is_everything() {
+                (first_steps(&format!("{}{host}", if self.is_tls { "https://" } else { "" })))
+            } @else {
+                section #list { p.none { "There is no workload that you may see." } }
+            }
             (left_alone(&self.refused(visitor)))
         }
     }
@@ -99,13 +104,13 @@ impl Page {
 /// The body of a first start request: it needs nothing on the machine but the engine.
 pub(crate) const FIRST: &str = r#"{"image": "nginx:alpine", "max_replicas": 5, "ports": {"80/tcp": 0}, "resources": {"cpu": "0.5", "memory": "128m"}}"#;
 
-/// The first command on a fresh installation.
-fn first_steps(host: &str) -> Markup {
+/// The first command on a fresh installation, with the address of this server.
+fn first_steps(server: &str) -> Markup {
     html! {
         section #list {
             h2 { "Nothing runs yet" }
             p { "Windlass keeps containers running and decides how many you need. Start the first workload:" }
-            pre.first tabindex="0" { code { "curl --json '" (FIRST) "' " (host) "/start/container" } }
+            pre.first tabindex="0" { code { "curl --json '" (FIRST) "' " (server) "/start/container" } }
             p {
                 "Or let it scale a service that runs already: add the label "
                 code { "windlass.enable=true" } " and " code { "windlass.max=5" } " to the service in its Compose or stack file."
@@ -196,6 +201,7 @@ fn line(row: &Row, now: Timestamp, recent: &[Sample]) -> Markup {
             td { (dots(&row.dots)) }
             td title=[row.held_by.map(|_| &row.reason)] {
                 @if let Some(rule) = row.held_by { (words::held_by(rule)) }
+                @if let Some(why) = &row.failure { span.bad title=(why) { "not observed" } }
                 @if row.recommends { span.badge { "recommends" @if let Some(target) = row.recommended { " " (target) } } }
             }
             td { @if let Some(at) = row.passed { (since(at, now)) } @else { "–" } }

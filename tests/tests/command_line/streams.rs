@@ -139,7 +139,7 @@ fn a_log_keeps_its_two_streams_apart() -> anyhow::Result<()> {
     let error = json!({"time": "2026-01-01T00:00:01Z", "stream": "stderr", "text": "no"});
     let log = || answer("application/x-ndjson", &format!("{out}\n{error}\n"));
     let missing = "HTTP/1.1 404 Not Found\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\r\n\
-                   {\"detail\": \"Container 'x' not found\"}";
+                   {\"detail\": \"there is no container `x`\"}";
     let server = Server::start(vec![("a", log()), ("b", log()), ("c", missing.to_owned())])?;
     let caller = Caller::new()?.with("WINDLASS_SERVER", &server.address);
     let ended = caller.run(&["logs", "web-1", "--tail", "5", "--since", "2026-01-01T00:00:00Z", "--timestamps"])?;
@@ -149,7 +149,7 @@ fn a_log_keeps_its_two_streams_apart() -> anyhow::Result<()> {
     let lines = caller.run(&["logs", "web-1", "-f", "-o", "json"])?.ok();
     let lines: Vec<Value> = lines.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     assert_eq!(lines, [out, error]);
-    assert_eq!(caller.run(&["logs", "x"])?.refused(1), "error: Container 'x' not found\n");
+    assert_eq!(caller.run(&["logs", "x"])?.refused(1), "error: there is no container `x`\n");
     let requests: Vec<String> = server.requests().into_iter().map(|(line, _)| line).collect();
     assert_eq!(
         requests,

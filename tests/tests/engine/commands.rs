@@ -145,7 +145,7 @@ async fn the_live_table_shows_the_workloads_and_takes_keys() -> anyhow::Result<(
         })
         .await;
     };
-    shows(&terminal, "windlass: 1 workloads").await;
+    shows(&terminal, "windlass: 1 workload, ").await;
     shows(&terminal, "1/1").await;
     terminal.press("p")?;
     shows(&terminal, "pause the scaling of web? (y/n)").await;
@@ -153,7 +153,7 @@ async fn the_live_table_shows_the_workloads_and_takes_keys() -> anyhow::Result<(
     shows(&terminal, "web: scaling is paused").await;
     assert_eq!(place.windlass.get("/workloads/web").await.ok()["desired"]["overrides"]["paused"], true);
     terminal.press("e")?;
-    shows(&terminal, "web has a target of 1 replicas").await;
+    shows(&terminal, "web has a target of 1 replica, ").await;
     terminal.press("x")?;
     // An escape sequence of the arrow key, and the end by Ctrl-C.
     terminal.press("\u{1b}[B\u{3}")?;

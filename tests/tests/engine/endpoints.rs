@@ -310,7 +310,7 @@ async fn scaling_answers_with_what_was_done() -> anyhow::Result<()> {
     insta::assert_snapshot!(scale("never:1", 1, 1).await, @r#"
     404 application/problem+json
     {
-      "detail": "image `never:1` was never started",
+      "detail": "there is no workload `never:1`; it was never started, or it was deleted",
       "status": 404,
       "title": "Not Found",
       "type": "about:blank"
@@ -382,7 +382,7 @@ async fn reconciling_says_what_is_desired_and_there() -> anyhow::Result<()> {
     insta::assert_snapshot!(windlass.post("/images/never:1/reconcile", Value::Null).await, @r#"
     404 application/problem+json
     {
-      "detail": "image `never:1` was never started",
+      "detail": "there is no workload `never:1`; it was never started, or it was deleted",
       "status": 404,
       "title": "Not Found",
       "type": "about:blank"
@@ -539,7 +539,7 @@ async fn one_image_shows_its_state_and_its_decisions() -> anyhow::Result<()> {
     insta::assert_snapshot!(windlass.get("/images/never:1").await, @r#"
     404 application/problem+json
     {
-      "detail": "image `never:1` was never started",
+      "detail": "there is no workload `never:1`; it was never started, or it was deleted",
       "status": 404,
       "title": "Not Found",
       "type": "about:blank"
@@ -548,7 +548,7 @@ async fn one_image_shows_its_state_and_its_decisions() -> anyhow::Result<()> {
     insta::assert_snapshot!(windlass.get("/images/never:1/decisions").await, @r#"
     404 application/problem+json
     {
-      "detail": "image `never:1` was never started",
+      "detail": "there is no workload `never:1`; it was never started, or it was deleted",
       "status": 404,
       "title": "Not Found",
       "type": "about:blank"
@@ -598,7 +598,7 @@ async fn an_image_is_deleted_with_its_containers() -> anyhow::Result<()> {
     insta::assert_snapshot!(windlass.delete(&format!("/images/{WEB}")).await, @r#"
     404 application/problem+json
     {
-      "detail": "image `windlass-tests/web:1` was never started",
+      "detail": "there is no workload `windlass-tests/web:1`; it was never started, or it was deleted",
       "status": 404,
       "title": "Not Found",
       "type": "about:blank"
@@ -665,7 +665,7 @@ async fn a_container_is_stopped_held_and_started_again() -> anyhow::Result<()> {
     insta::assert_snapshot!(windlass.patch("/containers/nobody", json!({"status": "stopped"})).await, @r#"
     404 application/problem+json
     {
-      "detail": "Container 'nobody' not found",
+      "detail": "there is no container `nobody`",
       "status": 404,
       "title": "Not Found",
       "type": "about:blank"
@@ -710,7 +710,7 @@ async fn a_running_container_is_deleted_only_by_force() -> anyhow::Result<()> {
     insta::assert_snapshot!(windlass.delete("/containers/nobody?force=true").await, @r#"
     404 application/problem+json
     {
-      "detail": "Container 'nobody' not found",
+      "detail": "there is no container `nobody`",
       "status": 404,
       "title": "Not Found",
       "type": "about:blank"

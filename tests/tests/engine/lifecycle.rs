@@ -195,7 +195,7 @@ async fn containers_of_others_are_not_listed_not_touched_and_not_found() -> anyh
         assert_eq!(identifiers(&windlass.get("/containers").await.ok()), own);
         for name in [&plain, &other, &foreign[0], &foreign[1]] {
             let path = format!("/containers/{name}");
-            let expected = json!(format!("Container '{name}' not found"));
+            let expected = json!(format!("there is no container `{name}`"));
             for response in [
                 windlass.patch(&path, json!({"status": "stopped"})).await,
                 windlass.delete(&path).await,

@@ -434,7 +434,7 @@ async fn a_candidate_is_watched_in_shadow_and_promoted() -> anyhow::Result<()> {
     insta::assert_snapshot!(windlass.get("/images/never:1/shadows").await, @r#"
     404 application/problem+json
     {
-      "detail": "image `never:1` was never started",
+      "detail": "there is no workload `never:1`; it was never started, or it was deleted",
       "status": 404,
       "title": "Not Found",
       "type": "about:blank"
@@ -548,7 +548,10 @@ async fn an_author_pushes_watches_promotes_and_rolls_back_from_the_command_line(
     let (_, deleted, _) = command(&windlass, &["delete", "queue"]).await?;
     assert_eq!(deleted, "queue: deleted\n");
     assert_eq!(refused(&["rollback", "queue"]).await?, "error: there is no policy `queue`\n");
-    assert_eq!(refused(&["diff", "never:1"]).await?, "error: image `never:1` was never started\n");
+    assert_eq!(
+        refused(&["diff", "never:1"]).await?,
+        "error: there is no workload `never:1`; it was never started, or it was deleted\n"
+    );
     let elsewhere = refused(&["list", "--server", "http://127.0.0.1:1"]).await?;
     assert!(elsewhere.starts_with("error: cannot reach windlass at http://127.0.0.1:1: "), "{elsewhere}");
     let nowhere = refused(&["list", "--server", "localhost"]).await?;
@@ -745,7 +748,7 @@ async fn what_cannot_be_pushed_or_chosen_is_told_with_its_reasons() -> anyhow::R
     insta::assert_snapshot!(windlass.put("/images/never:1/policy", json!({})).await, @r#"
     404 application/problem+json
     {
-      "detail": "image `never:1` was never started",
+      "detail": "there is no workload `never:1`; it was never started, or it was deleted",
       "status": 404,
       "title": "Not Found",
       "type": "about:blank"

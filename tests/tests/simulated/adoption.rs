@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 use windlass_control::clock::Clock;
+use windlass_control::events::{EventFilter, EventKind};
 use windlass_control::{Controller, Parts, WorkloadView};
 use windlass_core::engine::EngineError;
 use windlass_core::fixtures::running;
@@ -16,6 +17,7 @@ use windlass_simulated_engine::{Call, SimulatedEngine};
 use windlass_storage::SqliteStore;
 use windlass_tests::no_network::Nobody;
 use windlass_tests::policies::{registry, turn};
+use windlass_tests::wait::eventually;
 use windlass_tests::workloads::workload;
 
 /// Time within which a service is found after its event.
@@ -300,6 +302,37 @@ async fn a_service_with_wrong_labels_is_left_alone_with_a_sentence() -> anyhow::
     host.declare(&[(MODE, "act")]).await;
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(host.changes() > 0);
+    host.controller.shut_down().await;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_alerts_of_a_workload_are_over_when_it_is_suspended() -> anyhow::Result<()> {
+    const LIMIT: Duration = Duration::from_secs(600);
+    let _turn = turn().await;
+    let host = Host::begin()?;
+    host.run(1)?;
+    host.engine.fail(Call::Create, vec![EngineError::Refused("the disk is full".to_owned()); 1_000]);
+    host.declare(&[(MIN, "2"), (MODE, "act")]).await;
+    eventually(
+        "an alert",
+        LIMIT,
+        async || {
+            if host.view().alerts.is_empty() { Err("there is none".to_owned()) } else { Ok(()) }
+        },
+    )
+    .await;
+    let events = host.controller.events();
+    let (before, filter) = (events.last(), EventFilter { kinds: vec![EventKind::Alert], ..EventFilter::default() });
+    // The minimum is above the maximum.
+    host.declare(&[(MIN, "9"), (MODE, "act")]).await;
+    eventually("the end of the alert", LIMIT, async || {
+        let published = events.since(before, &filter).events;
+        let is_over = published.iter().any(|event| event.json.contains(r#""state":"over""#));
+        if is_over { Ok(()) } else { Err(format!("{published:?}")) }
+    })
+    .await;
+    assert!(host.view().alerts.is_empty());
     host.controller.shut_down().await;
     Ok(())
 }

@@ -3,9 +3,11 @@
 mod adoption;
 mod budgets;
 mod failure_modes;
+mod faulty_store;
 mod page;
 mod page_rights;
 mod pages;
+mod requests;
 mod scenarios;
 mod shadows;
 mod simulate;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use windlass_core::Timestamp;
 use windlass_core::access::{Role, TokenRecord};
 use windlass_tests::page_site::PageSite as Site;
+use windlass_tests::workloads::workload;
 
 const CONFIGURED: &str = "a-token-of-thirty-two-characters";
 
@@ -153,6 +154,9 @@ async fn a_limited_visitor_sees_and_changes_their_workloads_only() -> anyhow::Re
     for role in [Role::Viewer, Role::Operator, Role::Admin] {
         let body = json!({"name": "ann", "role": role.to_string(), "workloads": ["web*"]});
         let (token, _) = visitor.token(&body).await?;
+        // A list that was rendered for another caller in the same second is no list for this one.
+        let everything = visitor.send("GET", "/", Some(CONFIGURED)).await?.text().await?;
+        assert!(everything.contains("foreign"), "{everything}");
         let list = visitor.send("GET", "/", Some(&token)).await?.text().await?;
         assert!(list.contains("web") && !list.contains("foreign"), "{role}: {list}");
         assert_eq!(visitor.send("GET", "/ui/workloads/web", Some(&token)).await?.status(), 200, "{role}");
@@ -174,5 +178,21 @@ async fn a_limited_visitor_sees_and_changes_their_workloads_only() -> anyhow::Re
     }
     let view = site.controller.view(&foreign).expect("it is there");
     assert!(!view.workload.overrides.paused && view.protected.is_empty(), "nothing was changed");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_spelling_of_an_image_leads_no_limited_visitor_to_its_workload() -> anyhow::Result<()> {
+    let site = Site::with_token(CONFIGURED).await?;
+    site.controller.start(workload("nginx", 1, 3)?).await?;
+    let visitor = Visitor::new(&site)?;
+    // The key of the workload is `nginx`, which the glob does not match.
+    let body = json!({"name": "ann", "role": "viewer", "workloads": ["nginx:*"]});
+    let (token, _) = visitor.token(&body).await?;
+    for path in ["/ui/workloads/nginx:latest", "/ui/try/nginx:latest"] {
+        assert_eq!(visitor.send("GET", path, Some(CONFIGURED)).await?.status(), 200, "{path}");
+        let status = visitor.send("GET", path, Some(&token)).await?.status().as_u16();
+        assert!(matches!(status, 403 | 404), "{path}: {status}");
+    }
     Ok(())
 }

@@ -102,8 +102,8 @@ impl Scope {
         Ok(Self(Some(Arc::new(Globs { texts: globs.to_vec(), set }))))
     }
 
-    /// Whether the caller is not limited.
-    pub(crate) fn is_everything(&self) -> bool {
+    /// Returns true if the caller is not limited.
+    pub fn is_everything(&self) -> bool {
         self.0.is_none()
     }
 

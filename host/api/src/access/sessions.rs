@@ -5,7 +5,7 @@
 use crate::access::token_text::{hash, random_hex};
 use crate::error::Problem;
 use axum::http::header::COOKIE;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use cookie::{Cookie, SameSite};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -16,7 +16,10 @@ use windlass_core::Timestamp;
 /// The name of the cookie.
 const NAME: &str = "windlass_session";
 
-/// A session without a request for this long ends.
+/// The header of a request that a page makes by itself, without a person.
+pub(crate) const BACKGROUND: HeaderName = HeaderName::from_static("x-windlass-background");
+
+/// A session without a request by a person for this long ends.
 const IDLE: Duration = Duration::from_secs(30 * 60);
 
 /// The longest session.
@@ -85,7 +88,8 @@ impl Sessions {
         Ok(Login { cookie, csrf, until: now.plus(LONGEST) })
     }
 
-    /// The principal and the CSRF token of the session whose cookie a request has. `None` without a running session.
+    /// The principal and the CSRF token of the session whose cookie a request has. `None` without a running session. A request
+    /// with the header [`BACKGROUND`] does not prolong it.
     pub(crate) fn find(&self, headers: &HeaderMap, now: Timestamp) -> Option<(Principal, Arc<str>)> {
         let id = identifier(headers)?;
         let mut sessions = self.0.lock();
@@ -95,7 +99,9 @@ impl Sessions {
             sessions.remove(&key);
             return None;
         }
-        session.last_used = now;
+        if !headers.contains_key(BACKGROUND) {
+            session.last_used = now;
+        }
         Some((session.principal.clone(), Arc::clone(&session.csrf)))
     }
 
@@ -154,6 +160,19 @@ mod tests {
         }
         assert!(!is_there(&used, at) && !is_there(&idle, NOW.plus(IDLE)) && !is_there(&idle, NOW), "it stays ended");
         assert!(sessions.find(&HeaderMap::new(), NOW).is_none() && sessions.0.lock().is_empty());
+    }
+
+    #[test]
+    fn a_page_that_refreshes_by_itself_does_not_prolong_a_session() {
+        let sessions = Sessions::default();
+        let login = sessions.begin(Principal::Configured, false, NOW).expect("random bytes");
+        let by_itself = {
+            let mut headers = headers(&login.cookie);
+            headers.insert(BACKGROUND, HeaderValue::from_static("1"));
+            headers
+        };
+        assert!(sessions.find(&by_itself, NOW.plus(IDLE / 2)).is_some());
+        assert!(sessions.find(&by_itself, NOW.plus(IDLE)).is_none(), "nobody used it for the whole time");
     }
 
     #[test]

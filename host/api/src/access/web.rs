@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use std::net::IpAddr;
 
 /// The browser's own word about the origin of a request; no page can change it.
-const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+pub(crate) const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Whether a method may change something.
 pub(crate) fn is_change(method: &Method) -> bool {

@@ -121,7 +121,7 @@ async fn logs(
     Ok(unbuffered(response))
 }
 
-/// The lines as they come. The engine stops to send when the body is dropped, because the client left.
+/// The lines as they come. The engine stops sending when the body is dropped, because the client left.
 fn body(
     lines: impl Stream<Item = Result<LogLine, EngineError>> + Send + 'static,
     form: Form,

@@ -5,9 +5,5 @@ use windlass_core::Replica;
 
 /// The container of this name or identifier, as last observed. An identifier may be shortened to 12 characters.
 pub(crate) fn find(state: &ApiState, name: &str) -> Option<Replica> {
-    state.controller.find_replica(|replica| {
-        replica.name == name
-            || (name.len() >= 12 && replica.id.as_str().starts_with(name))
-            || replica.id.as_str() == name
-    })
+    state.controller.find_replica(|replica| replica.is_called(name))
 }

@@ -24,7 +24,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(5);
 pub(crate) enum Admission {
     /// Its workload is managed, with its labels in force.
     Accepted,
-    /// Why it is left alone.
+    /// The reason why it is left alone.
     Refused(String),
     /// The next search tries again.
     Later,
@@ -187,7 +187,7 @@ pub(crate) async fn forget(context: &Context, handle: &WorkloadHandle, reason: &
     }
 }
 
-/// Whether a service that is not declared exists: then only its label is gone.
+/// Returns true if a service that is not declared exists: then only its label is gone.
 pub(crate) async fn has_lost_its_label(context: &Context, handle: &WorkloadHandle) -> Result<bool, EngineError> {
     let declaration = handle.state().workload.declaration.clone();
     if !context.engine.has_service(&declaration).await? {

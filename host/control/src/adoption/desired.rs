@@ -65,7 +65,7 @@ pub(crate) fn sort(
     sorted
 }
 
-/// Why the key of a service belongs to somebody else. A service that has it already keeps it.
+/// The reason why the key of a service belongs to somebody else. `None` if it is free. A service that has it keeps it.
 fn other_owner(
     service: &DeclaredService,
     declared: &[&DeclaredService],
@@ -134,9 +134,10 @@ fn unknown_profile(name: &str, profiles: &BTreeMap<String, Profile>) -> String {
     let known: Vec<&str> = profiles.keys().map(String::as_str).collect();
     let there = match (nearest(name, &known), known.as_slice()) {
         (Some(near), _) => format!("did you mean `{near}`?"),
-        (None, []) => "there are none".to_owned(),
+        (None, []) => "no profile is configured".to_owned(),
         (None, known) => {
-            format!("there are {}", known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))
+            let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+            format!("known profiles: {}", names.join(", "))
         }
     };
     format!("`{PROFILE}` is `{name}`, and windlass.toml has no `[profiles.{name}]`; {there}")

@@ -11,7 +11,7 @@ pub struct RefusedService {
     pub key: WorkloadKey,
     /// The place of its labels.
     pub declaration: Declaration,
-    /// Why it is left alone, in one sentence.
+    /// The reason why it is left alone, in one sentence.
     pub reason: String,
 }
 

@@ -122,13 +122,13 @@ fn a_service_that_is_left_alone_has_a_sentence() {
     a-b-c: the key `a-b-c` belongs to service `b-c` in project `a` and to service `c` in project `a-b`; change the name of one of them
     a-b-c: the key `a-b-c` belongs to service `b-c` in project `a` and to service `c` in project `a-b`; change the name of one of them
     shop-web: `windlass.profile` is `sow`, and windlass.toml has no `[profiles.sow]`; did you mean `slow`?
-    shop-web: `windlass.profile` is `night`, and windlass.toml has no `[profiles.night]`; there are `queue`, `slow`
+    shop-web: `windlass.profile` is `night`, and windlass.toml has no `[profiles.night]`; known profiles: `queue`, `slow`
     shop-web: `windlass.policy` is `step`, and the profile that `windlass.profile` names has a `scaling_policy`, too; remove one of them
     shop-all: it is a global service; `windlass.mode` is `go`; expected `recommend` or `act`
     ");
     let none = sort(&[compose("shop", "web", &[(PROFILE, "web")])], &BTreeMap::new(), &BTreeMap::new());
     assert_eq!(
         none.refused[0].reason,
-        "`windlass.profile` is `web`, and windlass.toml has no `[profiles.web]`; there are none"
+        "`windlass.profile` is `web`, and windlass.toml has no `[profiles.web]`; no profile is configured"
     );
 }

@@ -14,8 +14,11 @@ const INTERVALS_PER_SEARCH: u32 = 4;
 /// Time between a request and its search: `docker compose up` causes many events within it.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// A search may take one part in so many of the time.
+/// A search may take one part in so many of the time, as long as the wait is not longer than [`LONGEST_SETTLE`].
 const SHARE: u32 = 10;
+
+/// The longest time between a request and its search: one slow search must not delay the next one for minutes.
+const LONGEST_SETTLE: Duration = Duration::from_secs(10);
 
 /// Searches until the shutdown.
 pub(crate) async fn watch(context: Arc<Context>) {
@@ -26,7 +29,7 @@ pub(crate) async fn watch(context: Arc<Context>) {
         if AssertUnwindSafe(search(&context)).catch_unwind().await.is_err() {
             tracing::error!("the search for services with labels panicked; the next one is the retry");
         }
-        let settle = SETTLE.max(started.elapsed() * SHARE);
+        let settle = SETTLE.max((started.elapsed() * SHARE).min(LONGEST_SETTLE));
         tokio::select! {
             () = shutdown.begins() => return,
             () = context.adoption.requested() => {}

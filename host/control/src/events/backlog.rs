@@ -23,7 +23,7 @@ pub(crate) struct Backlog {
     bytes: usize,
     /// The number of the newest event, or of the one before the first.
     last: u64,
-    /// Whether an event of this run is not kept any more, or there was a run before.
+    /// True if an event of this run is not kept any more, or if there was a run before.
     has_lost: bool,
 }
 
@@ -33,9 +33,9 @@ pub(crate) struct Found {
     pub(crate) events: Vec<Arc<Event>>,
     /// The number of the last event that was examined.
     pub(crate) examined: u64,
-    /// Whether there are further events.
+    /// True if there are further events.
     pub(crate) is_more: bool,
-    /// Whether events after the number are not kept any more.
+    /// True if events after the number are not kept any more.
     pub(crate) is_gap: bool,
 }
 

@@ -47,7 +47,7 @@ pub struct Batch {
     pub events: Vec<Arc<Event>>,
     /// The number after which the next batch begins.
     pub last: u64,
-    /// Whether another batch follows.
+    /// True if another batch follows.
     pub is_more: bool,
 }
 
@@ -71,7 +71,7 @@ pub struct EventReader {
     filter: EventFilter,
     /// The number of the last event that was read.
     last: u64,
-    /// Whether it continues from the number of an earlier reader.
+    /// True if it continues from the number of an earlier reader.
     resumes: bool,
     woken: watch::Receiver<bool>,
 }

@@ -22,7 +22,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub(crate) struct QueryResult {
     /// Its value, with the time of the evaluation by the clock of Prometheus.
     pub(crate) sample: Sample,
-    /// Why the value covers only a part of the data. `None` if it covers all.
+    /// The reason why the value covers only a part of the data. `None` if it covers all.
     pub(crate) missing: Option<String>,
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn prometheus(body: &[u8]) -> Result<QueryResult, MetricFailure> {
     Ok(QueryResult { sample: Sample { at, value }, missing })
 }
 
-/// Why an answer lacks data: the warnings of Prometheus and Thanos, or the mark of VictoriaMetrics.
+/// The reason why an answer lacks data: the warnings of Prometheus and Thanos, or the mark of VictoriaMetrics.
 fn missing(answer: &Value) -> Option<String> {
     let warnings = answer["warnings"].as_array().map(Vec::as_slice).unwrap_or_default();
     let is_partial = answer["isPartial"] == true || answer["data"]["isPartial"] == true;
@@ -188,7 +188,10 @@ fn kind(value: &Value) -> String {
 }
 
 fn text_of(text: &str) -> String {
-    format!("a text of {} bytes", text.len())
+    match text.len() {
+        1 => "a text of 1 byte".to_owned(),
+        bytes => format!("a text of {bytes} bytes"),
+    }
 }
 
 fn excerpt(text: &str) -> String {

@@ -1,13 +1,17 @@
 //! Gathers the metrics of all workloads when they are due. Workloads with the same request share it.
 
 use crate::context::Context;
+use crate::error::ControlError;
 use crate::metrics::answer::{self, QueryResult};
-use crate::metrics::log::{Unsaved, count};
+use crate::metrics::log::count;
 use crate::metrics::source_clock::{Exchange, SourceClocks};
 use crate::metrics::track::LONGEST_KEPT;
+use crate::metrics::unsaved::Unsaved;
 use crate::replica_call::CallError;
+use crate::store_access::log_failure;
 use crate::workload::handle::WorkloadHandle;
-use std::collections::BTreeMap;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use windlass_concurrency::KeyedConcurrencyLimit;
@@ -42,15 +46,43 @@ struct Request {
 /// The workloads that share a request, each with its name of the metric.
 type Receivers = Vec<(Arc<WorkloadHandle>, String)>;
 
+/// The requests that wait or run. Each is there once at most, so a source that hangs does not collect requests.
+#[derive(Debug, Clone, Default)]
+struct InProgress(Arc<Mutex<BTreeSet<Request>>>);
+
+/// Marks a request as in progress until it is dropped.
+struct Mark {
+    request: Request,
+    all: InProgress,
+}
+
+impl InProgress {
+    fn contains(&self, request: &Request) -> bool {
+        self.0.lock().contains(request)
+    }
+
+    fn mark(&self, request: Request) -> Mark {
+        self.0.lock().insert(request.clone());
+        Mark { request, all: self.clone() }
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        self.all.0.lock().remove(&self.request);
+    }
+}
+
 /// Gathers metrics until Windlass ends.
 pub(crate) async fn gather(context: Arc<Context>) {
     let mut shutdown = context.tasks.shutdown();
     let mut before = context.clock.now();
     let limit = Arc::new(KeyedConcurrencyLimit::new(MOST_REQUESTS, MOST_REQUESTS_PER_SOURCE));
     let clocks = Arc::new(SourceClocks::default());
+    let in_progress = InProgress::default();
     loop {
         tokio::select! {
-            () = shutdown.begins() => return save(&context, &context.workloads.all()).await,
+            () = shutdown.begins() => return save_all(&context).await,
             () = tokio::time::sleep(TICK) => {}
         }
         let now = context.clock.now();
@@ -60,13 +92,15 @@ pub(crate) async fn gather(context: Arc<Context>) {
             let usage = |id: &_| context.engine.usage(id);
             handle.metrics.note_usage(&state.workload, &state.snapshot, &state.history, usage, now);
         }
-        let due = due(&context, before, now);
+        let due = due(&context, &in_progress, before, now);
         before = now;
         // In the background: a slow source delays no other, and its next request comes at its next interval.
         for (request, receivers) in due {
             let (task, limit, mut shutdown) = (Arc::clone(&context), Arc::clone(&limit), context.tasks.shutdown());
             let clocks = Arc::clone(&clocks);
+            let mark = in_progress.mark(request.clone());
             context.tasks.spawn(async move {
+                let _mark = mark;
                 tokio::select! {
                     () = shutdown.begins() => {}
                     () = send(&task, (&limit, &clocks), request, receivers) => {}
@@ -74,13 +108,13 @@ pub(crate) async fn gather(context: Arc<Context>) {
             });
         }
         limit.remove_idle();
-        save(&context, &context.workloads.all()).await;
+        save_all(&context).await;
     }
 }
 
 /// The requests that became due between two checks. Times are counted from the epoch, so metrics with the same interval
-/// are due at the same time in all workloads.
-fn due(context: &Context, before: Timestamp, now: Timestamp) -> BTreeMap<Request, Receivers> {
+/// are due at the same time in all workloads. A request that is still in progress is left out.
+fn due(context: &Context, in_progress: &InProgress, before: Timestamp, now: Timestamp) -> BTreeMap<Request, Receivers> {
     let mut due: BTreeMap<Request, Receivers> = BTreeMap::new();
     for handle in context.workloads.all() {
         let state = handle.state();
@@ -98,6 +132,13 @@ fn due(context: &Context, before: Timestamp, now: Timestamp) -> BTreeMap<Request
                 MetricSource::Prometheus { .. } | MetricSource::Json { .. } => None,
             };
             let request = Request { source: metric.source.clone(), timeout: metric.timeout, workload };
+            if in_progress.contains(&request) {
+                if is_due {
+                    // It was due at once, so it does not wait for its interval now.
+                    handle.metrics.stays_due(name);
+                }
+                continue;
+            }
             due.entry(request).or_default().push((Arc::clone(&handle), name.clone()));
         }
     }
@@ -229,23 +270,42 @@ fn no_answer(error: NetError) -> MetricFailure {
     }
 }
 
-/// Stores new values, so that windows survive a restart.
-pub(crate) async fn save(context: &Context, handles: &[Arc<WorkloadHandle>]) {
-    let mut changes = Vec::new();
-    for handle in handles {
-        changes.extend(
-            handle.metrics.take_unsaved().into_iter().map(|Unsaved { name, changes, oldest }| SeriesChanges {
-                key: handle.key.clone(),
-                name,
-                changes,
-                oldest,
-            }),
-        );
+/// Stores the new values of all workloads. A failure is logged.
+async fn save_all(context: &Context) {
+    if let Err(error) = save(context, &context.workloads.all()).await {
+        log_failure("store the values of metrics", &error);
     }
-    if changes.is_empty() {
-        return;
+}
+
+/// Stores new values, so that windows survive a restart. If the store fails, they are stored with the next ones.
+pub(crate) async fn save(context: &Context, handles: &[Arc<WorkloadHandle>]) -> Result<(), ControlError> {
+    let (mut series, mut taken) = (Vec::new(), Vec::new());
+    for handle in handles {
+        let unsaved = handle.metrics.take_unsaved();
+        taken.push((handle, unsaved.len()));
+        series.extend(unsaved.into_iter().map(|Unsaved { name, changes, oldest }| SeriesChanges {
+            key: handle.key.clone(),
+            name,
+            changes,
+            oldest,
+        }));
+    }
+    if series.is_empty() {
+        return Ok(());
     }
     let now = context.clock.now();
     let oldest = Timestamp(now.0.saturating_sub(millis(LONGEST_KEPT)));
-    context.store.call_or_log("store the values of metrics", move |store| store.save_samples(&changes, oldest)).await;
+    let series = Arc::new(series);
+    let stored = Arc::clone(&series);
+    let saved = context.store.call(move |store| store.save_samples(&stored, oldest)).await;
+    if saved.is_err() {
+        let mut series = Arc::unwrap_or_clone(series).into_iter();
+        for (handle, count) in taken {
+            let unsaved = series.by_ref().take(count);
+            let unsaved =
+                unsaved.map(|SeriesChanges { name, changes, oldest, .. }| Unsaved { name, changes, oldest }).collect();
+            handle.metrics.put_back(unsaved);
+        }
+    }
+    saved
 }

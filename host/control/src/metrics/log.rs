@@ -5,7 +5,7 @@ use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 use windlass_core::contract::{Limits, MetricRequest, Sample, Series, Usage};
-use windlass_core::metric::{BuiltIn, SampleChange, accept};
+use windlass_core::metric::{BuiltIn, accept};
 use windlass_core::policy::ScalingPolicy;
 use windlass_core::time::millis;
 use windlass_core::{
@@ -46,16 +46,6 @@ struct Noted {
 /// The windows that policies request, by metric, each with the time of the last request.
 type Windows = BTreeMap<String, BTreeMap<DurationMs, Timestamp>>;
 
-/// The changes of one metric of the whole workload that are not stored yet.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Unsaved {
-    pub(crate) name: String,
-    /// In this order.
-    pub(crate) changes: Vec<SampleChange>,
-    /// Older values are not kept.
-    pub(crate) oldest: Timestamp,
-}
-
 /// The name of a metric, and the measured replica. `None` means the whole workload.
 type Key = (String, Option<ContainerId>);
 
@@ -68,7 +58,7 @@ pub struct MetricReport {
     pub source: &'static str,
     /// Its values, by time.
     pub samples: Vec<Sample>,
-    /// Why it has no value now. `None` if it has one.
+    /// The reason why it has no value now. `None` if it has one.
     pub failure: Option<String>,
 }
 
@@ -118,7 +108,7 @@ impl MetricLog {
         self.windows.lock()
     }
 
-    fn tracks(&self) -> MutexGuard<'_, BTreeMap<Key, Track>> {
+    pub(super) fn tracks(&self) -> MutexGuard<'_, BTreeMap<Key, Track>> {
         self.tracks.lock()
     }
 
@@ -244,7 +234,7 @@ impl MetricLog {
         self.sources.lock()
     }
 
-    fn cleared(&self) -> MutexGuard<'_, Vec<String>> {
+    pub(super) fn cleared(&self) -> MutexGuard<'_, Vec<String>> {
         self.cleared.lock()
     }
 
@@ -338,24 +328,6 @@ impl MetricLog {
             samples: track.since(since),
             failure: failure.map(|failure| failure.to_string()),
         })
-    }
-
-    /// Drops the changes that are not stored yet, for a log without a store.
-    pub fn discard_unsaved(&self) {
-        drop(self.take_unsaved());
-    }
-
-    /// Takes the changes that are not stored yet.
-    pub(crate) fn take_unsaved(&self) -> Vec<Unsaved> {
-        let cleared = std::mem::take(&mut *self.cleared()).into_iter();
-        let clear = |name| Unsaved { name, changes: vec![SampleChange::Clear], oldest: Timestamp(0) };
-        let mut unsaved: Vec<Unsaved> = cleared.map(clear).collect();
-        for ((name, _), track) in self.tracks().iter_mut().filter(|(_, track)| !track.unsaved.is_empty()) {
-            let changes = std::mem::take(&mut track.unsaved);
-            let oldest = track.oldest().map_or(Timestamp(0), |oldest| oldest.at);
-            unsaved.push(Unsaved { name: name.clone(), changes, oldest });
-        }
-        unsaved
     }
 }
 

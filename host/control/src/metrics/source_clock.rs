@@ -15,7 +15,7 @@ pub(crate) struct SourceClocks {
     warned: Mutex<BTreeSet<String>>,
 }
 
-/// How far a source's clock is from the host's.
+/// The difference of a source's clock from the host's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Difference {
     Ahead(Duration),
@@ -25,9 +25,9 @@ enum Difference {
 /// The times of one request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Exchange {
-    /// When the host sent it.
+    /// The time at which the host sent it.
     pub(crate) sent: Timestamp,
-    /// When the host received the response.
+    /// The time at which the host received the response.
     pub(crate) received: Timestamp,
     /// The time of the response by the source's clock. `None` if the source does not send it.
     pub(crate) date: Option<Timestamp>,
@@ -59,7 +59,7 @@ impl SourceClocks {
         at.min(exchange.received)
     }
 
-    /// Logs a difference once, until the clocks agree again. Returns whether it did.
+    /// Logs a difference once, until the clocks agree again. Returns true if it did.
     fn warn(&self, origin: &str, difference: Option<Difference>) -> bool {
         let mut warned = self.warned.lock();
         let (direction, by) = match difference {
@@ -76,7 +76,7 @@ impl SourceClocks {
                 source = origin,
                 difference_s = by.as_secs(),
                 "the clock of a metric source is {direction} this machine's clock by {} s; the times of its values are \
-                 corrected, set one of the clocks",
+                 corrected; set one of the clocks",
                 by.as_secs()
             );
         }

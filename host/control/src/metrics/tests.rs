@@ -2,8 +2,9 @@
 
 use crate::metrics::answer::{body, pointed, printed, prometheus};
 use crate::metrics::gather::{MOST_REQUESTS, MOST_REQUESTS_PER_SOURCE};
-use crate::metrics::log::{MetricLog, Unsaved};
+use crate::metrics::log::MetricLog;
 use crate::metrics::track::KEPT;
+use crate::metrics::unsaved::Unsaved;
 use futures_util::FutureExt;
 use std::time::Duration;
 use windlass_concurrency::KeyedConcurrencyLimit;
@@ -359,6 +360,32 @@ fn what_came_is_stored_once() {
     assert_eq!(log.take_unsaved(), [Unsaved { name: "queue".to_owned(), changes, oldest: ago(50) }]);
     assert!(log.take_unsaved().is_empty());
     assert_eq!(log.series(&[request("queue", 60)], &measured(&["queue"]), NOW)[0].samples.len(), 2);
+}
+
+#[test]
+fn values_that_could_not_be_stored_are_stored_with_the_next_ones() {
+    let (log, before) = (MetricLog::default(), measured(&["queue"]));
+    log.keep_only(&before, &Snapshot::default());
+    pushed(&log, &[(20, 1.0)]);
+    let failed = log.take_unsaved();
+    pushed(&log, &[(10, 2.0)]);
+    log.put_back(failed);
+    let both = log.take_unsaved();
+    let put = |seconds, value| SampleChange::Put(Sample { at: ago(seconds), value });
+    let changes = vec![put(20, 1.0), put(10, 2.0)];
+    assert_eq!(both, [Unsaved { name: "queue".to_owned(), changes, oldest: ago(20) }]);
+    // Values of an earlier source are dropped, and that they are dropped is stored in any case.
+    let mut after = before.clone();
+    after.metrics.get_mut("queue").expect("it is there").source = MetricSource::Exec { command: Vec::new() };
+    log.keep_only(&after, &Snapshot::default());
+    pushed(&log, &[(5, 3.0)]);
+    log.put_back(both);
+    let cleared = Unsaved { name: "queue".to_owned(), changes: vec![SampleChange::Clear], oldest: Timestamp(0) };
+    let newest = Unsaved { name: "queue".to_owned(), changes: vec![put(5, 3.0)], oldest: ago(5) };
+    let unsaved = log.take_unsaved();
+    assert_eq!(unsaved, [cleared, newest]);
+    log.put_back(unsaved.clone());
+    assert_eq!(log.take_unsaved(), unsaved);
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(crate) struct Track {
     means_until: Timestamp,
     /// If false, the metric is gathered as soon as it can be.
     pub(crate) was_gathered: bool,
-    /// Why the last request had no answer.
+    /// The reason why the last request had no answer.
     pub(crate) failure: Option<MetricFailure>,
     /// The changes that are not stored yet.
     pub(crate) unsaved: Vec<SampleChange>,
@@ -69,6 +69,13 @@ impl Track {
         self.means_until = self.means_until.min(sample.at);
         let until = Timestamp(latest.0.saturating_add(1));
         self.unsaved.push(SampleChange::Merge { from: sample.at, until, into: sample });
+    }
+
+    /// Puts changes that could not be stored before the later ones. If there are very many, the oldest are dropped.
+    pub(crate) fn put_back(&mut self, mut changes: Vec<SampleChange>) {
+        changes.append(&mut self.unsaved);
+        changes.drain(..changes.len().saturating_sub(MOST_KEPT));
+        self.unsaved = changes;
     }
 
     /// Adds a stored value.
@@ -142,7 +149,7 @@ impl Track {
         self.samples.range(self.index(since)..).copied().collect()
     }
 
-    /// Why there is no value now. `None` if there is one.
+    /// The reason why there is no value now. `None` if there is one.
     pub(crate) fn failure(&self, now: Timestamp, max_age: Duration) -> Option<MetricFailure> {
         if let Some(failure) = &self.failure {
             return Some(failure.clone());

@@ -59,7 +59,7 @@ async fn act_on_slots(
     outcome
 }
 
-/// Why no replica can be made in place of an outdated one. `None` if it can, or the plan replaces none.
+/// The reason why no replica can be made in place of an outdated one. `None` if one can, or the plan replaces none.
 async fn unprepared(engine: &dyn SlotEngine, workload: &Workload, plan: &Plan) -> Option<EngineError> {
     if plan.steps.iter().any(|step| matches!(step, Step::Renew { .. })) {
         engine.prepare(workload).await.err()
@@ -128,7 +128,7 @@ impl Actor<'_> {
                 let (action, failure) = self.started(ActionKind::Start, replica, reason, started);
                 if action.error.is_some() {
                     // A replica that cannot start is useless. A later pass fills its slot again, with backoff.
-                    let _ = self.engine.remove(replica, true).await;
+                    self.discard(replica).await;
                 }
                 (vec![action], failure)
             }
@@ -151,9 +151,7 @@ impl Actor<'_> {
             replica = match engine.start(&replica.id).await {
                 Ok(started) => started,
                 Err(error) => {
-                    if let Err(left) = engine.remove(&replica.id, true).await {
-                        tracing::warn!(container = %replica.id, error = %left, "a replica that did not start could not be removed");
-                    }
+                    self.discard(&replica.id).await;
                     return (failed(action, &error), Some(not_filled(slot, &error)));
                 }
             };
@@ -162,6 +160,13 @@ impl Actor<'_> {
         action.container = Some(replica.id);
         action.name = replica.name;
         (action, None)
+    }
+
+    /// Removes a replica that did not start.
+    async fn discard(&self, id: &ContainerId) {
+        if let Err(error) = self.engine.remove(id, true).await {
+            tracing::warn!(container = %id, %error, "a replica that did not start could not be removed");
+        }
     }
 
     async fn remove(&self, id: &ContainerId, reason: &str) -> (Action, Option<Failure>) {

@@ -56,7 +56,11 @@ pub(crate) fn replicas(events: &Events, key: &WorkloadKey, before: &Snapshot, af
     let more = changes.len();
     if more > 0 {
         let data = json!({"change": "more", "count": more});
-        events.publish(EventKind::Replica, Some(key), &format!("{more} more changes of replicas"), &data);
+        let text = match more {
+            1 => "1 more change of a replica".to_owned(),
+            more => format!("{more} more changes of replicas"),
+        };
+        events.publish(EventKind::Replica, Some(key), &text, &data);
     }
 }
 
@@ -98,8 +102,10 @@ fn presence(replica: &Replica, change: &str) -> Change {
 }
 
 fn phase(was: &Replica, is: &Replica) -> Change {
-    let code = is.exit_code.filter(|_| is.phase == Phase::Exited).map(|code| format!(" with code {code}"));
-    let text = format!("replica `{}` is {}{}", is.name, word(is.phase), code.unwrap_or_default());
+    let text = match is.exit_code.filter(|_| is.phase == Phase::Exited) {
+        Some(code) => format!("replica `{}` ended with exit code {code}", is.name),
+        None => format!("replica `{}` is {}", is.name, word(is.phase)),
+    };
     let data = json!({
         "change": "phase", "container_id": is.id, "name": is.name, "from": was.phase, "to": is.phase, "exit_code": is.exit_code,
     });
@@ -211,7 +217,7 @@ mod tests {
         let unasked = texts(&[]);
         assert!(unasked.contains(&format!("replica `{}` appeared", four.name)), "{unasked:?}");
         assert!(unasked.contains(&format!("replica `{}` is gone", three.name)), "{unasked:?}");
-        assert!(unasked.contains(&"replica `1` is exited with code 3".to_owned()), "{unasked:?}");
+        assert!(unasked.contains(&"replica `1` ended with exit code 3".to_owned()), "{unasked:?}");
         assert!(unasked.contains(&healthy(&two).replace(&two.name, "2")), "{unasked:?}");
         // An action is the event of its replica.
         let asked = texts(&[
@@ -237,6 +243,9 @@ mod tests {
         let many = seen((1..=200).map(|slot| running(&web, slot, 1_000)).collect(), HealthStatus::Unknown);
         let all = published(|events| replicas(events, &web.key, &many, &Snapshot::default(), &[]));
         assert_eq!((all.len(), all[50].0.as_str()), (51, "150 more changes of replicas"));
+        let one_more = seen((1..=51).map(|slot| running(&web, slot, 1_000)).collect(), HealthStatus::Unknown);
+        let all = published(|events| replicas(events, &web.key, &one_more, &Snapshot::default(), &[]));
+        assert_eq!((all.len(), all[50].0.as_str()), (51, "1 more change of a replica"));
     }
 
     #[test]

@@ -126,8 +126,8 @@ pub(crate) async fn observe_again(
     Aftermath { snapshot, begun, fell }
 }
 
-/// Whether a container with the workload's labels is its replica. Labels are copied by `docker commit`; the name of a slot
-/// and the identifier of a container cannot be. A container that was a replica once stays one under any name.
+/// Returns true if a container with the workload's labels is its replica. Labels are copied by `docker commit`; the name of a
+/// slot and the identifier of a container cannot be. A container that was a replica once stays one under any name.
 ///
 /// `containers`: the replicas of the last observation. `None` before the first one. Then a container that Windlass created
 /// is a replica: an earlier version gave other names.

@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::dependencies;
 use crate::override_events::publish_overrides;
 use crate::reconcile::announce;
+use crate::reconcile::record::Recorded;
 use crate::reconcile::result::{Aftermath, PassResult};
 use crate::report::PassReport;
 use crate::shadows::{self, Round};
@@ -45,6 +46,8 @@ pub(crate) fn publish_suspended(
     handle.probes.keep_only(snapshot.replicas.iter().map(|replica| &replica.id));
     let mut state = handle.state();
     announce::replicas(&context.events, &handle.key, &state.snapshot, &snapshot, &[]);
+    let over = announce::Alerts { before: Some(state.alerts.as_slice()), now: &[], history: &state.history };
+    announce::alerts(&context.events, &handle.key, &over);
     let is_changed = state.snapshot.is_up() != snapshot.is_up();
     state.bands.set(BandKind::Blind, None, at);
     state.next_pass = handle.period;
@@ -72,19 +75,28 @@ pub(crate) fn publish_first_observation(context: &Context, handle: &WorkloadHand
 }
 
 /// Publishes a complete pass, then starts the calls of its shadows.
-pub(crate) fn publish(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, result: PassResult, decision: Option<i64>) {
+pub(crate) fn publish(
+    context: &Arc<Context>,
+    handle: &Arc<WorkloadHandle>,
+    result: PassResult,
+    recorded: Recorded,
+    report: &PassReport,
+) {
     warn_unavailable(&result.desired, &result.evaluation.verdict.health);
     warn_unavailable(&result.desired, &result.evaluation.verdict.scaling);
     context.alerts.report(&result.desired, &result.observed, &result.before, &result.plan);
     context.policy_counters.lock().count(&result.evaluation);
-    handle.state().counters.count_pass(&result, decision.is_some());
-
+    handle.state().counters.count_pass(&result, recorded.number.is_some());
+    handle.probes.keep_only(result.latest().replicas.iter().map(|replica| &replica.id));
+    publish_overrides(context, handle);
+    // The events of the pass are published under this lock, so that their readers find the state after the pass.
+    let mut state = handle.state();
+    if recorded.is_new {
+        announce::decision(&context.events, &result, recorded.number);
+    }
     let PassResult { desired, before, policies, observed, evaluation, plan, outcome, aftermath, .. } = result;
     let Aftermath { snapshot, begun, fell } = aftermath;
     let snapshot = snapshot.unwrap_or(observed);
-    handle.probes.keep_only(snapshot.replicas.iter().map(|replica| &replica.id));
-    publish_overrides(context, handle);
-    let mut state = handle.state();
     announce::replicas(&context.events, &handle.key, &state.snapshot, &snapshot, &outcome.actions);
     let alerts = announce::Alerts {
         before: state.last_pass.as_ref().map(|_| state.alerts.as_slice()),
@@ -118,6 +130,7 @@ pub(crate) fn publish(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, resu
     state.leaving.clear();
     state.observed_at = Some(context.clock.now());
     state.snapshot = snapshot;
+    state.last_pass = Some(Arc::new(report.clone()));
     drop(state);
     handle.probe_now.notify_one();
     if decides_again {
@@ -126,7 +139,7 @@ pub(crate) fn publish(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, resu
     if is_changed {
         dependencies::wake_dependents(&context.workloads, &handle.key);
     }
-    shadows::begin(context, handle, Round { workload: desired, evaluation, policies, decision });
+    shadows::begin(context, handle, Round { workload: desired, evaluation, policies, decision: recorded.number });
 }
 
 fn warn_unavailable<T>(desired: &Workload, outcome: &PolicyOutcome<T>) {

@@ -1,44 +1,52 @@
 //! The record of a pass in the store: the history, and the decision unless it repeats the one before.
 
 use crate::context::Context;
-use crate::reconcile::announce;
 use crate::reconcile::decision_record::decision;
 use crate::reconcile::result::PassResult;
 use crate::workload::handle::WorkloadHandle;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use windlass_core::{History, Phase, Snapshot};
 
-/// Stores the result of a pass in one transaction. Returns the number of its decision, or `None` if it repeats the one
-/// before.
-pub(crate) async fn record(context: &Context, handle: &WorkloadHandle, result: &PassResult) -> Option<i64> {
+/// The record of a decision.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Recorded {
+    /// The number of the record. `None` if the decision repeats a recorded one, or could not be stored.
+    pub(crate) number: Option<i64>,
+    /// False if the decision repeats the one before.
+    pub(crate) is_new: bool,
+}
+
+/// Stores the result of a pass in one transaction, without its decision if that repeats the one before.
+pub(crate) async fn record(context: &Context, handle: &WorkloadHandle, result: &PassResult) -> Recorded {
     let plan = &result.plan;
     let summary = result.summary();
     let (repeats, is_unchanged) = {
         let state = handle.state();
         (plan.steps.is_empty() && state.last_recorded.as_ref() == Some(&summary), state.history == plan.history)
     };
-    if repeats {
+    if repeats && !handle.lacks_record.load(Ordering::Relaxed) {
         if !is_unchanged {
             save_history(context, handle, &plan.history).await;
         }
-        return None;
+        return Recorded { number: None, is_new: false };
     }
     handle.state().last_recorded = Some(summary);
     let (key, history, now) = (handle.key.clone(), plan.history.clone(), context.clock.now());
     let (at, outcome) = (result.observed.at, outcome(result));
     let (evaluation, policies) = (Arc::clone(&result.evaluation), result.policies.clone());
-    let number = context
+    let saved = context
         .store
         .call_or_log("store a decision", move |store| {
             // On the thread of the store: an observation may be large.
             let decision = decision(at, &evaluation, &policies, outcome);
             store.save_pass(&key, &history, Some(&decision), now)
         })
-        .await
-        .flatten();
-    announce::decision(&context.events, result, number);
-    number
+        .await;
+    // The later passes may only repeat the decision, which would never be recorded then.
+    handle.lacks_record.store(saved.is_none(), Ordering::Relaxed);
+    Recorded { number: saved.flatten(), is_new: !repeats }
 }
 
 /// Stores the history of a workload.

@@ -34,7 +34,7 @@ pub(crate) struct Outcome {
     pub(crate) actions: Vec<Action>,
     /// The steps that failed because of the engine.
     pub(crate) failures: Vec<Failure>,
-    /// Why outdated replicas were not replaced: no new one could be made. `None` if it could.
+    /// The reason why outdated replicas were not replaced: no new one could be made. `None` if one could.
     pub(crate) unprepared: Option<String>,
     /// The service was changed between the observation and the action.
     pub(crate) is_stale: bool,
@@ -47,7 +47,7 @@ pub(crate) struct Aftermath {
     pub(crate) snapshot: Option<Snapshot>,
     /// Replicas that the pass created or started.
     pub(crate) begun: BTreeSet<ContainerId>,
-    /// Whether the workload went down since the pass before.
+    /// True if the workload went down since the pass before.
     pub(crate) fell: bool,
 }
 

@@ -10,7 +10,7 @@ use crate::report::PassReport;
 use crate::workload::state::WorkloadState;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use windlass_core::store::StoredWorkload;
@@ -34,6 +34,10 @@ pub(crate) struct WorkloadHandle {
     pub(crate) since: Timestamp,
     /// Held during a pass and during an operator's request about a replica: at most one of them changes the workload.
     pub(crate) pass_lock: tokio::sync::Mutex<()>,
+    /// Held while the set of held replicas is changed and stored.
+    pub(crate) held_lock: tokio::sync::Mutex<()>,
+    /// True if the newest decision could not be stored. The next pass stores it, even if it repeats it.
+    pub(crate) lacks_record: AtomicBool,
     /// Held during the calls of the shadows of one pass.
     pub(crate) shadow_lock: Arc<tokio::sync::Mutex<()>>,
     pub(crate) clock_skew: ClockSkew,
@@ -64,6 +68,8 @@ impl WorkloadHandle {
             key: workload.key.clone(),
             since: now,
             pass_lock: tokio::sync::Mutex::default(),
+            held_lock: tokio::sync::Mutex::default(),
+            lacks_record: AtomicBool::new(false),
             shadow_lock: Arc::default(),
             clock_skew: ClockSkew::default(),
             probes: ProbeLog::new(probes_kept),

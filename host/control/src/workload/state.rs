@@ -220,24 +220,22 @@ impl WorkloadState {
             let (id, health) = (&replica.id, self.snapshot.health_of(&replica.id));
             let is_between =
                 self.leaving.contains(id) || self.begun.contains(id) || self.history.unremovable.contains_key(id);
-            let is_held = self.held.contains(id) || self.history.stopped_outside.contains_key(id);
-            ReplicaState { phase: replica.phase, health, is_held, is_ready: is_ready(replica, health, is_between) }
+            ReplicaState {
+                phase: replica.phase,
+                health,
+                is_held: self.held.contains(id),
+                is_stopped_outside: self.history.stopped_outside.contains_key(id),
+                is_ready: is_ready(replica, health, is_between),
+            }
         };
-        let states: Vec<ReplicaState> = self.snapshot.replicas.iter().map(state).collect();
+        let states = self.snapshot.replicas.iter().map(state).collect();
+        let overrides = self.workload.overrides.in_force(now);
         WorkloadBrief {
-            key: self.workload.key.clone(),
-            image: self.workload.image.clone(),
-            declaration: self.workload.declaration.clone(),
-            bounds: self.workload.bounds,
-            target: self.target(),
             counted: self.counted(),
-            ready: states.iter().filter(|state| state.is_ready).count(),
-            mode: self.workload.policies.mode.unwrap_or_default(),
-            overrides: self.workload.overrides.in_force(now),
-            states,
             observed_at: self.observed_at,
             last_pass: self.last_pass.clone(),
             alerts: self.alerts.clone(),
+            ..WorkloadBrief::of(&self.workload, overrides, self.target(), states)
         }
     }
 

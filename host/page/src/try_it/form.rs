@@ -34,7 +34,7 @@ pub(crate) fn show(
         @if loads.metrics.is_empty() && !loads.cpu {
             p { "No load of this workload is recorded for long enough yet. An example that comes with Windlass is chosen." }
         }
-        form method="post" action={ "/ui/try/" (path::segment(view.workload.key.as_str())) } {
+        form method="post" action=(path::try_it(view.workload.key.as_str())) {
             (visitor.field())
             div.fields {
                 label { "Policy" select name="policy" required {

@@ -19,9 +19,6 @@ use windlass_simulate::{Measures, Point, ServiceModel, Subject, define_metrics};
 /// Time between two passes, the default of `windlass simulate`.
 const INTERVAL: Duration = Duration::from_secs(15);
 
-/// The calls of a policy between two looks for a cancellation.
-const CALLS: u32 = 32;
-
 /// A policy with its configuration.
 #[derive(Clone)]
 pub(crate) struct Tried {
@@ -96,7 +93,7 @@ pub(crate) async fn replay(input: Input, progress: &Arc<Run<Replay>>) -> Result<
         });
     }
     for (index, Tried { name, policy, config }) in policies.into_iter().enumerate() {
-        let watched = Watched { policy, run: Arc::clone(progress), calls: Default::default() };
+        let watched = Watched { policy, run: Arc::clone(progress) };
         let subject =
             Subject::new(workload.clone(), Arc::new(watched), config).beginning_at(Some(begin)).every(INTERVAL);
         let advance = |done: f64| progress.advance((index as f64 + done) / all);
@@ -155,11 +152,10 @@ fn thinned(mut line: Line) -> Line {
     line
 }
 
-/// A policy that stops to answer once its replay is cancelled.
+/// A policy that fails once its replay is cancelled.
 struct Watched {
     policy: Arc<dyn ScalingPolicy>,
     run: Arc<Run<Replay>>,
-    calls: std::sync::atomic::AtomicU32,
 }
 
 #[async_trait]
@@ -177,9 +173,6 @@ impl ScalingPolicy for Watched {
     }
 
     async fn decide(&self, config: &str, observation: &ScalingObservation) -> Result<ScalingDecision, PolicyFailure> {
-        if self.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(CALLS) {
-            tokio::task::yield_now().await;
-        }
         self.policy.decide(config, observation).await
     }
 

@@ -2,6 +2,7 @@
 
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -51,6 +52,31 @@ impl<T> Run<T> {
     }
 }
 
+/// A replay in progress. It has failed if it is dropped without a result, because it panicked or its caller left.
+pub(crate) struct InProgress<T>(Arc<Run<T>>);
+
+impl<T> InProgress<T> {
+    pub(crate) fn shared(&self) -> &Arc<Run<T>> {
+        &self.0
+    }
+}
+
+impl<T> Deref for InProgress<T> {
+    type Target = Run<T>;
+
+    fn deref(&self) -> &Run<T> {
+        &self.0
+    }
+}
+
+impl<T> Drop for InProgress<T> {
+    fn drop(&mut self) {
+        if self.0.outcome().is_none() {
+            self.0.finish(Err("it ended without a result; begin it again".to_owned()));
+        }
+    }
+}
+
 /// All replays.
 pub(crate) struct Pool<T> {
     next: AtomicU64,
@@ -65,7 +91,7 @@ impl<T> Default for Pool<T> {
 
 impl<T> Pool<T> {
     /// A new replay. `None` if as many as may be are in progress. The oldest finished one gives way.
-    pub(crate) fn begin(&self, workload: &str) -> Option<Arc<Run<T>>> {
+    pub(crate) fn begin(&self, workload: &str) -> Option<InProgress<T>> {
         let mut all = self.all.lock();
         let in_progress = all.iter().filter(|run| run.outcome.lock().is_none()).count();
         if in_progress >= AT_ONCE {
@@ -83,7 +109,7 @@ impl<T> Pool<T> {
             outcome: Mutex::default(),
         });
         all.push_back(Arc::clone(&run));
-        Some(run)
+        Some(InProgress(run))
     }
 
     /// A replay of a workload.
@@ -110,6 +136,22 @@ mod tests {
         assert!(pool.find("web", first.id).is_none(), "the oldest finished one gave way");
         assert!(pool.find("web", second.id).is_some(), "one in progress stays");
         assert!(pool.find("db", second.id).is_none(), "it belongs to another workload");
+    }
+
+    #[test]
+    fn a_replay_that_panics_gives_its_place_back() {
+        let pool = Pool::<u32>::default();
+        for _ in 0..2 * AT_ONCE {
+            let run = pool.begin("web").expect("a place");
+            let id = run.id;
+            let replay = std::thread::spawn(move || {
+                let _run = run;
+                panic!("a fault");
+            });
+            assert!(replay.join().is_err());
+            let outcome = pool.find("web", id).and_then(|run| run.outcome()).expect("an end");
+            assert!(outcome.as_ref().as_ref().is_err_and(|why| why.starts_with("it ended without a result")));
+        }
     }
 
     #[test]

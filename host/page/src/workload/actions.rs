@@ -50,7 +50,10 @@ pub(crate) fn bar(view: &WorkloadView, now: Timestamp, visitor: &Visitor) -> Mar
             }
             (form("scale", "Bounds…", "The fewest and the most replicas. The count moves into the new bounds.", bounds_fields(min, max), "Change the bounds"))
             }
-            a.button href={ "/ui/try/" (path::segment(view.workload.key.as_str())) } { "Try another policy" }
+            @if visitor.may_operate {
+                (form("reconcile", "Pass now…", "A pass observes the engine and decides at once, instead of at its next time.", html! {}, "Make a pass"))
+            }
+            a.button href=(path::try_it(view.workload.key.as_str())) { "Try another policy" }
         }
     }
 }
@@ -106,14 +109,14 @@ mod tests {
             let actions = text.split("action=\"/ui/workloads/web%3A1/").skip(1);
             actions.filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect::<Vec<_>>()
         };
-        assert_eq!(actions(&view), ["pause", "force", "freeze-up", "freeze-down", "scale"]);
+        assert_eq!(actions(&view), ["pause", "force", "freeze-up", "freeze-down", "scale", "reconcile"]);
         view.workload.overrides = Overrides {
             paused: true,
             freeze_scale_up: true,
             freeze_scale_down: true,
             force: Some(Force { replicas: 3, until: Timestamp(600_000) }),
         };
-        assert_eq!(actions(&view), ["resume", "end-force", "unfreeze-up", "unfreeze-down", "scale"]);
+        assert_eq!(actions(&view), ["resume", "end-force", "unfreeze-up", "unfreeze-down", "scale", "reconcile"]);
         assert!(
             !bar(&view, Timestamp(0), &Visitor::default()).into_string().contains("<form"),
             "a viewer changes nothing"

@@ -1,7 +1,7 @@
 //! The charts of a workload: its replicas, the stages of its count, and each of its metrics, on one time axis.
 
-use crate::chart::{Axis, Chart, Drawn, Form};
-use crate::decisions::{Decision, marks};
+use crate::chart::{Axis, Chart, Drawn, Form, Mark};
+use crate::decisions::Decision;
 use crate::series::{Band, Series};
 use maud::{Markup, html};
 use serde_json::json;
@@ -23,10 +23,9 @@ const STAGES: [(&str, &str, &str); 4] = [
     ("target", "l2", "count.target"),
 ];
 
-/// All charts, with the decisions for the script.
-pub(crate) fn all(axis: Axis, series: &Series, decisions: &[Decision]) -> Markup {
-    let marks = marks(decisions);
-    let marks: Vec<_> = marks.into_iter().filter(|mark| mark.at >= axis.since).collect();
+/// All charts with these marks, and the decisions for the script.
+pub(crate) fn all(axis: Axis, series: &Series, decisions: &[Decision], mut marks: Vec<Mark>) -> Markup {
+    marks.retain(|mark| mark.at >= axis.since);
     let steps = |title, lines: &[(&'static str, &'static str, &str)]| {
         let drawn = |&(name, class, of): &(&'static str, &'static str, &str)| {
             Some(Drawn { name, class, line: series.line(of)?, form: Form::Steps })
@@ -75,7 +74,9 @@ fn bands(bands: &[Band], axis: Axis) -> Markup {
                 @for band in shown {
                     li {
                         i.swatch.(band.kind) aria-hidden="true" {} (band.kind) ", "
-                        (Timestamp(band.from.max(axis.since)).to_rfc3339()) " to " (Timestamp(band.until).to_rfc3339()) ": " (band.text)
+                        @if band.lasts { "since " (Timestamp(band.from).to_rfc3339()) }
+                        @else { (Timestamp(band.from.max(axis.since)).to_rfc3339()) " to " (Timestamp(band.until).to_rfc3339()) }
+                        ": " (band.text)
                     }
                 }
             }
@@ -106,7 +107,7 @@ mod tests {
         let line = |name: &str, value| Line { name: name.to_owned(), points: vec![(1_000, Some(value))] };
         let lines = vec![line("replicas.ready", 2.0), line("metric.queue", 7.0), line("metric.queue.target", 5.0)];
         let series = Series { lines, bands: Vec::new() };
-        let text = all(Axis { since: 1_000, until: 2_000 }, &series, &[]).into_string();
+        let text = all(Axis { since: 1_000, until: 2_000 }, &series, &[], Vec::new()).into_string();
         assert!(text.contains("aria-label=\"Metric, at the end: queue 7, target 5; highest 7\""), "{text}");
         assert!(text.contains("data-moments=\"[]\""), "{text}");
     }

@@ -48,7 +48,7 @@ fn comparison(shadow: &ShadowComparison, now: Timestamp) -> Markup {
                 @if shadow.failed > 0 { ", " span.bad { (shadow.failed) " without an answer" } }
             }
             @if shadow.differences.is_empty() {
-                p { "It never differed since " (since(shadow.since, now)) "." }
+                p { "No answer differed in the last " (since(shadow.since, now)) "." }
             } @else {
                 table {
                     thead { tr { th scope="col" { "Last" } th scope="col" { "Times" } th scope="col" { "Acting" } th scope="col" { "Shadow" } } }

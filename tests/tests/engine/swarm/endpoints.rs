@@ -96,7 +96,7 @@ async fn its_tasks_are_swarms(site: &SwarmSite, windlass: &Windlass, image: &str
         windlass.delete("/containers/none").await,
         windlass.patch("/containers/none", json!({"status": "stopped"})).await,
     ] {
-        assert_eq!((missing.status, missing.text("/detail")), (404, "Container 'none' not found".to_owned()));
+        assert_eq!((missing.status, missing.text("/detail")), (404, "there is no container `none`".to_owned()));
     }
 }
 
