@@ -21,8 +21,9 @@ const PART_HEIGHT: u32 = 300;
 const LEGEND_LINE: u32 = 17;
 const LEGEND_MARGINS: u32 = 50;
 
-/// Widths in pixels: the line next to a name in a legend, a letter of the font, and a legend as a whole.
+/// Widths in pixels: the line next to a name in a legend, the gap between both, a letter of the font, and a whole legend.
 const SAMPLE: i32 = 24;
+const GAP: i32 = 6;
 const LETTER: usize = 7;
 const LEGEND_WIDTHS: (usize, usize) = (120, 320);
 
@@ -201,7 +202,7 @@ fn draw_legend<B: DrawingBackend>(area: &DrawingArea<B, Shift>, part: &Part, mos
             None | Some(0) => line.name.clone(),
             Some(more) => format!("…{}", line.name.chars().skip(more + 1).collect::<String>()),
         };
-        let name = Text::new(name, (SAMPLE + 6, y - 6), ("sans-serif", 13));
+        let name = Text::new(name, (SAMPLE + GAP, y - 6), ("sans-serif", 13));
         area.draw(&name).map_err(text)?;
     }
     Ok(())
@@ -244,12 +245,15 @@ mod tests {
         assert!(bytes.starts_with(b"\x89PNG") && bytes.len() > 10_000, "{} bytes", bytes.len());
     }
 
-    /// The leftmost place of each line in the diagrams, and of each sample in the legends, by colour and opacity.
-    fn places(svg: &str, element: &str) -> Vec<i32> {
-        let elements = svg.lines().filter(|line| line.starts_with(element));
-        let points = elements.filter_map(|line| line.split_once("points=\"")?.1.split('"').next());
-        let left = |points: &str| points.split(' ').filter_map(|point| point.split(',').next()?.parse().ok()).max();
-        points.filter_map(left).collect()
+    /// The leftmost and the rightmost place of each line: of the diagrams with their grids, and of the legends.
+    fn places(svg: &str) -> Vec<(i32, i32)> {
+        let lines = svg.lines().filter(|line| line.starts_with("<polyline"));
+        let points = lines.filter_map(|line| line.split_once("points=\"")?.1.split('"').next());
+        let ends = |points: &str| {
+            let places = || points.split(' ').filter_map(|point| point.split(',').next()?.parse::<i32>().ok());
+            Some((places().min()?, places().max()?))
+        };
+        points.filter_map(ends).collect()
     }
 
     #[test]
@@ -258,12 +262,14 @@ mod tests {
             (0..100).map(|index| Point { wanted: index % 7, ..point(u64::from(index) * 15_000) }).collect();
         let runs: [Run<'_>; 2] = [("calm", &points), ("eager", &points)];
         let text = svg(&runs).expect("it is drawn");
-        let lines = places(&text, "<polyline");
         let legend = text.find("calm: target").and_then(|at| text[..at].rfind("<text x=\"")).expect("a legend");
-        let legend: i32 = text[legend + 9..].split('"').next().and_then(|x| x.parse().ok()).expect("a place");
-        assert!(lines.iter().all(|right| *right < legend || *right < 1_200), "{lines:?} {legend}");
-        let data_end = lines.iter().copied().filter(|right| *right < legend - SAMPLE).max().expect("data");
-        assert!(data_end < legend - SAMPLE, "{data_end} {legend}");
+        let name: i32 = text[legend + 9..].split('"').next().and_then(|x| x.parse().ok()).expect("a place");
+        // The line next to a name begins at the left edge of the legend.
+        let (left, right) = (name - GAP - SAMPLE, name - GAP);
+        let (legends, diagrams): (Vec<_>, Vec<_>) = places(&text).into_iter().partition(|ends| *ends == (left, right));
+        // The load; target, ready and running of two runs, and the needed count; the saturation of two runs.
+        assert_eq!(legends.len(), 1 + 7 + 2, "{legends:?} {diagrams:?}");
+        assert!(diagrams.len() >= legends.len() && diagrams.iter().all(|(_, end)| *end < left), "{diagrams:?} {left}");
         // Later elements are drawn above earlier ones; the legend names the most important line first.
         let drawn = |opacity: &str| text.find(&format!("opacity=\"{opacity}\" stroke=\"#0072B2\"")).expect(opacity);
         assert!(drawn("0.25") < drawn("0.5") && drawn("0.5") < drawn("1"));

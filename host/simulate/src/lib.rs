@@ -7,6 +7,7 @@ pub mod chart;
 mod decimation;
 pub mod encoding;
 mod outcome;
+mod replica;
 pub mod run;
 pub mod scenario;
 mod service;

@@ -4,6 +4,7 @@
 //! `Event`, which is one pass. The result is one [`Outcome`] per event.
 
 use crate::budget::{Budget, MAX_PASSES, MAX_SPAN, RunError, TimeLimit};
+use crate::replica::simulated;
 use crate::{BEGINNING, Subject};
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -55,7 +56,7 @@ struct Event {
     at: f64,
     /// The policy's proposal. `None` if the policy is called.
     proposal: Option<u32>,
-    /// Why the policy is unavailable, if it is.
+    /// The reason why the policy is unavailable, if it is.
     unavailable: Option<String>,
     /// Metrics of the workload: a number, null for a query without a result, or a text for why there is none. A metric
     /// that is left out has no new value.
@@ -116,7 +117,7 @@ pub struct Outcome {
     pub target: u32,
     /// The stages of the proposal; null if there was none.
     pub stages: Option<Stages>,
-    /// Why the target differs from the proposal; null if it does not.
+    /// The reason why the target differs from the proposal; null if it does not.
     pub held_by: Option<HeldBy>,
     /// One sentence.
     pub reason: String,
@@ -200,7 +201,7 @@ impl Scenario {
         of_events.chain(replicas.flat_map(|replica| replica.metrics.keys())).map(String::as_str).collect()
     }
 
-    /// Whether any event calls the policy.
+    /// Returns true if any event calls the policy.
     pub fn asks(&self) -> bool {
         self.events.iter().any(|event| event.proposal.is_none() && event.unavailable.is_none())
     }
@@ -319,30 +320,9 @@ fn snapshot(event: &Event, subject: &Subject, begin: Timestamp, now: Timestamp) 
     let replicas = there.iter().zip(1..).map(|(replica, slot)| {
         let started = after(begin, replica.started);
         Replica {
-            id: ContainerId(replica.id.clone()),
             name: replica.id.clone(),
-            workload: workload.key.clone(),
-            image: workload.image.to_string(),
-            made_from: Default::default(),
-            creator: Default::default(),
-            slot: Slot(slot),
             phase: replica.phase.into(),
-            status: String::new(),
-            created_at: started,
-            started_at: Some(started),
-            finished_at: None,
             exit_code: (replica.phase == Phase::Exited).then_some(1),
-            out_of_memory: false,
-            error: String::new(),
-            engine_restarts: 0,
-            restart_policy: None,
-            limits: workload.limits(),
-            stops_by_kill: false,
-            has_slot_name: true,
-            ports: BTreeMap::new(),
-            address: None,
-            node: None,
-            is_protected: false,
             usage: replica.cpu_cores.zip(replica.memory_bytes).map(|(cpu_cores, memory_bytes)| Usage {
                 at: now,
                 cpu_cores,
@@ -351,7 +331,7 @@ fn snapshot(event: &Event, subject: &Subject, begin: Timestamp, now: Timestamp) 
                 network_transmit_rate: replica.network_transmit_rate.unwrap_or_default(),
                 network_is_unknown: false,
             }),
-            health_check: None,
+            ..simulated(workload, ContainerId(replica.id.clone()), Slot(slot), started)
         }
     });
     Snapshot { at: now, replicas: replicas.collect(), health, ..Snapshot::default() }

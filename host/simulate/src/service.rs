@@ -1,6 +1,6 @@
 //! A model of a service: replicas with a fixed capacity and start-up time that share a queue.
 
-use std::collections::BTreeMap;
+use crate::replica::simulated;
 use std::time::Duration;
 use windlass_core::contract::{HealthStatus, Usage};
 use windlass_core::{ContainerId, Phase, Replica, Slot, Snapshot, Step, Timestamp, Workload};
@@ -51,34 +51,7 @@ impl Service {
 
     fn create(&mut self, workload: &Workload, slot: Slot, now: Timestamp) {
         self.created += 1;
-        self.replicas.push(Replica {
-            id: ContainerId(format!("{:012}", self.created)),
-            name: format!("{}-{slot}", workload.key),
-            workload: workload.key.clone(),
-            image: workload.image.to_string(),
-            made_from: Default::default(),
-            creator: Default::default(),
-            slot,
-            phase: Phase::Running,
-            status: String::new(),
-            created_at: now,
-            started_at: Some(now),
-            finished_at: None,
-            exit_code: None,
-            out_of_memory: false,
-            error: String::new(),
-            engine_restarts: 0,
-            restart_policy: None,
-            limits: workload.limits(),
-            stops_by_kill: false,
-            has_slot_name: true,
-            ports: BTreeMap::new(),
-            address: None,
-            node: None,
-            is_protected: false,
-            usage: None,
-            health_check: None,
-        });
+        self.replicas.push(simulated(workload, ContainerId(format!("{:012}", self.created)), slot, now));
     }
 
     fn is_ready(&self, replica: &Replica, now: Timestamp) -> bool {

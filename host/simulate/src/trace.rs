@@ -169,16 +169,14 @@ fn check_load(columns: &Columns, values: &[(Timestamp, Option<f64>)], is_json: b
             return Err(format!("the load {place} is {value}; a load must have a value of at least 0 at every time"));
         }
     }
-    let span = end.since(*begin);
-    if span > MAX_SPAN {
-        let days = span.as_secs() / (24 * 60 * 60);
+    if end.since(*begin) > MAX_SPAN {
         let most = MAX_SPAN.as_secs() / (24 * 60 * 60);
-        return Err(format!("the load spans {days} days; shorten it to at most {most}"));
+        return Err(format!("the load spans more than {most} days; shorten it"));
     }
     Ok(())
 }
 
-/// Whether the service model itself measures a metric of this name.
+/// Returns true if the service model itself measures a metric of this name.
 fn is_modelled(name: &str) -> bool {
     name == QUEUE || BuiltIn::of(name).is_some()
 }
@@ -186,7 +184,7 @@ fn is_modelled(name: &str) -> bool {
 /// A time between two values is a gap if it is this many times longer than the times around it.
 const GAP_FACTOR: u64 = 4;
 
-/// How many times between values are compared on each side.
+/// Number of times between values that are compared on each side.
 const NEIGHBOURS: usize = 3;
 
 /// The shortest gap in milliseconds.
@@ -282,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_place() {
+    fn an_error_names_its_place() {
         for (text, why) in [
             (
                 "time,load\n0,1\n5,\n",
@@ -313,6 +311,9 @@ mod tests {
         ] {
             assert_eq!(Trace::parse(text, None).expect_err("refused"), why, "{text}");
         }
+        let year = |more: u32| Trace::parse(&format!("time,load\n0,1\n{},1\n", 31_622_400 + more), None);
+        assert_eq!(year(1).expect_err("refused"), "the load spans more than 366 days; shorten it");
+        assert!(year(0).is_ok(), "exactly 366 days");
         let why = Trace::parse("time,a\n0,1\n", Some("b")).expect_err("refused");
         assert_eq!(why, "the trace has no column `b`; it has a");
     }

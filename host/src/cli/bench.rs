@@ -4,6 +4,7 @@ use crate::cli::format::Output;
 use crate::cli::policy_call::CONFIGURING;
 use crate::cli::sample_observation;
 use crate::cli::sandbox_args::{SandboxArgs, now, read_component, with_hints};
+use crate::cli::words::counted;
 use anyhow::Context;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -127,11 +128,11 @@ fn summary(measured: &Measured) -> anyhow::Result<String> {
         mib(measured.resident_bytes),
         mib(measured.call_memory_bytes)
     )?;
+    let calls = counted(u64::from(measured.calls), "call");
     for Times { replicas, p50_us, p90_us, p99_us, max_us } in &measured.fresh_call {
         writeln!(
             text,
-            "call       {replicas} replicas: p50 {p50_us:.1} µs, p90 {p90_us:.1} µs, p99 {p99_us:.1} µs, max {max_us:.1} µs ({} calls)",
-            measured.calls
+            "call       {replicas} replicas: p50 {p50_us:.1} µs, p90 {p90_us:.1} µs, p99 {p99_us:.1} µs, max {max_us:.1} µs ({calls})"
         )?;
     }
     Ok(text)

@@ -3,6 +3,7 @@
 use crate::cli::policy_call::{CONFIGURING, answer_of};
 use crate::cli::sample_observation;
 use crate::cli::sandbox_args::{SandboxArgs, likely, now};
+use crate::cli::words::counted;
 use anyhow::{anyhow, bail};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -51,7 +52,7 @@ pub(super) async fn check(file: &Path, config: Option<&str>, sandbox: &SandboxAr
 struct Examined {
     document: Value,
     text: String,
-    /// Why a sample call failed.
+    /// The reason why a sample call failed. `None` if none failed.
     failure: Option<String>,
 }
 
@@ -131,7 +132,7 @@ async fn configure(policy: &PolicyComponent, config: &str) -> anyhow::Result<Vec
     answer_of(policy.configure(config, now()).await)
 }
 
-/// Whether the policy returned an error on purpose, which is no mistake of its author.
+/// Returns true if the policy returned an error on purpose, which is no mistake of its author.
 fn is_refusal(failure: &PolicyFailure) -> bool {
     failure.kind == FailureKind::Refused
 }
@@ -141,7 +142,7 @@ struct Sample {
     text: String,
     /// The limits it came near, a sentence each.
     near: Vec<String>,
-    /// Why the call failed.
+    /// The reason why the call failed. `None` if it succeeded.
     failure: Option<String>,
 }
 
@@ -163,7 +164,7 @@ async fn call_with_sample(
             let answer = answer.map(|decision| {
                 used.push(("bytes of a reason", decision.reason.len() as u64, limits.reason_bytes));
                 used.push(("bytes of returned memory", decision.memory.len() as u64, limits.returned_memory_bytes));
-                format!("{} replicas, `{}`", decision.replicas, decision.reason)
+                format!("{}, `{}`", counted(u64::from(decision.replicas), "replica"), decision.reason)
             });
             (answer, log, usage)
         }
@@ -173,7 +174,7 @@ async fn call_with_sample(
                 let longest = report.assessments.iter().map(|one| one.reason.len() as u64).max().unwrap_or_default();
                 used.push(("bytes of a reason", longest, limits.reason_bytes));
                 used.push(("bytes of returned memory", report.memory.len() as u64, limits.returned_memory_bytes));
-                format!("{} assessments", report.assessments.len())
+                counted(report.assessments.len() as u64, "assessment")
             });
             (answer, log, usage)
         }

@@ -4,6 +4,7 @@ use crate::cli::format::Output;
 use crate::cli::resources::{Kind, Selection, fetch};
 use crate::cli::server::Server;
 use crate::cli::waiting::{self, Condition, Look, WaitFlags, Wanted};
+use crate::cli::words::word;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use windlass_network::remote::Remote;
@@ -64,7 +65,7 @@ pub(super) struct WaitTarget {
 enum Awaited {
     Held,
     Healthy,
-    /// It is gone, and as many replicas of its workload are ready as the target.
+    /// The container is gone, and as many replicas of its workload are ready as the target.
     Replaced,
 }
 
@@ -117,10 +118,10 @@ impl Wait {
         }
         let selection = Selection { kind: Kind::Containers, name: Some(name), workload: None, is_whole: true };
         let found = fetch(client, selection).await?;
-        let word = |value: &Value| value.as_str().map(str::to_owned);
+        let text = |value: &Value| value.as_str().map(str::to_owned);
         let container = found
             .first()
-            .and_then(|one| Some((word(&one.document["container_id"])?, word(&one.document["workload"])?)));
+            .and_then(|one| Some((text(&one.document["container_id"])?, text(&one.document["workload"])?)));
         Ok(Self { flags, container })
     }
 
@@ -148,16 +149,16 @@ impl Wait {
 }
 
 fn look(container: &Value, awaited: Awaited) -> Look {
-    let word = |field: &str| container[field].as_str().unwrap_or_default();
+    let (phase, health) = (word(&container["phase"]), word(&container["health"]));
     let is_met = match awaited {
-        Awaited::Held => word("phase") == "held",
-        Awaited::Healthy => word("phase") == "running" && word("health") == "healthy",
+        Awaited::Held => phase == "held",
+        Awaited::Healthy => phase == "running" && health == "healthy",
         Awaited::Replaced => false,
     };
     if is_met {
         return Look::Met;
     }
-    let state = format!("it is {} and {}", word("phase"), word("health"));
+    let state = format!("it is {phase} and {health}");
     Look::Pending { state, reasons: container["health_reason"].as_str().map(str::to_owned).into_iter().collect() }
 }
 

@@ -80,7 +80,8 @@ pub(super) fn run(command: &ContextCommand) -> anyhow::Result<String> {
                 all.current = Some(name.clone());
             }
             contexts::store(&file, &all)?;
-            let next = if *is_used { String::new() } else { format!("; next: windlass context use {name}") };
+            let is_current = all.current.as_deref() == Some(name.as_str());
+            let next = if is_current { String::new() } else { format!("; next: windlass context use {name}") };
             output.show(&document(&all), std::slice::from_ref(name), || format!("{name}: {server}{next}\n"))
         }
         ContextCommand::Use { name, output } => {

@@ -51,7 +51,7 @@ impl Contexts {
         let Some(context) = self.contexts.get(name) else {
             let known: Vec<&str> = self.contexts.keys().map(String::as_str).chain([DEFAULT]).collect();
             let hint = nearest(name, &known).map_or_else(
-                || format!("there are {}", quoted(&known)),
+                || format!("known contexts: {}", quoted(&known)),
                 |nearest| format!("did you mean `{nearest}`?"),
             );
             bail!("there is no context `{}`; {hint}", name.escape_debug());
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(contexts.current().expect("none is chosen"), None);
         let error = |name| contexts.named(name).expect_err("unknown").to_string();
         assert_eq!(error("prd"), "there is no context `prd`; did you mean `prod`?");
-        assert_eq!(error("x"), "there is no context `x`; there are `prod`, `default`");
+        assert_eq!(error("x"), "there is no context `x`; known contexts: `prod`, `default`");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::cli::get::one;
 use crate::cli::resources::Kind;
 use crate::cli::server::Server;
 use crate::cli::table::Table;
+use crate::cli::words::word;
 use crate::cli::workload_text::{alerts, overrides, percent, policies};
 use clap::Args;
 use serde_json::{Value, json};
@@ -111,7 +112,10 @@ fn workload(document: &Value) -> String {
     sheet.line("Shadows", policies(&desired["shadow_policies"]));
     let names = |value: &Value| list(value).iter().map(word).collect::<Vec<_>>().join(", ");
     sheet.line("Depends on", names(&desired["depends_on"]));
-    sheet.line("Stopped by", names(&observed["stopped_outside"]));
+    let stopped = names(&observed["stopped_outside"]);
+    if !stopped.is_empty() {
+        sheet.line("Stopped", format!("{stopped} (outside of Windlass)"));
+    }
     let pass = &view["last_pass"];
     let reason = pass["error"].as_str().or(pass["reason"].as_str()).unwrap_or("there was none yet");
     sheet.line("Last pass", format!("{} {reason}", time(&pass["at"])).trim_start());
@@ -223,10 +227,6 @@ fn or_none(text: &str) -> &str {
     if text.is_empty() { "none" } else { text }
 }
 
-fn word(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,6 +268,14 @@ mod tests {
         Decisions:
           2026-01-01T00:00:00Z 2: scaling is paused
         "#);
+    }
+
+    #[test]
+    fn replicas_that_were_stopped_outside_are_named() {
+        let of = |stopped: Value| workload(&json!({"workload": {"observed": {"stopped_outside": stopped}}}));
+        let text = of(json!(["web-2", "web-3"]));
+        assert!(text.contains("\nStopped:      web-2, web-3 (outside of Windlass)\n"), "{text}");
+        assert!(!of(json!([])).contains("Stopped"));
     }
 
     #[test]

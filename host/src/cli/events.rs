@@ -1,29 +1,20 @@
 //! `windlass events`: decisions, changes and alerts of a server, as they happened and as they happen.
 
 use crate::cli::format::{Format, Output, json_line};
+use crate::cli::outage::Outage;
 use crate::cli::output::{print, print_error};
 use crate::cli::server::Server;
 use crate::cli::sse::{Parser, StreamEvent};
 use crate::cli::table::Table;
+use crate::cli::words::word;
 use crate::cli::yaml;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde_json::Value;
-use std::time::Duration;
-use tokio::time::Instant;
 use windlass_api::answer::{list, time};
 use windlass_control::events::EventKind;
 use windlass_core::text::plain;
 use windlass_network::remote::{Remote, RemoteError};
-
-/// Time before the first attempt to connect again; each one after it waits twice as long.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// Longest time between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// Time after which a server that cannot be reached ends the command.
-const GIVE_UP: Duration = Duration::from_secs(60);
 
 /// Reads a kind of events, and lists the kinds with their meanings in the help.
 fn kind_parser() -> impl TypedValueParser<Value = EventKind> {
@@ -100,10 +91,9 @@ async fn follow(
     mut last: Option<String>,
     format: Format,
 ) -> anyhow::Result<()> {
-    let mut gone: Option<Instant> = None;
-    let mut pause = PAUSE;
+    let mut outage = Outage::default();
     loop {
-        let why = match stream(client, query, &mut last, &mut gone, format).await {
+        let why = match stream(client, query, &mut last, &mut outage, format).await {
             Ok(Ended::ReaderLeft) => return Ok(()),
             Ok(Ended::Dropped(why)) => why,
             Err(error) => match error.downcast::<RemoteError>() {
@@ -112,13 +102,7 @@ async fn follow(
                 Err(error) => return Err(error),
             },
         };
-        pause = if gone.is_some() { (pause * 2).min(LONGEST_PAUSE) } else { PAUSE };
-        let since = *gone.get_or_insert_with(Instant::now);
-        if since.elapsed() >= GIVE_UP {
-            anyhow::bail!("{why}; gave up after {} s", GIVE_UP.as_secs());
-        }
-        print_error(&format!("note: {}; connecting again\n", plain(&why)))?;
-        tokio::time::sleep(pause).await;
+        outage.pause(&why).await?;
     }
 }
 
@@ -134,14 +118,14 @@ async fn stream(
     client: &Remote,
     query: &[(&str, String)],
     last: &mut Option<String>,
-    gone: &mut Option<Instant>,
+    outage: &mut Outage,
     format: Format,
 ) -> anyhow::Result<Ended> {
     let mut headers = vec![("accept", "text/event-stream")];
     let sent = last.clone();
     headers.extend(sent.as_deref().map(|id| ("last-event-id", id)));
     let mut lines = client.lines(&["events"], query, &headers).await?;
-    *gone = None;
+    outage.end();
     let mut parser = Parser::default();
     while let Some(line) = lines.next().await? {
         let Some(StreamEvent { id, kind, data }) = parser.line(&line) else { continue };
@@ -194,8 +178,7 @@ fn table(events: &[Value]) -> String {
 }
 
 fn cells(event: &Value) -> [String; 4] {
-    let word = |field: &str| plain(event[field].as_str().unwrap_or_default());
-    [plain(&time(&event["time"])), word("kind"), word("workload"), word("text")]
+    [time(&event["time"]).as_str(), word(&event["kind"]), word(&event["workload"]), word(&event["text"])].map(plain)
 }
 
 #[cfg(test)]

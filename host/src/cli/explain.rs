@@ -1,15 +1,15 @@
-//! `windlass explain`: says in sentences why a workload has its count, and what would change the count.
+//! `windlass explain`: explains in sentences why a workload has its count, and what would change the count.
 
 use crate::cli::format::Output;
-use crate::cli::sandbox_args::now;
+use crate::cli::moment::{Moment, moment};
 use crate::cli::server::Server;
+use crate::cli::words::counted;
 use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use windlass_api::answer::{clause, list, time, title, workload_metrics};
 use windlass_api::remedies::remedies;
-use windlass_core::text::duration;
 use windlass_network::remote::Remote;
 
 /// `windlass explain …`
@@ -28,26 +28,10 @@ pub(super) struct ExplainArguments {
     server: Server,
 }
 
-/// A point in time, absolute or relative to now.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Moment {
-    At(jiff::Timestamp),
-    Ago(std::time::Duration),
-}
-
-fn moment(text: &str) -> Result<Moment, String> {
-    let at = text.parse().map(Moment::At).ok();
-    at.or_else(|| duration(text).map(Moment::Ago).ok())
-        .ok_or_else(|| "expected a time such as `2026-01-01T12:00:00Z`, or an age such as `10m`".to_owned())
-}
-
 /// The text the command prints.
 pub(super) async fn run(arguments: &ExplainArguments) -> anyhow::Result<String> {
     let client = arguments.server.client()?;
-    let until = arguments.at.map(|at| match at {
-        Moment::At(at) => u64::try_from(at.as_millisecond()).unwrap_or_default(),
-        Moment::Ago(ago) => now().0.saturating_sub(windlass_core::time::millis(ago)),
-    });
+    let until = arguments.at.map(Moment::since_epoch);
     let (view, decision) = recorded(&client, &arguments.workload, until).await?;
     let text = explanation(&view, &decision, until.is_none());
     let sentences: Vec<&str> = text.lines().map(str::trim).collect();
@@ -69,7 +53,13 @@ async fn recorded(client: &Remote, workload: &str, until: Option<u64>) -> anyhow
     let decisions = client.get_where(&["workloads", workload, "decisions"], &query.collect::<Vec<_>>()).await?;
     let Some(decision) = decisions["decisions"].get(0) else {
         let workload = workload.escape_debug();
-        bail!("no decision about `{workload}` is kept from that time or before; try a later `--at`");
+        match until {
+            Some(_) => bail!("no decision about `{workload}` is kept from that time or before; try a later `--at`"),
+            None => bail!(
+                "no decision about `{workload}` is recorded yet; `windlass describe workload {workload}` shows its \
+                 last pass"
+            ),
+        }
     };
     Ok((view, decision.clone()))
 }
@@ -83,9 +73,9 @@ fn explanation(view: &Value, decision: &Value, is_newest: bool) -> String {
         let _ = writeln!(text, "{sentence}");
     };
     line(format!(
-        "{} has a target of {} replicas, decided at {}: {}.",
+        "{} has a target of {}, decided at {}: {}.",
         title(view),
-        decision["target"],
+        counted(decision["target"].as_u64().unwrap_or_default(), "replica"),
         time(&decision["at"]),
         clause(&decision["reason"])
     ));
@@ -136,7 +126,7 @@ fn explanation(view: &Value, decision: &Value, is_newest: bool) -> String {
     text
 }
 
-/// How the host limited the proposal; `None` if it took the proposal unchanged.
+/// A sentence about the limits of the host. `None` if the host took the proposal unchanged.
 fn stages(decision: &Value) -> Option<String> {
     let of = |name: &str| decision["stages"][name].as_u64();
     let (raw, stabilized, limited, bounded) = (of("raw")?, of("stabilized")?, of("limited")?, of("bounded")?);
@@ -300,9 +290,10 @@ mod tests {
     }
 
     #[test]
-    fn times_are_told_in_two_ways() {
-        assert_eq!(moment("10m"), Ok(Moment::Ago(std::time::Duration::from_secs(600))));
-        assert!(matches!(moment("2026-01-01T12:00:00Z"), Ok(Moment::At(_))));
-        assert!(moment("noon").is_err());
+    fn a_single_replica_is_in_the_singular() {
+        let mut one = decision(1, &Value::Null);
+        one["target"] = json!(1);
+        let text = explanation(&view(), &one, false);
+        assert!(text.starts_with("web:1 has a target of 1 replica, decided at "), "{text}");
     }
 }

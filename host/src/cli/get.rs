@@ -5,6 +5,7 @@ use crate::cli::resources::{Kind, Resource, Selection, fetch, refused};
 use crate::cli::server::Server;
 use crate::cli::table::Table;
 use crate::cli::watch::watch;
+use crate::cli::words::word;
 use clap::Args;
 use serde_json::{Value, json};
 use windlass_api::answer::list;
@@ -74,8 +75,7 @@ fn text(kind: Kind, found: &[Resource], refused: &Value) -> String {
     let refused = list(refused);
     if !refused.is_empty() {
         let mut table = Table::new(&["LEFT ALONE", "REASON"]);
-        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        refused.iter().for_each(|one| table.row([word(&one["name"]), word(&one["reason"])]));
+        refused.iter().for_each(|one| table.row([word(&one["name"]), word(&one["reason"])].map(str::to_owned)));
         text += &format!("\n{}", table.text());
     }
     text

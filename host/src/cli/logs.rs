@@ -1,15 +1,13 @@
 //! `windlass logs`: the output of a container.
 
 use crate::cli::format::{Format, Output, json_line};
+use crate::cli::moment::{Moment, moment};
 use crate::cli::output::{WrongUse, print, print_error};
-use crate::cli::sandbox_args::now;
 use crate::cli::server::Server;
 use crate::cli::yaml;
 use clap::Args;
 use serde_json::Value;
 use windlass_api::answer::time;
-use windlass_core::text::duration;
-use windlass_core::time::millis;
 
 /// `windlass logs …`
 #[derive(Debug, Args)]
@@ -23,8 +21,8 @@ pub(super) struct LogsArguments {
     #[arg(long, value_name = "LINES", default_value_t = 100)]
     tail: u32,
     /// No line before this time: RFC 3339 (`2026-01-01T12:00:00Z`) or an age (`10m`)
-    #[arg(long, value_name = "TIME", value_parser = since)]
-    since: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Moment>,
     /// Print the time of each line in front of it
     #[arg(long)]
     timestamps: bool,
@@ -36,16 +34,6 @@ pub(super) struct LogsArguments {
     server: Server,
 }
 
-/// A time as the API accepts it.
-fn since(text: &str) -> Result<String, String> {
-    if text.parse::<jiff::Timestamp>().is_ok() {
-        return Ok(text.to_owned());
-    }
-    let ago = duration(text)
-        .map_err(|_| "expected a time such as `2026-01-01T12:00:00Z`, or an age such as `10m`".to_owned())?;
-    Ok(now().0.saturating_sub(millis(ago)).to_string())
-}
-
 /// The text the command prints at its end. Lines of the container's standard error go to standard error.
 pub(super) async fn run(arguments: &LogsArguments) -> anyhow::Result<String> {
     let format = arguments.output.format();
@@ -53,7 +41,7 @@ pub(super) async fn run(arguments: &LogsArguments) -> anyhow::Result<String> {
         return Err(WrongUse("a log has no names; pass `-o table`, `json` or `yaml`".to_owned()).into());
     }
     let mut query = vec![("tail", arguments.tail.to_string()), ("follow", arguments.follow.to_string())];
-    query.extend(arguments.since.iter().map(|since| ("since", since.clone())));
+    query.extend(arguments.since.map(|since| ("since", since.parameter())));
     let path = ["containers", arguments.container.as_str(), "logs"];
     let client = arguments.server.client()?;
     let mut lines = client.lines(&path, &query, &[("accept", "application/x-ndjson")]).await?;
@@ -98,13 +86,5 @@ mod tests {
         assert!(json.contains(r#""stream":"stderr""#) && !is_error, "{json}");
         assert_eq!(shown("plain 1", Format::Json, false), ("plain 1\n".to_owned(), false));
         assert_eq!(shown("1", Format::Table, false), ("1\n".to_owned(), false));
-    }
-
-    #[test]
-    fn a_time_or_an_age_is_the_beginning() {
-        assert_eq!(since("2026-01-01T12:00:00Z").as_deref(), Ok("2026-01-01T12:00:00Z"));
-        let at: u64 = since("10m").expect("an age").parse().expect("milliseconds");
-        assert!(at > 1_700_000_000_000 && at <= now().0 - 600_000, "{at}");
-        since("noon").expect_err("neither");
     }
 }

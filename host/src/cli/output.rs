@@ -1,4 +1,4 @@
-//! How a command ends: its result on standard output, its error on standard error, and the exit code.
+//! The end of a command: its result on standard output, its error on standard error, and the exit code.
 
 use anyhow::Context;
 use std::fmt::Display;

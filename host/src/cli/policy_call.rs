@@ -1,5 +1,6 @@
 //! One call of a policy from the command line: reads the observation, configures, calls, and prints the answer.
 
+use crate::cli::words::counted;
 use anyhow::{Context, anyhow, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -74,10 +75,8 @@ pub(super) fn answer_of<T>(called: Called<T>) -> anyhow::Result<T> {
         writeln!(errors, "output: {output}")?;
     }
     if dropped_lines > 0 || dropped_output_bytes > 0 {
-        writeln!(
-            errors,
-            "dropped beyond the limits: {dropped_lines} log lines, {dropped_output_bytes} bytes of output"
-        )?;
+        let (lines, bytes) = (counted(dropped_lines, "log line"), counted(dropped_output_bytes, "byte"));
+        writeln!(errors, "dropped beyond the limits: {lines}, {bytes} of output")?;
     }
     Ok(called.answer?)
 }

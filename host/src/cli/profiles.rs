@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use windlass_builtin::BUILT_IN;
 use windlass_core::policy::{CatalogueError, ChoiceError, PolicyCatalogue, Push, Source};
 use windlass_core::settings::{PolicyOrigin, PolicySettings, Profile};
-use windlass_core::{PolicyChoice, PolicyKind};
+use windlass_core::{PolicyChoice, PolicyKind, error_chain};
 use windlass_policies::registry::{Defaults, PolicyRegistry};
 use windlass_sandbox::compile::Compiler;
 
@@ -54,7 +54,7 @@ pub(super) async fn check(config: &Config) -> anyhow::Result<Checked> {
         if let (Origin::File(path), Some(registry)) = (origin, &registry)
             && let Err(error) = load(registry, &config.policy, name, path).await
         {
-            broken.insert(name, format!("cannot load `{}`: {error}", path.display()));
+            broken.insert(name, format!("cannot load `{}`: {}", path.display(), error_chain(error.as_ref())));
         }
     }
     for (profile, settings) in profiles {

@@ -4,6 +4,7 @@ use crate::cli::format::Output;
 use crate::cli::policy_wait::proved;
 use crate::cli::server::Server;
 use crate::cli::waiting::WaitFlags;
+use crate::cli::words::{counted, word};
 use anyhow::Context;
 use clap::Subcommand;
 use serde_json::Value;
@@ -219,18 +220,17 @@ fn diff(answer: &Value) -> String {
 
 fn shadow(shadow: &Value) -> String {
     let number = |name: &str| shadow[name].as_u64().unwrap_or_default();
-    let word = |name: &str| shadow[name].as_str().unwrap_or_default();
     let mut text = format!(
-        "{} revision {} ({}, config {}): called {} times since {}: {} different, {} without an answer, {} passes skipped\n",
-        word("name"),
+        "{} revision {} ({}, config {}): called {} since {}: {} different, {} without an answer, {} skipped\n",
+        word(&shadow["name"]),
         number("revision"),
-        word("kind"),
+        word(&shadow["kind"]),
         shadow["config"],
-        number("calls"),
+        counted(number("calls"), "time"),
         time(&shadow["since"]),
         number("differed"),
         number("failed"),
-        number("skipped"),
+        counted(number("skipped"), "pass"),
     );
     for difference in shadow["differences"].as_array().into_iter().flatten() {
         let times = difference["times"].as_u64().unwrap_or_default();
@@ -245,16 +245,15 @@ fn shadow(shadow: &Value) -> String {
 }
 
 fn answer_line(answer: &Value) -> String {
-    let reason = |value: &Value| value["reason"].as_str().unwrap_or_default().to_owned();
     if let Some(failure) = answer.get("unavailable") {
-        return format!("no answer ({}: {})", failure["kind"].as_str().unwrap_or_default(), reason(failure));
+        return format!("no answer ({}: {})", word(&failure["kind"]), word(&failure["reason"]));
     }
     if let Some(replicas) = answer["replicas"].as_u64() {
-        return format!("{replicas} ({})", reason(answer));
+        return format!("{replicas} ({})", word(&answer["reason"]));
     }
-    let assessments = answer["assessments"].as_array().into_iter().flatten().map(|one| {
-        let word = |name: &str| one[name].as_str().unwrap_or_default();
-        format!("{} {}, remedy {} ({})", word("replica-id"), word("status"), word("remedy"), reason(one))
+    let assessments = list(&answer["assessments"]).iter().map(|one| {
+        let [id, status, remedy, reason] = ["replica-id", "status", "remedy", "reason"].map(|field| word(&one[field]));
+        format!("{id} {status}, remedy {remedy} ({reason})")
     });
     let all: Vec<String> = assessments.collect();
     if all.is_empty() { "no assessment of these replicas".to_owned() } else { all.join("; ") }

@@ -1,5 +1,6 @@
 //! Workloads, containers and policies of a server, as documents and as rows of a table.
 
+use crate::cli::words::word;
 use crate::cli::workload_text::{age, overrides, percent};
 use anyhow::bail;
 use clap::ValueEnum;
@@ -72,7 +73,7 @@ pub(super) struct Selection<'s> {
     pub(super) name: Option<&'s str>,
     /// Only the containers of this workload.
     pub(super) workload: Option<&'s str>,
-    /// Whether the documents are complete; otherwise only the rows are.
+    /// True if the documents are complete; otherwise only the rows are.
     pub(super) is_whole: bool,
 }
 
@@ -133,21 +134,21 @@ async fn workloads(client: &Remote, name: Option<&str>, is_whole: bool) -> anyho
 }
 
 fn workload(summary: &Value) -> Resource {
-    let name = word(&summary["name"]);
+    let name = word(&summary["name"]).to_owned();
     let row = vec![
         name.clone(),
         format!("{}/{}", summary["ready"], summary["target"]),
         format!("{}-{}", summary["min_replicas"], summary["max_replicas"]),
-        word(&summary["mode"]),
-        word(&summary["declared_by"]),
+        word(&summary["mode"]).to_owned(),
+        word(&summary["declared_by"]).to_owned(),
         overrides(&summary["overrides"]).join(", "),
-        word(&summary["image"]),
+        word(&summary["image"]).to_owned(),
     ];
     Resource { name, row, document: summary.clone() }
 }
 
 fn policy(policy: &Value) -> Resource {
-    let name = word(&policy["name"]);
+    let name = word(&policy["name"]).to_owned();
     let acts = match policy["acting"].as_u64() {
         None => "none".to_owned(),
         Some(0) => "built-in".to_owned(),
@@ -157,11 +158,11 @@ fn policy(policy: &Value) -> Resource {
         policy["failures"].as_object().into_iter().flat_map(Map::values).filter_map(Value::as_u64).sum();
     let row = vec![
         name.clone(),
-        word(&policy["kind"]),
-        word(&policy["version"]),
+        word(&policy["kind"]).to_owned(),
+        word(&policy["version"]).to_owned(),
         acts,
         policy["candidate"].as_u64().map(|number| format!("revision {number}")).unwrap_or_default(),
-        word(&policy["source"]),
+        word(&policy["source"]).to_owned(),
         failures.to_string(),
     ];
     Resource { name, row, document: policy.clone() }
@@ -173,7 +174,7 @@ async fn containers(client: &Remote, workload: Option<&str>) -> anyhow::Result<V
         return Ok(containers_of(client, workload).await?);
     }
     let listed = client.get(&["workloads"]).await?;
-    let names: Vec<String> = list(&listed["workloads"]).iter().map(|one| word(&one["name"])).collect();
+    let names: Vec<String> = list(&listed["workloads"]).iter().map(|one| word(&one["name"]).to_owned()).collect();
     let all = iter(names).map(|name| async move {
         match containers_of(client, &name).await {
             Err(error) if error.status() == Some(404) => Ok(Vec::new()),
@@ -208,25 +209,21 @@ async fn containers_of(client: &Remote, workload: &str) -> Result<Vec<Resource>,
 }
 
 fn container(mut document: Value, workload: Option<&str>) -> Resource {
-    let name = word(&document["name"]);
+    let name = word(&document["name"]).to_owned();
     let id = word(&document["container_id"]);
     let phase = document["phase"].as_str().or(document["status"].as_str()).unwrap_or_default();
     let row = vec![
         name.clone(),
         workload.unwrap_or_default().to_owned(),
         phase.to_owned(),
-        word(&document["health"]),
-        id.get(..SHORT_ID).unwrap_or(&id).to_owned(),
+        word(&document["health"]).to_owned(),
+        id.get(..SHORT_ID).unwrap_or(id).to_owned(),
         percent(&document["cpu_percent"]),
         percent(&document["mem_percent"]),
         age(&json!(time(&document["created_at"])), jiff::Timestamp::now()),
     ];
     document["workload"] = json!(workload);
     Resource { name, row, document }
-}
-
-fn word(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use crate::cli::format::Output;
 use crate::cli::output::WrongUse;
 use crate::cli::server::Server;
 use crate::cli::waiting::{Condition, WaitFlags};
+use crate::cli::words::word;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -74,7 +75,6 @@ fn text(name: &str, answer: &Value) -> String {
     let desired = &answer["desired"];
     let mut text = format!("{name}: {} to {} replicas\n", desired["min_replicas"], desired["max_replicas"]);
     for action in answer["actions"].as_array().into_iter().flatten() {
-        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let details = &action["details"];
         let what =
             action["name"].as_str().or(details["name"].as_str()).map(|name| format!(" {name}")).unwrap_or_default();

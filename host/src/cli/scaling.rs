@@ -45,7 +45,7 @@ impl Override {
         }
     }
 
-    /// Whether these overrides, as the API returns them, contain it.
+    /// Returns true if these overrides, as the API returns them, contain it.
     fn is_in_force(self, current: &Value) -> bool {
         let (field, removed) = self.removed();
         current[field] != removed
@@ -107,7 +107,7 @@ pub(super) enum ScalingCommand {
         /// Number of replicas, within the workload's bounds
         #[arg(value_parser = clap::value_parser!(u32).range(0..=1_000))]
         replicas: u32,
-        /// How long the count is forced
+        /// Time for which the count is forced
         #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
         time: Duration,
         /// The flags of a wait.

@@ -63,7 +63,7 @@ pub(super) struct SimulateArguments {
     /// Units of load that can wait; more are dropped
     #[arg(long, default_value_t = 1_000.0, value_parser = not_negative)]
     queue: f64,
-    /// Replicas at the start [default: what the load needs then]
+    /// Replicas at the start [default: as many as the load needs then]
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=1_000))]
     replicas: Option<u32>,
     /// Time between two passes
@@ -179,15 +179,35 @@ async fn compare(arguments: &SimulateArguments, file: &Path) -> anyhow::Result<S
 fn progress(name: &str) -> impl FnMut(f64) {
     let is_terminal = std::io::stderr().is_terminal();
     let begin = Subject::wall_clock();
-    let mut last = 0;
+    let mut line = ProgressLine::default();
     move |done: f64| {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 100")]
         let percent = (done * 100.0) as u32;
-        if is_terminal && percent > last && Subject::wall_clock().since(begin) > PROGRESS_AFTER {
-            last = percent;
-            let end = if percent >= 100 { "\n" } else { "" };
-            // A failed write only loses the progress.
-            let _ignored = write!(std::io::stderr(), "\r{name}: {percent} %{end}");
+        if is_terminal && percent > line.percent && Subject::wall_clock().since(begin) > PROGRESS_AFTER {
+            line.show(name, percent);
+        }
+    }
+}
+
+/// A line on the terminal with the progress of a run. It ends with the value, so that an error has a line of its own.
+#[derive(Default)]
+struct ProgressLine {
+    /// The latest number on it. 0 before the first.
+    percent: u32,
+}
+
+impl ProgressLine {
+    fn show(&mut self, name: &str, percent: u32) {
+        self.percent = percent;
+        // A failed write only loses the progress.
+        let _ignored = write!(std::io::stderr(), "\r{name}: {percent} %");
+    }
+}
+
+impl Drop for ProgressLine {
+    fn drop(&mut self) {
+        if self.percent > 0 {
+            let _ignored = writeln!(std::io::stderr());
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::cli::format::Output;
 use crate::cli::output::print_error;
 use crate::cli::server::Server;
 use crate::cli::waiting::{Condition, WaitFlags};
+use crate::cli::words::word;
 use crate::cli::workload_file::{self, Declared};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -84,7 +85,7 @@ async fn declared(client: &Remote, file: &Path) -> anyhow::Result<Vec<Declared>>
     Ok(declarations.workloads)
 }
 
-/// Says that the adopted workloads of a file are left out.
+/// Prints a note about each adopted workload of a file, which is left out.
 pub(super) fn note_adopted(names: &[String]) -> anyhow::Result<()> {
     for name in names {
         print_error(&format!("note: `{name}` is left out, because labels of its service declare it\n"))?;
@@ -92,7 +93,7 @@ pub(super) fn note_adopted(names: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether no override is set.
+/// Returns true if no override is set.
 fn is_nothing(overrides: &Value) -> bool {
     overrides.as_object().is_some_and(|fields| fields.values().all(|value| value.is_null() || *value == false))
 }
@@ -136,10 +137,9 @@ fn document(started: &[(String, Value)]) -> Value {
 
 /// One line about a started workload.
 pub(super) fn line(workload: &str, answer: &Value) -> String {
-    let word = |field: &str| answer[field].as_str().unwrap_or_default();
-    match word("action") {
-        "waiting" => format!("{workload}: stored; {}\n", word("detail")),
-        action => format!("{workload}: {action} {}\n", word("name")),
+    match word(&answer["action"]) {
+        "waiting" => format!("{workload}: stored; {}\n", word(&answer["detail"])),
+        action => format!("{workload}: {action} {}\n", word(&answer["name"])),
     }
 }
 

@@ -1,15 +1,14 @@
 //! `windlass swarm init`: makes the certificate, the key and the token of the agents, as secrets of the Swarm.
 
 use crate::cli::format::Output;
+use crate::cli::new_file;
+use crate::cli::words::counted;
 use crate::config;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 use windlass_core::{Secret, Timestamp};
 use windlass_docker::secrets::SecretStore;
@@ -74,7 +73,7 @@ pub(super) async fn run(command: &SwarmCommand) -> anyhow::Result<String> {
     let secrets = AgentSecrets::issue(now, arguments.days).map_err(anyhow::Error::msg)?;
     // The file comes first: the key cannot be had later.
     if let Some(file) = &arguments.keep_ca_key {
-        keep(file, &secrets.authority_key)
+        new_file::create(file, 0o600, secrets.authority_key.reveal())
             .with_context(|| format!("cannot keep the key of the authority in `{}`", file.display()))?;
     }
     let names = names(&suffix);
@@ -85,7 +84,8 @@ pub(super) async fn run(command: &SwarmCommand) -> anyhow::Result<String> {
         let _ = std::fs::remove_file(file);
     }
     created?;
-    let what = format!("created the secrets {}; the certificate is valid for {} days", list(&names), arguments.days);
+    let days = counted(u64::from(arguments.days), "day");
+    let what = format!("created the secrets {}; the certificate is valid for {days}", list(&names));
     show(true, &names, next(&suffix, store.socket()), what)
 }
 
@@ -120,8 +120,8 @@ fn suffix(existing: &BTreeSet<String>, renew: bool) -> anyhow::Result<Option<Str
         return Ok(None);
     }
     bail!(
-        "there is {}, but not {}; a part of the secrets cannot be made again: make new ones with `--renew`, or remove \
-         the old ones with `docker secret rm {}`",
+        "the Swarm has {}, but not {}; a part of the secrets cannot be made again: make new ones with `--renew`, or \
+         remove the old ones with `docker secret rm {}`",
         list(&present),
         list(&missing),
         present.join(" ")
@@ -139,13 +139,6 @@ fn list(words: &[String]) -> String {
         [one] => one.clone(),
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
-}
-
-fn keep(path: &Path, key: &Secret) -> std::io::Result<()> {
-    // An existing file is never replaced.
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(key.reveal().as_bytes())?;
-    file.sync_all()
 }
 
 #[cfg(test)]
@@ -167,9 +160,9 @@ mod tests {
         let error = of(&["windlass-ca", "windlass-agent-key"], false).expect_err("incomplete");
         assert_eq!(
             error,
-            "there is windlass-ca and windlass-agent-key, but not windlass-agent-cert and windlass-agent-token; a part of \
-             the secrets cannot be made again: make new ones with `--renew`, or remove the old ones with `docker secret \
-             rm windlass-ca windlass-agent-key`"
+            "the Swarm has windlass-ca and windlass-agent-key, but not windlass-agent-cert and windlass-agent-token; a \
+             part of the secrets cannot be made again: make new ones with `--renew`, or remove the old ones with \
+             `docker secret rm windlass-ca windlass-agent-key`"
         );
         assert_eq!(of(&["windlass-ca", "windlass-agent-key"], true), Ok(Some("-2".to_owned())));
     }
@@ -182,16 +175,5 @@ mod tests {
         }
         let (socket, group) = ("DOCKER_SOCKET='/my docker.sock'", "DOCKER_GID=$(stat -c %g '/my docker.sock')");
         assert_eq!(next("-2", Some("/my docker.sock")), format!("WINDLASS_SECRETS=-2 {socket} {group} {deploy}"));
-    }
-
-    #[test]
-    fn the_key_of_the_authority_is_private_and_replaces_no_file() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("ca.key");
-        keep(&path, &Secret::new("key")).expect("written");
-        assert_eq!(path.metadata().expect("it exists").permissions().mode() & 0o777, 0o600);
-        keep(&path, &Secret::new("other")).expect_err("it exists");
-        assert_eq!(std::fs::read_to_string(&path).expect("it exists"), "key");
     }
 }

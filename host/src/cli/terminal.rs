@@ -8,7 +8,7 @@ pub(super) fn width() -> Option<u16> {
     size.ok().map(|(columns, _)| columns).filter(|columns| *columns > 0)
 }
 
-/// Whether progress can be shown: on a terminal, standard error is for people.
+/// Returns true if progress can be shown: on a terminal, standard error is for people.
 pub(super) fn shows_progress() -> bool {
     stderr().is_terminal()
 }

@@ -1,13 +1,13 @@
 //! `windlass tls init`: makes a certificate for the API of a lab.
 
 use crate::cli::format::Output;
+use crate::cli::new_file;
+use crate::cli::words::counted;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use std::fs::File;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::SystemTime;
 use windlass_core::Timestamp;
 use windlass_network::certificates::Certificates;
@@ -55,7 +55,8 @@ pub(super) fn run(command: &TlsCommand) -> anyhow::Result<String> {
     let mut names = arguments.names.clone();
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
     names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned).into_iter().chain([machine]));
-    names.dedup();
+    let mut known = BTreeSet::new();
+    names.retain(|name| known.insert(name.clone()));
     let now = Timestamp::from(SystemTime::now());
     let made = Certificates::issue("Windlass lab", &names, now, arguments.days).map_err(anyhow::Error::msg)?;
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
@@ -63,7 +64,7 @@ pub(super) fn run(command: &TlsCommand) -> anyhow::Result<String> {
     for ((path, mode), text) in
         [(&authority, made.authority.as_str()), (&certificate, &made.certificate), (&key, made.key.reveal())]
     {
-        write(path, *mode, text).with_context(|| format!("cannot write `{}`", path.display()))?;
+        new_file::create(path, *mode, text).with_context(|| format!("cannot write `{}`", path.display()))?;
     }
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
     let show = |name: &str| folder.join(name).display().to_string();
@@ -73,19 +74,12 @@ pub(super) fn run(command: &TlsCommand) -> anyhow::Result<String> {
         "names": names, "days": arguments.days, "certificate": certificate, "key": key, "authority": authority,
     });
     let text = format!(
-        "created a certificate for {}, valid for {} days\n\nin windlass.toml:\n[api]\ntls_certificate = \"{certificate}\"\ntls_key = \
+        "created a certificate for {}, valid for {}\n\nin windlass.toml:\n[api]\ntls_certificate = \"{certificate}\"\ntls_key = \
          \"{key}\"\n\nclients trust {authority}: `--ca-file` of the commands, `--cacert` of curl\n",
         names.join(", "),
-        arguments.days,
+        counted(u64::from(arguments.days), "day"),
     );
     arguments.output.show(&document, &files, || text)
-}
-
-fn write(path: &Path, mode: u32, text: &str) -> std::io::Result<()> {
-    // An existing file is never replaced.
-    let mut file = File::options().write(true).create_new(true).mode(mode).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }
 
 #[cfg(test)]
@@ -98,12 +92,14 @@ mod tests {
         let base = tempfile::tempdir().expect("a folder");
         let folder = base.path().join("tls");
         let init = || {
-            let names = vec!["windlass.lab".to_owned()];
+            // A name of the server's own, and a repeated one.
+            let names = ["windlass.lab", "localhost", "windlass.lab"].map(str::to_owned).to_vec();
             let arguments = InitArguments { folder: folder.clone(), names, days: 30, output: Output::default() };
             run(&TlsCommand::Init(arguments))
         };
         let said = init().expect("made");
-        assert!(said.contains("windlass.lab, localhost, 127.0.0.1, ::1") && said.contains("30 days"), "{said}");
+        assert!(said.starts_with("created a certificate for windlass.lab, localhost, 127.0.0.1, ::1"), "{said}");
+        assert!(said.contains(", valid for 30 days\n"), "{said}");
         let mode = |name: &str| folder.join(name).metadata().expect("it exists").permissions().mode() & 0o777;
         assert_eq!((mode("key.pem"), mode("certificate.pem") & 0o600, mode("ca.pem") & 0o600), (0o600, 0o600, 0o600));
         let before = std::fs::read_to_string(folder.join("key.pem")).expect("it exists");

@@ -6,7 +6,7 @@ mod state;
 
 use crate::cli::explain;
 use crate::cli::format::{Format, Output};
-use crate::cli::output::WrongUse;
+use crate::cli::output::{WrongUse, print_error};
 use crate::cli::server::Server;
 use crate::cli::top::fetch::{Range, Row, rows};
 use crate::cli::top::screen::Screen;
@@ -16,9 +16,14 @@ use serde_json::{Value, json};
 use std::io::{IsTerminal, stdin, stdout};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 use windlass_core::error_chain;
 use windlass_core::text::duration;
 use windlass_network::remote::Remote;
+
+/// Longest wait at the end for the results of changes that are still on their way.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// `windlass top …`
 #[derive(Debug, Args)]
@@ -59,7 +64,7 @@ fn document(rows: &[Row]) -> Value {
     json!({"workloads": rows.iter().map(Row::document).collect::<Vec<_>>()})
 }
 
-/// A look at the server, or why it failed.
+/// A look at the server, or the reason why it failed.
 type Look = Result<Vec<Row>, String>;
 
 /// Shows the table until a key ends it.
@@ -70,22 +75,37 @@ async fn live(client: &Remote, interval: Duration, first: Vec<Row>) -> anyhow::R
     let (looks, mut looked) = mpsc::channel(1);
     let (visible, wanted) = watch::channel(Range::ALL.first_screen());
     let looking = tokio::spawn(look_for_ever(client.clone(), interval, wanted, looks));
+    // An answer may take minutes, and the keys stay alive meanwhile.
+    let mut changes: JoinSet<String> = JoinSet::new();
+    let mut explanations: JoinSet<Result<Vec<String>, String>> = JoinSet::new();
     let ended = loop {
         let (columns, lines) = screen.size();
-        let range = state.visible(lines);
+        let range = state.visible(columns, lines);
         visible.send_if_modified(|before| std::mem::replace(before, range) != range);
         if let Err(error) = screen.draw(&state.draw(columns, lines)) {
             break Err(error);
         }
         tokio::select! {
             Some(look) = looked.recv() => state.looked(look),
+            Some(Ok(sentence)) = changes.join_next() => {
+                state.note(sentence);
+                // The next look shows the change.
+                visible.send_modify(|_| {});
+            }
+            Some(Ok(explained)) = explanations.join_next() => match explained {
+                Ok(page) => state.show(page),
+                Err(sentence) => state.note(sentence),
+            },
             key = screen.key() => match key {
                 Ok(Some(key)) => match state.key(key) {
                     Some(Request::End) => break Ok(()),
-                    Some(request) => {
-                        perform(client, request, &mut state).await;
-                        // The next look shows the change.
-                        visible.send_modify(|_| {});
+                    Some(Request::Change { workload, change, done }) => {
+                        state.note(format!("{workload}: sending the request"));
+                        changes.spawn(send(client.clone(), workload, change, done));
+                    }
+                    Some(Request::Explain { workload }) => {
+                        state.note(format!("{workload}: sending the request"));
+                        explanations.spawn(explained(client.clone(), workload));
                     }
                     None => {}
                 },
@@ -97,7 +117,24 @@ async fn live(client: &Remote, interval: Duration, first: Vec<Row>) -> anyhow::R
     };
     looking.abort();
     drop(screen);
+    print_answers(changes).await;
     ended
+}
+
+/// Prints the results of the changes that were on their way at the end: one that was just confirmed is still sent.
+async fn print_answers(mut changes: JoinSet<String>) {
+    // If standard error is closed, nobody can receive the sentences.
+    let answers = async {
+        while let Some(answer) = changes.join_next().await {
+            if let Ok(sentence) = answer {
+                let _ = print_error(&format!("{sentence}\n"));
+            }
+        }
+    };
+    if timeout(LAST_ANSWERS, answers).await.is_err() {
+        let note = "note: the server has not answered a change yet; `windlass get workloads` shows its effect\n";
+        let _ = print_error(note);
+    }
 }
 
 /// Looks at the server at each interval, and at once when other rows are visible.
@@ -120,20 +157,18 @@ async fn look_for_ever(
     }
 }
 
-/// Sends a request of an operator, and shows its result.
-async fn perform(client: &Remote, request: Request, state: &mut State) {
-    match request {
-        Request::End => {}
-        Request::Change { workload, change, done } => {
-            let sent = client.patch(&["workloads", &workload, "overrides"], &change).await;
-            state.note(match sent {
-                Ok(_) => format!("{workload}: {done}"),
-                Err(error) => format!("error: {error}"),
-            });
-        }
-        Request::Explain { workload } => match explain::newest(client, &workload).await {
-            Ok(text) => state.show(text.lines().map(str::to_owned).collect()),
-            Err(error) => state.note(format!("error: {error:#}")),
-        },
+/// Sends a change of the overrides. Returns a sentence about the result.
+async fn send(client: Remote, workload: String, change: Value, done: &'static str) -> String {
+    match client.patch(&["workloads", &workload, "overrides"], &change).await {
+        Ok(_) => format!("{workload}: {done}"),
+        Err(error) => format!("error: {error}"),
+    }
+}
+
+/// The lines of the explanation of a workload's count, or a sentence about the failure.
+async fn explained(client: Remote, workload: String) -> Result<Vec<String>, String> {
+    match explain::newest(&client, &workload).await {
+        Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
+        Err(error) => Err(format!("error: {error:#}")),
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct WaitArguments {
     /// `replicas=NUMBER` (that many are ready, and no other one runs), `stopped` (none runs) or `removed`
     #[arg(long = "for", value_name = "STATE")]
     state: Condition,
-    /// How long to wait
+    /// Time limit of the wait
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "2m")]
     timeout: Duration,
     /// The form of the result.

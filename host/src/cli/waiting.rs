@@ -3,6 +3,7 @@
 use crate::cli::news::{News, Pauses};
 use crate::cli::output::TimedOut;
 use crate::cli::terminal;
+use crate::cli::words::{counted, word};
 use crate::cli::workload_text::alerts;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -10,7 +11,7 @@ use serde_json::Value;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use windlass_api::answer::{list, title};
 use windlass_core::text::{duration, plain, show_duration};
 use windlass_network::remote::{Remote, RemoteError};
@@ -21,6 +22,9 @@ const PAUSES: Pauses = Pauses { with_stream: Duration::from_secs(1), without: Du
 /// Time between two pictures of the progress.
 const TICK: Duration = Duration::from_millis(250);
 
+/// Least time for a look: the one at the end of the wait has an answer too, unless the server is silent.
+const LEAST_LOOK: Duration = Duration::from_secs(1);
+
 /// Time limit of a wait, unless a flag sets another one.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -30,7 +34,7 @@ pub(super) struct WaitFlags {
     /// Wait until the change has taken effect
     #[arg(long)]
     wait: bool,
-    /// How long to wait [default: 2m]
+    /// Time limit of the wait [default: 2m]
     #[arg(long, value_name = "DURATION", value_parser = duration, requires = "wait")]
     timeout: Option<Duration>,
 }
@@ -44,7 +48,7 @@ impl WaitFlags {
         Ok(self.wait)
     }
 
-    /// Whether the caller wants to wait.
+    /// Returns true if the caller wants to wait.
     pub(super) fn is_wanted(self) -> bool {
         self.wait
     }
@@ -108,7 +112,7 @@ impl fmt::Display for Condition {
         match self {
             Self::Ready => f.write_str("ready"),
             Self::RolledOut => f.write_str("rolled out"),
-            Self::Replicas(count) => write!(f, "at {count} ready replicas"),
+            Self::Replicas(count) => write!(f, "at {}", counted(u64::from(*count), "ready replica")),
             Self::Stopped => f.write_str("stopped"),
             Self::Removed => f.write_str("removed"),
         }
@@ -155,16 +159,16 @@ impl Seen {
         )
     }
 
-    /// Why the workload is as it is: its alerts, else its first replica that is not healthy; and its last pass.
+    /// The reasons for the state: the alerts, else the first replica that is not healthy; and the last pass.
     fn reasons(&self) -> Vec<String> {
         let mut reasons = alerts(&self.view);
         if reasons.is_empty() {
             let containers = list(&self.view["observed"]["containers"]);
             let unhealthy = containers.iter().find(|one| one["health"] != "healthy" && one["phase"] != "held");
             reasons.extend(unhealthy.map(|container| {
-                let word = |field: &str| container[field].as_str().unwrap_or_default();
                 let why = container["health_reason"].as_str().map(|why| format!(" ({why})")).unwrap_or_default();
-                format!("`{}` is {} and {}{why}", word("name"), word("phase"), word("health"))
+                let [name, phase, health] = ["name", "phase", "health"].map(|field| word(&container[field]));
+                format!("`{name}` is {phase} and {health}{why}")
             }));
         }
         let pass = &self.view["last_pass"];
@@ -190,7 +194,7 @@ pub(super) async fn wait(
     .await
 }
 
-/// Whether a workload meets a condition, or why not.
+/// Compares a workload with a condition.
 pub(super) async fn look(client: &Remote, workload: &str, condition: Condition) -> anyhow::Result<Look> {
     match Seen::of(client, workload).await {
         Ok(seen) if seen.meets(condition) => Ok(Look::Met),
@@ -203,7 +207,8 @@ pub(super) async fn look(client: &Remote, workload: &str, condition: Condition) 
 /// Looks until the wait is over: after each event that fits `query`, and from time to time.
 ///
 /// # Errors
-/// [`TimedOut`] with the pending reason after `timeout`; the error of a look, unless the server cannot be reached.
+/// [`TimedOut`] with the pending reason after `timeout`, also if the server does not answer; the error of a look, unless
+/// the server cannot be reached.
 pub(super) async fn until(
     client: &Remote,
     query: Vec<(&'static str, String)>,
@@ -215,15 +220,18 @@ pub(super) async fn until(
     let progress = progress();
     let mut news = News::follow(client, query, PAUSES);
     loop {
-        let pending = match look().await {
-            Ok(Look::Met) => return Ok(()),
-            Ok(Look::Pending { state, reasons }) => {
+        let pending = match timeout_at(deadline.max(Instant::now() + LEAST_LOOK), look()).await {
+            Ok(Ok(Look::Met)) => return Ok(()),
+            Ok(Ok(Look::Pending { state, reasons })) => {
                 progress.set_message(plain(&format!("{subject}: {state}")));
                 [vec![state], reasons].concat().join("; ")
             }
             // A server that restarts answers again.
-            Err(error) if matches!(error.downcast_ref(), Some(RemoteError::Unreachable { .. })) => error.to_string(),
-            Err(error) => return Err(error),
+            Ok(Err(error)) if matches!(error.downcast_ref(), Some(RemoteError::Unreachable { .. })) => {
+                error.to_string()
+            }
+            Ok(Err(error)) => return Err(error),
+            Err(_) => "the server has not answered yet".to_owned(),
         };
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -304,5 +312,36 @@ mod tests {
         let error = wait(&client, "web", Condition::Ready, Duration::from_secs(3)).await.expect_err("it is gone");
         assert!(error.is::<TimedOut>(), "{error:?}");
         assert!(error.to_string().starts_with("after 3s, `web` is not ready: cannot reach windlass"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_wait_ends_although_the_server_does_not_answer() {
+        // The kernel accepts connections to it, and nobody answers.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = format!("http://{}", listener.local_addr().expect("an address"));
+        let client = Remote::new(&address, None, None).expect("a client");
+        let waited = wait(&client, "web", Condition::Ready, Duration::from_millis(200));
+        let waited = tokio::time::timeout(Duration::from_secs(20), waited).await.expect("the time limit holds");
+        let error = waited.expect_err("there is no answer");
+        assert!(error.is::<TimedOut>(), "{error:?}");
+        assert_eq!(error.to_string(), "after 200ms, `web` is not ready: the server has not answered yet");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_pending_reason_is_that_of_the_last_look_or_the_silence_of_the_server() {
+        let client = Remote::new("unix:/nonexistent/windlass.sock", None, None).expect("a client");
+        for (silence, reason) in [(None, "1 of 2"), (Some(2), "the server has not answered yet")] {
+            let mut looks = 0_u64;
+            let wanted = Wanted { subject: "web", state: "ready" };
+            let waited = until(&client, Vec::new(), wanted, Duration::from_secs(3), async || {
+                looks += 1;
+                if silence.is_some_and(|answered| looks > answered) {
+                    std::future::pending::<()>().await;
+                }
+                Ok(Look::Pending { state: "1 of 2".to_owned(), reasons: Vec::new() })
+            });
+            let error = waited.await.expect_err("it is never met").to_string();
+            assert_eq!(error, format!("after 3s, `web` is not ready: {reason}"));
+        }
     }
 }

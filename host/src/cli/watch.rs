@@ -2,6 +2,7 @@
 
 use crate::cli::format::{Format, Output, json_line};
 use crate::cli::news::{News, Pauses};
+use crate::cli::outage::Outage;
 use crate::cli::output::print;
 use crate::cli::resources::{Kind, Resource, Selection, fetch};
 use crate::cli::yaml;
@@ -15,10 +16,11 @@ use windlass_network::remote::{Remote, RemoteError};
 /// Time between two looks. Not every change has an event: the failures of a policy have none.
 const PAUSES: Pauses = Pauses { with_stream: Duration::from_secs(5), without: Duration::from_secs(1) };
 
-/// Prints the resources and their changes until the reader leaves.
+/// Prints the resources and their changes until the reader leaves. A server that stops answering is tried for a minute.
 pub(super) async fn watch(client: &Remote, selection: Selection<'_>, output: Output) -> anyhow::Result<()> {
     let mut lines = Lines::new(selection, output.format());
     let mut news = News::follow(client, query(selection), PAUSES);
+    let mut outage = Outage::default();
     let mut was_there = false;
     loop {
         let found = match fetch(client, selection).await {
@@ -28,8 +30,14 @@ pub(super) async fn watch(client: &Remote, selection: Selection<'_>, output: Out
                 print(&lines.news(&[])?)?;
                 return Ok(());
             }
+            // A server that restarts answers again.
+            Err(error) if was_there && is_unreachable(&error) => {
+                outage.pause(&error.to_string()).await?;
+                continue;
+            }
             Err(error) => return Err(error),
         };
+        outage.end();
         was_there = true;
         let text = lines.news(&found)?;
         if (!text.is_empty() && !print(&text)?) || (selection.name.is_some() && found.is_empty()) {
@@ -49,9 +57,14 @@ fn query(selection: Selection<'_>) -> Vec<(&'static str, String)> {
     }
 }
 
-/// Whether there is no resource of the name, other than when the server cannot be reached or refuses.
+/// Returns true if there is no resource of the name. False if the server cannot be reached or rejects the request.
 fn is_missing(error: &anyhow::Error) -> bool {
     error.downcast_ref().is_none_or(|error: &RemoteError| error.status() == Some(404))
+}
+
+/// Returns true if the server cannot be reached.
+fn is_unreachable(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(RemoteError::Unreachable { .. }))
 }
 
 /// The lines about resources that changed.

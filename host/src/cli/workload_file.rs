@@ -43,7 +43,7 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Declarations> {
 
 fn adopted_only(names: &[String]) -> anyhow::Error {
     let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    anyhow!("labels of its service declare {}; change the labels instead", names.join(", "))
+    anyhow!("labels of services declare {}; change the labels instead", names.join(", "))
 }
 
 /// The documents of a text. A file without a known extension may have any of the three languages.
@@ -156,6 +156,6 @@ mod tests {
         let file = folder.path().join("a.yaml");
         std::fs::write(&file, "declared_by: compose\ndesired: {image: a, name: shop-web}\n").expect("written");
         let error = format!("{:#}", read(&file).expect_err("adopted"));
-        assert!(error.ends_with("labels of its service declare `shop-web`; change the labels instead"), "{error}");
+        assert!(error.ends_with("labels of services declare `shop-web`; change the labels instead"), "{error}");
     }
 }

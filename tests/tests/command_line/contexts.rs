@@ -19,6 +19,9 @@ async fn a_command_finds_the_server_and_the_token_by_the_context() -> anyhow::Re
     let added = caller.run(&["context", "add", "lab", "--server", &address, "--token-file", "token"])?.ok();
     assert_eq!(added, format!("lab: {address}; next: windlass context use lab\n"));
     assert_eq!(caller.run(&["context", "use", "lab"])?.ok(), format!("commands use lab: {address}\n"));
+    // A context in use needs no next step.
+    let changed = caller.run(&["context", "add", "lab", "--server", &address, "--token-file", "token"])?.ok();
+    assert_eq!(changed, format!("lab: {address}\n"));
     let file = caller.folder().join(".config/windlass/contexts.toml");
     assert_eq!(file.metadata()?.permissions().mode() & 0o777, 0o600);
     let listed = caller.run(&["context", "list", "-o", "json"])?.json();
@@ -66,7 +69,7 @@ fn a_context_that_cannot_be_right_is_refused() -> anyhow::Result<()> {
     let refused = caller.run(&["context", "add", "default", "--server", "http://127.0.0.1:1"])?.refused(1);
     assert!(refused.contains("`default` stands for the server of this machine"), "{refused}");
     let refused = caller.run(&["context", "use", "lab"])?.refused(1);
-    assert_eq!(refused, "error: there is no context `lab`; there are `default`\n");
+    assert_eq!(refused, "error: there is no context `lab`; known contexts: `default`\n");
     assert!(!caller.folder().join(".config").exists(), "nothing was written");
     Ok(())
 }

@@ -163,6 +163,51 @@ fn a_log_keeps_its_two_streams_apart() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A server that closes the connections of two looks, as one that restarts does, and whose policies then differ.
+#[test]
+fn a_follower_of_resources_outlives_a_restart_of_the_server() -> anyhow::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = format!("http://{}", listener.local_addr()?);
+    // The thread ends with this program.
+    std::thread::spawn(move || {
+        let mut looks = 0;
+        while let Ok((stream, _)) = listener.accept() {
+            // Without a stream of events, the command looks again from time to time.
+            if head(&stream).starts_with("GET /events") {
+                continue;
+            }
+            looks += 1;
+            let acting = match looks {
+                1 => 1,
+                2 | 3 => continue,
+                _ => 2,
+            };
+            let list = json!({"policies": [{"name": "queue", "acting": acting}]});
+            let _ = (&stream).write_all(answer("application/json", &list.to_string()).as_bytes());
+        }
+    });
+    let caller = Caller::new()?.with("WINDLASS_SERVER", &address);
+    let mut follower = caller.begin(&["get", "policies", "-w", "-o", "json"])?;
+    for acting in [1, 2] {
+        assert_eq!(serde_json::from_str::<Value>(&follower.line()?)?["acting"], acting);
+    }
+    let Running(child) = &mut follower;
+    let notes = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+    let notes = notes.take(2).collect::<Result<Vec<_>, _>>()?;
+    let is_note =
+        |note: &String| note.starts_with("note: cannot reach windlass at ") && note.ends_with("; connecting again");
+    assert!(notes.len() == 2 && notes.iter().all(is_note), "{notes:#?}");
+    Ok(())
+}
+
+#[test]
+fn a_follower_without_a_server_ends_at_once() -> anyhow::Result<()> {
+    let caller = Caller::new()?.with("WINDLASS_SERVER", "unix:/nonexistent/windlass.sock");
+    let refused = caller.run(&["get", "policies", "-w"])?.refused(1);
+    assert!(refused.starts_with("error: cannot reach windlass"), "{refused}");
+    Ok(())
+}
+
 /// A server whose policies change, and whose stream has one event after each change.
 #[test]
 fn a_follower_of_resources_looks_again_after_an_event() -> anyhow::Result<()> {

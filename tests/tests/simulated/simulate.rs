@@ -558,7 +558,7 @@ fn what_is_wrong_is_told() -> anyhow::Result<()> {
         ),
         (vec!["--trace", "no-such-file"], "cannot read `no-such-file`"),
         (vec!["--trace", &file, "--load", "visitors"], "the trace has no column `visitors`; it has load, requests"),
-        (vec!["--trace", &ages], "the load spans 10957 days; shorten it to at most 366"),
+        (vec!["--trace", &ages], "the load spans more than 366 days; shorten it"),
         (
             vec!["--trace", &year, "--policy", "min-max"],
             "`min-max`: the load spans 366 days and the interval is 15s, which makes more than 200000 passes; shorten the \

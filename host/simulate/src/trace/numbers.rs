@@ -84,12 +84,12 @@ impl Survey {
     }
 }
 
-/// Whether a cell has no value.
+/// Returns true if a cell has no value.
 pub(crate) fn is_missing(text: &str) -> bool {
     MISSING.iter().any(|missing| text.eq_ignore_ascii_case(missing))
 }
 
-/// Whether a cell is a number with any decimal mark, or has no value.
+/// Returns true if a cell is a number with any decimal mark, or has no value.
 pub(crate) fn is_number(text: &str) -> bool {
     is_missing(text) || parse(text, Mark::Point).is_some() || parse(text, Mark::Comma).is_some()
 }

@@ -90,7 +90,7 @@ impl Times {
     }
 }
 
-/// Whether text is a time of any form.
+/// Returns true if text is a time of any form.
 pub(crate) fn is_time(text: &str) -> bool {
     Times::default().read(text).is_ok()
 }

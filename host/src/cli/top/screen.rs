@@ -12,7 +12,7 @@ use crossterm::{execute, queue};
 use futures_util::StreamExt;
 use std::io::{Stdout, Write, stdout};
 
-/// The size of a terminal that does not tell it.
+/// The size of a terminal that does not report its size.
 const DEFAULT_SIZE: (u16, u16) = (80, 24);
 
 /// The screen of a terminal in raw mode.

@@ -2,15 +2,19 @@
 
 use crate::cli::table::Table;
 use crate::cli::top::fetch::{Range, Row};
+use crate::cli::words::counted;
 use crate::cli::workload_text::percent;
 use serde_json::{Value, json};
 use windlass_core::text::plain;
 
-/// How long a count is forced by a key.
+/// Time for which a key forces a count.
 const FORCED_FOR: &str = "1h";
 
 /// Lines of the screen that are no rows: the title, the header of the table, and the line with the keys.
 const OTHER_LINES: u16 = 3;
+
+/// Lines around a text in place of the table: the title, and the line with the keys.
+const LINES_AROUND: u16 = 2;
 
 /// Fewest columns in which a table is drawn.
 const NARROWEST: u16 = 40;
@@ -66,6 +70,16 @@ struct Question {
     request: Request,
 }
 
+/// A text in place of the table.
+#[derive(Debug)]
+struct Page {
+    lines: Vec<String>,
+    /// Index of the first line on the screen, of the lines broken to its width.
+    first: usize,
+    /// Number of lines for which the screen has no room: the highest `first`.
+    surplus: usize,
+}
+
 /// The content of the screen.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -74,12 +88,11 @@ pub(super) struct State {
     selected: Option<String>,
     /// Index of the first row on the screen.
     first: usize,
-    /// Why the last look failed.
+    /// The reason why the last look failed. `None` if it succeeded.
     failure: Option<String>,
     note: Option<String>,
     question: Option<Question>,
-    /// Text in place of the table.
-    page: Option<Vec<String>>,
+    page: Option<Page>,
 }
 
 impl State {
@@ -113,13 +126,19 @@ impl State {
         self.note = Some(text);
     }
 
-    /// Shows a text in place of the table until a key is pressed.
-    pub(super) fn show(&mut self, page: Vec<String>) {
-        self.page = Some(page);
+    /// Shows a text in place of the table until a key is pressed that does not scroll it.
+    pub(super) fn show(&mut self, lines: Vec<String>) {
+        self.note = None;
+        self.page = Some(Page { lines, first: 0, surplus: 0 });
     }
 
-    /// The rows on a screen with this many lines.
-    pub(super) fn visible(&mut self, lines: u16) -> Range {
+    /// Fits the content to a screen of this size. Returns the rows on it.
+    pub(super) fn visible(&mut self, columns: u16, lines: u16) -> Range {
+        if let Some(page) = &mut self.page {
+            let room = usize::from(lines.saturating_sub(LINES_AROUND)).max(1);
+            page.surplus = wrapped(&page.lines, columns).len().saturating_sub(room);
+            page.first = page.first.min(page.surplus);
+        }
         let count = usize::from(lines.saturating_sub(OTHER_LINES)).max(1);
         let selected = self.selected_index();
         self.first = self.first.min(selected).max((selected + 1).saturating_sub(count));
@@ -137,11 +156,13 @@ impl State {
         if key == Key::End {
             return Some(Request::End);
         }
-        if self.page.take().is_some() {
-            return None;
-        }
+        // The question is on the screen, also above a text.
         if let Some(Question { request, .. }) = self.question.take() {
             return (key == Key::Character('y')).then_some(request);
+        }
+        if let Some(page) = self.page.take() {
+            self.page = page.after(key);
+            return None;
         }
         match key {
             Key::Back | Key::Character('q') => Some(Request::End),
@@ -170,7 +191,7 @@ impl State {
     pub(super) fn draw(&self, columns: u16, lines: u16) -> Vec<Line> {
         let mut drawn = vec![Line { text: self.title(), style: Style::Title }];
         match &self.page {
-            Some(page) => drawn.extend(wrapped(page, columns).into_iter().map(plain_line)),
+            Some(page) => drawn.extend(wrapped(&page.lines, columns).into_iter().skip(page.first).map(plain_line)),
             None if self.rows.is_empty() => {
                 drawn.push(plain_line("there are no workloads; `windlass start -f FILE` starts one".to_owned()));
             }
@@ -191,7 +212,8 @@ impl State {
             Some(why) => format!("the last look failed: {why}"),
             None => {
                 let short = self.rows.iter().filter(|row| row.ready < row.target).count();
-                format!("windlass: {} workloads, {short} with fewer replicas ready than their target", self.rows.len())
+                let all = counted(self.rows.len() as u64, "workload");
+                format!("windlass: {all}, {short} with fewer replicas ready than their target")
             }
         }
     }
@@ -203,8 +225,8 @@ impl State {
         if let Some(note) = &self.note {
             return note.clone();
         }
-        if self.page.is_some() {
-            return "any key returns".to_owned();
+        if let Some(page) = &self.page {
+            return page.keys();
         }
         "q quit  e explain  p pause  u freeze scale-out  d freeze scale-in  +/- force for an hour  r resume".to_owned()
     }
@@ -223,6 +245,30 @@ impl State {
         let width = usize::from(columns.max(NARROWEST));
         let cut = |text: &str| text.chars().take(width).collect::<String>();
         text.lines().enumerate().map(|(index, text)| Line { text: cut(text), style: style(index) }).collect()
+    }
+}
+
+impl Page {
+    /// The text after a key. `None` if the key ends it.
+    fn after(self, key: Key) -> Option<Self> {
+        if self.surplus == 0 {
+            return None;
+        }
+        let first = match key {
+            Key::Up | Key::Character('k') => self.first.saturating_sub(1),
+            Key::Down | Key::Character('j') => (self.first + 1).min(self.surplus),
+            _ => return None,
+        };
+        Some(Self { first, ..self })
+    }
+
+    /// The line with its keys.
+    fn keys(&self) -> String {
+        if self.surplus == 0 {
+            return "any key returns".to_owned();
+        }
+        let below = counted(self.surplus.saturating_sub(self.first) as u64, "more line");
+        format!("up/down scroll  any other key returns  ({below} below)")
     }
 }
 
@@ -381,13 +427,13 @@ mod tests {
         let mut state = state(&names.map(|name| row(name, 2)));
         (0..4).for_each(|_| drop(state.key(Key::Down)));
         // Three lines are no rows.
-        assert_eq!(state.visible(6), Range { first: 2, count: 3 });
+        assert_eq!(state.visible(110, 6), Range { first: 2, count: 3 });
         assert!(text(&state).contains("\ne "), "{}", text(&state));
         state.looked(Ok(["0", "a", "b", "c", "d", "e"].map(|name| row(name, 2)).to_vec()));
         assert_eq!(state.selected.as_deref(), Some("e"));
-        assert_eq!(state.visible(6), Range { first: 3, count: 3 });
+        assert_eq!(state.visible(110, 6), Range { first: 3, count: 3 });
         state.looked(Ok(vec![row("a", 2)]));
-        assert_eq!(state.visible(6).first, 0);
+        assert_eq!(state.visible(110, 6).first, 0);
         assert_eq!(state.selected.as_deref(), Some("a"));
         state.looked(Err("cannot reach windlass".to_owned()));
         assert!(text(&state).starts_with("the last look failed: cannot reach windlass\n"), "{}", text(&state));
@@ -412,5 +458,44 @@ mod tests {
         assert_eq!(wrapped(&[sentence.trim().to_owned()], 60).len(), 4);
         assert_eq!(state.key(Key::Character('q')), None, "the key only returns");
         assert!(text(&state).contains("BOUNDS"));
+    }
+
+    #[test]
+    fn a_long_explanation_is_scrolled() {
+        let mut state = state(&[row("web", 2)]);
+        state.note("web: sending the request".to_owned());
+        state.show((1..=8).map(|number| format!("sentence {number}")).collect());
+        let shown = |state: &mut State| {
+            // Five of the seven lines are sentences.
+            state.visible(110, 7);
+            let text = text(state);
+            let lines: Vec<String> = text.lines().skip(1).map(str::to_owned).collect();
+            (lines[0].clone(), lines[4].clone(), lines[5].clone())
+        };
+        let expected = |first: u32, last: u32, below: &str| {
+            let keys = format!("up/down scroll  any other key returns  ({below} below)");
+            (format!("sentence {first}"), format!("sentence {last}"), keys)
+        };
+        assert_eq!(shown(&mut state), expected(1, 5, "3 more lines"));
+        assert_eq!(state.key(Key::Up), None);
+        assert_eq!(shown(&mut state), expected(1, 5, "3 more lines"), "there is nothing above");
+        for (key, first, below) in [(Key::Down, 2, "2 more lines"), (Key::Character('j'), 3, "1 more line")] {
+            assert_eq!(state.key(key), None);
+            assert_eq!(shown(&mut state), expected(first, first + 4, below));
+        }
+        (0..9).for_each(|_| drop(state.key(Key::Down)));
+        assert_eq!(shown(&mut state), expected(4, 8, "0 more lines"), "the end stays at the bottom");
+        assert_eq!(state.key(Key::Character('k')), None);
+        assert_eq!(shown(&mut state), expected(3, 7, "1 more line"));
+        // A screen with room for all of it has nothing to scroll.
+        state.visible(110, 12);
+        assert!(text(&state).ends_with("any key returns\n"), "{}", text(&state));
+        assert_eq!(state.key(Key::Down), None);
+        assert!(text(&state).contains("BOUNDS"), "{}", text(&state));
+    }
+
+    #[test]
+    fn one_workload_is_in_the_singular() {
+        assert!(text(&state(&[row("web", 2)])).starts_with("windlass: 1 workload, 0 with fewer replicas ready"));
     }
 }
