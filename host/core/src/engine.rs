@@ -133,7 +133,7 @@ pub trait Engine: Send + Sync + 'static {
     async fn exec(&self, id: &ContainerId, command: &[String]) -> Result<String, EngineError>;
 
     /// The lines that a replica printed, oldest first. With [`LogQuery::follow`], the stream ends with the replica's process;
-    /// if the caller drops it, the engine stops to send. Only the first answer has a time limit.
+    /// if the caller drops it, the engine stops sending. Only the first answer has a time limit.
     ///
     /// # Errors
     /// [`EngineError::NotFound`] if no replica has this identifier, and [`EngineError::Refused`] if its lines are not kept.

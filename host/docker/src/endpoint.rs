@@ -40,7 +40,7 @@ const ENDPOINTS: [(&str, &str); 33] = [
     ("DELETE /services/ID", "on a Swarm: without it, the services of start requests are not removed"),
     ("GET /configs/ID", "on a Swarm: without it, Windlass never acts, because another one might"),
     ("POST /configs/create", "on a Swarm: without it, Windlass never acts, because another one might"),
-    ("POST /configs/ID/update", "on a Swarm: without it, Windlass stops to act after half a minute"),
+    ("POST /configs/ID/update", "on a Swarm: without it, Windlass stops acting after 22 s"),
 ];
 
 /// The endpoint of a request, such as `POST /containers/ID/exec`, and its use. The use is empty for an unknown endpoint.
