@@ -48,8 +48,8 @@ pub(crate) async fn pass(context: &Arc<Context>, handle: &Arc<WorkloadHandle>) {
     let report = match (observed, suspended) {
         // Boxed, so that the task of an idle workload stays small.
         (Ok(snapshot), None) => Box::pin(steer(context, handle, snapshot)).await,
-        (Ok(snapshot), Some(reason)) => publish_suspended(context, handle, snapshot, &reason),
-        (Err(error), _) => publish_blind(context, handle, at, &error),
+        (Ok(snapshot), Some(reason)) => Arc::new(publish_suspended(context, handle, snapshot, &reason)),
+        (Err(error), _) => Arc::new(publish_blind(context, handle, at, &error)),
     };
     save_bands(context, handle).await;
     handle.finish(covers, &report);
@@ -73,7 +73,7 @@ fn standby(context: &Context, handle: &WorkloadHandle) -> Option<String> {
 }
 
 /// The rest of a pass that observed the engine.
-async fn steer(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, snapshot: Snapshot) -> PassReport {
+async fn steer(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, snapshot: Snapshot) -> Arc<PassReport> {
     let now = snapshot.at;
     let (desired, before) = handle.state().desired_and_history();
     let policies = context.policies.of(&handle.key, &desired.policies, now);
@@ -97,7 +97,7 @@ async fn steer(context: &Arc<Context>, handle: &Arc<WorkloadHandle>, snapshot: S
     let result = PassResult { desired, before, policies, observed, evaluation, plan, outcome, aftermath };
     end_holds(context, handle, result.latest()).await;
     let recorded = record(context, handle, &result).await;
-    let report = PassReport::of(&result, recorded.number, context.clock.now());
+    let report = Arc::new(PassReport::of(&result, recorded.number, context.clock.now()));
     publish(context, handle, result, recorded, &report);
     report
 }

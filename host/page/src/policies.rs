@@ -25,7 +25,7 @@ pub(crate) async fn show(
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Response {
     let now = Timestamp(page.controller.now_ms());
-    let all = page.catalogue.list();
+    let (all, problems) = (page.catalogue.list(), page.catalogue.source_problems());
     let (built_in, pushed): (Vec<&PolicyInfo>, Vec<&PolicyInfo>) = all.iter().partition(|info| info.source.is_none());
     let main = html! {
         h1 { "Policies" }
@@ -33,11 +33,11 @@ pub(crate) async fn show(
         @if visitor.may_administer_everything() { section #push aria-labelledby="push-h" { (push_form(&visitor)) } }
         section #pushed aria-labelledby="pushed-h" {
             h2 #pushed-h { "Pushed" }
-            @if pushed.is_empty() && page.catalogue.source_problems().is_empty() { p.none { "No policy is pushed. The built-in policies below are always available." } }
+            @if pushed.is_empty() && problems.is_empty() { p.none { "No policy is pushed. The built-in policies below are always available." } }
             @for info in &pushed { (policy(info, now, &visitor)) }
-            @for (name, problem) in page.catalogue.source_problems() {
+            @for (name, problem) in &problems {
                 // A policy that never arrived is not in the list.
-                @if all.iter().all(|info| info.name != name) { article { h3 { (name) } p.banner.bad { "Its source: " (problem) } } }
+                @if all.iter().all(|info| info.name != *name) { article { h3 { (name) } p.banner.bad { "Its source: " (problem) } } }
             }
         }
         section #built-in aria-labelledby="built-in-h" {

@@ -1,6 +1,6 @@
 //! Recorded decisions without the parts that no page shows: a page of them has megabytes of observations.
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
 
@@ -12,47 +12,21 @@ pub(crate) struct Pruned(pub(crate) Value);
 
 impl<'de> Deserialize<'de> for Pruned {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Part { is_observation: false }).map(Self)
-    }
-}
-
-/// The observation of a policy.
-struct Observation(Value);
-
-impl<'de> Deserialize<'de> for Observation {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Part { is_observation: true }).map(Self)
-    }
-}
-
-/// The last element of a list.
-struct Newest(Option<Value>);
-
-impl<'de> Deserialize<'de> for Newest {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Last;
-        impl<'de> Visitor<'de> for Last {
-            type Value = Newest;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Newest, A::Error> {
-                let mut last = None;
-                while let Some(element) = list.next_element::<Value>()? {
-                    last = Some(element);
-                }
-                Ok(Newest(last))
-            }
-        }
-        deserializer.deserialize_seq(Last)
+        Part { is_observation: false }.deserialize(deserializer).map(Self)
     }
 }
 
 /// A part of a document.
 struct Part {
     is_observation: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Part {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
 }
 
 impl<'de> Visitor<'de> for Part {
@@ -88,7 +62,7 @@ impl<'de> Visitor<'de> for Part {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
         let mut all = Vec::new();
-        while let Some(Pruned(element)) = list.next_element()? {
+        while let Some(element) = list.next_element_seed(Self { is_observation: false })? {
             all.push(element);
         }
         Ok(Value::Array(all))
@@ -98,15 +72,16 @@ impl<'de> Visitor<'de> for Part {
         let mut fields = Map::new();
         while let Some(name) = map.next_key::<String>()? {
             let is_left_out = LEFT_OUT.contains(&name.as_str()) || (self.is_observation && name != "metrics");
-            let value = match name.as_str() {
-                _ if is_left_out => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-                "samples" => map.next_value::<Newest>()?.0.into_iter().collect(),
-                "observation" => map.next_value::<Observation>()?.0,
-                _ => map.next_value::<Pruned>()?.0,
-            };
+            if is_left_out {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let mut value = map.next_value_seed(Self { is_observation: name == "observation" })?;
+            if name == "samples"
+                && let Some(samples) = value.as_array_mut()
+            {
+                samples.drain(..samples.len().saturating_sub(1));
+            }
             fields.insert(name, value);
         }
         Ok(Value::Object(fields))
@@ -129,6 +104,7 @@ mod tests {
                 "observation": {"replicas": [{"id": "a"}], "metrics": [
                     {"name": "queue", "samples": [{"at": 1, "value": 2}, {"at": 2, "value": 4}]},
                     {"name": "orders", "samples": []},
+                    {"name": "omitted", "samples": null},
                 ]},
             },
         }], "next": 5});
@@ -140,6 +116,7 @@ mod tests {
                 "observation": {"metrics": [
                     {"name": "queue", "samples": [{"at": 2, "value": 4}]},
                     {"name": "orders", "samples": []},
+                    {"name": "omitted", "samples": null},
                 ]},
             },
         }], "next": 5});

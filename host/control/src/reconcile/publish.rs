@@ -80,7 +80,7 @@ pub(crate) fn publish(
     handle: &Arc<WorkloadHandle>,
     result: PassResult,
     recorded: Recorded,
-    report: &PassReport,
+    report: &Arc<PassReport>,
 ) {
     warn_unavailable(&result.desired, &result.evaluation.verdict.health);
     warn_unavailable(&result.desired, &result.evaluation.verdict.scaling);
@@ -130,7 +130,7 @@ pub(crate) fn publish(
     state.leaving.clear();
     state.observed_at = Some(context.clock.now());
     state.snapshot = snapshot;
-    state.last_pass = Some(Arc::new(report.clone()));
+    state.last_pass = Some(Arc::clone(report));
     drop(state);
     handle.probe_now.notify_one();
     if decides_again {

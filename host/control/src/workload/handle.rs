@@ -126,14 +126,14 @@ impl WorkloadHandle {
     }
 
     /// Publishes the report of a pass and answers the requests that it covers.
-    pub(crate) fn finish(&self, covers: u64, report: &PassReport) {
+    pub(crate) fn finish(&self, covers: u64, report: &Arc<PassReport>) {
         let waiting = std::mem::take(&mut self.waiters().waiting);
         let (answered, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(ticket, _)| *ticket <= covers);
         self.waiters().waiting.extend(later);
-        self.state().last_pass = Some(Arc::new(report.clone()));
+        self.state().last_pass = Some(Arc::clone(report));
         for (_, sender) in answered {
             // A caller that has gone needs no answer.
-            let _ = sender.send(report.clone());
+            let _ = sender.send(PassReport::clone(report));
         }
     }
 

@@ -11,8 +11,8 @@ use windlass_tests::response::client;
 
 const ROUTER: &str = include_str!("../../../../host/page/src/lib.rs");
 
-/// Whether a policy allows a page its own files only, no script in its text, and no style but one text, the style sheet. The
-/// tests in the browser would complain about another text.
+/// Returns true if a content policy lets a page load its own files only, and allows no script in its text and one style. The tests
+/// in the browser show that this style is the style sheet.
 fn is_strict(policy: &str) -> bool {
     let style = policy.split("style-src 'sha256-").nth(1).and_then(|rest| rest.split("';").next()).unwrap_or_default();
     let digest = base64::engine::general_purpose::STANDARD.decode(style);
